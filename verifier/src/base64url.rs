@@ -1,0 +1,50 @@
+//! Base64url as JOSE uses it (RFC 7515 §2): the URL-safe alphabet, no padding, one spelling for each
+//! value.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Encodes without padding.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Decodes, or answers `None` for padding, white space, any character outside the alphabet, an
+/// impossible length, or trailing bits that are not zero (RFC 4648 §3.5). The last rule makes the
+/// encoding of a value unique, so a signed text has no second spelling.
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, encode};
+
+    #[test]
+    fn the_alphabet_is_the_url_safe_one() {
+        assert_eq!(encode(&[0xfb, 0xff, 0xfe]), "-__-");
+        assert_eq!(decode("-__-"), Some(vec![0xfb, 0xff, 0xfe]));
+        assert_eq!(decode("+//+"), None);
+    }
+
+    #[test]
+    fn padding_and_white_space_are_refused() {
+        for text in ["AQ==", "AQ=", "A Q", "AQ\n", " AQ"] {
+            assert_eq!(decode(text), None, "{text:?}");
+        }
+        assert_eq!(decode("AQ"), Some(vec![1]));
+    }
+
+    #[test]
+    fn trailing_bits_that_are_not_zero_are_refused() {
+        assert_eq!(decode("AR"), None);
+        assert_eq!(decode("AAB"), None);
+        assert_eq!(decode("AAA"), Some(vec![0, 0]));
+    }
+
+    #[test]
+    fn a_length_that_no_encoder_produces_is_refused() {
+        assert_eq!(decode("A"), None);
+        assert_eq!(decode("AAAAA"), None);
+    }
+}

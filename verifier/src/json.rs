@@ -1,0 +1,266 @@
+//! Strict JSON: one document, one meaning (RFC 8259, narrowed as in RFC 7493).
+//!
+//! What is signed here is read again by parsers that nobody chose. So [`parse`] refuses whatever two
+//! parsers may understand differently: a member that stands twice (one takes the first, another the
+//! last), a byte order mark, bytes after the document, numbers that no longer mean what was written,
+//! and nesting deep enough to exhaust a stack. It builds the tree in one pass, because it stands in
+//! the path of every signature.
+//!
+//! [`Object`] then reads a body member by member and refuses what it was never asked for, so that a
+//! misspelt member is an error and not a setting that silently keeps its default.
+
+mod object;
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
+use serde_json::{Map, Number, Value};
+
+pub use object::{BodyError, FieldError, Object};
+
+use crate::excerpt::excerpt;
+
+/// How many arrays and objects may stand inside one another where a caller has no reason to choose:
+/// 32 levels.
+pub const DEFAULT_MAX_DEPTH: usize = 32;
+
+/// The deepest nesting that the tokenizer underneath walks.
+const DEEPEST: usize = 127;
+
+/// The largest magnitude up to which a double holds every integer: 2^53 (RFC 7493 §2.2).
+const LARGEST_EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;
+
+/// The most characters of a member name that an error repeats.
+const NAME_CHARS: usize = 64;
+
+/// Reads exactly one JSON document.
+///
+/// `max_depth` counts the arrays and objects around the innermost value: 0 allows only a string,
+/// number, boolean or null, and more than 127 is taken as 127. Use [`DEFAULT_MAX_DEPTH`] without a
+/// reason for another.
+///
+/// Integers between `i64::MIN` and `u64::MAX` keep their value. Any other number is read as a
+/// double, and then only when it is finite and not beyond 2^53.
+///
+/// # Errors
+///
+/// [`JsonError`] says which rule the document breaks. No variant holds a value of the document.
+pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(JsonError::ByteOrderMark);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+
+    let max_depth = max_depth.min(DEEPEST);
+    let refusal = Cell::new(None);
+    let document = Document {
+        max_depth,
+        levels_left: max_depth,
+        refusal: &refusal,
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = document.deserialize(&mut deserializer).map_err(|error| {
+        refusal
+            .take()
+            .unwrap_or_else(|| JsonError::from_syntax(&error, text))
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| JsonError::TrailingBytes {
+            line: error.line(),
+            column: error.column(),
+        })?;
+    Ok(value)
+}
+
+/// Why bytes are not one strict JSON document.
+///
+/// Lines count from 1 and columns are bytes from 1, for people to read. A member name is escaped and
+/// cut to 64 characters; values are never held.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// The bytes are not UTF-8.
+    #[error("not UTF-8 at byte {at}")]
+    NotUtf8 {
+        /// The offset of the first byte that is wrong, from 0.
+        at: usize,
+    },
+    /// The document starts with a byte order mark (RFC 8259 §8.1).
+    #[error("a byte order mark is not allowed")]
+    ByteOrderMark,
+    /// The document is not JSON.
+    #[error("not JSON at line {line}, column {column}")]
+    Syntax {
+        /// The line of the offending byte.
+        line: usize,
+        /// The column of the offending byte.
+        column: usize,
+    },
+    /// The document stops before it is complete; empty input is such a document.
+    #[error("the JSON document ends too early")]
+    UnexpectedEnd,
+    /// Something other than white space follows the document.
+    #[error("bytes follow the JSON document at line {line}, column {column}")]
+    TrailingBytes {
+        /// The line of the first such byte.
+        line: usize,
+        /// The column of the first such byte.
+        column: usize,
+    },
+    /// An object has two members of one name, compared after unescaping (RFC 7493 §2.3).
+    #[error("member \"{name}\" stands twice in one object")]
+    DuplicateMember {
+        /// The name, escaped and cut.
+        name: String,
+    },
+    /// Arrays and objects stand inside one another too deeply.
+    #[error("nested deeper than {max_depth} levels")]
+    TooDeep {
+        /// The most levels that were allowed.
+        max_depth: usize,
+    },
+    /// A number is neither an integer of 64 bits nor a finite double up to 2^53 (RFC 7493 §2.2).
+    #[error("a number is out of range")]
+    NumberOutOfRange,
+}
+
+impl JsonError {
+    /// What the tokenizer refused by itself.
+    fn from_syntax(error: &serde_json::Error, text: &str) -> Self {
+        if error.is_eof() {
+            return Self::UnexpectedEnd;
+        }
+        let (line, column) = (error.line(), error.column());
+        if overflows_a_double(text, line, column) {
+            return Self::NumberOutOfRange;
+        }
+        Self::Syntax { line, column }
+    }
+}
+
+/// Whether the token that ends at this place is a number too large for a double, such as `1e400`.
+///
+/// The tokenizer refuses those like any other syntax error and tells them apart only in its text.
+fn overflows_a_double(text: &str, line: usize, column: usize) -> bool {
+    let in_number = |character: char| matches!(character, '0'..='9' | '+' | '-' | '.' | 'e' | 'E');
+    let Some((head, tail)) = text
+        .split('\n')
+        .nth(line.saturating_sub(1))
+        .and_then(|line| line.split_at_checked(column))
+    else {
+        return false;
+    };
+    let start = head.trim_end_matches(in_number).len();
+    let rest = tail.len() - tail.trim_start_matches(in_number).len();
+    let token = [head.get(start..), tail.get(..rest)]
+        .map(Option::unwrap_or_default)
+        .concat();
+    token.parse::<f64>().is_ok_and(f64::is_infinite)
+}
+
+/// The seed that reads one value, and by itself every value inside.
+#[derive(Clone, Copy)]
+struct Document<'a> {
+    max_depth: usize,
+    levels_left: usize,
+    /// Where a refusal waits while the tokenizer's own error unwinds: that one carries only text.
+    refusal: &'a Cell<Option<JsonError>>,
+}
+
+impl Document<'_> {
+    fn refuse<T, E: serde::de::Error>(self, error: JsonError) -> Result<T, E> {
+        self.refusal.set(Some(error));
+        Err(E::custom("refused"))
+    }
+
+    fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self {
+                levels_left,
+                ..self
+            }),
+            None => self.refuse(JsonError::TooDeep {
+                max_depth: self.max_depth,
+            }),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        match Number::from_f64(value) {
+            Some(number) if value.abs() <= LARGEST_EXACT_DOUBLE => Ok(Value::Number(number)),
+            _ => self.refuse(JsonError::NumberOutOfRange),
+        }
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut values = Vec::new();
+        while let Some(value) = sequence.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut map = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            match map.entry(name) {
+                Entry::Vacant(member) => {
+                    member.insert(members.next_value_seed(inner)?);
+                }
+                Entry::Occupied(member) => {
+                    let name = excerpt(member.key(), NAME_CHARS);
+                    return self.refuse(JsonError::DuplicateMember { name });
+                }
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}

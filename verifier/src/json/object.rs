@@ -1,0 +1,288 @@
+//! Reading the members of an object, each once and by name.
+
+use serde_json::{Map, Value};
+
+use super::{JsonError, NAME_CHARS, parse};
+use crate::excerpt::excerpt;
+
+/// How alike a misspelt name must be to be offered a correction (Jaro-Winkler, 0 to 1).
+const ALIKE: f64 = 0.75;
+
+/// Reads an object member by member.
+///
+/// Every method that reads a member removes it, and [`Object::finish`] refuses what is left, naming
+/// the nearest name among those that were asked for. A member that is `null` is present: the typed
+/// methods refuse it like any other wrong type, so `null` never means "use the default".
+#[derive(Clone, Debug)]
+pub struct Object {
+    members: Map<String, Value>,
+    asked_for: Vec<&'static str>,
+}
+
+impl Object {
+    /// Takes the members of `value`; `what` names the document in an error, such as `"request"`.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::NotAnObject`] for any other kind of value.
+    pub fn new(value: Value, what: &'static str) -> Result<Self, FieldError> {
+        match value {
+            Value::Object(members) => Ok(members.into()),
+            _ => Err(FieldError::NotAnObject { what }),
+        }
+    }
+
+    /// Reads `bytes` with [`parse`] and takes the members.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::Json`] when the bytes are not strict JSON, [`BodyError::Field`] when they are
+    /// not an object.
+    pub fn parse(bytes: &[u8], max_depth: usize, what: &'static str) -> Result<Self, BodyError> {
+        Ok(Self::new(parse(bytes, max_depth)?, what)?)
+    }
+
+    /// Removes and returns the member `name`, of whatever type, `null` included.
+    pub fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.asked_for.push(name);
+        self.members.remove(name)
+    }
+
+    /// Like [`Object::take`], for a member that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] when it is not.
+    pub fn required(&mut self, name: &'static str) -> Result<Value, FieldError> {
+        self.take(name).ok_or(FieldError::Missing { field: name })
+    }
+
+    /// A string that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] or [`FieldError::WrongType`].
+    pub fn string(&mut self, name: &'static str) -> Result<String, FieldError> {
+        self.optional_string(name)?
+            .ok_or(FieldError::Missing { field: name })
+    }
+
+    /// A string that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_string(&mut self, name: &'static str) -> Result<Option<String>, FieldError> {
+        self.typed(name, "a string", |value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        })
+    }
+
+    /// An integer from 0 to `u64::MAX` that must be there; `1.0` is not an integer.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] or [`FieldError::WrongType`].
+    pub fn u64(&mut self, name: &'static str) -> Result<u64, FieldError> {
+        self.optional_u64(name)?
+            .ok_or(FieldError::Missing { field: name })
+    }
+
+    /// An integer from 0 to `u64::MAX` that may be absent; `1.0` is not an integer.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_u64(&mut self, name: &'static str) -> Result<Option<u64>, FieldError> {
+        self.typed(name, "a non-negative integer", |value| value.as_u64())
+    }
+
+    /// `true` or `false`, or absent.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_bool(&mut self, name: &'static str) -> Result<Option<bool>, FieldError> {
+        self.typed(name, "a boolean", |value| value.as_bool())
+    }
+
+    /// An object that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] or [`FieldError::WrongType`].
+    pub fn object(&mut self, name: &'static str) -> Result<Self, FieldError> {
+        self.optional_object(name)?
+            .ok_or(FieldError::Missing { field: name })
+    }
+
+    /// An object that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_object(&mut self, name: &'static str) -> Result<Option<Self>, FieldError> {
+        self.typed(name, "an object", |value| match value {
+            Value::Object(members) => Some(members.into()),
+            _ => None,
+        })
+    }
+
+    /// An array that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] or [`FieldError::WrongType`].
+    pub fn array(&mut self, name: &'static str) -> Result<Vec<Value>, FieldError> {
+        self.optional_array(name)?
+            .ok_or(FieldError::Missing { field: name })
+    }
+
+    /// An array that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_array(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, FieldError> {
+        self.typed(name, "an array", |value| match value {
+            Value::Array(values) => Some(values),
+            _ => None,
+        })
+    }
+
+    /// An array of strings that may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`], also when only one element is no string.
+    pub fn optional_strings(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Vec<String>>, FieldError> {
+        self.typed(name, "an array of strings", |value| match value {
+            Value::Array(values) => values
+                .into_iter()
+                .map(|value| match value {
+                    Value::String(text) => Some(text),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        })
+    }
+
+    /// The members that have not been read yet.
+    pub fn remaining(&self) -> &Map<String, Value> {
+        &self.members
+    }
+
+    /// The members that have not been read, for a caller that accepts any.
+    pub fn into_map(self) -> Map<String, Value> {
+        self.members
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Unknown`] for the first member that nothing asked for.
+    pub fn finish(self) -> Result<(), FieldError> {
+        let Some(name) = self.members.keys().next() else {
+            return Ok(());
+        };
+        let nearest = self
+            .asked_for
+            .into_iter()
+            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .filter(|(likeness, _)| *likeness > ALIKE)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, known)| known);
+        Err(FieldError::Unknown {
+            field: excerpt(name, NAME_CHARS),
+            nearest,
+        })
+    }
+
+    fn typed<T>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+        convert: impl FnOnce(Value) -> Option<T>,
+    ) -> Result<Option<T>, FieldError> {
+        self.take(name)
+            .map(|value| {
+                convert(value).ok_or(FieldError::WrongType {
+                    field: name,
+                    expected,
+                })
+            })
+            .transpose()
+    }
+}
+
+impl From<Map<String, Value>> for Object {
+    fn from(members: Map<String, Value>) -> Self {
+        Self {
+            members,
+            asked_for: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with one member of an object. Never holds a value.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FieldError {
+    /// The document is JSON but no object.
+    #[error("{what} must be a JSON object")]
+    NotAnObject {
+        /// The document, as its reader called it.
+        what: &'static str,
+    },
+    /// A member that must be there is not.
+    #[error("member \"{field}\" is missing")]
+    Missing {
+        /// The name of the member.
+        field: &'static str,
+    },
+    /// A member has another type than it must have.
+    #[error("member \"{field}\" must be {expected}")]
+    WrongType {
+        /// The name of the member.
+        field: &'static str,
+        /// What it must be, such as `a string`.
+        expected: &'static str,
+    },
+    /// A member that nothing reads.
+    #[error("member \"{field}\" is unknown{}", Suggestion(*nearest))]
+    Unknown {
+        /// Its name, escaped and cut to 64 characters.
+        field: String,
+        /// The known name that was probably meant.
+        nearest: Option<&'static str>,
+    },
+}
+
+/// Why a body is not an object that can be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The bytes are not strict JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The document or one of its members is not what it must be.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+/// The end of the sentence that [`FieldError::Unknown`] starts.
+struct Suggestion(Option<&'static str>);
+
+impl std::fmt::Display for Suggestion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(nearest) => write!(formatter, ", did you mean \"{nearest}\"?"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Signed tokens in the compact form (RFC 7515 §3.1, §7.1).
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::json::{self, FieldError, JsonError};
+use crate::{Algorithm, InvalidKid, Jwk, JwkSet, Kid, base64url};
+
+/// Header parameters that change what a signature means. keywright understands no extension, so a
+/// token that has one of them is refused (RFC 7515 §4.1.11, RFC 7797 §3, RFC 7516 §4.1.3).
+const REFUSED_PARAMETERS: [&str; 3] = ["crit", "b64", "zip"];
+
+/// A token that has the right form. Nothing in it is to be believed before [`Jws::verify`].
+///
+/// Its `Debug` shows the header's algorithm, `kid` and `typ` only, because the whole is a credential.
+#[derive(Clone)]
+pub struct Jws<'a> {
+    algorithm: Algorithm,
+    kid: Option<Kid>,
+    typ: Option<String>,
+    header: Map<String, Value>,
+    payload: Vec<u8>,
+    signing_input: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Jws<'a> {
+    /// Reads a token of at most `max_bytes` bytes.
+    ///
+    /// The size comes first, then the characters and the number of parts, and only then anything is
+    /// decoded (RFC 8725 §3.14 in its revision). `alg` must be an [`Algorithm`]; `typ` and `kid` must be
+    /// strings where they are present. The parameters `jku`, `jwk`, `x5u` and `x5c` are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`JwsError`]; no variant repeats the token.
+    pub fn parse(token: &'a str, max_bytes: usize) -> Result<Self, JwsError> {
+        if token.len() > max_bytes {
+            return Err(JwsError::TooLarge { max_bytes });
+        }
+        let mut dots = 0_usize;
+        for byte in token.bytes() {
+            match byte {
+                b'.' => dots += 1,
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+                _ => return Err(JwsError::Character),
+            }
+        }
+        match dots {
+            2 => {}
+            4 => return Err(JwsError::Encrypted),
+            _ => return Err(JwsError::Parts { parts: dots + 1 }),
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(JwsError::Character)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Character)?;
+
+        let header = decode(header, "header")?;
+        let Value::Object(header) =
+            json::parse(&header, json::DEFAULT_MAX_DEPTH).map_err(JwsError::HeaderJson)?
+        else {
+            return Err(JwsError::Header(FieldError::NotAnObject {
+                what: "a token header",
+            }));
+        };
+        if let Some(name) = REFUSED_PARAMETERS
+            .into_iter()
+            .find(|name| header.contains_key(*name))
+        {
+            return Err(JwsError::RefusedParameter(name));
+        }
+        let algorithm = parameter(&header, "alg")?
+            .ok_or(JwsError::Header(FieldError::Missing { field: "alg" }))?
+            .parse()
+            .map_err(|_| JwsError::UnknownAlgorithm)?;
+        let kid = parameter(&header, "kid")?.map(Kid::parse).transpose()?;
+        let typ = parameter(&header, "typ")?.map(str::to_owned);
+
+        Ok(Self {
+            algorithm,
+            kid,
+            typ,
+            payload: decode(payload, "payload")?,
+            signing_input,
+            signature: decode(signature, "signature")?,
+            header,
+        })
+    }
+
+    /// `alg` of the header: what the token claims, which [`Jws::verify`] compares with the key.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// `kid` of the header: a hint where to look, nothing more.
+    pub const fn kid(&self) -> Option<&Kid> {
+        self.kid.as_ref()
+    }
+
+    /// `typ` of the header, as written.
+    pub fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    /// The whole header.
+    pub const fn header(&self) -> &Map<String, Value> {
+        &self.header
+    }
+
+    /// The octets that were signed as payload. They mean nothing before [`Jws::verify`].
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What the signature covers: the first two parts of the token and the dot between them.
+    pub const fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The octets of the signature.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// Reads the payload as a JWT claims set (RFC 7519 §7.2). Call [`Jws::verify`] first.
+    ///
+    /// # Errors
+    ///
+    /// [`JwsError::PayloadJson`] or [`JwsError::Payload`] when it is not one strict JSON object.
+    pub fn claims(&self) -> Result<Map<String, Value>, JwsError> {
+        match json::parse(&self.payload, json::DEFAULT_MAX_DEPTH).map_err(JwsError::PayloadJson)? {
+            Value::Object(claims) => Ok(claims),
+            _ => Err(JwsError::Payload(FieldError::NotAnObject {
+                what: "a claims set",
+            })),
+        }
+    }
+
+    /// Verifies the signature and answers the key that made it.
+    ///
+    /// `keys` are the issuer's alone, and `allowed` is what the caller accepts; an empty list accepts
+    /// nothing. A token with `kid` is verified with exactly the key of that name; one without needs a
+    /// set in which exactly one key has its algorithm. The key's own algorithm must be the header's.
+    ///
+    /// # Errors
+    ///
+    /// [`JwsError::AlgorithmNotAllowed`], [`JwsError::UnknownKey`], [`JwsError::AmbiguousKey`],
+    /// [`JwsError::AlgorithmMismatch`] or [`JwsError::BadSignature`], checked in this order.
+    pub fn verify<'k>(&self, keys: &'k JwkSet, allowed: &[Algorithm]) -> Result<&'k Jwk, JwsError> {
+        if !allowed.contains(&self.algorithm) {
+            return Err(JwsError::AlgorithmNotAllowed {
+                algorithm: self.algorithm,
+            });
+        }
+        let key = match &self.kid {
+            Some(kid) => keys.find(kid).ok_or(JwsError::UnknownKey)?,
+            None => {
+                let mut fitting = keys
+                    .keys()
+                    .iter()
+                    .filter(|key| key.algorithm() == self.algorithm);
+                let key = fitting.next().ok_or(JwsError::UnknownKey)?;
+                if fitting.next().is_some() {
+                    return Err(JwsError::AmbiguousKey);
+                }
+                key
+            }
+        };
+        if key.algorithm() != self.algorithm {
+            return Err(JwsError::AlgorithmMismatch);
+        }
+        key.verify(self.signing_input.as_bytes(), &self.signature)
+            .map_err(|_| JwsError::BadSignature)?;
+        Ok(key)
+    }
+}
+
+impl fmt::Debug for Jws<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Jws")
+            .field("algorithm", &self.algorithm)
+            .field("kid", &self.kid)
+            .field("typ", &self.typ)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a token is refused. No variant holds the token, a part of it, or a value of its header.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JwsError {
+    /// The token is longer than the caller allows.
+    #[error("the token is larger than {max_bytes} bytes")]
+    TooLarge {
+        /// The most bytes that were allowed.
+        max_bytes: usize,
+    },
+    /// The token has a character that is neither base64url nor a dot: padding, white space, JSON.
+    #[error("the token has a character that is neither base64url nor a dot")]
+    Character,
+    /// The token has five parts: it is a JWE (RFC 7516 §7.1), and nothing here decrypts.
+    #[error("the token has five parts: encrypted tokens are not accepted")]
+    Encrypted,
+    /// The token does not have three parts.
+    #[error("the token has {parts} parts instead of 3")]
+    Parts {
+        /// How many it has.
+        parts: usize,
+    },
+    /// A part is empty: no header, a detached payload (RFC 7515 appendix F), or no signature.
+    #[error("the {part} of the token is empty")]
+    EmptyPart {
+        /// `header`, `payload` or `signature`.
+        part: &'static str,
+    },
+    /// A part is not canonical base64url: an impossible length, or trailing bits that are not zero.
+    #[error("the {part} of the token is not canonical base64url")]
+    NotBase64url {
+        /// `header`, `payload` or `signature`.
+        part: &'static str,
+    },
+    /// The header is not strict JSON.
+    #[error("the token header is not strict JSON")]
+    HeaderJson(#[source] JsonError),
+    /// The header is no object, or a parameter is missing or of the wrong type.
+    #[error("the token header is malformed")]
+    Header(#[source] FieldError),
+    /// The header has a parameter that changes what the signature means.
+    #[error("header parameter \"{0}\" is not accepted")]
+    RefusedParameter(&'static str),
+    /// `kid` of the header cannot name any key.
+    #[error("the token header has a kid that cannot be one")]
+    Kid(#[from] InvalidKid),
+    /// `alg` of the header is no [`Algorithm`]: `none`, HMAC, or any other.
+    #[error("alg of the token is neither ES256 nor RS256")]
+    UnknownAlgorithm,
+    /// `alg` of the header is not among those that the caller allows.
+    #[error("algorithm {algorithm} is not allowed here")]
+    AlgorithmNotAllowed {
+        /// The algorithm of the token.
+        algorithm: Algorithm,
+    },
+    /// No key of the set fits. The caller may fetch the set anew, at a limited rate.
+    #[error("no key of the set fits the token")]
+    UnknownKey,
+    /// The token has no `kid`, and several keys of the set have its algorithm.
+    #[error("the token names no key and several fit")]
+    AmbiguousKey,
+    /// The key that the token names belongs to another algorithm.
+    #[error("the key belongs to another algorithm than the token names")]
+    AlgorithmMismatch,
+    /// The signature does not belong to this token and key.
+    #[error("the signature does not verify")]
+    BadSignature,
+    /// The payload is not strict JSON.
+    #[error("the claims are not strict JSON")]
+    PayloadJson(#[source] JsonError),
+    /// The payload is JSON but no object.
+    #[error("the claims are malformed")]
+    Payload(#[source] FieldError),
+}
+
+impl JwsError {
+    /// A stable name for programs: `token-too-large`, `token-malformed`, `token-encrypted`,
+    /// `algorithm-not-allowed`, `unknown-key`, `ambiguous-key`, `algorithm-mismatch`,
+    /// `bad-signature` or `claim-malformed`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "token-too-large",
+            Self::Encrypted => "token-encrypted",
+            Self::Character
+            | Self::Parts { .. }
+            | Self::EmptyPart { .. }
+            | Self::NotBase64url { .. }
+            | Self::HeaderJson(_)
+            | Self::Header(_)
+            | Self::RefusedParameter(_)
+            | Self::Kid(_) => "token-malformed",
+            Self::UnknownAlgorithm | Self::AlgorithmNotAllowed { .. } => "algorithm-not-allowed",
+            Self::UnknownKey => "unknown-key",
+            Self::AmbiguousKey => "ambiguous-key",
+            Self::AlgorithmMismatch => "algorithm-mismatch",
+            Self::BadSignature => "bad-signature",
+            Self::PayloadJson(_) | Self::Payload(_) => "claim-malformed",
+        }
+    }
+}
+
+/// Decodes one part of a token; no part may be empty.
+fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, JwsError> {
+    if text.is_empty() {
+        return Err(JwsError::EmptyPart { part });
+    }
+    base64url::decode(text).ok_or(JwsError::NotBase64url { part })
+}
+
+/// A header parameter that must be a string where it is present.
+fn parameter<'h>(
+    header: &'h Map<String, Value>,
+    name: &'static str,
+) -> Result<Option<&'h str>, JwsError> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(JwsError::Header(FieldError::WrongType {
+            field: name,
+            expected: "a string",
+        })),
+    }
+}
