@@ -1,0 +1,87 @@
+//! The threads that sign what takes long.
+//!
+//! An RSA signature keeps a core busy for most of a millisecond. On the threads that answer
+//! requests it would hold up everything else, so it happens on threads of its own, behind a queue
+//! whose length is bounded in signatures: when it is full the caller learns so at once.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::SignError;
+
+/// Threads that sign, and the queue before them.
+pub(super) struct SigningPool {
+    jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// How many signatures may wait: about a second and a half of RSA 2048 for one core.
+const QUEUE_LENGTH: usize = 2048;
+
+impl SigningPool {
+    /// Starts one thread for each core that this process may use.
+    pub(super) fn start() -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        for number in 0..threads {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new()
+                .name(format!("sign-{number}"))
+                .spawn(move || {
+                    loop {
+                        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        match job {
+                            Ok(job) => job(),
+                            Err(mpsc::RecvError) => break,
+                        }
+                    }
+                })?;
+        }
+        Ok(Self {
+            jobs,
+            room: Arc::new(Semaphore::new(QUEUE_LENGTH)),
+        })
+    }
+
+    /// Reserves room for `signatures` in the queue, or says at once that there is none.
+    pub(super) fn reserve(&self, signatures: usize) -> Result<Reservation, SignError> {
+        let count = u32::try_from(signatures).map_err(|_| SignError::Busy)?;
+        let permit = Arc::clone(&self.room)
+            .try_acquire_many_owned(count)
+            .map_err(|_| SignError::Busy)?;
+        Ok(Reservation {
+            _permit: permit,
+            jobs: self.jobs.clone(),
+        })
+    }
+}
+
+/// Room in the queue; given back when it is dropped.
+pub(super) struct Reservation {
+    _permit: OwnedSemaphorePermit,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Reservation {
+    /// Runs `work` on a signing thread. When the receiver is dropped before its turn comes, the
+    /// work is skipped: nobody waits for it any more.
+    pub(super) fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<oneshot::Receiver<T>, SignError> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Box::new(move || {
+            if !sender.is_closed() {
+                // The receiver may have gone in the meantime, and that is fine.
+                let _ = sender.send(work());
+            }
+        });
+        self.jobs.send(job).map_err(|_| SignError::Failed)?;
+        Ok(receiver)
+    }
+}

@@ -1,0 +1,15 @@
+//! keywright makes, rotates and publishes the asymmetric keys behind JSON Web Tokens.
+//!
+//! This library is the service itself; the binary only calls [`cli::run`]. Data flows one way:
+//!
+//! ```text
+//! http, cli, scheduler  →  authority  →  lifecycle  →  events  →  store.commit(expected version)
+//!                               ↘ engine (generate, sign)
+//! ```
+//!
+//! `docs/architecture.md` is the map.
+
+pub mod clock;
+pub mod engine;
+pub mod lifecycle;
+pub mod store;

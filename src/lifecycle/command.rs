@@ -1,0 +1,343 @@
+//! What people and the scheduler ask of a key set, and the one function that answers.
+
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::event::Event;
+use super::issuer::IssuerName;
+use super::key::{Key, Origin, State};
+use super::key_set::{Founding, KeySet};
+use super::plan::{Step, plan};
+use super::policy::Policy;
+use super::revision::{Change, KeySpecification, Revision, Supply};
+use super::time::Timestamp;
+
+/// A request to change a key set.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Do whatever is due.
+    Tick,
+    /// Let the successor take over now.
+    Rotate {
+        /// For which algorithm; `None` for every algorithm of the policy, all or nothing.
+        algorithm: Option<Algorithm>,
+        /// Whether the successor must be ready.
+        readiness: Readiness,
+    },
+    /// Distrust a key.
+    Revoke {
+        /// The key.
+        kid: Kid,
+        /// Why, in the words of whoever asks.
+        reason: String,
+        /// What becomes of the keys that stand by for it.
+        successor: Successor,
+    },
+    /// Bring in a key of another system.
+    Import {
+        /// Its public half.
+        jwk: Jwk,
+        /// What it becomes.
+        state: ImportAs,
+    },
+    /// Replace the policy.
+    SetPolicy(Policy),
+}
+
+/// Whether a rotation must wait for the successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// The successor must have been published for its lead.
+    Required,
+    /// Forced: it signs at once, and verifiers that do not know it refuse its tokens.
+    Waived,
+}
+
+/// What becomes of the successors of a key that is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Successor {
+    /// The next one takes over.
+    Promote,
+    /// They are as suspect as the key itself: they are revoked with it, and a fresh key takes over.
+    Discard,
+}
+
+/// What an imported key becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportAs {
+    /// A successor that waits out its lead.
+    Pending,
+    /// The signing key of an issuer that takes over.
+    Active,
+    /// A key that verifies for one retention.
+    Retired,
+}
+
+/// Why a change did not come about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// Generate such a key, add it to the supply and try again.
+    NeedsKey(KeySpecification),
+    /// The request is against the rules; nothing changed.
+    Refused(Refusal),
+}
+
+/// The rule that a request breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No key of the issuer has this name.
+    #[error("there is no key {0}")]
+    UnknownKey(Kid),
+    /// The policy has no such algorithm.
+    #[error("the policy has no {0} keys")]
+    AlgorithmNotInPolicy(Algorithm),
+    /// The successor has not been published for long enough.
+    #[error(
+        "the {algorithm} successor {kid} is not ready until {ready_at}: verifiers may hold sets \
+         without it",
+        ready_at = ready_at.ceil_seconds()
+    )]
+    SuccessorNotReady {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The successor.
+        kid: Kid,
+        /// When it will be ready.
+        ready_at: Timestamp,
+    },
+    /// No pending key stands by, because the published set is full.
+    #[error("no {0} successor stands by")]
+    NoSuccessor(Algorithm),
+    /// The state graph has no such edge.
+    #[error("key {kid} is {from} and cannot become {to}")]
+    IllegalTransition {
+        /// The key.
+        kid: Kid,
+        /// Its state.
+        from: &'static str,
+        /// The state that was asked for.
+        to: &'static str,
+    },
+    /// The key, or its name, was here before.
+    #[error("key {kid} is known here already, as {state}; neither a kid nor a key comes twice")]
+    KeyKnown {
+        /// The key that stands in the way.
+        kid: Kid,
+        /// Its state.
+        state: &'static str,
+    },
+    /// One more key would make the set larger than verifiers accept.
+    #[error("the published set is full; wait until a retired key is removed")]
+    SetFull,
+    /// Only an issuer that takes over continues a foreign signing key.
+    #[error("an active key can be imported only into an issuer that was created with takes_over")]
+    NotTakingOver,
+    /// Something of the algorithm has signed here already.
+    #[error("an active key can be imported only while no {0} key has signed here")]
+    AlreadySigning(Algorithm),
+    /// The issuer URL stands in every token.
+    #[error("the url of an issuer is fixed; create another issuer")]
+    UrlFixed,
+    /// Nothing of the new default signs yet.
+    #[error("default_algorithm {0} has no active key yet; add it first and wait out its lead")]
+    DefaultNotActive(Algorithm),
+    /// The founding of an issuer cannot be changed afterwards.
+    #[error("takes_over can be set only when the issuer is created")]
+    FoundingFixed,
+}
+
+/// Founds an issuer: its first set, with an active key and a successor for every algorithm, or
+/// with keys that wait out their lead when it takes over.
+///
+/// # Errors
+/// [`Halt::NeedsKey`] until the supply has a key for each.
+pub fn found(
+    issuer: IssuerName,
+    policy: Policy,
+    founding: Founding,
+    now: Timestamp,
+    supply: &Supply,
+) -> Result<Change, Halt> {
+    let document = policy.to_document();
+    let set = KeySet {
+        issuer,
+        version: 0,
+        founding,
+        created_at: now,
+        policy,
+        latest: now,
+        served_fresh_until: Timestamp::default(),
+        keys: Vec::new(),
+    };
+    let mut revision = Revision::of(&set, now, supply);
+    let takes_over = founding == Founding::TakesOver;
+    revision.record(Event::IssuerCreated {
+        policy: document,
+        takes_over,
+    });
+    settle(&mut revision)?;
+    Ok(revision.finish())
+}
+
+/// Answers a command: what the set becomes, or `None` when it is already so.
+///
+/// # Errors
+/// [`Halt::NeedsKey`] when the supply lacks a key; [`Halt::Refused`] when a rule forbids it.
+pub fn decide(
+    set: &KeySet,
+    command: &Command,
+    now: Timestamp,
+    supply: &Supply,
+) -> Result<Option<Change>, Halt> {
+    let mut revision = Revision::of(set, now, supply);
+    match command {
+        Command::Tick => {}
+        Command::Rotate {
+            algorithm,
+            readiness,
+        } => rotate(&mut revision, *algorithm, *readiness)?,
+        Command::Revoke {
+            kid,
+            reason,
+            successor,
+        } => {
+            revoke(&mut revision, kid, reason, *successor)?;
+        }
+        Command::Import { jwk, state } => import(&mut revision, jwk, *state)?,
+        Command::SetPolicy(policy) => set_policy(&mut revision, policy)?,
+    }
+    settle(&mut revision)?;
+    Ok(revision.has_changed().then(|| revision.finish()))
+}
+
+/// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
+/// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
+fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
+    for _ in 0..8 {
+        let steps = plan(revision.set(), revision.now()).steps;
+        if steps.is_empty() {
+            break;
+        }
+        for step in steps {
+            match step {
+                Step::Introduce(algorithm) => drop(revision.introduce(algorithm)?),
+                Step::Activate(kid) => revision.activate(&kid)?,
+                Step::Retire(kid) => revision.retire(&kid)?,
+                Step::Remove(kid) => revision.remove(&kid)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn rotate(
+    revision: &mut Revision<'_>,
+    algorithm: Option<Algorithm>,
+    readiness: Readiness,
+) -> Result<(), Halt> {
+    let listed = revision.set().policy().algorithms.clone();
+    let algorithms = match algorithm {
+        Some(algorithm) if listed.contains(&algorithm) => vec![algorithm],
+        Some(algorithm) => return refuse(Refusal::AlgorithmNotInPolicy(algorithm)),
+        None => listed,
+    };
+    for algorithm in algorithms {
+        let set = revision.set();
+        let successors = set.successors(algorithm);
+        let Some(successor) = successors.first() else {
+            return refuse(Refusal::NoSuccessor(algorithm));
+        };
+        let kid = successor.kid().clone();
+        let ready_at = successor.ready_at(set.policy()).unwrap_or(revision.now());
+        if ready_at > revision.now() && readiness == Readiness::Required {
+            return refuse(Refusal::SuccessorNotReady {
+                algorithm,
+                kid,
+                ready_at,
+            });
+        }
+        if let Some(active) = set.active(algorithm).map(|key| key.kid().clone()) {
+            revision.retire(&active)?;
+        }
+        revision.activate(&kid)?;
+        if revision.set().successors(algorithm).is_empty() {
+            revision.introduce(algorithm)?;
+        }
+    }
+    Ok(())
+}
+
+fn revoke(
+    revision: &mut Revision<'_>,
+    kid: &Kid,
+    reason: &str,
+    successor: Successor,
+) -> Result<(), Halt> {
+    let Some(key) = revision.set().key(kid) else {
+        return refuse(Refusal::UnknownKey(kid.clone()));
+    };
+    let algorithm = key.algorithm();
+    let signed = matches!(key.state(), State::Active(_));
+    revision.revoke(kid, reason)?;
+    if successor == Successor::Discard {
+        let kids: Vec<Kid> = revision
+            .set()
+            .successors(algorithm)
+            .iter()
+            .map(|key| key.kid().clone())
+            .collect();
+        for kid in kids {
+            revision.revoke(&kid, reason)?;
+        }
+    }
+    if !signed || !revision.set().policy().algorithms.contains(&algorithm) {
+        return Ok(());
+    }
+    let next = match revision.set().successors(algorithm).first() {
+        Some(successor) => successor.kid().clone(),
+        None => revision.introduce(algorithm)?,
+    };
+    revision.activate(&next)
+}
+
+fn import(revision: &mut Revision<'_>, jwk: &Jwk, state: ImportAs) -> Result<(), Halt> {
+    let algorithm = jwk.algorithm();
+    let set = revision.set();
+    if state != ImportAs::Retired && !set.policy().algorithms.contains(&algorithm) {
+        return refuse(Refusal::AlgorithmNotInPolicy(algorithm));
+    }
+    match state {
+        ImportAs::Pending => revision.publish_pending(jwk.clone(), Origin::Imported),
+        ImportAs::Retired => revision.continue_verifying(jwk.clone()),
+        ImportAs::Active => {
+            if set.founding() != Founding::TakesOver {
+                return refuse(Refusal::NotTakingOver);
+            }
+            let signed = |key: &Key| key.algorithm() == algorithm && key.activated_at().is_some();
+            if set.keys().iter().any(signed) {
+                return refuse(Refusal::AlreadySigning(algorithm));
+            }
+            revision.continue_signing(jwk.clone())
+        }
+    }
+}
+
+fn set_policy(revision: &mut Revision<'_>, policy: &Policy) -> Result<(), Halt> {
+    let set = revision.set();
+    let current = set.policy();
+    if policy == current {
+        return Ok(());
+    }
+    if policy.url != current.url {
+        return refuse(Refusal::UrlFixed);
+    }
+    let default = policy.default_algorithm;
+    if default != current.default_algorithm && set.active(default).is_none() {
+        return refuse(Refusal::DefaultNotActive(default));
+    }
+    revision.adopt(policy.clone());
+    Ok(())
+}
+
+fn refuse<T>(refusal: Refusal) -> Result<T, Halt> {
+    Err(Halt::Refused(refusal))
+}

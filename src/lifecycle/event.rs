@@ -1,0 +1,95 @@
+//! What happened to a key set: one event for each transition, written with it.
+
+use keywright_verifier::{Algorithm, Kid};
+use serde::Serialize;
+use serde_json::Value;
+
+/// One thing that happened. Serialised as `{"event": "key-activated", …}`; instants are in Unix
+/// seconds. No event carries private material or a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "kebab-case",
+    rename_all_fields = "snake_case"
+)]
+pub enum Event {
+    /// An issuer exists from here on.
+    IssuerCreated {
+        /// Its first policy.
+        policy: Value,
+        /// Whether it continues another system's set.
+        takes_over: bool,
+    },
+    /// An issuer's rules changed.
+    PolicyChanged {
+        /// The rules until now.
+        before: Value,
+        /// The rules from now on.
+        after: Value,
+    },
+    /// A key entered the published set, pending.
+    KeyPublished {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// Whether another system made it.
+        imported: bool,
+        /// When it may sign.
+        ready_at: u64,
+    },
+    /// A key began to sign.
+    KeyActivated {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// Whether another system made it.
+        imported: bool,
+        /// Whether it began before verifiers could be sure to know it.
+        forced: bool,
+    },
+    /// A key stopped signing and goes on verifying, or came in as a key that only verifies.
+    KeyRetired {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// Whether another system made it.
+        imported: bool,
+        /// Until when it is published.
+        published_until: u64,
+    },
+    /// A key left the published set at the end of its life.
+    KeyRemoved {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+    },
+    /// A key left the published set because nobody may trust it any more.
+    KeyRevoked {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// The state that it was in.
+        from: &'static str,
+        /// When the last token that it may have signed would have expired.
+        tokens_until: u64,
+    },
+}
+
+impl Event {
+    /// The key that the event is about, if it is about one.
+    pub fn kid(&self) -> Option<&Kid> {
+        match self {
+            Self::IssuerCreated { .. } | Self::PolicyChanged { .. } => None,
+            Self::KeyPublished { kid, .. }
+            | Self::KeyActivated { kid, .. }
+            | Self::KeyRetired { kid, .. }
+            | Self::KeyRemoved { kid, .. }
+            | Self::KeyRevoked { kid, .. } => Some(kid),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One signing key and the states it passes through.
+//!
+//! Each state carries the data that is legal in it and no other, so that "when was this pending
+//! key retired" is not a question that the code can ask.
+
+use std::time::Duration;
+
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::policy::Policy;
+use super::time::Timestamp;
+
+/// The public half of one key pair, with its place in life.
+///
+/// The private half is not here: it rests sealed in the store, under the same `kid`, while the
+/// key is pending or active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub(super) jwk: Jwk,
+    pub(super) origin: Origin,
+    pub(super) created_at: Timestamp,
+    pub(super) published_at: Timestamp,
+    pub(super) state: State,
+}
+
+/// Where a key came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Made here.
+    Generated,
+    /// Brought in from another system.
+    Imported,
+}
+
+/// The states of a key: `pending → active → retired → removed`, and `revoked` from the first three.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Published, not signing yet.
+    Pending(Pending),
+    /// Signs.
+    Active(Active),
+    /// Published, verifies only.
+    Retired(Retired),
+    /// Not published; only its record stays.
+    Removed(Removed),
+    /// Distrusted: not published, never signs again.
+    Revoked(Revoked),
+}
+
+/// What a pending key knows about the world's knowledge of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Who may still hold a set without this key.
+    pub knowledge: Knowledge,
+}
+
+/// Until when a verifier may hold, as fresh, a set that lacks a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Knowledge {
+    /// The key stands in the first set that was ever served: nobody holds a set without it.
+    FromTheStart,
+    /// Sets without it were served, and the last of them is fresh until this instant, with its
+    /// stale windows and the clock skew counted in.
+    MissingUntil(Timestamp),
+}
+
+/// What is kept while a key signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// When it began to sign.
+    pub activated_at: Timestamp,
+    /// The longest lifetime that any token signed since then may have been given.
+    pub longest_ttl: Duration,
+}
+
+/// What is kept while a key only verifies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retired {
+    /// When it began to sign; `None` when it never signed here.
+    pub activated_at: Option<Timestamp>,
+    /// When it stopped.
+    pub retired_at: Timestamp,
+    /// When the last token that it may have signed expires.
+    pub tokens_until: Timestamp,
+    /// Until when it is published.
+    pub published_until: Timestamp,
+}
+
+/// The record of a key that has lived its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// When it began to sign; `None` when it never signed here.
+    pub activated_at: Option<Timestamp>,
+    /// When it stopped.
+    pub retired_at: Timestamp,
+    /// When it left the published set.
+    pub removed_at: Timestamp,
+}
+
+/// The record of a key that nobody may trust any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// When it began to sign; `None` when it never signed here.
+    pub activated_at: Option<Timestamp>,
+    /// When it stopped; `None` when the revocation stopped it.
+    pub retired_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+    /// Why, in the words of whoever revoked it.
+    pub reason: String,
+}
+
+impl State {
+    /// The state's one word, as every interface spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Active(_) => "active",
+            Self::Retired(_) => "retired",
+            Self::Removed(_) => "removed",
+            Self::Revoked(_) => "revoked",
+        }
+    }
+}
+
+impl Key {
+    /// Puts a stored key together again. What its set allows is checked by
+    /// [`KeySet::restore`](super::KeySet::restore).
+    pub fn restore(
+        jwk: Jwk,
+        origin: Origin,
+        created_at: Timestamp,
+        published_at: Timestamp,
+        state: State,
+    ) -> Self {
+        Self {
+            jwk,
+            origin,
+            created_at,
+            published_at,
+            state,
+        }
+    }
+
+    /// The key's name in token headers and in the published set.
+    pub fn kid(&self) -> &Kid {
+        self.jwk.kid()
+    }
+
+    /// The one algorithm that it is for.
+    pub fn algorithm(&self) -> Algorithm {
+        self.jwk.algorithm()
+    }
+
+    /// The public half, as it is published.
+    pub fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// When it entered the set.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// When the set that first had it was committed.
+    pub fn published_at(&self) -> Timestamp {
+        self.published_at
+    }
+
+    /// Its place in life.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// When it began to sign, if it ever did.
+    pub fn activated_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Pending(_) => None,
+            State::Active(active) => Some(active.activated_at),
+            State::Retired(retired) => retired.activated_at,
+            State::Removed(removed) => removed.activated_at,
+            State::Revoked(revoked) => revoked.activated_at,
+        }
+    }
+
+    /// Whether its private half must exist: only while it signs or will sign.
+    pub fn holds_private_half(&self) -> bool {
+        matches!(self.state, State::Pending(_) | State::Active(_))
+    }
+
+    /// Whether a set that is served at `now` contains it.
+    ///
+    /// Decided when it is read: a retired key whose time is over is out of the set even when the
+    /// commit that removes it has not succeeded yet.
+    pub fn is_published(&self, now: Timestamp) -> bool {
+        match &self.state {
+            State::Pending(_) | State::Active(_) => true,
+            State::Retired(retired) => now < retired.published_until,
+            State::Removed(_) | State::Revoked(_) => false,
+        }
+    }
+
+    /// When this key may sign by itself; `None` unless it is pending.
+    ///
+    /// The later of two instants: its lead has passed, and every set that was served without it
+    /// has gone stale. A key of the first set is known to everyone who knows anything.
+    pub fn ready_at(&self, policy: &Policy) -> Option<Timestamp> {
+        let State::Pending(pending) = &self.state else {
+            return None;
+        };
+        Some(match pending.knowledge {
+            Knowledge::FromTheStart => self.published_at,
+            Knowledge::MissingUntil(until) => until.max(self.published_at.after(policy.lead)),
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Every key of one issuer: the aggregate that changes as one.
+
+use std::collections::BTreeSet;
+
+use keywright_verifier::{Algorithm, Kid};
+
+use super::issuer::IssuerName;
+use super::key::{Key, State};
+use super::policy::Policy;
+use super::time::Timestamp;
+
+/// The most keys that a published set may have: what the strictest verifiers take (AWS).
+pub const MAX_PUBLISHED_KEYS: usize = 100;
+
+/// The largest published set, in bytes: what Nimbus reads by default (50 KiB).
+pub const MAX_PUBLISHED_BYTES: usize = 51_200;
+
+/// How an issuer came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Founding {
+    /// Its first set is the first that anyone ever saw: its keys are ready at once.
+    Fresh,
+    /// It continues a set that another system published: its own keys wait out their lead, and
+    /// the other's signing keys may be imported as active.
+    TakesOver,
+}
+
+/// Every key of one issuer, its policy, and a version that only grows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySet {
+    pub(super) issuer: IssuerName,
+    pub(super) version: u64,
+    pub(super) founding: Founding,
+    pub(super) created_at: Timestamp,
+    pub(super) policy: Policy,
+    /// The latest instant that this set has witnessed. New stamps are never earlier, so that a
+    /// clock that was set back shortens neither a lead nor a retention.
+    pub(super) latest: Timestamp,
+    /// Until when sets served under earlier policies may still be used as fresh.
+    pub(super) served_fresh_until: Timestamp,
+    pub(super) keys: Vec<Key>,
+}
+
+/// Why stored parts do not make a key set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InconsistentSet {
+    /// Two keys with one name.
+    #[error("the kid {0} stands twice")]
+    DuplicateKid(Kid),
+    /// Two keys that sign.
+    #[error("two keys are active for {0}")]
+    TwoActive(Algorithm),
+    /// A version that no commit writes.
+    #[error("version 0 is never stored")]
+    Unversioned,
+}
+
+impl KeySet {
+    /// Puts a stored set together again and checks what must hold between its keys.
+    ///
+    /// # Errors
+    /// [`InconsistentSet`] when it could not have been written by this program.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one argument a stored column; called by the record parser alone"
+    )]
+    pub fn restore(
+        issuer: IssuerName,
+        version: u64,
+        founding: Founding,
+        created_at: Timestamp,
+        policy: Policy,
+        latest: Timestamp,
+        served_fresh_until: Timestamp,
+        keys: Vec<Key>,
+    ) -> Result<Self, InconsistentSet> {
+        if version == 0 {
+            return Err(InconsistentSet::Unversioned);
+        }
+        let mut kids = BTreeSet::new();
+        let mut active = BTreeSet::new();
+        for key in &keys {
+            if !kids.insert(key.kid()) {
+                return Err(InconsistentSet::DuplicateKid(key.kid().clone()));
+            }
+            if matches!(key.state, State::Active(_)) && !active.insert(key.algorithm()) {
+                return Err(InconsistentSet::TwoActive(key.algorithm()));
+            }
+        }
+        Ok(Self {
+            issuer,
+            version,
+            founding,
+            created_at,
+            policy,
+            latest,
+            served_fresh_until,
+            keys,
+        })
+    }
+
+    /// The issuer's short name.
+    pub fn issuer(&self) -> &IssuerName {
+        &self.issuer
+    }
+
+    /// How many changes this set has seen; the first stored version is 1.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How the issuer came to be.
+    pub fn founding(&self) -> Founding {
+        self.founding
+    }
+
+    /// When the issuer was created.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// The issuer's rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The latest instant that this set has witnessed.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Until when sets served under earlier policies may still be used as fresh.
+    pub fn served_fresh_until(&self) -> Timestamp {
+        self.served_fresh_until
+    }
+
+    /// Tells the set that something was signed or served at `instant`. What changes from here on
+    /// is stamped no earlier, also when the clock has been set back since.
+    #[must_use]
+    pub fn having_witnessed(mut self, instant: Timestamp) -> Self {
+        self.latest = self.latest.max(instant);
+        self
+    }
+
+    /// Every key that ever was in the set, in the order in which they came.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The key with this name, whatever its state.
+    pub fn key(&self, kid: &Kid) -> Option<&Key> {
+        self.keys.iter().find(|key| key.kid() == kid)
+    }
+
+    /// The key that signs for `algorithm`.
+    pub fn active(&self, algorithm: Algorithm) -> Option<&Key> {
+        self.keys
+            .iter()
+            .find(|key| key.algorithm() == algorithm && matches!(key.state, State::Active(_)))
+    }
+
+    /// The pending keys of `algorithm`, the one that will sign next first.
+    pub fn successors(&self, algorithm: Algorithm) -> Vec<&Key> {
+        let mut pending: Vec<&Key> = self
+            .keys
+            .iter()
+            .filter(|key| key.algorithm() == algorithm && matches!(key.state, State::Pending(_)))
+            .collect();
+        pending.sort_by_key(|key| (key.ready_at(&self.policy), key.published_at));
+        pending
+    }
+
+    /// The keys that a set served at `now` contains.
+    pub fn published(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(move |key| key.is_published(now))
+    }
+
+    /// Whether one more key of about `bytes` fits into what verifiers accept.
+    pub(super) fn has_room_for(&self, bytes: usize, now: Timestamp) -> bool {
+        let (keys, size) = self.published(now).fold((0, 0), |(keys, size), key| {
+            (keys + 1, size + key.jwk.to_json().len() + 1)
+        });
+        keys < MAX_PUBLISHED_KEYS && size + bytes + ENVELOPE < MAX_PUBLISHED_BYTES
+    }
+}
+
+/// `{"keys":[` and `]}` around the keys, rounded up.
+const ENVELOPE: usize = 16;

@@ -1,0 +1,131 @@
+//! What is due now, and when to look again.
+
+use keywright_verifier::{Algorithm, Kid};
+
+use super::key::{Key, State};
+use super::key_set::KeySet;
+use super::policy::{Policy, published_bytes};
+use super::time::Timestamp;
+
+/// The transitions that are due, and the next instant at which any will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What to do now, in order.
+    pub steps: Vec<Step>,
+    /// When to plan again, if nothing else happens; `None` when nothing ever will.
+    pub next_wake: Option<Timestamp>,
+    /// When the next key will be published: a served set should not stay fresh for much longer.
+    pub next_publication: Option<Timestamp>,
+}
+
+/// One transition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Publish a fresh key as pending.
+    Introduce(Algorithm),
+    /// Let a pending key sign.
+    Activate(Kid),
+    /// Let a key sign no more.
+    Retire(Kid),
+    /// Take a retired key out of the published set.
+    Remove(Kid),
+}
+
+/// Plans for `now`: a pure function of the set.
+///
+/// Per algorithm of the policy:
+///
+/// - a set without a pending key gets one at once, so that a successor always stands by;
+/// - the next but one is published a lead before the rotation, so that also right after the
+///   rotation the successor that stands by is one that verifiers know;
+/// - a rotation happens when the schedule says so *and* the successor is ready;
+/// - the keys of an algorithm that the policy has dropped retire.
+///
+/// A retired key is removed when its publication has ended. While the published set is full
+/// nothing is introduced, and no rotation leaves the set without a successor.
+pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
+    let mut plan = Plan {
+        steps: Vec::new(),
+        next_wake: None,
+        next_publication: None,
+    };
+    for key in &set.keys {
+        match &key.state {
+            State::Retired(retired) if retired.published_until <= now => {
+                plan.steps.push(Step::Remove(key.kid().clone()));
+            }
+            State::Retired(retired) => plan.wake_at(retired.published_until),
+            State::Pending(_) | State::Active(_) if !keeps(&set.policy, key) => {
+                plan.steps.push(Step::Retire(key.kid().clone()));
+            }
+            _ => {}
+        }
+    }
+    for algorithm in &set.policy.algorithms {
+        plan_algorithm(set, *algorithm, now, &mut plan);
+    }
+    plan
+}
+
+fn plan_algorithm(set: &KeySet, algorithm: Algorithm, now: Timestamp, plan: &mut Plan) {
+    let room = has_room(set, algorithm, now);
+    let successors = set.successors(algorithm);
+    let Some(successor) = successors.first() else {
+        if room {
+            plan.steps.push(Step::Introduce(algorithm));
+        }
+        return;
+    };
+    let due = rotation_due(set, algorithm).unwrap_or(now);
+    let stands_by = successors.len() > 1;
+    if due <= now {
+        if stands_by || room {
+            plan.steps.extend(
+                set.active(algorithm)
+                    .map(|key| Step::Retire(key.kid().clone())),
+            );
+            plan.steps.push(Step::Activate(successor.kid().clone()));
+        }
+        return;
+    }
+    plan.wake_at(due);
+    if stands_by {
+        return;
+    }
+    let publication = due.before(set.policy.lead);
+    if publication > now {
+        plan.wake_at(publication);
+        plan.next_publication = Some(
+            plan.next_publication
+                .map_or(publication, |other| other.min(publication)),
+        );
+    } else if room {
+        plan.steps.push(Step::Introduce(algorithm));
+    }
+}
+
+/// When the next rotation of `algorithm` happens: at the time of the schedule, but not before the
+/// successor is ready. Without an active key, as soon as the first is ready. `None` when no
+/// successor stands.
+pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
+    let ready_at = set.successors(algorithm).first()?.ready_at(&set.policy)?;
+    let scheduled = set
+        .active(algorithm)
+        .and_then(Key::activated_at)
+        .map(|activated_at| set.policy.rotation.due_after(activated_at));
+    Some(scheduled.map_or(ready_at, |scheduled| scheduled.max(ready_at)))
+}
+
+fn keeps(policy: &Policy, key: &Key) -> bool {
+    policy.algorithms.contains(&key.algorithm())
+}
+
+fn has_room(set: &KeySet, algorithm: Algorithm, now: Timestamp) -> bool {
+    set.has_room_for(published_bytes(algorithm, set.policy.rsa_bits), now)
+}
+
+impl Plan {
+    fn wake_at(&mut self, instant: Timestamp) {
+        self.next_wake = Some(self.next_wake.map_or(instant, |other| other.min(instant)));
+    }
+}

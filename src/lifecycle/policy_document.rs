@@ -1,0 +1,264 @@
+//! A policy as the JSON document of the interfaces and of the store.
+
+use std::time::Duration;
+
+use keywright_verifier::UnknownAlgorithm;
+use keywright_verifier::json::{FieldError, Object};
+use serde_json::{Map, Value, json};
+
+use super::issuer::{InvalidIssuerUrl, IssuerUrl};
+use super::policy::{Policy, PolicyViolation};
+use super::schedule::{InvalidSchedule, Schedule};
+use super::time::{InvalidDuration, format_duration, parse_duration};
+
+/// Why a document is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A member is missing, unknown or of the wrong type.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The `url` breaks a rule.
+    #[error("url: {0}")]
+    Url(#[from] InvalidIssuerUrl),
+    /// A duration does not read.
+    #[error("{field}: {source}")]
+    Duration {
+        /// The member.
+        field: &'static str,
+        /// What a duration looks like.
+        source: InvalidDuration,
+    },
+    /// An algorithm that keywright does not know.
+    #[error("algorithms: {0}")]
+    Algorithm(#[from] UnknownAlgorithm),
+    /// The rotation's crontab line or time zone does not read.
+    #[error("rotation: {0}")]
+    Schedule(#[from] InvalidSchedule),
+    /// The rotation names neither or both of an interval and a crontab line.
+    #[error("rotation must have either \"every\" or \"cron\" with \"timezone\"")]
+    RotationKind,
+    /// The values do not fit together.
+    #[error(transparent)]
+    Violation(#[from] PolicyViolation),
+}
+
+impl Policy {
+    /// Reads a policy document. Only `url` is required; every other member has the default of
+    /// [`Policy::for_url`]. `default_algorithm` defaults to the first of `algorithms`.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the member and the rule that it breaks.
+    pub fn from_document(document: Value) -> Result<Self, PolicyError> {
+        let mut object = Object::new(document, "policy")?;
+        let policy = Self::take_from(&mut object)?;
+        object.finish()?;
+        Ok(policy)
+    }
+
+    /// Takes a policy's members out of an object that may have others.
+    ///
+    /// # Errors
+    /// As [`Policy::from_document`], except that members which are no policy's are left alone.
+    pub fn take_from(object: &mut Object) -> Result<Self, PolicyError> {
+        let url = object.string("url")?;
+        let mut policy = Self::for_url(IssuerUrl::parse(&url)?);
+        if let Some(names) = object.optional_strings("algorithms")? {
+            policy.algorithms = names
+                .iter()
+                .map(|name| name.parse())
+                .collect::<Result<_, UnknownAlgorithm>>()?;
+            policy.default_algorithm = policy
+                .algorithms
+                .first()
+                .copied()
+                .ok_or(PolicyViolation::Algorithms)?;
+        }
+        if let Some(name) = object.optional_string("default_algorithm")? {
+            policy.default_algorithm = name.parse()?;
+        }
+        if let Some(bits) = object.optional_u64("rsa_bits")? {
+            policy.rsa_bits = u16::try_from(bits).map_err(|_| PolicyViolation::RsaBits(bits))?;
+        }
+        if let Some(rotation) = object.optional_object("rotation")? {
+            policy.rotation = rotation_from(rotation)?;
+        }
+        for (field, target) in [
+            ("lead", &mut policy.lead),
+            ("jwks_max_age", &mut policy.jwks_max_age),
+            ("stale_if_error", &mut policy.stale_if_error),
+            ("default_token_ttl", &mut policy.default_token_ttl),
+            ("max_token_ttl", &mut policy.max_token_ttl),
+            ("clock_skew", &mut policy.clock_skew),
+        ] {
+            if let Some(text) = object.optional_string(field)? {
+                *target = duration(field, &text)?;
+            }
+        }
+        if let Some(bytes) = object.optional_u64("max_token_bytes")? {
+            policy.max_token_bytes =
+                u32::try_from(bytes).map_err(|_| PolicyViolation::MaxTokenBytes(bytes))?;
+        }
+        policy.validate()?;
+        Ok(policy)
+    }
+
+    /// The whole policy as a document that [`Policy::from_document`] reads.
+    pub fn to_document(&self) -> Value {
+        json!({
+            "url": self.url.as_str(),
+            "algorithms": self.algorithms,
+            "default_algorithm": self.default_algorithm,
+            "rsa_bits": self.rsa_bits,
+            "rotation": rotation_document(&self.rotation),
+            "lead": format_duration(self.lead),
+            "jwks_max_age": format_duration(self.jwks_max_age),
+            "stale_if_error": format_duration(self.stale_if_error),
+            "default_token_ttl": format_duration(self.default_token_ttl),
+            "max_token_ttl": format_duration(self.max_token_ttl),
+            "clock_skew": format_duration(self.clock_skew),
+            "max_token_bytes": self.max_token_bytes,
+        })
+    }
+}
+
+fn rotation_from(mut rotation: Object) -> Result<Schedule, PolicyError> {
+    let every = rotation.optional_string("every")?;
+    let cron = rotation.optional_string("cron")?;
+    let zone = rotation.optional_string("timezone")?;
+    rotation.finish()?;
+    match (every, cron, zone) {
+        (Some(every), None, None) => Ok(Schedule::Every(duration("rotation.every", &every)?)),
+        (None, Some(line), zone) => Ok(Schedule::cron(&line, zone.as_deref().unwrap_or("UTC"))?),
+        _ => Err(PolicyError::RotationKind),
+    }
+}
+
+fn rotation_document(schedule: &Schedule) -> Map<String, Value> {
+    let mut rotation = Map::new();
+    match schedule {
+        Schedule::Every(interval) => {
+            rotation.insert("every".to_owned(), format_duration(*interval).into());
+        }
+        Schedule::Cron(crontab) => {
+            rotation.insert("cron".to_owned(), crontab.line().into());
+            rotation.insert("timezone".to_owned(), crontab.zone().into());
+        }
+    }
+    rotation
+}
+
+fn duration(field: &'static str, text: &str) -> Result<Duration, PolicyError> {
+    parse_duration(text).map_err(|source| PolicyError::Duration { field, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(document: Value) -> String {
+        Policy::from_document(document).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_policy_reads_as_it_is_written() {
+        let document = json!({
+            "url": "https://id.example.com", "algorithms": ["RS256", "ES256"],
+            "default_algorithm": "RS256", "rsa_bits": 3072,
+            "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}, "lead": "24h",
+            "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
+            "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096
+        });
+        assert_eq!(
+            Policy::from_document(document.clone())
+                .unwrap()
+                .to_document(),
+            document
+        );
+    }
+
+    #[test]
+    fn everything_but_the_url_has_a_default() {
+        let policy = Policy::from_document(json!({"url": "https://id.example.com"})).unwrap();
+        assert_eq!(
+            policy.to_document(),
+            json!({
+                "url": "https://id.example.com", "algorithms": ["ES256", "RS256"],
+                "default_algorithm": "ES256", "rsa_bits": 2048, "rotation": {"every": "30d"},
+                "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
+                "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
+                "max_token_bytes": 4096
+            })
+        );
+        assert_eq!(policy.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn unsafe_combinations_are_refused_with_the_inequality_and_its_numbers() {
+        let url = "https://id.example.com";
+        for (document, expected) in [
+            (
+                json!({"url": url, "lead": "10m"}),
+                "lead must be at least jwks_max_age + stale_if_error + clock_skew: 10m < 5m + 1h + 5m \
+                 (lestrrat-go/jwx caches at least 15m, Istio polls every 20m, AWS HTTP APIs cache 2h)",
+            ),
+            (
+                json!({"url": url, "rotation": {"every": "47h"}}),
+                "the rotation interval must be at least 2 × lead: 47h < 2 × 24h",
+            ),
+            (
+                json!({"url": url, "rotation": {"cron": "0 3 * * *", "timezone": "Europe/Berlin"}, "lead": "12h"}),
+                "the rotation interval must be at least 2 × lead: 23h < 2 × 12h",
+            ),
+            (
+                json!({"url": url, "default_token_ttl": "2h"}),
+                "max_token_ttl must be at least default_token_ttl: 1h < 2h",
+            ),
+            (
+                json!({"url": url, "max_token_ttl": "3650d"}),
+                "the published set could grow to 250 keys of 82125 bytes; verifiers accept at most \
+                 100 keys and 51200 bytes: rotate less often or shorten max_token_ttl",
+            ),
+            (
+                json!({"url": url, "algorithms": []}),
+                "algorithms must name at least one algorithm, and each only once",
+            ),
+            (
+                json!({"url": url, "algorithms": ["ES256"], "default_algorithm": "RS256"}),
+                "default_algorithm RS256 is not among algorithms",
+            ),
+            (
+                json!({"url": url, "rsa_bits": 1024}),
+                "rsa_bits must be 2048, 3072 or 4096, not 1024",
+            ),
+            (
+                json!({"url": url, "lead": "0s"}),
+                "lead must be at least 1s",
+            ),
+            (
+                json!({"url": url, "rotation": {}}),
+                "rotation must have either \"every\" or \"cron\" with \"timezone\"",
+            ),
+            (
+                json!({"url": url, "rotation": {"every": "30d", "timezone": "UTC"}}),
+                "rotation must have either \"every\" or \"cron\" with \"timezone\"",
+            ),
+        ] {
+            assert_eq!(refusal(document), expected);
+        }
+    }
+
+    #[test]
+    fn a_legal_lead_that_real_verifiers_outlast_is_warned_about() {
+        let policy = Policy::from_document(json!({
+            "url": "https://id.example.com", "lead": "10m", "stale_if_error": "0s"
+        }))
+        .unwrap();
+        assert_eq!(
+            policy.warnings(),
+            [
+                "lead 10m is too short for verifiers in common use (lestrrat-go/jwx caches at least 15m, \
+              Istio polls every 20m, AWS HTTP APIs cache 2h)"
+            ]
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! A key set while it changes: the transitions that are legal, and no others.
+
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::command::{Halt, Refusal};
+use super::event::Event;
+use super::key::{Active, Key, Knowledge, Origin, Pending, Removed, Retired, Revoked, State};
+use super::key_set::{Founding, KeySet};
+use super::policy::{Policy, SWITCH_OVER};
+use super::time::Timestamp;
+
+/// A committed-to-be key set and the events that led to it.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The next version of the set.
+    pub set: KeySet,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// When it happened: the stamp that the new states carry.
+    pub at: Timestamp,
+}
+
+/// What kind of key is to be generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySpecification {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Modulus length, for RSA alone.
+    pub rsa_bits: u16,
+}
+
+/// Fresh public halves that a change may use, oldest first.
+///
+/// Generating a key takes long and may fail, so it happens before the change and outside it: a
+/// change that lacks a key says so ([`Halt::NeedsKey`]), and is tried again with one more.
+#[derive(Debug, Default)]
+pub struct Supply(Vec<Jwk>);
+
+impl Supply {
+    /// Adds a fresh key.
+    pub fn add(&mut self, jwk: Jwk) {
+        self.0.push(jwk);
+    }
+
+    /// The first key of `algorithm` that `set` does not have yet.
+    fn next_for(&self, set: &KeySet, algorithm: Algorithm) -> Option<Jwk> {
+        self.0
+            .iter()
+            .find(|jwk| jwk.algorithm() == algorithm && set.key(jwk.kid()).is_none())
+            .cloned()
+    }
+}
+
+/// A key set while it changes.
+pub(super) struct Revision<'a> {
+    set: KeySet,
+    events: Vec<Event>,
+    now: Timestamp,
+    /// What new states are stamped with: `now`, or the latest instant that the set has witnessed
+    /// when the clock has been set back.
+    stamp: Timestamp,
+    supply: &'a Supply,
+}
+
+impl<'a> Revision<'a> {
+    pub(super) fn of(set: &KeySet, now: Timestamp, supply: &'a Supply) -> Self {
+        let stamp = now.max(set.latest);
+        Self {
+            set: set.clone(),
+            events: Vec::new(),
+            now,
+            stamp,
+            supply,
+        }
+    }
+
+    pub(super) fn set(&self) -> &KeySet {
+        &self.set
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(super) fn record(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    pub(super) fn has_changed(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    pub(super) fn finish(mut self) -> Change {
+        self.set.version += 1;
+        self.set.latest = self.stamp;
+        Change {
+            set: self.set,
+            events: self.events,
+            at: self.stamp,
+        }
+    }
+
+    /// Publishes a fresh key as pending.
+    pub(super) fn introduce(&mut self, algorithm: Algorithm) -> Result<Kid, Halt> {
+        let rsa_bits = self.set.policy.rsa_bits;
+        let jwk = self
+            .supply
+            .next_for(&self.set, algorithm)
+            .ok_or(Halt::NeedsKey(KeySpecification {
+                algorithm,
+                rsa_bits,
+            }))?;
+        let kid = jwk.kid().clone();
+        self.publish_pending(jwk, Origin::Generated)?;
+        Ok(kid)
+    }
+
+    /// Publishes a key as pending: no set that was served until now has it.
+    pub(super) fn publish_pending(&mut self, jwk: Jwk, origin: Origin) -> Result<(), Halt> {
+        // Nobody has seen version 0, the set that is being founded.
+        let first_set = self.set.version == 0 && self.set.founding == Founding::Fresh;
+        let knowledge = if first_set {
+            Knowledge::FromTheStart
+        } else {
+            let policy = &self.set.policy;
+            let fresh = self
+                .stamp
+                .after(policy.freshness())
+                .max(self.set.served_fresh_until);
+            Knowledge::MissingUntil(fresh.after(policy.clock_skew))
+        };
+        let key = self.admit(jwk, origin, State::Pending(Pending { knowledge }))?;
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        let ready_at = key
+            .ready_at(&self.set.policy)
+            .unwrap_or(self.stamp)
+            .ceil_seconds();
+        let imported = origin == Origin::Imported;
+        self.record(Event::KeyPublished {
+            kid,
+            algorithm,
+            imported,
+            ready_at,
+        });
+        Ok(())
+    }
+
+    /// Lets a key of another system go on signing here, under the kid that verifiers know.
+    pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), Halt> {
+        let state = State::Active(Active {
+            activated_at: self.stamp,
+            longest_ttl: self.set.policy.max_token_ttl,
+        });
+        let key = self.admit(jwk, Origin::Imported, state)?;
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        self.record(Event::KeyActivated {
+            kid,
+            algorithm,
+            imported: true,
+            forced: false,
+        });
+        Ok(())
+    }
+
+    /// Publishes a key of another system for one retention, to verify only.
+    pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), Halt> {
+        let tokens_until = self
+            .stamp
+            .after(SWITCH_OVER)
+            .after(self.set.policy.max_token_ttl);
+        let published_until = tokens_until.after(self.set.policy.clock_skew);
+        let state = State::Retired(Retired {
+            activated_at: None,
+            retired_at: self.stamp,
+            tokens_until,
+            published_until,
+        });
+        let key = self.admit(jwk, Origin::Imported, state)?;
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        let published_until = published_until.ceil_seconds();
+        self.record(Event::KeyRetired {
+            kid,
+            algorithm,
+            imported: true,
+            published_until,
+        });
+        Ok(())
+    }
+
+    fn admit(&mut self, jwk: Jwk, origin: Origin, state: State) -> Result<Key, Halt> {
+        let thumbprint = jwk.thumbprint();
+        // Neither the name nor the key itself may come back: not under another name either.
+        let twin = self
+            .set
+            .keys
+            .iter()
+            .find(|key| key.kid() == jwk.kid() || key.jwk.thumbprint() == thumbprint);
+        if let Some(twin) = twin {
+            return Err(Halt::Refused(Refusal::KeyKnown {
+                kid: twin.kid().clone(),
+                state: twin.state.name(),
+            }));
+        }
+        if !self.set.has_room_for(jwk.to_json().len() + 1, self.now) {
+            return Err(Halt::Refused(Refusal::SetFull));
+        }
+        let key = Key {
+            jwk,
+            origin,
+            created_at: self.stamp,
+            published_at: self.stamp,
+            state,
+        };
+        self.set.keys.push(key.clone());
+        Ok(key)
+    }
+
+    /// `pending → active`. Whether it is ready is the caller's question; `forced` is the answer.
+    pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), Halt> {
+        let (now, stamp) = (self.now, self.stamp);
+        let longest_ttl = self.set.policy.max_token_ttl;
+        if let Some(algorithm) = self.set.key(kid).map(Key::algorithm)
+            && let Some(active) = self.set.active(algorithm)
+        {
+            return Err(illegal(active, "active"));
+        }
+        let policy = self.set.policy.clone();
+        let key = self.key_mut(kid)?;
+        let Some(ready_at) = key.ready_at(&policy) else {
+            return Err(illegal(key, "active"));
+        };
+        let forced = now < ready_at;
+        key.state = State::Active(Active {
+            activated_at: stamp,
+            longest_ttl,
+        });
+        let imported = key.origin == Origin::Imported;
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        self.record(Event::KeyActivated {
+            kid,
+            algorithm,
+            imported,
+            forced,
+        });
+        Ok(())
+    }
+
+    /// `active → retired`, or `pending → retired` for a key that will never be needed: nothing
+    /// was signed with that one, so that its publication ends at once.
+    pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), Halt> {
+        let stamp = self.stamp;
+        let skew = self.set.policy.clock_skew;
+        let key = self.key_mut(kid)?;
+        let (activated_at, tokens_until, published_until) = match &key.state {
+            State::Active(active) => {
+                let tokens_until = stamp.after(SWITCH_OVER).after(active.longest_ttl);
+                (
+                    Some(active.activated_at),
+                    tokens_until,
+                    tokens_until.after(skew),
+                )
+            }
+            State::Pending(_) => (None, stamp, stamp),
+            State::Retired(_) | State::Removed(_) | State::Revoked(_) => {
+                return Err(illegal(key, "retired"));
+            }
+        };
+        key.state = State::Retired(Retired {
+            activated_at,
+            retired_at: stamp,
+            tokens_until,
+            published_until,
+        });
+        let imported = key.origin == Origin::Imported;
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        let published_until = published_until.ceil_seconds();
+        self.record(Event::KeyRetired {
+            kid,
+            algorithm,
+            imported,
+            published_until,
+        });
+        Ok(())
+    }
+
+    /// `retired → removed`.
+    pub(super) fn remove(&mut self, kid: &Kid) -> Result<(), Halt> {
+        let stamp = self.stamp;
+        let key = self.key_mut(kid)?;
+        let State::Retired(retired) = &key.state else {
+            return Err(illegal(key, "removed"));
+        };
+        key.state = State::Removed(Removed {
+            activated_at: retired.activated_at,
+            retired_at: retired.retired_at,
+            removed_at: stamp,
+        });
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        self.record(Event::KeyRemoved { kid, algorithm });
+        Ok(())
+    }
+
+    /// `pending | active | retired → revoked`.
+    pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), Halt> {
+        let stamp = self.stamp;
+        let key = self.key_mut(kid)?;
+        let from = key.state.name();
+        let (activated_at, retired_at, tokens_until) = match &key.state {
+            State::Pending(_) => (None, None, stamp),
+            State::Active(active) => (
+                Some(active.activated_at),
+                None,
+                stamp.after(SWITCH_OVER).after(active.longest_ttl),
+            ),
+            State::Retired(retired) => (
+                retired.activated_at,
+                Some(retired.retired_at),
+                retired.tokens_until,
+            ),
+            State::Removed(_) | State::Revoked(_) => return Err(illegal(key, "revoked")),
+        };
+        let reason = reason.to_owned();
+        key.state = State::Revoked(Revoked {
+            activated_at,
+            retired_at,
+            revoked_at: stamp,
+            reason,
+        });
+        let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        let tokens_until = tokens_until.ceil_seconds();
+        self.record(Event::KeyRevoked {
+            kid,
+            algorithm,
+            from,
+            tokens_until,
+        });
+        Ok(())
+    }
+
+    /// Replaces the policy. What was promised under the old one stays promised: sets that were
+    /// served with its freshness, tokens that were signed with its lifetimes.
+    pub(super) fn adopt(&mut self, policy: Policy) {
+        let before = self.set.policy.to_document();
+        let after = policy.to_document();
+        let served = self.stamp.after(self.set.policy.freshness());
+        self.set.served_fresh_until = self.set.served_fresh_until.max(served);
+        for key in &mut self.set.keys {
+            match &mut key.state {
+                State::Active(active) => {
+                    active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
+                }
+                State::Retired(retired) if retired.activated_at.is_some() => {
+                    let until = retired.tokens_until.after(policy.clock_skew);
+                    retired.published_until = retired.published_until.max(until);
+                }
+                _ => {}
+            }
+        }
+        self.set.policy = policy;
+        self.record(Event::PolicyChanged { before, after });
+    }
+
+    fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, Halt> {
+        self.set
+            .keys
+            .iter_mut()
+            .find(|key| key.kid() == kid)
+            .ok_or_else(|| Halt::Refused(Refusal::UnknownKey(kid.clone())))
+    }
+}
+
+fn illegal(key: &Key, to: &'static str) -> Halt {
+    Halt::Refused(Refusal::IllegalTransition {
+        kid: key.kid().clone(),
+        from: key.state.name(),
+        to,
+    })
+}

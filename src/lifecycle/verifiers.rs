@@ -1,0 +1,58 @@
+//! How long the verifiers of this world keep a key set, whatever our headers say.
+//!
+//! The figures are the defaults that each project documents. They decide our own defaults, and a
+//! policy whose lead one of them outlasts is answered with its name.
+
+use std::time::Duration;
+
+/// A verifier and the longest that it may go on using a set without asking again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownVerifier {
+    /// What it calls itself.
+    pub name: &'static str,
+    /// How long it may hold a set before it sees a new key by itself.
+    pub holds_for: Duration,
+    /// What it does, in the words of a sentence that begins with its name.
+    pub habit: &'static str,
+    /// Whether a token with a `kid` that it does not hold makes it fetch again.
+    pub refetches_unknown_kid: bool,
+}
+
+const fn verifier(
+    name: &'static str,
+    holds_for_seconds: u64,
+    habit: &'static str,
+    refetches_unknown_kid: bool,
+) -> KnownVerifier {
+    KnownVerifier {
+        name,
+        holds_for: Duration::from_secs(holds_for_seconds),
+        habit,
+        refetches_unknown_kid,
+    }
+}
+
+/// The verifiers that we know, the quickest first.
+pub const KNOWN_VERIFIERS: [KnownVerifier; 13] = [
+    verifier("go-oidc", 0, "fetches on every miss", true),
+    verifier("Kong", 30, "fetches at most every 30s on a miss", true),
+    verifier("PyJWT", 300, "caches 5m", true),
+    verifier("Nimbus", 300, "caches 5m", true),
+    verifier("Spring Security", 300, "caches 5m", true),
+    verifier("panva/jose", 600, "caches 10m", true),
+    verifier("jwks-rsa", 600, "caches each key 10m", true),
+    verifier("Envoy", 600, "caches 10m", false),
+    verifier("lestrrat-go/jwx", 900, "caches at least 15m", false),
+    verifier("Istio", 1200, "polls every 20m", false),
+    verifier("keyfunc", 3600, "caches 1h", true),
+    verifier("AWS HTTP APIs", 7200, "cache 2h", false),
+    verifier("Microsoft.IdentityModel", 43_200, "caches 12h", true),
+];
+
+/// The verifiers that would refuse tokens of a key that signs `lead` after its publication: they
+/// hold a set for longer than that, and an unknown `kid` does not make them ask again.
+pub fn verifiers_outpaced_by(lead: Duration) -> impl Iterator<Item = &'static KnownVerifier> {
+    KNOWN_VERIFIERS
+        .iter()
+        .filter(move |verifier| verifier.holds_for > lead && !verifier.refetches_unknown_kid)
+}

@@ -1,0 +1,3 @@
+//! The keywright binary: everything is in the library.
+
+fn main() {}

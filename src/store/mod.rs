@@ -1,0 +1,194 @@
+//! Where key sets rest.
+//!
+//! A [`KeyStore`] keeps rows and promises one thing: a [`Commit`] happens whole or not at all, and
+//! only on the version that it was computed from. It does not look into the documents that it
+//! keeps; [`record`] writes and reads those for every store alike, and [`seal`] has closed the
+//! private halves before they come here. A new store is therefore one file, and the conformance
+//! suite in `tests/store.rs` says when it is done.
+
+pub mod memory;
+pub mod record;
+pub mod seal;
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+use crate::lifecycle::IssuerName;
+
+/// One issuer's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerRow {
+    /// The issuer's short name.
+    pub name: IssuerName,
+    /// The path of its URL; no two issuers share it.
+    pub path: String,
+    /// The version of its key set, from 1.
+    pub version: u64,
+    /// Everything else that concerns the set as a whole.
+    pub document: String,
+}
+
+/// One key's row.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key's name, unique within its issuer.
+    pub kid: String,
+    /// The public half and the state.
+    pub document: String,
+    /// The sealed private half, while there is one.
+    pub sealed: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for KeyRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyRow")
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key's row as a commit changes it.
+#[derive(Debug, Clone)]
+pub struct KeyChange {
+    /// The key's name.
+    pub kid: String,
+    /// The public half and the new state.
+    pub document: String,
+    /// What becomes of the private half.
+    pub sealed: SealedChange,
+}
+
+/// What a commit does to a sealed private half.
+#[derive(Clone)]
+pub enum SealedChange {
+    /// It stays as it is.
+    Keep,
+    /// It comes with a new key.
+    Set(Vec<u8>),
+    /// It is erased in this very commit.
+    Erase,
+}
+
+impl std::fmt::Debug for SealedChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "Keep",
+            Self::Set(_) => "Set(…)",
+            Self::Erase => "Erase",
+        })
+    }
+}
+
+/// An event as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// The issuer that it concerns, if it concerns one.
+    pub issuer: Option<IssuerName>,
+    /// What happened and who did it.
+    pub document: String,
+}
+
+/// An event as it is read: numbered from 1 in the order of the commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedEvent {
+    /// Its number.
+    pub sequence: u64,
+    /// The event.
+    pub event: EventRow,
+}
+
+/// One change of one key set, with the events that explain it.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The issuer's new row.
+    pub issuer: IssuerRow,
+    /// The version that the change was computed from; 0 when the issuer must not exist yet.
+    pub expected_version: u64,
+    /// The keys that are new or changed.
+    pub keys: Vec<KeyChange>,
+    /// What happened.
+    pub events: Vec<EventRow>,
+}
+
+/// One client's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRow {
+    /// The client's public identifier.
+    pub id: String,
+    /// Its name, its roles and the hash of its credential.
+    pub document: String,
+}
+
+/// A change of who may call.
+#[derive(Debug, Clone)]
+pub enum ClientChange {
+    /// A new client. Its id must not exist.
+    Create(ClientRow),
+    /// The end of a client. It must exist.
+    Delete(String),
+}
+
+/// A key set's rows, its keys in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSet {
+    /// The issuer's row.
+    pub issuer: IssuerRow,
+    /// Its keys' rows.
+    pub keys: Vec<KeyRow>,
+}
+
+/// The store cannot be reached, or does not do what it is asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the key store failed: {0}")]
+pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Why a commit did not happen. In each case nothing of it did, unless the store itself failed:
+/// then its outcome is unknown until the set is loaded again.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The set, or the client, is not as the commit expects it. Load it again and decide anew.
+    #[error("the stored version is not the expected one")]
+    Conflict,
+    /// Another issuer is published under the same path.
+    #[error("another issuer has the same path")]
+    PathTaken,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A place where key sets rest.
+#[async_trait]
+pub trait KeyStore: Send + Sync + 'static {
+    /// The names of all issuers, in alphabetical order.
+    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError>;
+
+    /// One issuer's rows, from one consistent state; `None` when there is no such issuer.
+    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError>;
+
+    /// Writes a change and its events, all or nothing, if the version is the expected one.
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+
+    /// All clients, in the order of their ids.
+    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError>;
+
+    /// Writes a change of a client and its event, all or nothing.
+    async fn commit_client(&self, change: ClientChange, event: EventRow)
+    -> Result<(), CommitError>;
+
+    /// At most `limit` events after the one numbered `after`, in order; of one issuer or of all.
+    async fn events(
+        &self,
+        issuer: Option<&IssuerName>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<NumberedEvent>, StoreError>;
+
+    /// A named value that concerns the store as a whole.
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes a named value once. A value that is there already is a conflict.
+    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+}

@@ -1,0 +1,335 @@
+//! Key sets as stored documents, and back.
+//!
+//! Every document carries a format number. What is read is parsed, not trusted: a document that
+//! this program could not have written is refused with the name of its issuer and key.
+
+use std::time::Duration;
+
+use keywright_verifier::{Jwk, Kid};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{IssuerRow, KeyChange, SealedChange, StoredSet};
+use crate::lifecycle::{
+    Active, Founding, IssuerName, Key, KeySet, Knowledge, Origin, Pending, Policy, Removed,
+    Retired, Revoked, State, Timestamp,
+};
+
+const FORMAT: u32 = 1;
+
+/// A stored document that this program could not have written.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored record of {subject} is corrupt: {reason}")]
+pub struct CorruptRecord {
+    /// The issuer, or the issuer and the key.
+    pub subject: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetDocument {
+    format: u32,
+    founding: FoundingDocument,
+    created_at: u64,
+    latest: u64,
+    served_fresh_until: u64,
+    policy: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FoundingDocument {
+    Fresh,
+    TakesOver,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyDocument {
+    format: u32,
+    jwk: Value,
+    origin: OriginDocument,
+    created_at: u64,
+    published_at: u64,
+    state: StateDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OriginDocument {
+    Generated,
+    Imported,
+}
+
+/// Instants and lengths in milliseconds.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+enum StateDocument {
+    Pending {
+        /// Absent when the key was in the first set.
+        missing_until: Option<u64>,
+    },
+    Active {
+        activated_at: u64,
+        longest_ttl: u64,
+    },
+    Retired {
+        activated_at: Option<u64>,
+        retired_at: u64,
+        tokens_until: u64,
+        published_until: u64,
+    },
+    Removed {
+        activated_at: Option<u64>,
+        retired_at: u64,
+        removed_at: u64,
+    },
+    Revoked {
+        activated_at: Option<u64>,
+        retired_at: Option<u64>,
+        revoked_at: u64,
+        reason: String,
+    },
+}
+
+/// The row of a set as a whole.
+pub fn issuer_row(set: &KeySet) -> IssuerRow {
+    let document = SetDocument {
+        format: FORMAT,
+        founding: match set.founding() {
+            Founding::Fresh => FoundingDocument::Fresh,
+            Founding::TakesOver => FoundingDocument::TakesOver,
+        },
+        created_at: set.created_at().millis(),
+        latest: set.latest().millis(),
+        served_fresh_until: set.served_fresh_until().millis(),
+        policy: set.policy().to_document(),
+    };
+    IssuerRow {
+        name: set.issuer().clone(),
+        path: set.policy().url.path().to_owned(),
+        version: set.version(),
+        document: to_text(&document),
+    }
+}
+
+/// The rows of the keys that are new or other in `after`. A key that no longer needs its private
+/// half loses it here, whatever led to it; `sealed` gives the private halves of new keys.
+pub fn key_changes(
+    before: Option<&KeySet>,
+    after: &KeySet,
+    sealed: &dyn Fn(&Kid) -> Option<Vec<u8>>,
+) -> Vec<KeyChange> {
+    let changed = |key: &&Key| before.and_then(|set| set.key(key.kid())) != Some(*key);
+    after
+        .keys()
+        .iter()
+        .filter(changed)
+        .map(|key| KeyChange {
+            kid: key.kid().as_str().to_owned(),
+            document: to_text(&key_document(key)),
+            sealed: if !key.holds_private_half() {
+                SealedChange::Erase
+            } else {
+                sealed(key.kid()).map_or(SealedChange::Keep, SealedChange::Set)
+            },
+        })
+        .collect()
+}
+
+/// Reads a set's rows.
+///
+/// # Errors
+/// [`CorruptRecord`] names the issuer, and the key if it is one key's record that is corrupt.
+pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
+    let IssuerRow {
+        name,
+        path,
+        version,
+        document,
+    } = &stored.issuer;
+    let corrupt = |reason: String| CorruptRecord {
+        subject: format!("issuer {name}"),
+        reason,
+    };
+    let document: SetDocument =
+        serde_json::from_str(document).map_err(|error| corrupt(error.to_string()))?;
+    if document.format != FORMAT {
+        return Err(corrupt(format!("unknown format {}", document.format)));
+    }
+    let policy =
+        Policy::from_document(document.policy).map_err(|error| corrupt(error.to_string()))?;
+    if policy.url.path() != path {
+        return Err(corrupt(
+            "the path column is not the path of the url".to_owned(),
+        ));
+    }
+    let keys = stored
+        .keys
+        .iter()
+        .map(|row| {
+            let key = read_key(&row.document).map_err(|reason| CorruptRecord {
+                subject: format!("issuer {name}, key {}", row.kid),
+                reason,
+            })?;
+            if key.kid().as_str() != row.kid {
+                return Err(corrupt(format!(
+                    "the row of key {} holds another key",
+                    row.kid
+                )));
+            }
+            if key.holds_private_half() != row.sealed.is_some() {
+                let reason = format!("key {} has a private half too many or too few", row.kid);
+                return Err(corrupt(reason));
+            }
+            Ok(key)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let founding = match document.founding {
+        FoundingDocument::Fresh => Founding::Fresh,
+        FoundingDocument::TakesOver => Founding::TakesOver,
+    };
+    KeySet::restore(
+        IssuerName::clone(name),
+        *version,
+        founding,
+        Timestamp::from_millis(document.created_at),
+        policy,
+        Timestamp::from_millis(document.latest),
+        Timestamp::from_millis(document.served_fresh_until),
+        keys,
+    )
+    .map_err(|error| corrupt(error.to_string()))
+}
+
+fn key_document(key: &Key) -> KeyDocument {
+    KeyDocument {
+        format: FORMAT,
+        jwk: serde_json::from_str(&key.jwk().to_json()).unwrap_or_default(),
+        origin: match key.origin() {
+            Origin::Generated => OriginDocument::Generated,
+            Origin::Imported => OriginDocument::Imported,
+        },
+        created_at: key.created_at().millis(),
+        published_at: key.published_at().millis(),
+        state: state_document(key.state()),
+    }
+}
+
+fn state_document(state: &State) -> StateDocument {
+    let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
+    match state {
+        State::Pending(Pending { knowledge }) => StateDocument::Pending {
+            missing_until: match knowledge {
+                Knowledge::FromTheStart => None,
+                Knowledge::MissingUntil(until) => Some(until.millis()),
+            },
+        },
+        State::Active(Active {
+            activated_at,
+            longest_ttl,
+        }) => StateDocument::Active {
+            activated_at: activated_at.millis(),
+            longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
+        },
+        State::Retired(Retired {
+            activated_at,
+            retired_at,
+            tokens_until,
+            published_until,
+        }) => StateDocument::Retired {
+            activated_at: millis(*activated_at),
+            retired_at: retired_at.millis(),
+            tokens_until: tokens_until.millis(),
+            published_until: published_until.millis(),
+        },
+        State::Removed(Removed {
+            activated_at,
+            retired_at,
+            removed_at,
+        }) => StateDocument::Removed {
+            activated_at: millis(*activated_at),
+            retired_at: retired_at.millis(),
+            removed_at: removed_at.millis(),
+        },
+        State::Revoked(Revoked {
+            activated_at,
+            retired_at,
+            revoked_at,
+            reason,
+        }) => StateDocument::Revoked {
+            activated_at: millis(*activated_at),
+            retired_at: millis(*retired_at),
+            revoked_at: revoked_at.millis(),
+            reason: reason.clone(),
+        },
+    }
+}
+
+fn read_key(document: &str) -> Result<Key, String> {
+    let document: KeyDocument =
+        serde_json::from_str(document).map_err(|error| error.to_string())?;
+    if document.format != FORMAT {
+        return Err(format!("unknown format {}", document.format));
+    }
+    let jwk = Jwk::from_value(document.jwk).map_err(|error| error.to_string())?;
+    let origin = match document.origin {
+        OriginDocument::Generated => Origin::Generated,
+        OriginDocument::Imported => Origin::Imported,
+    };
+    let instant = Timestamp::from_millis;
+    let state = match document.state {
+        StateDocument::Pending { missing_until } => State::Pending(Pending {
+            knowledge: missing_until.map_or(Knowledge::FromTheStart, |until| {
+                Knowledge::MissingUntil(instant(until))
+            }),
+        }),
+        StateDocument::Active {
+            activated_at,
+            longest_ttl,
+        } => State::Active(Active {
+            activated_at: instant(activated_at),
+            longest_ttl: Duration::from_millis(longest_ttl),
+        }),
+        StateDocument::Retired {
+            activated_at,
+            retired_at,
+            tokens_until,
+            published_until,
+        } => State::Retired(Retired {
+            activated_at: activated_at.map(instant),
+            retired_at: instant(retired_at),
+            tokens_until: instant(tokens_until),
+            published_until: instant(published_until),
+        }),
+        StateDocument::Removed {
+            activated_at,
+            retired_at,
+            removed_at,
+        } => State::Removed(Removed {
+            activated_at: activated_at.map(instant),
+            retired_at: instant(retired_at),
+            removed_at: instant(removed_at),
+        }),
+        StateDocument::Revoked {
+            activated_at,
+            retired_at,
+            revoked_at,
+            reason,
+        } => State::Revoked(Revoked {
+            activated_at: activated_at.map(instant),
+            retired_at: retired_at.map(instant),
+            revoked_at: instant(revoked_at),
+            reason,
+        }),
+    };
+    let (created_at, published_at) = (instant(document.created_at), instant(document.published_at));
+    Ok(Key::restore(jwk, origin, created_at, published_at, state))
+}
+
+/// Documents are made of numbers, text and JSON values, which always serialise.
+fn to_text(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}

@@ -1,0 +1,324 @@
+//! The embedded store: one SQLite file in the data folder.
+//!
+//! Write-ahead log, `synchronous = FULL` (a commit that was answered survives a power cut) and
+//! `secure_delete` (an erased private half is overwritten in the file). One process at a time
+//! opens it; the lock on the data folder is taken by [`crate::data_folder`].
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+
+use super::{
+    ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange, KeyRow, KeyStore,
+    NumberedEvent, SealedChange, StoreError, StoredSet,
+};
+use crate::lifecycle::IssuerName;
+
+/// Key sets in one SQLite file.
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+/// How long a connection waits for another one's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl SqliteStore {
+    /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, written, or is no database of ours.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("secure_delete", "ON");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await
+            .map_err(failed)?;
+        sqlx::migrate!("src/store/migrations/sqlite")
+            .run(&pool)
+            .await
+            .map_err(failed)?;
+        Ok(Self { pool })
+    }
+
+    /// Closes the file, with the write-ahead log folded into it.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
+        let names: Vec<(String,)> = sqlx::query_as("SELECT name FROM issuers ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        names
+            .into_iter()
+            .map(|(name,)| IssuerName::parse(&name).map_err(failed))
+            .collect()
+    }
+
+    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let row: Option<(String, i64, String)> =
+            sqlx::query_as("SELECT path, version, document FROM issuers WHERE name = ?1")
+                .bind(issuer.as_str())
+                .fetch_optional(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        let Some((path, version, document)) = row else {
+            return Ok(None);
+        };
+        let version = u64::try_from(version).map_err(failed)?;
+        let keys: Vec<(String, String, Option<Vec<u8>>)> = sqlx::query_as(
+            "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
+        )
+        .bind(issuer.as_str())
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        Ok(Some(StoredSet {
+            issuer: IssuerRow {
+                name: issuer.clone(),
+                path,
+                version,
+                document,
+            },
+            keys: keys
+                .into_iter()
+                .map(|(kid, document, sealed)| KeyRow {
+                    kid,
+                    document,
+                    sealed,
+                })
+                .collect(),
+        }))
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        // IMMEDIATE takes the write lock first: what is checked still holds when it is written.
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)?;
+        write_issuer(&mut transaction, &commit.issuer, commit.expected_version).await?;
+        for key in &commit.keys {
+            write_key(&mut transaction, &commit.issuer.name, key).await?;
+        }
+        for event in &commit.events {
+            write_event(&mut transaction, event).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT id, document FROM clients ORDER BY id")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, document)| ClientRow { id, document })
+            .collect())
+    }
+
+    async fn commit_client(
+        &self,
+        change: ClientChange,
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        let mut transaction = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)?;
+        let outcome = match &change {
+            ClientChange::Create(row) => {
+                sqlx::query(
+                    "INSERT INTO clients (id, document) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                )
+                .bind(&row.id)
+                .bind(&row.document)
+                .execute(&mut *transaction)
+                .await
+            }
+            ClientChange::Delete(id) => {
+                sqlx::query("DELETE FROM clients WHERE id = ?1")
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await
+            }
+        };
+        if outcome.map_err(failed)?.rows_affected() == 0 {
+            return Err(CommitError::Conflict);
+        }
+        write_event(&mut transaction, &event).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        issuer: Option<&IssuerName>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<NumberedEvent>, StoreError> {
+        let rows: Vec<(i64, i64, Option<String>, String)> = sqlx::query_as(
+            "SELECT sequence, at, issuer, document FROM events \
+             WHERE sequence > ?1 AND (?2 IS NULL OR issuer = ?2) ORDER BY sequence LIMIT ?3",
+        )
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(issuer.map(IssuerName::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.into_iter()
+            .map(|(sequence, at, issuer, document)| {
+                let issuer = issuer.map(|name| IssuerName::parse(&name)).transpose();
+                Ok(NumberedEvent {
+                    sequence: u64::try_from(sequence).map_err(failed)?,
+                    event: EventRow {
+                        at: u64::try_from(at).map_err(failed)?,
+                        issuer: issuer.map_err(failed)?,
+                        document,
+                    },
+                })
+            })
+            .collect()
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT value FROM settings WHERE name = ?1")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
+        let written = sqlx::query(
+            "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )
+        .bind(name)
+        .bind(value)
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        if written.rows_affected() == 0 {
+            Err(CommitError::Conflict)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+async fn write_issuer(
+    connection: &mut SqliteConnection,
+    issuer: &IssuerRow,
+    expected_version: u64,
+) -> Result<(), CommitError> {
+    let (other,): (i64,) =
+        sqlx::query_as("SELECT count(*) FROM issuers WHERE path = ?1 AND name <> ?2")
+            .bind(&issuer.path)
+            .bind(issuer.name.as_str())
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+    if other > 0 {
+        return Err(CommitError::PathTaken);
+    }
+    let version = i64::try_from(issuer.version).map_err(failed)?;
+    let expected = i64::try_from(expected_version).map_err(failed)?;
+    let written = if expected == 0 {
+        sqlx::query(
+            "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(issuer.name.as_str())
+        .bind(&issuer.path)
+        .bind(version)
+        .bind(&issuer.document)
+        .execute(&mut *connection)
+        .await
+    } else {
+        sqlx::query(
+            "UPDATE issuers SET path = ?2, version = ?3, document = ?4 \
+             WHERE name = ?1 AND version = ?5",
+        )
+        .bind(issuer.name.as_str())
+        .bind(&issuer.path)
+        .bind(version)
+        .bind(&issuer.document)
+        .bind(expected)
+        .execute(&mut *connection)
+        .await
+    };
+    match written.map_err(failed)?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(CommitError::Conflict),
+    }
+}
+
+async fn write_key(
+    connection: &mut SqliteConnection,
+    issuer: &IssuerName,
+    key: &KeyChange,
+) -> Result<(), StoreError> {
+    let (keep, sealed) = match &key.sealed {
+        SealedChange::Keep => (true, None),
+        SealedChange::Set(bytes) => (false, Some(bytes.as_slice())),
+        SealedChange::Erase => (false, None),
+    };
+    sqlx::query(
+        "INSERT INTO keys (issuer, kid, document, sealed) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (issuer, kid) DO UPDATE SET document = excluded.document, \
+         sealed = CASE WHEN ?5 THEN keys.sealed ELSE excluded.sealed END",
+    )
+    .bind(issuer.as_str())
+    .bind(&key.kid)
+    .bind(&key.document)
+    .bind(sealed)
+    .bind(keep)
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+async fn write_event(
+    connection: &mut SqliteConnection,
+    event: &EventRow,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO events (at, issuer, document) VALUES (?1, ?2, ?3)")
+        .bind(i64::try_from(event.at).map_err(failed)?)
+        .bind(event.issuer.as_ref().map(IssuerName::as_str))
+        .bind(&event.document)
+        .execute(connection)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError(Box::new(source))
+}
