@@ -10,6 +10,8 @@
 //! misspelt member is an error and not a setting that silently keeps its default.
 
 mod object;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::fmt;
@@ -27,8 +29,8 @@ use crate::excerpt::excerpt;
 /// 32 levels.
 pub const DEFAULT_MAX_DEPTH: usize = 32;
 
-/// The deepest nesting that the tokenizer underneath walks.
-const DEEPEST: usize = 127;
+/// One level less than the tokenizer underneath walks, so that it is never the tokenizer that refuses.
+const DEEPEST: usize = 126;
 
 /// The largest magnitude up to which a double holds every integer: 2^53 (RFC 7493 §2.2).
 const LARGEST_EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;
@@ -39,7 +41,7 @@ const NAME_CHARS: usize = 64;
 /// Reads exactly one JSON document.
 ///
 /// `max_depth` counts the arrays and objects around the innermost value: 0 allows only a string,
-/// number, boolean or null, and more than 127 is taken as 127. Use [`DEFAULT_MAX_DEPTH`] without a
+/// number, boolean or null, and more than 126 is taken as 126. Use [`DEFAULT_MAX_DEPTH`] without a
 /// reason for another.
 ///
 /// Integers between `i64::MIN` and `u64::MAX` keep their value. Any other number is read as a

@@ -286,3 +286,161 @@ impl std::fmt::Display for Suggestion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{BodyError, FieldError, Object};
+    use crate::json::JsonError;
+
+    fn object(value: Value) -> Object {
+        Object::new(value, "a request").unwrap()
+    }
+
+    #[test]
+    fn only_an_object_is_an_object() {
+        for value in [json!([]), json!("a"), json!(1), json!(null), json!(true)] {
+            let error = Object::new(value, "a request").unwrap_err();
+            assert_eq!(error, FieldError::NotAnObject { what: "a request" });
+            assert_eq!(error.to_string(), "a request must be a JSON object");
+        }
+    }
+
+    #[test]
+    fn each_member_is_read_once_with_its_type() {
+        let mut body = object(json!({
+            "text": "a", "number": 7, "flag": false, "inner": {"a": 1}, "list": [1], "names": ["a", "b"]
+        }));
+        assert_eq!(body.string("text").unwrap(), "a");
+        assert_eq!(body.u64("number").unwrap(), 7);
+        assert_eq!(body.optional_bool("flag").unwrap(), Some(false));
+        assert_eq!(body.object("inner").unwrap().into_map()["a"], 1);
+        assert_eq!(body.array("list").unwrap(), [1]);
+        assert_eq!(body.optional_strings("names").unwrap().unwrap(), ["a", "b"]);
+        assert_eq!(body.take("text"), None);
+        assert!(body.remaining().is_empty());
+        assert_eq!(body.finish(), Ok(()));
+    }
+
+    #[test]
+    fn what_may_be_absent_is_none_and_what_may_not_is_named() {
+        let mut body = object(json!({}));
+        assert_eq!(body.optional_string("a"), Ok(None));
+        assert_eq!(body.optional_u64("a"), Ok(None));
+        assert_eq!(body.optional_bool("a"), Ok(None));
+        assert!(body.optional_object("a").unwrap().is_none());
+        assert_eq!(body.optional_array("a"), Ok(None));
+        assert_eq!(body.optional_strings("a"), Ok(None));
+        let missing = FieldError::Missing { field: "a" };
+        assert_eq!(missing.to_string(), "member \"a\" is missing");
+        assert_eq!(body.required("a"), Err(missing.clone()));
+        assert_eq!(body.string("a"), Err(missing.clone()));
+        assert_eq!(body.u64("a"), Err(missing.clone()));
+        assert_eq!(body.array("a"), Err(missing.clone()));
+        assert_eq!(body.object("a").unwrap_err(), missing);
+    }
+
+    #[test]
+    fn another_type_is_refused_and_null_is_another_type() {
+        let wrong = |expected| FieldError::WrongType {
+            field: "a",
+            expected,
+        };
+        for value in [
+            json!(null),
+            json!(1.5),
+            json!([1]),
+            json!([null]),
+            json!(-1),
+            json!(1.0),
+        ] {
+            let body = || object(json!({ "a": value }));
+            assert_eq!(body().optional_string("a"), Err(wrong("a string")));
+            assert_eq!(body().string("a"), Err(wrong("a string")));
+            assert_eq!(
+                body().optional_u64("a"),
+                Err(wrong("a non-negative integer"))
+            );
+            assert_eq!(body().optional_bool("a"), Err(wrong("a boolean")));
+            assert_eq!(body().optional_object("a").unwrap_err(), wrong("an object"));
+            assert_eq!(
+                body().optional_strings("a"),
+                Err(wrong("an array of strings"))
+            );
+        }
+        assert_eq!(
+            object(json!({"a": {}})).optional_array("a"),
+            Err(wrong("an array"))
+        );
+        assert_eq!(object(json!({"a": null})).take("a"), Some(Value::Null));
+        assert_eq!(object(json!({"a": null})).required("a"), Ok(Value::Null));
+    }
+
+    #[test]
+    fn a_member_that_nothing_asked_for_is_refused_with_the_nearest_name() {
+        let mut body = object(json!({"expires_inn": 300}));
+        for name in ["claims", "expires_in", "typ"] {
+            body.take(name);
+        }
+        let error = body.finish().unwrap_err();
+        let unknown = FieldError::Unknown {
+            field: "expires_inn".to_owned(),
+            nearest: Some("expires_in"),
+        };
+        assert_eq!(error, unknown);
+        assert_eq!(
+            error.to_string(),
+            "member \"expires_inn\" is unknown, did you mean \"expires_in\"?"
+        );
+    }
+
+    #[test]
+    fn a_member_that_resembles_nothing_gets_no_suggestion() {
+        let mut body = object(json!({"zzz": 300}));
+        body.take("claims");
+        let error = body.finish().unwrap_err();
+        assert_eq!(
+            error,
+            FieldError::Unknown {
+                field: "zzz".to_owned(),
+                nearest: None
+            }
+        );
+        assert_eq!(error.to_string(), "member \"zzz\" is unknown");
+    }
+
+    #[test]
+    fn an_unknown_name_is_cut_and_no_error_holds_a_value() {
+        let error = object(json!({ "n".repeat(5000): "hunter2" }))
+            .finish()
+            .unwrap_err();
+        assert!(error.to_string().len() < 100);
+        for error in [
+            error,
+            object(json!({"a": "hunter2"})).u64("a").unwrap_err(),
+            object(json!({"a": ["hunter2", 1]}))
+                .optional_strings("a")
+                .unwrap_err(),
+            Object::new(json!("hunter2"), "a request").unwrap_err(),
+        ] {
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_strictly_first() {
+        let parse =
+            |text: &str| Object::parse(text.as_bytes(), 1, "a request").map(Object::into_map);
+        assert_eq!(parse(r#"{"a":1}"#).unwrap()["a"], 1);
+        let too_deep = JsonError::TooDeep { max_depth: 1 };
+        assert_eq!(parse(r#"{"a":[]}"#), Err(BodyError::Json(too_deep)));
+        let not_an_object = FieldError::NotAnObject { what: "a request" };
+        assert_eq!(parse("[]"), Err(BodyError::Field(not_an_object)));
+        assert_eq!(
+            parse("[").unwrap_err().to_string(),
+            JsonError::UnexpectedEnd.to_string()
+        );
+    }
+}
