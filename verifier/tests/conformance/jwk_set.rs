@@ -1,0 +1,170 @@
+//! RFC 7517 §5.
+
+use keywright_verifier::json::{FieldError, JsonError};
+use keywright_verifier::{Algorithm, JwkError, JwkSet, JwkSetError, Kid, MAX_JWK_SET_BYTES};
+use serde_json::{Value, json};
+
+use crate::fixtures::{RFC_7638_MODULUS, Signer, set};
+
+fn parse(keys: Value) -> Result<JwkSet, JwkSetError> {
+    JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes())
+}
+
+fn good(kid: &str) -> Value {
+    serde_json::from_str(&Signer::new().jwk(Some(kid)).to_json()).unwrap()
+}
+
+// RFC 7517 appendix A.1: an EC key for encryption, which is passed over, and an RSA key.
+#[test]
+fn the_sample_set_of_rfc_7517_is_read() {
+    let document = format!(
+        r#"{{"keys":[
+            {{"kty":"EC","crv":"P-256",
+              "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+              "y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"}},
+            {{"kty":"RSA","n":"{RFC_7638_MODULUS}","e":"AQAB","alg":"RS256","kid":"2011-04-29"}}]}}"#
+    );
+    let keys = JwkSet::parse(document.as_bytes()).unwrap();
+    let [key] = keys.keys() else {
+        panic!("one key is for signatures")
+    };
+    assert_eq!(key.kid().as_str(), "2011-04-29");
+    assert_eq!(key.algorithm(), Algorithm::Rs256);
+}
+
+#[test]
+fn keys_of_other_kinds_and_purposes_are_passed_over() {
+    let mut others = vec![
+        json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
+        json!({"kty": "future", "kid": 7}),
+        json!({"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA"}),
+        json!({"kty": "RSA", "alg": "RSA-OAEP", "n": RFC_7638_MODULUS, "e": "AQAB"}),
+        json!({"kty": "RSA", "alg": "PS256", "n": RFC_7638_MODULUS, "e": "AQAB"}),
+        json!({"kty": "RSA", "key_ops": ["wrapKey"], "n": RFC_7638_MODULUS, "e": "AQAB"}),
+        // 2^33 + 1: a legal exponent, one bit longer than can be computed with.
+        json!({"kty": "RSA", "n": RFC_7638_MODULUS, "e": "AgAAAAE"}),
+    ];
+    others.push(good("mine"));
+    let keys = parse(Value::Array(others)).unwrap();
+    let kids: Vec<_> = keys.keys().iter().map(|key| key.kid().as_str()).collect();
+    assert_eq!(kids, ["mine"]);
+}
+
+#[test]
+fn one_private_key_refuses_the_whole_set() {
+    for private in [
+        json!({"kty": "oct", "k": "c2VjcmV0"}),
+        json!({"kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA"}),
+    ] {
+        let error = parse(json!([good("mine"), private])).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                JwkSetError::Key {
+                    index: 1,
+                    source: JwkError::PrivateMember(_)
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+// Attacks 23 and 26.
+#[test]
+fn one_broken_key_refuses_the_whole_set_and_is_named_by_its_place() {
+    for broken in [
+        json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
+        json!({"kty": "RSA", "n": RFC_7638_MODULUS, "e": "Aw"}),
+        json!({"kty": "RSA", "n": RFC_7638_MODULUS}),
+        json!({"kty": "RSA", "alg": "ES256", "n": RFC_7638_MODULUS, "e": "AQAB"}),
+        json!({"kid": "no kty"}),
+        json!("no object"),
+    ] {
+        let error = parse(json!([good("one"), good("two"), broken])).unwrap_err();
+        assert!(
+            matches!(error, JwkSetError::Key { index: 2, .. }),
+            "{error:?}"
+        );
+    }
+}
+
+// Standard J2, attack 15.
+#[test]
+fn two_keys_of_one_kid_are_refused() {
+    let twice = JwkSetError::DuplicateKid(Kid::parse("twin").unwrap());
+    assert_eq!(
+        parse(json!([good("twin"), good("other"), good("twin")])),
+        Err(twice.clone())
+    );
+    let keys = vec![
+        Signer::new().jwk(Some("twin")),
+        Signer::new().jwk(Some("twin")),
+    ];
+    assert_eq!(JwkSet::new(keys), Err(twice));
+}
+
+#[test]
+fn keys_must_be_there_and_an_array() {
+    let parse = |text: &str| JwkSet::parse(text.as_bytes()).unwrap_err();
+    assert_eq!(
+        parse("{}"),
+        JwkSetError::Field(FieldError::Missing { field: "keys" })
+    );
+    assert!(matches!(parse(r#"{"keys":{}}"#), JwkSetError::Field(_)));
+    assert!(matches!(parse(r#"{"keys":null}"#), JwkSetError::Field(_)));
+    assert!(matches!(
+        parse("[]"),
+        JwkSetError::Field(FieldError::NotAnObject { .. })
+    ));
+    let duplicate = JsonError::DuplicateMember {
+        name: "keys".to_owned(),
+    };
+    assert_eq!(
+        parse(r#"{"keys":[],"keys":[]}"#),
+        JwkSetError::Json(duplicate)
+    );
+}
+
+#[test]
+fn an_empty_set_and_members_beside_keys_are_accepted() {
+    let keys = JwkSet::parse(br#"{"keys":[],"issuer":"https://id.example"}"#).unwrap();
+    assert_eq!(keys.keys(), []);
+    assert_eq!(keys.to_json(), br#"{"keys":[]}"#);
+}
+
+#[test]
+fn the_size_limit_stands_before_the_parser() {
+    let padded = |length: usize| format!("{}{}", r#"{"keys":[]}"#, " ".repeat(length - 11));
+    assert!(JwkSet::parse(padded(MAX_JWK_SET_BYTES).as_bytes()).is_ok());
+    let error = JwkSet::parse(padded(MAX_JWK_SET_BYTES + 1).as_bytes());
+    assert_eq!(error, Err(JwkSetError::TooLarge));
+}
+
+#[test]
+fn find_compares_whole_kids_and_their_case() {
+    let keys = set([
+        Signer::new().jwk(Some("Key-1")),
+        Signer::new().jwk(Some("Key-2")),
+    ]);
+    let found = |kid: &str| {
+        keys.find(&Kid::parse(kid).unwrap())
+            .map(|key| key.kid().as_str())
+    };
+    assert_eq!(found("Key-2"), Some("Key-2"));
+    for kid in ["key-1", "Key-", "Key-11", "*"] {
+        assert_eq!(found(kid), None, "{kid}");
+    }
+}
+
+#[test]
+fn json_keeps_the_order_and_reads_back() {
+    let keys = set([Signer::new().jwk(Some("b")), Signer::new().jwk(Some("a"))]);
+    let json = keys.to_json();
+    let [first, second] = keys.keys() else {
+        panic!("two keys")
+    };
+    let expected = format!(r#"{{"keys":[{},{}]}}"#, first.to_json(), second.to_json());
+    assert_eq!(String::from_utf8(json.clone()).unwrap(), expected);
+    assert_eq!(JwkSet::parse(&json).unwrap(), keys);
+}
