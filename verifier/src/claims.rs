@@ -438,6 +438,18 @@ mod tests {
         assert_eq!(wrong, Err(ClaimError::WrongType));
     }
 
+    // RFC 7515 §4.1.9: the prefix is left out only where no other slash follows.
+    #[test]
+    fn the_prefix_of_a_typ_with_another_slash_counts() {
+        let expectations = Expectations {
+            typ: Some("text/plain".to_owned()),
+            ..Expectations::default()
+        };
+        let check = |typ| expectations.check(Some(typ), &claims(json!({})), NOW);
+        assert_eq!(check("text/plain"), Ok(()));
+        assert_eq!(check("application/text/plain"), Err(ClaimError::WrongType));
+    }
+
     #[test]
     fn without_expectations_types_and_times_still_count() {
         let check = |changes| Expectations::default().check(None, &claims(changes), NOW);

@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn a_member_that_nothing_asked_for_is_refused_with_the_nearest_name() {
         let mut body = object(json!({"expires_inn": 300}));
-        for name in ["claims", "expires_in", "typ"] {
+        for name in ["claims", "expires_at", "expires_in", "expires", "typ"] {
             body.take(name);
         }
         let error = body.finish().unwrap_err();
@@ -397,17 +397,17 @@ mod tests {
 
     #[test]
     fn a_member_that_resembles_nothing_gets_no_suggestion() {
-        let mut body = object(json!({"zzz": 300}));
-        body.take("claims");
+        let mut body = object(json!({"subject": 300}));
+        body.take("scope");
         let error = body.finish().unwrap_err();
         assert_eq!(
             error,
             FieldError::Unknown {
-                field: "zzz".to_owned(),
+                field: "subject".to_owned(),
                 nearest: None
             }
         );
-        assert_eq!(error.to_string(), "member \"zzz\" is unknown");
+        assert_eq!(error.to_string(), "member \"subject\" is unknown");
     }
 
     #[test]
