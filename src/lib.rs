@@ -9,7 +9,13 @@
 //!
 //! `docs/architecture.md` is the map.
 
+pub mod authority;
 pub mod clock;
+pub mod config;
+pub mod data_folder;
 pub mod engine;
+pub mod http;
 pub mod lifecycle;
+pub mod service;
 pub mod store;
+pub mod telemetry;

@@ -1,0 +1,404 @@
+//! One living issuer: its snapshot, and the one way in which it changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use keywright_verifier::Kid;
+use tokio::sync::Mutex;
+
+use super::audit::{self, Actor};
+use super::view::View;
+use super::{ChangeError, Foundation};
+use crate::engine::{KeyPair, PrivateKey, Signer, Urgency, random};
+use crate::lifecycle::{
+    Change, Command, Halt, IssuerName, Key, KeySet, KeySpecification, State, Supply, decide,
+};
+use crate::store::record::{CorruptRecord, issuer_row, key_changes, key_set};
+use crate::store::{Commit, CommitError, StoredSet};
+
+/// One issuer in memory.
+pub struct Issuer {
+    name: IssuerName,
+    view: ArcSwap<View>,
+    writer: Mutex<()>,
+    /// A commit failed and the store could not be asked how it ended.
+    unsettled: AtomicBool,
+}
+
+/// A change that was committed.
+pub struct Committed {
+    /// The set before it.
+    pub before: Arc<View>,
+    /// What happened.
+    pub change: Change,
+}
+
+/// Private halves that exist only in memory so far, ready to be committed.
+#[derive(Default)]
+pub struct FreshKeys {
+    pub(super) supply: Supply,
+    privates: BTreeMap<Kid, PrivateKey>,
+}
+
+impl FreshKeys {
+    /// Adds a generated key, to be introduced when a change needs one.
+    pub fn add_generated(&mut self, pair: KeyPair) {
+        self.supply.add(pair.jwk.clone());
+        self.add_imported(pair);
+    }
+
+    /// Adds the private half of a key that a command brings in itself.
+    pub fn add_imported(&mut self, pair: KeyPair) {
+        self.privates.insert(pair.jwk.kid().clone(), pair.private);
+    }
+}
+
+/// How often a change is decided anew because another process was faster, before giving up.
+const MOST_CONFLICTS: usize = 16;
+
+impl Issuer {
+    /// Puts an issuer into memory as the store has it.
+    ///
+    /// # Errors
+    /// [`LoadError`] when a record is corrupt or a private half does not open.
+    pub fn load(foundation: &Foundation, stored: &StoredSet) -> Result<Self, LoadError> {
+        let view = open_view(foundation, stored, None, &FreshKeys::default())?;
+        Ok(Self {
+            name: stored.issuer.name.clone(),
+            view: ArcSwap::from_pointee(view),
+            writer: Mutex::new(()),
+            unsettled: AtomicBool::new(false),
+        })
+    }
+
+    /// The issuer's short name.
+    pub fn name(&self) -> &IssuerName {
+        &self.name
+    }
+
+    /// The snapshot as of now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Decides what is published anew, without the store: for a set whose commit fails.
+    pub fn republish(&self, foundation: &Foundation) {
+        let now = foundation.clock.now().max(foundation.clock.latest());
+        self.view.store(Arc::new(self.view.load().republished(now)));
+    }
+
+    /// Changes the issuer: decide, commit, and only then swap the snapshot. `None` when nothing
+    /// had to change.
+    ///
+    /// Keys are generated outside the lock, and the question is decided anew with them: a
+    /// revocation never waits for a key that the schedule is making.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; the issuer is as it was, unless the error says that this is not known.
+    pub async fn change(
+        &self,
+        foundation: &Foundation,
+        actor: &Actor,
+        reason: Option<&str>,
+        command: &Command,
+        mut fresh: FreshKeys,
+    ) -> Result<Option<Committed>, ChangeError> {
+        let urgency = match command {
+            Command::Tick => Urgency::Background,
+            _ => Urgency::Immediate,
+        };
+        let mut conflicts = 0;
+        while conflicts < MOST_CONFLICTS {
+            match self
+                .attempt(foundation, actor, reason, command, &fresh)
+                .await?
+            {
+                Attempt::Unchanged => return Ok(None),
+                Attempt::Committed(committed) => return Ok(Some(*committed)),
+                Attempt::NeedsKey(wanted) => {
+                    fresh.add_generated(foundation.engine.generate(wanted, urgency).await?);
+                }
+                Attempt::Conflict => conflicts += 1,
+            }
+        }
+        Err(ChangeError::Contended)
+    }
+
+    async fn attempt(
+        &self,
+        foundation: &Foundation,
+        actor: &Actor,
+        reason: Option<&str>,
+        command: &Command,
+        fresh: &FreshKeys,
+    ) -> Result<Attempt, ChangeError> {
+        let _writer = self.writer.lock().await;
+        if self.unsettled.load(Ordering::Acquire) {
+            self.reload(foundation).await?;
+        }
+        let before = self.view();
+        let now = foundation.clock.now();
+        let set = before
+            .set()
+            .clone()
+            .having_witnessed(foundation.clock.latest());
+        let change = match decide(&set, command, now, &fresh.supply) {
+            Ok(Some(change)) => change,
+            Ok(None) => return Ok(Attempt::Unchanged),
+            Err(Halt::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
+            Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+        };
+        // Opening the keys comes before the commit: a key that does not open must not become active.
+        let view = self
+            .prepare(foundation, &before, &change.set, fresh)
+            .await?;
+        let commit = commit_of(
+            foundation,
+            Some(before.set()),
+            &change,
+            actor,
+            reason,
+            fresh,
+        )?;
+        before.begin_switch_over(change.at);
+        match foundation.store.commit(commit).await {
+            Ok(()) => {
+                self.view.store(Arc::new(view));
+                Ok(Attempt::Committed(Box::new(Committed { before, change })))
+            }
+            Err(CommitError::Conflict) => {
+                self.reload(foundation).await?;
+                Ok(Attempt::Conflict)
+            }
+            Err(CommitError::PathTaken) => {
+                before.cancel_switch_over();
+                Err(ChangeError::PathTaken)
+            }
+            Err(CommitError::Store(error)) => {
+                self.reload(foundation).await?;
+                if *self.view().set() == change.set {
+                    return Ok(Attempt::Committed(Box::new(Committed { before, change })));
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
+    /// than its switch-over allows.
+    async fn reload(&self, foundation: &Foundation) -> Result<(), ChangeError> {
+        self.unsettled.store(true, Ordering::Release);
+        let Some(stored) = foundation.store.load(&self.name).await? else {
+            return Err(ChangeError::Vanished);
+        };
+        let view = open_view(
+            foundation,
+            &stored,
+            Some(&self.view()),
+            &FreshKeys::default(),
+        )?;
+        self.view.store(Arc::new(view));
+        self.unsettled.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        foundation: &Foundation,
+        before: &View,
+        set: &KeySet,
+        fresh: &FreshKeys,
+    ) -> Result<View, ChangeError> {
+        let known = |key: &Key| {
+            before.opened(key.kid()).is_some() || fresh.privates.contains_key(key.kid())
+        };
+        let stored = if active(set).all(known) {
+            None
+        } else {
+            foundation.store.load(&self.name).await?
+        };
+        Ok(assemble(
+            foundation,
+            set.clone(),
+            stored.as_ref(),
+            Some(before),
+            fresh,
+        )?)
+    }
+}
+
+enum Attempt {
+    Unchanged,
+    Committed(Box<Committed>),
+    NeedsKey(KeySpecification),
+    Conflict,
+}
+
+/// Why an issuer cannot be put into memory.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A record that this program could not have written.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptRecord),
+    /// A private half that does not open, or opens to something else.
+    #[error("the private half of key {kid} of issuer {issuer} cannot be used: {source}")]
+    PrivateHalf {
+        /// The issuer.
+        issuer: IssuerName,
+        /// The key.
+        kid: Kid,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Founds an issuer in the store and puts it into memory.
+pub(super) async fn found(
+    foundation: &Foundation,
+    actor: &Actor,
+    change: Change,
+    fresh: &FreshKeys,
+) -> Result<Issuer, ChangeError> {
+    let view = assemble(foundation, change.set.clone(), None, None, fresh)?;
+    let commit = commit_of(foundation, None, &change, actor, None, fresh)?;
+    match foundation.store.commit(commit).await {
+        Ok(()) => Ok(Issuer {
+            name: change.set.issuer().clone(),
+            view: ArcSwap::from_pointee(view),
+            writer: Mutex::new(()),
+            unsettled: AtomicBool::new(false),
+        }),
+        Err(CommitError::Conflict) => Err(ChangeError::Contended),
+        Err(CommitError::PathTaken) => Err(ChangeError::PathTaken),
+        Err(CommitError::Store(error)) => Err(error.into()),
+    }
+}
+
+fn commit_of(
+    foundation: &Foundation,
+    before: Option<&KeySet>,
+    change: &Change,
+    actor: &Actor,
+    reason: Option<&str>,
+    fresh: &FreshKeys,
+) -> Result<Commit, ChangeError> {
+    let issuer = change.set.issuer();
+    let mut sealed = BTreeMap::new();
+    for (kid, private) in &fresh.privates {
+        let bytes = foundation
+            .master_key
+            .seal(issuer, kid, private.pkcs8(), random()?)
+            .ok_or(ChangeError::Unsealable)?;
+        sealed.insert(kid, bytes);
+    }
+    let is_new = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
+    Ok(Commit {
+        issuer: issuer_row(&change.set),
+        expected_version: before.map_or(0, KeySet::version),
+        keys: key_changes(before, &change.set, &|kid| {
+            if is_new(kid) {
+                sealed.get(kid).cloned()
+            } else {
+                None
+            }
+        }),
+        events: audit::rows(change, actor, reason),
+    })
+}
+
+/// Reads a stored set and opens what it needs.
+fn open_view(
+    foundation: &Foundation,
+    stored: &StoredSet,
+    before: Option<&View>,
+    fresh: &FreshKeys,
+) -> Result<View, LoadError> {
+    let set = key_set(stored)?;
+    // A successor that does not open would be found out only when it is needed most.
+    for key in set
+        .keys()
+        .iter()
+        .filter(|key| matches!(key.state(), State::Pending(_)))
+    {
+        unseal(foundation, &set, key, Some(stored))?;
+    }
+    assemble(foundation, set, Some(stored), before, fresh)
+}
+
+fn assemble(
+    foundation: &Foundation,
+    set: KeySet,
+    stored: Option<&StoredSet>,
+    before: Option<&View>,
+    fresh: &FreshKeys,
+) -> Result<View, LoadError> {
+    let mut signers = Vec::new();
+    for key in active(&set) {
+        let signer = match (
+            before.and_then(|view| view.opened(key.kid())),
+            fresh.privates.get(key.kid()),
+        ) {
+            (Some(opened), _) => opened,
+            (None, Some(private)) => open(foundation, &set, key, private)?,
+            (None, None) => open(
+                foundation,
+                &set,
+                key,
+                &unseal(foundation, &set, key, stored)?,
+            )?,
+        };
+        signers.push((key.kid().clone(), signer));
+    }
+    // After the clock has been set back, what has left the published set stays out of it.
+    let now = foundation.clock.now().max(foundation.clock.latest());
+    Ok(View::new(set, signers, now))
+}
+
+fn unseal(
+    foundation: &Foundation,
+    set: &KeySet,
+    key: &Key,
+    stored: Option<&StoredSet>,
+) -> Result<PrivateKey, LoadError> {
+    let sealed = stored
+        .and_then(|stored| stored.keys.iter().find(|row| row.kid == key.kid().as_str()))
+        .and_then(|row| row.sealed.as_deref())
+        .unwrap_or_default();
+    foundation
+        .master_key
+        .open(set.issuer(), key.kid(), sealed)
+        .map(PrivateKey::from_pkcs8)
+        .map_err(|error| unusable(set, key, error))
+}
+
+fn open(
+    foundation: &Foundation,
+    set: &KeySet,
+    key: &Key,
+    private: &PrivateKey,
+) -> Result<Arc<dyn Signer>, LoadError> {
+    foundation
+        .engine
+        .open(key.algorithm(), private)
+        .map_err(|error| unusable(set, key, error))
+}
+
+fn unusable(
+    set: &KeySet,
+    key: &Key,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> LoadError {
+    LoadError::PrivateHalf {
+        issuer: set.issuer().clone(),
+        kid: key.kid().clone(),
+        source: Box::new(source),
+    }
+}
+
+fn active(set: &KeySet) -> impl Iterator<Item = &Key> {
+    set.keys()
+        .iter()
+        .filter(|key| matches!(key.state(), State::Active(_)))
+}

@@ -1,0 +1,132 @@
+//! What verifiers are served: documents whose bytes are built once for each snapshot.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use keywright_verifier::Algorithm;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+
+use crate::lifecycle::{KeySet, Timestamp};
+
+/// The public documents of one issuer.
+pub struct Publication {
+    jwks: Document,
+    oauth_metadata: Document,
+    openid_configuration: Option<Document>,
+    max_age: Duration,
+    stale_if_error: Duration,
+    next_publication: Option<Timestamp>,
+    calm_cache_control: String,
+}
+
+/// Bytes and their strong entity tag.
+pub struct Document {
+    /// The body.
+    pub bytes: Bytes,
+    /// A strong entity tag over exactly these bytes, in quotes (RFC 9110 §8.8.3).
+    pub etag: String,
+}
+
+impl Document {
+    fn new(bytes: Vec<u8>) -> Self {
+        let hash = digest(&SHA256, &bytes);
+        Self {
+            etag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash)),
+            bytes: bytes.into(),
+        }
+    }
+}
+
+impl Publication {
+    /// Builds the documents of `set` as of `now`.
+    pub fn of(set: &KeySet, next_publication: Option<Timestamp>, now: Timestamp) -> Self {
+        let mut body = br#"{"keys":["#.to_vec();
+        let mut algorithms: Vec<Algorithm> = Vec::new();
+        for (index, key) in set.published(now).enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            key.jwk().write_json(&mut body);
+            if !algorithms.contains(&key.algorithm()) {
+                algorithms.push(key.algorithm());
+            }
+        }
+        body.extend_from_slice(b"]}");
+        algorithms.sort_unstable();
+
+        let policy = set.policy();
+        let mut metadata = json!({
+            "issuer": policy.url.as_str(),
+            "jwks_uri": policy.url.jwks_url(),
+            "response_types_supported": ["id_token"],
+        });
+        let oauth_metadata = Document::new(metadata.to_string().into_bytes());
+        // An OpenID provider must offer RS256 (OpenID Connect Discovery §3): without it an issuer
+        // has OAuth metadata only.
+        let openid_configuration = algorithms.contains(&Algorithm::Rs256).then(|| {
+            metadata["subject_types_supported"] = json!(["public"]);
+            metadata["id_token_signing_alg_values_supported"] = json!(algorithms);
+            Document::new(metadata.to_string().into_bytes())
+        });
+        let mut publication = Self {
+            jwks: Document::new(body),
+            oauth_metadata,
+            openid_configuration,
+            max_age: policy.jwks_max_age,
+            stale_if_error: policy.stale_if_error,
+            next_publication,
+            calm_cache_control: String::new(),
+        };
+        publication.calm_cache_control = publication.cache_control_with(policy.jwks_max_age);
+        publication
+    }
+
+    /// The key set (RFC 7517).
+    pub fn jwks(&self) -> &Document {
+        &self.jwks
+    }
+
+    /// The authorization server metadata (RFC 8414).
+    pub fn oauth_metadata(&self) -> &Document {
+        &self.oauth_metadata
+    }
+
+    /// The OpenID provider configuration; `None` without an RS256 key.
+    pub fn openid_configuration(&self) -> Option<&Document> {
+        self.openid_configuration.as_ref()
+    }
+
+    /// How long a response that is served at `now` is fresh. It shrinks towards the next
+    /// publication of a key, down to a tenth of the policy's `max-age`, so that verifiers ask
+    /// again soon after it; it is never longer than the policy says.
+    pub fn max_age(&self, now: Timestamp) -> Duration {
+        let floor = (self.max_age / 10)
+            .max(Duration::from_secs(1))
+            .min(self.max_age);
+        match self.next_publication {
+            Some(next) => next.since(now).clamp(floor, self.max_age),
+            None => self.max_age,
+        }
+    }
+
+    /// The `Cache-Control` of a response that is served at `now`.
+    pub fn cache_control(&self, now: Timestamp) -> std::borrow::Cow<'_, str> {
+        let max_age = self.max_age(now);
+        if max_age == self.max_age {
+            self.calm_cache_control.as_str().into()
+        } else {
+            self.cache_control_with(max_age).into()
+        }
+    }
+
+    fn cache_control_with(&self, max_age: Duration) -> String {
+        let max_age = max_age.as_secs();
+        match self.stale_if_error.as_secs() {
+            0 => format!("public, max-age={max_age}"),
+            stale => format!("public, max-age={max_age}, stale-if-error={stale}"),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Does what is due, when it is due.
+//!
+//! It sleeps until the earliest wake-up of all issuers; its cost depends on what is due, not on
+//! how many issuers there are. A change that fails is tried again with growing pauses, turns the
+//! readiness probe and a metric red, and touches nothing else: signing goes on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Authority;
+use crate::engine::random;
+use crate::lifecycle::{IssuerName, Timestamp};
+
+/// When to look at which issuer.
+#[derive(Default)]
+pub struct Wakes {
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    by_time: BTreeSet<(Timestamp, IssuerName)>,
+    by_name: HashMap<IssuerName, Timestamp>,
+}
+
+impl Wakes {
+    /// Sets the one time at which an issuer is looked at next.
+    pub fn set(&self, issuer: &IssuerName, wake: Timestamp) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = queue.by_name.insert(issuer.clone(), wake) {
+            queue.by_time.remove(&(before, issuer.clone()));
+        }
+        queue.by_time.insert((wake, issuer.clone()));
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    fn earliest(&self) -> Option<Timestamp> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.by_time.first().map(|(wake, _)| *wake)
+    }
+
+    fn take_due(&self, now: Timestamp) -> Option<IssuerName> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.by_time.first()?.0 > now {
+            return None;
+        }
+        let (_, issuer) = queue.by_time.pop_first()?;
+        queue.by_name.remove(&issuer);
+        Some(issuer)
+    }
+}
+
+/// Runs until it is dropped.
+pub async fn run(authority: Arc<Authority>) {
+    let mut failures: HashMap<IssuerName, u32> = HashMap::new();
+    loop {
+        while let Some(name) = authority.wakes.take_due(authority.now()) {
+            attend(&authority, &name, &mut failures).await;
+        }
+        let changed = authority.wakes.changed.notified();
+        match authority.wakes.earliest() {
+            Some(wake) => tokio::select! {
+                () = authority.foundation.clock.sleep_until(wake) => {}
+                () = changed => {}
+            },
+            None => changed.await,
+        }
+    }
+}
+
+async fn attend(authority: &Authority, name: &IssuerName, failures: &mut HashMap<IssuerName, u32>) {
+    let Ok(issuer) = authority.issuer(name.as_str()) else {
+        return;
+    };
+    match authority.tick(&issuer).await {
+        Ok(()) => {
+            failures.remove(name);
+            authority
+                .failing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(name);
+            authority.metrics.report_rotation_success(name.as_str());
+        }
+        Err(error) => {
+            let count = failures.entry(name.clone()).or_default();
+            *count = count.saturating_add(1);
+            let pause = pause_after(*count);
+            tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
+            authority
+                .failing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.clone());
+            authority.metrics.report_rotation_failure(name.as_str());
+            // What has to leave the published set leaves it, whether or not the store answers.
+            issuer.republish(&authority.foundation);
+            authority.wakes.set(name, authority.now().after(pause));
+        }
+    }
+}
+
+/// One second, doubled with each failure up to a minute, and up to a quarter more by chance, so
+/// that replicas which failed together do not try again together.
+fn pause_after(failures: u32) -> Duration {
+    let pause = Duration::from_secs(1_u64 << failures.saturating_sub(1).min(6))
+        .min(Duration::from_secs(60));
+    let chance = random::<1>().map_or(0, |[byte]| u32::from(byte));
+    pause + pause * chance / 1024
+}

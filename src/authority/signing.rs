@@ -1,0 +1,363 @@
+//! From a caller's claims to a signed token.
+//!
+//! The caller says what is asserted; `iss`, `iat`, `exp`, `jti` and the whole header are ours.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
+use serde_json::{Map, Value};
+
+use super::view::{SigningEntry, View};
+use crate::engine::{RandomnessUnavailable, SignError, random};
+use crate::lifecycle::{Policy, Timestamp};
+
+/// The type of a token whose request names none (RFC 7519 §5.1).
+pub const DEFAULT_TYP: &str = "JWT";
+
+/// The claims that the service alone sets.
+const OWNED_CLAIMS: [&str; 4] = ["iss", "iat", "exp", "jti"];
+
+/// A request for one token.
+#[derive(Debug, Clone)]
+pub struct SignRequest {
+    /// What is asserted, without the claims that the service sets.
+    pub claims: Map<String, Value>,
+    /// The lifetime in seconds; the policy's default when absent.
+    pub expires_in: Option<u64>,
+    /// The token's type; `JWT` when absent.
+    pub typ: Option<String>,
+    /// The algorithm; the policy's default when absent.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// A signed token.
+pub struct SignedToken {
+    /// The compact JWS. It is a credential: it has no place in a log.
+    pub token: String,
+    /// The key that signed it.
+    pub kid: Kid,
+    /// Its identifier.
+    pub jti: String,
+    /// When it expires, in Unix seconds.
+    pub expires_at: u64,
+}
+
+/// Why no token was signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignRefusal {
+    /// The request sets what only the service sets.
+    #[error("the service alone sets these claims: {}", .0.join(", "))]
+    OwnedClaims(Vec<&'static str>),
+    /// A registered claim has a type that its specification forbids.
+    #[error("the claim {claim} must be {expected}")]
+    ClaimType {
+        /// The claim.
+        claim: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The token's type demands claims that are missing (RFC 9068 §2.2).
+    #[error("a token of type {typ} needs these claims: {}", missing.join(", "))]
+    MissingClaims {
+        /// The type.
+        typ: String,
+        /// What is missing.
+        missing: Vec<&'static str>,
+    },
+    /// A type that does not fit a header.
+    #[error("typ has 1 to 64 characters of letters, digits and . + - /")]
+    Typ,
+    /// A lifetime of zero.
+    #[error("expires_in must be at least 1 second")]
+    NoLifetime,
+    /// A lifetime over the policy's longest.
+    #[error("expires_in {asked} is over max_token_ttl of {maximum} seconds")]
+    LifetimeOverMaximum {
+        /// What was asked for, in seconds.
+        asked: u64,
+        /// The policy's longest, in seconds.
+        maximum: u64,
+    },
+    /// The finished token would be over the policy's size.
+    #[error("the token would have {bytes} bytes, over max_token_bytes of {maximum}")]
+    TooLarge {
+        /// The size.
+        bytes: usize,
+        /// The policy's limit.
+        maximum: u32,
+    },
+    /// Nothing signs with this algorithm.
+    #[error("no {0} key is active for this issuer")]
+    AlgorithmNotActive(Algorithm),
+    /// The snapshot has been replaced in the store, or may have been.
+    #[error("the key set is being changed and its outcome is not known yet")]
+    SnapshotStale,
+    /// Too many signatures are waiting.
+    #[error("too many signatures are waiting")]
+    Busy,
+    /// The engine failed.
+    #[error("the signing engine failed")]
+    EngineFailed,
+}
+
+impl From<SignError> for SignRefusal {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Busy => Self::Busy,
+            SignError::Failed => Self::EngineFailed,
+        }
+    }
+}
+
+impl From<RandomnessUnavailable> for SignRefusal {
+    fn from(_: RandomnessUnavailable) -> Self {
+        Self::EngineFailed
+    }
+}
+
+/// A token that lacks only its signature.
+struct Prepared<'v> {
+    entry: &'v SigningEntry,
+    signing_input: String,
+    jti: String,
+    expires_at: u64,
+}
+
+/// Signs one token with the snapshot's keys.
+///
+/// # Errors
+/// [`SignRefusal`]; nothing has been signed then.
+pub async fn sign(
+    view: &View,
+    request: SignRequest,
+    now: Timestamp,
+) -> Result<SignedToken, SignRefusal> {
+    let prepared = prepare(view, request, now)?;
+    let Prepared {
+        entry,
+        signing_input,
+        jti,
+        expires_at,
+    } = prepared;
+    let token = entry.signer.complete(vec![signing_input]).await?.pop();
+    let token = token.ok_or(SignRefusal::EngineFailed)?;
+    Ok(SignedToken {
+        token,
+        kid: entry.kid.clone(),
+        jti,
+        expires_at,
+    })
+}
+
+/// Signs many tokens with one snapshot: a result or a refusal for each, in order.
+pub async fn sign_all(
+    view: &View,
+    requests: Vec<SignRequest>,
+    now: Timestamp,
+) -> Vec<Result<SignedToken, SignRefusal>> {
+    let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = requests
+        .into_iter()
+        .map(|request| prepare(view, request, now))
+        .collect();
+    for algorithm in Algorithm::ALL {
+        complete_all(view, algorithm, &mut prepared).await;
+    }
+    prepared
+        .into_iter()
+        .map(|prepared| {
+            prepared.map(|prepared| SignedToken {
+                token: prepared.signing_input,
+                kid: prepared.entry.kid.clone(),
+                jti: prepared.jti,
+                expires_at: prepared.expires_at,
+            })
+        })
+        .collect()
+}
+
+/// Completes the prepared tokens of one algorithm in one go.
+async fn complete_all(
+    view: &View,
+    algorithm: Algorithm,
+    prepared: &mut [Result<Prepared<'_>, SignRefusal>],
+) {
+    let Some(entry) = view.signer(algorithm) else {
+        return;
+    };
+    let of_algorithm = |prepared: &&mut Result<Prepared<'_>, SignRefusal>| matches!(prepared, Ok(prepared) if prepared.entry.algorithm == algorithm);
+    let inputs: Vec<String> = prepared
+        .iter_mut()
+        .filter(of_algorithm)
+        .flatten()
+        .map(|prepared| std::mem::take(&mut prepared.signing_input))
+        .collect();
+    if inputs.is_empty() {
+        return;
+    }
+    let outcome = entry
+        .signer
+        .complete(inputs)
+        .await
+        .map_err(SignRefusal::from);
+    match outcome {
+        Ok(tokens) => {
+            for (prepared, token) in prepared.iter_mut().filter(of_algorithm).zip(tokens) {
+                if let Ok(prepared) = prepared {
+                    prepared.signing_input = token;
+                }
+            }
+        }
+        Err(refusal) => {
+            for prepared in prepared.iter_mut().filter(of_algorithm) {
+                *prepared = Err(refusal.clone());
+            }
+        }
+    }
+}
+
+fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared<'_>, SignRefusal> {
+    let policy = view.set().policy();
+    let SignRequest {
+        mut claims,
+        expires_in,
+        typ,
+        algorithm,
+    } = request;
+    let owned: Vec<&str> = OWNED_CLAIMS
+        .into_iter()
+        .filter(|claim| claims.contains_key(*claim))
+        .collect();
+    if !owned.is_empty() {
+        return Err(SignRefusal::OwnedClaims(owned));
+    }
+    check_registered_claims(&claims)?;
+    let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
+    check_typ(typ, &claims)?;
+    let lifetime = lifetime(policy, expires_in)?;
+    let algorithm = algorithm.unwrap_or(policy.default_algorithm);
+    let entry = view
+        .signer(algorithm)
+        .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
+    if !view.may_sign(now) {
+        return Err(SignRefusal::SnapshotStale);
+    }
+
+    let issued_at = now.floor_seconds();
+    let expires_at = issued_at.saturating_add(lifetime);
+    let jti = URL_SAFE_NO_PAD.encode(random::<16>()?);
+    claims.insert("iss".to_owned(), policy.url.as_str().into());
+    claims.insert("iat".to_owned(), issued_at.into());
+    claims.insert("exp".to_owned(), expires_at.into());
+    claims.insert("jti".to_owned(), jti.as_str().into());
+    let payload = serde_json::to_vec(&claims).map_err(|_| SignRefusal::EngineFailed)?;
+
+    let bytes = |header: &str| {
+        header.len() + payload.len().saturating_mul(4).div_ceil(3) + entry.signature_length + 2
+    };
+    let header = match typ {
+        DEFAULT_TYP => std::borrow::Cow::Borrowed(&entry.header),
+        other => std::borrow::Cow::Owned(encode_header(algorithm, &entry.kid, other)),
+    };
+    let bytes = bytes(&header);
+    if bytes > usize::try_from(policy.max_token_bytes).unwrap_or(usize::MAX) {
+        return Err(SignRefusal::TooLarge {
+            bytes,
+            maximum: policy.max_token_bytes,
+        });
+    }
+    let mut signing_input = String::with_capacity(bytes);
+    signing_input.push_str(&header);
+    signing_input.push('.');
+    URL_SAFE_NO_PAD.encode_string(&payload, &mut signing_input);
+    Ok(Prepared {
+        entry,
+        signing_input,
+        jti,
+        expires_at,
+    })
+}
+
+fn lifetime(policy: &Policy, expires_in: Option<u64>) -> Result<u64, SignRefusal> {
+    let Some(asked) = expires_in else {
+        return Ok(policy.default_token_ttl.as_secs());
+    };
+    if asked == 0 {
+        return Err(SignRefusal::NoLifetime);
+    }
+    if Duration::from_secs(asked) > policy.max_token_ttl {
+        let maximum = policy.max_token_ttl.as_secs();
+        return Err(SignRefusal::LifetimeOverMaximum { asked, maximum });
+    }
+    Ok(asked)
+}
+
+/// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
+/// `client_id`: RFC 8693 §4.2 and §4.3).
+fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
+    for claim in ["sub", "scope", "client_id"] {
+        if claims.get(claim).is_some_and(|value| !value.is_string()) {
+            return Err(SignRefusal::ClaimType {
+                claim,
+                expected: "a string",
+            });
+        }
+    }
+    let audience = |value: &Value| match value {
+        Value::String(_) => true,
+        Value::Array(values) => !values.is_empty() && values.iter().all(Value::is_string),
+        _ => false,
+    };
+    if claims.get("aud").is_some_and(|value| !audience(value)) {
+        let expected = "a string or an array of strings";
+        return Err(SignRefusal::ClaimType {
+            claim: "aud",
+            expected,
+        });
+    }
+    if claims.get("nbf").is_some_and(|value| !value.is_u64()) {
+        let expected = "a whole number of Unix seconds";
+        return Err(SignRefusal::ClaimType {
+            claim: "nbf",
+            expected,
+        });
+    }
+    Ok(())
+}
+
+fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
+    if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
+        return Err(SignRefusal::Typ);
+    }
+    let bare = typ.strip_prefix("application/").unwrap_or(typ);
+    if bare.eq_ignore_ascii_case("at+jwt") {
+        let missing: Vec<&str> = ["sub", "aud", "client_id"]
+            .into_iter()
+            .filter(|claim| !claims.contains_key(*claim))
+            .collect();
+        if !missing.is_empty() {
+            return Err(SignRefusal::MissingClaims {
+                typ: typ.to_owned(),
+                missing,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The encoded protected header: `alg`, `kid` and `typ`, and nothing else.
+pub fn encode_header(algorithm: Algorithm, kid: &Kid, typ: &str) -> String {
+    let header = serde_json::json!({ "alg": algorithm, "kid": kid, "typ": typ });
+    URL_SAFE_NO_PAD.encode(header.to_string())
+}
+
+/// The length of an encoded signature of this key, in characters.
+pub fn signature_length(jwk: &Jwk) -> usize {
+    let bytes = match jwk.public_key() {
+        PublicKey::P256 { .. } => 64,
+        PublicKey::Rsa { n, .. } => n.len(),
+    };
+    (bytes * 4).div_ceil(3)
+}

@@ -1,0 +1,128 @@
+//! One immutable snapshot of an issuer: what is signed with, and what is published.
+//!
+//! A request takes the snapshot once and has kid, algorithm and key from one entry of it, so that
+//! no rotation can fall between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use keywright_verifier::{Algorithm, Kid};
+
+use super::publication::Publication;
+use super::signing;
+use crate::engine::Signer;
+use crate::lifecycle::{KeySet, SWITCH_OVER, Timestamp, plan};
+
+/// A snapshot of one issuer.
+pub struct View {
+    set: KeySet,
+    signers: Vec<SigningEntry>,
+    publication: Publication,
+    next_wake: Option<Timestamp>,
+    /// Until when this snapshot may sign, in milliseconds. It has no end until a commit begins
+    /// that may replace it.
+    sign_until: AtomicU64,
+}
+
+/// What signs for one algorithm.
+pub struct SigningEntry {
+    /// The key's name.
+    pub kid: Kid,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// The encoded header of a token of type `JWT`.
+    pub header: String,
+    /// The length of an encoded signature, in characters.
+    pub signature_length: usize,
+    /// The private key.
+    pub signer: Arc<dyn Signer>,
+}
+
+impl View {
+    /// Puts a snapshot together as of `now`. `signers` has one entry for each active key.
+    pub fn new(set: KeySet, signers: Vec<(Kid, Arc<dyn Signer>)>, now: Timestamp) -> Self {
+        let signers = signers
+            .into_iter()
+            .filter_map(|(kid, signer)| {
+                let key = set.key(&kid)?;
+                Some(SigningEntry {
+                    algorithm: key.algorithm(),
+                    header: signing::encode_header(key.algorithm(), &kid, signing::DEFAULT_TYP),
+                    signature_length: signing::signature_length(key.jwk()),
+                    kid,
+                    signer,
+                })
+            })
+            .collect();
+        let plan = plan(&set, now);
+        let publication = Publication::of(&set, plan.next_publication, now);
+        let sign_until = AtomicU64::new(u64::MAX);
+        Self {
+            set,
+            signers,
+            publication,
+            next_wake: plan.next_wake,
+            sign_until,
+        }
+    }
+
+    /// The same snapshot, with what is published decided anew for `now`.
+    pub fn republished(&self, now: Timestamp) -> Self {
+        let signers = self
+            .signers
+            .iter()
+            .map(|entry| (entry.kid.clone(), Arc::clone(&entry.signer)))
+            .collect();
+        let view = Self::new(self.set.clone(), signers, now);
+        view.sign_until
+            .store(self.sign_until.load(Ordering::Acquire), Ordering::Release);
+        view
+    }
+
+    /// The key set.
+    pub fn set(&self) -> &KeySet {
+        &self.set
+    }
+
+    /// What verifiers are served.
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
+    /// When the set is due to change by itself.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.next_wake
+    }
+
+    /// The entry that signs for `algorithm`.
+    pub fn signer(&self, algorithm: Algorithm) -> Option<&SigningEntry> {
+        self.signers
+            .iter()
+            .find(|entry| entry.algorithm == algorithm)
+    }
+
+    /// The private key of this snapshot with the name `kid`.
+    pub fn opened(&self, kid: &Kid) -> Option<Arc<dyn Signer>> {
+        self.signers
+            .iter()
+            .find(|entry| entry.kid == *kid)
+            .map(|entry| Arc::clone(&entry.signer))
+    }
+
+    /// A commit that may replace this snapshot begins at `instant`: it signs on for
+    /// [`SWITCH_OVER`], which the retention of the keys that retire allows for, and no longer.
+    pub fn begin_switch_over(&self, instant: Timestamp) {
+        self.sign_until
+            .store(instant.after(SWITCH_OVER).millis(), Ordering::Release);
+    }
+
+    /// The commit did not happen: this snapshot goes on.
+    pub fn cancel_switch_over(&self) {
+        self.sign_until.store(u64::MAX, Ordering::Release);
+    }
+
+    /// Whether this snapshot may sign at `now`.
+    pub fn may_sign(&self, now: Timestamp) -> bool {
+        now.millis() <= self.sign_until.load(Ordering::Acquire)
+    }
+}

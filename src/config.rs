@@ -1,0 +1,243 @@
+//! Configuration: a TOML file, then the environment, then flags, read once at start.
+//!
+//! | member | default | |
+//! | --- | --- | --- |
+//! | `data_dir` | `keys` | database, master key, bootstrap credential |
+//! | `master_key_file` | `DATA_DIR/master.key`, made on first start | 32 bytes in base64 |
+//! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
+//! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless `allow_plaintext` |
+//! | `internal.allow_plaintext` | `false` | serve the internal API without TLS to other machines |
+//! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db` |
+//! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
+//! | `log.format` | `text` | or `json` |
+//! | `log.filter` | `info` | as in `keywright=debug,info` |
+//!
+//! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::error::Kind;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
+use crate::telemetry::LogFormat;
+
+/// Everything that an operator sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the embedded database, the master key and the bootstrap credential are.
+    pub data_dir: PathBuf,
+    /// The file that has the master key; by default one in the data folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub master_key_file: Option<PathBuf>,
+    /// The listener for verifiers.
+    pub public: Public,
+    /// The listener for everyone else.
+    pub internal: Internal,
+    /// Where key sets rest.
+    pub store: Store,
+    /// The issuer of an empty store.
+    pub default_issuer: DefaultIssuer,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// The listener for verifiers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Its address.
+    pub listen: SocketAddr,
+}
+
+/// The listener for everyone who signs, rotates and audits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Whether credentials may cross a network in the clear.
+    pub allow_plaintext: bool,
+}
+
+/// Where key sets rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite`.
+    pub url: String,
+}
+
+/// The issuer of an empty store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultIssuer {
+    /// Its URL.
+    pub url: String,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Lines for people or JSON.
+    pub format: LogFormat,
+    /// Which events, in the syntax of `EnvFilter`.
+    pub filter: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            data_dir: "keys".into(),
+            master_key_file: None,
+            public: Public {
+                listen: loopback(8080),
+            },
+            internal: Internal {
+                listen: loopback(8081),
+                allow_plaintext: false,
+            },
+            store: Store {
+                url: "sqlite".to_owned(),
+            },
+            default_issuer: DefaultIssuer {
+                url: "http://127.0.0.1:8080".to_owned(),
+            },
+            log: Log {
+                format: LogFormat::Text,
+                filter: "info".to_owned(),
+            },
+        }
+    }
+}
+
+/// What the command line says; it outranks file and environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--public-listen`
+    pub public_listen: Option<SocketAddr>,
+    /// `--internal-listen`
+    pub internal_listen: Option<SocketAddr>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A member that does not exist.
+    #[error("unknown setting \"{field}\" in {place}{}", nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+    Unknown {
+        /// The member.
+        field: String,
+        /// The known member that looks most like it.
+        nearest: Option<&'static str>,
+        /// The file or variable.
+        place: String,
+    },
+    /// The file is missing, or a value does not read.
+    #[error("the configuration does not read: {0}")]
+    Unreadable(Box<figment::Error>),
+    /// Credentials would cross the network in the clear.
+    #[error(
+        "internal.listen = \"{0}\" is not a loopback address, and the internal API has no TLS: put a \
+         proxy that terminates TLS before a loopback address, or set internal.allow_plaintext = true \
+         where the network itself is trusted"
+    )]
+    PlaintextExposed(SocketAddr),
+    /// A store that is not built in.
+    #[error("store.url = \"{0}\" is not known; the embedded store is \"sqlite\"")]
+    UnknownStore(String),
+    /// The default issuer's URL breaks a rule.
+    #[error("default_issuer.url: {0}")]
+    IssuerUrl(#[from] InvalidIssuerUrl),
+}
+
+/// Variables that begin like settings and belong to the command-line client.
+const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting and the rule that it breaks.
+    pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(
+            Env::prefixed("KEYWRIGHT_")
+                .ignore(&CLIENT_VARIABLES)
+                .split("__"),
+        );
+        let mut config: Self = figment.extract().map_err(explain)?;
+        let Overrides {
+            data_dir,
+            public_listen,
+            internal_listen,
+        } = overrides;
+        config.data_dir = data_dir.unwrap_or(config.data_dir);
+        config.public.listen = public_listen.unwrap_or(config.public.listen);
+        config.internal.listen = internal_listen.unwrap_or(config.internal.listen);
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let internal = &self.internal;
+        if !internal.listen.ip().is_loopback() && !internal.allow_plaintext {
+            return Err(ConfigError::PlaintextExposed(internal.listen));
+        }
+        if self.store.url != "sqlite" {
+            let shown = self.store.url.split(':').next().unwrap_or_default();
+            return Err(ConfigError::UnknownStore(shown.to_owned()));
+        }
+        self.default_issuer_url()?;
+        Ok(())
+    }
+
+    /// The default issuer's URL, parsed.
+    ///
+    /// # Errors
+    /// When it breaks a rule of issuer URLs.
+    pub fn default_issuer_url(&self) -> Result<IssuerUrl, ConfigError> {
+        Ok(IssuerUrl::parse(&self.default_issuer.url)?)
+    }
+
+    /// The configuration as TOML, every member with the value in force.
+    pub fn to_toml(&self) -> String {
+        // Text, numbers and tables always serialise.
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+fn explain(error: figment::Error) -> ConfigError {
+    if let Kind::UnknownField(field, known) = &error.kind {
+        let nearest = known
+            .iter()
+            .map(|name| (strsim::jaro_winkler(name, field), *name))
+            .filter(|(likeness, _)| *likeness > 0.75)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, name)| name);
+        let place = error.metadata.as_ref().map_or_else(
+            || "the configuration".to_owned(),
+            |metadata| match &metadata.source {
+                Some(source) => format!("{} {source}", metadata.name),
+                None => metadata.name.to_string(),
+            },
+        );
+        return ConfigError::Unknown {
+            field: field.clone(),
+            nearest,
+            place,
+        };
+    }
+    ConfigError::Unreadable(Box::new(error))
+}

@@ -1,0 +1,153 @@
+//! The public listener: key sets and metadata, for everyone to read.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+use super::response::{Problem, no_content, not_modified, text, unready};
+use crate::authority::Authority;
+use crate::authority::issuer::Issuer;
+use crate::authority::publication::{Document, Publication};
+
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// The routes of the public listener.
+pub fn router(authority: Arc<Authority>) -> Router {
+    Router::new()
+        .route(
+            "/healthz",
+            get(async || text("alive\n")).fallback(refuse_method),
+        )
+        .route("/readyz", get(readyz).fallback(refuse_method))
+        .fallback(documents)
+        .with_state(authority)
+}
+
+async fn refuse_method() -> Problem {
+    Problem::method_not_allowed("GET, HEAD")
+}
+
+async fn readyz(State(authority): State<Arc<Authority>>) -> Response {
+    match authority.readiness().await {
+        Ok(()) => text("ready\n"),
+        Err(reason) => unready(&reason),
+    }
+}
+
+/// Which of an issuer's documents a path names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Jwks,
+    OpenidConfiguration,
+    OauthMetadata,
+}
+
+async fn documents(State(authority): State<Arc<Authority>>, request: Request<Body>) -> Response {
+    let Some((kind, issuer)) = find(&authority, request.uri().path()) else {
+        return Problem::not_found().into_response();
+    };
+    let response = match *request.method() {
+        Method::GET | Method::HEAD => serve(&authority, &issuer, kind, request.headers()),
+        Method::OPTIONS => preflight(),
+        _ => Problem::method_not_allowed(METHODS).into_response(),
+    };
+    if kind == Kind::Jwks {
+        authority
+            .metrics()
+            .count_jwks_response(response.status().as_u16());
+    }
+    response
+}
+
+/// The key set and the OpenID configuration are suffixes of the issuer URL; RFC 8414 puts its
+/// metadata between host and path (§3.1).
+fn find(authority: &Authority, path: &str) -> Option<(Kind, Arc<Issuer>)> {
+    let (kind, issuer_path) = if let Some(issuer) = path.strip_suffix("/.well-known/jwks.json") {
+        (Kind::Jwks, issuer)
+    } else if let Some(issuer) = path.strip_suffix("/.well-known/openid-configuration") {
+        (Kind::OpenidConfiguration, issuer)
+    } else {
+        (
+            Kind::OauthMetadata,
+            path.strip_prefix("/.well-known/oauth-authorization-server")?,
+        )
+    };
+    Some((kind, authority.published_under(issuer_path)?))
+}
+
+fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {
+    let view = issuer.view();
+    let publication = view.publication();
+    let Some(document) = document(publication, kind) else {
+        return Problem::not_found().into_response();
+    };
+    let current = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|value| names(value, &document.etag));
+    let mut response = if current {
+        not_modified()
+    } else {
+        let mut response = Response::new(Body::from(document.bytes.clone()));
+        let content_type = match kind {
+            Kind::Jwks => "application/jwk-set+json",
+            Kind::OpenidConfiguration | Kind::OauthMetadata => "application/json",
+        };
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+    };
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&document.etag) {
+        headers.insert(ETAG, etag);
+    }
+    if let Ok(control) = HeaderValue::from_str(&publication.cache_control(authority.now())) {
+        headers.insert(CACHE_CONTROL, control);
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn document(publication: &Publication, kind: Kind) -> Option<&Document> {
+    match kind {
+        Kind::Jwks => Some(publication.jwks()),
+        Kind::OpenidConfiguration => publication.openid_configuration(),
+        Kind::OauthMetadata => Some(publication.oauth_metadata()),
+    }
+}
+
+/// Whether an `If-None-Match` names the tag: `*`, or a list that contains it (RFC 9110 §13.1.2;
+/// the comparison is the weak one).
+fn names(value: &HeaderValue, etag: &str) -> bool {
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
+    value
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+fn preflight() -> Response {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static(METHODS),
+    );
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}

@@ -1,0 +1,112 @@
+//! Issuers, keys and outcomes as the API shows them. Never private material: there is none here.
+
+use serde_json::{Map, Value, json};
+
+use crate::authority::clients::Client;
+use crate::authority::issuer::Issuer;
+use crate::authority::signing::SignedToken;
+use crate::authority::{Exposure, Rotation};
+use crate::lifecycle::{Key, Occurrence, Policy, State, Timestamp};
+
+/// `{"name", "version", "policy"}`.
+pub(super) fn issuer(issuer: &Issuer) -> Value {
+    let view = issuer.view();
+    json!({
+        "name": issuer.name().as_str(),
+        "version": view.set().version(),
+        "policy": view.set().policy().to_document(),
+    })
+}
+
+/// A key with the times that apply to its state, in Unix seconds: what has happened rounded down,
+/// what is still to come rounded up.
+pub(super) fn key(key: &Key, policy: &Policy) -> Value {
+    let mut shown = Map::new();
+    let mut show = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
+    let past = |instant: Timestamp| Value::from(instant.floor_seconds());
+    let ahead = |instant: Timestamp| Value::from(instant.ceil_seconds());
+    show("kid", key.kid().as_str().into());
+    show("algorithm", key.algorithm().as_str().into());
+    show("state", key.state().name().into());
+    show("created_at", past(key.created_at()));
+    show("published_at", past(key.published_at()));
+    if let Some(ready_at) = key.ready_at(policy) {
+        show("ready_at", ahead(ready_at));
+    }
+    if let Some(activated_at) = key.activated_at() {
+        show("activated_at", past(activated_at));
+    }
+    match key.state() {
+        State::Pending(_) | State::Active(_) => {}
+        State::Retired(retired) => {
+            show("retired_at", past(retired.retired_at));
+            show("published_until", ahead(retired.published_until));
+        }
+        State::Removed(removed) => {
+            show("retired_at", past(removed.retired_at));
+            show("published_until", past(removed.removed_at));
+        }
+        State::Revoked(revoked) => {
+            if let Some(retired_at) = revoked.retired_at {
+                show("retired_at", past(retired_at));
+            }
+            show("revoked_at", past(revoked.revoked_at));
+            show("reason", revoked.reason.as_str().into());
+        }
+    }
+    Value::Object(shown)
+}
+
+pub(super) fn rotation(rotation: &Rotation) -> Value {
+    json!({
+        "algorithm": rotation.algorithm,
+        "retired": rotation.retired,
+        "activated": rotation.activated,
+        "successor": rotation.successor,
+        "forced": rotation.forced,
+    })
+}
+
+pub(super) fn exposure(exposure: &Exposure) -> Value {
+    json!({
+        "kid": exposure.kid,
+        "algorithm": exposure.algorithm,
+        "revoked": exposure.revoked,
+        "revoked_at": exposure.revoked_at.floor_seconds(),
+        "forced": exposure.forced,
+        "signs_now": exposure.signs_now,
+        "cached_until": exposure.cached_until.ceil_seconds(),
+        "tokens_until": exposure.tokens_until.ceil_seconds(),
+    })
+}
+
+pub(super) fn token(token: &SignedToken) -> Value {
+    json!({
+        "token": token.token,
+        "kid": token.kid,
+        "jti": token.jti,
+        "expires_at": token.expires_at,
+    })
+}
+
+pub(super) fn occurrence(occurrence: &Occurrence) -> Value {
+    let mut shown = Map::new();
+    shown.insert("at".to_owned(), occurrence.at.ceil_seconds().into());
+    if let Ok(Value::Object(event)) = serde_json::to_value(&occurrence.event) {
+        shown.extend(event);
+    }
+    Value::Object(shown)
+}
+
+pub(super) fn client(client: &Client) -> Map<String, Value> {
+    let mut shown = Map::new();
+    shown.insert("id".to_owned(), client.id.as_str().into());
+    shown.insert("name".to_owned(), client.name.as_str().into());
+    let roles: Vec<&str> = client.roles.iter().map(|role| role.as_str()).collect();
+    shown.insert("roles".to_owned(), roles.into());
+    shown.insert(
+        "created_at".to_owned(),
+        client.created_at.floor_seconds().into(),
+    );
+    shown
+}

@@ -1,0 +1,140 @@
+//! The whole service, from its configuration to its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::authority::audit::Actor;
+use crate::authority::clients::{Client, Role};
+use crate::authority::{Authority, Foundation, scheduler};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::engine::software::SoftwareEngine;
+use crate::http::{Listener, internal_router, public_router, serve};
+use crate::lifecycle::{IssuerName, Policy};
+use crate::store::sqlite::SqliteStore;
+use crate::telemetry::Metrics;
+
+/// The name of the issuer that an empty store receives.
+const DEFAULT_ISSUER: &str = "default";
+
+/// Runs the service until the process is asked to end, then lets requests in progress end.
+///
+/// # Errors
+/// Whatever keeps it from starting, in one sentence for the operator.
+pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = DataFolder::open(&config.data_dir)?;
+    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
+    let master_key = folder
+        .master_key(config.master_key_file.as_deref(), &*store)
+        .await?;
+    let foundation = Foundation {
+        store: Arc::clone(&store) as _,
+        engine: Arc::new(SoftwareEngine::start()?),
+        master_key,
+        clock: Clock::system(),
+    };
+    let authority = Arc::new(Authority::start(foundation, Arc::new(Metrics::default())).await?);
+    bootstrap_access(&authority, &folder).await?;
+    bootstrap_issuer(&authority, config).await?;
+
+    let public = TcpListener::bind(config.public.listen)
+        .await
+        .map_err(cannot_listen("public"))?;
+    let internal = TcpListener::bind(config.internal.listen)
+        .await
+        .map_err(cannot_listen("internal"))?;
+    let (public_url, internal_url) = (url_of(&public)?, url_of(&internal)?);
+    let addresses = json!({ "public": public_url, "internal": internal_url });
+    folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
+
+    let (stop, stopped) = watch::channel(false);
+    let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
+    let listeners = [
+        Listener {
+            name: "public",
+            socket: public,
+            router: public_router(Arc::clone(&authority)),
+        },
+        Listener {
+            name: "internal",
+            socket: internal,
+            router: internal_router(authority),
+        },
+    ]
+    .map(|listener| tokio::spawn(serve(listener, stopped.clone())));
+    tracing::info!(
+        public = public_url,
+        internal = internal_url,
+        "keywright serves"
+    );
+
+    asked_to_end().await?;
+    tracing::info!("keywright drains");
+    stop.send_replace(true);
+    for listener in listeners {
+        listener.await?;
+    }
+    scheduler.abort();
+    // A change that is being committed ends, whole or not at all, before the store is closed.
+    let _ = scheduler.await;
+    store.close().await;
+    tracing::info!("keywright has ended");
+    Ok(())
+}
+
+/// Gives a store without clients its first one. The credential is put away before the client is
+/// let in, so that a crash in between leaves no client whose credential nobody has.
+async fn bootstrap_access(
+    authority: &Authority,
+    folder: &DataFolder,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if !authority.clients().all().is_empty() {
+        return Ok(());
+    }
+    let roles = BTreeSet::from(Role::ALL);
+    let (client, credential) = Client::create("bootstrap".to_owned(), roles, authority.now())?;
+    let file = folder.admin_token_file();
+    folder.write(&file, credential.reveal())?;
+    authority.admit_client(&client, &Actor::Bootstrap).await?;
+    tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
+    Ok(())
+}
+
+async fn bootstrap_issuer(
+    authority: &Authority,
+    config: &Config,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if authority.has_issuers() {
+        return Ok(());
+    }
+    let name = IssuerName::parse(DEFAULT_ISSUER)?;
+    let policy = Policy::for_url(config.default_issuer_url()?);
+    authority
+        .set_issuer(&name, policy, None, &Actor::Bootstrap)
+        .await?;
+    Ok(())
+}
+
+fn url_of(listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}
+
+fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("cannot listen on {name}.listen: {error}")
+}
+
+async fn asked_to_end() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

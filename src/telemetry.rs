@@ -1,0 +1,234 @@
+//! Logs and metrics.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use keywright_verifier::Algorithm;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts writing logs to standard error. `filter` is in the syntax of `tracing-subscriber`'s
+/// `EnvFilter`, such as `info` or `keywright=debug`.
+///
+/// # Errors
+/// When the filter does not read, or logging was started before.
+pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = EnvFilter::try_new(filter)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.try_init().map_err(|error| error.to_string())?,
+        LogFormat::Json => builder
+            .json()
+            .try_init()
+            .map_err(|error| error.to_string())?,
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignatureLabels {
+    issuer: String,
+    algorithm: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabels {
+    issuer: String,
+    algorithm: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
+    issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlgorithmLabels {
+    algorithm: &'static str,
+}
+
+type SecondsGauge = Gauge<f64, AtomicU64>;
+
+/// What is counted and measured.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    signatures: Family<SignatureLabels, Counter>,
+    signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram>,
+    key_age: Family<KeyLabels, SecondsGauge>,
+    next_rotation: Family<KeyLabels, SecondsGauge>,
+    failed_rotations: Family<IssuerLabels, Counter>,
+    rotation_failing: Family<IssuerLabels, Gauge>,
+    jwks_responses: Family<StatusLabels, Counter>,
+}
+
+/// From 16 µs to half a second, doubling.
+fn latency_histogram() -> Histogram {
+    Histogram::new((0..16).map(|power| 16e-6 * f64::from(1_u32 << power)))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let signatures = Family::default();
+        let signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(latency_histogram);
+        let (key_age, next_rotation) = (Family::default(), Family::default());
+        let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
+        let jwks_responses = Family::default();
+        let mut registry = Registry::with_prefix("keywright");
+        registry.register(
+            "signatures",
+            "Tokens signed or refused",
+            Family::clone(&signatures),
+        );
+        registry.register_with_unit(
+            "signing",
+            "Time from a parsed request to its signed token",
+            Unit::Seconds,
+            Family::clone(&signing_seconds),
+        );
+        registry.register_with_unit(
+            "active_key_age",
+            "Time since the active key began to sign",
+            Unit::Seconds,
+            Family::clone(&key_age),
+        );
+        registry.register_with_unit(
+            "next_rotation",
+            "Time until the next rotation",
+            Unit::Seconds,
+            Family::clone(&next_rotation),
+        );
+        registry.register(
+            "failed_rotations",
+            "Scheduled changes that failed",
+            Family::clone(&failed_rotations),
+        );
+        registry.register(
+            "rotation_failing",
+            "1 while the last scheduled change has failed",
+            Family::clone(&rotation_failing),
+        );
+        registry.register(
+            "jwks_responses",
+            "Key sets served",
+            Family::clone(&jwks_responses),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            signatures,
+            signing_seconds,
+            key_age,
+            next_rotation,
+            failed_rotations,
+            rotation_failing,
+            jwks_responses,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts the outcome of one request for a signature: `signed`, or the code of the refusal.
+    pub fn count_signature(&self, issuer: &str, algorithm: Algorithm, outcome: &'static str) {
+        let labels = SignatureLabels {
+            issuer: issuer.to_owned(),
+            algorithm: algorithm.as_str(),
+            outcome,
+        };
+        self.signatures.get_or_create(&labels).inc();
+    }
+
+    /// Records how long a request for signatures took.
+    pub fn observe_signing(&self, algorithm: Algorithm, duration: Duration) {
+        let labels = AlgorithmLabels {
+            algorithm: algorithm.as_str(),
+        };
+        self.signing_seconds
+            .get_or_create(&labels)
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Shows an active key's age and the time that is left to it.
+    pub fn observe_key(
+        &self,
+        issuer: &str,
+        algorithm: Algorithm,
+        age: Duration,
+        left: Option<Duration>,
+    ) {
+        let labels = KeyLabels {
+            issuer: issuer.to_owned(),
+            algorithm: algorithm.as_str(),
+        };
+        self.key_age.get_or_create(&labels).set(age.as_secs_f64());
+        if let Some(left) = left {
+            self.next_rotation
+                .get_or_create(&labels)
+                .set(left.as_secs_f64());
+        }
+    }
+
+    /// Shows that an issuer's last scheduled change succeeded.
+    pub fn report_rotation_success(&self, issuer: &str) {
+        let labels = IssuerLabels {
+            issuer: issuer.to_owned(),
+        };
+        self.rotation_failing.get_or_create(&labels).set(0);
+        drop(self.failed_rotations.get_or_create(&labels));
+    }
+
+    /// Shows that an issuer's last scheduled change failed, and counts it.
+    pub fn report_rotation_failure(&self, issuer: &str) {
+        let labels = IssuerLabels {
+            issuer: issuer.to_owned(),
+        };
+        self.rotation_failing.get_or_create(&labels).set(1);
+        self.failed_rotations.get_or_create(&labels).inc();
+    }
+
+    /// Counts a response on a key set's URL.
+    pub fn count_jwks_response(&self, status: u16) {
+        self.jwks_responses
+            .get_or_create(&StatusLabels { status })
+            .inc();
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if encode(&mut text, &registry).is_err() {
+            // Writing to a string fails only when a label cannot be encoded.
+            let _ = writeln!(text, "# encoding failed");
+        }
+        text
+    }
+}
