@@ -1,0 +1,223 @@
+//! A real keywright process in a folder of its own, for tests that go through the front door.
+
+#![allow(dead_code, reason = "each test target uses its own part of this module")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running service. It is killed when it is dropped.
+pub struct Server {
+    child: Child,
+    folder: Arc<TempDir>,
+    log: Arc<Mutex<String>>,
+    /// The public listener's URL.
+    pub public: String,
+    /// The internal listener's URL.
+    pub internal: String,
+    /// The bootstrap credential.
+    pub admin: String,
+}
+
+/// What a request was answered with.
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("no JSON ({error}): {}", String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
+        self.headers.iter().find(named).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A service in a fresh folder, with more configuration (TOML) if need be.
+pub fn start(extra: &str) -> Server {
+    let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+    start_in(folder, extra).expect("the service starts")
+}
+
+/// A service in a folder that may have a past. `Err` has the log of a service that did not start.
+pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
+    let data = folder.path().join("keys");
+    let config = folder.path().join("config.toml");
+    let listen = data.join("listen.json");
+    let _ = std::fs::remove_file(&listen);
+    let addresses = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
+    std::fs::write(&config, format!("{addresses}{extra}")).expect("a configuration file");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keywright"))
+        .arg("serve")
+        .args(["--config".as_ref(), config.as_os_str(), "--data-dir".as_ref(), data.as_os_str()])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let log = Arc::new(Mutex::new(String::new()));
+    let (started, wait) = std::sync::mpsc::channel();
+    let stderr = child.stderr.take().expect("standard error is piped");
+    let lines = Arc::clone(&log);
+    // The log tells when the service serves; the thread ends with the process.
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let serves = line.contains("keywright serves");
+            let mut log = lines.lock().expect("no reader panics");
+            log.push_str(&line);
+            log.push('\n');
+            drop(log);
+            if serves {
+                let _ = started.send(());
+            }
+        }
+    });
+    if wait.recv_timeout(Duration::from_secs(60)).is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(log.lock().expect("no reader panics").clone());
+    }
+    let addresses: Value =
+        serde_json::from_slice(&std::fs::read(&listen).expect("listen.json")).expect("JSON");
+    let url = |name: &str| addresses[name].as_str().expect("a URL").to_owned();
+    let admin = std::fs::read_to_string(data.join("admin.token")).expect("a credential");
+    Ok(Server { public: url("public"), internal: url("internal"), admin, child, folder, log })
+}
+
+impl Server {
+    /// The folder around the data folder.
+    pub fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("keys")
+    }
+
+    /// Everything that was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no writer panics").clone()
+    }
+
+    /// The process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) -> Arc<TempDir> {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("it ends");
+        Arc::clone(&self.folder)
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn terminate(mut self) -> (Option<i32>, Arc<TempDir>) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(killed.expect("kill runs").success());
+        let code = self.child.wait().expect("it ends").code();
+        (code, Arc::clone(&self.folder))
+    }
+
+    /// A request to the internal listener with the bootstrap credential.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        self.call_as(Some(&self.admin), method, path, body)
+    }
+
+    /// A request to the internal listener with any credential and body.
+    pub fn call_as(
+        &self,
+        credential: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Answer {
+        let mut headers = Vec::new();
+        if let Some(credential) = credential {
+            headers.push(("authorization", format!("Bearer {credential}")));
+        }
+        request(method, &format!("{}{path}", self.internal), &headers, body)
+    }
+
+    /// A request to the public listener.
+    pub fn fetch(&self, path: &str) -> Answer {
+        request("GET", &format!("{}{path}", self.public), &[], None)
+    }
+
+    /// Signs and answers the token.
+    pub fn sign(&self, issuer: &str, request: &Value) -> String {
+        let answer = self.call("POST", &format!("/v1/issuers/{issuer}/tokens"), Some(request));
+        assert_eq!(answer.status, 201, "{}", answer.json());
+        answer.json()["token"].as_str().expect("a token").to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP request, whatever the status of its answer.
+pub fn request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    body: Option<(&str, Vec<u8>)>,
+) -> Answer {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let mut builder = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        builder = builder.header(*name, value);
+    }
+    let response = match body {
+        Some((content_type, body)) => {
+            agent.run(builder.header("content-type", content_type).body(body).expect("a request"))
+        }
+        None => agent.run(builder.body(()).expect("a request")),
+    };
+    let mut response = response.expect("an answer");
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+        .collect();
+    let status = response.status().as_u16();
+    let body = response.body_mut().read_to_vec().expect("a body");
+    Answer { status, headers, body }
+}
+
+/// Whether a file below the folder has these bytes.
+pub fn files_contain(folder: &Path, needle: &[u8]) -> bool {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).any(|path| {
+        if path.is_dir() {
+            files_contain(&path, needle)
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            bytes.windows(needle.len()).any(|window| window == needle)
+        }
+    })
+}
