@@ -4,34 +4,39 @@
 //! [`issuer::Issuer::change`] alone: decide, commit to the store, swap the snapshot. No lock or
 //! transaction is held while a key is generated or a token is signed.
 
+mod access;
 pub mod audit;
+mod changes;
 pub mod clients;
+mod error;
 pub mod issuer;
 pub mod publication;
+mod readiness;
 pub mod scheduler;
 pub mod signing;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use keywright_verifier::{Algorithm, Jwk, Kid};
-use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::engine::{EngineError, KeyPair, RandomnessUnavailable, SigningEngine, Urgency};
+use crate::engine::{SigningEngine, Urgency};
 use crate::lifecycle::{
-    Command, Event, Founding, Halt, ImportAs, IssuerName, Occurrence, Policy, Proposal, Readiness,
-    Refusal, State, Successor, Timestamp, found, rotation_due, simulate,
+    Command, Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan,
 };
 use crate::store::seal::MasterKey;
-use crate::store::{ClientChange, CommitError, KeyStore, StoreError};
+use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
-use audit::{AccessEvent, Actor};
-use clients::{Client, Clients, Credential, Role};
-use issuer::{Committed, FreshKeys, Issuer, LoadError};
+use audit::Actor;
+use clients::{Client, Clients};
+use issuer::{Committed, FreshKeys, Issuer};
 use scheduler::Wakes;
+
+pub use changes::{Exposure, Rotation};
+pub use error::ChangeError;
+pub use readiness::Unready;
 
 /// What an authority stands on.
 pub struct Foundation {
@@ -74,104 +79,6 @@ impl Directory {
         self.by_name.insert(issuer.name().clone(), issuer);
     }
 }
-
-/// Why a change did not come about.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// A rule forbids it; the caller can ask for something else.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// There is no such issuer.
-    #[error("there is no issuer {0}")]
-    UnknownIssuer(String),
-    /// The issuer's stored records cannot be used; an operator must look.
-    #[error("issuer {0} is out of service: its stored records cannot be used")]
-    UnusableIssuer(IssuerName),
-    /// There is no such client.
-    #[error("there is no client {0}")]
-    UnknownClient(String),
-    /// Another issuer is published under the same path.
-    #[error("another issuer has a url with the same path; the path alone tells issuers apart")]
-    PathTaken,
-    /// Other writers were faster every time; the caller can try again.
-    #[error("the key set is being changed by others")]
-    Contended,
-    /// The store has no set for an issuer that is in memory.
-    #[error("the store has lost the issuer")]
-    Vanished,
-    /// The store failed; the caller can try again.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The engine failed; the caller can try again.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The operating system gave no randomness.
-    #[error(transparent)]
-    Randomness(#[from] RandomnessUnavailable),
-    /// The cipher refused.
-    #[error("a private key could not be sealed")]
-    Unsealable,
-    /// A record cannot be used; an operator must look.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-}
-
-/// What a rotation did for one algorithm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rotation {
-    /// The algorithm.
-    pub algorithm: Algorithm,
-    /// The key that stopped, if one signed before.
-    pub retired: Option<Kid>,
-    /// The key that signs now.
-    pub activated: Kid,
-    /// The key that stands by now.
-    pub successor: Option<Kid>,
-    /// Whether verifiers may not know the new key yet.
-    pub forced: bool,
-}
-
-/// Who is exposed by a key that was revoked, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exposure {
-    /// The key that was asked for.
-    pub kid: Kid,
-    /// Its algorithm.
-    pub algorithm: Algorithm,
-    /// Every key that was revoked, the one that was asked for first.
-    pub revoked: Vec<Kid>,
-    /// When.
-    pub revoked_at: Timestamp,
-    /// Whether a key signs now that verifiers may not know yet.
-    pub forced: bool,
-    /// The key that signs now.
-    pub signs_now: Option<Kid>,
-    /// Until when a cached copy of the set is fresh and may still be trusted. What a verifier
-    /// keeps beyond our headers comes on top.
-    pub cached_until: Timestamp,
-    /// When the last token that the key may have signed would have expired.
-    pub tokens_until: Timestamp,
-}
-
-/// Why the service is not ready.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unready {
-    /// The store does not answer.
-    #[error("the key store does not answer")]
-    Store,
-    /// An issuer has no key that signs with its default algorithm.
-    #[error("issuer {0} has no active key")]
-    NoActiveKey(IssuerName),
-    /// An issuer's stored records cannot be used.
-    #[error("issuer {0} is out of service: its stored records cannot be used")]
-    Unusable(IssuerName),
-    /// A rotation should have happened.
-    #[error("a rotation of issuer {0} is overdue")]
-    RotationOverdue(IssuerName),
-}
-
-/// How long after its time a rotation is called overdue, if nothing was reported to have failed.
-const OVERDUE_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
 
 impl Authority {
     /// Loads every issuer and client. An issuer whose records cannot be used is left out, by name;
@@ -331,169 +238,6 @@ impl Authority {
         Ok(issuer)
     }
 
-    /// Lets the successors take over: of one algorithm, or of all, all or nothing.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn rotate(
-        &self,
-        issuer: &Issuer,
-        algorithm: Option<Algorithm>,
-        readiness: Readiness,
-        actor: &Actor,
-        reason: Option<&str>,
-    ) -> Result<(u64, Vec<Rotation>), ChangeError> {
-        let command = Command::Rotate {
-            algorithm,
-            readiness,
-        };
-        let committed = self
-            .change(issuer, actor, reason, &command, FreshKeys::default())
-            .await?;
-        let Some(Committed { change, .. }) = committed else {
-            return Ok((0, Vec::new()));
-        };
-        let rotations = change.events.iter().filter_map(|event| match event {
-            Event::KeyActivated {
-                kid,
-                algorithm,
-                forced,
-                ..
-            } => Some(Rotation {
-                algorithm: *algorithm,
-                retired: change.events.iter().find_map(|event| match event {
-                    Event::KeyRetired {
-                        kid,
-                        algorithm: retired,
-                        ..
-                    } if retired == algorithm => Some(kid.clone()),
-                    _ => None,
-                }),
-                activated: kid.clone(),
-                successor: change
-                    .set
-                    .successors(*algorithm)
-                    .first()
-                    .map(|key| key.kid().clone()),
-                forced: *forced,
-            }),
-            _ => None,
-        });
-        Ok((change.set.version(), rotations.collect()))
-    }
-
-    /// Distrusts a key, and says who is exposed until when.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn revoke(
-        &self,
-        issuer: &Issuer,
-        kid: &Kid,
-        successor: Successor,
-        actor: &Actor,
-        reason: &str,
-    ) -> Result<Exposure, ChangeError> {
-        let command = Command::Revoke {
-            kid: kid.clone(),
-            reason: reason.to_owned(),
-            successor,
-        };
-        let committed = self
-            .change(issuer, actor, Some(reason), &command, FreshKeys::default())
-            .await?;
-        let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));
-        let Committed { before, change } = committed.ok_or_else(unknown)?;
-        let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
-        let mut revoked = Vec::new();
-        let mut tokens_until = change.at;
-        for event in &change.events {
-            if let Event::KeyRevoked {
-                kid,
-                tokens_until: until,
-                ..
-            } = event
-            {
-                revoked.push(kid.clone());
-                tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
-            }
-        }
-        let served = change.at.after(before.set().policy().freshness());
-        Ok(Exposure {
-            kid: kid.clone(),
-            algorithm,
-            revoked,
-            revoked_at: change.at,
-            forced: audit::forced(&change),
-            signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
-            cached_until: served.max(change.set.served_fresh_until()),
-            tokens_until,
-        })
-    }
-
-    /// Brings in a private key of another system. As [`ImportAs::Retired`] only its public half is
-    /// kept.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn import_private(
-        &self,
-        issuer: &Issuer,
-        pair: KeyPair,
-        state: ImportAs,
-        actor: &Actor,
-    ) -> Result<Kid, ChangeError> {
-        let jwk = pair.jwk.clone();
-        let mut fresh = FreshKeys::default();
-        if state != ImportAs::Retired {
-            fresh.add_imported(pair);
-        }
-        self.import(issuer, jwk, state, actor, fresh).await
-    }
-
-    /// Brings in a public key of another system, to verify for one retention.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn import_public(
-        &self,
-        issuer: &Issuer,
-        jwk: Jwk,
-        actor: &Actor,
-    ) -> Result<Kid, ChangeError> {
-        self.import(issuer, jwk, ImportAs::Retired, actor, FreshKeys::default())
-            .await
-    }
-
-    async fn import(
-        &self,
-        issuer: &Issuer,
-        jwk: Jwk,
-        state: ImportAs,
-        actor: &Actor,
-        fresh: FreshKeys,
-    ) -> Result<Kid, ChangeError> {
-        let kid = jwk.kid().clone();
-        let command = Command::Import { jwk, state };
-        self.change(issuer, actor, None, &command, fresh).await?;
-        Ok(kid)
-    }
-
-    /// What will happen to an issuer until then, as it is or under another policy.
-    ///
-    /// # Errors
-    /// [`ChangeError::Refused`] when the policy cannot be set.
-    pub fn foresee(
-        &self,
-        issuer: &Issuer,
-        policy: Option<Policy>,
-        until: Timestamp,
-    ) -> Result<Vec<Occurrence>, ChangeError> {
-        let command = policy.map_or(Command::Tick, Command::SetPolicy);
-        let proposal = Proposal::Change(Box::new(issuer.view().set().clone()), command);
-        simulate(&proposal, self.now(), until).map_err(ChangeError::Refused)
-    }
-
     /// Does what is due for one issuer.
     async fn tick(&self, issuer: &Issuer) -> Result<(), ChangeError> {
         let change = self.change(
@@ -531,168 +275,18 @@ impl Authority {
         outcome
     }
 
+    /// Sets when an issuer is looked at next. The plan is made anew: the one in the snapshot was
+    /// made when the set changed, and may lie behind us without anything being due.
     fn schedule(&self, issuer: &Issuer) {
-        if let Some(wake) = issuer.view().next_wake() {
+        let now = self.now();
+        let plan = plan(issuer.view().set(), now);
+        let wake = if plan.steps.is_empty() {
+            plan.next_wake
+        } else {
+            Some(now)
+        };
+        if let Some(wake) = wake {
             self.wakes.set(issuer.name(), wake);
-        }
-    }
-
-    /// Creates a client. Its credential is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn create_client(
-        &self,
-        name: String,
-        roles: BTreeSet<Role>,
-        actor: &Actor,
-    ) -> Result<(Client, Credential), ChangeError> {
-        let (client, credential) = Client::create(name, roles, self.now())?;
-        self.admit_client(&client, actor).await?;
-        Ok((client, credential))
-    }
-
-    /// Lets a client in that was made before, for whoever must put its credential away first.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn admit_client(&self, client: &Client, actor: &Actor) -> Result<(), ChangeError> {
-        let event = AccessEvent::ClientCreated {
-            client: client.id.clone(),
-            name: client.name.clone(),
-            roles: client.roles.iter().map(|role| role.as_str()).collect(),
-        };
-        self.change_access(
-            ClientChange::Create(client.row()),
-            &event,
-            actor,
-            |clients| {
-                clients.push(client.clone());
-            },
-        )
-        .await
-        .map_err(|error| match error {
-            CommitError::Store(error) => error.into(),
-            CommitError::Conflict | CommitError::PathTaken => ChangeError::Contended,
-        })
-    }
-
-    /// Ends a client's access, at once.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn delete_client(&self, id: &str, actor: &Actor) -> Result<(), ChangeError> {
-        let event = AccessEvent::ClientDeleted {
-            client: id.to_owned(),
-        };
-        self.change_access(
-            ClientChange::Delete(id.to_owned()),
-            &event,
-            actor,
-            |clients| {
-                clients.retain(|client| client.id != id);
-            },
-        )
-        .await
-        .map_err(|error| match error {
-            CommitError::Store(error) => error.into(),
-            CommitError::Conflict | CommitError::PathTaken => {
-                ChangeError::UnknownClient(id.chars().take(64).collect())
-            }
-        })
-    }
-
-    async fn change_access(
-        &self,
-        change: ClientChange,
-        event: &AccessEvent,
-        actor: &Actor,
-        swap: impl FnOnce(&mut Vec<Client>),
-    ) -> Result<(), CommitError> {
-        let _access = self.access.lock().await;
-        let row = audit::row(event, self.now(), None, actor, None);
-        self.foundation.store.commit_client(change, row).await?;
-        let mut clients: Vec<Client> = self
-            .clients
-            .all()
-            .iter()
-            .map(|client| Client::clone(client))
-            .collect();
-        swap(&mut clients);
-        self.clients.replace(clients);
-        Ok(())
-    }
-
-    /// At most `limit` audit events after the one numbered `after`, as the API shows them.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<Value>, StoreError> {
-        let events = self.foundation.store.events(issuer, after, limit).await?;
-        Ok(events.iter().map(audit::shown).collect())
-    }
-
-    /// Whether the service can do everything that it is for.
-    ///
-    /// An issuer that takes over another system's set and has not signed anything yet does not
-    /// count as lacking a key: it waits, and the others serve.
-    ///
-    /// # Errors
-    /// The first reason why not.
-    pub async fn readiness(&self) -> Result<(), Unready> {
-        if let Some(name) = self.unusable.keys().next() {
-            return Err(Unready::Unusable(name.clone()));
-        }
-        self.foundation
-            .store
-            .setting("master-key-check")
-            .await
-            .map_err(|_| Unready::Store)?;
-        let now = self.now();
-        let failing = self
-            .failing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for issuer in self.issuers() {
-            let name = issuer.name();
-            let view = issuer.view();
-            let set = view.set();
-            let waits = set.founding() == Founding::TakesOver
-                && set.keys().iter().all(|key| key.activated_at().is_none());
-            if !waits && set.active(set.policy().default_algorithm).is_none() {
-                return Err(Unready::NoActiveKey(name.clone()));
-            }
-            let overdue = set.policy().algorithms.iter().any(|algorithm| {
-                rotation_due(set, *algorithm).is_some_and(|due| due.after(OVERDUE_AFTER) < now)
-            });
-            if overdue || failing.contains(name) {
-                return Err(Unready::RotationOverdue(name.clone()));
-            }
-        }
-        Ok(())
-    }
-
-    /// What the gauges show: the age of every active key and the time to the next rotation.
-    pub fn measure(&self) {
-        let now = self.now();
-        for issuer in self.issuers() {
-            let view = issuer.view();
-            for key in view.set().keys() {
-                if let State::Active(active) = key.state() {
-                    let algorithm = key.algorithm();
-                    let age = now.since(active.activated_at);
-                    let due = rotation_due(view.set(), algorithm);
-                    let left = due.map(|due| due.since(now));
-                    self.metrics
-                        .observe_key(issuer.name().as_str(), algorithm, age, left);
-                }
-            }
         }
     }
 }

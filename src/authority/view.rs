@@ -18,7 +18,6 @@ pub struct View {
     set: KeySet,
     signers: Vec<SigningEntry>,
     publication: Publication,
-    next_wake: Option<Timestamp>,
     /// Until when this snapshot may sign, in milliseconds. It has no end until a commit begins
     /// that may replace it.
     sign_until: AtomicU64,
@@ -61,7 +60,6 @@ impl View {
             set,
             signers,
             publication,
-            next_wake: plan.next_wake,
             sign_until,
         }
     }
@@ -87,11 +85,6 @@ impl View {
     /// What verifiers are served.
     pub fn publication(&self) -> &Publication {
         &self.publication
-    }
-
-    /// When the set is due to change by itself.
-    pub fn next_wake(&self) -> Option<Timestamp> {
-        self.next_wake
     }
 
     /// The entry that signs for `algorithm`.

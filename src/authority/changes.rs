@@ -1,0 +1,214 @@
+//! What security teams ask for: rotations, revocations, imports, and a look ahead.
+
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::audit::{self, Actor};
+use super::issuer::{Committed, FreshKeys, Issuer};
+use super::{Authority, ChangeError};
+use crate::engine::KeyPair;
+use crate::lifecycle::{
+    Command, Event, ImportAs, Occurrence, Policy, Proposal, Readiness, Refusal, Successor,
+    Timestamp, simulate,
+};
+
+/// What a rotation did for one algorithm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The key that stopped, if one signed before.
+    pub retired: Option<Kid>,
+    /// The key that signs now.
+    pub activated: Kid,
+    /// The key that stands by now.
+    pub successor: Option<Kid>,
+    /// Whether verifiers may not know the new key yet.
+    pub forced: bool,
+}
+
+/// Who is exposed by a key that was revoked, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposure {
+    /// The key that was asked for.
+    pub kid: Kid,
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// Every key that was revoked, the one that was asked for first.
+    pub revoked: Vec<Kid>,
+    /// When.
+    pub revoked_at: Timestamp,
+    /// Whether a key signs now that verifiers may not know yet.
+    pub forced: bool,
+    /// The key that signs now.
+    pub signs_now: Option<Kid>,
+    /// Until when a cached copy of the set is fresh and may still be trusted. What a verifier
+    /// keeps beyond our headers comes on top.
+    pub cached_until: Timestamp,
+    /// When the last token that the key may have signed would have expired.
+    pub tokens_until: Timestamp,
+}
+
+impl Authority {
+    /// Lets the successors take over: of one algorithm, or of all, all or nothing.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn rotate(
+        &self,
+        issuer: &Issuer,
+        algorithm: Option<Algorithm>,
+        readiness: Readiness,
+        actor: &Actor,
+        reason: Option<&str>,
+    ) -> Result<(u64, Vec<Rotation>), ChangeError> {
+        let command = Command::Rotate {
+            algorithm,
+            readiness,
+        };
+        let committed = self
+            .change(issuer, actor, reason, &command, FreshKeys::default())
+            .await?;
+        let Some(Committed { change, .. }) = committed else {
+            return Ok((0, Vec::new()));
+        };
+        let rotations = change.events.iter().filter_map(|event| match event {
+            Event::KeyActivated {
+                kid,
+                algorithm,
+                forced,
+                ..
+            } => Some(Rotation {
+                algorithm: *algorithm,
+                retired: change.events.iter().find_map(|event| match event {
+                    Event::KeyRetired {
+                        kid,
+                        algorithm: retired,
+                        ..
+                    } if retired == algorithm => Some(kid.clone()),
+                    _ => None,
+                }),
+                activated: kid.clone(),
+                successor: change
+                    .set
+                    .successors(*algorithm)
+                    .first()
+                    .map(|key| key.kid().clone()),
+                forced: *forced,
+            }),
+            _ => None,
+        });
+        Ok((change.set.version(), rotations.collect()))
+    }
+
+    /// Distrusts a key, and says who is exposed until when.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn revoke(
+        &self,
+        issuer: &Issuer,
+        kid: &Kid,
+        successor: Successor,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<Exposure, ChangeError> {
+        let command = Command::Revoke {
+            kid: kid.clone(),
+            reason: reason.to_owned(),
+            successor,
+        };
+        let committed = self
+            .change(issuer, actor, Some(reason), &command, FreshKeys::default())
+            .await?;
+        let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));
+        let Committed { before, change } = committed.ok_or_else(unknown)?;
+        let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
+        let mut revoked = Vec::new();
+        let mut tokens_until = change.at;
+        for event in &change.events {
+            if let Event::KeyRevoked {
+                kid,
+                tokens_until: until,
+                ..
+            } = event
+            {
+                revoked.push(kid.clone());
+                tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
+            }
+        }
+        let served = change.at.after(before.set().policy().freshness());
+        Ok(Exposure {
+            kid: kid.clone(),
+            algorithm,
+            revoked,
+            revoked_at: change.at,
+            forced: audit::forced(&change),
+            signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
+            cached_until: served.max(change.set.served_fresh_until()),
+            tokens_until,
+        })
+    }
+
+    /// Brings in a private key of another system. As [`ImportAs::Retired`] only its public half is
+    /// kept.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn import_private(
+        &self,
+        issuer: &Issuer,
+        pair: KeyPair,
+        state: ImportAs,
+        actor: &Actor,
+    ) -> Result<Kid, ChangeError> {
+        let jwk = pair.jwk.clone();
+        let mut fresh = FreshKeys::default();
+        if state != ImportAs::Retired {
+            fresh.add_imported(pair);
+        }
+        self.import(issuer, jwk, state, actor, fresh).await
+    }
+
+    /// Brings in a public key of another system, to verify for one retention.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn import_public(
+        &self,
+        issuer: &Issuer,
+        jwk: Jwk,
+        actor: &Actor,
+    ) -> Result<Kid, ChangeError> {
+        self.import(issuer, jwk, ImportAs::Retired, actor, FreshKeys::default())
+            .await
+    }
+
+    async fn import(
+        &self,
+        issuer: &Issuer,
+        jwk: Jwk,
+        state: ImportAs,
+        actor: &Actor,
+        fresh: FreshKeys,
+    ) -> Result<Kid, ChangeError> {
+        let kid = jwk.kid().clone();
+        let command = Command::Import { jwk, state };
+        self.change(issuer, actor, None, &command, fresh).await?;
+        Ok(kid)
+    }
+
+    /// What will happen to an issuer until then, as it is or under another policy.
+    ///
+    /// # Errors
+    /// [`ChangeError::Refused`] when the policy cannot be set.
+    pub fn foresee(
+        &self,
+        issuer: &Issuer,
+        policy: Option<Policy>,
+        until: Timestamp,
+    ) -> Result<Vec<Occurrence>, ChangeError> {
+        let command = policy.map_or(Command::Tick, Command::SetPolicy);
+        let proposal = Proposal::Change(Box::new(issuer.view().set().clone()), command);
+        simulate(&proposal, self.now(), until).map_err(ChangeError::Refused)
+    }
+}

@@ -1,0 +1,47 @@
+//! Why something could not be done.
+
+use super::issuer::LoadError;
+use crate::engine::{EngineError, RandomnessUnavailable};
+use crate::lifecycle::{IssuerName, Refusal};
+use crate::store::StoreError;
+
+/// Why a change did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A rule forbids it; the caller can ask for something else.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// There is no such issuer.
+    #[error("there is no issuer {0}")]
+    UnknownIssuer(String),
+    /// The issuer's stored records cannot be used; an operator must look.
+    #[error("issuer {0} is out of service: its stored records cannot be used")]
+    UnusableIssuer(IssuerName),
+    /// There is no such client.
+    #[error("there is no client {0}")]
+    UnknownClient(String),
+    /// Another issuer is published under the same path.
+    #[error("another issuer has a url with the same path; the path alone tells issuers apart")]
+    PathTaken,
+    /// Other writers were faster every time; the caller can try again.
+    #[error("the key set is being changed by others")]
+    Contended,
+    /// The store has no set for an issuer that is in memory.
+    #[error("the store has lost the issuer")]
+    Vanished,
+    /// The store failed; the caller can try again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine failed; the caller can try again.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+    /// The cipher refused.
+    #[error("a private key could not be sealed")]
+    Unsealable,
+    /// A record cannot be used; an operator must look.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}

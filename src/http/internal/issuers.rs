@@ -1,0 +1,76 @@
+//! Issuers and their policies.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{Named, Service, path_parameter};
+use crate::authority::{Authority, IssuerSet};
+use crate::http::authentication::{As, role};
+use crate::http::body::Body;
+use crate::http::response::{Problem, created_at, ok};
+use crate::http::shown;
+use crate::lifecycle::{Founding, IssuerName, Policy};
+
+/// The name in the path, of an issuer that need not exist.
+pub(super) struct NewName(IssuerName);
+
+impl FromRequestParts<Arc<Authority>> for NewName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        let name = path_parameter(parts, "issuer").await?;
+        let invalid = |error| Problem::bad_request("invalid-issuer-name", error);
+        IssuerName::parse(&name).map(Self).map_err(invalid)
+    }
+}
+
+pub(super) async fn show(
+    _caller: As<role::Admin>,
+    Named(issuer): Named,
+) -> Result<Response, Problem> {
+    Ok(ok(shown::issuer(&issuer)))
+}
+
+pub(super) async fn list(
+    State(authority): Service,
+    _caller: As<role::Admin>,
+) -> Result<Response, Problem> {
+    let issuers: Vec<Value> = authority
+        .issuers()
+        .iter()
+        .map(|issuer| shown::issuer(issuer))
+        .collect();
+    Ok(ok(json!({ "issuers": issuers })))
+}
+
+pub(super) async fn set(
+    State(authority): Service,
+    caller: As<role::Admin>,
+    NewName(name): NewName,
+    Body(mut body): Body,
+) -> Result<Response, Problem> {
+    let founding = match body.optional_bool("takes_over")? {
+        Some(true) => Some(Founding::TakesOver),
+        Some(false) => Some(Founding::Fresh),
+        None => None,
+    };
+    let policy = Policy::take_from(&mut body)?;
+    body.finish()?;
+    let warnings = policy.warnings();
+    let set = authority
+        .set_issuer(&name, policy, founding, &caller.actor())
+        .await?;
+    let (IssuerSet::Created(issuer) | IssuerSet::Replaced(issuer)) = &set;
+    let mut shown = shown::issuer(issuer);
+    if let (false, Value::Object(members)) = (warnings.is_empty(), &mut shown) {
+        members.insert("warnings".to_owned(), warnings.into());
+    }
+    Ok(match set {
+        IssuerSet::Created(_) => created_at(&format!("/v1/issuers/{name}"), shown),
+        IssuerSet::Replaced(_) => ok(shown),
+    })
+}

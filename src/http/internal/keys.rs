@@ -1,0 +1,194 @@
+//! Keys: their states, and the changes that people ask for.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use keywright_verifier::json::{FieldError, Object};
+use keywright_verifier::{Jwk, Kid};
+use serde_json::{Value, json};
+
+use super::{Named, Service, optional_algorithm, path_parameter};
+use crate::authority::Authority;
+use crate::authority::view::View;
+use crate::engine::import_private_key;
+use crate::http::authentication::{As, role};
+use crate::http::body::{Body, OptionalBody};
+use crate::http::response::{Problem, created_at, ok};
+use crate::http::shown;
+use crate::lifecycle::{ImportAs, Readiness, Successor};
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 500;
+
+/// The kid that the path names, which need not exist.
+pub(super) struct KidText(String);
+
+impl FromRequestParts<Arc<Authority>> for KidText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        path_parameter(parts, "kid").await.map(Self)
+    }
+}
+
+pub(super) async fn list(
+    _caller: As<role::Auditor>,
+    Named(issuer): Named,
+) -> Result<Response, Problem> {
+    let view = issuer.view();
+    let set = view.set();
+    let keys: Vec<Value> = set
+        .keys()
+        .iter()
+        .map(|key| shown::key(key, set.policy()))
+        .collect();
+    Ok(ok(json!({ "keys": keys })))
+}
+
+pub(super) async fn show(
+    _caller: As<role::Auditor>,
+    Named(issuer): Named,
+    KidText(kid): KidText,
+) -> Result<Response, Problem> {
+    let view = issuer.view();
+    show_key(&view, &kid).map(ok)
+}
+
+fn show_key(view: &View, kid: &str) -> Result<Value, Problem> {
+    let set = view.set();
+    let key = Kid::parse(kid).ok().and_then(|kid| set.key(&kid));
+    let key = key.ok_or_else(|| Problem::unknown_key(kid))?;
+    Ok(shown::key(key, set.policy()))
+}
+
+pub(super) async fn rotate(
+    State(authority): Service,
+    caller: As<role::Security>,
+    Named(issuer): Named,
+    OptionalBody(mut body): OptionalBody,
+) -> Result<Response, Problem> {
+    let algorithm = optional_algorithm(&mut body, "algorithm")?;
+    let readiness = match body.optional_bool("force")? {
+        Some(true) => Readiness::Waived,
+        Some(false) | None => Readiness::Required,
+    };
+    let reason = optional_reason(&mut body)?;
+    body.finish()?;
+    let (version, rotations) = authority
+        .rotate(
+            &issuer,
+            algorithm,
+            readiness,
+            &caller.actor(),
+            reason.as_deref(),
+        )
+        .await?;
+    Ok(ok(json!({
+        "version": version,
+        "forced": rotations.iter().any(|rotation| rotation.forced),
+        "rotations": rotations.iter().map(shown::rotation).collect::<Vec<_>>(),
+    })))
+}
+
+pub(super) async fn revoke(
+    State(authority): Service,
+    caller: As<role::Security>,
+    Named(issuer): Named,
+    KidText(kid): KidText,
+    Body(mut body): Body,
+) -> Result<Response, Problem> {
+    let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
+    let successor = match body.optional_bool("discard_successor")? {
+        Some(true) => Successor::Discard,
+        Some(false) | None => Successor::Promote,
+    };
+    body.finish()?;
+    let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
+    let exposure = authority
+        .revoke(&issuer, &kid, successor, &caller.actor(), &reason)
+        .await?;
+    Ok(ok(shown::exposure(&exposure)))
+}
+
+fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
+    let reason = body.optional_string("reason")?;
+    let legal = |reason: &String| {
+        let length = reason.chars().count();
+        (1..=LONGEST_REASON).contains(&length) && !reason.chars().any(char::is_control)
+    };
+    if reason.as_ref().is_some_and(|reason| !legal(reason)) {
+        let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
+        return Err(Problem::bad_request("invalid-reason", detail));
+    }
+    Ok(reason)
+}
+
+pub(super) async fn import(
+    State(authority): Service,
+    caller: As<role::Security>,
+    Named(issuer): Named,
+    Body(mut body): Body,
+) -> Result<Response, Problem> {
+    let algorithm = optional_algorithm(&mut body, "algorithm")?
+        .ok_or(FieldError::Missing { field: "algorithm" })?;
+    let state = match body.string("state")?.as_str() {
+        "pending" => ImportAs::Pending,
+        "active" => ImportAs::Active,
+        "retired" => ImportAs::Retired,
+        _ => {
+            let detail = "state must be \"pending\", \"active\" or \"retired\"";
+            return Err(Problem::bad_request("invalid-state", detail));
+        }
+    };
+    let kid = body.optional_string("kid")?;
+    let kid = kid.as_deref().map(Kid::parse).transpose();
+    let kid = kid.map_err(|error| Problem::bad_request("invalid-kid", error))?;
+    let private_key = body
+        .optional_string("private_key")?
+        .map(zeroize::Zeroizing::new);
+    let public_key = body.optional_object("public_key")?;
+    body.finish()?;
+    let kid = match (private_key, public_key) {
+        (Some(pem), None) => {
+            let parsed =
+                tokio::task::spawn_blocking(move || import_private_key(algorithm, &pem, kid));
+            let failed = |_| Problem::bad_request("invalid-private-key", "the key does not parse");
+            let pair = parsed.await.map_err(failed)??;
+            authority
+                .import_private(&issuer, pair, state, &caller.actor())
+                .await?
+        }
+        (None, Some(public)) if state == ImportAs::Retired => {
+            let invalid = |error: keywright_verifier::JwkError| {
+                Problem::bad_request("invalid-public-key", error)
+            };
+            let jwk = Jwk::from_value(public.into_map().into()).map_err(invalid)?;
+            if jwk.algorithm() != algorithm {
+                let detail = format!("public_key is an {} key, not {algorithm}", jwk.algorithm());
+                return Err(Problem::bad_request("invalid-public-key", detail));
+            }
+            let jwk = match kid {
+                Some(kid) => Jwk::new(Some(kid), jwk.public_key().clone()).map_err(invalid)?,
+                None => jwk,
+            };
+            authority
+                .import_public(&issuer, jwk, &caller.actor())
+                .await?
+        }
+        (None, Some(_)) => {
+            let detail = "a public key can be imported only as retired; signing needs private_key";
+            return Err(Problem::bad_request("invalid-state", detail));
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let detail = "send exactly one of private_key and public_key";
+            return Err(Problem::bad_request("key-material", detail));
+        }
+    };
+    let shown = show_key(&issuer.view(), kid.as_str())?;
+    Ok(created_at(
+        &format!("/v1/issuers/{}/keys/{kid}", issuer.name()),
+        shown,
+    ))
+}

@@ -1,0 +1,113 @@
+//! Signing: one token, or up to a thousand.
+
+use axum::extract::State;
+use axum::response::Response;
+use keywright_verifier::Algorithm;
+use keywright_verifier::json::Object;
+use serde_json::json;
+
+use super::{Named, Service, optional_algorithm};
+use crate::authority::Authority;
+use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::view::View;
+use crate::clock::Stopwatch;
+use crate::http::authentication::{As, role};
+use crate::http::body::{BatchBody, Body};
+use crate::http::response::{Problem, created, ok};
+use crate::http::shown;
+
+/// The most tokens that one batch may ask for.
+const LARGEST_BATCH: usize = 1000;
+
+pub(super) async fn sign(
+    State(authority): Service,
+    _caller: As<role::Issuer>,
+    Named(issuer): Named,
+    Body(body): Body,
+) -> Result<Response, Problem> {
+    let view = issuer.view();
+    let request = sign_request(body)?;
+    let algorithm = request
+        .algorithm
+        .unwrap_or(view.set().policy().default_algorithm);
+    let stopwatch = Stopwatch::start();
+    let outcome = signing::sign(&view, request, authority.now()).await;
+    authority
+        .metrics()
+        .observe_signing(algorithm, stopwatch.elapsed());
+    let shown = count(&authority, &view, algorithm, outcome).map(|token| shown::token(&token))?;
+    Ok(created(shown))
+}
+
+/// Every item of a batch is answered in its place, with the token or with its own problem.
+pub(super) async fn sign_batch(
+    State(authority): Service,
+    _caller: As<role::Issuer>,
+    Named(issuer): Named,
+    BatchBody(mut body): BatchBody,
+) -> Result<Response, Problem> {
+    let items = body.array("requests")?;
+    body.finish()?;
+    if items.is_empty() || items.len() > LARGEST_BATCH {
+        let detail = format!(
+            "a batch has 1 to {LARGEST_BATCH} requests, not {}",
+            items.len()
+        );
+        return Err(Problem::bad_request("batch-size", detail));
+    }
+    let view = issuer.view();
+    let default = view.set().policy().default_algorithm;
+    let mut algorithms = Vec::with_capacity(items.len());
+    let mut requests = Vec::with_capacity(items.len());
+    for item in items {
+        let request = Object::new(item, "a request")
+            .map_err(Problem::from)
+            .and_then(sign_request);
+        match request {
+            Ok(request) => {
+                algorithms.push(Ok(request.algorithm.unwrap_or(default)));
+                requests.push(request);
+            }
+            Err(problem) => algorithms.push(Err(problem)),
+        }
+    }
+    let mut outcomes = signing::sign_all(&view, requests, authority.now())
+        .await
+        .into_iter();
+    let results = algorithms.into_iter().map(|algorithm| {
+        let outcome = algorithm.and_then(|algorithm| {
+            let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
+            count(&authority, &view, algorithm, outcome)
+        });
+        outcome.map_or_else(|problem| problem.document(), |token| shown::token(&token))
+    });
+    Ok(ok(json!({ "results": results.collect::<Vec<_>>() })))
+}
+
+fn count(
+    authority: &Authority,
+    view: &View,
+    algorithm: Algorithm,
+    outcome: Result<SignedToken, SignRefusal>,
+) -> Result<SignedToken, Problem> {
+    let outcome = outcome.map_err(Problem::from);
+    let word = outcome.as_ref().map_or_else(Problem::code, |_| "signed");
+    authority
+        .metrics()
+        .count_signature(view.set().issuer().as_str(), algorithm, word);
+    outcome
+}
+
+fn sign_request(mut body: Object) -> Result<SignRequest, Problem> {
+    let claims = body.object("claims")?.into_map();
+    let expires_in = body.optional_u64("expires_in")?;
+    let typ = body.optional_string("typ")?;
+    let algorithm = optional_algorithm(&mut body, "alg")?;
+    body.finish()?;
+    Ok(SignRequest {
+        claims,
+        expires_in,
+        typ,
+        algorithm,
+    })
+}
