@@ -9,6 +9,7 @@
 //!
 //! `docs/architecture.md` is the map.
 
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod lifecycle;
