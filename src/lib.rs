@@ -10,6 +10,7 @@
 //! `docs/architecture.md` is the map.
 
 pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_folder;

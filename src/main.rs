@@ -1,3 +1,7 @@
 //! The keywright binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keywright::cli::run()
+}

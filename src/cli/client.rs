@@ -1,0 +1,206 @@
+//! A thin client of the internal API.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Method, Request};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::failure::{Failure, Problem};
+
+/// How long a request may take, from the first byte to the last.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The largest answer that is read, in bytes.
+const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// What the caller proves itself with. Wiped when dropped; its `Debug` shows nothing.
+pub(super) struct Credential(Zeroizing<String>);
+
+impl Credential {
+    /// Reads a credential, white space around it aside; `None` unless it is visible ASCII.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let legal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        legal.then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
+}
+
+/// The internal listener of one service.
+pub(super) struct Client {
+    agent: Agent,
+    base: String,
+    credential: Credential,
+}
+
+/// A JSON document that the service answered.
+pub(super) struct Answer {
+    text: String,
+    url: String,
+}
+
+impl Answer {
+    /// A document that was made here, in the form of an answer.
+    pub(super) fn made_here(document: &Value) -> Self {
+        Self {
+            text: document.to_string(),
+            url: "this program".to_owned(),
+        }
+    }
+
+    /// The document as it came.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The document's members.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.text).map_err(|error| Failure::UnexpectedAnswer {
+            url: self.url.clone(),
+            what: format!("another document than expected ({error})"),
+        })
+    }
+}
+
+impl Client {
+    /// Redirects are not followed, and no proxy comes between: both would show the credential to
+    /// someone else.
+    pub(super) fn new(url: &Url, credential: Credential) -> Self {
+        let agent = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .proxy(None)
+            .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self {
+            agent,
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            credential,
+        }
+    }
+
+    pub(super) fn read(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::GET, path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+        self.send(Method::PUT, path, Some(body))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.send(Method::DELETE, path, None)
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let url = format!("{}{path}", self.base);
+        let unreachable = |source: ureq::Error| Failure::Unreachable {
+            url: url.clone(),
+            source: Box::new(source),
+        };
+        let authorization = Zeroizing::new(format!("Bearer {}", *self.credential.0));
+        let request = Request::builder()
+            .method(method)
+            .uri(&url)
+            .header("authorization", authorization.as_str())
+            .header("accept", "application/json, application/problem+json");
+        let response = match body {
+            Some(body) => {
+                // A body may hold a private key that is being imported.
+                let body = Zeroizing::new(body.to_string());
+                request
+                    .header("content-type", "application/json")
+                    .body(body.as_bytes())
+                    .map_err(ureq::Error::from)
+                    .and_then(|request| self.agent.run(request))
+            }
+            None => request
+                .body(())
+                .map_err(ureq::Error::from)
+                .and_then(|request| self.agent.run(request)),
+        };
+        let mut response = response.map_err(unreachable)?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .read_to_string()
+            .map_err(unreachable)?;
+        if status.is_success() {
+            return Ok(Answer { text, url });
+        }
+        Err(refusal(status.as_u16(), text, url))
+    }
+}
+
+fn refusal(status: u16, document: String, url: String) -> Failure {
+    #[derive(Deserialize)]
+    struct Members {
+        code: String,
+        detail: String,
+    }
+    match serde_json::from_str::<Members>(&document) {
+        Ok(Members { code, detail }) => Failure::Refused(Box::new(Problem {
+            status,
+            code,
+            detail,
+            document,
+        })),
+        Err(_) => Failure::UnexpectedAnswer {
+            url,
+            what: format!("status {status}"),
+        },
+    }
+}
+
+/// A text as one segment of a path (RFC 3986 §3.3), everything but unreserved characters encoded.
+pub(super) fn segment(text: &str) -> String {
+    let mut output = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+            output.push(char::from(byte));
+        } else {
+            output.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_stays_one_whatever_the_kid_is_named() {
+        assert_eq!(segment("a/../b?c#d%"), "a%2F%2E%2E%2Fb%3Fc%23d%25");
+        assert_eq!(segment("AZaz09-_~"), "AZaz09-_~");
+    }
+
+    #[test]
+    fn a_credential_is_one_visible_word_and_never_shown() {
+        let credential = Credential::parse(" kw_1_abc\n").unwrap();
+        assert_eq!(credential.0.as_str(), "kw_1_abc");
+        assert!(!format!("{credential:?}").contains("abc"));
+        for text in ["", " \n", "a b", "a\r\nx: y", "é"] {
+            assert!(Credential::parse(text).is_none(), "{text:?}");
+        }
+    }
+}

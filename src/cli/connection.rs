@@ -1,0 +1,152 @@
+//! Where the service is and who is calling.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::client::{Client, Credential};
+use super::failure::Failure;
+
+/// The data folder when none is named.
+const DATA_DIR: &str = "keys";
+
+/// How to reach the service. What is absent comes from the data folder: the address from
+/// `listen.json`, the credential from `admin.token`.
+#[derive(clap::Args)]
+pub(super) struct ConnectionArguments {
+    /// The internal listener [default: the one in DATA_DIR/listen.json].
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    url: Option<String>,
+    /// The credential. Everyone on the machine can read an argument: prefer the environment or
+    /// --token-file [default: the one in DATA_DIR/admin.token].
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_TOKEN",
+        hide_env_values = true,
+        value_name = "CREDENTIAL"
+    )]
+    token: Option<String>,
+    /// A file with the credential; goes before --token.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The data folder of the service [default: keys].
+    #[arg(
+        long,
+        global = true,
+        env = "KEYWRIGHT_DATA_DIR",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+impl ConnectionArguments {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        let (url, named) = match &self.url {
+            Some(url) => (url.clone(), true),
+            None => (self.listener()?, false),
+        };
+        let url = parse_service_url(&url)?;
+        let credential = self.credential(named && !is_loopback(&url))?;
+        Ok(Client::new(&url, credential))
+    }
+
+    fn data_dir(&self) -> &Path {
+        self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))
+    }
+
+    fn listener(&self) -> Result<String, Failure> {
+        #[derive(Deserialize)]
+        struct Listeners {
+            internal: String,
+        }
+        let path = self.data_dir().join("listen.json");
+        let missing = |why: String| {
+            Failure::NoConnection(format!(
+                "{}: {why}; is the service running? name it with --url, or its data folder with \
+                 --data-dir",
+                path.display()
+            ))
+        };
+        let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
+        let listeners: Listeners =
+            serde_json::from_str(&text).map_err(|error| missing(error.to_string()))?;
+        Ok(listeners.internal)
+    }
+
+    /// The bootstrap credential holds every role and belongs to this machine's service: it is not
+    /// sent to a host `elsewhere` that somebody named.
+    fn credential(&self, elsewhere: bool) -> Result<Credential, Failure> {
+        if let Some(path) = &self.token_file {
+            return credential_file(path);
+        }
+        if let Some(token) = &self.token {
+            return Credential::parse(token)
+                .ok_or_else(|| not_a_credential("--token or KEYWRIGHT_TOKEN"));
+        }
+        if elsewhere {
+            return Err(Failure::NoConnection(
+                "another host needs a credential of its own: set KEYWRIGHT_TOKEN or --token-file"
+                    .to_owned(),
+            ));
+        }
+        credential_file(&self.data_dir().join("admin.token"))
+    }
+}
+
+fn credential_file(path: &Path) -> Result<Credential, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::NoConnection(format!(
+            "no credential: {}: {error}; set KEYWRIGHT_TOKEN or --token-file",
+            path.display()
+        ))
+    };
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    Credential::parse(&text).ok_or_else(|| not_a_credential(&path.display().to_string()))
+}
+
+fn not_a_credential(place: &str) -> Failure {
+    Failure::NoConnection(format!(
+        "{place} holds no credential: one word of visible ASCII"
+    ))
+}
+
+/// The error does not repeat the URL, because the part that is wrong may be a password.
+fn parse_service_url(text: &str) -> Result<Url, Failure> {
+    let wrong = || {
+        Failure::Usage(
+            "the service's URL is http or https, without user name, password, query or fragment"
+                .to_owned(),
+        )
+    };
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain && matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Whether a URL leads to this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

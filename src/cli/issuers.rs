@@ -1,0 +1,156 @@
+//! `keywright issuers`.
+
+mod assignment;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::client::{Answer, Client};
+use super::failure::Failure;
+use super::session::Session;
+use super::table::{columns, pairs};
+use super::{input, json_text};
+use crate::lifecycle::IssuerName;
+use assignment::Assignment;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// List the issuers.
+    List,
+    /// Show an issuer's policy.
+    Show(ShowArguments),
+    /// Set an issuer's policy; creates the issuer when there is none of this name.
+    Set(SetArguments),
+}
+
+#[derive(clap::Args)]
+pub(super) struct ShowArguments {
+    /// The issuer.
+    #[arg(value_parser = IssuerName::parse)]
+    name: IssuerName,
+}
+
+#[derive(clap::Args)]
+pub(super) struct SetArguments {
+    /// The issuer.
+    #[arg(value_parser = IssuerName::parse)]
+    name: IssuerName,
+    /// The whole policy (JSON), or - for standard input. Members that it leaves out get their
+    /// defaults.
+    #[arg(long, value_name = "FILE", required_unless_present = "assignments")]
+    policy: Option<String>,
+    /// One member to replace, such as lead=24h, algorithms=ES256,RS256 or rotation.every=30d.
+    /// Starts from --policy, or from the policy that the issuer has. Repeatable.
+    #[arg(long = "set", value_name = "MEMBER=VALUE", value_parser = Assignment::parse)]
+    assignments: Vec<Assignment>,
+    /// The new issuer continues a key set that another system has published: its own keys wait
+    /// out their lead, and the other's signing key can be imported as active.
+    #[arg(long)]
+    takes_over: bool,
+}
+
+#[derive(Deserialize)]
+struct Issuers {
+    issuers: Vec<Issuer>,
+}
+
+#[derive(Deserialize)]
+struct Issuer {
+    name: String,
+    version: u64,
+    policy: Map<String, Value>,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
+    match command {
+        Command::List => list(session),
+        Command::Show(arguments) => {
+            let answer = session.client()?.read(&path(&arguments.name))?;
+            show(&answer, session)
+        }
+        Command::Set(arguments) => set(&arguments, session),
+    }
+}
+
+fn path(name: &IssuerName) -> String {
+    format!("/v1/issuers/{name}")
+}
+
+fn list(session: &mut Session) -> Result<(), Failure> {
+    let answer = session.client()?.read("/v1/issuers")?;
+    session.output.show(&answer, |list: Issuers, output| {
+        let rows = list.issuers.into_iter().map(|issuer| {
+            let member = |name| issuer.policy.get(name).map_or_else(String::new, plain);
+            [
+                issuer.name.clone(),
+                issuer.version.to_string(),
+                member("url"),
+                member("algorithms"),
+                member("rotation"),
+            ]
+        });
+        output.line(columns(
+            ["name", "version", "url", "algorithms", "rotation"],
+            rows,
+        ))
+    })
+}
+
+fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+    session.output.show(answer, |issuer: Issuer, output| {
+        let heading = [
+            ["name".to_owned(), issuer.name],
+            ["version".to_owned(), issuer.version.to_string()],
+        ];
+        let members = issuer
+            .policy
+            .iter()
+            .map(|(name, value)| [name.clone(), plain(value)]);
+        output.line(pairs(heading.into_iter().chain(members)))
+    })
+}
+
+fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
+    let client = session.client()?;
+    let mut policy = match &arguments.policy {
+        Some(file) => input::object(file)?,
+        None => current_policy(&client, &arguments.name)?,
+    };
+    assignment::apply(&arguments.assignments, &mut policy);
+    if arguments.takes_over {
+        policy.insert("takes_over".to_owned(), true.into());
+    }
+    let answer = client.put(&path(&arguments.name), &policy.into())?;
+    let issuer: Issuer = answer.parse()?;
+    show(&answer, session)?;
+    for warning in issuer.warnings {
+        let warning = json_text::printable(&warning);
+        session.output.note(format_args!("warning: {warning}"))?;
+    }
+    Ok(())
+}
+
+/// The policy to start from; empty for an issuer that does not exist yet.
+fn current_policy(client: &Client, name: &IssuerName) -> Result<Map<String, Value>, Failure> {
+    match client.read(&path(name)) {
+        Ok(answer) => Ok(answer.parse::<Issuer>()?.policy),
+        Err(Failure::Refused(problem)) if problem.status == 404 => Ok(Map::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| format!("{name} {}", plain(value)));
+            members.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}

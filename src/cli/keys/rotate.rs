@@ -1,0 +1,97 @@
+//! `keywright keys rotate`.
+
+use keywright_verifier::Algorithm;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::cli::failure::Failure;
+use crate::cli::json_text::printable;
+use crate::cli::moment::described;
+use crate::cli::session::Session;
+use crate::lifecycle::IssuerName;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Only the keys of this algorithm: ES256 or RS256 [default: all of the policy].
+    #[arg(long)]
+    algorithm: Option<Algorithm>,
+    /// Do not wait until verifiers can know the successor. Those that do not know it yet refuse
+    /// its tokens.
+    #[arg(long)]
+    force: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    rotations: Vec<Rotation>,
+}
+
+#[derive(Deserialize)]
+struct Rotation {
+    algorithm: String,
+    retired: Option<String>,
+    activated: Option<String>,
+    successor: Option<String>,
+    #[serde(default)]
+    forced: bool,
+}
+
+pub(super) fn run(
+    issuer: &IssuerName,
+    arguments: &Arguments,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let mut body = Map::new();
+    if let Some(algorithm) = arguments.algorithm {
+        body.insert("algorithm".to_owned(), algorithm.as_str().into());
+    }
+    if arguments.force {
+        body.insert("force".to_owned(), true.into());
+    }
+    if let Some(reason) = &arguments.reason {
+        body.insert("reason".to_owned(), reason.as_str().into());
+    }
+    let path = format!("/v1/issuers/{issuer}/rotate");
+    let outcome = session.client()?.post(&path, &body.into());
+    if let Err(Failure::Refused(problem)) = &outcome
+        && let Some(ready_at) = ready_at(&problem.document)
+    {
+        let ready = described(session.now.floor_seconds(), ready_at);
+        session.output.note(format_args!(
+            "note: the successor is ready {ready}; --force does not wait for verifiers"
+        ))?;
+    }
+    session.output.show(&outcome?, |outcome: Outcome, output| {
+        for rotation in outcome.rotations {
+            output.line(printable(&sentence(&rotation)))?;
+        }
+        Ok(())
+    })
+}
+
+fn ready_at(problem: &str) -> Option<u64> {
+    let problem: Value = serde_json::from_str(problem).ok()?;
+    problem.get("ready_at")?.as_u64()
+}
+
+fn sentence(rotation: &Rotation) -> String {
+    let mut parts = Vec::new();
+    if let Some(kid) = &rotation.activated {
+        let forced = if rotation.forced {
+            ", forced: verifiers may not know it yet"
+        } else {
+            ""
+        };
+        parts.push(format!("{kid} signs now{forced}"));
+    }
+    if let Some(kid) = &rotation.retired {
+        parts.push(format!("{kid} only verifies"));
+    }
+    if let Some(kid) = &rotation.successor {
+        parts.push(format!("{kid} stands by"));
+    }
+    format!("{}: {}", rotation.algorithm, parts.join("; "))
+}

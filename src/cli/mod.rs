@@ -1,0 +1,154 @@
+//! The command line: every command is a thin client of the internal API, or works offline.
+//!
+//! Four of them never ask a server: `token inspect`, `token verify`, `config` and
+//! `plan --offline`. What a command answers goes to standard output, alone, so that it can be
+//! captured; remarks and errors go to standard error. `--json` passes the server's answer on as
+//! it is, indented; an error then appears as the server's problem document, or as an object with
+//! `code` and `detail` when no server was asked.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+
+mod audit;
+mod client;
+mod clients;
+mod completions;
+mod config_command;
+mod connection;
+mod failure;
+mod input;
+mod issuers;
+mod json_text;
+mod keys;
+mod moment;
+mod output;
+mod plan;
+mod serve;
+mod session;
+mod table;
+mod token;
+mod usage;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::clock::Clock;
+use crate::lifecycle::Timestamp;
+use connection::ConnectionArguments;
+use failure::Failure;
+use output::{Format, Output};
+use session::Session;
+
+/// Makes, rotates and publishes the keys behind JSON Web Tokens.
+///
+/// Without a command it runs the service, like `keywright serve`.
+#[derive(Parser)]
+#[command(name = "keywright", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct GlobalArguments {
+    /// Answer with JSON; times are Unix seconds.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+    /// The time to go by instead of the machine's clock, in Unix seconds.
+    #[arg(long, global = true, hide = true, value_name = "UNIX_SECONDS")]
+    now: Option<u64>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(ServeArguments),
+    /// Show issuers and set their policies.
+    #[command(subcommand)]
+    Issuers(issuers::Command),
+    /// Show, rotate, revoke and import signing keys.
+    Keys(keys::Arguments),
+    /// Sign, decode and verify tokens.
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Tell what will happen to an issuer's keys, and when.
+    Plan(plan::Arguments),
+    /// Create, list and revoke the credentials of callers.
+    #[command(subcommand)]
+    Clients(clients::Command),
+    /// Show who did what.
+    Audit(audit::Arguments),
+    /// Check and print configuration, and check policies before they are set.
+    #[command(subcommand)]
+    Config(config_command::Command),
+    /// Print a completion script for a shell.
+    Completions(completions::Arguments),
+}
+
+/// What `keywright serve` was asked to do. Whatever is absent comes from the environment, the
+/// configuration file or the defaults, in this order.
+#[derive(clap::Args, Debug, Default, Clone)]
+pub struct ServeArguments {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to publish keys, as HOST:PORT; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub public_listen: Option<SocketAddr>,
+    /// Where to listen for signing and administration, as HOST:PORT; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub internal_listen: Option<SocketAddr>,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage::explain(&error, &arguments),
+    };
+    let GlobalArguments {
+        json,
+        connection,
+        now,
+    } = cli.global;
+    let now = now.map_or_else(|| Clock::system().now(), Timestamp::from_seconds);
+    let format = if json { Format::Json } else { Format::People };
+    let mut session = Session {
+        output: Output::new(format),
+        now,
+        connection,
+    };
+    let command = cli
+        .command
+        .unwrap_or(Command::Serve(ServeArguments::default()));
+    let outcome = dispatch(command, &mut session).and_then(|()| session.output.flush());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => session.output.report(&failure),
+    }
+}
+
+fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
+    match command {
+        Command::Serve(arguments) => {
+            let data_dir = session.connection.data_dir.clone();
+            serve::serve(arguments, data_dir).map_err(Failure::Service)
+        }
+        Command::Issuers(command) => issuers::run(command, session),
+        Command::Keys(arguments) => keys::run(arguments, session),
+        Command::Token(command) => token::run(command, session),
+        Command::Plan(arguments) => plan::run(&arguments, session),
+        Command::Clients(command) => clients::run(command, session),
+        Command::Audit(arguments) => audit::run(&arguments, session),
+        Command::Config(command) => config_command::run(command, session),
+        Command::Completions(arguments) => completions::run(&arguments, session),
+    }
+}

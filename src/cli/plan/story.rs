@@ -1,0 +1,133 @@
+//! What will happen, in words: one line a moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::lanes::KeyNow;
+use crate::cli::moment::{length, rfc3339, seen_from};
+use crate::cli::table::columns;
+
+/// A plan as the service answers it.
+#[derive(Deserialize)]
+pub(super) struct Story {
+    pub(super) now: u64,
+    pub(super) until: u64,
+    pub(super) occurrences: Vec<Occurrence>,
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
+}
+
+/// One event to come.
+#[derive(Deserialize)]
+pub(super) struct Occurrence {
+    pub(super) at: u64,
+    pub(super) event: String,
+    pub(super) kid: Option<String>,
+    pub(super) algorithm: Option<String>,
+    ready_at: Option<u64>,
+    published_until: Option<u64>,
+    #[serde(default)]
+    forced: bool,
+}
+
+/// What keys are called here: their first eight characters where that tells them apart.
+pub(super) struct Names(BTreeMap<String, String>);
+
+const SHORT_NAME: usize = 8;
+
+impl Names {
+    pub(super) fn short<'a>(&'a self, kid: &'a str) -> &'a str {
+        self.0.get(kid).map_or(kid, String::as_str)
+    }
+}
+
+impl Story {
+    /// The short names of every key that the story or `keys` mention. Keys that do not exist yet
+    /// have telling names, which stay whole.
+    pub(super) fn names(&self, keys: &[KeyNow]) -> Names {
+        let kids: BTreeSet<&str> = self
+            .occurrences
+            .iter()
+            .filter_map(|occurrence| occurrence.kid.as_deref())
+            .chain(keys.iter().map(|key| key.kid.as_str()))
+            .collect();
+        let shorten = |kid: &str| kid.chars().take(SHORT_NAME).collect::<String>();
+        let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
+        for kid in &kids {
+            *bearers.entry(shorten(kid)).or_default() += 1;
+        }
+        let names = kids.into_iter().map(|kid| {
+            let short = shorten(kid);
+            let unique = bearers.get(&short) == Some(&1);
+            let name = if unique && !kid.starts_with("next-") {
+                short
+            } else {
+                kid.to_owned()
+            };
+            (kid.to_owned(), name)
+        });
+        Names(names.collect())
+    }
+
+    /// One line for each moment and algorithm.
+    pub(super) fn timeline(&self, names: &Names) -> String {
+        let mut moments: Vec<(u64, &str, Vec<String>)> = Vec::new();
+        for occurrence in &self.occurrences {
+            let algorithm = occurrence.algorithm.as_deref().unwrap_or("-");
+            let words = occurrence.words(names);
+            match moments
+                .iter_mut()
+                .rev()
+                .take_while(|(at, _, _)| *at == occurrence.at)
+                .find(|(_, other, _)| *other == algorithm)
+            {
+                Some((_, _, told)) => told.push(words),
+                None => moments.push((occurrence.at, algorithm, vec![words])),
+            }
+        }
+        if moments.is_empty() {
+            return format!("nothing happens until {}", rfc3339(self.until));
+        }
+        let rows = moments.into_iter().map(|(at, algorithm, told)| {
+            [
+                seen_from(self.now, at),
+                rfc3339(at),
+                algorithm.to_owned(),
+                told.join("; "),
+            ]
+        });
+        columns(["when", "at", "algorithm", "what happens"], rows)
+    }
+}
+
+impl Occurrence {
+    fn words(&self, names: &Names) -> String {
+        let kid = self.kid.as_deref().map_or("", |kid| names.short(kid));
+        match self.event.as_str() {
+            "issuer-created" => "the issuer is created".to_owned(),
+            "policy-changed" => "the policy changes".to_owned(),
+            "key-published" => match self.ready_at {
+                Some(ready_at) if ready_at > self.at => format!(
+                    "{kid} is published, ready after {}",
+                    length(ready_at.saturating_sub(self.at))
+                ),
+                _ => format!("{kid} is published, ready at once"),
+            },
+            "key-activated" if self.forced => {
+                format!("{kid} begins to sign, before verifiers can know it")
+            }
+            "key-activated" => format!("{kid} begins to sign"),
+            "key-retired" => {
+                let stays = self.published_until.unwrap_or(self.at);
+                format!(
+                    "{kid} stops signing, stays published for {}",
+                    length(stays.saturating_sub(self.at))
+                )
+            }
+            "key-removed" => format!("{kid} leaves the set"),
+            "key-revoked" => format!("{kid} is revoked"),
+            other => format!("{other} {kid}"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `keywright token`.
+
+mod inspect;
+mod key_source;
+mod sign;
+mod verify;
+
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::input;
+use super::session::Session;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Sign a token and print it.
+    Sign(sign::Arguments),
+    /// Decode a token, without verifying it.
+    Inspect(inspect::Arguments),
+    /// Verify a token against a JWKS.
+    Verify(verify::Arguments),
+}
+
+/// The largest token that is read, in bytes.
+const LARGEST_TOKEN: usize = 65_536;
+
+pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
+    match command {
+        Command::Sign(arguments) => sign::run(&arguments, session),
+        Command::Inspect(arguments) => inspect::run(&arguments, session),
+        Command::Verify(arguments) => verify::run(&arguments, session),
+    }
+}
+
+/// The token that an argument means: itself, or what standard input has for `-`.
+fn read_token(argument: &str) -> Result<Zeroizing<String>, Failure> {
+    if argument == "-" {
+        let text = input::text("-")?;
+        return Ok(Zeroizing::new(text.trim().to_owned()));
+    }
+    Ok(Zeroizing::new(argument.to_owned()))
+}

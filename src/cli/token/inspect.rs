@@ -1,0 +1,107 @@
+//! `keywright token inspect`: what a token says about itself, believed by nobody.
+//!
+//! It decodes what [`Jws::parse`] would refuse too, such as `alg: none`, because a token that is
+//! refused is the one that people want to look into. The signature is never shown: with it the
+//! output would be a credential.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::Jws;
+use serde_json::{Map, Value, json};
+
+use super::{LARGEST_TOKEN, read_token};
+use crate::cli::failure::Failure;
+use crate::cli::input;
+use crate::cli::json_text;
+use crate::cli::moment::described;
+use crate::cli::session::Session;
+use crate::cli::table::pairs;
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The token, or - for standard input, which keeps it out of the shell's history.
+    token: String,
+}
+
+/// The claims that RFC 7519 §4.1 registers, in its order; they are shown first.
+const REGISTERED: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
+
+/// The claims whose value is an instant (RFC 7519 §4.1, OpenID Connect Core §2).
+const INSTANTS: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
+
+pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
+    let token = read_token(&arguments.token)?;
+    if token.len() > LARGEST_TOKEN {
+        let detail = format!("the token is larger than {LARGEST_TOKEN} bytes");
+        return Err(Failure::rejected("token-too-large", detail));
+    }
+    let mut parts = token.split('.');
+    let (Some(header), Some(payload), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        let detail = "a signed token has three parts with a dot between them";
+        return Err(Failure::rejected("token-malformed", detail));
+    };
+    let header = decode(header, "the header")?;
+    let claims = decode(payload, "the payload")?;
+    let refusal = Jws::parse(&token, LARGEST_TOKEN)
+        .and_then(|jws| jws.claims().map(|_| ()))
+        .err();
+    let output = &mut session.output;
+    if output.is_json() {
+        let mut document = json!({"verified": false, "header": header, "claims": claims});
+        if let (Some(error), Some(members)) = (refusal, document.as_object_mut()) {
+            let problem = json!({"code": error.code(), "detail": error.to_string()});
+            members.insert("refused".to_owned(), problem);
+        }
+        return output.line(json_text::indented(&document.to_string()));
+    }
+    output.note(
+        "note: decoded, not verified: anyone can write this; `keywright token verify` checks it",
+    )?;
+    if let Some(error) = refusal {
+        output.note(format_args!(
+            "note: no verifier should accept it: {}: {error}",
+            error.code()
+        ))?;
+    }
+    let now = session.now.floor_seconds();
+    output.line("HEADER")?;
+    output.line(pairs(header.iter().map(|(name, value)| row(name, value))))?;
+    output.line("")?;
+    output.line("CLAIMS")?;
+    output.line(pairs(in_order(&claims).map(|(name, value)| {
+        match value.as_u64().filter(|_| INSTANTS.contains(&name)) {
+            Some(at) => [name.to_owned(), format!("{at}  {}", described(now, at))],
+            None => row(name, value),
+        }
+    })))
+}
+
+fn decode(part: &str, what: &str) -> Result<Map<String, Value>, Failure> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| {
+        let detail = format!("{what} of the token is not base64url without padding");
+        Failure::rejected("token-malformed", detail)
+    })?;
+    input::parse_object(&bytes, what)
+}
+
+fn in_order(claims: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let registered = REGISTERED
+        .iter()
+        .filter_map(|name| claims.get_key_value(*name));
+    let others = claims
+        .iter()
+        .filter(|(name, _)| !REGISTERED.contains(&name.as_str()));
+    registered
+        .chain(others)
+        .map(|(name, value)| (name.as_str(), value))
+}
+
+fn row(name: &str, value: &Value) -> [String; 2] {
+    let value = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    [name.to_owned(), value]
+}
