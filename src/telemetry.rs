@@ -32,7 +32,9 @@ pub enum LogFormat {
 /// When the filter does not read, or logging was started before.
 pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_new(filter)?;
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt()
+        .with_ansi(terminal)
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match format {
