@@ -1,0 +1,19 @@
+-- wrk: POST signing requests. Arguments: credential, algorithm, tokens a request.
+-- Counts answers that are not what a signature looks like.
+local failed = 0
+
+function init(args)
+  local claims = '{"sub":"user-1","aud":"orders","scope":"orders:read orders:write","client_id":"web"}'
+  local request = '{"claims":' .. claims .. ',"expires_in":300,"typ":"at+jwt","alg":"' .. args[2] .. '"}'
+  local count = tonumber(args[3])
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/json"
+  wrk.headers["Authorization"] = "Bearer " .. args[1]
+  if count == 1 then
+    wrk.body = request
+  else
+    local requests = {}
+    for index = 1, count do requests[index] = request end
+    wrk.body = '{"requests":[' .. table.concat(requests, ",") .. ']}'
+  end
+end
