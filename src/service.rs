@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{Listener, internal_router, public_router, serve};
+use crate::http::{Guarded, Listener, Public, internal_router, serve};
 use crate::lifecycle::{IssuerName, Policy};
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
@@ -54,19 +54,20 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
+    let public = Listener {
+        name: "public",
+        socket: public,
+        answers: Public::new(Arc::clone(&authority)),
+    };
+    let internal = Listener {
+        name: "internal",
+        socket: internal,
+        answers: Guarded::new(internal_router(authority)),
+    };
     let listeners = [
-        Listener {
-            name: "public",
-            socket: public,
-            router: public_router(Arc::clone(&authority)),
-        },
-        Listener {
-            name: "internal",
-            socket: internal,
-            router: internal_router(authority),
-        },
-    ]
-    .map(|listener| tokio::spawn(serve(listener, stopped.clone())));
+        tokio::spawn(serve(public, stopped.clone())),
+        tokio::spawn(serve(internal, stopped)),
+    ];
     tracing::info!(
         public = public_url,
         internal = internal_url,

@@ -99,10 +99,10 @@ pub struct ServeArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where to publish keys, as HOST:PORT; port 0 takes a free one.
+    /// Where to publish keys, as IP:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub public_listen: Option<SocketAddr>,
-    /// Where to listen for signing and administration, as HOST:PORT; port 0 takes a free one.
+    /// Where to listen for signing and administration, as IP:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub internal_listen: Option<SocketAddr>,
 }

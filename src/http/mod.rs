@@ -5,12 +5,14 @@
 
 mod authentication;
 mod body;
+mod guard;
 mod internal;
 mod public;
 mod response;
 mod server;
 mod shown;
 
+pub use guard::Guarded;
 pub use internal::router as internal_router;
-pub use public::router as public_router;
-pub use server::{Listener, serve};
+pub use public::Public;
+pub use server::{Answers, Listener, serve};

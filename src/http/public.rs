@@ -2,44 +2,55 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use hyper::body::Incoming;
 
 use super::response::{Problem, no_content, not_modified, text, unready};
+use super::server::Answers;
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// The routes of the public listener.
-pub fn router(authority: Arc<Authority>) -> Router {
-    Router::new()
-        .route(
-            "/healthz",
-            get(async || text("alive\n")).fallback(refuse_method),
-        )
-        .route("/readyz", get(readyz).fallback(refuse_method))
-        .fallback(documents)
-        .with_state(authority)
+/// The public listener's answers. Every document's bytes were built when its set last changed: an
+/// answer is a look-up, and waits for nothing but the readiness probe's look at the store.
+#[derive(Clone)]
+pub struct Public(Arc<Authority>);
+
+impl Public {
+    /// Answers from this authority.
+    pub fn new(authority: Arc<Authority>) -> Self {
+        Self(authority)
+    }
 }
 
-async fn refuse_method() -> Problem {
-    Problem::method_not_allowed("GET, HEAD")
+impl Answers for Public {
+    async fn answer(self, request: Request<Incoming>) -> Response {
+        let Self(authority) = self;
+        match request.uri().path() {
+            "/healthz" => probe(&request, || text("alive\n")),
+            "/readyz" => {
+                let readiness = authority.readiness().await;
+                probe(&request, || {
+                    readiness.map_or_else(|reason| unready(&reason), |()| text("ready\n"))
+                })
+            }
+            _ => documents(&authority, &request),
+        }
+    }
 }
 
-async fn readyz(State(authority): State<Arc<Authority>>) -> Response {
-    match authority.readiness().await {
-        Ok(()) => text("ready\n"),
-        Err(reason) => unready(&reason),
+fn probe(request: &Request<Incoming>, answer: impl FnOnce() -> Response) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => answer(),
+        _ => Problem::method_not_allowed("GET, HEAD").into_response(),
     }
 }
 
@@ -51,12 +62,12 @@ enum Kind {
     OauthMetadata,
 }
 
-async fn documents(State(authority): State<Arc<Authority>>, request: Request<Body>) -> Response {
-    let Some((kind, issuer)) = find(&authority, request.uri().path()) else {
+fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
+    let Some((kind, issuer)) = find(authority, request.uri().path()) else {
         return Problem::not_found().into_response();
     };
     let response = match *request.method() {
-        Method::GET | Method::HEAD => serve(&authority, &issuer, kind, request.headers()),
+        Method::GET | Method::HEAD => serve(authority, &issuer, kind, request.headers()),
         Method::OPTIONS => preflight(),
         _ => Problem::method_not_allowed(METHODS).into_response(),
     };

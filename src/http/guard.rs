@@ -1,0 +1,115 @@
+//! What every request to the internal listener passes: an id, a bound on how many are in progress,
+//! and a bound on how long one may take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Request};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use super::response::Problem;
+use super::server::Answers;
+use crate::engine::random;
+
+/// Requests in progress at a time.
+const MOST_REQUESTS: usize = 2048;
+
+/// How long a request may take, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Routes, and the guard before them.
+#[derive(Clone)]
+pub struct Guarded {
+    router: Router,
+    guard: Arc<Guard>,
+}
+
+struct Guard {
+    requests: Semaphore,
+    ids: RequestIds,
+}
+
+impl Guarded {
+    /// Puts the guard before routes.
+    pub fn new(router: Router) -> Self {
+        let guard = Guard {
+            requests: Semaphore::new(MOST_REQUESTS),
+            ids: RequestIds::new(),
+        };
+        Self {
+            router,
+            guard: Arc::new(guard),
+        }
+    }
+}
+
+impl Answers for Guarded {
+    async fn answer(self, request: Request<Incoming>) -> Response {
+        let Self { router, guard } = self;
+        let Ok(_permit) = guard.requests.try_acquire() else {
+            return Problem::overloaded().into_response();
+        };
+        let id = guard.ids.of(&request);
+        let span = tracing::info_span!(
+            "request",
+            id = id.to_str().unwrap_or_default(),
+            method = %request.method(),
+            path = request.uri().path(),
+        );
+        let answer = router
+            .oneshot(request.map(Body::new))
+            .instrument(span.clone());
+        let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(infallible)) => match infallible {},
+            Err(_) => Problem::timeout().into_response(),
+        };
+        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+}
+
+/// Names for requests: the caller's own, if it sent a usable one, or a new one.
+struct RequestIds {
+    prefix: String,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        // The prefix only tells the processes of a log apart.
+        let prefix = random::<4>().map_or(0, u32::from_be_bytes);
+        Self {
+            prefix: format!("{prefix:08x}"),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    fn of(&self, request: &Request<Incoming>) -> HeaderValue {
+        let usable = |value: &&HeaderValue| {
+            (1..=64).contains(&value.len())
+                && value
+                    .as_bytes()
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+        };
+        match request.headers().get(REQUEST_ID).filter(usable) {
+            Some(id) => id.clone(),
+            None => {
+                let number = self.next.fetch_add(1, Ordering::Relaxed);
+                let id = format!("{}-{number}", self.prefix);
+                HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+            }
+        }
+    }
+}
