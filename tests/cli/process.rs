@@ -88,3 +88,20 @@ fn a_dash_reads_the_token_from_standard_input() {
     assert!(text(&output).contains("\"sub\": \"a\""));
     assert!(!text(&output).contains("c2ln"));
 }
+
+#[test]
+fn a_token_cannot_act_on_the_terminal() {
+    // {"alg":"ES256"}.{"sub":"\u001b[2Jroot\u202e"}, the second character as it is.
+    let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJcdTAwMWJbMkpyb2904oCuIn0.c2ln";
+    for flags in [&[][..], &["--json"]] {
+        let output = keywright()
+            .args(["token", "inspect", token])
+            .args(flags)
+            .output()
+            .unwrap();
+        let shown = text(&output);
+        assert!(output.status.success(), "{shown}");
+        assert!(shown.contains("\\u001b[2Jroot\\u202e"), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+    }
+}
