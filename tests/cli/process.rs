@@ -13,7 +13,7 @@ fn keywright() -> Command {
 
 fn text(output: &Output) -> String {
     let streams = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
-    String::from_utf8(streams).unwrap()
+    String::from_utf8_lossy(&streams).into_owned()
 }
 
 #[test]
