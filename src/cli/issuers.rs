@@ -35,18 +35,25 @@ pub(super) struct SetArguments {
     /// The issuer.
     #[arg(value_parser = IssuerName::parse)]
     name: IssuerName,
+    #[command(flatten)]
+    source: PolicySource,
+    /// The new issuer continues a key set that another system has published: its own keys wait
+    /// out their lead, and the other's signing key can be imported as active.
+    #[arg(long)]
+    takes_over: bool,
+}
+
+#[derive(clap::Args)]
+#[group(id = "source", required = true, multiple = true)]
+pub(super) struct PolicySource {
     /// The whole policy (JSON), or - for standard input. Members that it leaves out get their
     /// defaults.
-    #[arg(long, value_name = "FILE", required_unless_present = "assignments")]
+    #[arg(long, value_name = "FILE")]
     policy: Option<String>,
     /// One member to replace, such as lead=24h, algorithms=ES256,RS256 or rotation.every=30d.
     /// Starts from --policy, or from the policy that the issuer has. Repeatable.
     #[arg(long = "set", value_name = "MEMBER=VALUE", value_parser = Assignment::parse)]
     assignments: Vec<Assignment>,
-    /// The new issuer continues a key set that another system has published: its own keys wait
-    /// out their lead, and the other's signing key can be imported as active.
-    #[arg(long)]
-    takes_over: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,11 +121,11 @@ fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
-    let mut policy = match &arguments.policy {
+    let mut policy = match &arguments.source.policy {
         Some(file) => input::object(file)?,
         None => current_policy(&client, &arguments.name)?,
     };
-    assignment::apply(&arguments.assignments, &mut policy);
+    assignment::apply(&arguments.source.assignments, &mut policy);
     if arguments.takes_over {
         policy.insert("takes_over".to_owned(), true.into());
     }

@@ -35,9 +35,12 @@ fn blot_out(text: &str, arguments: &[OsString]) -> String {
     text
 }
 
-/// Whether an argument has the form of a token or of a credential of ours.
+/// Whether an argument has the form of a token, of a credential of ours, or of a URL with a
+/// password.
 fn is_secret(argument: &str) -> bool {
-    argument.starts_with("kw_") || (argument.starts_with("ey") && argument.contains('.'))
+    argument.starts_with("kw_")
+        || (argument.starts_with("ey") && argument.contains('.'))
+        || (argument.contains("://") && argument.contains('@'))
 }
 
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! What a case file cannot say: the environment, pipes, and scripts too long to repeat.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+fn keywright() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
+    for variable in ["KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_DATA_DIR"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn text(output: &Output) -> String {
+    let streams = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&streams).into_owned()
+}
+
+#[test]
+fn every_shell_gets_a_completion_script() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = keywright().args(["completions", shell]).output().unwrap();
+        assert!(output.status.success());
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            script.contains("keywright") && script.contains("revoke"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn a_credential_from_the_environment_appears_in_no_error() {
+    for (token, url) in [
+        ("s3cret with spaces", "http://127.0.0.1:1"),
+        ("s3cret", "http://127.0.0.1:1"),
+        ("s3cret", "http://s3cret:s3cret@127.0.0.1:1"),
+    ] {
+        let output = keywright()
+            .args(["keys", "list"])
+            .env("KEYWRIGHT_TOKEN", token)
+            .env("KEYWRIGHT_URL", url)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        assert!(!text(&output).contains("s3cret"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn help_shows_no_value_of_the_environment() {
+    let output = keywright()
+        .arg("--help")
+        .env("KEYWRIGHT_TOKEN", "s3cret")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(!text(&output).contains("s3cret"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = keywright()
+        .args(["completions", "zsh"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(text(&output), "");
+}
+
+#[test]
+fn a_dash_reads_the_token_from_standard_input() {
+    let mut child = keywright()
+        .args(["token", "inspect", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // {"alg":"ES256"}.{"sub":"a"}
+    let token = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln\n";
+    child.stdin.take().unwrap().write_all(token).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(text(&output).contains("\"sub\": \"a\""));
+    assert!(!text(&output).contains("c2ln"));
+}
+
+#[test]
+fn a_token_cannot_act_on_the_terminal() {
+    // {"alg":"ES256"}.{"sub":"\u001b[2Jroot\u202e"}, the second character as it is.
+    let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJcdTAwMWJbMkpyb2904oCuIn0.c2ln";
+    for flags in [&[][..], &["--json"]] {
+        let output = keywright()
+            .args(["token", "inspect", token])
+            .args(flags)
+            .output()
+            .unwrap();
+        let shown = text(&output);
+        assert!(output.status.success(), "{shown}");
+        assert!(shown.contains("\\u001b[2Jroot\\u202e"), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+    }
+}
