@@ -1,6 +1,10 @@
 //! A real keywright process in a folder of its own, for tests that go through the front door.
 
-#![allow(dead_code, reason = "each test target uses its own part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test target uses its own part of this module"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -40,7 +44,10 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = |(key, _): &&(String, String)| key.eq_ignore_ascii_case(name);
-        self.headers.iter().find(named).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(named)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -53,21 +60,9 @@ pub fn start(extra: &str) -> Server {
 /// A service in a folder that may have a past. `Err` has the log of a service that did not start.
 pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
     let data = folder.path().join("keys");
-    let config = folder.path().join("config.toml");
     let listen = data.join("listen.json");
     let _ = std::fs::remove_file(&listen);
-    let addresses = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
-    std::fs::write(&config, format!("{addresses}{extra}")).expect("a configuration file");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_keywright"))
-        .arg("serve")
-        .args(["--config".as_ref(), config.as_os_str(), "--data-dir".as_ref(), data.as_os_str()])
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
+    let mut child = spawn_in(folder.path(), extra);
     let log = Arc::new(Mutex::new(String::new()));
     let (started, wait) = std::sync::mpsc::channel();
     let stderr = child.stderr.take().expect("standard error is piped");
@@ -94,7 +89,37 @@ pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
         serde_json::from_slice(&std::fs::read(&listen).expect("listen.json")).expect("JSON");
     let url = |name: &str| addresses[name].as_str().expect("a URL").to_owned();
     let admin = std::fs::read_to_string(data.join("admin.token")).expect("a credential");
-    Ok(Server { public: url("public"), internal: url("internal"), admin, child, folder, log })
+    Ok(Server {
+        public: url("public"),
+        internal: url("internal"),
+        admin,
+        child,
+        folder,
+        log,
+    })
+}
+
+/// The process alone, which may not have come far yet.
+pub fn spawn_in(folder: &Path, extra: &str) -> Child {
+    let data = folder.join("keys");
+    let config = folder.join("config.toml");
+    let addresses = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
+    std::fs::write(&config, format!("{addresses}{extra}")).expect("a configuration file");
+    Command::new(env!("CARGO_BIN_EXE_keywright"))
+        .arg("serve")
+        .args([
+            "--config".as_ref(),
+            config.as_os_str(),
+            "--data-dir".as_ref(),
+            data.as_os_str(),
+        ])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
 }
 
 impl Server {
@@ -127,7 +152,9 @@ impl Server {
 
     /// SIGTERM, and the exit code.
     pub fn terminate(mut self) -> (Option<i32>, Arc<TempDir>) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status();
+        let killed = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
         assert!(killed.expect("kill runs").success());
         let code = self.child.wait().expect("it ends").code();
         (code, Arc::clone(&self.folder))
@@ -161,7 +188,11 @@ impl Server {
 
     /// Signs and answers the token.
     pub fn sign(&self, issuer: &str, request: &Value) -> String {
-        let answer = self.call("POST", &format!("/v1/issuers/{issuer}/tokens"), Some(request));
+        let answer = self.call(
+            "POST",
+            &format!("/v1/issuers/{issuer}/tokens"),
+            Some(request),
+        );
         assert_eq!(answer.status, 201, "{}", answer.json());
         answer.json()["token"].as_str().expect("a token").to_owned()
     }
@@ -181,6 +212,16 @@ pub fn request(
     headers: &[(&str, String)],
     body: Option<(&str, Vec<u8>)>,
 ) -> Answer {
+    try_request(method, url, headers, body).expect("an answer")
+}
+
+/// One HTTP request to a service that may end before it has answered.
+pub fn try_request(
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    body: Option<(&str, Vec<u8>)>,
+) -> Result<Answer, ureq::Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -193,31 +234,45 @@ pub fn request(
         builder = builder.header(*name, value);
     }
     let response = match body {
-        Some((content_type, body)) => {
-            agent.run(builder.header("content-type", content_type).body(body).expect("a request"))
-        }
+        Some((content_type, body)) => agent.run(
+            builder
+                .header("content-type", content_type)
+                .body(body)
+                .expect("a request"),
+        ),
         None => agent.run(builder.body(()).expect("a request")),
     };
-    let mut response = response.expect("an answer");
+    let mut response = response?;
     let headers = response
         .headers()
         .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                value.to_str().unwrap_or_default().to_owned(),
+            )
+        })
         .collect();
     let status = response.status().as_u16();
-    let body = response.body_mut().read_to_vec().expect("a body");
-    Answer { status, headers, body }
+    let body = response.body_mut().read_to_vec()?;
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
 }
 
 /// Whether a file below the folder has these bytes.
 pub fn files_contain(folder: &Path, needle: &[u8]) -> bool {
     let entries = std::fs::read_dir(folder).expect("a folder");
-    entries.map(|entry| entry.expect("an entry").path()).any(|path| {
-        if path.is_dir() {
-            files_contain(&path, needle)
-        } else {
-            let bytes = std::fs::read(&path).unwrap_or_default();
-            bytes.windows(needle.len()).any(|window| window == needle)
-        }
-    })
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .any(|path| {
+            if path.is_dir() {
+                files_contain(&path, needle)
+            } else {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                bytes.windows(needle.len()).any(|window| window == needle)
+            }
+        })
 }

@@ -1,0 +1,88 @@
+//! Verifiers that keywright did not write, with the caches that they come with, against a real
+//! service: while it rotates and revokes, and when it takes over from another system.
+//!
+//! `scripts/test` installs what the foreign ones need. Where Node or Python cannot be had, it sets
+//! `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, and what is then left out is said aloud.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is measured here is real time, against processes that have no other"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+
+mod forced;
+mod rotation;
+#[path = "../support/mod.rs"]
+mod support;
+mod take_over;
+mod verifiers;
+
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use support::Server;
+
+/// Prints a line past the capture of the test runner, which hides what passing tests say.
+fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "interop: {line}");
+}
+
+fn now_millis() -> u64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
+    u64::try_from(since_epoch.as_millis()).expect("a clock before the end of time")
+}
+
+/// Creates an issuer and answers its URL.
+fn create_issuer(server: &Server, name: &str, mut policy: Value) -> String {
+    let url = format!("{}/{name}", server.public);
+    policy["url"] = url.as_str().into();
+    let answer = server.call("PUT", &format!("/v1/issuers/{name}"), Some(&policy));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    url
+}
+
+/// The issuer's keys, as the API shows them.
+fn keys(server: &Server, issuer: &str) -> Vec<Value> {
+    let answer = server.call("GET", &format!("/v1/issuers/{issuer}/keys"), None);
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    answer.json()["keys"].as_array().expect("a list").clone()
+}
+
+/// The first key of an algorithm in a state.
+fn key(server: &Server, issuer: &str, algorithm: &str, state: &str) -> Option<Value> {
+    let wanted = |key: &Value| key["algorithm"] == algorithm && key["state"] == state;
+    keys(server, issuer).into_iter().find(wanted)
+}
+
+/// All events of an issuer.
+fn events(server: &Server, issuer: &str) -> Vec<Value> {
+    let mut events: Vec<Value> = Vec::new();
+    loop {
+        let after = events
+            .last()
+            .map_or(0, |event| event["sequence"].as_u64().expect("a number"));
+        let path = format!("/v1/audit?issuer={issuer}&after={after}&limit=1000");
+        let answer = server.call("GET", &path, None).json();
+        events.extend(answer["events"].as_array().expect("a list").iter().cloned());
+        if answer["next"].is_null() {
+            return events;
+        }
+    }
+}
+
+/// The `kid` in a token's header.
+fn kid(token: &str) -> String {
+    jsonwebtoken::decode_header(token)
+        .expect("a header")
+        .kid
+        .expect("a kid")
+}
