@@ -83,17 +83,17 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for As<R> {
 }
 
 /// The credential of `Authorization: Bearer` (RFC 6750 §2.1). It is never taken from elsewhere.
+/// Another scheme is no credential of ours, and is answered like none at all (§3.1).
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().ok_or_else(Problem::no_credential)?;
     if values.next().is_some() {
         return Err(Problem::bad_credential());
     }
-    value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
-        .map(|(_, credential)| credential.trim_start())
-        .ok_or_else(Problem::bad_credential)
+    let value = value.to_str().map_err(|_| Problem::bad_credential())?;
+    let (scheme, credential) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(Problem::no_credential());
+    }
+    Ok(credential.trim_start())
 }
