@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use keywright_verifier::Kid;
 use keywright_verifier::json::{BodyError, FieldError, JsonError};
 use serde_json::{Map, Value};
 
@@ -185,9 +186,10 @@ impl Problem {
         .header(RETRY_AFTER, 1)
     }
 
-    /// 404: the issuer has no such key.
+    /// 404: the issuer has no such key. The text is a stranger's, and a path may be long.
     pub(super) fn unknown_key(kid: &str) -> Self {
-        let detail = format!("there is no key {}", kid.escape_default());
+        let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
+        let detail = format!("there is no key {shown}");
         Self::new(StatusCode::NOT_FOUND, "unknown-key", detail)
     }
 
