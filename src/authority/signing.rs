@@ -331,8 +331,11 @@ fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> 
     if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
         return Err(SignRefusal::Typ);
     }
-    let bare = typ.strip_prefix("application/").unwrap_or(typ);
-    if bare.eq_ignore_ascii_case("at+jwt") {
+    // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).
+    if ["at+jwt", "application/at+jwt"]
+        .iter()
+        .any(|access| access.eq_ignore_ascii_case(typ))
+    {
         let missing: Vec<&str> = ["sub", "aud", "client_id"]
             .into_iter()
             .filter(|claim| !claims.contains_key(*claim))
