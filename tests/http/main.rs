@@ -1,0 +1,28 @@
+//! The HTTP contract from outside: a real process on free ports, in a folder of its own.
+//!
+//! `surface` holds every answer against a golden file, `bad_input` what must be refused,
+//! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
+//! `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is tested here is another process, which lives in real time"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "nothing outside this target sees it"
+)]
+
+mod bad_input;
+mod exchange;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

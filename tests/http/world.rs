@@ -1,0 +1,187 @@
+//! What several tests stand on: servers that they share, issuers, keys, and the whole state.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Server};
+
+/// A server for as long as a test uses it: the last one that lets go ends the process.
+pub fn shared<T>(slot: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
+    let mut slot = slot
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(server) = slot.upgrade() {
+        return server;
+    }
+    let server = Arc::new(start());
+    *slot = Arc::downgrade(&server);
+    server
+}
+
+/// A policy under the path `name`, with ES256 alone and with `changes`.
+pub fn policy(name: &str, changes: Value) -> Value {
+    let url = format!("http://127.0.0.1:8080/{name}");
+    let mut policy = json!({ "url": url, "algorithms": ["ES256"] });
+    merge(&mut policy, changes);
+    policy
+}
+
+pub fn merge(target: &mut Value, changes: Value) {
+    let (Value::Object(target), Value::Object(changes)) = (target, changes) else {
+        panic!("two objects");
+    };
+    target.extend(changes);
+}
+
+/// A policy whose whole life passes in seconds.
+pub fn hasty() -> Value {
+    json!({
+        "jwks_max_age": "1s", "stale_if_error": "0s", "clock_skew": "0s", "lead": "1s",
+        "rotation": { "every": "2s" }, "default_token_ttl": "1s", "max_token_ttl": "2s",
+    })
+}
+
+/// Creates an issuer with ES256 alone and with `changes`.
+pub fn create_issuer(server: &Server, name: &str, changes: Value) -> Value {
+    let answer = server.call(
+        "PUT",
+        &format!("/v1/issuers/{name}"),
+        Some(&policy(name, changes)),
+    );
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    answer.json()
+}
+
+pub fn create_client(server: &Server, name: &str, roles: &[&str]) -> Value {
+    let body = json!({ "name": name, "roles": roles });
+    let answer = server.call("POST", "/v1/clients", Some(&body));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    answer.json()
+}
+
+pub fn credential(client: &Value) -> String {
+    client["credential"]
+        .as_str()
+        .expect("a credential")
+        .to_owned()
+}
+
+pub fn ok(answer: Answer) -> Value {
+    assert!((200..300).contains(&answer.status), "{}", answer.json());
+    answer.json()
+}
+
+pub fn keys(server: &Server, issuer: &str) -> Vec<Value> {
+    let answer = ok(server.call("GET", &format!("/v1/issuers/{issuer}/keys"), None));
+    answer["keys"].as_array().expect("keys").clone()
+}
+
+/// The kids of an issuer's keys of one algorithm in one state.
+pub fn kids(server: &Server, issuer: &str, algorithm: &str, state: &str) -> Vec<String> {
+    let of = |key: &&Value| key["algorithm"] == algorithm && key["state"] == state;
+    let kid = |key: &Value| key["kid"].as_str().expect("a kid").to_owned();
+    keys(server, issuer).iter().filter(of).map(kid).collect()
+}
+
+pub fn kid(server: &Server, issuer: &str, state: &str) -> String {
+    let mut kids = kids(server, issuer, "ES256", state);
+    assert_eq!(kids.len(), 1, "one {state} key");
+    kids.remove(0)
+}
+
+pub fn jwks_path(name: &str) -> String {
+    match name {
+        "default" => "/.well-known/jwks.json".to_owned(),
+        name => format!("/{name}/.well-known/jwks.json"),
+    }
+}
+
+/// Everything that a request could have changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    issuers: Value,
+    keys: Vec<Vec<Value>>,
+    jwks: Vec<Vec<u8>>,
+    clients: Value,
+    events: Value,
+}
+
+impl State {
+    pub fn assert_same(&self, other: &Self) {
+        assert_eq!(self.issuers, other.issuers);
+        assert_eq!(self.keys, other.keys);
+        assert!(self.jwks == other.jwks, "a published key set has changed");
+        assert_eq!(self.clients, other.clients);
+        assert!(self.events == other.events, "the audit log has grown");
+    }
+}
+
+pub fn state(server: &Server) -> State {
+    let issuers = ok(server.call("GET", "/v1/issuers", None));
+    let listed = issuers["issuers"].as_array().expect("issuers");
+    let names: Vec<&str> = listed
+        .iter()
+        .map(|issuer| issuer["name"].as_str().unwrap())
+        .collect();
+    let jwks = |name: &&str| {
+        let answer = server.fetch(&jwks_path(name));
+        assert_eq!(answer.status, 200, "the key set of {name}");
+        answer.body
+    };
+    State {
+        keys: names.iter().map(|name| keys(server, name)).collect(),
+        jwks: names.iter().map(jwks).collect(),
+        clients: ok(server.call("GET", "/v1/clients", None)),
+        events: ok(server.call("GET", "/v1/audit?limit=1000", None)),
+        issuers,
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what} never happened");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// An ES256 private key as PKCS#8 PEM.
+pub fn p256_pem() -> (p256::SecretKey, String) {
+    use p256::elliptic_curve::Generate as _;
+    use p256::pkcs8::EncodePrivateKey as _;
+    let secret = p256::SecretKey::try_generate_from_rng(&mut rand::rngs::SysRng).unwrap();
+    let pem = secret
+        .to_pkcs8_pem(p256::pkcs8::LineEnding::LF)
+        .unwrap()
+        .to_string();
+    (secret, pem)
+}
+
+/// An RSA private key as PKCS#8 PEM.
+pub fn rsa_pem(bits: usize) -> (rsa::RsaPrivateKey, String) {
+    use rsa::pkcs8::EncodePrivateKey as _;
+    let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap();
+    let pem = secret
+        .to_pkcs8_pem(rsa::pkcs8::LineEnding::LF)
+        .unwrap()
+        .to_string();
+    (secret, pem)
+}
+
+/// The public half of a P-256 key as a JWK.
+pub fn p256_jwk(secret: &p256::SecretKey, kid: &str) -> Value {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+    use p256::elliptic_curve::sec1::ToSec1Point as _;
+    let point = secret.public_key().to_sec1_point(false);
+    json!({
+        "kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256",
+        "x": BASE64URL.encode(point.x().unwrap()), "y": BASE64URL.encode(point.y().unwrap()),
+    })
+}
