@@ -1,0 +1,54 @@
+//! `kill -9` at any moment: what was acknowledged is there after the restart, what was not has
+//! happened whole or not at all, and no token that was handed out stops verifying.
+//!
+//! Killing a process tests the order of its steps. That the disk keeps what it was told to keep
+//! is between SQLite and the operating system, and is not tested here.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a crash has no clock; it comes at a real moment of a real process"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+
+mod bootstrap;
+mod changes;
+mod state;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Prints a line past the capture of the test runner, which hides what passing tests say.
+fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "crash: {line}");
+}
+
+/// A small generator of moments (xorshift64). Its seed is printed, but no seed repeats a crash:
+/// the moment meets a process that never runs twice alike.
+struct Moments(u64);
+
+impl Moments {
+    fn new(what: &str) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock after 1970");
+        let seed = u64::from(now.subsec_nanos()) << 20 | 1;
+        report(&format!("{what}: seed {seed}"));
+        Self(seed)
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound.max(1)
+    }
+}
