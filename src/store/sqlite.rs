@@ -237,46 +237,38 @@ async fn write_issuer(
     issuer: &IssuerRow,
     expected_version: u64,
 ) -> Result<(), CommitError> {
-    let (other,): (i64,) =
+    let stored: Option<(i64,)> = sqlx::query_as("SELECT version FROM issuers WHERE name = ?1")
+        .bind(issuer.name.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let expected = i64::try_from(expected_version).map_err(failed)?;
+    if stored.map_or(0, |(version,)| version) != expected {
+        return Err(CommitError::Conflict);
+    }
+    let (others,): (i64,) =
         sqlx::query_as("SELECT count(*) FROM issuers WHERE path = ?1 AND name <> ?2")
             .bind(&issuer.path)
             .bind(issuer.name.as_str())
             .fetch_one(&mut *connection)
             .await
             .map_err(failed)?;
-    if other > 0 {
+    if others > 0 {
         return Err(CommitError::PathTaken);
     }
-    let version = i64::try_from(issuer.version).map_err(failed)?;
-    let expected = i64::try_from(expected_version).map_err(failed)?;
-    let written = if expected == 0 {
-        sqlx::query(
-            "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(issuer.name.as_str())
-        .bind(&issuer.path)
-        .bind(version)
-        .bind(&issuer.document)
-        .execute(&mut *connection)
-        .await
-    } else {
-        sqlx::query(
-            "UPDATE issuers SET path = ?2, version = ?3, document = ?4 \
-             WHERE name = ?1 AND version = ?5",
-        )
-        .bind(issuer.name.as_str())
-        .bind(&issuer.path)
-        .bind(version)
-        .bind(&issuer.document)
-        .bind(expected)
-        .execute(&mut *connection)
-        .await
-    };
-    match written.map_err(failed)?.rows_affected() {
-        1 => Ok(()),
-        _ => Err(CommitError::Conflict),
-    }
+    sqlx::query(
+        "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (name) DO UPDATE SET path = excluded.path, version = excluded.version, \
+         document = excluded.document",
+    )
+    .bind(issuer.name.as_str())
+    .bind(&issuer.path)
+    .bind(i64::try_from(issuer.version).map_err(failed)?)
+    .bind(&issuer.document)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 async fn write_key(

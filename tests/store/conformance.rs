@@ -42,6 +42,7 @@ stores!({
     creating_an_issuer_that_exists_is_a_conflict
     changing_an_issuer_that_does_not_exist_is_a_conflict
     a_path_belongs_to_one_issuer
+    a_stale_version_is_a_conflict_also_when_the_path_is_taken
     keys_keep_the_order_in_which_they_came
     one_kid_may_stand_in_two_issuers
     a_sealed_half_is_kept_set_and_erased_as_the_commit_says
@@ -211,6 +212,22 @@ async fn a_path_belongs_to_one_issuer(store: &dyn KeyStore) {
     store.commit(away).await.unwrap();
     store.commit(moved).await.unwrap();
     assert_eq!(load(store, "b").await.issuer.path, "/a");
+}
+
+// Whoever lost a race must load again; what the newer version says about paths is not its business.
+async fn a_stale_version_is_a_conflict_also_when_the_path_is_taken(store: &dyn KeyStore) {
+    store.commit(commit("a", 1)).await.unwrap();
+    store.commit(commit("b", 1)).await.unwrap();
+    for expected_version in [0, 7] {
+        let mut stale = commit("b", 8);
+        stale.expected_version = expected_version;
+        stale.issuer.path = "/a".to_owned();
+        let refused = store.commit(stale).await;
+        assert!(
+            matches!(refused, Err(CommitError::Conflict)),
+            "{expected_version}: {refused:?}"
+        );
+    }
 }
 
 async fn keys_keep_the_order_in_which_they_came(store: &dyn KeyStore) {
