@@ -183,3 +183,47 @@ impl Drop for SmallDisk {
         assert!(unmounted.unwrap().success());
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_fails_commits_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount("size=1m") else {
+        return;
+    };
+    let store = open(disk.path()).await;
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "key", set(b"sealed"))];
+    store.commit(created).await.unwrap();
+    let before = store.load(&name("a")).await.unwrap();
+
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; 2 << 20]).unwrap_err();
+    let mut large = commit("a", 2);
+    large.keys = vec![
+        change("k", "key", SealedChange::Erase),
+        change("l", &"large ".repeat(50_000), set(b"other")),
+    ];
+    // More often than the store has connections: none of them may be left broken.
+    for _ in 0..5 {
+        let (one, two) = tokio::join!(store.commit(large.clone()), store.commit(large.clone()));
+        for failed in [one, two] {
+            assert!(matches!(failed, Err(CommitError::Store(_))), "{failed:?}");
+        }
+        assert_eq!(store.load(&name("a")).await.unwrap(), before);
+    }
+    assert_eq!(store.events(None, 0, 100).await.unwrap().len(), 1);
+
+    fs::remove_file(&ballast).unwrap();
+    store.commit(large.clone()).await.unwrap();
+    assert_eq!(
+        store.load(&name("a")).await.unwrap().unwrap().issuer,
+        large.issuer
+    );
+    for version in 3..10 {
+        store.commit(commit("a", version)).await.unwrap();
+    }
+    store.close().await;
+    let reopened = open(disk.path()).await;
+    let events = reopened.events(Some(&name("a")), 0, 100).await.unwrap();
+    assert_eq!(events.len(), 9);
+    assert_eq!(events[1].event, event(Some("a"), "a 2"));
+}
