@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file in the data folder.
 //!
 //! Write-ahead log, `synchronous = FULL` (a commit that was answered survives a power cut) and
-//! `secure_delete` (an erased private half is overwritten in the file). One process at a time
-//! opens it; the lock on the data folder is taken by [`crate::data_folder`].
+//! `secure_delete` (an erased private half is overwritten in the file); the log is emptied after
+//! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
 
 use std::path::Path;
 use std::time::Duration;
@@ -64,6 +64,22 @@ impl SqliteStore {
     /// Closes the file, with the write-ahead log folded into it.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Folds the write-ahead log into the file and empties it: until then it holds the pages as
+    /// they were before an erasure, for weeks where little is written.
+    ///
+    /// The commit stands whether or not this succeeds. A reader may be in the way, and then the
+    /// next erasure, or the end of the process, does it.
+    async fn forget_the_log(&self) {
+        let outcome: Result<(i64, i64, i64), _> = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.pool)
+            .await;
+        match outcome {
+            Ok((0, _, _)) => {}
+            Ok(_) => tracing::debug!("the write-ahead log is in use and is emptied later"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log was not emptied"),
+        }
     }
 }
 
@@ -132,6 +148,10 @@ impl KeyStore for SqliteStore {
             write_event(&mut transaction, event).await?;
         }
         transaction.commit().await.map_err(failed)?;
+        let erases = |key: &KeyChange| matches!(key.sealed, SealedChange::Erase);
+        if commit.keys.iter().any(erases) {
+            self.forget_the_log().await;
+        }
         Ok(())
     }
 

@@ -108,6 +108,53 @@ async fn the_file_is_in_write_ahead_mode_and_sound() {
     }
 }
 
+// Invariant 6. The small half shares a page with its row, the large one has pages of its own.
+#[tokio::test]
+async fn an_erased_private_half_is_in_no_file_any_more() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let small = b"<the small sealed private half>";
+    let large: Vec<u8> = (0..9000_u32)
+        .flat_map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes())
+        .collect();
+    let large_parts = [&large[100..132], &large[20_000..20_032], &large[35_900..]];
+    let mut created = commit("a", 1);
+    created.keys = vec![
+        change("k1", "key", set(small)),
+        change("k2", "key", set(&large)),
+        change("k3", "key", set(b"<one that stays>")),
+    ];
+    store.commit(created).await.unwrap();
+    assert_ne!(files_with(folder.path(), small), Vec::<String>::new());
+    assert_ne!(
+        files_with(folder.path(), large_parts[1]),
+        Vec::<String>::new()
+    );
+
+    let mut erased = commit("a", 2);
+    erased.keys = vec![
+        change("k1", "key", SealedChange::Erase),
+        change("k2", "key", SealedChange::Erase),
+    ];
+    store.commit(erased).await.unwrap();
+    for (moment, close) in [("while the store is open", false), ("once closed", true)] {
+        if close {
+            store.close().await;
+        }
+        for part in large_parts.into_iter().chain([small.as_slice()]) {
+            assert_eq!(
+                files_with(folder.path(), part),
+                Vec::<String>::new(),
+                "{moment}"
+            );
+        }
+        assert_ne!(
+            files_with(folder.path(), b"<one that stays>"),
+            Vec::<String>::new()
+        );
+    }
+}
+
 #[tokio::test]
 async fn two_handles_see_and_respect_each_other() {
     let folder = folder();
