@@ -4,7 +4,7 @@
 //! `secure_delete` (an erased private half is overwritten in the file); the log is emptied after
 //! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,14 @@ pub struct SqliteStore {
     pool: SqlitePool,
 }
 
+/// Why the store does not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {}: {source}", path.display())]
+struct OpenError {
+    path: PathBuf,
+    source: sqlx::Error,
+}
+
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,32 +40,13 @@ impl SqliteStore {
     /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
     ///
     /// # Errors
-    /// When the file cannot be opened, written, or is no database of ours.
+    /// When the file cannot be opened or written; the error names it.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(BUSY_TIMEOUT)
-            // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
-            // refuse every later commit on this connection: such a connection is given up.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(async move { Ok(usable) })
-            })
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        sqlx::migrate!("src/store/migrations/sqlite")
-            .run(&pool)
-            .await
-            .map_err(failed)?;
+        let opened = open(path).await.map_err(|source| OpenError {
+            path: path.to_owned(),
+            source,
+        });
+        let pool = opened.map_err(failed)?;
         Ok(Self { pool })
     }
 
@@ -257,6 +246,32 @@ impl KeyStore for SqliteStore {
             Ok(())
         }
     }
+}
+
+async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("secure_delete", "ON");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(BUSY_TIMEOUT)
+        // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
+        // refuse every later commit on this connection: such a connection is given up.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
+        .connect_with(options)
+        .await?;
+    sqlx::migrate!("src/store/migrations/sqlite")
+        .run(&pool)
+        .await?;
+    Ok(pool)
 }
 
 async fn write_issuer(

@@ -175,6 +175,21 @@ async fn two_handles_see_and_respect_each_other() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let mut almost = b"SQLite format 3\0".to_vec();
+    almost.extend([0x5a; 8192]);
+    for contents in [b"a diary".to_vec(), vec![0x5a; 8192], almost] {
+        let folder = folder();
+        let path = file(folder.path());
+        fs::write(&path, &contents).unwrap();
+        let refused = SqliteStore::open(&path).await;
+        assert_names_the_file(refused.map(|_| ()), &path);
+        assert_eq!(fs::read(&path).unwrap(), contents);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_file_becomes_a_store() {
     let folder = folder();
     fs::write(file(folder.path()), b"").unwrap();
@@ -183,6 +198,14 @@ async fn an_empty_file_becomes_a_store() {
         .commit(commit("a", 1))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_does_not_exist_is_an_error_that_names_the_file() {
+    let folder = folder();
+    let path = file(&folder.path().join("nowhere"));
+    let refused = SqliteStore::open(&path).await;
+    assert_names_the_file(refused.map(|_| ()), &path);
 }
 
 fn assert_names_the_file(outcome: Result<(), StoreError>, path: &Path) {
@@ -229,6 +252,31 @@ impl Drop for SmallDisk {
         let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
         assert!(unmounted.unwrap().success());
     }
+}
+
+#[tokio::test]
+async fn a_read_only_folder_is_an_error_that_names_the_file() {
+    let Some(disk) = SmallDisk::mount("size=1m") else {
+        return;
+    };
+    disk.make_read_only();
+    let path = file(disk.path());
+    let refused = SqliteStore::open(&path).await;
+    assert_names_the_file(refused.map(|_| ()), &path);
+}
+
+#[tokio::test]
+async fn a_store_on_a_disk_that_has_become_read_only_is_refused_when_it_is_opened() {
+    let Some(disk) = SmallDisk::mount("size=1m") else {
+        return;
+    };
+    let store = open(disk.path()).await;
+    store.commit(commit("a", 1)).await.unwrap();
+    store.close().await;
+    disk.make_read_only();
+    let path = file(disk.path());
+    let refused = SqliteStore::open(&path).await;
+    assert_names_the_file(refused.map(|_| ()), &path);
 }
 
 #[tokio::test]
