@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::Connection as _;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{
     ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange, KeyRow, KeyStore,
@@ -30,8 +30,23 @@ pub struct SqliteStore {
 #[error("cannot open {}: {source}", path.display())]
 struct OpenError {
     path: PathBuf,
-    source: sqlx::Error,
+    source: Unopened,
 }
+
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    #[error("it is a database of another program")]
+    Foreign,
+    #[error("its file system does not support a write-ahead log")]
+    NoLog,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Migration(#[from] MigrateError),
+}
+
+/// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
+const APPLICATION_ID: i64 = 0x6b77_7274;
 
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +55,8 @@ impl SqliteStore {
     /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
     ///
     /// # Errors
-    /// When the file cannot be opened or written; the error names it.
+    /// When the file cannot be opened or written, or is no database of ours: then it is left as it
+    /// was. The error names the file.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let opened = open(path).await.map_err(|source| OpenError {
             path: path.to_owned(),
@@ -248,11 +264,10 @@ impl KeyStore for SqliteStore {
     }
 }
 
-async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
@@ -268,10 +283,36 @@ async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
         })
         .connect_with(options)
         .await?;
+    claim(&pool).await?;
     sqlx::migrate!("src/store/migrations/sqlite")
         .run(&pool)
         .await?;
     Ok(pool)
+}
+
+/// Makes an empty file ours and refuses another program's, before anything is written to it.
+async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
+    let (application_id, entries): (i64, i64) = sqlx::query_as(
+        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
+    )
+    .fetch_one(pool)
+    .await?;
+    if (application_id, entries) == (0, 0) {
+        let claim = format!("PRAGMA application_id = {APPLICATION_ID}");
+        sqlx::query(AssertSqlSafe(claim)).execute(pool).await?;
+    } else if application_id != APPLICATION_ID {
+        return Err(Unopened::Foreign);
+    }
+    // The mode belongs to the file. SQLite answers with the mode that it is in, and stays in the
+    // old one without an error where it cannot change it.
+    let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode = WAL")
+        .fetch_one(pool)
+        .await?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(Unopened::NoLog)
+    }
 }
 
 async fn write_issuer(
@@ -355,4 +396,35 @@ async fn write_event(
 
 fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError(Box::new(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // These belong to a connection and cannot be seen from another one.
+    #[tokio::test]
+    async fn every_connection_is_durable_and_overwrites_what_it_deletes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("keywright.db"))
+            .await
+            .unwrap();
+        let (mut one, mut two) = (
+            store.pool.acquire().await.unwrap(),
+            store.pool.acquire().await.unwrap(),
+        );
+        for connection in [&mut one, &mut two] {
+            for (pragma, expected) in [
+                ("PRAGMA synchronous", 2),
+                ("PRAGMA secure_delete", 1),
+                ("PRAGMA foreign_keys", 1),
+            ] {
+                let (value,): (i64,) = sqlx::query_as(pragma)
+                    .fetch_one(&mut **connection)
+                    .await
+                    .unwrap();
+                assert_eq!(value, expected, "{pragma}");
+            }
+        }
+    }
 }

@@ -190,6 +190,26 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_alone() {
+    for statement in [
+        "CREATE TABLE diary (entry TEXT)",
+        "CREATE TABLE issuers (name TEXT)",
+        "PRAGMA application_id = 7",
+    ] {
+        let folder = folder();
+        let path = file(folder.path());
+        let mut other = connect(&path).await;
+        sqlx::query(statement).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let contents = fs::read(&path).unwrap();
+        let refused = SqliteStore::open(&path).await;
+        assert_names_the_file(refused.map(|_| ()), &path);
+        assert_eq!(fs::read(&path).unwrap(), contents, "{statement}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_file_becomes_a_store() {
     let folder = folder();
     fs::write(file(folder.path()), b"").unwrap();
