@@ -63,12 +63,14 @@ enum OriginDocument {
     Imported,
 }
 
-/// Instants and lengths in milliseconds.
+/// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
+/// such instant: a pending key whose record had lost `missing_until` would sign at once.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 enum StateDocument {
     Pending {
-        /// Absent when the key was in the first set.
+        /// `null` when the key was in the first set.
+        #[serde(deserialize_with = "present")]
         missing_until: Option<u64>,
     },
     Active {
@@ -76,22 +78,31 @@ enum StateDocument {
         longest_ttl: u64,
     },
     Retired {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
         retired_at: u64,
         tokens_until: u64,
         published_until: u64,
     },
     Removed {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
         retired_at: u64,
         removed_at: u64,
     },
     Revoked {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
+        #[serde(deserialize_with = "present")]
         retired_at: Option<u64>,
         revoked_at: u64,
         reason: String,
     },
+}
+
+/// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// The row of a set as a whole.

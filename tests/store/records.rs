@@ -459,6 +459,62 @@ fn an_unknown_member_is_refused_wherever_it_stands() {
     });
 }
 
+// Attack 84: a pending key whose record lost "missing_until" must not count as known to everyone.
+#[test]
+fn a_missing_member_is_refused_and_never_filled_in() {
+    for (state, members) in [
+        ("pending", ["missing_until"].as_slice()),
+        ("active", &["activated_at", "longest_ttl"]),
+        (
+            "retired",
+            &[
+                "activated_at",
+                "retired_at",
+                "tokens_until",
+                "published_until",
+            ],
+        ),
+        ("removed", &["activated_at", "retired_at", "removed_at"]),
+        (
+            "revoked",
+            &["activated_at", "retired_at", "revoked_at", "reason"],
+        ),
+    ] {
+        for member in members.iter().chain(&["name"]) {
+            refused(&format!("missing field `{member}`"), |stored| {
+                Some(alter_key(stored, state, |key| {
+                    remove(&mut key["state"], member)
+                }))
+            });
+        }
+    }
+    for member in [
+        "format",
+        "jwk",
+        "origin",
+        "created_at",
+        "published_at",
+        "state",
+    ] {
+        refused(&format!("missing field `{member}`"), |stored| {
+            Some(alter_key(stored, "active", |key| remove(key, member)))
+        });
+    }
+    for member in [
+        "format",
+        "founding",
+        "created_at",
+        "latest",
+        "served_fresh_until",
+        "policy",
+    ] {
+        refused(&format!("missing field `{member}`"), |stored| {
+            alter_set(stored, |set| remove(set, member));
+            None
+        });
+    }
+}
+
 #[test]
 fn a_state_that_does_not_exist_is_refused() {
     for name in ["expired", "Active", ""] {
