@@ -9,7 +9,7 @@ use keywright_verifier::{Jwk, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{IssuerRow, KeyChange, SealedChange, StoredSet};
+use super::{IssuerRow, KeyChange, KeyRow, SealedChange, StoredSet};
 use crate::lifecycle::{
     Active, Founding, IssuerName, Key, KeySet, Knowledge, Origin, Pending, Policy, Removed,
     Retired, Revoked, State, Timestamp,
@@ -181,21 +181,10 @@ pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
         .keys
         .iter()
         .map(|row| {
-            let key = read_key(&row.document).map_err(|reason| CorruptRecord {
-                subject: format!("issuer {name}, key {}", row.kid),
+            read_row(row).map_err(|reason| CorruptRecord {
+                subject: format!("issuer {name}, key {}", row.kid.escape_debug()),
                 reason,
-            })?;
-            if key.kid().as_str() != row.kid {
-                return Err(corrupt(format!(
-                    "the row of key {} holds another key",
-                    row.kid
-                )));
-            }
-            if key.holds_private_half() != row.sealed.is_some() {
-                let reason = format!("key {} has a private half too many or too few", row.kid);
-                return Err(corrupt(reason));
-            }
-            Ok(key)
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let founding = match document.founding {
@@ -276,6 +265,24 @@ fn state_document(state: &State) -> StateDocument {
             revoked_at: revoked_at.millis(),
             reason: reason.clone(),
         },
+    }
+}
+
+fn read_row(row: &KeyRow) -> Result<Key, String> {
+    let key = read_key(&row.document)?;
+    if key.kid().as_str() != row.kid {
+        return Err("its row holds another key".to_owned());
+    }
+    match (key.holds_private_half(), row.sealed.is_some()) {
+        (true, false) => Err(format!(
+            "a private half is missing: it is {}",
+            key.state().name()
+        )),
+        (false, true) => Err(format!(
+            "a private half is left: it is {}",
+            key.state().name()
+        )),
+        _ => Ok(key),
     }
 }
 

@@ -587,6 +587,39 @@ fn a_jwk_that_is_no_usable_key_is_refused() {
 }
 
 #[test]
+fn a_row_that_holds_another_key_is_refused() {
+    refused("another key", |stored| {
+        let row = row_in(stored, "active");
+        row.kid = "moved\n".to_owned();
+        Some("moved\\n".to_owned())
+    });
+    refused("another key", |stored| {
+        let kid = stored.keys[0].kid.clone();
+        stored.keys[0].kid = stored.keys[1].kid.clone();
+        stored.keys[1].kid = kid;
+        Some(stored.keys[0].kid.clone())
+    });
+}
+
+#[test]
+fn a_private_half_stands_with_pending_and_active_keys_and_no_others() {
+    for state in ["pending", "active"] {
+        refused("private half", |stored| {
+            let row = row_in(stored, state);
+            row.sealed = None;
+            Some(row.kid.clone())
+        });
+    }
+    for state in ["retired", "removed", "revoked"] {
+        refused("private half", |stored| {
+            let row = row_in(stored, state);
+            row.sealed = Some(b"left over".to_vec());
+            Some(row.kid.clone())
+        });
+    }
+}
+
+#[test]
 fn two_active_keys_are_refused() {
     refused("two keys are active for ES256", |stored| {
         alter_key(stored, "pending", |key| {
