@@ -4,6 +4,7 @@
 //! requests it would hold up everything else, so it happens on threads of its own, behind a queue
 //! whose length is bounded in signatures: when it is full the caller learns so at once.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -36,7 +37,9 @@ impl SigningPool {
                     loop {
                         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         match job {
-                            Ok(job) => job(),
+                            // A panic in one signature must not end a thread that all share; its
+                            // caller learns of it by the answer that never comes.
+                            Ok(job) => drop(panic::catch_unwind(AssertUnwindSafe(job))),
                             Err(mpsc::RecvError) => break,
                         }
                     }
@@ -83,5 +86,22 @@ impl Reservation {
         });
         self.jobs.send(job).map_err(|_| SignError::Failed)?;
         Ok(receiver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_costs_its_caller_the_answer_and_nobody_a_thread() {
+        let pool = SigningPool::start().unwrap();
+        for _ in 0..2 * thread::available_parallelism().map_or(1, usize::from) {
+            let reservation = pool.reserve(1).unwrap();
+            let answer = reservation.run(|| panic!("on purpose")).unwrap();
+            answer.await.unwrap_err();
+        }
+        let reservation = pool.reserve(QUEUE_LENGTH).unwrap();
+        assert_eq!(reservation.run(|| 7).unwrap().await, Ok(7));
     }
 }
