@@ -16,12 +16,17 @@ use super::SignError;
 pub(super) struct SigningPool {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
+    threads: usize,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How many signatures may wait: about a second and a half of RSA 2048 for one core.
 const QUEUE_LENGTH: usize = 2048;
+
+/// How many jobs of one request stand in the queue for each thread: one that runs, and one that
+/// keeps the thread busy until the request has been told and sends the next.
+const JOBS_AHEAD: usize = 2;
 
 impl SigningPool {
     /// Starts one thread for each core that this process may use.
@@ -48,6 +53,7 @@ impl SigningPool {
         Ok(Self {
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_LENGTH)),
+            threads,
         })
     }
 
@@ -60,6 +66,7 @@ impl SigningPool {
         Ok(Reservation {
             _permit: permit,
             jobs: self.jobs.clone(),
+            turn: JOBS_AHEAD * self.threads,
         })
     }
 }
@@ -68,9 +75,16 @@ impl SigningPool {
 pub(super) struct Reservation {
     _permit: OwnedSemaphorePermit,
     jobs: mpsc::Sender<Job>,
+    turn: usize,
 }
 
 impl Reservation {
+    /// How many jobs one request may have in the queue at a time. The queue is first come, first
+    /// served: whoever put a whole batch into it would let everybody else wait for all of it.
+    pub(super) fn turn(&self) -> usize {
+        self.turn
+    }
+
     /// Runs `work` on a signing thread. When the receiver is dropped before its turn comes, the
     /// work is skipped: nobody waits for it any more.
     pub(super) fn run<T: Send + 'static>(

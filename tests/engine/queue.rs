@@ -110,3 +110,37 @@ async fn a_batch_of_any_size_is_complete() {
         verify(&pair.jwk, &tokens[count - 1], count - 1);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn single_requests_take_turns_with_a_batch() {
+    let signer = rsa_signer();
+    let batch = begin(&signer, rsa_inputs(1000));
+    let done = Arc::new(AtomicBool::new(false));
+    let watched = Arc::clone(&done);
+    let batch = tokio::spawn(async move {
+        let tokens = batch.await;
+        watched.store(true, Ordering::SeqCst);
+        tokens
+    });
+    for number in 0..10 {
+        signer.complete(rsa_inputs(1)).await.unwrap();
+        assert!(
+            !done.load(Ordering::SeqCst),
+            "request {number} waited for the whole batch"
+        );
+    }
+    assert_eq!(batch.await.unwrap().unwrap().len(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_comes_later_does_not_wait_for_a_larger_one() {
+    let signer = rsa_signer();
+    let large = tokio::spawn(begin(&signer, rsa_inputs(1000)));
+    let small = signer.complete(rsa_inputs(40)).await.unwrap();
+    assert!(
+        !large.is_finished(),
+        "the small batch waited for the large one"
+    );
+    assert_eq!(small.len(), 40);
+    assert_eq!(large.await.unwrap().unwrap().len(), 1000);
+}
