@@ -132,7 +132,7 @@ pub(super) fn public_rsa(secret: &rsa::RsaPrivateKey) -> Option<PublicKey> {
 
 /// A key that ring has parsed and checked.
 pub(super) enum Material {
-    P256(EcdsaKeyPair, SystemRandom),
+    P256(Box<EcdsaKeyPair>, SystemRandom),
     Rsa(Box<RsaKeyPair>, SystemRandom),
 }
 
@@ -144,7 +144,7 @@ impl Material {
             Algorithm::Es256 => {
                 let format = &ECDSA_P256_SHA256_FIXED_SIGNING;
                 let pair = EcdsaKeyPair::from_pkcs8(format, private.pkcs8(), &random);
-                Self::P256(pair.map_err(unusable)?, random)
+                Self::P256(Box::new(pair.map_err(unusable)?), random)
             }
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(private.pkcs8()).map_err(unusable)?;
