@@ -99,6 +99,9 @@ pub trait SigningEngine: Send + Sync + 'static {
     ) -> Result<KeyPair, EngineError>;
 
     /// Makes a private key ready to sign: parsed and checked once, used often.
+    ///
+    /// # Errors
+    /// [`EngineError::Unusable`] when it is no key of `algorithm`.
     fn open(
         &self,
         algorithm: Algorithm,

@@ -4,6 +4,7 @@
 //! requests it would hold up everything else, so it happens on threads of its own, behind a queue
 //! whose length is bounded in signatures: when it is full the caller learns so at once.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -15,12 +16,17 @@ use super::SignError;
 pub(super) struct SigningPool {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
+    threads: usize,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// How many signatures may wait: about a second and a half of RSA 2048 for one core.
 const QUEUE_LENGTH: usize = 2048;
+
+/// How many jobs of one request stand in the queue for each thread: one that runs, and one that
+/// keeps the thread busy until the request has been told and sends the next.
+const JOBS_AHEAD: usize = 2;
 
 impl SigningPool {
     /// Starts one thread for each core that this process may use.
@@ -36,7 +42,9 @@ impl SigningPool {
                     loop {
                         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         match job {
-                            Ok(job) => job(),
+                            // A panic in one signature must not end a thread that all share; its
+                            // caller learns of it by the answer that never comes.
+                            Ok(job) => drop(panic::catch_unwind(AssertUnwindSafe(job))),
                             Err(mpsc::RecvError) => break,
                         }
                     }
@@ -45,6 +53,7 @@ impl SigningPool {
         Ok(Self {
             jobs,
             room: Arc::new(Semaphore::new(QUEUE_LENGTH)),
+            threads,
         })
     }
 
@@ -57,6 +66,7 @@ impl SigningPool {
         Ok(Reservation {
             _permit: permit,
             jobs: self.jobs.clone(),
+            turn: JOBS_AHEAD * self.threads,
         })
     }
 }
@@ -65,9 +75,16 @@ impl SigningPool {
 pub(super) struct Reservation {
     _permit: OwnedSemaphorePermit,
     jobs: mpsc::Sender<Job>,
+    turn: usize,
 }
 
 impl Reservation {
+    /// How many jobs one request may have in the queue at a time. The queue is first come, first
+    /// served: whoever put a whole batch into it would let everybody else wait for all of it.
+    pub(super) fn turn(&self) -> usize {
+        self.turn
+    }
+
     /// Runs `work` on a signing thread. When the receiver is dropped before its turn comes, the
     /// work is skipped: nobody waits for it any more.
     pub(super) fn run<T: Send + 'static>(
@@ -83,5 +100,22 @@ impl Reservation {
         });
         self.jobs.send(job).map_err(|_| SignError::Failed)?;
         Ok(receiver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_costs_its_caller_the_answer_and_nobody_a_thread() {
+        let pool = SigningPool::start().unwrap();
+        for _ in 0..2 * thread::available_parallelism().map_or(1, usize::from) {
+            let reservation = pool.reserve(1).unwrap();
+            let answer = reservation.run(|| panic!("on purpose")).unwrap();
+            answer.await.unwrap_err();
+        }
+        let reservation = pool.reserve(QUEUE_LENGTH).unwrap();
+        assert_eq!(reservation.run(|| 7).unwrap().await, Ok(7));
     }
 }

@@ -9,7 +9,7 @@ use keywright_verifier::{Jwk, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{IssuerRow, KeyChange, SealedChange, StoredSet};
+use super::{IssuerRow, KeyChange, KeyRow, SealedChange, StoredSet};
 use crate::lifecycle::{
     Active, Founding, IssuerName, Key, KeySet, Knowledge, Origin, Pending, Policy, Removed,
     Retired, Revoked, State, Timestamp,
@@ -63,12 +63,14 @@ enum OriginDocument {
     Imported,
 }
 
-/// Instants and lengths in milliseconds.
+/// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
+/// such instant: a pending key whose record had lost `missing_until` would sign at once.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 enum StateDocument {
     Pending {
-        /// Absent when the key was in the first set.
+        /// `null` when the key was in the first set.
+        #[serde(deserialize_with = "present")]
         missing_until: Option<u64>,
     },
     Active {
@@ -76,22 +78,31 @@ enum StateDocument {
         longest_ttl: u64,
     },
     Retired {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
         retired_at: u64,
         tokens_until: u64,
         published_until: u64,
     },
     Removed {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
         retired_at: u64,
         removed_at: u64,
     },
     Revoked {
+        #[serde(deserialize_with = "present")]
         activated_at: Option<u64>,
+        #[serde(deserialize_with = "present")]
         retired_at: Option<u64>,
         revoked_at: u64,
         reason: String,
     },
+}
+
+/// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 /// The row of a set as a whole.
@@ -170,21 +181,10 @@ pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
         .keys
         .iter()
         .map(|row| {
-            let key = read_key(&row.document).map_err(|reason| CorruptRecord {
-                subject: format!("issuer {name}, key {}", row.kid),
+            read_row(row).map_err(|reason| CorruptRecord {
+                subject: format!("issuer {name}, key {}", row.kid.escape_debug()),
                 reason,
-            })?;
-            if key.kid().as_str() != row.kid {
-                return Err(corrupt(format!(
-                    "the row of key {} holds another key",
-                    row.kid
-                )));
-            }
-            if key.holds_private_half() != row.sealed.is_some() {
-                let reason = format!("key {} has a private half too many or too few", row.kid);
-                return Err(corrupt(reason));
-            }
-            Ok(key)
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let founding = match document.founding {
@@ -265,6 +265,24 @@ fn state_document(state: &State) -> StateDocument {
             revoked_at: revoked_at.millis(),
             reason: reason.clone(),
         },
+    }
+}
+
+fn read_row(row: &KeyRow) -> Result<Key, String> {
+    let key = read_key(&row.document)?;
+    if key.kid().as_str() != row.kid {
+        return Err("its row holds another key".to_owned());
+    }
+    match (key.holds_private_half(), row.sealed.is_some()) {
+        (true, false) => Err(format!(
+            "a private half is missing: it is {}",
+            key.state().name()
+        )),
+        (false, true) => Err(format!(
+            "a private half is left: it is {}",
+            key.state().name()
+        )),
+        _ => Ok(key),
     }
 }
 

@@ -1,17 +1,18 @@
 //! The embedded store: one SQLite file in the data folder.
 //!
 //! Write-ahead log, `synchronous = FULL` (a commit that was answered survives a power cut) and
-//! `secure_delete` (an erased private half is overwritten in the file). One process at a time
-//! opens it; the lock on the data folder is taken by [`crate::data_folder`].
+//! `secure_delete` (an erased private half is overwritten in the file); the log is emptied after
+//! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{
     ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange, KeyRow, KeyStore,
@@ -24,6 +25,29 @@ pub struct SqliteStore {
     pool: SqlitePool,
 }
 
+/// Why the store does not begin.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {}: {source}", path.display())]
+struct OpenError {
+    path: PathBuf,
+    source: Unopened,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    #[error("it is a database of another program")]
+    Foreign,
+    #[error("its file system does not support a write-ahead log")]
+    NoLog,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Migration(#[from] MigrateError),
+}
+
+/// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
+const APPLICATION_ID: i64 = 0x6b77_7274;
+
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -31,32 +55,36 @@ impl SqliteStore {
     /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
     ///
     /// # Errors
-    /// When the file cannot be opened, written, or is no database of ours.
+    /// When the file cannot be opened or written, or is no database of ours: then it is left as it
+    /// was. The error names the file.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("secure_delete", "ON");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        sqlx::migrate!("src/store/migrations/sqlite")
-            .run(&pool)
-            .await
-            .map_err(failed)?;
+        let opened = open(path).await.map_err(|source| OpenError {
+            path: path.to_owned(),
+            source,
+        });
+        let pool = opened.map_err(failed)?;
         Ok(Self { pool })
     }
 
     /// Closes the file, with the write-ahead log folded into it.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Folds the write-ahead log into the file and empties it: until then it holds the pages as
+    /// they were before an erasure, for weeks where little is written.
+    ///
+    /// The commit stands whether or not this succeeds. A reader may be in the way, and then the
+    /// next erasure, or the end of the process, does it.
+    async fn forget_the_log(&self) {
+        let outcome: Result<(i64, i64, i64), _> = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.pool)
+            .await;
+        match outcome {
+            Ok((0, _, _)) => {}
+            Ok(_) => tracing::debug!("the write-ahead log is in use and is emptied later"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log was not emptied"),
+        }
     }
 }
 
@@ -125,6 +153,10 @@ impl KeyStore for SqliteStore {
             write_event(&mut transaction, event).await?;
         }
         transaction.commit().await.map_err(failed)?;
+        let erases = |key: &KeyChange| matches!(key.sealed, SealedChange::Erase);
+        if commit.keys.iter().any(erases) {
+            self.forget_the_log().await;
+        }
         Ok(())
     }
 
@@ -232,51 +264,94 @@ impl KeyStore for SqliteStore {
     }
 }
 
+async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("secure_delete", "ON");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(BUSY_TIMEOUT)
+        // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
+        // refuse every later commit on this connection: such a connection is given up.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
+        .connect_with(options)
+        .await?;
+    claim(&pool).await?;
+    sqlx::migrate!("src/store/migrations/sqlite")
+        .run(&pool)
+        .await?;
+    Ok(pool)
+}
+
+/// Makes an empty file ours and refuses another program's, before anything is written to it.
+async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
+    let (application_id, entries): (i64, i64) = sqlx::query_as(
+        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
+    )
+    .fetch_one(pool)
+    .await?;
+    if (application_id, entries) == (0, 0) {
+        let claim = format!("PRAGMA application_id = {APPLICATION_ID}");
+        sqlx::query(AssertSqlSafe(claim)).execute(pool).await?;
+    } else if application_id != APPLICATION_ID {
+        return Err(Unopened::Foreign);
+    }
+    // The mode belongs to the file. SQLite answers with the mode that it is in, and stays in the
+    // old one without an error where it cannot change it.
+    let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode = WAL")
+        .fetch_one(pool)
+        .await?;
+    if mode == "wal" {
+        Ok(())
+    } else {
+        Err(Unopened::NoLog)
+    }
+}
+
 async fn write_issuer(
     connection: &mut SqliteConnection,
     issuer: &IssuerRow,
     expected_version: u64,
 ) -> Result<(), CommitError> {
-    let (other,): (i64,) =
+    let stored: Option<(i64,)> = sqlx::query_as("SELECT version FROM issuers WHERE name = ?1")
+        .bind(issuer.name.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let expected = i64::try_from(expected_version).map_err(failed)?;
+    if stored.map_or(0, |(version,)| version) != expected {
+        return Err(CommitError::Conflict);
+    }
+    let (others,): (i64,) =
         sqlx::query_as("SELECT count(*) FROM issuers WHERE path = ?1 AND name <> ?2")
             .bind(&issuer.path)
             .bind(issuer.name.as_str())
             .fetch_one(&mut *connection)
             .await
             .map_err(failed)?;
-    if other > 0 {
+    if others > 0 {
         return Err(CommitError::PathTaken);
     }
-    let version = i64::try_from(issuer.version).map_err(failed)?;
-    let expected = i64::try_from(expected_version).map_err(failed)?;
-    let written = if expected == 0 {
-        sqlx::query(
-            "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(issuer.name.as_str())
-        .bind(&issuer.path)
-        .bind(version)
-        .bind(&issuer.document)
-        .execute(&mut *connection)
-        .await
-    } else {
-        sqlx::query(
-            "UPDATE issuers SET path = ?2, version = ?3, document = ?4 \
-             WHERE name = ?1 AND version = ?5",
-        )
-        .bind(issuer.name.as_str())
-        .bind(&issuer.path)
-        .bind(version)
-        .bind(&issuer.document)
-        .bind(expected)
-        .execute(&mut *connection)
-        .await
-    };
-    match written.map_err(failed)?.rows_affected() {
-        1 => Ok(()),
-        _ => Err(CommitError::Conflict),
-    }
+    sqlx::query(
+        "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (name) DO UPDATE SET path = excluded.path, version = excluded.version, \
+         document = excluded.document",
+    )
+    .bind(issuer.name.as_str())
+    .bind(&issuer.path)
+    .bind(i64::try_from(issuer.version).map_err(failed)?)
+    .bind(&issuer.document)
+    .execute(&mut *connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 async fn write_key(
@@ -321,4 +396,35 @@ async fn write_event(
 
 fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
     StoreError(Box::new(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // These belong to a connection and cannot be seen from another one.
+    #[tokio::test]
+    async fn every_connection_is_durable_and_overwrites_what_it_deletes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("keywright.db"))
+            .await
+            .unwrap();
+        let (mut one, mut two) = (
+            store.pool.acquire().await.unwrap(),
+            store.pool.acquire().await.unwrap(),
+        );
+        for connection in [&mut one, &mut two] {
+            for (pragma, expected) in [
+                ("PRAGMA synchronous", 2),
+                ("PRAGMA secure_delete", 1),
+                ("PRAGMA foreign_keys", 1),
+            ] {
+                let (value,): (i64,) = sqlx::query_as(pragma)
+                    .fetch_one(&mut **connection)
+                    .await
+                    .unwrap();
+                assert_eq!(value, expected, "{pragma}");
+            }
+        }
+    }
 }

@@ -1,0 +1,565 @@
+//! The contract of [`KeyStore`], asked of every store alike.
+
+use std::thread;
+
+use keywright::store::memory::MemoryStore;
+use keywright::store::sqlite::SqliteStore;
+use keywright::store::{
+    ClientChange, ClientRow, CommitError, KeyRow, KeyStore, NumberedEvent, SealedChange, StoredSet,
+};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use crate::rows::{change, commit, event, name, set};
+
+/// One line a store.
+macro_rules! stores {
+    ($behaviours:tt) => {
+        conformance!(memory, open_memory, $behaviours);
+        conformance!(sqlite, open_sqlite, $behaviours);
+    };
+}
+
+macro_rules! conformance {
+    ($store:ident, $open:ident, { $($behaviour:ident)* }) => {
+        mod $store {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    let (store, _folder) = super::$open().await;
+                    super::$behaviour(&store).await;
+                }
+            )*
+        }
+    };
+}
+
+stores!({
+    an_unknown_issuer_is_not_there
+    a_created_set_loads_as_it_was_committed
+    issuers_come_in_alphabetical_order
+    another_version_than_the_stored_one_is_a_conflict
+    creating_an_issuer_that_exists_is_a_conflict
+    changing_an_issuer_that_does_not_exist_is_a_conflict
+    a_path_belongs_to_one_issuer
+    a_stale_version_is_a_conflict_also_when_the_path_is_taken
+    keys_keep_the_order_in_which_they_came
+    one_kid_may_stand_in_two_issuers
+    a_sealed_half_is_kept_set_and_erased_as_the_commit_says
+    the_changes_of_one_commit_happen_in_order
+    an_empty_sealed_half_is_not_an_absent_one
+    events_are_numbered_from_one_across_issuers
+    events_are_filtered_by_issuer
+    events_are_limited_and_paged
+    clients_are_created_and_deleted
+    a_refused_change_of_a_client_writes_nothing
+    a_setting_is_written_once
+    a_refused_commit_changes_nothing
+    of_twenty_commits_on_one_version_one_wins
+    of_twenty_values_for_one_setting_one_wins
+    hostile_text_survives_bit_for_bit
+});
+
+async fn open_memory() -> (MemoryStore, ()) {
+    (MemoryStore::default(), ())
+}
+
+async fn open_sqlite() -> (SqliteStore, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(&folder.path().join("keywright.db"))
+        .await
+        .unwrap();
+    (store, folder)
+}
+
+async fn load(store: &dyn KeyStore, issuer: &str) -> StoredSet {
+    store.load(&name(issuer)).await.unwrap().unwrap()
+}
+
+async fn kids(store: &dyn KeyStore, issuer: &str) -> Vec<String> {
+    let stored = load(store, issuer).await;
+    stored.keys.into_iter().map(|row| row.kid).collect()
+}
+
+async fn sealed(store: &dyn KeyStore, issuer: &str) -> Vec<Option<Vec<u8>>> {
+    let stored = load(store, issuer).await;
+    stored.keys.into_iter().map(|row| row.sealed).collect()
+}
+
+async fn all_events(store: &dyn KeyStore) -> Vec<NumberedEvent> {
+    store.events(None, 0, u32::MAX).await.unwrap()
+}
+
+/// Everything that a store would tell anyone.
+async fn everything(store: &dyn KeyStore) -> (Vec<StoredSet>, Vec<NumberedEvent>, Vec<ClientRow>) {
+    let mut sets = Vec::new();
+    for issuer in store.issuers().await.unwrap() {
+        sets.push(store.load(&issuer).await.unwrap().unwrap());
+    }
+    (
+        sets,
+        all_events(store).await,
+        store.clients().await.unwrap(),
+    )
+}
+
+fn client(id: &str) -> ClientRow {
+    ClientRow {
+        id: id.to_owned(),
+        document: format!("client {id}"),
+    }
+}
+
+async fn an_unknown_issuer_is_not_there(store: &dyn KeyStore) {
+    assert_eq!(store.load(&name("a")).await.unwrap(), None);
+    assert_eq!(store.issuers().await.unwrap(), []);
+    assert_eq!(all_events(store).await, []);
+    assert_eq!(store.clients().await.unwrap(), []);
+}
+
+async fn a_created_set_loads_as_it_was_committed(store: &dyn KeyStore) {
+    let mut created = commit("a", 1);
+    created.keys = vec![
+        change("k1", "first", set(&[0, 1, 255])),
+        change("k2", "second", SealedChange::Erase),
+    ];
+    store.commit(created.clone()).await.unwrap();
+    let expected = StoredSet {
+        issuer: created.issuer,
+        keys: vec![
+            KeyRow {
+                kid: "k1".to_owned(),
+                document: "first".to_owned(),
+                sealed: Some(vec![0, 1, 255]),
+            },
+            KeyRow {
+                kid: "k2".to_owned(),
+                document: "second".to_owned(),
+                sealed: None,
+            },
+        ],
+    };
+    assert_eq!(load(store, "a").await, expected);
+
+    let mut changed = commit("a", 2);
+    changed.issuer.path = "/moved".to_owned();
+    store.commit(changed.clone()).await.unwrap();
+    let stored = load(store, "a").await;
+    assert_eq!(stored.issuer, changed.issuer);
+    assert_eq!(stored.keys, expected.keys, "keys that are not named stay");
+}
+
+async fn issuers_come_in_alphabetical_order(store: &dyn KeyStore) {
+    for issuer in ["m", "z-1", "a", "z", "0"] {
+        store.commit(commit(issuer, 1)).await.unwrap();
+    }
+    assert_eq!(
+        store.issuers().await.unwrap(),
+        ["0", "a", "m", "z", "z-1"].map(name)
+    );
+}
+
+async fn another_version_than_the_stored_one_is_a_conflict(store: &dyn KeyStore) {
+    for version in 1..=3 {
+        store.commit(commit("a", version)).await.unwrap();
+    }
+    for expected_version in [0, 1, 2, 4, 1 << 40] {
+        let mut stale = commit("a", 9);
+        stale.expected_version = expected_version;
+        let refused = store.commit(stale).await;
+        assert!(
+            matches!(refused, Err(CommitError::Conflict)),
+            "{expected_version}: {refused:?}"
+        );
+    }
+    assert_eq!(load(store, "a").await.issuer, commit("a", 3).issuer);
+}
+
+async fn creating_an_issuer_that_exists_is_a_conflict(store: &dyn KeyStore) {
+    store.commit(commit("a", 1)).await.unwrap();
+    let again = store.commit(commit("a", 1)).await;
+    assert!(matches!(again, Err(CommitError::Conflict)), "{again:?}");
+}
+
+async fn changing_an_issuer_that_does_not_exist_is_a_conflict(store: &dyn KeyStore) {
+    store.commit(commit("a", 1)).await.unwrap();
+    let other = store.commit(commit("b", 2)).await;
+    assert!(matches!(other, Err(CommitError::Conflict)), "{other:?}");
+    assert_eq!(store.issuers().await.unwrap(), [name("a")]);
+}
+
+async fn a_path_belongs_to_one_issuer(store: &dyn KeyStore) {
+    store.commit(commit("a", 1)).await.unwrap();
+    let mut created = commit("b", 1);
+    created.issuer.path = "/a".to_owned();
+    let refused = store.commit(created).await;
+    assert!(
+        matches!(refused, Err(CommitError::PathTaken)),
+        "{refused:?}"
+    );
+
+    store.commit(commit("b", 1)).await.unwrap();
+    let mut moved = commit("b", 2);
+    moved.issuer.path = "/a".to_owned();
+    let refused = store.commit(moved.clone()).await;
+    assert!(
+        matches!(refused, Err(CommitError::PathTaken)),
+        "{refused:?}"
+    );
+
+    let mut away = commit("a", 2);
+    away.issuer.path = "/elsewhere".to_owned();
+    store.commit(away).await.unwrap();
+    store.commit(moved).await.unwrap();
+    assert_eq!(load(store, "b").await.issuer.path, "/a");
+}
+
+// Whoever lost a race must load again; what the newer version says about paths is not its business.
+async fn a_stale_version_is_a_conflict_also_when_the_path_is_taken(store: &dyn KeyStore) {
+    store.commit(commit("a", 1)).await.unwrap();
+    store.commit(commit("b", 1)).await.unwrap();
+    for expected_version in [0, 7] {
+        let mut stale = commit("b", 8);
+        stale.expected_version = expected_version;
+        stale.issuer.path = "/a".to_owned();
+        let refused = store.commit(stale).await;
+        assert!(
+            matches!(refused, Err(CommitError::Conflict)),
+            "{expected_version}: {refused:?}"
+        );
+    }
+}
+
+async fn keys_keep_the_order_in_which_they_came(store: &dyn KeyStore) {
+    let arrivals: [&[&str]; 3] = [&["z", "b"], &["a"], &["y", "b", "0", "z"]];
+    for (version, kids) in (1..).zip(arrivals) {
+        let mut arrival = commit("a", version);
+        arrival.keys = kids
+            .iter()
+            .map(|kid| change(kid, "", SealedChange::Keep))
+            .collect();
+        store.commit(arrival).await.unwrap();
+    }
+    assert_eq!(kids(store, "a").await, ["z", "b", "a", "y", "0"]);
+}
+
+async fn one_kid_may_stand_in_two_issuers(store: &dyn KeyStore) {
+    for issuer in ["a", "b"] {
+        let mut created = commit(issuer, 1);
+        created.keys = vec![change("k", issuer, set(issuer.as_bytes()))];
+        store.commit(created).await.unwrap();
+    }
+    let mut revoked = commit("a", 2);
+    revoked.keys = vec![change("k", "revoked", SealedChange::Erase)];
+    store.commit(revoked).await.unwrap();
+    assert_eq!(sealed(store, "a").await, [None]);
+    assert_eq!(sealed(store, "b").await, [Some(b"b".to_vec())]);
+    assert_eq!(load(store, "b").await.keys[0].document, "b");
+}
+
+async fn a_sealed_half_is_kept_set_and_erased_as_the_commit_says(store: &dyn KeyStore) {
+    let rounds: [(SealedChange, Option<&[u8]>); 7] = [
+        (SealedChange::Keep, None),
+        (set(b"one"), Some(b"one")),
+        (SealedChange::Keep, Some(b"one")),
+        (set(b"two"), Some(b"two")),
+        (SealedChange::Erase, None),
+        (SealedChange::Keep, None),
+        (SealedChange::Erase, None),
+    ];
+    for (version, (sealed_change, expected)) in (1..).zip(rounds) {
+        let document = format!("round {version}");
+        let mut round = commit("a", version);
+        round.keys = vec![change("k", &document, sealed_change)];
+        store.commit(round).await.unwrap();
+        let stored = load(store, "a").await;
+        assert_eq!(stored.keys[0].sealed.as_deref(), expected, "{document}");
+        assert_eq!(stored.keys[0].document, document);
+    }
+}
+
+async fn the_changes_of_one_commit_happen_in_order(store: &dyn KeyStore) {
+    let mut twice = commit("a", 1);
+    twice.keys = vec![
+        change("k", "first", set(b"sealed")),
+        change("k", "second", SealedChange::Keep),
+    ];
+    store.commit(twice).await.unwrap();
+    let stored = load(store, "a").await;
+    assert_eq!(stored.keys.len(), 1);
+    assert_eq!(stored.keys[0].document, "second");
+    assert_eq!(stored.keys[0].sealed.as_deref(), Some(b"sealed".as_slice()));
+}
+
+async fn an_empty_sealed_half_is_not_an_absent_one(store: &dyn KeyStore) {
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "", set(b""))];
+    store.commit(created).await.unwrap();
+    assert_eq!(sealed(store, "a").await, [Some(Vec::new())]);
+}
+
+async fn events_are_numbered_from_one_across_issuers(store: &dyn KeyStore) {
+    let mut created = commit("a", 1);
+    created.events = vec![event(Some("a"), "1"), event(None, "2")];
+    store.commit(created).await.unwrap();
+    let mut other = commit("b", 1);
+    other.events = vec![event(Some("b"), "3"), event(Some("a"), "4")];
+    store.commit(other).await.unwrap();
+    // What was refused must not leave a gap that looks like a deleted event.
+    store.commit(commit("b", 1)).await.unwrap_err();
+    store
+        .commit_client(ClientChange::Create(client("c")), event(None, "5"))
+        .await
+        .unwrap();
+    let mut silent = commit("a", 2);
+    silent.events = Vec::new();
+    store.commit(silent).await.unwrap();
+
+    let events = all_events(store).await;
+    assert_eq!(
+        events
+            .iter()
+            .map(|numbered| numbered.sequence)
+            .collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5]
+    );
+    let expected = [(Some("a"), "1"), (None, "2"), (Some("b"), "3")];
+    for (numbered, (issuer, document)) in events.iter().zip(expected) {
+        assert_eq!(numbered.event, event(issuer, document));
+    }
+}
+
+async fn ten_events(store: &dyn KeyStore) {
+    for version in 1..=5 {
+        store.commit(commit("a", version)).await.unwrap();
+        store.commit(commit("b", version)).await.unwrap();
+    }
+}
+
+async fn sequences(store: &dyn KeyStore, issuer: Option<&str>, after: u64, limit: u32) -> Vec<u64> {
+    let issuer = issuer.map(name);
+    let events = store.events(issuer.as_ref(), after, limit).await.unwrap();
+    events.iter().map(|numbered| numbered.sequence).collect()
+}
+
+async fn events_are_filtered_by_issuer(store: &dyn KeyStore) {
+    ten_events(store).await;
+    assert_eq!(sequences(store, Some("a"), 0, 100).await, [1, 3, 5, 7, 9]);
+    assert_eq!(sequences(store, Some("b"), 4, 2).await, [6, 8]);
+    assert_eq!(sequences(store, Some("c"), 0, 100).await, Vec::<u64>::new());
+}
+
+async fn events_are_limited_and_paged(store: &dyn KeyStore) {
+    ten_events(store).await;
+    let mut pages = Vec::new();
+    let mut after = 0;
+    loop {
+        let page = sequences(store, None, after, 4).await;
+        let Some(last) = page.last() else {
+            break;
+        };
+        after = *last;
+        pages.push(page);
+    }
+    assert_eq!(pages, [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
+    assert_eq!(sequences(store, None, 0, 0).await, Vec::<u64>::new());
+    assert_eq!(sequences(store, None, 0, u32::MAX).await.len(), 10);
+    assert_eq!(
+        sequences(store, None, u64::MAX, 10).await,
+        Vec::<u64>::new()
+    );
+}
+
+async fn clients_are_created_and_deleted(store: &dyn KeyStore) {
+    for id in ["z", "a", "m"] {
+        store
+            .commit_client(
+                ClientChange::Create(client(id)),
+                event(None, &format!("created {id}")),
+            )
+            .await
+            .unwrap();
+    }
+    assert_eq!(store.clients().await.unwrap(), ["a", "m", "z"].map(client));
+    store
+        .commit_client(
+            ClientChange::Delete("m".to_owned()),
+            event(None, "deleted m"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.clients().await.unwrap(), ["a", "z"].map(client));
+    let events = all_events(store).await;
+    assert_eq!(events.len(), 4);
+    assert_eq!(events[3].event, event(None, "deleted m"));
+}
+
+async fn a_refused_change_of_a_client_writes_nothing(store: &dyn KeyStore) {
+    store
+        .commit_client(ClientChange::Create(client("a")), event(None, "created"))
+        .await
+        .unwrap();
+    let before = everything(store).await;
+    let mut other = client("a");
+    other.document = "somebody else".to_owned();
+    for refused in [
+        ClientChange::Create(other),
+        ClientChange::Delete("b".to_owned()),
+    ] {
+        let result = store.commit_client(refused, event(None, "refused")).await;
+        assert!(matches!(result, Err(CommitError::Conflict)), "{result:?}");
+    }
+    assert_eq!(everything(store).await, before);
+}
+
+async fn a_setting_is_written_once(store: &dyn KeyStore) {
+    assert_eq!(store.setting("s").await.unwrap(), None);
+    store.create_setting("s", &[0, 255]).await.unwrap();
+    for value in [[0, 255].as_slice(), b"other"] {
+        let again = store.create_setting("s", value).await;
+        assert!(matches!(again, Err(CommitError::Conflict)), "{again:?}");
+    }
+    assert_eq!(store.setting("s").await.unwrap(), Some(vec![0, 255]));
+    store.create_setting("S", b"").await.unwrap();
+    assert_eq!(store.setting("S").await.unwrap(), Some(Vec::new()));
+}
+
+async fn a_refused_commit_changes_nothing(store: &dyn KeyStore) {
+    store.commit(commit("other", 1)).await.unwrap();
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "before", set(b"before"))];
+    store.commit(created).await.unwrap();
+    let before = everything(store).await;
+
+    let mut stale = commit("a", 1);
+    stale.keys = vec![
+        change("k", "after", SealedChange::Erase),
+        change("l", "after", set(b"after")),
+    ];
+    let mut path_taken = stale.clone();
+    path_taken.issuer.path = "/other".to_owned();
+    path_taken.issuer.version = 2;
+    path_taken.expected_version = 1;
+    let mut absent = stale.clone();
+    absent.issuer.name = name("absent");
+    absent.expected_version = 5;
+    for refused in [stale, path_taken, absent] {
+        store.commit(refused).await.unwrap_err();
+        assert_eq!(everything(store).await, before);
+    }
+}
+
+/// Runs `attempt` on twenty threads at once and counts who won.
+fn race<F>(attempt: impl Fn(usize) -> F + Sync) -> usize
+where
+    F: Future<Output = Result<(), CommitError>>,
+{
+    let runtime = Handle::current();
+    let outcomes: Vec<Result<(), CommitError>> = tokio::task::block_in_place(|| {
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..20)
+                .map(|number| {
+                    scope.spawn({
+                        let (runtime, attempt) = (&runtime, &attempt);
+                        move || runtime.block_on(attempt(number))
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        })
+    });
+    for outcome in &outcomes {
+        assert!(
+            matches!(outcome, Ok(()) | Err(CommitError::Conflict)),
+            "{outcome:?}"
+        );
+    }
+    outcomes.iter().filter(|outcome| outcome.is_ok()).count()
+}
+
+async fn of_twenty_commits_on_one_version_one_wins(store: &dyn KeyStore) {
+    for version in 1..=5 {
+        let won = race(|number| {
+            let kid = format!("{version}-{number}");
+            let mut racing = commit("a", version);
+            racing.issuer.document.clone_from(&kid);
+            racing.keys = vec![change(&kid, &kid, set(kid.as_bytes()))];
+            racing.events = vec![event(Some("a"), &kid)];
+            store.commit(racing)
+        });
+        assert_eq!(won, 1);
+    }
+    let stored = load(store, "a").await;
+    let events = all_events(store).await;
+    assert_eq!((stored.issuer.version, stored.keys.len()), (5, 5));
+    // The winner's set, key and event belong together.
+    assert_eq!(stored.keys[4].kid, stored.issuer.document);
+    let told: Vec<_> = events.into_iter().map(|row| row.event.document).collect();
+    assert_eq!(told, kids(store, "a").await);
+}
+
+async fn of_twenty_values_for_one_setting_one_wins(store: &dyn KeyStore) {
+    let values: Vec<[u8; 1]> = (0..20).map(|number| [number]).collect();
+    assert_eq!(race(|number| store.create_setting("s", &values[number])), 1);
+}
+
+async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
+    let texts = [
+        "'; DROP TABLE keys; --",
+        "\"quoted\" `ticks` [brackets] $1 ?1 :name @name %s \\",
+        "",
+        " leading and trailing ",
+        "line\r\nbreaks\ttabs",
+        "NUL \0 in the middle",
+        "\u{feff}byte order mark, \u{202e}override, combining e\u{301} and é",
+        "🔑𝄞\u{10ffff}",
+        "123",
+        "0x10",
+        "1e3",
+        "NULL",
+        "x'00'",
+    ];
+    let long = "long ".repeat(40_000);
+    let mut hostile = commit("a", 1);
+    hostile.events.clear();
+    for text in texts.into_iter().chain([long.as_str()]) {
+        // The path and the kid identify rows, so that two texts must not become one.
+        hostile.issuer.path = format!("/{text}");
+        hostile.issuer.document = text.to_owned();
+        hostile.keys.push(change(text, text, set(text.as_bytes())));
+        hostile.events.push(event(Some("a"), text));
+        let row = ClientRow {
+            id: text.to_owned(),
+            document: text.to_owned(),
+        };
+        store
+            .commit_client(ClientChange::Create(row), event(None, text))
+            .await
+            .unwrap();
+        store.create_setting(text, text.as_bytes()).await.unwrap();
+    }
+    store.commit(hostile.clone()).await.unwrap();
+
+    let stored = load(store, "a").await;
+    assert_eq!(stored.issuer, hostile.issuer);
+    assert_eq!(stored.keys.len(), hostile.keys.len());
+    for (row, written) in stored.keys.iter().zip(&hostile.keys) {
+        assert_eq!((&row.kid, &row.document), (&written.kid, &written.kid));
+        assert_eq!(row.sealed.as_deref(), Some(written.kid.as_bytes()));
+        let setting = store.setting(&written.kid).await.unwrap();
+        assert_eq!(setting.as_deref(), Some(written.kid.as_bytes()));
+    }
+    let issuer = name("a");
+    let events = store.events(Some(&issuer), 0, 100).await.unwrap();
+    let events: Vec<_> = events.into_iter().map(|row| row.event).collect();
+    assert_eq!(events, hostile.events);
+    for row in store.clients().await.unwrap() {
+        assert_eq!(row.id, row.document);
+        let delete = ClientChange::Delete(row.id);
+        store.commit_client(delete, event(None, "")).await.unwrap();
+    }
+    assert_eq!(store.clients().await.unwrap(), []);
+}

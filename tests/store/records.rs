@@ -1,0 +1,732 @@
+//! Key sets as records: what was written reads back, and what was not written here is refused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use keywright::lifecycle::{
+    Change, Command, Founding, Halt, ImportAs, IssuerUrl, Key, KeySet, KeySpecification, Policy,
+    Readiness, Refusal, Successor, Supply, Timestamp, decide, found,
+};
+use keywright::store::memory::MemoryStore;
+use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
+use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::rows::name;
+
+/// A public key whose private half nobody needs: the `number`th of its algorithm.
+fn public_key(algorithm: Algorithm, number: u64) -> PublicKey {
+    let number = number.to_be_bytes();
+    match algorithm {
+        Algorithm::Es256 => {
+            let mut scalar = [0; 32];
+            scalar[24..].copy_from_slice(&number);
+            let point = p256::SecretKey::from_slice(&scalar)
+                .unwrap()
+                .public_key()
+                .to_sec1_point(false);
+            PublicKey::p256((*point.x().unwrap()).into(), (*point.y().unwrap()).into()).unwrap()
+        }
+        Algorithm::Rs256 => {
+            let mut modulus = vec![0x80; 256];
+            modulus[240..248].copy_from_slice(&number);
+            modulus[255] = 1;
+            PublicKey::rsa(modulus, vec![1, 0, 1]).unwrap()
+        }
+    }
+}
+
+/// An issuer that lives: every change goes through a store, as the service does it.
+struct Life {
+    set: KeySet,
+    now: Timestamp,
+    supply: Supply,
+    made: u64,
+    stored: StoredSet,
+    store: MemoryStore,
+}
+
+impl Life {
+    fn begin(founding: Founding) -> Self {
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let (mut supply, mut made) = (Supply::default(), 0);
+        let url = IssuerUrl::parse("https://id.example.com/a").unwrap();
+        let change = loop {
+            match found(
+                name("a"),
+                Policy::for_url(url.clone()),
+                founding,
+                now,
+                &supply,
+            ) {
+                Ok(change) => break change,
+                Err(halt) => make(&mut supply, &mut made, halt).unwrap(),
+            }
+        };
+        let store = MemoryStore::default();
+        let (set, stored) = write(&store, None, change);
+        Self {
+            set,
+            now,
+            supply,
+            made,
+            stored,
+            store,
+        }
+    }
+
+    /// Commits what `command` does, unless a rule forbids it.
+    fn attempt(&mut self, command: &Command) -> Result<(), Refusal> {
+        let change = loop {
+            match decide(&self.set, command, self.now, &self.supply) {
+                Ok(Some(change)) => break change,
+                Ok(None) => return Ok(()),
+                Err(halt) => make(&mut self.supply, &mut self.made, halt)?,
+            }
+        };
+        (self.set, self.stored) = write(&self.store, Some(&self.set), change);
+        Ok(())
+    }
+
+    fn run(&mut self, command: &Command) {
+        self.attempt(command).unwrap();
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.now = self.now.after(duration);
+        self.run(&Command::Tick);
+    }
+
+    fn rotate(&mut self, algorithm: Algorithm) {
+        self.run(&Command::Rotate {
+            algorithm: Some(algorithm),
+            readiness: Readiness::Waived,
+        });
+    }
+
+    fn kid_of(&self, algorithm: Algorithm, state: &str) -> Kid {
+        let fits = |key: &&Key| key.algorithm() == algorithm && key.state().name() == state;
+        self.set.keys().iter().find(fits).unwrap().kid().clone()
+    }
+
+    fn revoke(&mut self, algorithm: Algorithm, state: &str) {
+        self.run(&Command::Revoke {
+            kid: self.kid_of(algorithm, state),
+            reason: format!("the \"{state}\" one leaked\n'; --\0"),
+            successor: Successor::Promote,
+        });
+    }
+
+    fn import(&mut self, kid: &str, algorithm: Algorithm, state: ImportAs) -> Result<(), Refusal> {
+        self.made += 1;
+        let key = public_key(algorithm, self.made);
+        let jwk = Jwk::new(Some(Kid::parse(kid).unwrap()), key).unwrap();
+        self.attempt(&Command::Import { jwk, state })
+    }
+}
+
+fn make(supply: &mut Supply, made: &mut u64, halt: Halt) -> Result<(), Refusal> {
+    match halt {
+        Halt::NeedsKey(KeySpecification { algorithm, .. }) => {
+            *made += 1;
+            supply.add(Jwk::new(None, public_key(algorithm, *made)).unwrap());
+            Ok(())
+        }
+        Halt::Refused(refusal) => Err(refusal),
+    }
+}
+
+fn seal(kid: &Kid) -> Vec<u8> {
+    format!("sealed {kid}").into_bytes()
+}
+
+/// Stores a change and asserts that what comes back is the same set, private halves and all.
+fn write(store: &MemoryStore, before: Option<&KeySet>, change: Change) -> (KeySet, StoredSet) {
+    let fresh = |kid: &Kid| {
+        let known = before.is_some_and(|set| set.key(kid).is_some());
+        (!known).then(|| seal(kid))
+    };
+    let commit = Commit {
+        issuer: record::issuer_row(&change.set),
+        expected_version: before.map_or(0, KeySet::version),
+        keys: record::key_changes(before, &change.set, &fresh),
+        events: Vec::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(store.commit(commit)).unwrap();
+    let stored = runtime
+        .block_on(store.load(change.set.issuer()))
+        .unwrap()
+        .unwrap();
+    let read = record::key_set(&stored).unwrap();
+    assert_eq!(read, change.set);
+    for (key, row) in read.keys().iter().zip(&stored.keys) {
+        let expected = key.holds_private_half().then(|| seal(key.kid()));
+        assert_eq!(row.sealed, expected, "{}", key.kid());
+    }
+    (read, stored)
+}
+
+/// A set with a key in every state, and in every variant of it.
+fn full_life() -> Life {
+    use Algorithm::{Es256, Rs256};
+    let day = Duration::from_secs(86_400);
+    let mut life = Life::begin(Founding::Fresh);
+    life.rotate(Es256);
+    life.wait(day);
+    life.rotate(Es256);
+    life.revoke(Es256, "pending");
+    life.import("theirs-1", Es256, ImportAs::Retired).unwrap();
+    life.import("theirs-2", Es256, ImportAs::Pending).unwrap();
+    life.rotate(Rs256);
+    life.revoke(Rs256, "retired");
+    life.revoke(Rs256, "active");
+    let mut policy = life.set.policy().clone();
+    policy.max_token_ttl = Duration::from_secs(7200);
+    life.run(&Command::SetPolicy(policy));
+    life
+}
+
+#[test]
+fn a_set_reads_back_as_it_was_written_in_every_state() {
+    let life = full_life();
+    let states: BTreeSet<&str> = life
+        .set
+        .keys()
+        .iter()
+        .map(|key| key.state().name())
+        .collect();
+    assert_eq!(
+        states,
+        BTreeSet::from(["pending", "active", "retired", "removed", "revoked"])
+    );
+    assert_ne!(life.set.served_fresh_until(), Timestamp::default());
+    let taken_over = Life::begin(Founding::TakesOver);
+    assert_eq!(taken_over.set.founding(), Founding::TakesOver);
+}
+
+#[test]
+fn a_takeover_reads_back_with_its_imported_signing_key() {
+    let mut life = Life::begin(Founding::TakesOver);
+    life.import("their-kid/1", Algorithm::Es256, ImportAs::Active)
+        .unwrap();
+    let active = life.set.active(Algorithm::Es256).unwrap();
+    assert_eq!(active.kid().as_str(), "their-kid/1");
+}
+
+#[test]
+fn an_instant_or_length_beyond_every_calendar_reads_back() {
+    let mut life = Life::begin(Founding::Fresh);
+    life.set = life.set.having_witnessed(Timestamp::from_millis(u64::MAX));
+    life.rotate(Algorithm::Es256);
+    assert_eq!(life.set.latest(), Timestamp::from_millis(u64::MAX));
+}
+
+#[test]
+fn only_keys_that_changed_are_written_and_a_lost_private_half_is_erased() {
+    let before = Life::begin(Founding::Fresh).set;
+    let mut life = Life::begin(Founding::Fresh);
+    let retiring = life.kid_of(Algorithm::Es256, "active");
+    let standing_by = life.kid_of(Algorithm::Es256, "pending");
+    life.rotate(Algorithm::Es256);
+    let changes = record::key_changes(Some(&before), &life.set, &|kid| {
+        (*kid != standing_by).then(|| seal(kid))
+    });
+    assert_eq!(changes.len(), 3, "RS256 keys stay as they are");
+    for change in changes {
+        let expected = if change.kid == retiring.as_str() {
+            "Erase"
+        } else if change.kid == standing_by.as_str() {
+            "Keep"
+        } else {
+            "Set(…)"
+        };
+        assert_eq!(format!("{:?}", change.sealed), expected);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Wait(u64),
+    Rotate(Option<Algorithm>, Readiness),
+    Revoke(usize, Successor),
+    Import(Algorithm, ImportAs),
+    SetTtl(u64),
+    Drop(bool),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let algorithm = prop_oneof![Just(Algorithm::Es256), Just(Algorithm::Rs256)];
+    prop_oneof![
+        (0..3_000_000_u64).prop_map(Move::Wait),
+        (
+            proptest::option::of(algorithm.clone()),
+            prop_oneof![Just(Readiness::Required), Just(Readiness::Waived)]
+        )
+            .prop_map(|(algorithm, readiness)| Move::Rotate(algorithm, readiness)),
+        (
+            0..12_usize,
+            prop_oneof![Just(Successor::Promote), Just(Successor::Discard)]
+        )
+            .prop_map(|(index, successor)| Move::Revoke(index, successor)),
+        (
+            algorithm,
+            prop_oneof![
+                Just(ImportAs::Pending),
+                Just(ImportAs::Active),
+                Just(ImportAs::Retired)
+            ]
+        )
+            .prop_map(|(algorithm, state)| Move::Import(algorithm, state)),
+        (900..86_400_u64).prop_map(Move::SetTtl),
+        any::<bool>().prop_map(Move::Drop),
+    ]
+}
+
+fn play(life: &mut Life, number: usize, step: &Move) -> Result<(), Refusal> {
+    let mut policy = life.set.policy().clone();
+    match step {
+        Move::Wait(seconds) => {
+            life.now = life.now.after(Duration::from_secs(*seconds));
+            life.attempt(&Command::Tick)
+        }
+        Move::Rotate(algorithm, readiness) => life.attempt(&Command::Rotate {
+            algorithm: *algorithm,
+            readiness: *readiness,
+        }),
+        Move::Revoke(index, successor) => {
+            let keys = life.set.keys();
+            let kid = keys[index % keys.len()].kid().clone();
+            life.attempt(&Command::Revoke {
+                kid,
+                reason: format!("reason {number} ü\u{0}"),
+                successor: *successor,
+            })
+        }
+        Move::Import(algorithm, state) => {
+            life.import(&format!("theirs-{number}"), *algorithm, *state)
+        }
+        Move::SetTtl(seconds) => {
+            policy.max_token_ttl = Duration::from_secs(*seconds);
+            life.attempt(&Command::SetPolicy(policy))
+        }
+        Move::Drop(drop) => {
+            policy.algorithms = vec![Algorithm::Es256, Algorithm::Rs256];
+            policy.algorithms.truncate(if *drop { 1 } else { 2 });
+            life.attempt(&Command::SetPolicy(policy))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // `write` asserts the round trip after each step.
+    #[test]
+    fn every_life_reads_back_after_every_change(
+        takes_over in any::<bool>(),
+        steps in proptest::collection::vec(moves(), 1..25),
+    ) {
+        let founding = if takes_over { Founding::TakesOver } else { Founding::Fresh };
+        let mut life = Life::begin(founding);
+        for (number, step) in steps.iter().enumerate() {
+            // A refusal is an answer, too; the set is then as it was.
+            let _ = play(&mut life, number, step);
+        }
+        prop_assert!(life.set.version() >= 1);
+    }
+}
+
+/// Alters the document of the first key in `state`.
+fn alter_key(stored: &mut StoredSet, state: &str, alter: impl FnOnce(&mut Value)) -> String {
+    let row = row_in(stored, state);
+    let mut document: Value = serde_json::from_str(&row.document).unwrap();
+    alter(&mut document);
+    row.document = document.to_string();
+    row.kid.clone()
+}
+
+fn row_in<'a>(stored: &'a mut StoredSet, state: &str) -> &'a mut KeyRow {
+    let marker = format!("\"name\":\"{state}\"");
+    stored
+        .keys
+        .iter_mut()
+        .find(|row| row.document.contains(&marker))
+        .unwrap()
+}
+
+fn alter_set(stored: &mut StoredSet, alter: impl FnOnce(&mut Value)) {
+    let mut document: Value = serde_json::from_str(&stored.issuer.document).unwrap();
+    alter(&mut document);
+    stored.issuer.document = document.to_string();
+}
+
+fn remove(value: &mut Value, member: &str) {
+    value.as_object_mut().unwrap().remove(member).unwrap();
+}
+
+/// What `corrupt` makes of a sound set is refused, naming the issuer and `rule`, and the key if
+/// `corrupt` says which.
+#[track_caller]
+fn refused(rule: &str, corrupt: impl FnOnce(&mut StoredSet) -> Option<String>) {
+    let mut stored = full_life().stored;
+    record::key_set(&stored).unwrap();
+    let kid = corrupt(&mut stored);
+    let error = record::key_set(&stored).unwrap_err();
+    let expected = match &kid {
+        Some(kid) => format!("issuer a, key {kid}"),
+        None => "issuer a".to_owned(),
+    };
+    assert_eq!(error.subject, expected, "{error}");
+    assert!(error.reason.contains(rule), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains(&error.subject) && text.contains(rule),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_key_document_that_does_not_parse_is_refused() {
+    for length in [0, 1, 40] {
+        refused("EOF", |stored| {
+            let row = row_in(stored, "active");
+            row.document.truncate(length);
+            Some(row.kid.clone())
+        });
+    }
+    refused("trailing characters", |stored| {
+        let row = row_in(stored, "active");
+        row.document.push('x');
+        Some(row.kid.clone())
+    });
+    refused("recursion limit", |stored| {
+        let row = row_in(stored, "active");
+        row.document = format!("{{\"jwk\":{}", "[".repeat(100_000));
+        Some(row.kid.clone())
+    });
+}
+
+#[test]
+fn a_set_document_that_does_not_parse_is_refused() {
+    for length in [0, 1, 40] {
+        refused("EOF", |stored| {
+            stored.issuer.document.truncate(length);
+            None
+        });
+    }
+}
+
+#[test]
+fn a_record_of_another_format_is_refused() {
+    for format in [0, 2, 4_294_967_295_u32] {
+        let rule = format!("unknown format {format}");
+        refused(&rule, |stored| {
+            Some(alter_key(stored, "retired", |key| {
+                key["format"] = json!(format)
+            }))
+        });
+        refused(&rule, |stored| {
+            alter_set(stored, |set| set["format"] = json!(format));
+            None
+        });
+    }
+}
+
+#[test]
+fn an_unknown_member_is_refused_wherever_it_stands() {
+    refused("unknown field `extra`", |stored| {
+        Some(alter_key(stored, "active", |key| key["extra"] = json!(1)))
+    });
+    for state in ["pending", "active", "retired", "removed", "revoked"] {
+        refused("unknown field `extra`", |stored| {
+            Some(alter_key(stored, state, |key| {
+                key["state"]["extra"] = json!(1)
+            }))
+        });
+    }
+    refused("unknown field `extra`", |stored| {
+        alter_set(stored, |set| set["extra"] = json!(1));
+        None
+    });
+    refused("extra", |stored| {
+        alter_set(stored, |set| set["policy"]["extra"] = json!(1));
+        None
+    });
+}
+
+// Attack 84: a pending key whose record lost "missing_until" must not count as known to everyone.
+#[test]
+fn a_missing_member_is_refused_and_never_filled_in() {
+    for (state, members) in [
+        ("pending", ["missing_until"].as_slice()),
+        ("active", &["activated_at", "longest_ttl"]),
+        (
+            "retired",
+            &[
+                "activated_at",
+                "retired_at",
+                "tokens_until",
+                "published_until",
+            ],
+        ),
+        ("removed", &["activated_at", "retired_at", "removed_at"]),
+        (
+            "revoked",
+            &["activated_at", "retired_at", "revoked_at", "reason"],
+        ),
+    ] {
+        for member in members.iter().chain(&["name"]) {
+            refused(&format!("missing field `{member}`"), |stored| {
+                Some(alter_key(stored, state, |key| {
+                    remove(&mut key["state"], member)
+                }))
+            });
+        }
+    }
+    for member in [
+        "format",
+        "jwk",
+        "origin",
+        "created_at",
+        "published_at",
+        "state",
+    ] {
+        refused(&format!("missing field `{member}`"), |stored| {
+            Some(alter_key(stored, "active", |key| remove(key, member)))
+        });
+    }
+    for member in [
+        "format",
+        "founding",
+        "created_at",
+        "latest",
+        "served_fresh_until",
+        "policy",
+    ] {
+        refused(&format!("missing field `{member}`"), |stored| {
+            alter_set(stored, |set| remove(set, member));
+            None
+        });
+    }
+}
+
+#[test]
+fn a_state_that_does_not_exist_is_refused() {
+    for name in ["expired", "Active", ""] {
+        refused("unknown variant", |stored| {
+            Some(alter_key(stored, "active", |key| {
+                key["state"]["name"] = json!(name)
+            }))
+        });
+    }
+}
+
+#[test]
+fn an_instant_that_is_none_is_refused() {
+    for instant in [json!(-1), json!(1.5), json!("1"), json!(null), json!(1e30)] {
+        refused("invalid", |stored| {
+            Some(alter_key(stored, "active", |key| {
+                key["state"]["activated_at"] = instant;
+            }))
+        });
+    }
+}
+
+#[test]
+fn a_member_that_stands_twice_is_refused() {
+    refused("duplicate field `format`", |stored| {
+        let row = row_in(stored, "active");
+        row.document = row.document.replacen('{', "{\"format\":1,", 1);
+        Some(row.kid.clone())
+    });
+}
+
+// J3: a private member in a public record, whoever wrote it there.
+#[test]
+fn a_private_member_in_a_jwk_is_refused_and_not_repeated() {
+    for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"] {
+        let mut stored = full_life().stored;
+        let kid = alter_key(&mut stored, "active", |key| {
+            key["jwk"][member] = json!("c2VjcmV0")
+        });
+        let error = record::key_set(&stored).unwrap_err().to_string();
+        assert!(
+            error.contains(&kid) && error.contains("private member"),
+            "{error}"
+        );
+        assert!(!error.contains("c2VjcmV0"), "{error}");
+    }
+}
+
+#[test]
+fn a_jwk_that_is_no_usable_key_is_refused() {
+    for (member, value, rule) in [
+        ("kty", json!("oct"), "kty"),
+        ("crv", json!("P-384"), "crv"),
+        ("use", json!("enc"), "use"),
+        ("alg", json!("RS256"), "alg"),
+        ("alg", json!("none"), "none"),
+        ("x", json!("AAAA"), "octets"),
+        ("kid", json!("with space"), "kid"),
+        ("kid", json!(7), "kid"),
+    ] {
+        refused(rule, |stored| {
+            Some(alter_key(stored, "active", |key| {
+                key["jwk"][member] = value
+            }))
+        });
+    }
+    refused("object", |stored| {
+        Some(alter_key(stored, "active", |key| key["jwk"] = json!([])))
+    });
+}
+
+#[test]
+fn a_row_that_holds_another_key_is_refused() {
+    refused("another key", |stored| {
+        let row = row_in(stored, "active");
+        row.kid = "moved\n".to_owned();
+        Some("moved\\n".to_owned())
+    });
+    refused("another key", |stored| {
+        let kid = stored.keys[0].kid.clone();
+        stored.keys[0].kid = stored.keys[1].kid.clone();
+        stored.keys[1].kid = kid;
+        Some(stored.keys[0].kid.clone())
+    });
+}
+
+#[test]
+fn a_private_half_stands_with_pending_and_active_keys_and_no_others() {
+    for state in ["pending", "active"] {
+        refused("private half", |stored| {
+            let row = row_in(stored, state);
+            row.sealed = None;
+            Some(row.kid.clone())
+        });
+    }
+    for state in ["retired", "removed", "revoked"] {
+        refused("private half", |stored| {
+            let row = row_in(stored, state);
+            row.sealed = Some(b"left over".to_vec());
+            Some(row.kid.clone())
+        });
+    }
+}
+
+#[test]
+fn two_active_keys_are_refused() {
+    refused("two keys are active for ES256", |stored| {
+        alter_key(stored, "pending", |key| {
+            key["state"] = json!({"name": "active", "activated_at": 1, "longest_ttl": 1});
+        });
+        None
+    });
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    refused("stands twice", |stored| {
+        let row = row_in(stored, "retired").clone();
+        stored.keys.push(row);
+        None
+    });
+}
+
+#[test]
+fn a_version_that_no_commit_writes_is_refused() {
+    refused("version 0", |stored| {
+        stored.issuer.version = 0;
+        None
+    });
+}
+
+#[test]
+fn a_path_that_is_not_the_path_of_the_url_is_refused() {
+    for path in ["", "/", "/a/", "/b", "a"] {
+        refused("path column", |stored| {
+            stored.issuer.path = path.to_owned();
+            None
+        });
+    }
+}
+
+#[test]
+fn a_policy_that_could_not_have_been_set_is_refused() {
+    for (member, value, rule) in [
+        ("lead", json!("10m"), "lead must be at least"),
+        ("rsa_bits", json!(1024), "rsa_bits"),
+        ("algorithms", json!(["HS256"]), "HS256"),
+        ("algorithms", json!([]), "algorithms"),
+        ("url", json!("http://id.example.com/a"), "https"),
+        ("max_token_ttl", json!(3600), "max_token_ttl"),
+    ] {
+        refused(rule, |stored| {
+            alter_set(stored, |set| set["policy"][member] = value);
+            None
+        });
+    }
+    refused("unknown variant", |stored| {
+        alter_set(stored, |set| {
+            set["founding"] = json!("by accident");
+        });
+        None
+    });
+}
+
+/// One of the documents of `stored`: the set's for 0, a key's for any other number.
+fn document(stored: &mut StoredSet, index: usize) -> &mut String {
+    let count = stored.keys.len() + 1;
+    match (index % count).checked_sub(1) {
+        None => &mut stored.issuer.document,
+        Some(key) => &mut stored.keys[key].document,
+    }
+}
+
+fn stored_life() -> &'static StoredSet {
+    static STORED: std::sync::OnceLock<StoredSet> = std::sync::OnceLock::new();
+    STORED.get_or_init(|| full_life().stored)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // Some flips make another legal document, such as another instant. No flip makes a panic,
+    // two signers, or a set of another name.
+    #[test]
+    fn flipped_bytes_never_panic_and_errors_name_the_issuer(
+        index in 0..32_usize,
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), 1..=255_u8), 1..4),
+    ) {
+        let mut stored = stored_life().clone();
+        let text = document(&mut stored, index);
+        let mut bytes = text.clone().into_bytes();
+        for (at, mask) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+        }
+        *text = String::from_utf8_lossy(&bytes).into_owned();
+        match record::key_set(&stored) {
+            Err(error) => prop_assert!(error.subject.starts_with("issuer a"), "{error}"),
+            Ok(set) => {
+                prop_assert_eq!(set.keys().len(), stored.keys.len());
+                for (key, row) in set.keys().iter().zip(&stored.keys) {
+                    prop_assert_eq!(key.kid().as_str(), &row.kid);
+                    prop_assert_eq!(key.holds_private_half(), row.sealed.is_some());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_text_is_never_a_record(index in 0..32_usize, text in ".*") {
+        let mut stored = stored_life().clone();
+        *document(&mut stored, index) = text;
+        prop_assert!(record::key_set(&stored).is_err());
+    }
+}
