@@ -213,7 +213,7 @@ async fn write_check(key: &MasterKey, store: &dyn KeyStore) -> Result<(), DataFo
     let sealed = sealed.ok_or(DataFolderError::MasterKeyWrong)?;
     match store.create_setting(CHECK, &sealed).await {
         Ok(()) => Ok(()),
-        Err(CommitError::Store(error)) => Err(error.into()),
+        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
         Err(CommitError::Conflict | CommitError::PathTaken) => Err(DataFolderError::MasterKeyWrong),
     }
 }

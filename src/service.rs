@@ -91,7 +91,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 /// Gives a store without clients its first one. The credential is put away before the client is
 /// let in, so that a crash in between leaves no client whose credential nobody has.
 async fn bootstrap_access(
-    authority: &Authority,
+    authority: &Arc<Authority>,
     folder: &DataFolder,
 ) -> Result<(), Box<dyn std::error::Error>> {
     if !authority.clients().all().is_empty() {
@@ -101,13 +101,13 @@ async fn bootstrap_access(
     let (client, credential) = Client::create("bootstrap".to_owned(), roles, authority.now())?;
     let file = folder.admin_token_file();
     folder.write(&file, credential.reveal())?;
-    authority.admit_client(&client, &Actor::Bootstrap).await?;
+    authority.admit_client(&client, Actor::Bootstrap).await?;
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
     Ok(())
 }
 
 async fn bootstrap_issuer(
-    authority: &Authority,
+    authority: &Arc<Authority>,
     config: &Config,
 ) -> Result<(), Box<dyn std::error::Error>> {
     if authority.has_issuers() {
@@ -116,7 +116,7 @@ async fn bootstrap_issuer(
     let name = IssuerName::parse(DEFAULT_ISSUER)?;
     let policy = Policy::for_url(config.default_issuer_url()?);
     authority
-        .set_issuer(&name, policy, None, &Actor::Bootstrap)
+        .set_issuer(&name, policy, None, Actor::Bootstrap)
         .await?;
     Ok(())
 }

@@ -175,6 +175,12 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
+    /// Forgets the ages of keys, before those that are active now are shown.
+    pub fn forget_keys(&self) {
+        self.key_age.clear();
+        self.next_rotation.clear();
+    }
+
     /// Shows an active key's age and the time that is left to it.
     pub fn observe_key(
         &self,

@@ -1,12 +1,13 @@
 //! Who may call, and what has happened.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::audit::{self, AccessEvent, Actor};
 use super::clients::{Client, Credential, Role};
-use super::{Authority, ChangeError};
+use super::{Authority, ChangeError, to_the_end};
 use crate::lifecycle::IssuerName;
 use crate::store::{ClientChange, CommitError, StoreError};
 
@@ -16,10 +17,10 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn create_client(
-        &self,
+        self: &Arc<Self>,
         name: String,
         roles: BTreeSet<Role>,
-        actor: &Actor,
+        actor: Actor,
     ) -> Result<(Client, Credential), ChangeError> {
         let (client, credential) = Client::create(name, roles, self.now())?;
         self.admit_client(&client, actor).await?;
@@ -30,71 +31,74 @@ impl Authority {
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
-    pub async fn admit_client(&self, client: &Client, actor: &Actor) -> Result<(), ChangeError> {
+    pub async fn admit_client(
+        self: &Arc<Self>,
+        client: &Client,
+        actor: Actor,
+    ) -> Result<(), ChangeError> {
         let event = AccessEvent::ClientCreated {
             client: client.id.clone(),
             name: client.name.clone(),
             roles: client.roles.iter().map(|role| role.as_str()).collect(),
         };
-        self.change_access(
-            ClientChange::Create(client.row()),
-            &event,
-            actor,
-            |clients| {
-                clients.push(client.clone());
-            },
-        )
-        .await
-        .map_err(|error| match error {
-            CommitError::Store(error) => error.into(),
-            CommitError::Conflict | CommitError::PathTaken => ChangeError::Contended,
-        })
+        let (change, client) = (ClientChange::Create(client.row()), client.clone());
+        let swap = move |clients: &mut Vec<Client>| clients.push(client);
+        self.change_access(change, event, actor, swap).await
     }
 
     /// Ends a client's access, at once.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
-    pub async fn delete_client(&self, id: &str, actor: &Actor) -> Result<(), ChangeError> {
+    pub async fn delete_client(
+        self: &Arc<Self>,
+        id: &str,
+        actor: Actor,
+    ) -> Result<(), ChangeError> {
         let event = AccessEvent::ClientDeleted {
             client: id.to_owned(),
         };
-        self.change_access(
-            ClientChange::Delete(id.to_owned()),
-            &event,
-            actor,
-            |clients| {
-                clients.retain(|client| client.id != id);
-            },
-        )
-        .await
-        .map_err(|error| match error {
-            CommitError::Store(error) => error.into(),
-            CommitError::Conflict | CommitError::PathTaken => {
-                ChangeError::UnknownClient(id.chars().take(64).collect())
-            }
-        })
+        let (change, id) = (ClientChange::Delete(id.to_owned()), id.to_owned());
+        let swap = move |clients: &mut Vec<Client>| clients.retain(|client| client.id != id);
+        self.change_access(change, event, actor, swap).await
     }
 
     async fn change_access(
-        &self,
+        self: &Arc<Self>,
         change: ClientChange,
-        event: &AccessEvent,
-        actor: &Actor,
-        swap: impl FnOnce(&mut Vec<Client>),
-    ) -> Result<(), CommitError> {
-        let _access = self.access.lock().await;
-        let row = audit::row(event, self.now(), None, actor, None);
-        self.foundation.store.commit_client(change, row).await?;
-        let mut clients: Vec<Client> = self
-            .clients
-            .all()
-            .iter()
-            .map(|client| Client::clone(client))
-            .collect();
-        swap(&mut clients);
-        self.clients.replace(clients);
-        Ok(())
+        event: AccessEvent,
+        actor: Actor,
+        swap: impl FnOnce(&mut Vec<Client>) + Send + 'static,
+    ) -> Result<(), ChangeError> {
+        let authority = Arc::clone(self);
+        to_the_end(async move {
+            let _access = authority.access.lock().await;
+            let row = audit::row(&event, authority.now(), None, &actor, None);
+            let conflict = match &change {
+                ClientChange::Create(_) => ChangeError::Contended,
+                ClientChange::Delete(id) => {
+                    ChangeError::UnknownClient(id.chars().take(64).collect())
+                }
+            };
+            match authority.foundation.store.commit_client(change, row).await {
+                Ok(()) => {}
+                Err(CommitError::Conflict | CommitError::PathTaken) => return Err(conflict),
+                Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
+                    return Err(error.into());
+                }
+            }
+            let mut clients: Vec<Client> = authority
+                .clients
+                .all()
+                .iter()
+                .map(|client| Client::clone(client))
+                .collect();
+            swap(&mut clients);
+            authority.clients.replace(clients);
+            tracing::info!(?actor, ?event, "access changed");
+            Ok(())
+        })
+        .await
     }
 
     /// At most `limit` audit events after the one numbered `after`, as the API shows them.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::lifecycle::{Change, Event, IssuerName, Timestamp};
+use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::store::{EventRow, NumberedEvent};
 
 /// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …}`.
@@ -98,12 +98,4 @@ pub fn shown(numbered: &NumberedEvent) -> Value {
         _ => drop(shown.insert("event".to_owned(), "corrupt-record".into())),
     }
     Value::Object(shown)
-}
-
-/// The events of a change that concern single keys, for whoever builds an answer from them.
-pub fn forced(change: &Change) -> bool {
-    change
-        .events
-        .iter()
-        .any(|event| matches!(event, Event::KeyActivated { forced: true, .. }))
 }

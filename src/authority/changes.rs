@@ -1,9 +1,11 @@
 //! What security teams ask for: rotations, revocations, imports, and a look ahead.
 
+use std::sync::Arc;
+
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::audit::{self, Actor};
-use super::issuer::{Committed, FreshKeys, Issuer};
+use super::audit::Actor;
+use super::issuer::{Committed, FreshKeys, Issuer, Order};
 use super::{Authority, ChangeError};
 use crate::engine::KeyPair;
 use crate::lifecycle::{
@@ -54,20 +56,22 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn rotate(
-        &self,
-        issuer: &Issuer,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
         algorithm: Option<Algorithm>,
         readiness: Readiness,
-        actor: &Actor,
-        reason: Option<&str>,
+        actor: Actor,
+        reason: Option<String>,
     ) -> Result<(u64, Vec<Rotation>), ChangeError> {
         let command = Command::Rotate {
             algorithm,
             readiness,
         };
-        let committed = self
-            .change(issuer, actor, reason, &command, FreshKeys::default())
-            .await?;
+        let order = Order {
+            reason,
+            ..Order::new(actor, command)
+        };
+        let committed = self.change(issuer, order).await?;
         let Some(Committed { change, .. }) = committed else {
             return Ok((0, Vec::new()));
         };
@@ -105,21 +109,23 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn revoke(
-        &self,
-        issuer: &Issuer,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
         kid: &Kid,
         successor: Successor,
-        actor: &Actor,
-        reason: &str,
+        actor: Actor,
+        reason: String,
     ) -> Result<Exposure, ChangeError> {
         let command = Command::Revoke {
             kid: kid.clone(),
-            reason: reason.to_owned(),
+            reason: reason.clone(),
             successor,
         };
-        let committed = self
-            .change(issuer, actor, Some(reason), &command, FreshKeys::default())
-            .await?;
+        let order = Order {
+            reason: Some(reason),
+            ..Order::new(actor, command)
+        };
+        let committed = self.change(issuer, order).await?;
         let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));
         let Committed { before, change } = committed.ok_or_else(unknown)?;
         let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
@@ -142,7 +148,10 @@ impl Authority {
             algorithm,
             revoked,
             revoked_at: change.at,
-            forced: audit::forced(&change),
+            forced: change
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::KeyActivated { forced: true, .. })),
             signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
             cached_until: served.max(change.set.served_fresh_until()),
             tokens_until,
@@ -155,11 +164,11 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn import_private(
-        &self,
-        issuer: &Issuer,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
         pair: KeyPair,
         state: ImportAs,
-        actor: &Actor,
+        actor: Actor,
     ) -> Result<Kid, ChangeError> {
         let jwk = pair.jwk.clone();
         let mut fresh = FreshKeys::default();
@@ -174,26 +183,30 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn import_public(
-        &self,
-        issuer: &Issuer,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
         jwk: Jwk,
-        actor: &Actor,
+        actor: Actor,
     ) -> Result<Kid, ChangeError> {
         self.import(issuer, jwk, ImportAs::Retired, actor, FreshKeys::default())
             .await
     }
 
     async fn import(
-        &self,
-        issuer: &Issuer,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
         jwk: Jwk,
         state: ImportAs,
-        actor: &Actor,
+        actor: Actor,
         fresh: FreshKeys,
     ) -> Result<Kid, ChangeError> {
         let kid = jwk.kid().clone();
         let command = Command::Import { jwk, state };
-        self.change(issuer, actor, None, &command, fresh).await?;
+        let order = Order {
+            fresh,
+            ..Order::new(actor, command)
+        };
+        self.change(issuer, order).await?;
         Ok(kid)
     }
 

@@ -27,6 +27,30 @@ pub struct Issuer {
     unsettled: AtomicBool,
 }
 
+/// What is asked of an issuer, and by whom.
+pub struct Order {
+    /// Who asks.
+    pub actor: Actor,
+    /// Why, in their own words.
+    pub reason: Option<String>,
+    /// What they ask.
+    pub command: Command,
+    /// Keys that the command brings along.
+    pub fresh: FreshKeys,
+}
+
+impl Order {
+    /// A command without a reason that brings no keys along.
+    pub fn new(actor: Actor, command: Command) -> Self {
+        Self {
+            actor,
+            reason: None,
+            command,
+            fresh: FreshKeys::default(),
+        }
+    }
+}
+
 /// A change that was committed.
 pub struct Committed {
     /// The set before it.
@@ -89,36 +113,38 @@ impl Issuer {
         self.view.store(Arc::new(self.view.load().republished(now)));
     }
 
+    /// Whether the snapshot is known to be what the store has.
+    pub fn is_settled(&self) -> bool {
+        !self.unsettled.load(Ordering::Acquire)
+    }
+
     /// Changes the issuer: decide, commit, and only then swap the snapshot. `None` when nothing
     /// had to change.
     ///
     /// Keys are generated outside the lock, and the question is decided anew with them: a
-    /// revocation never waits for a key that the schedule is making.
+    /// revocation never waits for a key that the schedule is making. This must not be dropped
+    /// half-way.
     ///
     /// # Errors
     /// [`ChangeError`]; the issuer is as it was, unless the error says that this is not known.
-    pub async fn change(
+    pub(super) async fn change(
         &self,
         foundation: &Foundation,
-        actor: &Actor,
-        reason: Option<&str>,
-        command: &Command,
-        mut fresh: FreshKeys,
+        mut order: Order,
     ) -> Result<Option<Committed>, ChangeError> {
-        let urgency = match command {
+        let urgency = match order.command {
             Command::Tick => Urgency::Background,
             _ => Urgency::Immediate,
         };
         let mut conflicts = 0;
         while conflicts < MOST_CONFLICTS {
-            match self
-                .attempt(foundation, actor, reason, command, &fresh)
-                .await?
-            {
+            match self.attempt(foundation, &order).await? {
                 Attempt::Unchanged => return Ok(None),
                 Attempt::Committed(committed) => return Ok(Some(*committed)),
                 Attempt::NeedsKey(wanted) => {
-                    fresh.add_generated(foundation.engine.generate(wanted, urgency).await?);
+                    order
+                        .fresh
+                        .add_generated(foundation.engine.generate(wanted, urgency).await?);
                 }
                 Attempt::Conflict => conflicts += 1,
             }
@@ -129,13 +155,10 @@ impl Issuer {
     async fn attempt(
         &self,
         foundation: &Foundation,
-        actor: &Actor,
-        reason: Option<&str>,
-        command: &Command,
-        fresh: &FreshKeys,
+        order: &Order,
     ) -> Result<Attempt, ChangeError> {
         let _writer = self.writer.lock().await;
-        if self.unsettled.load(Ordering::Acquire) {
+        if !self.is_settled() {
             self.reload(foundation).await?;
         }
         let before = self.view();
@@ -144,7 +167,7 @@ impl Issuer {
             .set()
             .clone()
             .having_witnessed(foundation.clock.latest());
-        let change = match decide(&set, command, now, &fresh.supply) {
+        let change = match decide(&set, &order.command, now, &order.fresh.supply) {
             Ok(Some(change)) => change,
             Ok(None) => return Ok(Attempt::Unchanged),
             Err(Halt::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
@@ -152,17 +175,14 @@ impl Issuer {
         };
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let view = self
-            .prepare(foundation, &before, &change.set, fresh)
+            .prepare(foundation, &before, &change.set, &order.fresh)
             .await?;
-        let commit = commit_of(
-            foundation,
-            Some(before.set()),
-            &change,
-            actor,
-            reason,
-            fresh,
-        )?;
-        before.begin_switch_over(change.at);
+        let commit = commit_of(foundation, Some(before.set()), &change, order)?;
+        let still_active =
+            |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
+        if !active(before.set()).all(still_active) {
+            before.begin_switch_over(change.at);
+        }
         match foundation.store.commit(commit).await {
             Ok(()) => {
                 self.view.store(Arc::new(view));
@@ -177,6 +197,10 @@ impl Issuer {
                 Err(ChangeError::PathTaken)
             }
             Err(CommitError::Store(error)) => {
+                before.cancel_switch_over();
+                Err(error.into())
+            }
+            Err(CommitError::Unknown(error)) => {
                 self.reload(foundation).await?;
                 if *self.view().set() == change.set {
                     return Ok(Attempt::Committed(Box::new(Committed { before, change })));
@@ -259,10 +283,14 @@ pub(super) async fn found(
     foundation: &Foundation,
     actor: &Actor,
     change: Change,
-    fresh: &FreshKeys,
+    fresh: FreshKeys,
 ) -> Result<Issuer, ChangeError> {
-    let view = assemble(foundation, change.set.clone(), None, None, fresh)?;
-    let commit = commit_of(foundation, None, &change, actor, None, fresh)?;
+    let view = assemble(foundation, change.set.clone(), None, None, &fresh)?;
+    let order = Order {
+        fresh,
+        ..Order::new(actor.clone(), Command::Tick)
+    };
+    let commit = commit_of(foundation, None, &change, &order)?;
     match foundation.store.commit(commit).await {
         Ok(()) => Ok(Issuer {
             name: change.set.issuer().clone(),
@@ -272,7 +300,7 @@ pub(super) async fn found(
         }),
         Err(CommitError::Conflict) => Err(ChangeError::Contended),
         Err(CommitError::PathTaken) => Err(ChangeError::PathTaken),
-        Err(CommitError::Store(error)) => Err(error.into()),
+        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
     }
 }
 
@@ -280,13 +308,11 @@ fn commit_of(
     foundation: &Foundation,
     before: Option<&KeySet>,
     change: &Change,
-    actor: &Actor,
-    reason: Option<&str>,
-    fresh: &FreshKeys,
+    order: &Order,
 ) -> Result<Commit, ChangeError> {
     let issuer = change.set.issuer();
     let mut sealed = BTreeMap::new();
-    for (kid, private) in &fresh.privates {
+    for (kid, private) in &order.fresh.privates {
         let bytes = foundation
             .master_key
             .seal(issuer, kid, private.pkcs8(), random()?)
@@ -304,7 +330,7 @@ fn commit_of(
                 None
             }
         }),
-        events: audit::rows(change, actor, reason),
+        events: audit::rows(change, &order.actor, order.reason.as_deref()),
     })
 }
 

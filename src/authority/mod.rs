@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
@@ -31,7 +32,7 @@ use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
 use audit::Actor;
 use clients::{Client, Clients};
-use issuer::{Committed, FreshKeys, Issuer};
+use issuer::{Committed, FreshKeys, Issuer, Order};
 use scheduler::Wakes;
 
 pub use changes::{Exposure, Rotation};
@@ -181,30 +182,33 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
     pub async fn set_issuer(
-        &self,
+        self: &Arc<Self>,
         name: &IssuerName,
         policy: Policy,
         founding: Option<Founding>,
-        actor: &Actor,
+        actor: Actor,
     ) -> Result<IssuerSet, ChangeError> {
-        let _founding = self.founding.lock().await;
-        match self.issuer(name.as_str()) {
-            Ok(issuer) => {
-                if founding.is_some_and(|asked| asked != issuer.view().set().founding()) {
-                    return Err(ChangeError::Refused(Refusal::FoundingFixed));
+        let (authority, name) = (Arc::clone(self), name.clone());
+        to_the_end(async move {
+            let _founding = authority.founding.lock().await;
+            match authority.issuer(name.as_str()) {
+                Ok(issuer) => {
+                    if founding.is_some_and(|asked| asked != issuer.view().set().founding()) {
+                        return Err(ChangeError::Refused(Refusal::FoundingFixed));
+                    }
+                    let order = Order::new(actor, Command::SetPolicy(policy));
+                    authority.change(&issuer, order).await?;
+                    Ok(IssuerSet::Replaced(issuer))
                 }
-                let command = Command::SetPolicy(policy);
-                self.change(&issuer, actor, None, &command, FreshKeys::default())
-                    .await?;
-                Ok(IssuerSet::Replaced(issuer))
+                Err(ChangeError::UnknownIssuer(_)) => {
+                    let founding = founding.unwrap_or(Founding::Fresh);
+                    let issuer = authority.found(&name, policy, founding, &actor).await?;
+                    Ok(IssuerSet::Created(issuer))
+                }
+                Err(error) => Err(error),
             }
-            Err(ChangeError::UnknownIssuer(_)) => {
-                let founding = founding.unwrap_or(Founding::Fresh);
-                let issuer = self.found(name, policy, founding, actor).await?;
-                Ok(IssuerSet::Created(issuer))
-            }
-            Err(error) => Err(error),
-        }
+        })
+        .await
     }
 
     async fn found(
@@ -229,50 +233,35 @@ impl Authority {
                 }
             }
         };
-        let issuer = Arc::new(issuer::found(&self.foundation, actor, change, &fresh).await?);
+        let issuer = Arc::new(issuer::found(&self.foundation, actor, change, fresh).await?);
         let mut directory = Directory::clone(&self.directory.load());
         directory.add(Arc::clone(&issuer));
         self.directory.store(Arc::new(directory));
         self.schedule(&issuer);
-        tracing::info!(issuer = %name, "issuer created");
+        tracing::info!(issuer = %name, ?actor, "issuer created");
         Ok(issuer)
     }
 
-    /// Does what is due for one issuer.
-    async fn tick(&self, issuer: &Issuer) -> Result<(), ChangeError> {
-        let change = self.change(
-            issuer,
-            &Actor::Scheduler,
-            None,
-            &Command::Tick,
-            FreshKeys::default(),
-        );
-        change.await.map(drop)
-    }
-
+    /// Carries out an order, to its end.
     async fn change(
-        &self,
-        issuer: &Issuer,
-        actor: &Actor,
-        reason: Option<&str>,
-        command: &Command,
-        fresh: FreshKeys,
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        order: Order,
     ) -> Result<Option<Committed>, ChangeError> {
-        let outcome = issuer
-            .change(&self.foundation, actor, reason, command, fresh)
-            .await;
-        if let Ok(Some(committed)) = &outcome {
-            for event in &committed.change.events {
-                tracing::info!(
-                    issuer = %issuer.name(),
-                    version = committed.change.set.version(),
-                    event = ?event,
-                    "key set changed"
-                );
+        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        to_the_end(async move {
+            let actor = order.actor.clone();
+            let outcome = issuer.change(&authority.foundation, order).await;
+            if let Ok(Some(committed)) = &outcome {
+                let version = committed.change.set.version();
+                for event in &committed.change.events {
+                    tracing::info!(issuer = %issuer.name(), version, ?actor, ?event, "key set changed");
+                }
             }
-        }
-        self.schedule(issuer);
-        outcome
+            authority.schedule(&issuer);
+            outcome
+        })
+        .await
     }
 
     /// Sets when an issuer is looked at next. The plan is made anew: the one in the snapshot was
@@ -280,7 +269,7 @@ impl Authority {
     fn schedule(&self, issuer: &Issuer) {
         let now = self.now();
         let plan = plan(issuer.view().set(), now);
-        let wake = if plan.steps.is_empty() {
+        let wake = if plan.steps.is_empty() && issuer.is_settled() {
             plan.next_wake
         } else {
             Some(now)
@@ -289,6 +278,17 @@ impl Authority {
             self.wakes.set(issuer.name(), wake);
         }
     }
+}
+
+/// Runs a change to its end in a task of its own. A caller that hangs up or runs out of time drops
+/// its future wherever that stands; between a commit and the swap of the snapshot that would leave
+/// a revoked key published.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
+) -> Result<T, ChangeError> {
+    tokio::spawn(change.in_current_span())
+        .await
+        .unwrap_or(Err(ChangeError::Interrupted))
 }
 
 /// What a PUT of an issuer did.

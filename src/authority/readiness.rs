@@ -71,6 +71,7 @@ impl Authority {
     /// What the gauges show: the age of every active key and the time to the next rotation.
     pub fn measure(&self) {
         let now = self.now();
+        self.metrics.forget_keys();
         for issuer in self.issuers() {
             let view = issuer.view();
             for key in view.set().keys() {

@@ -11,8 +11,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Authority;
+use super::audit::Actor;
+use super::issuer::Order;
 use crate::engine::random;
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::{Command, IssuerName, Timestamp};
 
 /// When to look at which issuer.
 #[derive(Default)]
@@ -73,12 +75,19 @@ pub async fn run(authority: Arc<Authority>) {
     }
 }
 
-async fn attend(authority: &Authority, name: &IssuerName, failures: &mut HashMap<IssuerName, u32>) {
+async fn attend(
+    authority: &Arc<Authority>,
+    name: &IssuerName,
+    failures: &mut HashMap<IssuerName, u32>,
+) {
     let Ok(issuer) = authority.issuer(name.as_str()) else {
         return;
     };
-    match authority.tick(&issuer).await {
-        Ok(()) => {
+    match authority
+        .change(&issuer, Order::new(Actor::Scheduler, Command::Tick))
+        .await
+    {
+        Ok(_) => {
             failures.remove(name);
             authority
                 .failing

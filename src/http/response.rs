@@ -388,6 +388,7 @@ impl From<ChangeError> for Problem {
             }
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
+            | ChangeError::Interrupted
             | ChangeError::Engine(_)
             | ChangeError::Randomness(_)
             | ChangeError::Unsealable

@@ -144,8 +144,7 @@ pub struct StoredSet {
 #[error("the key store failed: {0}")]
 pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Why a commit did not happen. In each case nothing of it did, unless the store itself failed:
-/// then its outcome is unknown until the set is loaded again.
+/// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The set, or the client, is not as the commit expects it. Load it again and decide anew.
@@ -154,9 +153,12 @@ pub enum CommitError {
     /// Another issuer is published under the same path.
     #[error("another issuer has the same path")]
     PathTaken,
-    /// The store failed.
+    /// The store failed before anything was committed: nothing has changed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store failed while it committed: all of it happened or nothing. Load the set to know.
+    #[error("the outcome of the commit is not known: {0}")]
+    Unknown(#[source] StoreError),
 }
 
 /// A place where key sets rest.

@@ -152,7 +152,10 @@ impl KeyStore for SqliteStore {
         for event in &commit.events {
             write_event(&mut transaction, event).await?;
         }
-        transaction.commit().await.map_err(failed)?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| CommitError::Unknown(failed(error)))?;
         let erases = |key: &KeyChange| matches!(key.sealed, SealedChange::Erase);
         if commit.keys.iter().any(erases) {
             self.forget_the_log().await;
@@ -203,7 +206,10 @@ impl KeyStore for SqliteStore {
             return Err(CommitError::Conflict);
         }
         write_event(&mut transaction, &event).await?;
-        transaction.commit().await.map_err(failed)?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| CommitError::Unknown(failed(error)))?;
         Ok(())
     }
 

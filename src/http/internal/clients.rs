@@ -61,9 +61,7 @@ pub(super) async fn create(
         let detail = "roles must name at least one of issuer, security, auditor, admin";
         Problem::bad_request("invalid-roles", detail)
     })?;
-    let (client, credential) = authority
-        .create_client(name, roles, &caller.actor())
-        .await?;
+    let (client, credential) = authority.create_client(name, roles, caller.actor()).await?;
     let mut shown = shown::client(&client);
     shown.insert("credential".to_owned(), credential.reveal().into());
     Ok(created_at(
@@ -77,6 +75,6 @@ pub(super) async fn remove(
     caller: As<role::Admin>,
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
-    authority.delete_client(&id, &caller.actor()).await?;
+    authority.delete_client(&id, caller.actor()).await?;
     Ok(no_content())
 }

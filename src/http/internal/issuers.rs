@@ -62,7 +62,7 @@ pub(super) async fn set(
     body.finish()?;
     let warnings = policy.warnings();
     let set = authority
-        .set_issuer(&name, policy, founding, &caller.actor())
+        .set_issuer(&name, policy, founding, caller.actor())
         .await?;
     let (IssuerSet::Created(issuer) | IssuerSet::Replaced(issuer)) = &set;
     let mut shown = shown::issuer(issuer);

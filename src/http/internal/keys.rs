@@ -15,7 +15,7 @@ use crate::authority::view::View;
 use crate::engine::import_private_key;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
-use crate::http::response::{Problem, created_at, ok};
+use crate::http::response::{Problem, created, ok};
 use crate::http::shown;
 use crate::lifecycle::{ImportAs, Readiness, Successor};
 
@@ -77,13 +77,7 @@ pub(super) async fn rotate(
     let reason = optional_reason(&mut body)?;
     body.finish()?;
     let (version, rotations) = authority
-        .rotate(
-            &issuer,
-            algorithm,
-            readiness,
-            &caller.actor(),
-            reason.as_deref(),
-        )
+        .rotate(&issuer, algorithm, readiness, caller.actor(), reason)
         .await?;
     Ok(ok(json!({
         "version": version,
@@ -107,7 +101,7 @@ pub(super) async fn revoke(
     body.finish()?;
     let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
     let exposure = authority
-        .revoke(&issuer, &kid, successor, &caller.actor(), &reason)
+        .revoke(&issuer, &kid, successor, caller.actor(), reason)
         .await?;
     Ok(ok(shown::exposure(&exposure)))
 }
@@ -157,7 +151,7 @@ pub(super) async fn import(
             let failed = |_| Problem::bad_request("invalid-private-key", "the key does not parse");
             let pair = parsed.await.map_err(failed)??;
             authority
-                .import_private(&issuer, pair, state, &caller.actor())
+                .import_private(&issuer, pair, state, caller.actor())
                 .await?
         }
         (None, Some(public)) if state == ImportAs::Retired => {
@@ -174,7 +168,7 @@ pub(super) async fn import(
                 None => jwk,
             };
             authority
-                .import_public(&issuer, jwk, &caller.actor())
+                .import_public(&issuer, jwk, caller.actor())
                 .await?
         }
         (None, Some(_)) => {
@@ -187,8 +181,5 @@ pub(super) async fn import(
         }
     };
     let shown = show_key(&issuer.view(), kid.as_str())?;
-    Ok(created_at(
-        &format!("/v1/issuers/{}/keys/{kid}", issuer.name()),
-        shown,
-    ))
+    Ok(created(shown))
 }
