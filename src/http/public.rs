@@ -63,11 +63,26 @@ enum Kind {
 }
 
 fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
-    let Some((kind, issuer)) = find(authority, request.uri().path()) else {
-        return Problem::not_found().into_response();
+    let mut response = match find(authority, request.uri().path()) {
+        Some((kind, issuer)) => document_of(authority, kind, &issuer, request),
+        None => Problem::not_found().into_response(),
     };
+    // On refusals, too: a page must be able to tell "there is none" from "the server is down", and
+    // to go on from a missing openid-configuration to the OAuth metadata.
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn document_of(
+    authority: &Authority,
+    kind: Kind,
+    issuer: &Issuer,
+    request: &Request<Incoming>,
+) -> Response {
     let response = match *request.method() {
-        Method::GET | Method::HEAD => serve(authority, &issuer, kind, request.headers()),
+        Method::GET | Method::HEAD => serve(authority, issuer, kind, request.headers()),
         Method::OPTIONS => preflight(),
         _ => Problem::method_not_allowed(METHODS).into_response(),
     };
@@ -125,7 +140,6 @@ fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap
     if let Ok(control) = HeaderValue::from_str(&publication.cache_control(authority.now())) {
         headers.insert(CACHE_CONTROL, control);
     }
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
@@ -153,7 +167,6 @@ fn preflight() -> Response {
     let mut response = no_content();
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(METHODS));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(METHODS),
