@@ -23,6 +23,7 @@
 
 mod bad_input;
 mod exchange;
+mod publication;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
