@@ -122,12 +122,8 @@ impl<'a> Revision<'a> {
         let knowledge = if first_set {
             Knowledge::FromTheStart
         } else {
-            let policy = &self.set.policy;
-            let fresh = self
-                .stamp
-                .after(policy.freshness())
-                .max(self.set.served_fresh_until);
-            Knowledge::MissingUntil(fresh.after(policy.clock_skew))
+            let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
+            Knowledge::MissingUntil(fresh.after(self.set.policy.clock_skew))
         };
         let key = self.admit(jwk, origin, State::Pending(Pending { knowledge }))?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -342,7 +338,7 @@ impl<'a> Revision<'a> {
     pub(super) fn adopt(&mut self, policy: Policy) {
         let before = self.set.policy.to_document();
         let after = policy.to_document();
-        let served = self.stamp.after(self.set.policy.freshness());
+        let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
         for key in &mut self.set.keys {
             match &mut key.state {
@@ -358,6 +354,13 @@ impl<'a> Revision<'a> {
         }
         self.set.policy = policy;
         self.record(Event::PolicyChanged { before, after });
+    }
+
+    /// Until when the last set that is served without this change is fresh. It is served until the
+    /// swap, which comes up to a [`SWITCH_OVER`] after the stamp.
+    fn served_fresh_until(&self) -> Timestamp {
+        let last_served = self.stamp.after(SWITCH_OVER);
+        last_served.after(self.set.policy.freshness())
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, Halt> {
