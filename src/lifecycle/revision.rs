@@ -146,6 +146,7 @@ impl<'a> Revision<'a> {
         let state = State::Active(Active {
             activated_at: self.stamp,
             longest_ttl: self.set.policy.max_token_ttl,
+            widest_skew: self.set.policy.clock_skew,
         });
         let key = self.admit(jwk, Origin::Imported, state)?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -229,6 +230,7 @@ impl<'a> Revision<'a> {
         key.state = State::Active(Active {
             activated_at: stamp,
             longest_ttl,
+            widest_skew: policy.clock_skew,
         });
         let imported = key.origin == Origin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -245,7 +247,6 @@ impl<'a> Revision<'a> {
     /// was signed with that one, so that its publication ends at once.
     pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), Halt> {
         let stamp = self.stamp;
-        let skew = self.set.policy.clock_skew;
         let key = self.key_mut(kid)?;
         let (activated_at, tokens_until, published_until) = match &key.state {
             State::Active(active) => {
@@ -253,7 +254,7 @@ impl<'a> Revision<'a> {
                 (
                     Some(active.activated_at),
                     tokens_until,
-                    tokens_until.after(skew),
+                    tokens_until.after(active.widest_skew),
                 )
             }
             State::Pending(_) => (None, stamp, stamp),
@@ -344,6 +345,7 @@ impl<'a> Revision<'a> {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
+                    active.widest_skew = active.widest_skew.max(policy.clock_skew);
                 }
                 State::Retired(retired) if retired.activated_at.is_some() => {
                     let until = retired.tokens_until.after(policy.clock_skew);
