@@ -198,7 +198,7 @@ impl<'a> Revision<'a> {
                 state: twin.state.name(),
             }));
         }
-        if !self.set.has_room_for(jwk.to_json().len() + 1, self.now) {
+        if !self.set.room(self.now).take(jwk.to_json().len() + 1) {
             return Err(Halt::Refused(Refusal::SetFull));
         }
         let key = Key {

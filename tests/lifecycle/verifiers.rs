@@ -84,6 +84,11 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// What has gone stale does not come back when the clock is set back.
+    pub(crate) fn evict_stale(&mut self, now: Timestamp) {
+        self.cached.take_if(|cached| now >= cached.usable_until(true));
+    }
+
     /// What was fetched in a future that was taken back and forgotten is lost.
     pub(crate) fn forget_after(&mut self, latest: Timestamp) {
         self.cached.take_if(|cached| cached.served_at > latest);
@@ -196,6 +201,13 @@ impl Verifier {
             Keeps::AsToldOrAtLeast(own) | Keeps::For(own) => {
                 own + shared + SWITCH_OVER <= activation.lead
             }
+        }
+    }
+
+    /// What has gone stale does not come back when the clock is set back.
+    pub(crate) fn evict_stale(&mut self, now: Timestamp) {
+        if !self.usable(now, true) {
+            self.held = None;
         }
     }
 

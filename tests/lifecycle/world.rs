@@ -151,6 +151,10 @@ impl World {
         };
         self.ledger.served(&self.view, self.clock);
         let before = state(self);
+        self.network.evict_stale(self.clock);
+        for verifier in &mut self.verifiers {
+            verifier.evict_stale(self.clock);
+        }
         self.clock = self.clock.before(duration);
         let after = state(self);
         if let Some(kid) = before.iter().find(|kid| !after.contains(kid)) {
