@@ -341,13 +341,19 @@ impl<'a> Revision<'a> {
         let after = policy.to_document();
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
+        let now = self.now;
         for key in &mut self.set.keys {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
                     active.widest_skew = active.widest_skew.max(policy.clock_skew);
                 }
-                State::Retired(retired) if retired.activated_at.is_some() => {
+                // A publication that has ended does not begin anew, and a key that nothing was
+                // signed with needs no longer one.
+                State::Retired(retired)
+                    if now < retired.published_until
+                        && retired.retired_at < retired.tokens_until =>
+                {
                     let until = retired.tokens_until.after(policy.clock_skew);
                     retired.published_until = retired.published_until.max(until);
                 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, KeySet, Policy, Refusal, State,
-    Supply, Timestamp, decide, found, plan,
+    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, KeySet, Policy, Refusal, Supply,
+    Timestamp, decide, found, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -335,15 +335,16 @@ impl World {
 
     fn swap(&mut self, set: KeySet) {
         self.ledger.served(&self.view, self.clock);
-        self.view = set;
-        self.ledger.begins_to_serve(&self.view, self.clock);
-        let skew = self.view.policy().clock_skew;
+        // A wider skew is a promise for the keys that are published, not for those that were.
+        let skew = set.policy().clock_skew;
         for token in &mut self.tokens {
-            let state = self.view.key(&token.kid).map(|key| key.state());
-            if let Some(State::Active(_) | State::Retired(_)) = state {
+            let key = self.view.key(&token.kid);
+            if key.is_some_and(|key| key.is_published(self.clock)) {
                 token.clock_skew = token.clock_skew.max(skew);
             }
         }
+        self.view = set;
+        self.ledger.begins_to_serve(&self.view, self.clock);
         for algorithm in Algorithm::ALL {
             self.sign(algorithm);
         }
