@@ -294,7 +294,11 @@ fn revoke(
     }
     let next = match revision.set().successors(algorithm).first() {
         Some(successor) => successor.kid().clone(),
-        None => revision.introduce(algorithm)?,
+        None => match revision.introduce(algorithm) {
+            // A full set must not keep a leaked key alive. Nothing signs until there is room.
+            Err(Halt::Refused(Refusal::SetFull)) => return Ok(()),
+            introduced => introduced?,
+        },
     };
     revision.activate(&next)
 }

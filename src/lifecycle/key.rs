@@ -71,6 +71,8 @@ pub struct Active {
     pub activated_at: Timestamp,
     /// The longest lifetime that any token signed since then may have been given.
     pub longest_ttl: Duration,
+    /// The widest clock skew that any policy has allowed for since then.
+    pub widest_skew: Duration,
 }
 
 /// What is kept while a key only verifies.

@@ -175,12 +175,35 @@ impl KeySet {
         self.keys.iter().filter(move |key| key.is_published(now))
     }
 
-    /// Whether one more key of about `bytes` fits into what verifiers accept.
-    pub(super) fn has_room_for(&self, bytes: usize, now: Timestamp) -> bool {
-        let (keys, size) = self.published(now).fold((0, 0), |(keys, size), key| {
-            (keys + 1, size + key.jwk.to_json().len() + 1)
-        });
-        keys < MAX_PUBLISHED_KEYS && size + bytes + ENVELOPE < MAX_PUBLISHED_BYTES
+    /// How much may still be published beside what a set served at `now` contains.
+    pub(super) fn room(&self, now: Timestamp) -> Room {
+        let empty = Room {
+            keys: MAX_PUBLISHED_KEYS,
+            bytes: MAX_PUBLISHED_BYTES - ENVELOPE,
+        };
+        self.published(now).fold(empty, |room, key| Room {
+            keys: room.keys.saturating_sub(1),
+            bytes: room.bytes.saturating_sub(key.jwk.to_json().len() + 1),
+        })
+    }
+}
+
+/// What is left of the limits that verifiers set.
+pub(super) struct Room {
+    keys: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Takes the room of one more key of `bytes` with the comma that follows it, if there is so
+    /// much.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let fits = self.keys > 0 && bytes < self.bytes;
+        if fits {
+            self.keys -= 1;
+            self.bytes -= bytes;
+        }
+        fits
     }
 }
 

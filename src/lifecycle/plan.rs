@@ -3,7 +3,7 @@
 use keywright_verifier::{Algorithm, Kid};
 
 use super::key::{Key, State};
-use super::key_set::KeySet;
+use super::key_set::{KeySet, Room};
 use super::policy::{Policy, published_bytes};
 use super::time::Timestamp;
 
@@ -61,17 +61,25 @@ pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
             _ => {}
         }
     }
+    // One room for all: two algorithms must not both count on the last place.
+    let mut room = set.room(now);
     for algorithm in &set.policy.algorithms {
-        plan_algorithm(set, *algorithm, now, &mut plan);
+        plan_algorithm(set, *algorithm, now, &mut room, &mut plan);
     }
     plan
 }
 
-fn plan_algorithm(set: &KeySet, algorithm: Algorithm, now: Timestamp, plan: &mut Plan) {
-    let room = has_room(set, algorithm, now);
+fn plan_algorithm(
+    set: &KeySet,
+    algorithm: Algorithm,
+    now: Timestamp,
+    room: &mut Room,
+    plan: &mut Plan,
+) {
+    let bytes = published_bytes(algorithm, set.policy.rsa_bits);
     let successors = set.successors(algorithm);
     let Some(successor) = successors.first() else {
-        if room {
+        if room.take(bytes) {
             plan.steps.push(Step::Introduce(algorithm));
         }
         return;
@@ -79,7 +87,7 @@ fn plan_algorithm(set: &KeySet, algorithm: Algorithm, now: Timestamp, plan: &mut
     let due = rotation_due(set, algorithm).unwrap_or(now);
     let stands_by = successors.len() > 1;
     if due <= now {
-        if stands_by || room {
+        if stands_by || room.take(bytes) {
             plan.steps.extend(
                 set.active(algorithm)
                     .map(|key| Step::Retire(key.kid().clone())),
@@ -99,7 +107,7 @@ fn plan_algorithm(set: &KeySet, algorithm: Algorithm, now: Timestamp, plan: &mut
             plan.next_publication
                 .map_or(publication, |other| other.min(publication)),
         );
-    } else if room {
+    } else if room.take(bytes) {
         plan.steps.push(Step::Introduce(algorithm));
     }
 }
@@ -118,10 +126,6 @@ pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
 
 fn keeps(policy: &Policy, key: &Key) -> bool {
     policy.algorithms.contains(&key.algorithm())
-}
-
-fn has_room(set: &KeySet, algorithm: Algorithm, now: Timestamp) -> bool {
-    set.has_room_for(published_bytes(algorithm, set.policy.rsa_bits), now)
 }
 
 impl Plan {

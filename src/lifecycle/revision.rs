@@ -122,12 +122,8 @@ impl<'a> Revision<'a> {
         let knowledge = if first_set {
             Knowledge::FromTheStart
         } else {
-            let policy = &self.set.policy;
-            let fresh = self
-                .stamp
-                .after(policy.freshness())
-                .max(self.set.served_fresh_until);
-            Knowledge::MissingUntil(fresh.after(policy.clock_skew))
+            let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
+            Knowledge::MissingUntil(fresh.after(self.set.policy.clock_skew))
         };
         let key = self.admit(jwk, origin, State::Pending(Pending { knowledge }))?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -150,6 +146,7 @@ impl<'a> Revision<'a> {
         let state = State::Active(Active {
             activated_at: self.stamp,
             longest_ttl: self.set.policy.max_token_ttl,
+            widest_skew: self.set.policy.clock_skew,
         });
         let key = self.admit(jwk, Origin::Imported, state)?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -201,7 +198,7 @@ impl<'a> Revision<'a> {
                 state: twin.state.name(),
             }));
         }
-        if !self.set.has_room_for(jwk.to_json().len() + 1, self.now) {
+        if !self.set.room(self.now).take(jwk.to_json().len() + 1) {
             return Err(Halt::Refused(Refusal::SetFull));
         }
         let key = Key {
@@ -233,6 +230,7 @@ impl<'a> Revision<'a> {
         key.state = State::Active(Active {
             activated_at: stamp,
             longest_ttl,
+            widest_skew: policy.clock_skew,
         });
         let imported = key.origin == Origin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -249,7 +247,6 @@ impl<'a> Revision<'a> {
     /// was signed with that one, so that its publication ends at once.
     pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), Halt> {
         let stamp = self.stamp;
-        let skew = self.set.policy.clock_skew;
         let key = self.key_mut(kid)?;
         let (activated_at, tokens_until, published_until) = match &key.state {
             State::Active(active) => {
@@ -257,7 +254,7 @@ impl<'a> Revision<'a> {
                 (
                     Some(active.activated_at),
                     tokens_until,
-                    tokens_until.after(skew),
+                    tokens_until.after(active.widest_skew),
                 )
             }
             State::Pending(_) => (None, stamp, stamp),
@@ -342,14 +339,21 @@ impl<'a> Revision<'a> {
     pub(super) fn adopt(&mut self, policy: Policy) {
         let before = self.set.policy.to_document();
         let after = policy.to_document();
-        let served = self.stamp.after(self.set.policy.freshness());
+        let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
+        let now = self.now;
         for key in &mut self.set.keys {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
+                    active.widest_skew = active.widest_skew.max(policy.clock_skew);
                 }
-                State::Retired(retired) if retired.activated_at.is_some() => {
+                // A publication that has ended does not begin anew, and a key that nothing was
+                // signed with needs no longer one.
+                State::Retired(retired)
+                    if now < retired.published_until
+                        && retired.retired_at < retired.tokens_until =>
+                {
                     let until = retired.tokens_until.after(policy.clock_skew);
                     retired.published_until = retired.published_until.max(until);
                 }
@@ -358,6 +362,13 @@ impl<'a> Revision<'a> {
         }
         self.set.policy = policy;
         self.record(Event::PolicyChanged { before, after });
+    }
+
+    /// Until when the last set that is served without this change is fresh. It is served until the
+    /// swap, which comes up to a [`SWITCH_OVER`] after the stamp.
+    fn served_fresh_until(&self) -> Timestamp {
+        let last_served = self.stamp.after(SWITCH_OVER);
+        last_served.after(self.set.policy.freshness())
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, Halt> {

@@ -76,6 +76,7 @@ enum StateDocument {
     Active {
         activated_at: u64,
         longest_ttl: u64,
+        widest_skew: u64,
     },
     Retired {
         #[serde(deserialize_with = "present")]
@@ -230,9 +231,11 @@ fn state_document(state: &State) -> StateDocument {
         State::Active(Active {
             activated_at,
             longest_ttl,
+            widest_skew,
         }) => StateDocument::Active {
             activated_at: activated_at.millis(),
             longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
+            widest_skew: u64::try_from(widest_skew.as_millis()).unwrap_or(u64::MAX),
         },
         State::Retired(Retired {
             activated_at,
@@ -307,9 +310,11 @@ fn read_key(document: &str) -> Result<Key, String> {
         StateDocument::Active {
             activated_at,
             longest_ttl,
+            widest_skew,
         } => State::Active(Active {
             activated_at: instant(activated_at),
             longest_ttl: Duration::from_millis(longest_ttl),
+            widest_skew: Duration::from_millis(widest_skew),
         }),
         StateDocument::Retired {
             activated_at,

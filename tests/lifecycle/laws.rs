@@ -1,0 +1,241 @@
+//! What must hold after every step of every history: the ten invariants of `docs/lifecycle.md`
+//! and the law of the single token.
+
+use std::collections::BTreeSet;
+
+use keywright::lifecycle::{KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS, State, Timestamp};
+use keywright::store::record;
+use keywright_verifier::{Algorithm, JwkSet};
+
+use super::world::World;
+
+/// One law: whether it holds, and what breaks it.
+pub(crate) type Law = fn(&World) -> Result<(), String>;
+
+/// All of them.
+pub(crate) const ALL: [Law; 11] = [
+    one_signer,
+    known_before_used,
+    published_while_needed,
+    revoked_is_final,
+    a_successor_stands_by,
+    private_halves_are_short_lived,
+    kid_and_signature_are_one_act,
+    time_may_jump,
+    store_first_then_memory,
+    the_set_stays_small,
+    per_token_law,
+];
+
+/// Invariant 1.
+pub(crate) fn one_signer(world: &World) -> Result<(), String> {
+    no_offence(world, 1)?;
+    for set in [&world.stored, &world.view] {
+        for algorithm in Algorithm::ALL {
+            let is_active = |state: &State| matches!(state, State::Active(_));
+            let count = (set.keys().iter())
+                .filter(|key| key.algorithm() == algorithm && is_active(key.state()))
+                .count();
+            let bereft = world.ledger.bereft.contains(&algorithm);
+            let least = usize::from(world.ledger.signing.contains(&algorithm) && !bereft);
+            ensure((least..=1).contains(&count), || {
+                format!("{count} active keys for {algorithm}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Invariant 2, of the keys and of every verifier whose cache fits into the lead.
+pub(crate) fn known_before_used(world: &World) -> Result<(), String> {
+    no_offence(world, 2)?;
+    for (kid, facts) in &world.ledger.keys {
+        let Some(activation) = facts.activation.as_ref().filter(|one| !one.excused) else {
+            continue;
+        };
+        let missing_until = facts.missing_until.unwrap_or(Timestamp::default());
+        ensure(missing_until <= activation.decided_at, || {
+            format!("{kid} signs at {:?}, unknown until {missing_until:?}", activation.decided_at)
+        })?;
+        let ready_at = if facts.first_set {
+            facts.published_at
+        } else {
+            facts.published_at.after(activation.lead)
+        };
+        ensure(ready_at <= activation.decided_at, || {
+            format!("{kid} signs at {:?}, ready at {ready_at:?}", activation.decided_at)
+        })?;
+    }
+    Ok(())
+}
+
+/// Invariant 3.
+pub(crate) fn published_while_needed(world: &World) -> Result<(), String> {
+    no_offence(world, 3)?;
+    for token in world.live_tokens() {
+        for set in [&world.stored, &world.view] {
+            let key = set.key(&token.kid);
+            ensure(key.is_some_and(|key| key.is_published(world.clock)), || {
+                format!("a token of {} lives until {:?}", token.kid, token.expires_at)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Invariant 4.
+pub(crate) fn revoked_is_final(world: &World) -> Result<(), String> {
+    no_offence(world, 4)?;
+    let revoked = (world.ledger.keys.iter()).filter(|(_, facts)| facts.state == "revoked");
+    for (kid, facts) in revoked {
+        for set in [&world.stored, &world.view] {
+            let traces = (set.keys().iter())
+                .filter(|key| key.kid() == kid || key.jwk().public_key() == facts.jwk.public_key());
+            for key in traces {
+                let revoked = matches!(key.state(), State::Revoked(_));
+                ensure(revoked && !key.is_published(world.clock), || {
+                    format!("{kid} is back: {key:?}")
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Invariant 5. Only a full set excuses an algorithm that has no successor.
+pub(crate) fn a_successor_stands_by(world: &World) -> Result<(), String> {
+    no_offence(world, 5)?;
+    for algorithm in &world.stored.policy().algorithms {
+        let successors = world.stored.successors(*algorithm);
+        let published = successors.iter().any(|key| key.is_published(world.clock));
+        let room = has_room(&world.stored, *algorithm, world.ledger.decided_at);
+        ensure(published || !room, || {
+            format!("no {algorithm} successor stands by")
+        })?;
+    }
+    Ok(())
+}
+
+/// Invariant 6, on the rows of the store.
+pub(crate) fn private_halves_are_short_lived(world: &World) -> Result<(), String> {
+    no_offence(world, 6)?;
+    for row in world.rows().keys {
+        let key = world.stored.key(row.kid.as_str().parse().as_ref().unwrap());
+        let state = key.map(|key| key.state());
+        let needed = matches!(state, Some(State::Pending(_) | State::Active(_)));
+        let expected = needed.then(|| row.kid.clone().into_bytes());
+        ensure(row.sealed == expected, || {
+            format!("the private half of {} is {:?}", row.kid, row.sealed)
+        })?;
+    }
+    Ok(())
+}
+
+/// Invariant 7, as far as the set alone can keep it: a kid means one key and one algorithm for
+/// ever, and a key has one kid.
+pub(crate) fn kid_and_signature_are_one_act(world: &World) -> Result<(), String> {
+    no_offence(world, 7)?;
+    for token in &world.tokens {
+        for set in [&world.stored, &world.view] {
+            let key = set.key(&token.kid);
+            ensure(key.is_some_and(|key| *key.jwk() == token.jwk), || {
+                format!("{} now means {key:?}", token.kid)
+            })?;
+        }
+    }
+    let kids: BTreeSet<_> = world.stored.keys().iter().map(|key| key.kid()).collect();
+    let materials: std::collections::HashSet<_> = (world.stored.keys().iter())
+        .map(|key| key.jwk().public_key())
+        .collect();
+    let count = world.stored.keys().len();
+    ensure(kids.len() == count && materials.len() == count, || {
+        format!("{count} keys, {} kids, {} key pairs", kids.len(), materials.len())
+    })
+}
+
+/// Invariant 8. The ledger follows every event along the state graph and every jump of the clock.
+pub(crate) fn time_may_jump(world: &World) -> Result<(), String> {
+    no_offence(world, 8)?;
+    let wake = world.next_wake();
+    ensure(wake.is_none_or(|wake| wake > world.clock), || {
+        format!("woken at {wake:?}, which is not after {:?}", world.clock)
+    })
+}
+
+/// Invariant 9. A history never stops between a commit and its swap, so that what is served must
+/// be what is stored, and what a restart would read.
+pub(crate) fn store_first_then_memory(world: &World) -> Result<(), String> {
+    no_offence(world, 9)?;
+    ensure(world.view == world.stored, || {
+        format!("serves {}, holds {}", world.view.version(), world.stored.version())
+    })?;
+    ensure(world.stored.version() == world.ledger.commits, || {
+        format!("version {} after {} commits", world.stored.version(), world.ledger.commits)
+    })?;
+    let events = world.stored_events();
+    ensure(events == world.ledger.events, || {
+        format!("{events} events in the store, {} happened", world.ledger.events)
+    })?;
+    let read = record::key_set(&world.rows()).map_err(|error| error.to_string())?;
+    ensure(read == world.stored, || format!("{read:?} is not {:?}", world.stored))
+}
+
+/// Invariant 10, also for a clock that is set back as far as can be.
+pub(crate) fn the_set_stays_small(world: &World) -> Result<(), String> {
+    no_offence(world, 10)?;
+    for set in [&world.stored, &world.view] {
+        for instant in [world.clock, Timestamp::default()] {
+            let keys = set.published(instant).count();
+            ensure(keys <= MAX_PUBLISHED_KEYS, || format!("{keys} keys are published"))?;
+            let bytes = published_bytes(set, instant);
+            ensure(bytes < MAX_PUBLISHED_BYTES, || format!("{bytes} bytes are published"))?;
+        }
+    }
+    Ok(())
+}
+
+/// For every token: it was signed a lead after its key's publication, unless that was excused, and
+/// it expires within it, whatever the skew.
+pub(crate) fn per_token_law(world: &World) -> Result<(), String> {
+    let revoked = |kid| world.ledger.is_revoked(kid);
+    for token in (world.tokens.iter()).filter(|token| !token.forgotten && !revoked(&token.kid)) {
+        let facts = &world.ledger.keys[&token.kid];
+        let activation = facts.activation.as_ref().ok_or("signed without activation")?;
+        let known_at = facts.published_at.after(activation.lead);
+        let excused = activation.excused || facts.first_set;
+        ensure(excused || known_at <= token.signed_at, || {
+            format!("{} signs at {:?}, known at {known_at:?}", token.kid, token.signed_at)
+        })?;
+        let until = token.expires_at.after(token.clock_skew);
+        let published_until = facts.published_until;
+        ensure(published_until.is_none_or(|end| until <= end), || {
+            format!("a token of {} outlives {published_until:?} at {until:?}", token.kid)
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether one more generated key of `algorithm` would have fitted into the set published at `now`.
+fn has_room(set: &KeySet, algorithm: Algorithm, now: Timestamp) -> bool {
+    let members = match algorithm {
+        Algorithm::Es256 => 210,
+        Algorithm::Rs256 => 115 + usize::from(set.policy().rsa_bits / 6),
+    };
+    // A margin keeps this estimate from being the judge of the last byte.
+    let bytes = published_bytes(set, now) + members + 32;
+    set.published(now).count() < MAX_PUBLISHED_KEYS && bytes < MAX_PUBLISHED_BYTES
+}
+
+fn published_bytes(set: &KeySet, instant: Timestamp) -> usize {
+    let keys = set.published(instant).map(|key| key.jwk().clone()).collect();
+    JwkSet::new(keys).map_or(usize::MAX, |keys| keys.to_json().len())
+}
+
+fn no_offence(world: &World, invariant: u8) -> Result<(), String> {
+    let offence = (world.ledger.offences.iter()).find(|(number, _)| *number == invariant);
+    offence.map_or(Ok(()), |(_, text)| Err(text.clone()))
+}
+
+fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text()) }
+}

@@ -1,0 +1,185 @@
+//! What has really happened, written down beside the key set and independently of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use keywright::lifecycle::{Event, Founding, KeySet, State, Timestamp};
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+/// The facts that the laws are judged by.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// By kid, everything that ever entered the set.
+    pub(crate) keys: BTreeMap<Kid, Facts>,
+    /// By its freshness, when a response was last served. Serving never pauses, so that the last
+    /// instant of a view is always the worst one.
+    served: BTreeMap<Duration, Timestamp>,
+    /// The algorithms that have had a signing key since the policy last took them in.
+    pub(crate) signing: BTreeSet<Algorithm>,
+    /// The algorithms whose signing key was revoked while no other key had room.
+    pub(crate) bereft: BTreeSet<Algorithm>,
+    /// How many commits and events the store must hold.
+    pub(crate) commits: u64,
+    pub(crate) events: usize,
+    /// What the clock showed when the last commit was decided.
+    pub(crate) decided_at: Timestamp,
+    /// The latest instant that the set knew after each commit never decreases; this is it.
+    pub(crate) latest: Timestamp,
+    /// What went wrong, by the number of the invariant.
+    pub(crate) offences: Vec<(u8, String)>,
+}
+
+/// What is known of one key.
+pub(crate) struct Facts {
+    pub(crate) jwk: Jwk,
+    pub(crate) state: &'static str,
+    /// Stamp of the commit that brought it.
+    pub(crate) published_at: Timestamp,
+    /// It was in the first set that a new issuer ever served.
+    pub(crate) first_set: bool,
+    /// When the last response without it went stale; `None` until it is served.
+    pub(crate) missing_until: Option<Timestamp>,
+    pub(crate) activation: Option<Activation>,
+    /// The end of its publication, as long as it was retired.
+    pub(crate) published_until: Option<Timestamp>,
+}
+
+/// How a key began to sign.
+pub(crate) struct Activation {
+    /// What the clock showed when it was decided.
+    pub(crate) decided_at: Timestamp,
+    /// The lead of the policy in force.
+    pub(crate) lead: Duration,
+    /// Verifiers may not know it: it was forced, or came from another system that published it.
+    pub(crate) excused: bool,
+}
+
+impl Ledger {
+    /// Writes down a committed change that was decided when the clock showed `now`.
+    pub(crate) fn committed(&mut self, after: &KeySet, events: &[Event], now: Timestamp) {
+        self.commits += 1;
+        self.events += events.len();
+        self.decided_at = now;
+        if after.latest() < self.latest {
+            self.offend(8, format!("latest went back to {:?}", after.latest()));
+        }
+        self.latest = after.latest();
+        for event in events {
+            self.replay(after, event, now);
+        }
+        for key in after.keys() {
+            let Some(facts) = self.keys.get_mut(key.kid()) else {
+                self.offend(9, format!("no event brought {}", key.kid()));
+                continue;
+            };
+            if facts.state != key.state().name() {
+                let text = format!("{} is {:?}, events say {}", key.kid(), key, facts.state);
+                self.offend(9, text);
+            } else if let State::Retired(retired) = key.state() {
+                facts.published_until = Some(retired.published_until);
+            }
+        }
+        self.signing
+            .retain(|algorithm| after.policy().algorithms.contains(algorithm));
+        let active = |algorithm: &Algorithm| after.active(*algorithm).is_some();
+        self.bereft.retain(|algorithm| !active(algorithm));
+        let standing = |event: &&Event| matches!(event, Event::KeyRevoked { from: "active", .. });
+        if let Some(event) = events.iter().find(standing) {
+            let left = |algorithm: &&Algorithm| !after.successors(**algorithm).is_empty();
+            if let Some(algorithm) = self.bereft.iter().find(left) {
+                let text = format!("{event:?} left {algorithm} without promoting a successor");
+                self.offend(1, text);
+            }
+        }
+        self.signing
+            .extend(after.policy().algorithms.iter().filter(|one| active(one)));
+    }
+
+    /// Follows one event along the state graph.
+    fn replay(&mut self, after: &KeySet, event: &Event, now: Timestamp) {
+        let Some(kid) = event.kid() else {
+            return;
+        };
+        let before = self.keys.get(kid).map(|facts| facts.state);
+        let (legal, state): (&[Option<&str>], _) = match event {
+            Event::KeyPublished { .. } => (&[None], "pending"),
+            Event::KeyActivated { imported: true, .. } => (&[None, Some("pending")], "active"),
+            Event::KeyActivated { .. } => (&[Some("pending")], "active"),
+            Event::KeyRetired { imported: true, .. } => {
+                (&[None, Some("pending"), Some("active")], "retired")
+            }
+            Event::KeyRetired { .. } => (&[Some("pending"), Some("active")], "retired"),
+            Event::KeyRemoved { .. } => (&[Some("retired")], "removed"),
+            Event::KeyRevoked { .. } => {
+                (&[Some("pending"), Some("active"), Some("retired")], "revoked")
+            }
+            Event::IssuerCreated { .. } | Event::PolicyChanged { .. } => return,
+        };
+        if !legal.contains(&before) {
+            self.offend(8, format!("{kid} went from {before:?} to {state}"));
+        }
+        let Some(key) = after.key(kid) else {
+            return self.offend(9, format!("{event:?} is about a key that is not there"));
+        };
+        if let Event::KeyRevoked { from: "active", .. } = event {
+            self.bereft.insert(key.algorithm());
+        }
+        let first_set = after.version() == 1 && after.founding() == Founding::Fresh;
+        let facts = self.keys.entry(kid.clone()).or_insert_with(|| Facts {
+            jwk: key.jwk().clone(),
+            state,
+            published_at: key.published_at(),
+            first_set,
+            missing_until: None,
+            activation: None,
+            published_until: None,
+        });
+        facts.state = state;
+        if let Event::KeyActivated { forced, .. } = event {
+            facts.activation = Some(Activation {
+                decided_at: now,
+                lead: after.policy().lead,
+                excused: *forced || before.is_none(),
+            });
+        }
+    }
+
+    /// `view` was served until `now`, when the clock was turned or something else took its place.
+    pub(crate) fn served(&mut self, view: &KeySet, now: Timestamp) {
+        let last = self.served.entry(view.policy().freshness()).or_default();
+        *last = now.max(*last);
+    }
+
+    /// `view` is served from here on.
+    pub(crate) fn begins_to_serve(&mut self, view: &KeySet, now: Timestamp) {
+        let stale = self
+            .served
+            .iter()
+            .map(|(freshness, last)| last.after(*freshness))
+            .max()
+            .unwrap_or_default();
+        for key in view.published(now) {
+            if let Some(facts) = self.keys.get_mut(key.kid()) {
+                facts.missing_until.get_or_insert(stale);
+            }
+        }
+    }
+
+    /// The process has died with the memory of everything after `latest`.
+    pub(crate) fn forget_after(&mut self, latest: Timestamp) {
+        for last in self.served.values_mut() {
+            *last = latest.min(*last);
+        }
+    }
+
+    /// Writes down that an invariant did not hold.
+    pub(crate) fn offend(&mut self, invariant: u8, text: String) {
+        self.offences.push((invariant, text));
+    }
+
+    pub(crate) fn is_revoked(&self, kid: &Kid) -> bool {
+        self.keys
+            .get(kid)
+            .is_some_and(|facts| facts.state == "revoked")
+    }
+}

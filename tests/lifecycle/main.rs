@@ -1,0 +1,18 @@
+//! The lifecycle's laws: as properties of random histories, and as examples that people can read.
+//!
+//! [`world`] lives a key set's life as the service does: it decides, commits, swaps what it
+//! serves, crashes and restarts, while tokens are signed and verifiers cache. [`history`] draws
+//! random lives, [`laws`] says what must hold after every step of one, and [`properties`] puts
+//! the two together. The other modules are examples, one behaviour each.
+//!
+//! `KEYWRIGHT_PROPERTY_CASES=200000 cargo test --release --test lifecycle` runs that many
+//! random histories instead of the usual 2,000.
+
+mod history;
+mod keys;
+mod laws;
+mod ledger;
+mod properties;
+mod verifiers;
+mod world;
+

@@ -1,0 +1,104 @@
+//! Every invariant as a property of random histories.
+
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+use super::history::History;
+use super::laws::{self, Law};
+
+/// How many histories the test of all laws together lives through, unless
+/// `KEYWRIGHT_PROPERTY_CASES` says otherwise. Each law alone gets a 25th of them, which are longer.
+const CASES: u32 = 2000;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the number of cases is no configuration of the service"
+)]
+fn cases() -> u32 {
+    match std::env::var("KEYWRIGHT_PROPERTY_CASES") {
+        Ok(text) => text
+            .parse()
+            .expect("KEYWRIGHT_PROPERTY_CASES must be a number"),
+        Err(_) => CASES,
+    }
+}
+
+fn hold(laws: &[Law], cases: u32, longest: usize) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&History::of_at_most(longest), |history| {
+        history.live(laws).map_err(TestCaseError::fail)
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, history)) => panic!("{reason}\n{history:?}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn holds(law: Law) {
+    hold(&[law], cases().div_ceil(25), 120);
+}
+
+#[test]
+fn every_law_holds_in_every_history() {
+    hold(&laws::ALL, cases(), 40);
+}
+
+#[test]
+fn invariant_1_one_signer() {
+    holds(laws::one_signer);
+}
+
+#[test]
+fn invariant_2_known_before_used() {
+    holds(laws::known_before_used);
+}
+
+#[test]
+fn invariant_3_published_while_needed() {
+    holds(laws::published_while_needed);
+}
+
+#[test]
+fn invariant_4_revoked_is_final() {
+    holds(laws::revoked_is_final);
+}
+
+#[test]
+fn invariant_5_a_successor_stands_by() {
+    holds(laws::a_successor_stands_by);
+}
+
+#[test]
+fn invariant_6_private_halves_are_short_lived() {
+    holds(laws::private_halves_are_short_lived);
+}
+
+#[test]
+fn invariant_7_kid_and_signature_are_one_act() {
+    holds(laws::kid_and_signature_are_one_act);
+}
+
+#[test]
+fn invariant_8_time_may_jump() {
+    holds(laws::time_may_jump);
+}
+
+#[test]
+fn invariant_9_store_first_then_memory() {
+    holds(laws::store_first_then_memory);
+}
+
+#[test]
+fn invariant_10_the_set_stays_small() {
+    holds(laws::the_set_stays_small);
+}
+
+#[test]
+fn per_token_law() {
+    holds(laws::per_token_law);
+}

@@ -1,0 +1,434 @@
+//! One issuer's world: the service as it lives a key set, the tokens it signs, and its verifiers.
+//!
+//! All machines share one clock. When it jumps back it does so for all of them; a jump forward
+//! is time that passes, as in a suspension.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use keywright::lifecycle::{
+    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, KeySet, Policy, Refusal, Supply,
+    Timestamp, decide, found, plan,
+};
+use keywright::store::memory::MemoryStore;
+use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
+use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::keys;
+use super::ledger::Ledger;
+use super::verifiers::{Network, Response, Verifier};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// When every world begins: 1 January 2026.
+pub(crate) const BEGINNING: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// The default policy.
+pub(crate) fn default_policy() -> Policy {
+    Policy::for_url(IssuerUrl::parse("https://id.example.com").unwrap())
+}
+
+/// The default policy for ES256 alone.
+pub(crate) fn single_policy() -> Policy {
+    Policy {
+        algorithms: vec![Algorithm::Es256],
+        ..default_policy()
+    }
+}
+
+/// One issuer's world.
+pub(crate) struct World {
+    store: MemoryStore,
+    /// What every machine's clock shows.
+    pub(crate) clock: Timestamp,
+    /// The latest time that the running process remembers.
+    latest: Timestamp,
+    /// The latest time that anyone ever saw.
+    pub(crate) latest_ever: Timestamp,
+    /// What the store must hold.
+    pub(crate) stored: KeySet,
+    /// What is served and what signs.
+    pub(crate) view: KeySet,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) verifiers: Vec<Verifier>,
+    pub(crate) network: Network,
+    pub(crate) ledger: Ledger,
+    keys_made: u64,
+}
+
+/// A signed token.
+pub(crate) struct Token {
+    pub(crate) kid: Kid,
+    /// What signed it, from the same entry as the kid.
+    pub(crate) jwk: Jwk,
+    pub(crate) expires_at: Timestamp,
+    /// The widest clock skew that a policy promised while the key was published.
+    pub(crate) clock_skew: Duration,
+    /// The latest time that had been seen when it was signed.
+    pub(crate) signed_at: Timestamp,
+    /// It was signed in a future that was taken back, and the process that remembered has died
+    /// or another has decided: nobody can promise anything for it.
+    pub(crate) forgotten: bool,
+}
+
+/// How a commit goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fate {
+    /// How long it takes. Meanwhile the old set is served and the old key signs.
+    pub(crate) delay: Duration,
+    pub(crate) crash: Option<Crash>,
+    /// Which verifiers, by the bits of this number, start just before the set is swapped.
+    pub(crate) starting: u16,
+}
+
+/// When the process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    BeforeCommit,
+    BetweenCommitAndSwap,
+}
+
+impl World {
+    /// A new issuer, as of [`BEGINNING`].
+    pub(crate) fn found(policy: Policy, founding: Founding) -> Self {
+        let mut keys_made = 0;
+        let name = IssuerName::parse("example").unwrap();
+        let change = supplied(&mut keys_made, |supply| {
+            found(name.clone(), policy.clone(), founding, BEGINNING, supply)
+        })
+        .unwrap();
+        let mut world = Self {
+            store: MemoryStore::default(),
+            clock: BEGINNING,
+            latest: BEGINNING,
+            latest_ever: BEGINNING,
+            stored: change.set.clone(),
+            view: change.set.clone(),
+            tokens: Vec::new(),
+            verifiers: Verifier::all(),
+            network: Network {
+                outage: false,
+                cached: None,
+            },
+            ledger: Ledger::default(),
+            keys_made,
+        };
+        world.write(None, &change, BEGINNING).unwrap();
+        world.ledger.begins_to_serve(&change.set, BEGINNING);
+        world
+    }
+
+    /// A fresh issuer with this policy.
+    pub(crate) fn fresh(policy: Policy) -> Self {
+        Self::found(policy, Founding::Fresh)
+    }
+
+    /// A key that nobody has seen yet.
+    pub(crate) fn new_key(&mut self, algorithm: Algorithm) -> Jwk {
+        self.keys_made += 1;
+        let wanted = keywright::lifecycle::KeySpecification {
+            algorithm,
+            rsa_bits: self.view.policy().rsa_bits,
+        };
+        keys::key(wanted, self.keys_made)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        self.clock = self.clock.after(duration);
+        self.witness();
+    }
+
+    /// Sets every clock back.
+    pub(crate) fn jump_back(&mut self, duration: Duration) {
+        let state = |world: &Self| -> Vec<Kid> {
+            let published = world.view.published(world.clock);
+            published.map(|key| key.kid().clone()).collect()
+        };
+        self.ledger.served(&self.view, self.clock);
+        let before = state(self);
+        self.network.evict_stale(self.clock);
+        for verifier in &mut self.verifiers {
+            verifier.evict_stale(self.clock);
+        }
+        self.clock = self.clock.before(duration);
+        let after = state(self);
+        if let Some(kid) = before.iter().find(|kid| !after.contains(kid)) {
+            self.ledger.offend(8, format!("{kid} was un-published"));
+        }
+    }
+
+    /// When something will be due.
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
+        plan(&self.view, self.clock).next_wake
+    }
+
+    /// Lives until `until`, ticking whenever something is due, and tells what happened when.
+    pub(crate) fn live_until(&mut self, until: Timestamp) -> Vec<(Timestamp, Event)> {
+        let mut story = Vec::new();
+        loop {
+            let wake = self.next_wake().filter(|wake| *wake <= until);
+            self.clock = wake.unwrap_or(until).max(self.clock);
+            self.witness();
+            let events = self.run(&Command::Tick).unwrap();
+            story.extend(events.into_iter().map(|event| (self.clock, event)));
+            if wake.is_none() {
+                return story;
+            }
+        }
+    }
+
+    /// Carries a command out without mishap.
+    pub(crate) fn run(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        self.run_with(command, &Fate::default(), None)
+    }
+
+    /// Carries a command out as fate will have it, after the commit of a rival if there is one.
+    pub(crate) fn run_with(
+        &mut self,
+        command: &Command,
+        fate: &Fate,
+        rival: Option<&Command>,
+    ) -> Result<Vec<Event>, Refusal> {
+        self.witness();
+        let decided_at = self.clock;
+        let base = self.view.clone().having_witnessed(self.latest);
+        let decision = supplied(&mut self.keys_made, |supply| {
+            decide(&base, command, decided_at, supply)
+        })?;
+        let Some(change) = decision else {
+            return Ok(Vec::new());
+        };
+        if fate.crash == Some(Crash::BeforeCommit) {
+            self.restart();
+            return Ok(Vec::new());
+        }
+        let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
+        self.old_view_lasts_for(fate);
+        match self.write(Some(&base), &change, decided_at) {
+            Err(CommitError::Conflict) if beaten => {
+                self.swap(self.load());
+                self.run(command)
+            }
+            Ok(()) if beaten => {
+                let text = "a commit overwrote another".to_owned();
+                self.ledger.offend(9, text);
+                Ok(change.events)
+            }
+            Ok(()) if fate.crash.is_some() => {
+                self.restart();
+                Ok(change.events)
+            }
+            Ok(()) => {
+                self.swap(change.set);
+                Ok(change.events)
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Dies and comes back with what the store holds.
+    pub(crate) fn restart(&mut self) {
+        self.ledger.served(&self.view, self.clock);
+        self.view = self.load();
+        self.forget_after(self.view.latest().max(self.clock));
+        self.latest = self.view.latest().max(self.clock);
+        self.ledger.begins_to_serve(&self.view, self.clock);
+    }
+
+    /// Signs a token that lives as long as the policy allows, and shows it to every verifier.
+    pub(crate) fn sign(&mut self, algorithm: Algorithm) {
+        self.sign_for(algorithm, self.view.policy().max_token_ttl);
+    }
+
+    /// Signs a token and shows it to every verifier.
+    pub(crate) fn sign_for(&mut self, algorithm: Algorithm, ttl: Duration) {
+        self.witness();
+        let Some(key) = self.view.active(algorithm) else {
+            return;
+        };
+        let token = Token {
+            kid: key.kid().clone(),
+            jwk: key.jwk().clone(),
+            expires_at: Timestamp::from_seconds(self.clock.floor_seconds()).after(ttl),
+            clock_skew: self.view.policy().clock_skew,
+            signed_at: self.latest_ever,
+            forgotten: false,
+        };
+        let kid = token.kid.clone();
+        self.tokens.push(token);
+        self.show(&[kid]);
+    }
+
+    /// A verifier starts with an empty cache.
+    pub(crate) fn start_verifier(&mut self, index: usize) {
+        let origin = Response::of(&self.view, self.clock);
+        self.verifiers[index].starts(&mut self.network, &origin);
+    }
+
+    /// Shows every token that lives to every verifier.
+    pub(crate) fn show_all(&mut self) {
+        let mut kids: Vec<Kid> = self.live_tokens().map(|token| token.kid.clone()).collect();
+        kids.sort();
+        kids.dedup();
+        self.show(&kids);
+    }
+
+    /// The tokens that somebody may rely on.
+    pub(crate) fn live_tokens(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.iter().filter(|token| {
+            !token.forgotten
+                && !self.ledger.is_revoked(&token.kid)
+                && self.latest_ever < token.expires_at.after(token.clock_skew)
+        })
+    }
+
+    /// The rows of the store.
+    pub(crate) fn rows(&self) -> StoredSet {
+        ready(self.store.load(self.stored.issuer()))
+            .unwrap()
+            .unwrap()
+    }
+
+    /// How many events the store holds.
+    pub(crate) fn stored_events(&self) -> usize {
+        let all = self.store.events(None, 0, u32::MAX);
+        ready(all).unwrap().len()
+    }
+
+    fn show(&mut self, kids: &[Kid]) {
+        let origin = Response::of(&self.view, self.clock);
+        for kid in kids {
+            for verifier in &mut self.verifiers {
+                let found = verifier.finds(kid, &mut self.network, &origin);
+                let facts = &self.ledger.keys[kid];
+                if found == Some(false) && verifier.must_know(facts) {
+                    let text = format!("{} met {kid} at {:?}", verifier.name, self.clock);
+                    self.ledger.offend(2, text);
+                }
+            }
+        }
+    }
+
+    fn witness(&mut self) {
+        self.latest = self.latest.max(self.clock);
+        self.latest_ever = self.latest_ever.max(self.clock);
+    }
+
+    /// The old key signs and the old set is served until the very end of the commit.
+    fn old_view_lasts_for(&mut self, fate: &Fate) {
+        self.pass(fate.delay);
+        let origin = Response::of(&self.view, self.clock);
+        for (index, verifier) in self.verifiers.iter_mut().enumerate() {
+            if fate.starting >> index & 1 == 1 {
+                verifier.starts(&mut self.network, &origin);
+            }
+        }
+        for algorithm in Algorithm::ALL {
+            self.sign(algorithm);
+        }
+    }
+
+    fn swap(&mut self, set: KeySet) {
+        self.ledger.served(&self.view, self.clock);
+        // A wider skew is a promise for the keys that are published, not for those that were.
+        let skew = set.policy().clock_skew;
+        for token in &mut self.tokens {
+            let key = self.view.key(&token.kid);
+            if key.is_some_and(|key| key.is_published(self.clock)) {
+                token.clock_skew = token.clock_skew.max(skew);
+            }
+        }
+        self.view = set;
+        self.ledger.begins_to_serve(&self.view, self.clock);
+        for algorithm in Algorithm::ALL {
+            self.sign(algorithm);
+        }
+    }
+
+    /// Another process decides and commits first. Whether it had anything to do.
+    fn rival_commits(&mut self, command: &Command) -> bool {
+        let seen = self.load().latest().max(self.clock);
+        let base = self.load().having_witnessed(seen);
+        let now = self.clock;
+        let decision = supplied(&mut self.keys_made, |supply| {
+            decide(&base, command, now, supply)
+        });
+        let Ok(Some(change)) = decision else {
+            return false;
+        };
+        self.forget_after(seen);
+        self.write(Some(&base), &change, now).unwrap();
+        true
+    }
+
+    fn forget_after(&mut self, latest: Timestamp) {
+        self.ledger.forget_after(latest);
+        for token in &mut self.tokens {
+            token.forgotten |= token.signed_at > latest;
+        }
+        for verifier in &mut self.verifiers {
+            verifier.forget_after(latest);
+        }
+        self.network.forget_after(latest);
+    }
+
+    fn load(&self) -> KeySet {
+        record::key_set(&self.rows()).unwrap()
+    }
+
+    fn write(
+        &mut self,
+        before: Option<&KeySet>,
+        change: &Change,
+        decided_at: Timestamp,
+    ) -> Result<(), CommitError> {
+        let fresh = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
+        let sealed = |kid: &Kid| fresh(kid).then(|| kid.as_str().as_bytes().to_vec());
+        let events = change.events.iter().map(|event| EventRow {
+            at: change.at.millis(),
+            issuer: Some(change.set.issuer().clone()),
+            document: serde_json::to_string(event).unwrap(),
+        });
+        ready(self.store.commit(Commit {
+            issuer: record::issuer_row(&change.set),
+            expected_version: before.map_or(0, KeySet::version),
+            keys: record::key_changes(before, &change.set, &sealed),
+            events: events.collect(),
+        }))?;
+        self.stored = change.set.clone();
+        self.ledger
+            .committed(&change.set, &change.events, decided_at);
+        Ok(())
+    }
+}
+
+/// Tries until the supply suffices.
+fn supplied<T>(
+    keys_made: &mut u64,
+    attempt: impl Fn(&Supply) -> Result<T, Halt>,
+) -> Result<T, Refusal> {
+    let mut supply = Supply::default();
+    loop {
+        match attempt(&supply) {
+            Ok(outcome) => return Ok(outcome),
+            Err(Halt::Refused(refusal)) => return Err(refusal),
+            Err(Halt::NeedsKey(wanted)) => {
+                *keys_made += 1;
+                supply.add(keys::key(wanted, *keys_made));
+            }
+        }
+    }
+}
+
+/// The memory store never waits.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => unreachable!("the memory store waited"),
+    }
+}
