@@ -37,8 +37,9 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         engine: Arc::new(SoftwareEngine::start()?),
         master_key,
         clock: Clock::system(),
+        metrics: Arc::new(Metrics::default()),
     };
-    let authority = Arc::new(Authority::start(foundation, Arc::new(Metrics::default())).await?);
+    let authority = Arc::new(Authority::start(foundation).await?);
     bootstrap_access(&authority, &folder).await?;
     bootstrap_issuer(&authority, config).await?;
 

@@ -110,7 +110,9 @@ impl Issuer {
     /// Decides what is published anew, without the store: for a set whose commit fails.
     pub fn republish(&self, foundation: &Foundation) {
         let now = foundation.clock.now().max(foundation.clock.latest());
-        self.view.store(Arc::new(self.view.load().republished(now)));
+        self.view.store(Arc::new(
+            self.view.load().republished(&foundation.metrics, now),
+        ));
     }
 
     /// Whether the snapshot is known to be what the store has.
@@ -319,6 +321,13 @@ fn commit_of(
             .ok_or(ChangeError::Unsealable)?;
         sealed.insert(kid, bytes);
     }
+    let unsealed = |key: &Key| {
+        let kept = before.and_then(|set| set.key(key.kid())).is_some();
+        key.holds_private_half() && !kept && !sealed.contains_key(key.kid())
+    };
+    if change.set.keys().iter().any(unsealed) {
+        return Err(ChangeError::Unsealable);
+    }
     let is_new = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
     Ok(Commit {
         issuer: issuer_row(&change.set),
@@ -379,7 +388,7 @@ fn assemble(
     }
     // After the clock has been set back, what has left the published set stays out of it.
     let now = foundation.clock.now().max(foundation.clock.latest());
-    Ok(View::new(set, signers, now))
+    Ok(View::new(set, signers, &foundation.metrics, now))
 }
 
 fn unseal(

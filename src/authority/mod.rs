@@ -49,6 +49,8 @@ pub struct Foundation {
     pub master_key: MasterKey,
     /// What time it is.
     pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Every issuer of one deployment.
@@ -63,7 +65,6 @@ pub struct Authority {
     wakes: Wakes,
     /// Issuers whose last scheduled change failed.
     failing: Mutex<BTreeSet<IssuerName>>,
-    metrics: Arc<Metrics>,
 }
 
 /// Issuers by name, and by the path under which they are published.
@@ -87,7 +88,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn start(foundation: Foundation, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
+    pub async fn start(foundation: Foundation) -> Result<Self, StoreError> {
         let mut directory = Directory::default();
         let mut unusable = BTreeMap::new();
         let wakes = Wakes::default();
@@ -124,7 +125,6 @@ impl Authority {
             clients,
             wakes,
             failing: Mutex::default(),
-            metrics,
         })
     }
 
@@ -135,7 +135,7 @@ impl Authority {
 
     /// The metrics that this authority reports to.
     pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.foundation.metrics
     }
 
     /// The clients that may call.

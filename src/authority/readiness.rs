@@ -71,7 +71,7 @@ impl Authority {
     /// What the gauges show: the age of every active key and the time to the next rotation.
     pub fn measure(&self) {
         let now = self.now();
-        self.metrics.forget_keys();
+        self.metrics().forget_keys();
         for issuer in self.issuers() {
             let view = issuer.view();
             for key in view.set().keys() {
@@ -80,7 +80,7 @@ impl Authority {
                     let age = now.since(active.activated_at);
                     let due = rotation_due(view.set(), algorithm);
                     let left = due.map(|due| due.since(now));
-                    self.metrics
+                    self.metrics()
                         .observe_key(issuer.name().as_str(), algorithm, age, left);
                 }
             }

@@ -94,7 +94,7 @@ async fn attend(
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(name);
-            authority.metrics.report_rotation_success(name.as_str());
+            authority.metrics().report_rotation_success(name.as_str());
         }
         Err(error) => {
             let count = failures.entry(name.clone()).or_default();
@@ -106,7 +106,7 @@ async fn attend(
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(name.clone());
-            authority.metrics.report_rotation_failure(name.as_str());
+            authority.metrics().report_rotation_failure(name.as_str());
             // What has to leave the published set leaves it, whether or not the store answers.
             issuer.republish(&authority.foundation);
             authority.wakes.set(name, authority.now().after(pause));

@@ -12,6 +12,7 @@ use super::publication::Publication;
 use super::signing;
 use crate::engine::Signer;
 use crate::lifecycle::{KeySet, SWITCH_OVER, Timestamp, plan};
+use crate::telemetry::{Metrics, SigningMetrics};
 
 /// A snapshot of one issuer.
 pub struct View {
@@ -35,11 +36,18 @@ pub struct SigningEntry {
     pub signature_length: usize,
     /// The private key.
     pub signer: Arc<dyn Signer>,
+    /// What counts its tokens.
+    pub metrics: SigningMetrics,
 }
 
 impl View {
     /// Puts a snapshot together as of `now`. `signers` has one entry for each active key.
-    pub fn new(set: KeySet, signers: Vec<(Kid, Arc<dyn Signer>)>, now: Timestamp) -> Self {
+    pub fn new(
+        set: KeySet,
+        signers: Vec<(Kid, Arc<dyn Signer>)>,
+        metrics: &Metrics,
+        now: Timestamp,
+    ) -> Self {
         let signers = signers
             .into_iter()
             .filter_map(|(kid, signer)| {
@@ -48,6 +56,7 @@ impl View {
                     algorithm: key.algorithm(),
                     header: signing::encode_header(key.algorithm(), &kid, signing::DEFAULT_TYP),
                     signature_length: signing::signature_length(key.jwk()),
+                    metrics: metrics.signing(set.issuer().as_str(), key.algorithm()),
                     kid,
                     signer,
                 })
@@ -65,13 +74,13 @@ impl View {
     }
 
     /// The same snapshot, with what is published decided anew for `now`.
-    pub fn republished(&self, now: Timestamp) -> Self {
+    pub fn republished(&self, metrics: &Metrics, now: Timestamp) -> Self {
         let signers = self
             .signers
             .iter()
             .map(|entry| (entry.kid.clone(), Arc::clone(&entry.signer)))
             .collect();
-        let view = Self::new(self.set.clone(), signers, now);
+        let view = Self::new(self.set.clone(), signers, metrics, now);
         view.sign_until
             .store(self.sign_until.load(Ordering::Acquire), Ordering::Release);
         view

@@ -16,37 +16,58 @@ pub struct KnownVerifier {
     pub habit: &'static str,
     /// Whether a token with a `kid` that it does not hold makes it fetch again.
     pub refetches_unknown_kid: bool,
+    /// How long it may go on trusting a key that is no longer published; `None` when time alone
+    /// does not make it forget, and only a restart or an unknown `kid` does.
+    pub forgets_after: Option<Duration>,
 }
 
-const fn verifier(
+/// One whose copy ends by itself.
+const fn caching(
     name: &'static str,
     holds_for_seconds: u64,
     habit: &'static str,
     refetches_unknown_kid: bool,
 ) -> KnownVerifier {
+    let holds_for = Duration::from_secs(holds_for_seconds);
+    KnownVerifier {
+        name,
+        holds_for,
+        habit,
+        refetches_unknown_kid,
+        forgets_after: Some(holds_for),
+    }
+}
+
+/// One that asks again only when it meets an unknown `kid`.
+const fn keeping(name: &'static str, holds_for_seconds: u64, habit: &'static str) -> KnownVerifier {
     KnownVerifier {
         name,
         holds_for: Duration::from_secs(holds_for_seconds),
         habit,
-        refetches_unknown_kid,
+        refetches_unknown_kid: true,
+        forgets_after: None,
     }
 }
 
 /// The verifiers that we know, the quickest first.
 pub const KNOWN_VERIFIERS: [KnownVerifier; 13] = [
-    verifier("go-oidc", 0, "fetches on every miss", true),
-    verifier("Kong", 30, "fetches at most every 30s on a miss", true),
-    verifier("PyJWT", 300, "caches 5m", true),
-    verifier("Nimbus", 300, "caches 5m", true),
-    verifier("Spring Security", 300, "caches 5m", true),
-    verifier("panva/jose", 600, "caches 10m", true),
-    verifier("jwks-rsa", 600, "caches each key 10m", true),
-    verifier("Envoy", 600, "caches 10m", false),
-    verifier("lestrrat-go/jwx", 900, "caches at least 15m", false),
-    verifier("Istio", 1200, "polls every 20m", false),
-    verifier("keyfunc", 3600, "caches 1h", true),
-    verifier("AWS HTTP APIs", 7200, "cache 2h", false),
-    verifier("Microsoft.IdentityModel", 43_200, "caches 12h", true),
+    keeping("go-oidc", 0, "keeps keys until a miss"),
+    keeping(
+        "Kong",
+        30,
+        "keeps keys until a miss, fetches every 30s at most",
+    ),
+    caching("PyJWT", 300, "caches 5m", true),
+    caching("Nimbus", 300, "caches 5m", true),
+    caching("Spring Security", 300, "caches 5m", true),
+    caching("panva/jose", 600, "caches 10m", true),
+    caching("jwks-rsa", 600, "caches each key 10m", true),
+    caching("Envoy", 600, "caches 10m", false),
+    caching("lestrrat-go/jwx", 900, "caches at least 15m", false),
+    caching("Istio", 1200, "polls every 20m", false),
+    caching("keyfunc", 3600, "caches 1h", true),
+    caching("AWS HTTP APIs", 7200, "cache 2h", false),
+    caching("Microsoft.IdentityModel", 43_200, "caches 12h", true),
 ];
 
 /// The verifiers that would refuse tokens of a key that signs `lead` after its publication: they

@@ -96,14 +96,18 @@ fn sentences(exposure: &Exposure) -> Vec<String> {
 /// Until when each verifier that we know may still trust what it cached.
 fn trust(exposure: &Exposure) -> String {
     let rows = KNOWN_VERIFIERS.iter().map(|verifier| {
-        let until = exposure
-            .cached_until
-            .saturating_add(verifier.holds_for.as_secs());
+        let [until, left] = match verifier.forgets_after {
+            Some(after) => {
+                let until = exposure.cached_until.saturating_add(after.as_secs());
+                [rfc3339(until), seen_from(exposure.revoked_at, until)]
+            }
+            None => ["restart, or an unknown kid".to_owned(), String::new()],
+        };
         [
             verifier.name.to_owned(),
             verifier.habit.to_owned(),
-            rfc3339(until),
-            seen_from(exposure.revoked_at, until),
+            until,
+            left,
         ]
     });
     columns(["verifier", "habit", "may trust it until", ""], rows)

@@ -32,11 +32,8 @@ pub(super) async fn sign(
         .unwrap_or(view.set().policy().default_algorithm);
     let stopwatch = Stopwatch::start();
     let outcome = signing::sign(&view, request, authority.now()).await;
-    authority
-        .metrics()
-        .observe_signing(algorithm, stopwatch.elapsed());
-    let shown = count(&authority, &view, algorithm, outcome).map(|token| shown::token(&token))?;
-    Ok(created(shown))
+    let token = count(&authority, &view, algorithm, &stopwatch, outcome)?;
+    Ok(created(shown::token(&token)))
 }
 
 /// Every item of a batch is answered in its place, with the token or with its own problem.
@@ -71,13 +68,14 @@ pub(super) async fn sign_batch(
             Err(problem) => algorithms.push(Err(problem)),
         }
     }
+    let stopwatch = Stopwatch::start();
     let mut outcomes = signing::sign_all(&view, requests, authority.now())
         .await
         .into_iter();
     let results = algorithms.into_iter().map(|algorithm| {
         let outcome = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
-            count(&authority, &view, algorithm, outcome)
+            count(&authority, &view, algorithm, &stopwatch, outcome)
         });
         outcome.map_or_else(|problem| problem.document(), |token| shown::token(&token))
     });
@@ -88,14 +86,24 @@ fn count(
     authority: &Authority,
     view: &View,
     algorithm: Algorithm,
+    stopwatch: &Stopwatch,
     outcome: Result<SignedToken, SignRefusal>,
 ) -> Result<SignedToken, Problem> {
-    let outcome = outcome.map_err(Problem::from);
-    let word = outcome.as_ref().map_or_else(Problem::code, |_| "signed");
-    authority
-        .metrics()
-        .count_signature(view.set().issuer().as_str(), algorithm, word);
-    outcome
+    match (outcome, view.signer(algorithm)) {
+        (Ok(token), Some(entry)) => {
+            entry.metrics.count_signed(stopwatch.elapsed());
+            Ok(token)
+        }
+        (Ok(token), None) => Ok(token),
+        (Err(refusal), _) => {
+            let problem = Problem::from(refusal);
+            let issuer = view.set().issuer().as_str();
+            authority
+                .metrics()
+                .count_refusal(issuer, algorithm, problem.code());
+            Err(problem)
+        }
+    }
 }
 
 fn sign_request(mut body: Object) -> Result<SignRequest, Problem> {
