@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::authority::audit::Actor;
@@ -27,6 +28,8 @@ const DEFAULT_ISSUER: &str = "default";
 /// # Errors
 /// Whatever keeps it from starting, in one sentence for the operator.
 pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    // First of all: whoever asks for the end while the service starts is heard when it serves.
+    let end = Signals::listen()?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = Arc::new(SqliteStore::open(&folder.database()).await?);
     let master_key = folder
@@ -75,7 +78,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         "keywright serves"
     );
 
-    asked_to_end().await?;
+    end.arrive().await;
     tracing::info!("keywright drains");
     stop.send_replace(true);
     for listener in listeners {
@@ -130,13 +133,24 @@ fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("cannot listen on {name}.listen: {error}")
 }
 
-async fn asked_to_end() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn arrive(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
