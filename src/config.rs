@@ -233,8 +233,12 @@ fn explain(error: figment::Error) -> ConfigError {
                 None => metadata.name.to_string(),
             },
         );
+        let mut path = error.path.clone();
+        if path.last() != Some(field) {
+            path.push(field.clone());
+        }
         return ConfigError::Unknown {
-            field: field.clone(),
+            field: path.join("."),
             nearest,
             place,
         };
