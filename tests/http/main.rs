@@ -24,6 +24,7 @@
 mod bad_input;
 mod exchange;
 mod publication;
+mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;
