@@ -1,8 +1,8 @@
 //! Crashes in the middle of a change.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -16,7 +16,7 @@ use crate::support::{Server, start_in, try_request};
 use crate::{Moments, report};
 
 /// At least so many crashes, of which at least so many came before the commit and after it.
-const CRASHES: usize = 60;
+const CRASHES: usize = 75;
 const ON_EACH_SIDE: usize = 10;
 
 /// After that the test gives up.
@@ -33,13 +33,13 @@ fn calm_policy(server: &Server, name: &str) -> Value {
 }
 
 /// A change, and how to tell whether it happened.
-struct Change {
-    what: &'static str,
+pub(crate) struct Change {
+    pub(crate) what: &'static str,
     issuer: String,
     algorithm: &'static str,
-    method: &'static str,
-    path: String,
-    body: Value,
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) body: Value,
     /// Events that it must leave, in this order among others.
     leaves: &'static [&'static str],
     /// What must be true of the issuer when it has happened.
@@ -132,55 +132,71 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
     assert_eq!(server.fetch("/readyz").status, 200);
 }
 
+/// The internal listener of a service that may end before it has answered.
+pub(crate) struct Door {
+    internal: String,
+    headers: [(&'static str, String); 1],
+}
+
+impl Door {
+    pub(crate) fn of(server: &Server) -> Self {
+        Self {
+            internal: server.internal.clone(),
+            headers: [("authorization", format!("Bearer {}", server.admin))],
+        }
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let url = format!("{}{path}", self.internal);
+        let body = Some(("application/json", body.to_string().into_bytes()));
+        let answer = try_request(method, &url, &self.headers, body).ok()?;
+        Some((answer.status, answer.json()))
+    }
+}
+
 /// Asks for the change while tokens are signed, and kills the service a moment later.
 fn crash(
     server: Server,
     change: &Change,
     wait: Duration,
 ) -> (Option<(u16, Value)>, Vec<Token>, Arc<tempfile::TempDir>) {
-    let headers = [("authorization", format!("Bearer {}", server.admin))];
-    let internal = server.internal.clone();
+    let door = Door::of(&server);
     let ended = AtomicBool::new(false);
-    let tokens = Mutex::new(Vec::new());
-    let (answer, folder) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let signing = [
-                (change.issuer.as_str(), change.algorithm),
-                ("ticking", "ES256"),
-            ];
-            for (issuer, algorithm) in signing.into_iter().cycle() {
-                if ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let url = format!("{internal}/v1/issuers/{issuer}/tokens");
-                let body = json!({ "claims": { "sub": "user-1" }, "alg": algorithm }).to_string();
-                let body = Some(("application/json", body.into_bytes()));
-                match try_request("POST", &url, &headers, body) {
-                    Ok(answer) if answer.status == 201 => {
-                        tokens.lock().unwrap().push(token(issuer, &answer.json()));
-                    }
-                    // The issuer is being created, or the service is gone.
-                    Ok(answer) => assert_eq!(answer.status, 404, "{}", answer.json()),
-                    Err(_) => {}
-                }
-                std::thread::sleep(Duration::from_millis(3));
-            }
-        });
-        let asked = scope.spawn(|| {
-            let url = format!("{internal}{}", change.path);
-            let body = Some(("application/json", change.body.to_string().into_bytes()));
-            let answer = try_request(change.method, &url, &headers, body).ok()?;
-            Some((answer.status, answer.json()))
-        });
+    std::thread::scope(|scope| {
+        let signing = scope.spawn(|| sign_until(&ended, &door, change));
+        let asked = scope.spawn(|| door.ask(change.method, &change.path, &change.body));
         std::thread::sleep(wait);
         let folder = server.kill();
         ended.store(true, Ordering::Relaxed);
-        (asked.join().unwrap(), folder)
-    });
-    (answer, tokens.into_inner().unwrap(), folder)
+        (asked.join().unwrap(), signing.join().unwrap(), folder)
+    })
 }
 
-fn token(issuer: &str, answer: &Value) -> Token {
+/// Signs without a pause, so that a token falls also between the steps of a change, and answers
+/// what was handed out.
+fn sign_until(ended: &AtomicBool, door: &Door, change: &Change) -> Vec<Token> {
+    let changed = (change.issuer.as_str(), change.algorithm);
+    let mut tokens = Vec::new();
+    for (issuer, algorithm) in [changed, changed, changed, ("ticking", "ES256")]
+        .iter()
+        .cycle()
+    {
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        let path = format!("/v1/issuers/{issuer}/tokens");
+        let body = json!({ "claims": { "sub": "user-1" }, "alg": algorithm });
+        match door.ask("POST", &path, &body) {
+            Some((201, answer)) => tokens.push(token(issuer, &answer)),
+            // The issuer is being created.
+            Some((status, answer)) => assert_eq!(status, 404, "{answer}"),
+            None => {}
+        }
+    }
+    tokens
+}
+
+pub(crate) fn token(issuer: &str, answer: &Value) -> Token {
     Token {
         issuer: issuer.to_owned(),
         kid: answer["kid"].as_str().expect("a kid").to_owned(),
@@ -233,6 +249,10 @@ fn check_change(change: &Change, before: &State, after: &State, whole: &str) -> 
 
 /// Every token of a key that was not revoked verifies; the expired are forgotten.
 fn check_tokens(server: &Server, state: &State, tokens: &mut Vec<Token>) {
+    let unknown = |token: &&Token| !state.issuers.contains_key(&token.issuer);
+    if let Some(token) = tokens.iter().find(unknown) {
+        panic!("{} signed and is not known", token.issuer);
+    }
     for (name, issuer) in &state.issuers {
         let set = published(server, state, name);
         for token in tokens.iter().filter(|token| token.issuer == *name) {
@@ -280,7 +300,7 @@ fn choose(turn: usize, state: &State, server: &Server) -> Change {
     let issuer = CALM[(turn / 8) % CALM.len()];
     match turn % 8 {
         // Every third time with RSA.
-        0 if turn % 24 == 0 => rotate("rsa", "RS256", state),
+        0 if turn.is_multiple_of(24) => rotate("rsa", "RS256", state),
         1 if turn % 24 == 1 => revoke("rsa", "RS256", "active", state),
         0 | 5 => rotate(issuer, "ES256", state),
         1 => revoke(issuer, "ES256", "active", state),
@@ -292,7 +312,7 @@ fn choose(turn: usize, state: &State, server: &Server) -> Change {
     }
 }
 
-fn rotate(issuer: &str, algorithm: &'static str, state: &State) -> Change {
+pub(crate) fn rotate(issuer: &str, algorithm: &'static str, state: &State) -> Change {
     let retires = state.issuers[issuer].kids(algorithm, "active")[0].to_owned();
     Change {
         what: "rotation",
@@ -306,7 +326,7 @@ fn rotate(issuer: &str, algorithm: &'static str, state: &State) -> Change {
     }
 }
 
-fn revoke(issuer: &str, algorithm: &'static str, key: &str, state: &State) -> Change {
+pub(crate) fn revoke(issuer: &str, algorithm: &'static str, key: &str, state: &State) -> Change {
     let kid = state.issuers[issuer].kids(algorithm, key)[0].to_owned();
     Change {
         what: "revocation",
@@ -324,7 +344,7 @@ fn revoke(issuer: &str, algorithm: &'static str, key: &str, state: &State) -> Ch
     }
 }
 
-fn import(issuer: &str, state: &'static str) -> Change {
+pub(crate) fn import(issuer: &str, state: &'static str) -> Change {
     let random = SystemRandom::new();
     let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
     let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a key");
@@ -380,7 +400,7 @@ fn create(name: &str, server: &Server) -> Change {
     }
 }
 
-fn set_policy(issuer: &str, turn: usize, state: &State) -> Change {
+pub(crate) fn set_policy(issuer: &str, turn: usize, state: &State) -> Change {
     let mut policy = state.issuers[issuer].policy.clone();
     policy["max_token_bytes"] = json!(4096 + turn);
     let expected = policy.clone();

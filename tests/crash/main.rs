@@ -16,6 +16,7 @@
     reason = "a test fails by panicking, also in the functions around it"
 )]
 
+mod blocked;
 mod bootstrap;
 mod changes;
 mod state;
