@@ -1,7 +1,7 @@
 //! HTTP/1.1 written byte for byte, for what a client library would smooth over.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -44,22 +44,18 @@ pub fn connect(base: &str) -> TcpStream {
 
 /// Sends bytes as they are and reads until the server closes. The request must ask for that.
 pub fn send(base: &str, request: &[u8]) -> Raw {
-    let mut stream = connect(base);
-    let mut writer = stream.try_clone().unwrap();
-    let answer = std::thread::scope(|scope| {
-        // The server may answer and close before it has read everything.
-        scope.spawn(move || drop(writer.write_all(request)));
-        read_to_end(&mut stream)
-    });
-    parse(&answer)
+    parse(&send_all(base, request))
 }
 
-/// Sends bytes, ends the request's direction of the connection, and reads what comes back.
-pub fn send_and_end(base: &str, request: &[u8]) -> Vec<u8> {
+/// The same for several requests, of which the last one asks to close.
+pub fn send_all(base: &str, requests: &[u8]) -> Vec<u8> {
     let mut stream = connect(base);
-    stream.write_all(request).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    read_to_end(&mut stream)
+    let mut writer = stream.try_clone().unwrap();
+    std::thread::scope(|scope| {
+        // The server may answer and close before it has read everything.
+        scope.spawn(move || drop(writer.write_all(requests)));
+        read_to_end(&mut stream)
+    })
 }
 
 pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {

@@ -24,6 +24,8 @@
 mod bad_input;
 mod exchange;
 mod publication;
+mod roles;
+mod signing;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! What several tests stand on: servers that they share, issuers, keys, and the whole state.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,12 @@ pub fn state(server: &Server) -> State {
         events: ok(server.call("GET", "/v1/audit?limit=1000", None)),
         issuers,
     }
+}
+
+/// A number that no other call of this process gets.
+pub fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Asks again and again until there is an answer.
