@@ -20,7 +20,9 @@ use rsa::pkcs8::EncodePrivateKey as _;
 const MESSAGE: [u8; 360] = [b'a'; 360];
 
 fn main() {
-    let seconds: f64 = std::env::args().nth(1).map_or(2.0, |text| text.parse().unwrap());
+    let seconds: f64 = std::env::args()
+        .nth(1)
+        .map_or(2.0, |text| text.parse().unwrap());
     let duration = Duration::from_secs_f64(seconds);
     let random = SystemRandom::new();
 
@@ -35,7 +37,8 @@ fn main() {
     let rsa = RsaKeyPair::from_pkcs8(private.to_pkcs8_der().unwrap().as_bytes()).unwrap();
     let mut signature = vec![0; rsa.public().modulus_len()];
     let rs256 = rate(duration, || {
-        rsa.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, &mut signature).unwrap();
+        rsa.sign(&RSA_PKCS1_SHA256, &random, &MESSAGE, &mut signature)
+            .unwrap();
         std::hint::black_box(&signature);
     });
     println!("{{\"ES256\": {es256:.1}, \"RS256\": {rs256:.1}}}");

@@ -249,9 +249,10 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
     };
     let rival = (mishap.rival.as_ref()).and_then(|rival| self::command(world, rival));
     let revocable = match &command {
-        Command::Revoke { kid, .. } => world.view.key(kid).is_some_and(|key| {
-            !matches!(key.state(), State::Removed(_) | State::Revoked(_))
-        }),
+        Command::Revoke { kid, .. } => world
+            .view
+            .key(kid)
+            .is_some_and(|key| !matches!(key.state(), State::Removed(_) | State::Revoked(_))),
         _ => false,
     };
     match world.run_with(&command, &mishap.fate, rival.as_ref()) {
@@ -282,9 +283,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
             algorithm: *algorithm,
             readiness: *readiness,
         },
-        Request::Revoke(index, successor) => {
-            revoke(pick(world, index).kid().clone(), *successor)
-        }
+        Request::Revoke(index, successor) => revoke(pick(world, index).kid().clone(), *successor),
         Request::RevokeActive(algorithm, successor) => {
             revoke(world.view.active(*algorithm)?.kid().clone(), *successor)
         }

@@ -15,4 +15,3 @@ mod ledger;
 mod properties;
 mod verifiers;
 mod world;
-
