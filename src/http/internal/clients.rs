@@ -56,11 +56,14 @@ pub(super) async fn create(
         .optional_strings("roles")?
         .ok_or(FieldError::Missing { field: "roles" })?;
     body.finish()?;
-    let roles: Option<BTreeSet<Role>> = roles.iter().map(|role| Role::parse(role)).collect();
-    let roles = roles.filter(|roles| !roles.is_empty()).ok_or_else(|| {
+    let roles = roles
+        .iter()
+        .map(|name| Role::parse(name).ok_or_else(|| unknown_role(name)))
+        .collect::<Result<BTreeSet<Role>, Problem>>()?;
+    if roles.is_empty() {
         let detail = "roles must name at least one of issuer, security, auditor, admin";
-        Problem::bad_request("invalid-roles", detail)
-    })?;
+        return Err(Problem::bad_request("invalid-roles", detail));
+    }
     let (client, credential) = authority.create_client(name, roles, caller.actor()).await?;
     let mut shown = shown::client(&client);
     shown.insert("credential".to_owned(), credential.reveal().into());
@@ -77,4 +80,10 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     authority.delete_client(&id, caller.actor()).await?;
     Ok(no_content())
+}
+
+fn unknown_role(name: &str) -> Problem {
+    let shown: String = name.escape_default().take(64).collect();
+    let detail = format!("\"{shown}\" is not one of the roles issuer, security, auditor, admin");
+    Problem::bad_request("invalid-roles", detail)
 }
