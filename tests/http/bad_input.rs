@@ -1251,7 +1251,7 @@ fn key_material_that_is_wrong_is_refused_and_never_repeated() {
             base(json!({ "private_key": &pem[..pem.len() / 2] })),
             400,
             "invalid-private-key",
-            "ES256",
+            "PKCS#8 PEM",
         ),
         (
             base(json!({ "private_key": rsa })),
@@ -1269,7 +1269,7 @@ fn key_material_that_is_wrong_is_refused_and_never_repeated() {
             base(json!({ "private_key": short, "algorithm": "RS256" })),
             400,
             "invalid-private-key",
-            "2048 to 4096",
+            "2048, 3072 or 4096 bits",
         ),
         (
             base(json!({ "private_key": rsa, "algorithm": "RS256" })),
@@ -1387,15 +1387,16 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
             &["1 to 64 printable ASCII"],
         );
     }
-    for roles in [
-        json!([]),
-        json!(["root"]),
-        json!(["admin", "root"]),
-        json!(["Admin"]),
-        json!([""]),
+    for (roles, named) in [
+        (json!([]), "at least one"),
+        (json!(["root"]), "\"root\""),
+        (json!(["admin", "root"]), "\"root\""),
+        (json!(["Admin"]), "\"Admin\""),
+        (json!(["a\nb"]), "\"a\\nb\""),
+        (json!([""]), "\"\""),
     ] {
         let body = json!({ "name": "a", "roles": roles });
-        let detail = ["issuer, security, auditor, admin"];
+        let detail = [named, "issuer, security, auditor, admin"];
         world.json("POST /v1/clients", &body, (400, "invalid-roles"), &detail);
     }
     for (body, code) in [

@@ -25,8 +25,10 @@ mod bad_input;
 mod exchange;
 mod publication;
 mod roles;
+mod secrets;
 mod signing;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;
+mod surface;
 mod world;

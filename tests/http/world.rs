@@ -36,14 +36,6 @@ pub fn merge(target: &mut Value, changes: Value) {
     target.extend(changes);
 }
 
-/// A policy whose whole life passes in seconds.
-pub fn hasty() -> Value {
-    json!({
-        "jwks_max_age": "1s", "stale_if_error": "0s", "clock_skew": "0s", "lead": "1s",
-        "rotation": { "every": "2s" }, "default_token_ttl": "1s", "max_token_ttl": "2s",
-    })
-}
-
 /// Creates an issuer with ES256 alone and with `changes`.
 pub fn create_issuer(server: &Server, name: &str, changes: Value) -> Value {
     let answer = server.call(
