@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Half of what a signature costs beside the mathematics is small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     keywright::cli::run()
 }

@@ -10,7 +10,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
 use super::view::{SigningEntry, View};
-use crate::engine::{RandomnessUnavailable, SignError, random};
+use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
 
 /// The type of a token whose request names none (RFC 7519 §5.1).
@@ -108,12 +108,6 @@ impl From<SignError> for SignRefusal {
             SignError::Busy => Self::Busy,
             SignError::Failed => Self::EngineFailed,
         }
-    }
-}
-
-impl From<RandomnessUnavailable> for SignRefusal {
-    fn from(_: RandomnessUnavailable) -> Self {
-        Self::EngineFailed
     }
 }
 
@@ -246,7 +240,7 @@ fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared
 
     let issued_at = now.floor_seconds();
     let expires_at = issued_at.saturating_add(lifetime);
-    let jti = URL_SAFE_NO_PAD.encode(random::<16>()?);
+    let jti = URL_SAFE_NO_PAD.encode(random_identifier());
     claims.insert("iss".to_owned(), policy.url.as_str().into());
     claims.insert("iat".to_owned(), issued_at.into());
     claims.insert("exp".to_owned(), expires_at.into());

@@ -1,14 +1,14 @@
-//! The only place that draws random bytes, and they come from the operating system.
+//! The only place that draws random bytes.
 
-use rand::TryRng;
 use rand::rngs::SysRng;
+use rand::{Rng as _, TryRng as _};
 
 /// The operating system gave no random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct RandomnessUnavailable;
 
-/// Fresh random bytes.
+/// Fresh random bytes from the operating system.
 ///
 /// # Errors
 /// [`RandomnessUnavailable`]; nothing is ever replaced by something weaker.
@@ -18,4 +18,14 @@ pub fn random<const N: usize>() -> Result<[u8; N], RandomnessUnavailable> {
         .try_fill_bytes(&mut bytes)
         .map_err(|_| RandomnessUnavailable)?;
     Ok(bytes)
+}
+
+/// A fresh identifier: unique and not to be guessed, but no secret that anything rests on.
+///
+/// It comes from a generator in this thread (ChaCha, seeded and reseeded by the operating system),
+/// because thousands are drawn a second and a system call for each would show.
+pub fn random_identifier() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes
 }

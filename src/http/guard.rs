@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderName, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::response::Problem;
 use super::server::Answers;
@@ -59,24 +59,32 @@ impl Answers for Guarded {
             return Problem::overloaded().into_response();
         };
         let id = guard.ids.of(&request);
-        let span = tracing::info_span!(
-            "request",
-            id = id.to_str().unwrap_or_default(),
-            method = %request.method(),
-            path = request.uri().path(),
-        );
-        let answer = router
-            .oneshot(request.map(Body::new))
-            .instrument(span.clone());
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let span = span(&id, &method, uri.path());
+        let answer = router.oneshot(request.map(Body::new)).instrument(span);
         let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(infallible)) => match infallible {},
             Err(_) => Problem::timeout().into_response(),
         };
-        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+        let status = response.status();
+        if status.is_server_error() {
+            tracing::warn!(?id, %method, path = uri.path(), %status, "could not answer");
+        } else {
+            tracing::debug!(?id, %method, path = uri.path(), %status, "answered");
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }
+}
+
+/// What the log lines of a request have in common. Signatures have none: they are made by the
+/// thousand, and say nothing unless they fail, which is logged with their id.
+fn span(id: &HeaderValue, method: &Method, path: &str) -> Span {
+    if path.ends_with("/tokens") || path.ends_with("/tokens/batch") {
+        return Span::none();
+    }
+    tracing::info_span!("request", ?id, %method, path)
 }
 
 /// Names for requests: the caller's own, if it sent a usable one, or a new one.

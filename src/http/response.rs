@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use keywright_verifier::Kid;
 use keywright_verifier::json::{BodyError, FieldError, JsonError};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::authority::ChangeError;
@@ -20,12 +21,12 @@ use crate::lifecycle::{PolicyError, Refusal};
 use crate::store::StoreError;
 
 /// 200 with a document.
-pub(super) fn ok(document: Value) -> Response {
+pub(super) fn ok(document: impl Serialize) -> Response {
     Json(document).into_response()
 }
 
 /// 201 with a document.
-pub(super) fn created(document: Value) -> Response {
+pub(super) fn created(document: impl Serialize) -> Response {
     (StatusCode::CREATED, Json(document)).into_response()
 }
 

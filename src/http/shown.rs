@@ -1,5 +1,7 @@
 //! Issuers, keys and outcomes as the API shows them. Never private material: there is none here.
 
+use keywright_verifier::Kid;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::authority::clients::Client;
@@ -80,13 +82,22 @@ pub(super) fn exposure(exposure: &Exposure) -> Value {
     })
 }
 
-pub(super) fn token(token: &SignedToken) -> Value {
-    json!({
-        "token": token.token,
-        "kid": token.kid,
-        "jti": token.jti,
-        "expires_at": token.expires_at,
-    })
+/// `{"token", "kid", "jti", "expires_at"}`.
+#[derive(Serialize)]
+pub(super) struct Token<'a> {
+    token: &'a str,
+    kid: &'a Kid,
+    jti: &'a str,
+    expires_at: u64,
+}
+
+pub(super) fn token(token: &SignedToken) -> Token<'_> {
+    Token {
+        token: &token.token,
+        kid: &token.kid,
+        jti: &token.jti,
+        expires_at: token.expires_at,
+    }
 }
 
 pub(super) fn occurrence(occurrence: &Occurrence) -> Value {

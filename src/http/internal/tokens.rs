@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use keywright_verifier::Algorithm;
 use keywright_verifier::json::Object;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Named, Service, optional_algorithm};
 use crate::authority::Authority;
@@ -72,14 +73,33 @@ pub(super) async fn sign_batch(
     let mut outcomes = signing::sign_all(&view, requests, authority.now())
         .await
         .into_iter();
-    let results = algorithms.into_iter().map(|algorithm| {
-        let outcome = algorithm.and_then(|algorithm| {
+    let outcomes: Vec<Result<SignedToken, Problem>> = algorithms
+        .into_iter()
+        .map(|algorithm| {
+            let algorithm = algorithm?;
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
             count(&authority, &view, algorithm, &stopwatch, outcome)
-        });
-        outcome.map_or_else(|problem| problem.document(), |token| shown::token(&token))
+        })
+        .collect();
+    let results = outcomes.iter().map(|outcome| match outcome {
+        Ok(token) => Item::Token(shown::token(token)),
+        Err(problem) => Item::Problem(problem.document()),
     });
-    Ok(ok(json!({ "results": results.collect::<Vec<_>>() })))
+    Ok(ok(Results {
+        results: results.collect(),
+    }))
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    results: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Item<'a> {
+    Token(shown::Token<'a>),
+    Problem(Value),
 }
 
 fn count(
