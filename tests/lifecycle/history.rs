@@ -136,20 +136,22 @@ impl History {
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
-        check(&world, laws)?;
+        check(&mut world, laws)?;
         for step in &self.steps {
             take(&mut world, step)?;
-            check(&world, laws)?;
+            check(&mut world, laws)?;
         }
         world.show_all();
         world.restart();
         ask(&mut world, &Request::Tick, &Mishap::none())?;
-        check(&world, laws)
+        check(&mut world, laws)
     }
 }
 
-fn check(world: &World, laws: &[Law]) -> Result<(), String> {
-    laws.iter().try_for_each(|law| law(world))
+fn check(world: &mut World, laws: &[Law]) -> Result<(), String> {
+    laws.iter().try_for_each(|law| law(world))?;
+    world.touched = false;
+    Ok(())
 }
 
 fn policy(profile: Profile) -> Policy {
@@ -249,9 +251,10 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
     };
     let rival = (mishap.rival.as_ref()).and_then(|rival| self::command(world, rival));
     let revocable = match &command {
-        Command::Revoke { kid, .. } => world.view.key(kid).is_some_and(|key| {
-            !matches!(key.state(), State::Removed(_) | State::Revoked(_))
-        }),
+        Command::Revoke { kid, .. } => world
+            .view
+            .key(kid)
+            .is_some_and(|key| !matches!(key.state(), State::Removed(_) | State::Revoked(_))),
         _ => false,
     };
     match world.run_with(&command, &mishap.fate, rival.as_ref()) {
@@ -282,9 +285,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
             algorithm: *algorithm,
             readiness: *readiness,
         },
-        Request::Revoke(index, successor) => {
-            revoke(pick(world, index).kid().clone(), *successor)
-        }
+        Request::Revoke(index, successor) => revoke(pick(world, index).kid().clone(), *successor),
         Request::RevokeActive(algorithm, successor) => {
             revoke(world.view.active(*algorithm)?.kid().clone(), *successor)
         }

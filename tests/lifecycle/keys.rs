@@ -32,10 +32,7 @@ fn es256(number: u64) -> Jwk {
     scalar[24..].copy_from_slice(&(number + (1 << 40)).to_be_bytes());
     let public = p256::SecretKey::from_slice(&scalar).unwrap().public_key();
     let point = public.to_sec1_point(false);
-    let coordinates = (
-        (*point.x().unwrap()).into(),
-        (*point.y().unwrap()).into(),
-    );
+    let coordinates = ((*point.x().unwrap()).into(), (*point.y().unwrap()).into());
     Jwk::new(None, PublicKey::p256(coordinates.0, coordinates.1).unwrap()).unwrap()
 }
 

@@ -110,9 +110,10 @@ impl Ledger {
             }
             Event::KeyRetired { .. } => (&[Some("pending"), Some("active")], "retired"),
             Event::KeyRemoved { .. } => (&[Some("retired")], "removed"),
-            Event::KeyRevoked { .. } => {
-                (&[Some("pending"), Some("active"), Some("retired")], "revoked")
-            }
+            Event::KeyRevoked { .. } => (
+                &[Some("pending"), Some("active"), Some("retired")],
+                "revoked",
+            ),
             Event::IssuerCreated { .. } | Event::PolicyChanged { .. } => return,
         };
         if !legal.contains(&before) {

@@ -16,3 +16,10 @@ mod properties;
 mod verifiers;
 mod world;
 
+mod capacity;
+mod founding;
+mod policy_change;
+mod revocation;
+mod rotation;
+mod taking_over;
+mod time;

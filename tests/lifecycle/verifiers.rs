@@ -86,7 +86,8 @@ pub(crate) struct Network {
 impl Network {
     /// What has gone stale does not come back when the clock is set back.
     pub(crate) fn evict_stale(&mut self, now: Timestamp) {
-        self.cached.take_if(|cached| now >= cached.usable_until(true));
+        self.cached
+            .take_if(|cached| now >= cached.usable_until(true));
     }
 
     /// What was fetched in a future that was taken back and forgotten is lost.
@@ -144,7 +145,11 @@ impl Verifier {
             verifier("Microsoft", For(minutes(720)), Refetches(minutes(5))),
             behind_cache(verifier("Envoy, cached", For(minutes(10)), Refuses)),
             behind_cache(verifier("AWS, cached", For(minutes(120)), Refuses)),
-            behind_cache(verifier("panva, cached", For(minutes(10)), Refetches(SECOND * 30))),
+            behind_cache(verifier(
+                "panva, cached",
+                For(minutes(10)),
+                Refetches(SECOND * 30),
+            )),
         ]
     }
 

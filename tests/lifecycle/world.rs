@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, KeySet, Policy, Refusal, Supply,
-    Timestamp, decide, found, plan,
+    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, Key, KeySet, Policy, Refusal,
+    State, Supply, Timestamp, decide, found, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
+    /// Whether anything that could have reached the store has happened since the laws were asked.
+    pub(crate) touched: bool,
     keys_made: u64,
 }
 
@@ -115,6 +117,7 @@ impl World {
                 cached: None,
             },
             ledger: Ledger::default(),
+            touched: true,
             keys_made,
         };
         world.write(None, &change, BEGINNING).unwrap();
@@ -195,6 +198,7 @@ impl World {
         rival: Option<&Command>,
     ) -> Result<Vec<Event>, Refusal> {
         self.witness();
+        self.touched = true;
         let decided_at = self.clock;
         let base = self.view.clone().having_witnessed(self.latest);
         let decision = supplied(&mut self.keys_made, |supply| {
@@ -233,6 +237,7 @@ impl World {
 
     /// Dies and comes back with what the store holds.
     pub(crate) fn restart(&mut self) {
+        self.touched = true;
         self.ledger.served(&self.view, self.clock);
         self.view = self.load();
         self.forget_after(self.view.latest().max(self.clock));
@@ -337,6 +342,9 @@ impl World {
         self.ledger.served(&self.view, self.clock);
         // A wider skew is a promise for the keys that are published, not for those that were.
         let skew = set.policy().clock_skew;
+        let removed = |key: &Key| matches!(key.state(), State::Removed(_));
+        self.tokens
+            .retain(|token| !self.view.key(&token.kid).is_some_and(removed));
         for token in &mut self.tokens {
             let key = self.view.key(&token.kid);
             if key.is_some_and(|key| key.is_published(self.clock)) {
