@@ -1,6 +1,8 @@
 //! Rotations: by schedule, by hand and by force.
 
-use keywright::lifecycle::{Command, Event, Proposal, Readiness, Refusal, SWITCH_OVER, simulate};
+use keywright::lifecycle::{
+    Command, Event, Proposal, Readiness, Refusal, SWITCH_OVER, Successor, simulate,
+};
 use keywright_verifier::{Algorithm, Kid};
 
 use super::world::{BEGINNING, DAY, HOUR, MINUTE, SECOND, World, default_policy, single_policy};
@@ -156,6 +158,22 @@ fn a_forced_rotation_says_so_only_when_verifiers_may_not_know_the_key() {
         };
         assert_eq!(events.iter().find_map(forced), Some(expected));
     }
+}
+
+#[test]
+fn a_rotation_that_is_due_waits_for_its_successor() {
+    let mut world = World::fresh(single_policy());
+    world.live_until(BEGINNING.after(DAY * 30 - HOUR));
+    for kid in standing_by(&world) {
+        let leaked = super::revocation::revoke(&kid, Successor::Promote);
+        world.run(&leaked).unwrap();
+    }
+    let before = signing(&world);
+    let ready_at = BEGINNING.after(DAY * 31 - HOUR);
+    world.live_until(ready_at.before(SECOND));
+    assert_eq!(signing(&world), before);
+    world.live_until(ready_at);
+    assert_ne!(signing(&world), before);
 }
 
 #[test]

@@ -120,7 +120,9 @@ impl World {
             touched: true,
             keys_made,
         };
-        world.write(None, &change, BEGINNING).unwrap();
+        world
+            .write(None, &Command::Tick, &change, BEGINNING)
+            .unwrap();
         world.ledger.begins_to_serve(&change.set, BEGINNING);
         world
     }
@@ -213,7 +215,7 @@ impl World {
         }
         let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
         self.old_view_lasts_for(fate);
-        match self.write(Some(&base), &change, decided_at) {
+        match self.write(Some(&base), command, &change, decided_at) {
             Err(CommitError::Conflict) if beaten => {
                 self.swap(self.load());
                 self.run(command)
@@ -370,7 +372,7 @@ impl World {
             return false;
         };
         self.forget_after(seen);
-        self.write(Some(&base), &change, now).unwrap();
+        self.write(Some(&base), command, &change, now).unwrap();
         true
     }
 
@@ -392,6 +394,7 @@ impl World {
     fn write(
         &mut self,
         before: Option<&KeySet>,
+        command: &Command,
         change: &Change,
         decided_at: Timestamp,
     ) -> Result<(), CommitError> {
@@ -410,7 +413,7 @@ impl World {
         }))?;
         self.stored = change.set.clone();
         self.ledger
-            .committed(&change.set, &change.events, decided_at);
+            .committed(command, &change.set, &change.events, decided_at);
         Ok(())
     }
 }
