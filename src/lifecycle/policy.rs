@@ -285,3 +285,43 @@ fn outpaced(lead: Duration) -> String {
         format!(" ({})", names.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keywright_verifier::{Jwk, PublicKey};
+    use p256::elliptic_curve::Generate as _;
+    use p256::elliptic_curve::sec1::ToSec1Point as _;
+    use rsa::traits::PublicKeyParts as _;
+
+    use super::*;
+
+    fn bytes_with_comma(key: PublicKey) -> usize {
+        Jwk::new(None, key).unwrap().to_json().len() + 1
+    }
+
+    #[test]
+    fn the_estimated_size_is_that_of_generated_keys() {
+        let secret = p256::SecretKey::try_generate_from_rng(&mut rand::rngs::SysRng).unwrap();
+        let point = secret.public_key().to_sec1_point(false);
+        let (x, y) = (point.x().unwrap(), point.y().unwrap());
+        let key = PublicKey::p256((*x).into(), (*y).into()).unwrap();
+        let estimate = published_bytes(Algorithm::Es256, 2048);
+        assert_eq!(estimate, bytes_with_comma(key));
+
+        let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+        let (n, e) = (secret.n().to_bytes_be(), secret.e().to_bytes_be());
+        let key = PublicKey::rsa(n, e).unwrap();
+        let estimate = published_bytes(Algorithm::Rs256, 2048);
+        assert_eq!(estimate, bytes_with_comma(key));
+    }
+
+    #[test]
+    fn the_estimated_size_follows_the_length_of_the_modulus() {
+        for bits in [2048, 3072, 4096] {
+            // Generating the larger ones takes long; only the length matters.
+            let key = PublicKey::rsa(vec![0xff; usize::from(bits / 8)], vec![1, 0, 1]).unwrap();
+            let estimate = published_bytes(Algorithm::Rs256, bits);
+            assert_eq!(estimate, bytes_with_comma(key), "{bits}");
+        }
+    }
+}

@@ -89,6 +89,8 @@ enum PolicyChange {
     Algorithms(Vec<Algorithm>),
     Default(Algorithm),
     RsaBits(u16),
+    /// Everything but the algorithms.
+    All(Profile),
 }
 
 #[derive(Debug, Clone)]
@@ -136,20 +138,22 @@ impl History {
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
-        check(&world, laws)?;
+        check(&mut world, laws)?;
         for step in &self.steps {
             take(&mut world, step)?;
-            check(&world, laws)?;
+            check(&mut world, laws)?;
         }
         world.show_all();
         world.restart();
         ask(&mut world, &Request::Tick, &Mishap::none())?;
-        check(&world, laws)
+        check(&mut world, laws)
     }
 }
 
-fn check(world: &World, laws: &[Law]) -> Result<(), String> {
-    laws.iter().try_for_each(|law| law(world))
+fn check(world: &mut World, laws: &[Law]) -> Result<(), String> {
+    laws.iter().try_for_each(|law| law(world))?;
+    world.touched = false;
+    Ok(())
 }
 
 fn policy(profile: Profile) -> Policy {
@@ -325,6 +329,13 @@ fn changed(policy: &Policy, change: &PolicyChange) -> Option<Policy> {
         }
         PolicyChange::Default(algorithm) => policy.default_algorithm = *algorithm,
         PolicyChange::RsaBits(bits) => policy.rsa_bits = *bits,
+        PolicyChange::All(profile) => {
+            policy = Policy {
+                algorithms: policy.algorithms,
+                default_algorithm: policy.default_algorithm,
+                ..self::policy(*profile)
+            }
+        }
     }
     // The shortest gap of the crontab lines, so that it need not be found again and again.
     let mut stand_in = policy.clone();
@@ -396,7 +407,7 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn policy_change() -> impl Strategy<Value = PolicyChange> {
-    use PolicyChange::{Cron, Default, Every, Lead, MaxAge, MaxTtl, RsaBits, Skew, Stale};
+    use PolicyChange::{All, Cron, Default, Every, Lead, MaxAge, MaxTtl, RsaBits, Skew, Stale};
     let seconds = |values: &'static [u64]| select(values).prop_map(Duration::from_secs);
     prop_oneof![
         6 => seconds(&[60, 180, 900, 3600, 43_200, 604_800]).prop_map(MaxTtl),
@@ -406,6 +417,7 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
         4 => seconds(&[0, 1, 60, 300, 3600]).prop_map(Skew),
         3 => seconds(&[240, 14_400, 172_800, 2_592_000]).prop_map(Every),
         1 => (0_usize..2).prop_map(Cron),
+        6 => select(&[Profile::Default, Profile::Tight, Profile::Dense]).prop_map(All),
         6 => select(vec![
             vec![Algorithm::Es256],
             vec![Algorithm::Rs256],

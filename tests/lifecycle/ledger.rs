@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use keywright::lifecycle::{Event, Founding, KeySet, State, Timestamp};
+use keywright::lifecycle::{Command, Event, Founding, KeySet, Readiness, State, Timestamp};
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 /// The facts that the laws are judged by.
@@ -55,8 +55,23 @@ pub(crate) struct Activation {
 }
 
 impl Ledger {
-    /// Writes down a committed change that was decided when the clock showed `now`.
-    pub(crate) fn committed(&mut self, after: &KeySet, events: &[Event], now: Timestamp) {
+    /// Writes down a committed change that `command` led to when the clock showed `now`.
+    pub(crate) fn committed(
+        &mut self,
+        command: &Command,
+        after: &KeySet,
+        events: &[Event],
+        now: Timestamp,
+    ) {
+        let may_force = match command {
+            Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
+            Command::Revoke { .. } => true,
+            Command::Tick | Command::Import { .. } | Command::SetPolicy(_) => false,
+        };
+        let forced = |event: &&Event| matches!(event, Event::KeyActivated { forced: true, .. });
+        if let Some(event) = events.iter().find(forced).filter(|_| !may_force) {
+            self.offend(2, format!("{command:?} led to {event:?}"));
+        }
         self.commits += 1;
         self.events += events.len();
         self.decided_at = now;

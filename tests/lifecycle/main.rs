@@ -15,3 +15,11 @@ mod ledger;
 mod properties;
 mod verifiers;
 mod world;
+
+mod capacity;
+mod founding;
+mod policy_change;
+mod revocation;
+mod rotation;
+mod taking_over;
+mod time;

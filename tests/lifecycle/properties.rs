@@ -6,7 +6,7 @@ use super::history::History;
 use super::laws::{self, Law};
 
 /// How many histories the test of all laws together lives through, unless
-/// `KEYWRIGHT_PROPERTY_CASES` says otherwise. Each law alone gets a 25th of them, which are longer.
+/// `KEYWRIGHT_PROPERTY_CASES` says otherwise. Each law alone gets a 40th of them, which are longer.
 const CASES: u32 = 2000;
 
 #[expect(
@@ -26,7 +26,7 @@ fn hold(laws: &[Law], cases: u32, longest: usize) {
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 20_000,
+        max_shrink_iters: 4000,
         ..Config::default()
     };
     let outcome = TestRunner::new(config).run(&History::of_at_most(longest), |history| {
@@ -40,7 +40,7 @@ fn hold(laws: &[Law], cases: u32, longest: usize) {
 }
 
 fn holds(law: Law) {
-    hold(&[law], cases().div_ceil(25), 120);
+    hold(&[law], cases().div_ceil(40), 120);
 }
 
 #[test]

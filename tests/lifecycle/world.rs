@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, KeySet, Policy, Refusal, Supply,
-    Timestamp, decide, found, plan,
+    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, Key, KeySet, Policy, Refusal,
+    State, Supply, Timestamp, decide, found, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -57,6 +57,8 @@ pub(crate) struct World {
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
+    /// Whether anything that could have reached the store has happened since the laws were asked.
+    pub(crate) touched: bool,
     keys_made: u64,
 }
 
@@ -115,9 +117,12 @@ impl World {
                 cached: None,
             },
             ledger: Ledger::default(),
+            touched: true,
             keys_made,
         };
-        world.write(None, &change, BEGINNING).unwrap();
+        world
+            .write(None, &Command::Tick, &change, BEGINNING)
+            .unwrap();
         world.ledger.begins_to_serve(&change.set, BEGINNING);
         world
     }
@@ -195,6 +200,7 @@ impl World {
         rival: Option<&Command>,
     ) -> Result<Vec<Event>, Refusal> {
         self.witness();
+        self.touched = true;
         let decided_at = self.clock;
         let base = self.view.clone().having_witnessed(self.latest);
         let decision = supplied(&mut self.keys_made, |supply| {
@@ -209,7 +215,7 @@ impl World {
         }
         let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
         self.old_view_lasts_for(fate);
-        match self.write(Some(&base), &change, decided_at) {
+        match self.write(Some(&base), command, &change, decided_at) {
             Err(CommitError::Conflict) if beaten => {
                 self.swap(self.load());
                 self.run(command)
@@ -233,6 +239,7 @@ impl World {
 
     /// Dies and comes back with what the store holds.
     pub(crate) fn restart(&mut self) {
+        self.touched = true;
         self.ledger.served(&self.view, self.clock);
         self.view = self.load();
         self.forget_after(self.view.latest().max(self.clock));
@@ -337,6 +344,9 @@ impl World {
         self.ledger.served(&self.view, self.clock);
         // A wider skew is a promise for the keys that are published, not for those that were.
         let skew = set.policy().clock_skew;
+        let removed = |key: &Key| matches!(key.state(), State::Removed(_));
+        self.tokens
+            .retain(|token| !self.view.key(&token.kid).is_some_and(removed));
         for token in &mut self.tokens {
             let key = self.view.key(&token.kid);
             if key.is_some_and(|key| key.is_published(self.clock)) {
@@ -362,7 +372,7 @@ impl World {
             return false;
         };
         self.forget_after(seen);
-        self.write(Some(&base), &change, now).unwrap();
+        self.write(Some(&base), command, &change, now).unwrap();
         true
     }
 
@@ -384,6 +394,7 @@ impl World {
     fn write(
         &mut self,
         before: Option<&KeySet>,
+        command: &Command,
         change: &Change,
         decided_at: Timestamp,
     ) -> Result<(), CommitError> {
@@ -402,7 +413,7 @@ impl World {
         }))?;
         self.stored = change.set.clone();
         self.ledger
-            .committed(&change.set, &change.events, decided_at);
+            .committed(command, &change.set, &change.events, decided_at);
         Ok(())
     }
 }

@@ -1,0 +1,130 @@
+//! A set that is as large as verifiers accept.
+
+use keywright::lifecycle::{
+    Command, ImportAs, MAX_PUBLISHED_KEYS, Policy, Readiness, Refusal, Schedule, Successor,
+};
+use keywright_verifier::Algorithm;
+
+use super::laws;
+use super::revocation::revoke;
+use super::rotation::{ES256, rotate, signing, standing_by};
+use super::world::{BEGINNING, DAY, World, default_policy};
+
+/// Tokens for weeks, so that a flood of rotations leaves many keys.
+fn long_lived() -> Policy {
+    Policy {
+        max_token_ttl: DAY * 100,
+        rotation: Schedule::Every(DAY * 10),
+        ..default_policy()
+    }
+}
+
+fn count(world: &World) -> usize {
+    world.view.published(world.clock).count()
+}
+
+fn flood(world: &mut World) -> Refusal {
+    loop {
+        if let Err(refusal) = world.run(&rotate(ES256, Readiness::Waived)) {
+            return refusal;
+        }
+    }
+}
+
+fn hold(world: &World) {
+    laws::ALL.iter().try_for_each(|law| law(world)).unwrap();
+}
+
+// Attack 66.
+#[test]
+fn a_flood_of_forced_rotations_is_refused_at_the_limit_of_keys() {
+    let mut world = World::fresh(long_lived());
+    assert_eq!(flood(&mut world), Refusal::SetFull);
+    assert_eq!(count(&world), MAX_PUBLISHED_KEYS);
+    hold(&world);
+}
+
+#[test]
+fn a_full_set_still_lets_what_signs_be_revoked() {
+    for successor in [Successor::Promote, Successor::Discard] {
+        let mut world = World::fresh(long_lived());
+        flood(&mut world);
+        let leaked = signing(&world);
+        world.run(&revoke(&leaked, successor)).unwrap();
+        assert_ne!(signing(&world), leaked);
+        assert_eq!(standing_by(&world).len(), 1);
+        hold(&world);
+    }
+}
+
+#[test]
+fn a_full_set_grows_no_further_by_ticking_and_rotates_again_when_there_is_room() {
+    let mut world = World::fresh(long_lived());
+    flood(&mut world);
+    let stuck = signing(&world);
+    world.live_until(BEGINNING.after(DAY * 99));
+    assert_eq!(count(&world), MAX_PUBLISHED_KEYS);
+    assert_eq!(signing(&world), stuck);
+    hold(&world);
+    world.live_until(BEGINNING.after(DAY * 101));
+    assert_ne!(signing(&world), stuck);
+    hold(&world);
+}
+
+#[test]
+fn two_algorithms_do_not_both_count_on_the_last_place() {
+    let mut world = World::fresh(long_lived());
+    while count(&world) < MAX_PUBLISHED_KEYS - 1 {
+        world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+    }
+    // Both want their next but one now.
+    world.live_until(BEGINNING.after(DAY * 9));
+    assert_eq!(count(&world), MAX_PUBLISHED_KEYS);
+    // Both want to rotate.
+    world.live_until(BEGINNING.after(DAY * 10));
+    hold(&world);
+}
+
+#[test]
+fn a_revocation_goes_through_when_not_even_its_room_suffices_for_a_fresh_key() {
+    let policy = Policy {
+        algorithms: vec![Algorithm::Rs256],
+        default_algorithm: Algorithm::Rs256,
+        ..long_lived()
+    };
+    let mut world = World::fresh(policy);
+    // Fewer large keys reach the limit of bytes before that of keys.
+    let larger = Policy {
+        rsa_bits: 4096,
+        ..world.view.policy().clone()
+    };
+    world.run(&Command::SetPolicy(larger)).unwrap();
+    let small: Vec<_> = world
+        .view
+        .keys()
+        .iter()
+        .map(|key| key.kid().clone())
+        .collect();
+    loop {
+        let jwk = world.new_key(Algorithm::Rs256);
+        let state = ImportAs::Retired;
+        if world.run(&Command::Import { jwk, state }).is_err() {
+            break;
+        }
+    }
+    // A small key fills what is left.
+    loop {
+        let jwk = world.new_key(ES256);
+        let state = ImportAs::Retired;
+        if world.run(&Command::Import { jwk, state }).is_err() {
+            break;
+        }
+    }
+    for kid in &small {
+        world.run(&revoke(kid, Successor::Discard)).ok();
+    }
+    for kid in &small {
+        assert_eq!(world.view.key(kid).unwrap().state().name(), "revoked");
+    }
+    hold(&world);
+}

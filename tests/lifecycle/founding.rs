@@ -1,0 +1,48 @@
+//! How an issuer begins.
+
+use keywright::lifecycle::{Command, Knowledge, Readiness, State, plan, rotation_due};
+use keywright_verifier::Algorithm;
+
+use super::world::{BEGINNING, DAY, World, default_policy};
+
+#[test]
+fn a_fresh_issuer_begins_with_an_active_key_and_a_successor_for_every_algorithm() {
+    let world = World::fresh(default_policy());
+    assert_eq!(world.view.version(), 1);
+    assert_eq!(world.view.keys().len(), 4);
+    for algorithm in Algorithm::ALL {
+        assert!(world.view.active(algorithm).is_some());
+        assert_eq!(world.view.successors(algorithm).len(), 1);
+    }
+}
+
+#[test]
+fn successors_of_the_first_set_are_ready_at_once() {
+    let mut world = World::fresh(default_policy());
+    for algorithm in Algorithm::ALL {
+        let [successor] = world.view.successors(algorithm)[..] else {
+            panic!("one successor");
+        };
+        assert_eq!(successor.ready_at(world.view.policy()), Some(BEGINNING));
+        let State::Pending(pending) = successor.state() else {
+            panic!("pending");
+        };
+        assert_eq!(pending.knowledge, Knowledge::FromTheStart);
+    }
+    let rotate = Command::Rotate {
+        algorithm: None,
+        readiness: Readiness::Required,
+    };
+    world.run(&rotate).unwrap();
+}
+
+#[test]
+fn nothing_is_due_right_after_the_founding() {
+    let world = World::fresh(default_policy());
+    let plan = plan(&world.view, BEGINNING);
+    assert_eq!(plan.steps, []);
+    assert_eq!(plan.next_wake, Some(BEGINNING.after(DAY * 29)));
+    assert_eq!(plan.next_publication, plan.next_wake);
+    let due = rotation_due(&world.view, Algorithm::Es256);
+    assert_eq!(due, Some(BEGINNING.after(DAY * 30)));
+}
