@@ -8,6 +8,14 @@
 //! `KEYWRIGHT_PROPERTY_CASES=200000 cargo test --release --test lifecycle` runs that many
 //! random histories instead of the usual 2,000.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod history;
 mod keys;
 mod laws;
