@@ -16,11 +16,11 @@ use crate::support::{Server, start_in, try_request};
 use crate::{Moments, report};
 
 /// At least so many crashes, of which at least so many came before the commit and after it.
-const CRASHES: usize = 75;
+const CRASHES: usize = 55;
 const ON_EACH_SIDE: usize = 10;
 
-/// After that the test gives up.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// After that the test gives up, on however slow a machine; a good one needs 45 s.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The issuers that are changed and rotate by command alone, so that a version tells what happened.
 const CALM: [&str; 3] = ["calm-1", "calm-2", "calm-3"];

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Command, Founding, ImportAs, Policy, Readiness, Refusal, Schedule, State, Successor,
+    Command, Founding, ImportAs, Policy, Readiness, Refusal, SWITCH_OVER, Schedule, State,
+    Successor,
 };
 use keywright_verifier::Algorithm;
 use proptest::collection::vec;
@@ -432,8 +433,8 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
 fn mishap() -> impl Strategy<Value = Mishap> {
     let delay = prop_oneof![
         3 => Just(Duration::ZERO),
-        2 => (0_u64..=5000).prop_map(Duration::from_millis),
-        2 => Just(SECOND * 5),
+        2 => (0..=SWITCH_OVER.as_millis() as u64).prop_map(Duration::from_millis),
+        2 => Just(SWITCH_OVER),
     ];
     let crash = prop_oneof![
         8 => Just(None),
