@@ -185,7 +185,9 @@ fn a_batch_answers_each_request_in_its_place() {
         5 => json!({ "claims": { "sub": index.to_string() }, "expires_in": 0 }),
         7 => json!({ "claims": { "sub": index.to_string() }, "alg": "none" }),
         8 => json!(index),
-        _ if index % 97 == 0 => json!({ "claims": { "sub": index.to_string() }, "alg": "RS256" }),
+        _ if index.is_multiple_of(97) => {
+            json!({ "claims": { "sub": index.to_string() }, "alg": "RS256" })
+        }
         _ => json!({ "claims": { "sub": index.to_string() }, "expires_in": 1 + index % 3600 }),
     };
     let requests: Vec<Value> = (0..1000).map(item).collect();
@@ -278,6 +280,15 @@ fn requests_on_one_connection_are_answered_in_their_order() {
     assert_eq!(json!(subjects), json!(["0", "1", "2", "3", "4"]));
 }
 
+/// Tells threads to end, also when what they stand by has failed.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_rotation_falls_between_a_kid_and_its_signature() {
     const ROTATIONS: usize = 20;
@@ -314,6 +325,7 @@ fn no_rotation_falls_between_a_kid_and_its_signature() {
                 tokens.lock().unwrap().append(&mut mine);
             });
         }
+        let _end = End(&done);
         for _ in 0..ROTATIONS {
             let body = json!({ "force": true });
             let answer = server.call("POST", "/v1/issuers/busy/rotate", Some(&body));
@@ -329,7 +341,6 @@ fn no_rotation_falls_between_a_kid_and_its_signature() {
             );
             signed_by.push(activated);
         }
-        done.store(true, Ordering::Relaxed);
     });
     let set = JwkSet::parse(&jwks(&server, "busy")).unwrap();
     let tokens = tokens.into_inner().unwrap();

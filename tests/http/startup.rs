@@ -741,3 +741,43 @@ fn a_full_disk_refuses_changes_and_keeps_signing() {
     let server = start_in(Arc::clone(&folder), "").unwrap();
     state.assert_same(&world::state(&server));
 }
+
+#[test]
+fn a_store_that_somebody_holds_refuses_changes_and_keeps_signing() {
+    let server = start("");
+    create_issuer(&server, "orders", json!({}));
+    let before = world::state(&server);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let url = format!("sqlite://{}", server.data().join("keywright.db").display());
+    let mut holder = runtime.block_on(async {
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let begin = sqlx::query("BEGIN IMMEDIATE");
+        begin.execute(&mut connection).await.unwrap();
+        connection
+    });
+    let rotate = || {
+        let body = json!({ "force": true });
+        server.call("POST", "/v1/issuers/orders/rotate", Some(&body))
+    };
+    // The answer comes when the store has waited for as long as a switch-over may last: had the
+    // snapshot not been told that none happens, it would sign no more.
+    let answer = rotate();
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (503, &json!("store-unavailable"))
+    );
+    for _ in 0..20 {
+        let token = server.sign("orders", &json!({ "claims": {} }));
+        verifies(&server, "orders", &token);
+    }
+    before.assert_same(&world::state(&server));
+    runtime.block_on(async {
+        let end = sqlx::query("ROLLBACK");
+        end.execute(&mut holder).await.unwrap();
+        holder.close().await.unwrap();
+    });
+    assert_eq!(rotate().status, 200);
+}

@@ -81,7 +81,7 @@ impl<'s> Record<'s> {
                 let _ = writeln!(self.text, "{request}");
             }
             _ if !shown => {
-                let _ = writeln!(self.text, "[{} bytes]", request.len());
+                self.text.push_str("[more than 1000 bytes]\n");
             }
             _ if !request.is_empty() => {
                 let _ = writeln!(self.text, "{request}");
