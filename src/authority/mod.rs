@@ -1,7 +1,7 @@
 //! The living service: issuers in memory, and everything that can be asked of them.
 //!
 //! Reading (a signature, a key set) takes a snapshot without a lock. Changing goes through
-//! [`issuer::Issuer::change`] alone: decide, commit to the store, swap the snapshot. No lock or
+//! `issuer::Issuer::change` alone: decide, commit to the store, swap the snapshot. No lock or
 //! transaction is held while a key is generated or a token is signed.
 
 mod access;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use keywright_verifier::Algorithm;
 use ring::digest::{SHA256, digest};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::lifecycle::{KeySet, Timestamp};
 
@@ -38,6 +38,11 @@ impl Document {
             bytes: bytes.into(),
         }
     }
+
+    fn json(members: &Map<String, Value>) -> Self {
+        // Text and lists always serialise.
+        Self::new(serde_json::to_vec(members).unwrap_or_default())
+    }
 }
 
 impl Publication {
@@ -58,18 +63,19 @@ impl Publication {
         algorithms.sort_unstable();
 
         let policy = set.policy();
-        let mut metadata = json!({
-            "issuer": policy.url.as_str(),
-            "jwks_uri": policy.url.jwks_url(),
-            "response_types_supported": ["id_token"],
-        });
-        let oauth_metadata = Document::new(metadata.to_string().into_bytes());
+        let mut metadata = Map::new();
+        let mut say = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
+        say("issuer", policy.url.as_str().into());
+        say("jwks_uri", policy.url.jwks_url().into());
+        say("response_types_supported", json!(["id_token"]));
+        let oauth_metadata = Document::json(&metadata);
         // An OpenID provider must offer RS256 (OpenID Connect Discovery §3): without it an issuer
         // has OAuth metadata only.
         let openid_configuration = algorithms.contains(&Algorithm::Rs256).then(|| {
-            metadata["subject_types_supported"] = json!(["public"]);
-            metadata["id_token_signing_alg_values_supported"] = json!(algorithms);
-            Document::new(metadata.to_string().into_bytes())
+            let mut say = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
+            say("subject_types_supported", json!(["public"]));
+            say("id_token_signing_alg_values_supported", json!(algorithms));
+            Document::json(&metadata)
         });
         let mut publication = Self {
             jwks: Document::new(body),

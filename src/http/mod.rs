@@ -1,6 +1,6 @@
 //! Two listeners: `public` for verifiers, `internal` for everyone who signs, rotates and audits.
 //!
-//! This is the only place that knows HTTP, and [`response`] the only file with status codes.
+//! This is the only place that knows HTTP, and `response` the only file with status codes.
 //! Nothing that is answered derives from the `Host` header.
 
 mod authentication;

@@ -59,9 +59,12 @@ pub(super) fn unready(reason: &Unready) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
-/// What is wrong with a request, or with us.
+/// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -71,29 +74,28 @@ pub(super) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> Self {
-        let (members, header) = (Map::new(), None);
-        Self {
+        Self(Box::new(Parts {
             status,
             code,
             detail: detail.to_string(),
-            members,
-            header,
-        }
+            members: Map::new(),
+            header: None,
+        }))
     }
 
     fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.members.insert(member.to_owned(), value.into());
+        self.0.members.insert(member.to_owned(), value.into());
         self
     }
 
     fn header(mut self, name: HeaderName, value: impl ToString) -> Self {
-        self.header = Some((name, value.to_string()));
+        self.0.header = Some((name, value.to_string()));
         self
     }
 
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// 400: something about the request that is not about a single member.
@@ -210,13 +212,13 @@ impl Problem {
         let mut document = Map::new();
         document.insert(
             "type".to_owned(),
-            format!("urn:keywright:problem:{}", self.code).into(),
+            format!("urn:keywright:problem:{}", self.0.code).into(),
         );
-        document.insert("title".to_owned(), self.status.canonical_reason().into());
-        document.insert("status".to_owned(), self.status.as_u16().into());
-        document.insert("code".to_owned(), self.code.into());
-        document.insert("detail".to_owned(), self.detail.as_str().into());
-        document.extend(self.members.clone());
+        document.insert("title".to_owned(), self.0.status.canonical_reason().into());
+        document.insert("status".to_owned(), self.0.status.as_u16().into());
+        document.insert("code".to_owned(), self.0.code.into());
+        document.insert("detail".to_owned(), self.0.detail.as_str().into());
+        document.extend(self.0.members.clone());
         Value::Object(document)
     }
 }
@@ -224,13 +226,13 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.document().to_string()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.0.status;
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some((name, value)) = self.header
+        if let Some((name, value)) = self.0.header
             && let Ok(value) = HeaderValue::from_str(&value)
         {
             headers.insert(name, value);
@@ -253,7 +255,7 @@ impl From<JsonError> for Problem {
         let code = match &error {
             JsonError::DuplicateMember { .. } => "duplicate-member",
             JsonError::TooDeep { .. } => "json-too-deep",
-            JsonError::NumberOutOfRange { .. } => "number-out-of-range",
+            JsonError::NumberOutOfRange => "number-out-of-range",
             _ => "malformed-json",
         };
         Self::bad_request(code, error)
