@@ -1,6 +1,6 @@
 //! Time that stands still, runs backwards and leaps.
 
-use keywright::lifecycle::{Command, Event, Readiness, Refusal, Schedule, State};
+use keywright::lifecycle::{Command, Event, Readiness, Refusal, Schedule, State, Supply, decide};
 
 use super::rotation::{ES256, rotate, signing, standing_by};
 use super::world::{BEGINNING, DAY, HOUR, SECOND, World, single_policy};
@@ -69,6 +69,17 @@ fn a_lead_that_began_before_the_clock_was_set_back_is_not_shortened() {
         world.run(&rotate(ES256, Readiness::Required)),
         Err(Refusal::SuccessorNotReady { ready_at, .. }) if ready_at == seen.after(DAY)
     ));
+}
+
+#[test]
+fn a_commit_remembers_its_instant_also_when_nobody_witnessed_it() {
+    let mut world = World::fresh(single_policy());
+    let mut supply = Supply::default();
+    supply.add(world.new_key(ES256));
+    let later = BEGINNING.after(DAY);
+    let command = rotate(ES256, Readiness::Required);
+    let change = decide(&world.view, &command, later, &supply);
+    assert_eq!(change.unwrap().unwrap().set.latest(), later);
 }
 
 #[test]
