@@ -57,7 +57,7 @@ pub struct Foundation {
 pub struct Authority {
     foundation: Foundation,
     directory: ArcSwap<Directory>,
-    /// Issuers that the store has and that cannot be used, with the reason.
+    /// Issuers that the store has and that cannot be used, with the path of each.
     unusable: BTreeMap<IssuerName, String>,
     founding: tokio::sync::Mutex<()>,
     access: tokio::sync::Mutex<()>,
@@ -103,7 +103,7 @@ impl Authority {
                 }
                 Err(error) => {
                     tracing::error!(issuer = %name, %error, "issuer refused");
-                    unusable.insert(name, error.to_string());
+                    unusable.insert(name, stored.issuer.path);
                 }
             }
         }
@@ -159,6 +159,12 @@ impl Authority {
     /// The issuer that is published under a path (empty for the root).
     pub fn published_under(&self, path: &str) -> Option<Arc<Issuer>> {
         self.directory.load().by_path.get(path).cloned()
+    }
+
+    /// Whether an issuer that cannot be used was published under a path. Its documents are then
+    /// not gone but out of service, and copies of them may go on being used.
+    pub fn is_out_of_service(&self, path: &str) -> bool {
+        self.unusable.values().any(|unusable| unusable == path)
     }
 
     /// The issuer with this name.

@@ -63,8 +63,14 @@ enum Kind {
 }
 
 fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
-    let mut response = match find(authority, request.uri().path()) {
-        Some((kind, issuer)) => document_of(authority, kind, &issuer, request),
+    let mut response = match named_by(request.uri().path()) {
+        Some((kind, path)) => match authority.published_under(path) {
+            Some(issuer) => document_of(authority, kind, &issuer, request),
+            None if authority.is_out_of_service(path) => {
+                Problem::issuer_unusable("the issuer is out of service").into_response()
+            }
+            None => Problem::not_found().into_response(),
+        },
         None => Problem::not_found().into_response(),
     };
     // On refusals, too: a page must be able to tell "there is none" from "the server is down", and
@@ -96,18 +102,15 @@ fn document_of(
 
 /// The key set and the OpenID configuration are suffixes of the issuer URL; RFC 8414 puts its
 /// metadata between host and path (§3.1).
-fn find(authority: &Authority, path: &str) -> Option<(Kind, Arc<Issuer>)> {
-    let (kind, issuer_path) = if let Some(issuer) = path.strip_suffix("/.well-known/jwks.json") {
-        (Kind::Jwks, issuer)
+fn named_by(path: &str) -> Option<(Kind, &str)> {
+    if let Some(issuer) = path.strip_suffix("/.well-known/jwks.json") {
+        Some((Kind::Jwks, issuer))
     } else if let Some(issuer) = path.strip_suffix("/.well-known/openid-configuration") {
-        (Kind::OpenidConfiguration, issuer)
+        Some((Kind::OpenidConfiguration, issuer))
     } else {
-        (
-            Kind::OauthMetadata,
-            path.strip_prefix("/.well-known/oauth-authorization-server")?,
-        )
-    };
-    Some((kind, authority.published_under(issuer_path)?))
+        let issuer = path.strip_prefix("/.well-known/oauth-authorization-server")?;
+        Some((Kind::OauthMetadata, issuer))
+    }
 }
 
 fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {

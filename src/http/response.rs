@@ -189,6 +189,11 @@ impl Problem {
         .header(RETRY_AFTER, 1)
     }
 
+    /// 503: the issuer's stored records cannot be used.
+    pub(super) fn issuer_unusable(detail: impl ToString) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "issuer-unusable", detail)
+    }
+
     /// 404: the issuer has no such key. The text is a stranger's, and a path may be long.
     pub(super) fn unknown_key(kid: &str) -> Self {
         let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
@@ -378,9 +383,7 @@ impl From<ChangeError> for Problem {
             ChangeError::UnknownIssuer(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown-issuer", error)
             }
-            ChangeError::UnusableIssuer(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "issuer-unusable", error)
-            }
+            ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
             ChangeError::UnknownClient(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown-client", error)
             }

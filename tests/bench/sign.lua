@@ -4,7 +4,7 @@ local failed = 0
 
 function init(args)
   local claims = '{"sub":"user-1","aud":"orders","scope":"orders:read orders:write","client_id":"web"}'
-  local request = '{"claims":' .. claims .. ',"expires_in":300,"typ":"at+jwt","alg":"' .. args[2] .. '"}'
+  local request = '{"claims":' .. claims .. ',"expires_in":60,"typ":"at+jwt","alg":"' .. args[2] .. '"}'
   local count = tonumber(args[3])
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"

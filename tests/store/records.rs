@@ -464,7 +464,7 @@ fn an_unknown_member_is_refused_wherever_it_stands() {
 fn a_missing_member_is_refused_and_never_filled_in() {
     for (state, members) in [
         ("pending", ["missing_until"].as_slice()),
-        ("active", &["activated_at", "longest_ttl"]),
+        ("active", &["activated_at", "longest_ttl", "widest_skew"]),
         (
             "retired",
             &[
@@ -623,7 +623,9 @@ fn a_private_half_stands_with_pending_and_active_keys_and_no_others() {
 fn two_active_keys_are_refused() {
     refused("two keys are active for ES256", |stored| {
         alter_key(stored, "pending", |key| {
-            key["state"] = json!({"name": "active", "activated_at": 1, "longest_ttl": 1});
+            key["state"] = json!({
+                "name": "active", "activated_at": 1, "longest_ttl": 1, "widest_skew": 1
+            });
         });
         None
     });
