@@ -55,7 +55,7 @@ fn the_examples_of_the_readme_run_as_written() {
 )]
 fn run_page(page: &str) {
     if std::env::var("KEYWRIGHT_SKIP_EXAMPLES").is_ok_and(|value| value == "1") {
-        println!("SKIPPED: examples of {page}: KEYWRIGHT_SKIP_EXAMPLES=1");
+        eprintln!("SKIPPED: examples of {page}: KEYWRIGHT_SKIP_EXAMPLES=1");
         return;
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
