@@ -1,6 +1,6 @@
 //! Every invariant as a property of random histories.
 
-use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::history::History;
 use super::laws::{self, Law};
@@ -23,8 +23,16 @@ fn cases() -> u32 {
 }
 
 fn hold(laws: &[Law], cases: u32, longest: usize) {
+    // The usual run lives the same lives each time, so that a red build is about the change that
+    // it builds; a run that asks for a number of cases goes where nobody has been.
+    let rng_seed = if cases == CASES || cases == CASES.div_ceil(40) {
+        RngSeed::Fixed(20_261_121)
+    } else {
+        RngSeed::Random
+    };
     let config = Config {
         cases,
+        rng_seed,
         failure_persistence: None,
         max_shrink_iters: 4000,
         ..Config::default()
