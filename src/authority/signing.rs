@@ -247,14 +247,12 @@ fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared
     claims.insert("jti".to_owned(), jti.as_str().into());
     let payload = serde_json::to_vec(&claims).map_err(|_| SignRefusal::EngineFailed)?;
 
-    let bytes = |header: &str| {
-        header.len() + payload.len().saturating_mul(4).div_ceil(3) + entry.signature_length + 2
-    };
     let header = match typ {
         DEFAULT_TYP => std::borrow::Cow::Borrowed(&entry.header),
         other => std::borrow::Cow::Owned(encode_header(algorithm, &entry.kid, other)),
     };
-    let bytes = bytes(&header);
+    let encoded_payload = payload.len().saturating_mul(4).div_ceil(3);
+    let bytes = header.len() + encoded_payload + entry.signature_length + 2;
     if bytes > usize::try_from(policy.max_token_bytes).unwrap_or(usize::MAX) {
         return Err(SignRefusal::TooLarge {
             bytes,
