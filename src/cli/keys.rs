@@ -53,6 +53,8 @@ struct ListArguments {
 #[derive(clap::Args)]
 struct ShowArguments {
     /// The key.
+    // One thumbprint in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     kid: Kid,
 }
 

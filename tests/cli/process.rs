@@ -47,6 +47,32 @@ fn a_credential_from_the_environment_appears_in_no_error() {
     }
 }
 
+// A thumbprint begins with a hyphen once in 64, with two once in 4,096, and with the letter of a
+// flag as often. Nobody shall have to know that at three in the morning.
+#[test]
+fn a_kid_may_begin_with_hyphens() {
+    for kid in [
+        "-KxJ9f8T2aB7cD3eF6gH1iK4lM5nO0pQrStUvWxYz_-",
+        "--xJ9f8T2aB7cD3eF6gH1iK4lM5nO0pQrStUvWxYz_-",
+        "-hxJ9f8T2aB7cD3eF6gH1iK4lM5nO0pQrStUvWxYz_-",
+    ] {
+        for arguments in [
+            &["keys", "show", kid][..],
+            &["keys", "revoke", kid, "--reason", "leaked"],
+            &["keys", "revoke", "--reason", "leaked", kid, "--issuer", "a"],
+        ] {
+            let output = keywright()
+                .args(arguments)
+                .env("KEYWRIGHT_TOKEN", "t")
+                .env("KEYWRIGHT_URL", "http://127.0.0.1:1")
+                .output()
+                .unwrap();
+            let said = text(&output);
+            assert!(said.contains("http://127.0.0.1:1"), "{kid}: {said}");
+        }
+    }
+}
+
 #[test]
 fn help_shows_no_value_of_the_environment() {
     let output = keywright()

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     algorithm: Option<Algorithm>,
     /// The kid that the key had [default: the JWK's, or the key's thumbprint].
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     kid: Option<Kid>,
     /// What the key becomes. A private key: pending waits out its lead, active signs on (only in
     /// an issuer that takes over), retired verifies for one retention. A public key: retired.

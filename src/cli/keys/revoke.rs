@@ -15,6 +15,7 @@ use crate::lifecycle::{IssuerName, KNOWN_VERIFIERS};
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The key.
+    #[arg(allow_hyphen_values = true)]
     kid: Kid,
     /// Why; goes into the audit log and stays with the key.
     #[arg(long, value_name = "TEXT")]
