@@ -7,7 +7,7 @@ use keywright::lifecycle::{
     KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS, Schedule, State, Timestamp,
 };
 use keywright::store::record;
-use keywright_verifier::{Algorithm, JwkSet};
+use keywright_verifier::{Algorithm, Jwk, JwkSet};
 
 use super::world::World;
 
@@ -284,12 +284,17 @@ fn has_room(set: &KeySet, algorithm: Algorithm, now: Timestamp) -> bool {
     set.published(now).count() < MAX_PUBLISHED_KEYS && bytes < MAX_PUBLISHED_BYTES
 }
 
+/// The size of the published set; more than any is allowed when two keys share a kid.
 fn published_bytes(set: &KeySet, instant: Timestamp) -> usize {
-    let keys = set
+    let keys: Vec<Jwk> = set
         .published(instant)
         .map(|key| key.jwk().clone())
         .collect();
-    JwkSet::new(keys).map_or(usize::MAX, |keys| keys.to_json().len())
+    let kids: BTreeSet<_> = keys.iter().map(Jwk::kid).collect();
+    if kids.len() < keys.len() {
+        return usize::MAX;
+    }
+    JwkSet::new(keys).to_json().len()
 }
 
 fn no_offence(world: &World, invariant: u8) -> Result<(), String> {

@@ -360,8 +360,7 @@ pub enum JwkError {
 impl JwkError {
     /// Whether the document may well be a good key that this crate has no use for.
     ///
-    /// A set passes over such keys (RFC 7517 §5); every other error says that a key is broken or
-    /// private, and a set with one is refused.
+    /// Every other error says that the key is broken or private, and that its issuer made a mistake.
     pub const fn is_unsupported(&self) -> bool {
         matches!(
             self,

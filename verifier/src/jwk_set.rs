@@ -1,9 +1,7 @@
 //! JSON Web Key Sets (RFC 7517 §5).
 
-use std::collections::HashSet;
-
 use crate::json::{self, FieldError, JsonError, Object};
-use crate::{Jwk, JwkError, Kid};
+use crate::{Algorithm, Jwk, JwkError, JwsError, Kid};
 
 /// The most bytes that [`JwkSet::parse`] reads: 512 KiB.
 ///
@@ -11,37 +9,37 @@ use crate::{Jwk, JwkError, Kid};
 /// still fits, and little enough to be read on every refresh.
 pub const MAX_JWK_SET_BYTES: usize = 524_288;
 
-/// The public keys of one issuer. Their kids are distinct.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The public keys of one issuer.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct JwkSet {
     keys: Vec<Jwk>,
+    passed_over: Vec<PassedOver>,
 }
 
 impl JwkSet {
-    /// Makes a set that keeps the order of `keys`.
-    ///
-    /// # Errors
-    ///
-    /// [`JwkSetError::DuplicateKid`] when two keys have one `kid` (RFC 7517 §4.5).
-    pub fn new(keys: Vec<Jwk>) -> Result<Self, JwkSetError> {
-        let mut kids = HashSet::with_capacity(keys.len());
-        if let Some(twin) = keys.iter().find(|key| !kids.insert(key.kid())) {
-            return Err(JwkSetError::DuplicateKid(twin.kid().clone()));
+    /// Makes a set that keeps the order of `keys`. A key that stands in it twice is kept once.
+    pub fn new(keys: Vec<Jwk>) -> Self {
+        let mut distinct: Vec<Jwk> = Vec::with_capacity(keys.len());
+        for key in keys {
+            if !distinct.contains(&key) {
+                distinct.push(key);
+            }
         }
-        Ok(Self { keys })
+        Self {
+            keys: distinct,
+            passed_over: Vec::new(),
+        }
     }
 
     /// Reads a set from strict JSON of at most [`MAX_JWK_SET_BYTES`].
     ///
-    /// Keys that this crate has no use for are passed over as RFC 7517 §5 asks: those with another
-    /// `kty`, `crv`, `alg` or purpose ([`JwkError::is_unsupported`]). Members beside `keys` are passed
-    /// over too. A set may be empty.
+    /// An entry that is no public ES256 or RS256 key is passed over, as RFC 7517 §5 asks, so that one
+    /// key which this crate cannot use takes no other with it: [`JwkSet::passed_over`] says which and
+    /// why. Members beside `keys` are passed over too. A set may be empty.
     ///
     /// # Errors
     ///
-    /// [`JwkSetError`]: too large, not strict JSON, no array `keys`, two keys of one `kid`, or a key
-    /// that is private or broken. One broken key refuses the whole set, because a set that holds a
-    /// private or a tampered key is not to be trusted for the others.
+    /// [`JwkSetError`]: too large, not strict JSON, or no array `keys`.
     pub fn parse(bytes: &[u8]) -> Result<Self, JwkSetError> {
         if bytes.len() > MAX_JWK_SET_BYTES {
             return Err(JwkSetError::TooLarge);
@@ -49,14 +47,17 @@ impl JwkSet {
         let value = json::parse(bytes, json::DEFAULT_MAX_DEPTH)?;
         let entries = Object::new(value, "a JWK set")?.array("keys")?;
         let mut keys = Vec::with_capacity(entries.len());
+        let mut passed_over = Vec::new();
         for (index, entry) in entries.into_iter().enumerate() {
             match Jwk::from_value(entry) {
                 Ok(key) => keys.push(key),
-                Err(error) if error.is_unsupported() => {}
-                Err(source) => return Err(JwkSetError::Key { index, source }),
+                Err(reason) => passed_over.push(PassedOver { index, reason }),
             }
         }
-        Self::new(keys)
+        Ok(Self {
+            passed_over,
+            ..Self::new(keys)
+        })
     }
 
     /// The keys, in the order of the document.
@@ -64,9 +65,38 @@ impl JwkSet {
         &self.keys
     }
 
-    /// The key with exactly this `kid`.
-    pub fn find(&self, kid: &Kid) -> Option<&Jwk> {
-        self.keys.iter().find(|key| key.kid() == kid)
+    /// The entries of the document that no token is verified with.
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.passed_over
+    }
+
+    /// The one key for a token: `kid` and `algorithm` are those of its header.
+    ///
+    /// With a `kid` it is the key of exactly that name; without one the set must have exactly one key
+    /// of the algorithm. The name and the algorithm come from the token, so both only look up; the key
+    /// is used with its own algorithm.
+    ///
+    /// # Errors
+    ///
+    /// [`JwsError::UnknownKey`] when nothing fits, [`JwsError::AlgorithmMismatch`] when only the name
+    /// does, [`JwsError::AmbiguousKey`] when several keys fit (RFC 7517 §4.5 forbids it of one issuer,
+    /// and guessing would be worse).
+    pub fn find(&self, kid: Option<&Kid>, algorithm: Algorithm) -> Result<&Jwk, JwsError> {
+        let mut named = self
+            .keys
+            .iter()
+            .filter(|key| kid.is_none_or(|kid| key.kid() == kid))
+            .peekable();
+        if named.peek().is_none() {
+            return Err(JwsError::UnknownKey);
+        }
+        let mut fitting = named.filter(|key| key.algorithm() == algorithm);
+        match (fitting.next(), fitting.next()) {
+            (Some(key), None) => Ok(key),
+            (Some(_), Some(_)) => Err(JwsError::AmbiguousKey),
+            (None, _) if kid.is_some() => Err(JwsError::AlgorithmMismatch),
+            (None, _) => Err(JwsError::UnknownKey),
+        }
     }
 
     /// The set as JSON: `{"keys":[…]}`, each key as [`Jwk::write_json`] writes it, without white
@@ -84,7 +114,21 @@ impl JwkSet {
     }
 }
 
-/// Why a document is not a set of public keys, or keys are not a set.
+/// An entry of a document that is no key of a [`JwkSet`].
+///
+/// Either this crate has no use for it ([`JwkError::is_unsupported`]: another curve, another purpose),
+/// or it is private or broken, which its issuer would want to know.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("key {index} of the set is passed over")]
+pub struct PassedOver {
+    /// Its place in `keys`, from 0.
+    pub index: usize,
+    /// Why no token is verified with it.
+    #[source]
+    pub reason: JwkError,
+}
+
+/// Why a document is not a set of keys.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwkSetError {
@@ -97,15 +141,4 @@ pub enum JwkSetError {
     /// The document is no object, or `keys` is missing or no array.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// One of the keys is private or broken.
-    #[error("key {index} of the set is refused")]
-    Key {
-        /// Its place in `keys`, from 0.
-        index: usize,
-        /// What is wrong with it.
-        source: JwkError,
-    },
-    /// Two keys have one `kid`.
-    #[error("kid \"{0}\" stands twice in the set")]
-    DuplicateKid(Kid),
 }

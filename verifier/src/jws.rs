@@ -107,11 +107,6 @@ impl<'a> Jws<'a> {
         &self.header
     }
 
-    /// The octets that were signed as payload. They mean nothing before [`Jws::verify`].
-    pub fn payload(&self) -> &[u8] {
-        &self.payload
-    }
-
     /// What the signature covers: the first two parts of the token and the dot between them.
     pub const fn signing_input(&self) -> &'a str {
         self.signing_input
@@ -122,12 +117,15 @@ impl<'a> Jws<'a> {
         &self.signature
     }
 
-    /// Reads the payload as a JWT claims set (RFC 7519 §7.2). Call [`Jws::verify`] first.
+    /// Reads the payload as a JWT claims set (RFC 7519 §7.2), though nobody has verified it.
+    ///
+    /// For looking into a token and for finding out which issuer's keys to ask. Whatever is decided
+    /// by these claims is decided by whoever wrote the token.
     ///
     /// # Errors
     ///
     /// [`JwsError::PayloadJson`] or [`JwsError::Payload`] when it is not one strict JSON object.
-    pub fn claims(&self) -> Result<Map<String, Value>, JwsError> {
+    pub fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
         match json::parse(&self.payload, json::DEFAULT_MAX_DEPTH).map_err(JwsError::PayloadJson)? {
             Value::Object(claims) => Ok(claims),
             _ => Err(JwsError::Payload(FieldError::NotAnObject {
@@ -136,42 +134,61 @@ impl<'a> Jws<'a> {
         }
     }
 
-    /// Verifies the signature and answers the key that made it.
+    /// Verifies the signature, and nothing else: no claim is looked at. A payload need not even be
+    /// JSON. To verify a JWT, use [`Verifier`](crate::Verifier).
     ///
     /// `keys` are the issuer's alone, and `allowed` is what the caller accepts; an empty list accepts
-    /// nothing. A token with `kid` is verified with exactly the key of that name; one without needs a
-    /// set in which exactly one key has its algorithm. The key's own algorithm must be the header's.
+    /// nothing. [`JwkSet::find`] says which key of the set it is.
     ///
     /// # Errors
     ///
-    /// [`JwsError::AlgorithmNotAllowed`], [`JwsError::UnknownKey`], [`JwsError::AmbiguousKey`],
-    /// [`JwsError::AlgorithmMismatch`] or [`JwsError::BadSignature`], checked in this order.
-    pub fn verify<'k>(&self, keys: &'k JwkSet, allowed: &[Algorithm]) -> Result<&'k Jwk, JwsError> {
+    /// [`JwsError::AlgorithmNotAllowed`], then as for [`JwkSet::find`], then
+    /// [`JwsError::BadSignature`].
+    pub fn verify<'k>(
+        &self,
+        keys: &'k JwkSet,
+        allowed: &[Algorithm],
+    ) -> Result<VerifiedJws<'_, 'k>, JwsError> {
         if !allowed.contains(&self.algorithm) {
             return Err(JwsError::AlgorithmNotAllowed {
                 algorithm: self.algorithm,
             });
         }
-        let key = match &self.kid {
-            Some(kid) => keys.find(kid).ok_or(JwsError::UnknownKey)?,
-            None => {
-                let mut fitting = keys
-                    .keys()
-                    .iter()
-                    .filter(|key| key.algorithm() == self.algorithm);
-                let key = fitting.next().ok_or(JwsError::UnknownKey)?;
-                if fitting.next().is_some() {
-                    return Err(JwsError::AmbiguousKey);
-                }
-                key
-            }
-        };
-        if key.algorithm() != self.algorithm {
-            return Err(JwsError::AlgorithmMismatch);
-        }
+        let key = keys.find(self.kid.as_ref(), self.algorithm)?;
         key.verify(self.signing_input.as_bytes(), &self.signature)
             .map_err(|_| JwsError::BadSignature)?;
-        Ok(key)
+        Ok(VerifiedJws {
+            payload: &self.payload,
+            key,
+        })
+    }
+}
+
+/// What [`Jws::verify`] found to be signed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedJws<'j, 'k> {
+    payload: &'j [u8],
+    key: &'k Jwk,
+}
+
+impl<'j, 'k> VerifiedJws<'j, 'k> {
+    /// The octets that were signed.
+    pub const fn payload(&self) -> &'j [u8] {
+        self.payload
+    }
+
+    /// The key that the signature verifies with.
+    pub const fn key(&self) -> &'k Jwk {
+        self.key
+    }
+}
+
+impl fmt::Debug for VerifiedJws<'_, '_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("VerifiedJws")
+            .field("kid", self.key.kid())
+            .finish_non_exhaustive()
     }
 }
 
@@ -263,8 +280,8 @@ pub enum JwsError {
 
 impl JwsError {
     /// A stable name for programs: `token-too-large`, `token-malformed`, `token-encrypted`,
-    /// `algorithm-not-allowed`, `unknown-key`, `ambiguous-key`, `algorithm-mismatch`,
-    /// `bad-signature` or `claim-malformed`.
+    /// `algorithm-not-allowed`, `unknown-key`, `ambiguous-key`, `algorithm-mismatch` or
+    /// `bad-signature`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "token-too-large",
@@ -276,13 +293,14 @@ impl JwsError {
             | Self::HeaderJson(_)
             | Self::Header(_)
             | Self::RefusedParameter(_)
-            | Self::Kid(_) => "token-malformed",
+            | Self::Kid(_)
+            | Self::PayloadJson(_)
+            | Self::Payload(_) => "token-malformed",
             Self::UnknownAlgorithm | Self::AlgorithmNotAllowed { .. } => "algorithm-not-allowed",
             Self::UnknownKey => "unknown-key",
             Self::AmbiguousKey => "ambiguous-key",
             Self::AlgorithmMismatch => "algorithm-mismatch",
             Self::BadSignature => "bad-signature",
-            Self::PayloadJson(_) | Self::Payload(_) => "claim-malformed",
         }
     }
 }

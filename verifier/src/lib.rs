@@ -42,17 +42,30 @@
 mod algorithm;
 mod base64url;
 mod claims;
+mod clock;
+mod error;
 mod excerpt;
 mod jwk;
 mod jwk_set;
 mod jws;
+mod keys;
 mod kid;
+mod rules;
+mod verifier;
 
 pub mod json;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use claims::{ClaimError, Expectations};
+pub use claims::ClaimError;
+pub use error::{Fault, VerifyError};
 pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError};
-pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
-pub use jws::{Jws, JwsError};
+pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, PassedOver};
+pub use jws::{Jws, JwsError, VerifiedJws};
+#[cfg(feature = "remote")]
+pub use keys::remote::{
+    FetchError, InvalidAddress, RemoteKeys, RemoteKeysBuilder, RemoteKeysError,
+};
+pub use keys::{KeyFile, KeyFileError, KeySource, KeysUnavailable};
 pub use kid::{InvalidKid, Kid};
+pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
+pub use verifier::{Header, Verified, Verifier};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywright_verifier::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
+use keywright_verifier::{JwkSet, MAX_JWK_SET_BYTES};
 use ureq::Agent;
 use url::Url;
 
@@ -46,13 +46,7 @@ impl KeySource {
             Self::File(path) => input::bytes(path, limit)?.to_vec(),
             Self::Url(url) => fetch(url, limit)?,
         };
-        JwkSet::parse(&bytes).map_err(|error| {
-            let detail = match &error {
-                JwkSetError::Key { source, .. } => format!("{error}: {source}"),
-                _ => error.to_string(),
-            };
-            Failure::rejected("invalid-jwks", detail)
-        })
+        JwkSet::parse(&bytes).map_err(|error| Failure::rejected("invalid-jwks", error))
     }
 }
 

@@ -1,9 +1,9 @@
 //! `keywright token verify`: the checks of the verifier library, from a shell.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::{Algorithm, Expectations, Jws};
-use serde_json::json;
+use keywright_verifier::{Algorithm, ClaimError, Jws, Rules, Verified, Verifier, VerifyError};
+use serde_json::{Map, Value, json};
 
 use super::key_source::KeySource;
 use super::{LARGEST_TOKEN, read_token};
@@ -41,25 +41,24 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
     let keys = arguments.jwks.read()?;
-    let allowed = match arguments.algorithms.as_slice() {
-        [] => &Algorithm::ALL,
-        some => some,
-    };
-    let refused = |error: keywright_verifier::JwsError| Failure::rejected(error.code(), error);
-    let jws = Jws::parse(&token, LARGEST_TOKEN).map_err(refused)?;
-    let key = jws.verify(&keys, allowed).map_err(refused)?;
-    let claims = jws.claims().map_err(refused)?;
-    let expectations = Expectations {
-        issuer: arguments.issuer.clone(),
-        audience: arguments.audience.clone(),
-        typ: arguments.typ.clone(),
-        leeway: arguments.leeway,
-    };
+    let jws = Jws::parse(&token, LARGEST_TOKEN).map_err(|error| refused(&error.into()))?;
+    let rules = rules(arguments, &jws).map_err(|error| refused(&error))?;
+    for unused in keys.passed_over() {
+        if !unused.reason.is_unsupported() {
+            let reason = &unused.reason;
+            session
+                .output
+                .note(format_args!("note: {unused}: {reason}"))?;
+        }
+    }
+    let verifier = Verifier::new(rules, keys).map_err(|error| Failure::Usage(error.to_string()))?;
+    let now = UNIX_EPOCH + Duration::from_millis(session.now.millis());
+    let verified = verifier
+        .verify_with_held_keys::<Map<String, Value>>(&token, now)
+        .map_err(|error| refused(&error))?;
     let now = session.now.floor_seconds();
-    expectations
-        .check(jws.typ(), &claims, now)
-        .map_err(|error| Failure::rejected(error.code(), error))?;
-    let expires_at = claims.get("exp").and_then(serde_json::Value::as_u64);
+    let Verified { header, claims, .. } = verified;
+    let expires_at = claims.get("exp").and_then(Value::as_u64);
 
     let unchecked: Vec<&str> = [
         ("--issuer", arguments.issuer.is_none()),
@@ -71,15 +70,15 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     let output = &mut session.output;
     if output.is_json() {
         let document = json!({
-            "valid": true, "kid": key.kid(), "algorithm": key.algorithm(),
+            "valid": true, "kid": header.kid, "algorithm": header.algorithm,
             "header": jws.header(), "claims": claims,
         });
         output.line(json_text::indented(&document.to_string()))?;
     } else {
         let rows = [
             ("valid", Some("yes".to_owned())),
-            ("kid", Some(key.kid().to_string())),
-            ("algorithm", Some(key.algorithm().to_string())),
+            ("kid", Some(header.kid.to_string())),
+            ("algorithm", Some(header.algorithm.to_string())),
             ("expires", expires_at.map(|at| described(now, at))),
         ];
         let rows = rows
@@ -94,4 +93,35 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         "note: not everything was checked: {} not given",
         unchecked.join(" and ")
     ))
+}
+
+fn refused(error: &VerifyError) -> Failure {
+    Failure::rejected(error.code(), error)
+}
+
+/// What the flags ask for. An issuer that they do not name is the one that the token names; whoever
+/// verifies a token here wants to know about this token, and reads what has not been checked.
+fn rules(arguments: &Arguments, jws: &Jws<'_>) -> Result<Rules, VerifyError> {
+    let issuer = match &arguments.issuer {
+        Some(issuer) => issuer.clone(),
+        None => match jws.unverified_claims()?.get("iss") {
+            Some(Value::String(issuer)) => issuer.clone(),
+            _ => return Err(ClaimError::WrongIssuer.into()),
+        },
+    };
+    let algorithms = match arguments.algorithms.as_slice() {
+        [] => &Algorithm::ALL,
+        some => some,
+    };
+    let audience = arguments.audience.clone();
+    let mut rules = Rules::new(issuer, audience.unwrap_or_default(), algorithms.to_vec())
+        .leeway(arguments.leeway)
+        .max_token_bytes(LARGEST_TOKEN);
+    if arguments.audience.is_none() {
+        rules = rules.danger_accept_any_audience();
+    }
+    Ok(match &arguments.typ {
+        Some(typ) => rules.typ(typ),
+        None => rules.danger_accept_any_typ(),
+    })
 }

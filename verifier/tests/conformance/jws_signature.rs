@@ -24,7 +24,7 @@ fn rfc_keys() -> [Jwk; 2] {
 fn verify(token: &str, keys: impl IntoIterator<Item = Jwk>) -> Result<Kid, JwsError> {
     Jws::parse(token, MAX_BYTES)?
         .verify(&set(keys), &Algorithm::ALL)
-        .map(|key| key.kid().clone())
+        .map(|verified| verified.key().kid().clone())
 }
 
 /// The token with another signature.
@@ -105,7 +105,7 @@ fn only_the_algorithms_that_the_caller_allows_verify() {
     ] {
         let jws = Jws::parse(token, MAX_BYTES).unwrap();
         assert_eq!(
-            jws.verify(&keys, &[algorithm]).unwrap().algorithm(),
+            jws.verify(&keys, &[algorithm]).unwrap().key().algorithm(),
             algorithm
         );
         let refused = JwsError::AlgorithmNotAllowed { algorithm };
@@ -284,7 +284,7 @@ fn the_mirrored_es256_signature_verifies_too_and_says_the_same() {
         verify(&mirrored, rfc_keys()),
         verify(RFC_7515_ES256, rfc_keys())
     );
-    let claims = |token| Jws::parse(token, MAX_BYTES).unwrap().claims();
+    let claims = |token| Jws::parse(token, MAX_BYTES).unwrap().unverified_claims();
     assert_eq!(claims(&mirrored), claims(RFC_7515_ES256));
 }
 
@@ -319,6 +319,19 @@ fn the_error_of_a_bad_signature_has_no_reason() {
         SignatureError.to_string(),
         JwsError::BadSignature.to_string()
     );
+}
+
+// What is signed need be no JWT.
+#[test]
+fn what_was_signed_is_answered_octet_for_octet() {
+    let signer = Signer::new();
+    let payload = "no JSON, \u{1f980} and a \0";
+    let token = signer.token(r#"{"alg":"ES256"}"#, payload);
+    let keys = set([signer.jwk(Some("one"))]);
+    let jws = Jws::parse(&token, MAX_BYTES).unwrap();
+    let verified = jws.verify(&keys, &Algorithm::ALL).unwrap();
+    assert_eq!(verified.payload(), payload.as_bytes());
+    assert_eq!(verified.key().kid().as_str(), "one");
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Why a token is not accepted, and whose fault that is.
+
+use crate::keys::KeysUnavailable;
+use crate::{ClaimError, JwsError};
+
+/// Why [`Verifier::verify`](crate::Verifier::verify) does not accept a token.
+///
+/// [`VerifyError::code`] is for programs and stays, the text is for people and may change. No variant
+/// holds the token, a part of it, or a claim's value, so an error may be logged and answered.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The token is malformed, or its signature cannot be trusted.
+    #[error(transparent)]
+    Token(#[from] JwsError),
+    /// The signature is good, and the claims are not what the rules ask for.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// The claims are good, and do not have the shape of the type that they are read into.
+    #[error("the claims do not have the shape that this service reads")]
+    ClaimsShape,
+    /// There are no keys to verify with. The token may be good.
+    #[error(transparent)]
+    Keys(#[from] KeysUnavailable),
+}
+
+/// Whose fault it is that a token is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    /// It is no token that any issuer of this verifier writes: cut, garbled, or made up.
+    Malformed,
+    /// Nobody knows who wrote it: the signature is wrong, or its key is not in the issuer's set.
+    /// A forged token ends here, and one whose key was revoked.
+    Untrusted,
+    /// It is genuine, and its time has passed or not come. A new one will do.
+    Time,
+    /// It is meant for somebody or something else: issuer, audience, type, or claims. Before
+    /// [`ClaimError::WrongIssuer`] no signature has been checked, before all others it has.
+    Misdirected,
+    /// The token may be good: the keys cannot be had. Answer with 503, not with 401.
+    Keys,
+}
+
+impl VerifyError {
+    /// A stable name for programs.
+    ///
+    /// | code | [`Fault`] |
+    /// | --- | --- |
+    /// | `token-too-large`, `token-malformed`, `token-encrypted` | [`Fault::Malformed`] |
+    /// | `algorithm-not-allowed`, `unknown-key`, `ambiguous-key`, `algorithm-mismatch`, `bad-signature` | [`Fault::Untrusted`] |
+    /// | `token-expired`, `token-not-yet-valid` | [`Fault::Time`] |
+    /// | `wrong-issuer`, `wrong-audience`, `wrong-type`, `claim-missing`, `claim-malformed`, `claims-mismatch` | [`Fault::Misdirected`] |
+    /// | `keys-unavailable` | [`Fault::Keys`] |
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Token(error) => error.code(),
+            Self::Claim(error) => error.code(),
+            Self::ClaimsShape => "claims-mismatch",
+            Self::Keys(_) => "keys-unavailable",
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Token(
+                JwsError::AlgorithmNotAllowed { .. }
+                | JwsError::UnknownAlgorithm
+                | JwsError::UnknownKey
+                | JwsError::AmbiguousKey
+                | JwsError::AlgorithmMismatch
+                | JwsError::BadSignature,
+            ) => Fault::Untrusted,
+            Self::Token(_) => Fault::Malformed,
+            Self::Claim(ClaimError::Expired | ClaimError::NotYetValid) => Fault::Time,
+            Self::Claim(_) | Self::ClaimsShape => Fault::Misdirected,
+            Self::Keys(_) => Fault::Keys,
+        }
+    }
+}

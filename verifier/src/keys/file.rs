@@ -1,0 +1,215 @@
+//! Keys in a file, for a service that cannot reach the issuer.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, clock};
+
+/// How often the file is looked at, unless [`KeyFile::check_every`] says otherwise.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// A JWK set in a file that may be replaced while it is in use.
+///
+/// The file is read again while tokens are verified, at most once a second, and whole: neither the
+/// clock of a file system nor a symbolic link that changes (as in a mounted Kubernetes secret) hides a
+/// new content. A content that is no set of keys, cut or empty, replaces nothing; the keys that were
+/// read last stay, [`KeyFile::last_error`] says why, and a warning is logged. Replace the file by
+/// renaming another one over it, and no half of it is ever seen.
+///
+/// A file has no age: whoever brings it decides how long a revoked key stays in use here.
+///
+/// Clones share one file.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    check_every: Duration,
+    state: RwLock<State>,
+    /// Held by the one that reads the file; the others go on with what there is.
+    reading: Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    keys: Arc<JwkSet>,
+    content: Arc<[u8]>,
+    checked_at: Instant,
+    error: Option<Arc<KeyFileError>>,
+}
+
+impl KeyFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`]: it cannot be read, or holds no usable key.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, KeyFileError> {
+        let path = path.into();
+        let checked_at = clock::monotonic();
+        let content = read(&path)?;
+        let state = State {
+            keys: Arc::new(usable_keys(&content)?),
+            content: content.into(),
+            checked_at,
+            error: None,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                check_every: CHECK_EVERY,
+                state: RwLock::new(state),
+                reading: Mutex::new(()),
+            }),
+        })
+    }
+
+    /// Looks at the file this often while tokens are verified. Default: every second. With
+    /// [`Duration::ZERO`] it is read for each token.
+    #[must_use]
+    pub fn check_every(self, interval: Duration) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                path: self.shared.path.clone(),
+                check_every: interval,
+                state: RwLock::new(self.state()),
+                reading: Mutex::new(()),
+            }),
+        }
+    }
+
+    /// Why the file is not in use as it is now; `None` when it is.
+    pub fn last_error(&self) -> Option<Arc<KeyFileError>> {
+        self.state().error
+    }
+
+    pub(super) fn held(&self) -> Arc<JwkSet> {
+        let shared = &self.shared;
+        let now = clock::monotonic();
+        let state = self.state();
+        if now.saturating_duration_since(state.checked_at) < shared.check_every {
+            return state.keys;
+        }
+        let Ok(_reading) = shared.reading.try_lock() else {
+            return state.keys;
+        };
+        let next = state.after(&shared.path, now);
+        let keys = Arc::clone(&next.keys);
+        *shared.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        keys
+    }
+
+    fn state(&self) -> State {
+        self.shared
+            .state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl State {
+    /// The state once the file has been looked at.
+    fn after(self, path: &Path, now: Instant) -> Self {
+        let looked = Self {
+            checked_at: now,
+            ..self
+        };
+        match looked.with_content_of(path) {
+            Ok(next) => next,
+            Err(error) => {
+                let is_new = looked
+                    .error
+                    .as_ref()
+                    .is_none_or(|known| known.to_string() != error.to_string());
+                if is_new {
+                    tracing::warn!(
+                        path = %path.display(),
+                        error = &error as &dyn std::error::Error,
+                        "the key file is not in use, the keys that were read before are"
+                    );
+                }
+                Self {
+                    error: Some(Arc::new(error)),
+                    ..looked
+                }
+            }
+        }
+    }
+
+    fn with_content_of(&self, path: &Path) -> Result<Self, KeyFileError> {
+        let content = read(path)?;
+        let keys = if *content == *self.content {
+            Arc::clone(&self.keys)
+        } else {
+            Arc::new(usable_keys(&content)?)
+        };
+        Ok(Self {
+            keys,
+            content: content.into(),
+            checked_at: self.checked_at,
+            error: None,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    // Opening a pipe would wait for somebody to write.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(KeyFileError::NoFile {
+            path: path.to_owned(),
+        });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mut content = Vec::new();
+    // One byte more than is parsed, so that a file which is too long is not taken for a shorter one.
+    let limit = u64::try_from(MAX_JWK_SET_BYTES).map_or(u64::MAX, |limit| limit.saturating_add(1));
+    file.take(limit)
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
+    Ok(content)
+}
+
+fn usable_keys(content: &[u8]) -> Result<JwkSet, KeyFileError> {
+    let keys = JwkSet::parse(content)?;
+    if keys.keys().is_empty() {
+        return Err(KeyFileError::NoUsableKey);
+    }
+    Ok(keys)
+}
+
+/// Why a file is not used as keys.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is a folder, a pipe or a device.
+    #[error("{} is no regular file", path.display())]
+    NoFile {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It holds no JWK set.
+    #[error(transparent)]
+    Set(#[from] JwkSetError),
+    /// It holds no key that a token can be verified with.
+    #[error("the set has no ES256 or RS256 key")]
+    NoUsableKey,
+}

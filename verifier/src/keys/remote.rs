@@ -1,0 +1,339 @@
+//! Keys from the issuer, kept fresh in the background.
+//!
+//! One task does all the fetching, so two fetches are never under way at once. Whoever verifies only
+//! reads what it has published, and may express a wish: when a token names a key that is not there,
+//! the task fetches once more, at most once per cool-down, however many tokens ask.
+
+mod cache;
+mod fetch;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::keys::KeysUnavailable;
+use crate::{JwkSet, clock};
+use cache::{Cache, Limits, Moment};
+use fetch::{Fetcher, Place, SetupError, parse_address};
+
+pub use fetch::{FetchError, InvalidAddress};
+
+/// An issuer's keys, fetched from the issuer and kept fresh in the background.
+///
+/// While the issuer answers, tokens are verified with a set that is never older than its
+/// `Cache-Control` says. While it does not, they are verified with the last good set up to the stated
+/// limit ([`RemoteKeysBuilder::stale_limit`]); an outage that is shorter is not noticed by anybody who
+/// sends a token. An answer that is no set of keys replaces nothing.
+///
+/// Clones share one cache. When the last one is dropped, the fetching ends.
+#[derive(Clone)]
+pub struct RemoteKeys {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Progress>,
+    _task: Arc<Task>,
+}
+
+/// The settings of [`RemoteKeys`] before it starts.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is fetched before `start`"]
+pub struct RemoteKeysBuilder {
+    place: Result<Place, InvalidAddress>,
+    limits: Limits,
+    timeout: Duration,
+    roots: Vec<CertificateDer<'static>>,
+}
+
+impl RemoteKeys {
+    /// Finds the keys by the issuer's metadata (OpenID Connect Discovery §4, RFC 8414 §3), which must
+    /// name exactly this issuer.
+    ///
+    /// `issuer` is an https URL; http is for this machine alone.
+    pub fn of_issuer(issuer: &str) -> RemoteKeysBuilder {
+        RemoteKeysBuilder::new(parse_address(issuer).map(|url| Place::Issuer {
+            issuer: issuer.to_owned(),
+            url,
+        }))
+    }
+
+    /// Fetches the keys from this address.
+    ///
+    /// `url` is an https URL; http is for this machine alone.
+    pub fn at(url: &str) -> RemoteKeysBuilder {
+        RemoteKeysBuilder::new(parse_address(url).map(Place::Jwks))
+    }
+
+    /// Waits until keys are there, or a fetch has failed. For a start that is to be ready when it says
+    /// so; verifying waits by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysUnavailable`]; [`RemoteKeys::last_error`] says why. Fetching goes on.
+    pub async fn ready(&self) -> Result<(), KeysUnavailable> {
+        match self.held() {
+            Ok(_) => Ok(()),
+            Err(error) => self.asked_again().await.unwrap_or(Err(error)).map(drop),
+        }
+    }
+
+    /// How old the set at hand is; `None` before the first.
+    pub fn age(&self) -> Option<Duration> {
+        self.shared.cache().age(self.shared.now())
+    }
+
+    /// Why the last fetch failed; `None` when it did not.
+    pub fn last_error(&self) -> Option<Arc<FetchError>> {
+        self.shared.cache().last_error().cloned()
+    }
+
+    pub(super) fn held(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let cache = self.shared.cache();
+        match cache.usable(self.shared.now()) {
+            Some(usable) => {
+                if !usable.is_fresh {
+                    // The task may have slept through it with the machine.
+                    self.shared.wish.notify_one();
+                }
+                Ok(Arc::clone(usable.keys))
+            }
+            None if cache.was_never_filled() => Err(KeysUnavailable::NeverFetched),
+            None => Err(KeysUnavailable::TooOld),
+        }
+    }
+
+    /// Waits for a fetch that is under way, or causes one when the cool-down allows it.
+    pub(super) async fn asked_again(&self) -> Option<Result<Arc<JwkSet>, KeysUnavailable>> {
+        let mut progress = self.progress.clone();
+        let seen = *progress.borrow_and_update();
+        if !seen.is_fetching {
+            if !self.shared.cache().may_ask(self.shared.now()) {
+                return None;
+            }
+            self.shared.wish.notify_one();
+        }
+        // A wish is passed over only when a fetch has ended since it was made, so there is an end to
+        // wait for. It comes at the timeout at the latest; without the task there is none.
+        let ended = progress.wait_for(|progress| progress.ended > seen.ended);
+        ended.await.ok()?;
+        Some(self.held())
+    }
+}
+
+impl fmt::Debug for RemoteKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RemoteKeys")
+            .field("place", &self.shared.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RemoteKeysBuilder {
+    const fn new(place: Result<Place, InvalidAddress>) -> Self {
+        Self {
+            place,
+            limits: Limits {
+                fresh: Duration::from_secs(10)..=Duration::from_secs(3600),
+                stale: Duration::from_secs(3600),
+                cool_down: Duration::from_secs(30),
+            },
+            timeout: Duration::from_secs(5),
+            roots: Vec::new(),
+        }
+    }
+
+    /// The bounds for what `Cache-Control` says. Default: 10 s to 1 h. Without `max-age` a set is fresh
+    /// for 5 minutes. The lower bound is at least 1 s.
+    ///
+    /// A long freshness keeps a revoked key in use; a short one asks the issuer often.
+    pub fn freshness(mut self, bounds: RangeInclusive<Duration>) -> Self {
+        self.limits.fresh = bounds;
+        self
+    }
+
+    /// How long a set stays in use after its freshness, when no newer one can be had. Default: 1 h.
+    ///
+    /// It is the longest outage of the issuer that nobody notices, and the longest time that an
+    /// attacker who can cut the network keeps a revoked key in use.
+    pub fn stale_limit(mut self, limit: Duration) -> Self {
+        self.limits.stale = limit;
+        self
+    }
+
+    /// How long after a fetch a token with an unknown `kid` causes no other. Default: 30 s.
+    ///
+    /// An issuer that signs with a key as soon as it publishes it needs this to be short; keywright
+    /// publishes a key long before. Whoever sends tokens can make this verifier fetch once per
+    /// cool-down and no more often.
+    pub fn cool_down(mut self, cool_down: Duration) -> Self {
+        self.limits.cool_down = cool_down;
+        self
+    }
+
+    /// How long a fetch may take, from the first name to the last byte. Default: 5 s. A token whose
+    /// key is not at hand waits no longer.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Trusts these certificate authorities beside those of the system. `pem` holds one or more.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
+    pub fn trust_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
+        let before = self.roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            self.roots
+                .push(certificate.map_err(|_| RemoteKeysError::Certificates)?);
+        }
+        if self.roots.len() == before {
+            return Err(RemoteKeysError::Certificates);
+        }
+        Ok(self)
+    }
+
+    /// Starts fetching, in a task of the tokio runtime that this is called in. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteKeysError`]: an address that keys may not be fetched from, bounds that are none, no
+    /// tokio runtime, or no trusted certificates on this machine.
+    pub fn start(self) -> Result<RemoteKeys, RemoteKeysError> {
+        let place = self.place?;
+        if self.limits.fresh.is_empty() || *self.limits.fresh.start() < Duration::from_secs(1) {
+            return Err(RemoteKeysError::Freshness);
+        }
+        let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
+        let fetcher = Fetcher::new(place.clone(), self.timeout, self.roots)?;
+        let shared = Arc::new(Shared {
+            place,
+            since: clock::monotonic(),
+            cache: RwLock::new(Arc::new(Cache::new(self.limits))),
+            wish: Notify::new(),
+        });
+        let (reporter, progress) = watch::channel(Progress::default());
+        let task = runtime.spawn(keep_fresh(Arc::clone(&shared), fetcher, reporter));
+        Ok(RemoteKeys {
+            shared,
+            progress,
+            _task: Arc::new(Task(task)),
+        })
+    }
+}
+
+/// Why keys cannot be fetched with these settings.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoteKeysError {
+    /// The address is refused.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// The bounds of the freshness are empty, or start below 1 s.
+    #[error("the freshness must be bounded from below by 1 s or more")]
+    Freshness,
+    /// The PEM text holds no certificate, or a garbled one.
+    #[error("no certificate could be read")]
+    Certificates,
+    /// There is no tokio runtime.
+    #[error("keys are fetched in a tokio runtime, and this is none")]
+    NoRuntime,
+    /// TLS or the HTTP client could not be set up: often, this machine has no trusted certificates.
+    #[error("the HTTP client could not be set up")]
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<SetupError> for RemoteKeysError {
+    fn from(error: SetupError) -> Self {
+        Self::Setup(Box::new(error))
+    }
+}
+
+/// What the task and the verifying share.
+struct Shared {
+    place: Place,
+    since: Instant,
+    /// Replaced whole after each fetch, by the task alone.
+    cache: RwLock<Arc<Cache>>,
+    wish: Notify,
+}
+
+impl Shared {
+    fn cache(&self) -> Arc<Cache> {
+        Arc::clone(&self.cache.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            monotonic: clock::monotonic().saturating_duration_since(self.since),
+            wall: clock::wall(),
+        }
+    }
+}
+
+/// What the task is doing.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    is_fetching: bool,
+    /// How many fetches have ended.
+    ended: u64,
+}
+
+/// Ends the fetching when nobody is left who verifies.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Fetches when it is time, or when a token asks for it and may.
+async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::Sender<Progress>) {
+    loop {
+        let cache = shared.cache();
+        tokio::select! {
+            () = tokio::time::sleep(cache.next_fetch_in(shared.now())) => {}
+            () = shared.wish.notified() => {
+                if !cache.may_ask(shared.now()) {
+                    continue;
+                }
+            }
+        }
+        progress.send_modify(|progress| progress.is_fetching = true);
+        let asked_at = shared.now();
+        let next = match fetcher.fetch(cache.tag()).await {
+            Ok(answer) => cache.after_answer(answer, asked_at, jitter()),
+            Err(error) => {
+                tracing::warn!(
+                    place = ?shared.place,
+                    error = &error as &dyn std::error::Error,
+                    "the issuer's keys could not be fetched"
+                );
+                cache.after_failure(error, asked_at, jitter())
+            }
+        };
+        *shared.cache.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        progress.send_modify(|progress| {
+            progress.is_fetching = false;
+            progress.ended += 1;
+        });
+    }
+}
+
+/// A number from 0 to 1.
+fn jitter() -> f64 {
+    let mut byte = [0];
+    match SystemRandom::new().fill(&mut byte) {
+        Ok(()) => f64::from(byte[0]) / 255.0,
+        Err(_) => 0.5,
+    }
+}

@@ -1,0 +1,194 @@
+//! When a set that was fetched may be used, and when to fetch the next one. Pure: time is passed in.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::fetch::{Answer, FetchError, Tag};
+use crate::JwkSet;
+
+/// How long a set is fresh when its answer does not say.
+const FRESH_BY_DEFAULT: Duration = Duration::from_secs(300);
+
+/// The shortest and the longest wait after a failure; it doubles from one to the other.
+const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// What the owner of a cache decides.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// The bounds for what an answer says about its freshness.
+    pub(super) fresh: RangeInclusive<Duration>,
+    /// How long a set is used after its freshness has passed, when no newer one can be had.
+    pub(super) stale: Duration,
+    /// How long after a fetch an unknown key causes no other.
+    pub(super) cool_down: Duration,
+}
+
+/// An instant by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Since the cache was made. No one sets this clock, but it may stand still while a machine
+    /// sleeps.
+    pub(super) monotonic: Duration,
+    pub(super) wall: SystemTime,
+}
+
+impl Moment {
+    /// The time since `earlier`, by the clock that says more: a set must not pass for younger than it
+    /// is because a machine slept or its clock was set back.
+    fn since(self, earlier: Self) -> Duration {
+        let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
+        let wall = self.wall.duration_since(earlier.wall);
+        wall.map_or(monotonic, |wall| wall.max(monotonic))
+    }
+}
+
+/// What has been fetched, and how the last fetch went. A value: each fetch makes a new one.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    limits: Limits,
+    held: Option<Held>,
+    last: Option<LastFetch>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    keys: Arc<JwkSet>,
+    tag: Option<Tag>,
+    asked_at: Moment,
+    fresh_for: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct LastFetch {
+    asked_at: Moment,
+    /// When the next one is due, counted from `asked_at`.
+    next_after: Duration,
+    failures: u32,
+    error: Option<Arc<FetchError>>,
+}
+
+/// A set that may be used.
+pub(super) struct Usable<'c> {
+    pub(super) keys: &'c Arc<JwkSet>,
+    pub(super) is_fresh: bool,
+}
+
+impl Cache {
+    pub(super) const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            held: None,
+            last: None,
+        }
+    }
+
+    /// The set, unless its time is over.
+    pub(super) fn usable(&self, now: Moment) -> Option<Usable<'_>> {
+        let held = self.held.as_ref()?;
+        let age = now.since(held.asked_at);
+        let is_usable = age < held.fresh_for.saturating_add(self.limits.stale);
+        is_usable.then_some(Usable {
+            keys: &held.keys,
+            is_fresh: age < held.fresh_for,
+        })
+    }
+
+    /// How long ago the set was asked for.
+    pub(super) fn age(&self, now: Moment) -> Option<Duration> {
+        self.held.as_ref().map(|held| now.since(held.asked_at))
+    }
+
+    pub(super) fn was_never_filled(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// What went wrong last, unless a fetch has succeeded since.
+    pub(super) fn last_error(&self) -> Option<&Arc<FetchError>> {
+        self.last.as_ref()?.error.as_ref()
+    }
+
+    /// What to send along, so that an unchanged set is not sent again.
+    pub(super) fn tag(&self) -> Option<&Tag> {
+        self.held.as_ref()?.tag.as_ref()
+    }
+
+    /// How long to wait for the next fetch that nobody asks for.
+    pub(super) fn next_fetch_in(&self, now: Moment) -> Duration {
+        self.last.as_ref().map_or(Duration::ZERO, |last| {
+            last.next_after.saturating_sub(now.since(last.asked_at))
+        })
+    }
+
+    /// Whether a token that the set cannot verify is a reason to fetch now.
+    ///
+    /// After a failure only time is: whoever sends tokens must not decide how often a broken issuer is
+    /// asked.
+    pub(super) fn may_ask(&self, now: Moment) -> bool {
+        let Some(last) = &self.last else {
+            return true;
+        };
+        let elapsed = now.since(last.asked_at);
+        if last.failures > 0 {
+            return elapsed >= last.next_after;
+        }
+        elapsed >= self.limits.cool_down || !self.usable(now).is_some_and(|usable| usable.is_fresh)
+    }
+
+    /// The cache after an answer. `jitter`, from 0 to 1, spreads what many verifiers do.
+    pub(super) fn after_answer(&self, answer: Answer, asked_at: Moment, jitter: f64) -> Self {
+        let (shortest, longest) = (*self.limits.fresh.start(), *self.limits.fresh.end());
+        let fresh_for = answer
+            .fresh_for()
+            .unwrap_or(FRESH_BY_DEFAULT)
+            .clamp(shortest, longest);
+        let held = match answer {
+            Answer::Set { keys, tag, .. } => Some(Held {
+                keys: Arc::new(keys),
+                tag,
+                asked_at,
+                fresh_for,
+            }),
+            Answer::Unchanged { .. } => self.held.clone().map(|held| Held {
+                asked_at,
+                fresh_for,
+                ..held
+            }),
+        };
+        Self {
+            limits: self.limits.clone(),
+            held,
+            last: Some(LastFetch {
+                asked_at,
+                // Between 70 and 90 % of the freshness: ahead of its end, with time for a retry.
+                next_after: fresh_for.mul_f64(0.7 + 0.2 * jitter),
+                failures: 0,
+                error: None,
+            }),
+        }
+    }
+
+    /// The cache after a failure, which takes nothing from what it holds.
+    pub(super) fn after_failure(&self, error: FetchError, asked_at: Moment, jitter: f64) -> Self {
+        let failures = self
+            .last
+            .as_ref()
+            .map_or(0, |last| last.failures)
+            .saturating_add(1);
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
+        let backoff = SHORTEST_BACKOFF
+            .saturating_mul(doubled)
+            .min(LONGEST_BACKOFF);
+        Self {
+            limits: self.limits.clone(),
+            held: self.held.clone(),
+            last: Some(LastFetch {
+                asked_at,
+                next_after: backoff.mul_f64(0.5 + 0.5 * jitter),
+                failures,
+                error: Some(Arc::new(error)),
+            }),
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! One question to an issuer, and what is let in of the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT, AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+};
+use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+use url::{Host, Url};
+
+use crate::json::{self, BodyError, FieldError, Object};
+use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
+
+/// The most bytes of an issuer's metadata that are read.
+const MAX_METADATA_BYTES: usize = 65_536;
+
+/// The longest entity tag that is kept and sent back.
+const MAX_TAG_BYTES: usize = 256;
+
+/// An entity tag, as it came.
+pub(super) type Tag = HeaderValue;
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// At this address.
+    Jwks(Url),
+    /// Where the metadata of this issuer says. `url` is `issuer`, parsed.
+    Issuer { issuer: String, url: Url },
+}
+
+/// Asks for sets. One at a time, because it is exclusive.
+pub(super) struct Fetcher {
+    client: Client,
+    timeout: Duration,
+    place: Place,
+    /// What the metadata said last; asked anew after every failure.
+    jwks_uri: Option<Url>,
+}
+
+/// What an issuer answered.
+pub(super) enum Answer {
+    Set {
+        keys: JwkSet,
+        tag: Option<Tag>,
+        fresh_for: Option<Duration>,
+    },
+    Unchanged {
+        fresh_for: Option<Duration>,
+    },
+}
+
+impl Answer {
+    pub(super) const fn fresh_for(&self) -> Option<Duration> {
+        match self {
+            Self::Set { fresh_for, .. } | Self::Unchanged { fresh_for } => *fresh_for,
+        }
+    }
+}
+
+impl Fetcher {
+    /// `timeout` is for a whole exchange, from the name to the last byte. `roots` are trusted beside
+    /// those of the system.
+    pub(super) fn new(
+        place: Place,
+        timeout: Duration,
+        roots: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, SetupError> {
+        let address = match &place {
+            Place::Jwks(url) | Place::Issuer { url, .. } => url,
+        };
+        let mut client = Client::builder()
+            .tls_backend_preconfigured(tls(address, roots)?)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .user_agent(concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(1);
+        if is_loopback(address) {
+            client = client.no_proxy();
+        }
+        Ok(Self {
+            client: client.build()?,
+            timeout,
+            place,
+            jwks_uri: None,
+        })
+    }
+
+    /// Asks once. Nothing is retried here.
+    pub(super) async fn fetch(&mut self, tag: Option<&Tag>) -> Result<Answer, FetchError> {
+        let answer = tokio::time::timeout(self.timeout, self.ask(tag))
+            .await
+            .unwrap_or(Err(FetchError::Timeout));
+        if answer.is_err() {
+            self.jwks_uri = None;
+        }
+        answer
+    }
+
+    async fn ask(&mut self, tag: Option<&Tag>) -> Result<Answer, FetchError> {
+        let url = match (&self.place, &self.jwks_uri) {
+            (Place::Jwks(url), _) => url.clone(),
+            (Place::Issuer { .. }, Some(url)) => url.clone(),
+            (Place::Issuer { issuer, url }, None) => {
+                let found = self.discover(issuer, url).await?;
+                self.jwks_uri.insert(found).clone()
+            }
+        };
+        let mut request = self
+            .client
+            .get(url)
+            .header(ACCEPT, "application/jwk-set+json, application/json");
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let response = request.send().await?;
+        let fresh_for = freshness(response.headers());
+        if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Answer::Unchanged { fresh_for });
+        }
+        let tag = response.headers().get(ETAG).cloned();
+        let body = body(response, MAX_JWK_SET_BYTES).await?;
+        let keys = JwkSet::parse(&body)?;
+        if keys.keys().is_empty() {
+            return Err(FetchError::NoUsableKey);
+        }
+        Ok(Answer::Set {
+            keys,
+            tag: tag.filter(|tag| tag.len() <= MAX_TAG_BYTES),
+            fresh_for,
+        })
+    }
+
+    /// Asks the issuer's metadata for the address of its keys: OpenID Connect Discovery §4, and where
+    /// that is not found, RFC 8414 §3.
+    async fn discover(&self, issuer: &str, url: &Url) -> Result<Url, FetchError> {
+        let mut response = self.get(openid_configuration(url)).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            response = self.get(authorization_server_metadata(url)).await?;
+        }
+        let bytes = body(response, MAX_METADATA_BYTES).await?;
+        let mut metadata = Object::parse(&bytes, json::DEFAULT_MAX_DEPTH, "issuer metadata")?;
+        if metadata.string("issuer")? != issuer {
+            return Err(FetchError::OtherIssuer);
+        }
+        let found = parse_address(&metadata.string("jwks_uri")?)?;
+        // A public issuer has no business on this machine's own ports.
+        if is_loopback(&found) && !is_loopback(url) {
+            return Err(FetchError::Address(InvalidAddress));
+        }
+        Ok(found)
+    }
+
+    async fn get(&self, url: Url) -> Result<Response, FetchError> {
+        Ok(self
+            .client
+            .get(url)
+            .header(ACCEPT, "application/json")
+            .send()
+            .await?)
+    }
+}
+
+/// TLS as ring has it, whatever the process has installed for others. An address in the clear needs
+/// none, so that a machine without certificates can still ask itself.
+fn tls(address: &Url, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let config = if address.scheme() == "https" {
+        let verifier = Verifier::new_with_extra_roots(roots, provider)?;
+        versions
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+    } else {
+        versions.with_root_certificates(RootCertStore::empty())
+    };
+    Ok(config.with_no_client_auth())
+}
+
+/// Reads an address that keys may be fetched from.
+pub(super) fn parse_address(text: &str) -> Result<Url, InvalidAddress> {
+    let url = Url::parse(text).map_err(|_| InvalidAddress)?;
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    let is_safe = match url.scheme() {
+        "https" => url.has_host(),
+        "http" => is_loopback(&url),
+        _ => false,
+    };
+    if is_anonymous && is_safe {
+        Ok(url)
+    } else {
+        Err(InvalidAddress)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// OpenID Connect Discovery §4: after the issuer's path.
+fn openid_configuration(issuer: &Url) -> Url {
+    let path = issuer.path().trim_end_matches('/');
+    with_path(issuer, &format!("{path}/.well-known/openid-configuration"))
+}
+
+/// RFC 8414 §3.1: between host and path.
+fn authorization_server_metadata(issuer: &Url) -> Url {
+    let path = issuer.path().trim_end_matches('/');
+    with_path(
+        issuer,
+        &format!("/.well-known/oauth-authorization-server{path}"),
+    )
+}
+
+fn with_path(url: &Url, path: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(path);
+    url
+}
+
+/// The body of an answer that is JSON, has status 200, and at most `limit` bytes.
+async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, FetchError> {
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status(response.status().as_u16()));
+    }
+    if !is_json(response.headers()) {
+        return Err(FetchError::ContentType);
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len().saturating_add(chunk.len()) > limit {
+            return Err(FetchError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Whether the content is said to be JSON: `application/json`, or anything that ends in `+json`. A
+/// page that says that one must log in first is neither.
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|essence| essence.trim().to_ascii_lowercase());
+    essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json"))
+}
+
+/// How long an answer stays fresh (RFC 9111 §4.2): `max-age`, less the time that it spent in other
+/// caches. None of it after `no-cache` or `no-store`.
+fn freshness(headers: &HeaderMap) -> Option<Duration> {
+    let mut max_age = None;
+    for directive in headers
+        .get_all(CACHE_CONTROL)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+    {
+        let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "no-cache" | "no-store" => return Some(Duration::ZERO),
+            "max-age" => max_age = argument.trim().trim_matches('"').parse().ok().or(max_age),
+            _ => {}
+        }
+    }
+    let age = headers
+        .get(AGE)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map_or(Duration::ZERO, Duration::from_secs);
+    max_age.map(|seconds| Duration::from_secs(seconds).saturating_sub(age))
+}
+
+/// An address is not one that keys may be fetched from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not an https URL without user name and password (http is for this machine alone)")]
+pub struct InvalidAddress;
+
+/// Why nothing could be set up to fetch keys with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+}
+
+/// Why a fetch brought no keys. The keys that were fetched before stay in use up to their limit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The issuer took too long.
+    #[error("the issuer took too long to answer")]
+    Timeout,
+    /// The issuer cannot be reached, or its certificate is not trusted.
+    #[error("the issuer cannot be reached")]
+    Exchange(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The status is not 200; redirects are not followed.
+    #[error("the issuer answered status {0}")]
+    Status(u16),
+    /// The answer does not say that it is JSON.
+    #[error("the answer is not application/json or application/jwk-set+json")]
+    ContentType,
+    /// The answer is too long.
+    #[error("the answer is longer than {limit} bytes")]
+    TooLarge {
+        /// The most bytes that are read.
+        limit: usize,
+    },
+    /// The answer is no JWK set.
+    #[error("the answer is no JWK set")]
+    Set(#[from] JwkSetError),
+    /// The set has no key that a token could be verified with.
+    #[error("the set has no ES256 or RS256 key")]
+    NoUsableKey,
+    /// The issuer's metadata is not strict JSON, or a member is missing.
+    #[error("the issuer's metadata is malformed")]
+    Metadata(#[from] BodyError),
+    /// The metadata is another issuer's (RFC 8414 §3.3).
+    #[error("the metadata names another issuer")]
+    OtherIssuer,
+    /// `jwks_uri` of the metadata is no address to fetch keys from.
+    #[error("jwks_uri of the metadata is refused")]
+    Address(#[from] InvalidAddress),
+}
+
+impl From<reqwest::Error> for FetchError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Exchange(Box::new(error))
+    }
+}
+
+impl From<FieldError> for FetchError {
+    fn from(error: FieldError) -> Self {
+        Self::Metadata(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn freshness_is_max_age_less_age() {
+        let seconds = |lines: &[_]| freshness(&headers(lines)).map(|fresh| fresh.as_secs());
+        assert_eq!(seconds(&[]), None);
+        assert_eq!(seconds(&[("cache-control", "public")]), None);
+        assert_eq!(
+            seconds(&[("cache-control", "public, Max-Age=300, stale-if-error=60")]),
+            Some(300)
+        );
+        assert_eq!(seconds(&[("cache-control", "max-age=\"60\"")]), Some(60));
+        assert_eq!(
+            seconds(&[("cache-control", "max-age=300"), ("age", "100")]),
+            Some(200)
+        );
+        assert_eq!(
+            seconds(&[("cache-control", "max-age=300"), ("age", "900")]),
+            Some(0)
+        );
+        assert_eq!(
+            seconds(&[
+                ("cache-control", "max-age=300"),
+                ("cache-control", "no-cache")
+            ]),
+            Some(0)
+        );
+        assert_eq!(seconds(&[("cache-control", "max-age=soon")]), None);
+        assert_eq!(seconds(&[("cache-control", "max-age=-1")]), None);
+        assert_eq!(seconds(&[("cache-control", "s-maxage=9")]), None);
+    }
+
+    #[test]
+    fn json_says_so() {
+        let is_json = |value| is_json(&headers(&[("content-type", value)]));
+        for value in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/jwk-set+json",
+            "application/jwk-set+json;x=y",
+        ] {
+            assert!(is_json(value), "{value}");
+        }
+        for value in ["text/html", "text/plain", "application/jsonp", "", ";"] {
+            assert!(!is_json(value), "{value}");
+        }
+        assert!(!super::is_json(&HeaderMap::new()));
+    }
+
+    // Attack 83, and standard D2.
+    #[test]
+    fn keys_come_over_tls_or_from_this_machine() {
+        for text in [
+            "https://id.example",
+            "https://id.example:8443/tenant/jwks?x=1",
+            "http://127.0.0.1:8080/jwks",
+            "http://[::1]/jwks",
+            "http://localhost/jwks",
+        ] {
+            assert!(parse_address(text).is_ok(), "{text}");
+        }
+        for text in [
+            "http://id.example/jwks",
+            "http://127.0.0.1.example/jwks",
+            "http://localhost.example/jwks",
+            "ftp://localhost/jwks",
+            "file:///etc/passwd",
+            "https://user@id.example/jwks",
+            "https://user:word@id.example/jwks",
+            "id.example/jwks",
+            "",
+        ] {
+            assert_eq!(parse_address(text), Err(InvalidAddress), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_stands_where_each_specification_wants_it() {
+        for (issuer, openid, oauth) in [
+            (
+                "https://id.example",
+                "https://id.example/.well-known/openid-configuration",
+                "https://id.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://id.example/",
+                "https://id.example/.well-known/openid-configuration",
+                "https://id.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://id.example/tenant",
+                "https://id.example/tenant/.well-known/openid-configuration",
+                "https://id.example/.well-known/oauth-authorization-server/tenant",
+            ),
+        ] {
+            let issuer = Url::parse(issuer).unwrap();
+            assert_eq!(openid_configuration(&issuer).as_str(), openid);
+            assert_eq!(authorization_server_metadata(&issuer).as_str(), oauth);
+        }
+    }
+}

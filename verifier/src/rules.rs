@@ -1,0 +1,285 @@
+//! What a token must say to be accepted (RFC 7519 §4.1, RFC 8725 §3.8 to §3.11).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use crate::claims::{ClaimError, audience, numeric_date, string};
+use crate::{Algorithm, JwsError};
+
+/// The most leeway that [`Rules::leeway`] takes: 5 minutes, "no more than a few" (RFC 7519 §4.1.4).
+pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// The longest token that is read unless [`Rules::max_token_bytes`] says otherwise: 8 KiB, which is
+/// what most HTTP servers take for a header.
+pub const DEFAULT_MAX_TOKEN_BYTES: usize = 8192;
+
+/// What the tokens of one issuer must say to be accepted.
+///
+/// Issuer, audience and algorithms have no default, because each default would accept more than
+/// somebody meant. All comparisons are byte for byte.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rules {
+    issuer: String,
+    audiences: Audiences,
+    algorithms: Vec<Algorithm>,
+    typ: TokenType,
+    leeway: Duration,
+    required: Vec<String>,
+    max_token_bytes: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Audiences {
+    OneOf(Vec<String>),
+    Any,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum TokenType {
+    /// Absent, or `JWT`.
+    Plain,
+    Named(String),
+    Any,
+}
+
+impl Rules {
+    /// Accepts tokens whose `iss` is `issuer`, whose `aud` is or contains `audience`, and which are
+    /// signed with one of `algorithms`.
+    ///
+    /// `issuer` is the issuer's URL as its tokens have it, such as `https://id.example`; `audience` is
+    /// the name of the service that verifies. What is wrong with the rules is said by
+    /// [`Verifier::new`](crate::Verifier::new).
+    pub fn new(
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audiences: Audiences::OneOf(vec![audience.into()]),
+            algorithms: algorithms.into_iter().collect(),
+            typ: TokenType::Plain,
+            leeway: Duration::ZERO,
+            required: Vec::new(),
+            max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
+        }
+    }
+
+    /// Accepts tokens for `audience` too, for a service that has two names.
+    #[must_use]
+    pub fn or_audience(mut self, audience: impl Into<String>) -> Self {
+        if let Audiences::OneOf(audiences) = &mut self.audiences {
+            audiences.push(audience.into());
+        }
+        self
+    }
+
+    /// The `typ` that the header must have, such as `at+jwt`.
+    ///
+    /// A media type: case does not matter, and the prefix `application/` may be there or not (RFC 7515
+    /// §4.1.9). Default: `typ` is absent or `JWT`, so that a token of a kind with a name of its own,
+    /// such as a logout token, is not taken for another (RFC 8725 §3.11).
+    #[must_use]
+    pub fn typ(mut self, typ: impl Into<String>) -> Self {
+        self.typ = TokenType::Named(typ.into());
+        self
+    }
+
+    /// How far this clock may differ from the signer's: a token is accepted for this much longer after
+    /// `exp`, and this much earlier than `nbf`. Default: zero. At most [`MAX_LEEWAY`].
+    #[must_use]
+    pub const fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = leeway;
+        self
+    }
+
+    /// Claims that must be there beside `iss`, `aud` and `exp`, such as `sub` or `jti`. A claim that is
+    /// `null` is not there. Default: none.
+    #[must_use]
+    pub fn require<C: Into<String>>(mut self, claims: impl IntoIterator<Item = C>) -> Self {
+        self.required.extend(claims.into_iter().map(Into::into));
+        self
+    }
+
+    /// The longest token that is read, in bytes. Default: [`DEFAULT_MAX_TOKEN_BYTES`].
+    #[must_use]
+    pub const fn max_token_bytes(mut self, max_token_bytes: usize) -> Self {
+        self.max_token_bytes = max_token_bytes;
+        self
+    }
+
+    /// Accepts a token whatever its `aud`, or without one.
+    ///
+    /// A token that was made for another service, and that this service or an attacker got hold of, is
+    /// then accepted here (RFC 8725 §3.9). For issuers that set no audience.
+    #[must_use]
+    pub fn danger_accept_any_audience(mut self) -> Self {
+        self.audiences = Audiences::Any;
+        self
+    }
+
+    /// Accepts a token whatever its `typ`: an ID token, a logout token and an access token of the
+    /// issuer are then one and the same (RFC 8725 §3.11).
+    #[must_use]
+    pub fn danger_accept_any_typ(mut self) -> Self {
+        self.typ = TokenType::Any;
+        self
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    pub(crate) const fn longest_token(&self) -> usize {
+        self.max_token_bytes
+    }
+
+    /// Refuses rules that accept nothing, or that nobody can have meant.
+    pub(crate) fn validate(&self) -> Result<(), InvalidRules> {
+        if self.issuer.is_empty() {
+            return Err(InvalidRules::Empty { what: "issuer" });
+        }
+        if self.algorithms.is_empty() {
+            return Err(InvalidRules::Empty {
+                what: "list of algorithms",
+            });
+        }
+        if let Audiences::OneOf(audiences) = &self.audiences
+            && audiences.iter().any(String::is_empty)
+        {
+            return Err(InvalidRules::Empty { what: "audience" });
+        }
+        if matches!(&self.typ, TokenType::Named(typ) if typ.is_empty()) {
+            return Err(InvalidRules::Empty { what: "typ" });
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(InvalidRules::Leeway {
+                seconds: self.leeway.as_secs(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks the size of a token that has been read under another issuer's limit.
+    pub(crate) const fn check_size(&self, token: &str) -> Result<(), JwsError> {
+        if token.len() > self.max_token_bytes {
+            return Err(JwsError::TooLarge {
+                max_bytes: self.max_token_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks the header's `typ` and the claims of a token whose signature has been verified.
+    ///
+    /// `exp` must be present; a NumericDate may have a fraction. A registered claim of the wrong JSON
+    /// type is an error even where its value would not be looked at.
+    pub(crate) fn check(
+        &self,
+        typ: Option<&str>,
+        claims: &Map<String, Value>,
+        now: SystemTime,
+    ) -> Result<(), ClaimError> {
+        if !self.typ.admits(typ) {
+            return Err(ClaimError::WrongType);
+        }
+        for claim in ["sub", "jti"] {
+            string(claims, claim)?;
+        }
+        numeric_date(claims, "iat")?;
+        self.check_times(claims, now)?;
+        if string(claims, "iss")? != Some(self.issuer.as_str()) {
+            return Err(ClaimError::WrongIssuer);
+        }
+        let named = audience(claims)?;
+        if let Audiences::OneOf(expected) = &self.audiences
+            && !expected.iter().any(|one| named.contains(&one.as_str()))
+        {
+            return Err(ClaimError::WrongAudience);
+        }
+        let is_missing = |claim: &&String| claims.get(*claim).is_none_or(Value::is_null);
+        match self.required.iter().find(is_missing) {
+            Some(claim) => Err(ClaimError::Missing {
+                claim: claim.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_times(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), ClaimError> {
+        let expiry = numeric_date(claims, "exp")?.ok_or_else(|| ClaimError::Missing {
+            claim: "exp".to_owned(),
+        })?;
+        let begin = numeric_date(claims, "nbf")?;
+        // No token is older than the format. A clock that says so would let expired tokens pass.
+        let now = now
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_| ClaimError::NotYetValid)?
+            .as_nanos();
+        let leeway = self.leeway.as_nanos();
+        if now >= expiry.saturating_add(leeway) {
+            return Err(ClaimError::Expired);
+        }
+        if begin.is_some_and(|begin| now.saturating_add(leeway) < begin) {
+            return Err(ClaimError::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl TokenType {
+    fn admits(&self, typ: Option<&str>) -> bool {
+        match self {
+            Self::Plain => typ.is_none_or(|typ| same_media_type(typ, "JWT")),
+            Self::Named(expected) => typ.is_some_and(|typ| same_media_type(typ, expected)),
+            Self::Any => true,
+        }
+    }
+}
+
+/// Why rules cannot be what somebody meant.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRules {
+    /// Something that must be named is empty.
+    #[error("the {what} is empty")]
+    Empty {
+        /// What it is.
+        what: &'static str,
+    },
+    /// The leeway would keep expired tokens alive for long.
+    #[error("a leeway of {seconds} s is more than 300 s")]
+    Leeway {
+        /// The leeway, in whole seconds.
+        seconds: u64,
+    },
+    /// Two rules for one issuer: it would not be clear which hold.
+    #[error("issuer \"{issuer}\" has rules already")]
+    DuplicateIssuer {
+        /// The issuer.
+        issuer: String,
+    },
+}
+
+/// Whether two `typ` values name one media type (RFC 7515 §4.1.9).
+fn same_media_type(one: &str, other: &str) -> bool {
+    short_media_type(one).eq_ignore_ascii_case(short_media_type(other))
+}
+
+/// A `typ` without `application/`, which a producer leaves out only where no other slash follows.
+fn short_media_type(typ: &str) -> &str {
+    match typ.split_once('/') {
+        Some((kind, rest)) if kind.eq_ignore_ascii_case("application") && !rest.contains('/') => {
+            rest
+        }
+        _ => typ,
+    }
+}
+
+#[cfg(test)]
+mod tests;
