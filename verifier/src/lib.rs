@@ -53,6 +53,8 @@ mod kid;
 mod rules;
 mod verifier;
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub mod json;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};

@@ -123,6 +123,12 @@ impl Verifier {
         token.accept(kid, now)
     }
 
+    /// The most bytes of a token that any issuer's rules allow.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn longest_token(&self) -> usize {
+        self.longest_token
+    }
+
     /// Parses a token and finds its issuer. Everything in it is still what anybody could write.
     fn read<'t>(&self, token: &'t str) -> Result<Token<'_, 't>, VerifyError> {
         let jws = Jws::parse(token, self.longest_token)?;

@@ -1,0 +1,112 @@
+//! What a client is told that does not get in: the only file with status codes.
+
+use ::axum::body::Body;
+use ::axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use ::axum::http::{HeaderValue, StatusCode};
+use ::axum::response::Response;
+use serde_json::json;
+
+use crate::{Fault, VerifyError};
+
+/// After how many seconds a client may ask again when there are no keys: a failed fetch is repeated
+/// about as soon.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a request goes no further.
+pub(super) enum Refusal {
+    /// It brings no bearer token.
+    NoToken,
+    /// Its `Authorization` header is none.
+    MalformedHeader,
+    /// Its token is not accepted.
+    Token(VerifyError),
+    /// Its token lacks the scope of a guard.
+    Scope(String),
+    /// Its token lacks the claim of a guard.
+    Claim(String),
+    /// Nothing has verified a token: this service is put together wrongly.
+    NoAuthentication,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::MalformedHeader => StatusCode::BAD_REQUEST,
+            Self::Token(error) if error.fault() == Fault::Keys => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoToken | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Scope(_) | Self::Claim(_) => StatusCode::FORBIDDEN,
+            Self::NoAuthentication => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::NoToken => "token-missing",
+            Self::MalformedHeader => "authorization-malformed",
+            Self::Token(error) => error.code(),
+            Self::Scope(_) => "scope-missing",
+            Self::Claim(_) => "claim-missing",
+            Self::NoAuthentication => "authentication-missing",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NoToken => "a bearer token is needed".to_owned(),
+            Self::MalformedHeader => {
+                "one Authorization header with a scheme and a token is needed".to_owned()
+            }
+            Self::Token(error) => error.to_string(),
+            Self::Scope(scope) => format!("the token lacks the scope \"{scope}\""),
+            Self::Claim(name) => format!("claim \"{name}\" of the token does not allow this"),
+            Self::NoAuthentication => "the service is not set up to verify tokens".to_owned(),
+        }
+    }
+
+    /// The challenge (RFC 6750 §3); `None` where another token would not help.
+    fn challenge(&self, realm: &str) -> Option<String> {
+        let detail = self.detail().replace('"', "'");
+        let error = match self {
+            Self::NoToken => return Some(format!("Bearer realm=\"{realm}\"")),
+            Self::MalformedHeader => "invalid_request",
+            Self::Token(error) if error.fault() == Fault::Keys => return None,
+            Self::Token(_) => "invalid_token",
+            Self::Scope(_) | Self::Claim(_) => "insufficient_scope",
+            Self::NoAuthentication => return None,
+        };
+        let scope = match self {
+            Self::Scope(scope) => format!(", scope=\"{scope}\""),
+            _ => String::new(),
+        };
+        Some(format!(
+            "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{detail}\"{scope}"
+        ))
+    }
+
+    pub(super) fn answer(&self, realm: &str) -> Response {
+        let status = self.status();
+        let document = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "code": self.code(),
+            "detail": self.detail(),
+        });
+        let mut response = Response::new(Body::from(document.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if let Some(challenge) = self.challenge(realm)
+            && let Ok(challenge) = HeaderValue::from_str(&challenge)
+        {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
