@@ -16,7 +16,9 @@
     reason = "a test fails by panicking, also in the functions around it"
 )]
 
+mod differential;
 mod forced;
+mod mutations;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

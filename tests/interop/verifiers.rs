@@ -115,7 +115,7 @@ pub(crate) fn node() -> Option<PathBuf> {
 }
 
 /// The interpreter of the Python verifiers; `None` when they are to be skipped.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     let installed = python.exists();
     available("KEYWRIGHT_SKIP_PYTHON", "PyJWT, joserfc", installed).then_some(python)
@@ -140,7 +140,7 @@ pub(crate) fn node_script(folder: &Path, script: &str) -> Command {
     command
 }
 
-fn python_script(python: &Path, script: &str) -> Command {
+pub(crate) fn python_script(python: &Path, script: &str) -> Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python");
     let mut command = Command::new(python);
     // -B: byte code does not belong into a source tree.

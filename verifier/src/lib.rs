@@ -1,4 +1,67 @@
-//! Verifies JSON Web Tokens against a JSON Web Key Set: strict by default, public keys only.
+//! Verifies JSON Web Tokens against an issuer's public keys: right by default, hard to misuse, fast,
+//! and calm when the network is not.
+//!
+//! It works with any issuer that publishes a JWKS and signs with ES256 or RS256. A verifier is built
+//! from what must be named, issuer, audience and algorithms, and from a source of keys:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6Ijl0cHhKMHNRQkpaYnZJaGhvVjVyWTVnbFZLMmlIMC1DWkYydTNCNmc2bGMifQ.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tIiwic3ViIjoidXNlci0xIiwiYXVkIjoib3JkZXJzIiwiaWF0IjoxNzY3MjI1NTQwLCJleHAiOjE3NjcyMjY0NDAsImp0aSI6ImExIiwic2NvcGUiOiJvcmRlcnM6cmVhZCJ9.WZPhoohNNkGd8S2h-jy_p8fuuHhvoA9PiV51bj0uyzlFrTfr72QG7tY0kg1cSGeaqxzHO58kSjN0v_oUzL6PJA";
+//! # const PUBLISHED: &[u8] = include_bytes!("../tests/conformance/published.json");
+//! use std::time::{Duration, UNIX_EPOCH};
+//!
+//! use keywright_verifier::{Algorithm, Fault, JwkSet, Rules, Verifier};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Claims {
+//!     sub: String,
+//!     scope: String,
+//! }
+//!
+//! let rules = Rules::new("https://id.example.com", "orders", [Algorithm::Es256]);
+//! let verifier = Verifier::new(rules, JwkSet::parse(PUBLISHED)?)?;
+//!
+//! // In a service: verifier.verify::<Claims>(TOKEN).await. Here at another time than now.
+//! let then = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+//! let token = verifier.verify_with_held_keys::<Claims>(TOKEN, then)?;
+//! assert_eq!(token.claims.sub, "user-1");
+//! assert_eq!(token.claims.scope, "orders:read");
+//!
+//! // An hour later it has expired: genuine, and too late.
+//! let later = then + Duration::from_secs(3600);
+//! let error = verifier.verify_with_held_keys::<Claims>(TOKEN, later).unwrap_err();
+//! assert_eq!((error.code(), error.fault()), ("token-expired", Fault::Time));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Keys come from a [`JwkSet`], from a [`KeyFile`] that somebody replaces, or, with the feature
+//! `remote`, from the issuer itself:
+//!
+#![cfg_attr(feature = "remote", doc = "```")]
+#![cfg_attr(not(feature = "remote"), doc = "```ignore")]
+//! # async fn run(token: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! # #[derive(serde::Deserialize)]
+//! # struct Claims { sub: String }
+//! use keywright_verifier::{Algorithm, RemoteKeys, Rules, Verifier};
+//!
+//! let issuer = "https://id.example.com";
+//! let keys = RemoteKeys::of_issuer(issuer).start()?;
+//! let rules = Rules::new(issuer, "orders", [Algorithm::Es256]).typ("at+jwt");
+//! let verifier = Verifier::new(rules, keys)?;
+//! let token = verifier.verify::<Claims>(token).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! Both are off by default.
+//!
+//! - `remote`: [`RemoteKeys`](https://docs.rs/keywright-verifier), which fetches an issuer's keys and
+//!   keeps them fresh in the background. Needs tokio.
+//! - `axum`: a layer that lets only requests with a good token pass, guards for scopes and claims, and
+//!   an extractor for handlers, in a module of that name.
 //!
 //! # Why it is shaped like this
 //!
@@ -7,37 +70,26 @@
 //!
 //! - [`Algorithm`] has two values. `none` and the HMAC family are not refused, they do not exist, so
 //!   no key of one kind can be fed to an algorithm of another.
-//! - [`Jwk`] holds public members only. A document with a private member is an error and not a key,
-//!   which is why nothing here can leak one and why no caller has to remember a filter.
-//! - A [`Jwk`] names its own algorithm. [`Jws::verify`] compares that with the token's header and with
-//!   the list that the caller must give; the header alone never decides.
+//! - [`Rules`] begin with issuer, audience and algorithms, because none of them has a default that
+//!   would be right. What accepts more says `danger`.
+//! - [`Jwk`] holds public members only, and names its own algorithm. The token's header alone never
+//!   decides how it is verified.
 //! - [`Kid`] is a lookup hint, compared byte for byte. It is never a path, a query or an address, and
 //!   the members of a header that carry or point to keys are never looked at.
 //! - [`json::parse`] refuses what two parsers could read differently: repeated members, a byte order
 //!   mark, numbers that lose their value, nesting without an end. [`Jws::parse`] refuses every second
 //!   spelling of the same token for the same reason.
-//! - Time is a parameter. [`Expectations::check`] reads no clock, so each of its decisions can be
-//!   repeated and tested.
+//! - What a token says can be read before it has been verified only by asking for
+//!   [`unverified_claims`](Jws::unverified_claims).
+//! - Time is a parameter, and there is no state outside of a [`Verifier`]: each decision can be
+//!   repeated and tested, and two verifiers with different rules live in one process.
 //!
 //! Errors name the rule that was broken and, where one helps, a member; they never repeat a token, a
-//! claim's value or key material. Those that a verifier meets at run time have a stable `code()`.
+//! claim's value or key material. Each has a stable [`code`](VerifyError::code), and says
+//! [whose fault](Fault) it is: an expired token is told apart from a forged one, and both from an
+//! issuer that cannot be reached.
 //!
-//! ```
-//! # fn verify(token: &str, published: &[u8], now_seconds: u64) -> Result<(), Box<dyn std::error::Error>> {
-//! use keywright_verifier::{Algorithm, Expectations, JwkSet, Jws};
-//!
-//! let keys = JwkSet::parse(published)?;
-//! let jws = Jws::parse(token, 4096)?;
-//! jws.verify(&keys, &[Algorithm::Es256])?;
-//! let expectations = Expectations {
-//!     issuer: Some("https://id.example".to_owned()),
-//!     audience: Some("orders".to_owned()),
-//!     ..Expectations::default()
-//! };
-//! expectations.check(jws.typ(), &jws.claims()?, now_seconds)?;
-//! # Ok(())
-//! # }
-//! ```
+//! For octets that are signed and no JWT there is [`Jws::verify`], and under it [`Jwk::verify`].
 
 mod algorithm;
 mod base64url;

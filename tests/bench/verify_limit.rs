@@ -1,0 +1,196 @@
+//! How often a token is verified on the core that this process is pinned to: by ring alone, which is
+//! the limit, by `keywright-verifier`, and by `jsonwebtoken`. The three take turns, so that a machine
+//! that changes its speed changes it for all.
+//!
+//! Prints one JSON object: for each algorithm verifications a second, the allocations of one of ours,
+//! and the token and the key set, so that other libraries can be given the same.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark may panic, prints its result and reads the clock"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use keywright_verifier::{Algorithm, Jwk, JwkSet, PublicKey, Rules, Verifier};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+    VerificationAlgorithm,
+};
+use rsa::pkcs8::EncodePrivateKey as _;
+use rsa::traits::PublicKeyParts as _;
+use serde_json::{Value, json};
+
+const ISSUER: &str = "https://id.example.com";
+
+/// How long each of the three has before the next one's turn.
+const TURN: Duration = Duration::from_millis(200);
+
+/// What a service reads of a token: the claims of RFC 9068.
+#[derive(serde::Deserialize)]
+struct Claims {
+    sub: String,
+    scope: String,
+    client_id: String,
+}
+
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
+/// A key that signs, and what verifies with it.
+struct Signer {
+    jwk: Jwk,
+    /// The public key as ring reads it.
+    public: Vec<u8>,
+    sign: Sign,
+}
+
+fn main() {
+    let seconds: f64 = std::env::args()
+        .nth(1)
+        .map_or(2.0, |text| text.parse().unwrap());
+    let turns = (seconds / TURN.as_secs_f64()).ceil().max(1.0) as usize;
+    let mut document = serde_json::Map::new();
+    for (algorithm, signer) in [(Algorithm::Es256, es256()), (Algorithm::Rs256, rs256())] {
+        document.insert(algorithm.to_string(), measure(algorithm, &signer, turns));
+    }
+    println!("{}", Value::Object(document));
+}
+
+fn es256() -> Signer {
+    let random = SystemRandom::new();
+    let format = &ECDSA_P256_SHA256_FIXED_SIGNING;
+    let document = EcdsaKeyPair::generate_pkcs8(format, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(format, document.as_ref(), &random).unwrap();
+    let public = pair.public_key().as_ref().to_vec();
+    let (x, y) = public.get(1..).unwrap().split_at(32);
+    let key = PublicKey::p256(x.try_into().unwrap(), y.try_into().unwrap()).unwrap();
+    Signer {
+        jwk: Jwk::new(None, key).unwrap(),
+        public,
+        sign: Box::new(move |message| pair.sign(&random, message).unwrap().as_ref().to_vec()),
+    }
+}
+
+fn rs256() -> Signer {
+    let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    let pair = RsaKeyPair::from_pkcs8(private.to_pkcs8_der().unwrap().as_bytes()).unwrap();
+    let public = pair.public().as_ref().to_vec();
+    let (modulus, exponent) = (private.n().to_bytes_be(), private.e().to_bytes_be());
+    let key = PublicKey::rsa(modulus, exponent).unwrap();
+    Signer {
+        jwk: Jwk::new(None, key).unwrap(),
+        public,
+        sign: Box::new(move |message| {
+            let mut signature = vec![0; pair.public().modulus_len()];
+            pair.sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                message,
+                &mut signature,
+            )
+            .unwrap();
+            signature
+        }),
+    }
+}
+
+fn measure(algorithm: Algorithm, signer: &Signer, turns: usize) -> Value {
+    let header = json!({"alg": algorithm, "kid": signer.jwk.kid(), "typ": "at+jwt"});
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let claims = json!({
+        "iss": ISSUER, "sub": "user-4711", "aud": "orders", "client_id": "shop",
+        "scope": "orders:read orders:write", "iat": now, "exp": now + 3600,
+        "jti": "0b0e0f7e-6d3c-4d0a-9a0d-2a5b7c9d1e3f",
+    });
+    let [header, payload] = [header, claims].map(|part| BASE64URL.encode(part.to_string()));
+    let input = format!("{header}.{payload}");
+    let signature = (signer.sign)(input.as_bytes());
+    let token = format!("{input}.{}", BASE64URL.encode(&signature));
+    let keys = JwkSet::new(vec![signer.jwk.clone()]);
+    let published = keys.to_json();
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let rules = Rules::new(ISSUER, "orders", [algorithm]).typ("at+jwt");
+    let verifier = Verifier::new(rules, keys).unwrap();
+    let ours = || {
+        let verified = runtime.block_on(verifier.verify::<Claims>(&token)).unwrap();
+        read(black_box(verified.claims));
+    };
+
+    let form: &'static dyn VerificationAlgorithm = match algorithm {
+        Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+    };
+    let key = UnparsedPublicKey::new(form, &signer.public);
+    let limit = || key.verify(black_box(input.as_bytes()), &signature).unwrap();
+
+    let set: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&published).unwrap();
+    let key = jsonwebtoken::DecodingKey::from_jwk(set.keys.first().unwrap()).unwrap();
+    let mut validation = jsonwebtoken::Validation::new(match algorithm {
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+    });
+    validation.leeway = 0;
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&["orders"]);
+    let theirs = || {
+        let decoded = jsonwebtoken::decode::<Claims>(&token, &key, &validation).unwrap();
+        read(black_box(decoded.claims));
+    };
+
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..turns {
+        let competitors: [&dyn Fn(); 3] = [&limit, &ours, &theirs];
+        for (competitor, rates) in competitors.into_iter().zip(&mut rates) {
+            rates.push(rate(competitor));
+        }
+    }
+    let [ring, ours, theirs] = rates;
+    let ratios = ours.iter().zip(&ring).map(|(ours, ring)| ours / ring);
+    json!({
+        "ring": median(ring.clone()),
+        "keywright-verifier": median(ours.clone()),
+        "jsonwebtoken": median(theirs),
+        "ratio": median(ratios.collect()),
+        "token": token,
+        "jwks": String::from_utf8(published).unwrap(),
+    })
+}
+
+/// A service looks at the claims.
+fn read(claims: Claims) {
+    let Claims {
+        sub,
+        scope,
+        client_id,
+    } = claims;
+    black_box((sub, scope, client_id));
+}
+
+/// Calls a second, over one turn.
+fn rate(call: &dyn Fn()) -> f64 {
+    let mut count = 0_u32;
+    let started = Instant::now();
+    while started.elapsed() < TURN {
+        call();
+        count += 1;
+    }
+    f64::from(count) / started.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
