@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::json::Members;
 
 /// Why a verified token is not accepted. Never holds a claim's value.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,7 +59,7 @@ impl ClaimError {
 
 /// A claim that must be a string where it is present.
 pub(crate) fn string<'a>(
-    claims: &'a Map<String, Value>,
+    claims: &'a Members<'_>,
     claim: &'static str,
 ) -> Result<Option<&'a str>, ClaimError> {
     match claims.get(claim) {
@@ -71,7 +73,7 @@ pub(crate) fn string<'a>(
 }
 
 /// `aud` as a list: a single string is a list of one, an absent claim a list of none.
-pub(crate) fn audience(claims: &Map<String, Value>) -> Result<Vec<&str>, ClaimError> {
+pub(crate) fn audience<'a>(claims: &'a Members<'_>) -> Result<Vec<&'a str>, ClaimError> {
     let malformed = || ClaimError::Malformed {
         claim: "aud",
         expected: "a string or an array of strings",
@@ -89,7 +91,7 @@ pub(crate) fn audience(claims: &Map<String, Value>) -> Result<Vec<&str>, ClaimEr
 
 /// A NumericDate (RFC 7519 §2) in nanoseconds since 1970.
 pub(crate) fn numeric_date(
-    claims: &Map<String, Value>,
+    claims: &Members<'_>,
     claim: &'static str,
 ) -> Result<Option<u128>, ClaimError> {
     let Some(value) = claims.get(claim) else {

@@ -9,6 +9,7 @@
 //! [`Object`] then reads a body member by member and refuses what it was never asked for, so that a
 //! misspelt member is an error and not a setting that silently keeps its default.
 
+mod members;
 mod object;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,11 @@ use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::de::StrRead;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+pub(crate) use members::Members;
 pub use object::{BodyError, FieldError, Object};
 
 use crate::excerpt::excerpt;
@@ -51,6 +54,20 @@ const NAME_CHARS: usize = 64;
 ///
 /// [`JsonError`] says which rule the document breaks. No variant holds a value of the document.
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
+    parse_with(bytes, max_depth, |document, deserializer| {
+        document.deserialize(deserializer)
+    })
+}
+
+/// Reads one document with `read`, and makes sure that nothing follows it.
+fn parse_with<'b, T>(
+    bytes: &'b [u8],
+    max_depth: usize,
+    read: impl FnOnce(
+        Document<'_>,
+        &mut serde_json::Deserializer<StrRead<'b>>,
+    ) -> Result<T, serde_json::Error>,
+) -> Result<T, JsonError> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(JsonError::ByteOrderMark);
     }
@@ -66,7 +83,7 @@ pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
         refusal: &refusal,
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = document.deserialize(&mut deserializer).map_err(|error| {
+    let value = read(document, &mut deserializer).map_err(|error| {
         refusal
             .take()
             .unwrap_or_else(|| JsonError::from_syntax(&error, text))

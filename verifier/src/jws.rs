@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::json::{self, FieldError, JsonError};
+use crate::json::{self, FieldError, JsonError, Members};
 use crate::{Algorithm, InvalidKid, Jwk, JwkSet, Kid, base64url};
 
 /// Header parameters that change what a signature means. keywright understands no extension, so a
@@ -19,7 +19,6 @@ pub struct Jws<'a> {
     algorithm: Algorithm,
     kid: Option<Kid>,
     typ: Option<String>,
-    header: Map<String, Value>,
     payload: Vec<u8>,
     signing_input: &'a str,
     signature: Vec<u8>,
@@ -36,54 +35,44 @@ impl<'a> Jws<'a> {
     ///
     /// [`JwsError`]; no variant repeats the token.
     pub fn parse(token: &'a str, max_bytes: usize) -> Result<Self, JwsError> {
-        if token.len() > max_bytes {
-            return Err(JwsError::TooLarge { max_bytes });
-        }
-        let mut dots = 0_usize;
-        for byte in token.bytes() {
-            match byte {
-                b'.' => dots += 1,
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
-                _ => return Err(JwsError::Character),
-            }
-        }
-        match dots {
-            2 => {}
-            4 => return Err(JwsError::Encrypted),
-            _ => return Err(JwsError::Parts { parts: dots + 1 }),
-        }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(JwsError::Character)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Character)?;
-
+        let [header, payload, signature] = parts(token, max_bytes)?;
         let header = decode(header, "header")?;
-        let Value::Object(header) =
-            json::parse(&header, json::DEFAULT_MAX_DEPTH).map_err(JwsError::HeaderJson)?
-        else {
-            return Err(JwsError::Header(FieldError::NotAnObject {
-                what: "a token header",
-            }));
-        };
+        let members = members(&header)?;
         if let Some(name) = REFUSED_PARAMETERS
             .into_iter()
-            .find(|name| header.contains_key(*name))
+            .find(|name| members.get(name).is_some())
         {
             return Err(JwsError::RefusedParameter(name));
         }
-        let algorithm = parameter(&header, "alg")?
+        let algorithm = parameter(&members, "alg")?
             .ok_or(JwsError::Header(FieldError::Missing { field: "alg" }))?
             .parse()
             .map_err(|_| JwsError::UnknownAlgorithm)?;
-        let kid = parameter(&header, "kid")?.map(Kid::parse).transpose()?;
-        let typ = parameter(&header, "typ")?.map(str::to_owned);
-
+        let kid = parameter(&members, "kid")?.map(Kid::parse).transpose()?;
+        let typ = parameter(&members, "typ")?.map(str::to_owned);
+        let payload = decode(payload, "payload")?;
+        let (signing_input, _) = token.rsplit_once('.').ok_or(JwsError::Character)?;
         Ok(Self {
             algorithm,
             kid,
             typ,
-            payload: decode(payload, "payload")?,
+            payload,
             signing_input,
             signature: decode(signature, "signature")?,
-            header,
+        })
+    }
+
+    /// Takes a token apart without judging it: the header and the claims, whatever they are, also where
+    /// [`Jws::parse`] refuses the token. For looking into one that is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`JwsError`] when the token does not have three parts, of which two are JSON objects.
+    pub fn inspect(token: &str, max_bytes: usize) -> Result<Inspected, JwsError> {
+        let [header, payload, _] = parts(token, max_bytes)?;
+        Ok(Inspected {
+            header: members(&decode(header, "header")?)?.into_map(),
+            claims: claims(&decode(payload, "payload")?)?.into_map(),
         })
     }
 
@@ -100,11 +89,6 @@ impl<'a> Jws<'a> {
     /// `typ` of the header, as written.
     pub fn typ(&self) -> Option<&str> {
         self.typ.as_deref()
-    }
-
-    /// The whole header.
-    pub const fn header(&self) -> &Map<String, Value> {
-        &self.header
     }
 
     /// What the signature covers: the first two parts of the token and the dot between them.
@@ -126,12 +110,11 @@ impl<'a> Jws<'a> {
     ///
     /// [`JwsError::PayloadJson`] or [`JwsError::Payload`] when it is not one strict JSON object.
     pub fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
-        match json::parse(&self.payload, json::DEFAULT_MAX_DEPTH).map_err(JwsError::PayloadJson)? {
-            Value::Object(claims) => Ok(claims),
-            _ => Err(JwsError::Payload(FieldError::NotAnObject {
-                what: "a claims set",
-            })),
-        }
+        Ok(self.unverified_members()?.into_map())
+    }
+
+    pub(crate) fn unverified_members(&self) -> Result<Members<'_>, JwsError> {
+        claims(&self.payload)
     }
 
     /// Verifies the signature, and nothing else: no claim is looked at. A payload need not even be
@@ -162,6 +145,16 @@ impl<'a> Jws<'a> {
             key,
         })
     }
+}
+
+/// What [`Jws::inspect`] found in a token: what somebody wrote, to be believed by nobody.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// The header.
+    pub header: Map<String, Value>,
+    /// The claims.
+    pub claims: Map<String, Value>,
 }
 
 /// What [`Jws::verify`] found to be signed.
@@ -305,6 +298,28 @@ impl JwsError {
     }
 }
 
+/// The three parts of a token, once its size and its characters are right.
+fn parts(token: &str, max_bytes: usize) -> Result<[&str; 3], JwsError> {
+    if token.len() > max_bytes {
+        return Err(JwsError::TooLarge { max_bytes });
+    }
+    // Without an early end the compiler looks at many characters at once.
+    let is_plain = token.bytes().fold(true, |is_plain, byte| {
+        is_plain & matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.')
+    });
+    if !is_plain {
+        return Err(JwsError::Character);
+    }
+    let mut split = token.split('.');
+    match (split.next(), split.next(), split.next(), split.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok([header, payload, signature]),
+        _ => match token.split('.').count() {
+            5 => Err(JwsError::Encrypted),
+            parts => Err(JwsError::Parts { parts }),
+        },
+    }
+}
+
 /// Decodes one part of a token; no part may be empty.
 fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, JwsError> {
     if text.is_empty() {
@@ -313,11 +328,24 @@ fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, JwsError> {
     base64url::decode(text).ok_or(JwsError::NotBase64url { part })
 }
 
+fn members(header: &[u8]) -> Result<Members<'_>, JwsError> {
+    Members::parse(header, json::DEFAULT_MAX_DEPTH)
+        .map_err(JwsError::HeaderJson)?
+        .ok_or(JwsError::Header(FieldError::NotAnObject {
+            what: "a token header",
+        }))
+}
+
+fn claims(payload: &[u8]) -> Result<Members<'_>, JwsError> {
+    Members::parse(payload, json::DEFAULT_MAX_DEPTH)
+        .map_err(JwsError::PayloadJson)?
+        .ok_or(JwsError::Payload(FieldError::NotAnObject {
+            what: "a claims set",
+        }))
+}
+
 /// A header parameter that must be a string where it is present.
-fn parameter<'h>(
-    header: &'h Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<&'h str>, JwsError> {
+fn parameter<'h>(header: &'h Members<'_>, name: &'static str) -> Result<Option<&'h str>, JwsError> {
     match header.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

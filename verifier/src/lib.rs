@@ -114,7 +114,7 @@ pub use claims::ClaimError;
 pub use error::{Fault, VerifyError};
 pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError};
 pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, PassedOver};
-pub use jws::{Jws, JwsError, VerifiedJws};
+pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 #[cfg(feature = "remote")]
 pub use keys::remote::{
     FetchError, InvalidAddress, RemoteKeys, RemoteKeysBuilder, RemoteKeysError,

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::claims::{ClaimError, audience, numeric_date, string};
+use crate::json::Members;
 use crate::{Algorithm, JwsError};
 
 /// The most leeway that [`Rules::leeway`] takes: 5 minutes, "no more than a few" (RFC 7519 §4.1.4).
@@ -166,8 +167,8 @@ impl Rules {
     }
 
     /// Checks the size of a token that has been read under another issuer's limit.
-    pub(crate) const fn check_size(&self, token: &str) -> Result<(), JwsError> {
-        if token.len() > self.max_token_bytes {
+    pub(crate) const fn check_size(&self, bytes: usize) -> Result<(), JwsError> {
+        if bytes > self.max_token_bytes {
             return Err(JwsError::TooLarge {
                 max_bytes: self.max_token_bytes,
             });
@@ -182,7 +183,7 @@ impl Rules {
     pub(crate) fn check(
         &self,
         typ: Option<&str>,
-        claims: &Map<String, Value>,
+        claims: &Members<'_>,
         now: SystemTime,
     ) -> Result<(), ClaimError> {
         if !self.typ.admits(typ) {
@@ -202,7 +203,7 @@ impl Rules {
         {
             return Err(ClaimError::WrongAudience);
         }
-        let is_missing = |claim: &&String| claims.get(*claim).is_none_or(Value::is_null);
+        let is_missing = |claim: &&String| claims.get(claim).is_none_or(Value::is_null);
         match self.required.iter().find(is_missing) {
             Some(claim) => Err(ClaimError::Missing {
                 claim: claim.clone(),
@@ -211,7 +212,7 @@ impl Rules {
         }
     }
 
-    fn check_times(&self, claims: &Map<String, Value>, now: SystemTime) -> Result<(), ClaimError> {
+    fn check_times(&self, claims: &Members<'_>, now: SystemTime) -> Result<(), ClaimError> {
         let expiry = numeric_date(claims, "exp")?.ok_or_else(|| ClaimError::Missing {
             claim: "exp".to_owned(),
         })?;

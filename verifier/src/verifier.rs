@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use crate::claims::{ClaimError, string};
+use crate::json::Members;
 use crate::keys::{KeySource, KeysUnavailable};
 use crate::rules::{InvalidRules, Rules};
 use crate::{Algorithm, JwkSet, Jws, JwsError, Kid, VerifyError, clock};
@@ -92,7 +92,8 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        let token = self.read(token)?;
+        let jws = Jws::parse(token, self.longest_token)?;
+        let token = self.read(&jws, token.len())?;
         let source = &token.issuer.keys;
         let mut key = token.key_of(&source.held());
         let is_curable = matches!(
@@ -118,7 +119,8 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        let token = self.read(token)?;
+        let jws = Jws::parse(token, self.longest_token)?;
+        let token = self.read(&jws, token.len())?;
         let kid = token.key_of(&token.issuer.keys.held())?;
         token.accept(kid, now)
     }
@@ -129,14 +131,14 @@ impl Verifier {
         self.longest_token
     }
 
-    /// Parses a token and finds its issuer. Everything in it is still what anybody could write.
-    fn read<'t>(&self, token: &'t str) -> Result<Token<'_, 't>, VerifyError> {
-        let jws = Jws::parse(token, self.longest_token)?;
-        let claims = jws.unverified_claims()?;
+    /// Reads the claims of a token of so many bytes and finds its issuer. Everything in it is still
+    /// what anybody could write.
+    fn read<'t>(&self, jws: &'t Jws<'t>, bytes: usize) -> Result<Token<'_, 't>, VerifyError> {
+        let claims = jws.unverified_members()?;
         let issuer = string(&claims, "iss")?
             .and_then(|name| self.issuer(name))
             .ok_or(ClaimError::WrongIssuer)?;
-        issuer.rules.check_size(token)?;
+        issuer.rules.check_size(bytes)?;
         Ok(Token {
             jws,
             claims,
@@ -153,8 +155,8 @@ impl Verifier {
 
 /// A token on its way, with the issuer that it names.
 struct Token<'v, 't> {
-    jws: Jws<'t>,
-    claims: Map<String, Value>,
+    jws: &'t Jws<'t>,
+    claims: Members<'t>,
     issuer: &'v Issuer,
 }
 
@@ -174,8 +176,10 @@ impl Token<'_, '_> {
     ) -> Result<Verified<C>, VerifyError> {
         let rules = &self.issuer.rules;
         rules.check(self.jws.typ(), &self.claims, now)?;
-        let claims =
-            C::deserialize(Value::Object(self.claims)).map_err(|_| VerifyError::ClaimsShape)?;
+        let claims = self
+            .claims
+            .read_into()
+            .map_err(|_| VerifyError::ClaimsShape)?;
         let header = Header {
             algorithm: self.jws.algorithm(),
             kid,

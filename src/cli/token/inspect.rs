@@ -4,14 +4,11 @@
 //! refused is the one that people want to look into. The signature is never shown: with it the
 //! output would be a credential.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_verifier::Jws;
+use keywright_verifier::{Inspected, Jws};
 use serde_json::{Map, Value, json};
 
 use super::{LARGEST_TOKEN, read_token};
 use crate::cli::failure::Failure;
-use crate::cli::input;
 use crate::cli::json_text;
 use crate::cli::moment::described;
 use crate::cli::session::Session;
@@ -31,22 +28,9 @@ const INSTANTS: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
-    if token.len() > LARGEST_TOKEN {
-        let detail = format!("the token is larger than {LARGEST_TOKEN} bytes");
-        return Err(Failure::rejected("token-too-large", detail));
-    }
-    let mut parts = token.split('.');
-    let (Some(header), Some(payload), Some(_), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        let detail = "a signed token has three parts with a dot between them";
-        return Err(Failure::rejected("token-malformed", detail));
-    };
-    let header = decode(header, "the header")?;
-    let claims = decode(payload, "the payload")?;
-    let refusal = Jws::parse(&token, LARGEST_TOKEN)
-        .and_then(|jws| jws.unverified_claims().map(drop))
-        .err();
+    let Inspected { header, claims, .. } = Jws::inspect(&token, LARGEST_TOKEN)
+        .map_err(|error| Failure::rejected(error.code(), error))?;
+    let refusal = Jws::parse(&token, LARGEST_TOKEN).err();
     let output = &mut session.output;
     if output.is_json() {
         let mut document = json!({"verified": false, "header": header, "claims": claims});
@@ -76,14 +60,6 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
             None => row(name, value),
         }
     })))
-}
-
-fn decode(part: &str, what: &str) -> Result<Map<String, Value>, Failure> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| {
-        let detail = format!("{what} of the token is not base64url without padding");
-        Failure::rejected("token-malformed", detail)
-    })?;
-    input::parse_object(&bytes, what)
 }
 
 fn in_order(claims: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {

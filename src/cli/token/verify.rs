@@ -41,8 +41,8 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
     let keys = arguments.jwks.read()?;
-    let jws = Jws::parse(&token, LARGEST_TOKEN).map_err(|error| refused(&error.into()))?;
-    let rules = rules(arguments, &jws).map_err(|error| refused(&error))?;
+    let inspected = Jws::inspect(&token, LARGEST_TOKEN).map_err(|error| refused(&error.into()))?;
+    let rules = rules(arguments, inspected.claims.get("iss")).map_err(|error| refused(&error))?;
     for unused in keys.passed_over() {
         if !unused.reason.is_unsupported() {
             let reason = &unused.reason;
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     if output.is_json() {
         let document = json!({
             "valid": true, "kid": header.kid, "algorithm": header.algorithm,
-            "header": jws.header(), "claims": claims,
+            "header": inspected.header, "claims": claims,
         });
         output.line(json_text::indented(&document.to_string()))?;
     } else {
@@ -101,13 +101,10 @@ fn refused(error: &VerifyError) -> Failure {
 
 /// What the flags ask for. An issuer that they do not name is the one that the token names; whoever
 /// verifies a token here wants to know about this token, and reads what has not been checked.
-fn rules(arguments: &Arguments, jws: &Jws<'_>) -> Result<Rules, VerifyError> {
-    let issuer = match &arguments.issuer {
-        Some(issuer) => issuer.clone(),
-        None => match jws.unverified_claims()?.get("iss") {
-            Some(Value::String(issuer)) => issuer.clone(),
-            _ => return Err(ClaimError::WrongIssuer.into()),
-        },
+fn rules(arguments: &Arguments, named: Option<&Value>) -> Result<Rules, VerifyError> {
+    let issuer = match (&arguments.issuer, named) {
+        (Some(issuer), _) | (None, Some(Value::String(issuer))) => issuer.clone(),
+        (None, _) => return Err(ClaimError::WrongIssuer.into()),
     };
     let algorithms = match arguments.algorithms.as_slice() {
         [] => &Algorithm::ALL,

@@ -27,8 +27,31 @@ fn the_parts_of_a_token_are_what_was_encoded() {
     assert_eq!(jws.typ(), Some("JWT"));
     assert_eq!(jws.signature(), [7; 64]);
     assert_eq!(jws.signing_input(), token.rsplit_once('.').unwrap().0);
-    assert_eq!(jws.header()["extra"][0], 1);
-    assert_eq!(jws.header().len(), 4);
+}
+
+// For a token that no verifier accepts, and that somebody wants to look into.
+#[test]
+fn a_token_is_taken_apart_whatever_it_says() {
+    let header = r#"{"alg":"none","crit":["x"],"extra":[1]}"#;
+    let token = format!("{}.{}.", base64url(header), base64url(r#"{"sub":"a"}"#));
+    assert!(Jws::parse(&token, MAX_BYTES).is_err());
+    let inspected = Jws::inspect(&token, MAX_BYTES).unwrap();
+    assert_eq!(serde_json::to_string(&inspected.header).unwrap(), header);
+    assert_eq!(inspected.claims["sub"], "a");
+
+    for (token, code) in [
+        (token.as_str(), "token-too-large"),
+        ("a.b", "token-malformed"),
+        ("a.b.c.d.e", "token-encrypted"),
+    ] {
+        let error = Jws::inspect(token, 10).err().unwrap();
+        assert_eq!(error.code(), code);
+    }
+    for (header, payload) in [("{}", "[]"), ("[]", "{}"), (r#"{"a":1,"a":2}"#, "{}")] {
+        let token = unsigned(header, payload);
+        let error = Jws::inspect(&token, MAX_BYTES).err().unwrap();
+        assert_eq!(error.code(), "token-malformed");
+    }
 }
 
 #[test]
