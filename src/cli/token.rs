@@ -5,6 +5,9 @@ mod key_source;
 mod sign;
 mod verify;
 
+use std::error::Error as _;
+
+use keywright_verifier::VerifyError;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
@@ -30,6 +33,18 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Inspect(arguments) => inspect::run(&arguments, session),
         Command::Verify(arguments) => verify::run(&arguments, session),
     }
+}
+
+/// Why a token is not accepted, down to the member that is wrong.
+fn refused(error: VerifyError) -> Failure {
+    let code = error.code();
+    let mut detail = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        detail = format!("{detail}: {source}");
+        cause = source.source();
+    }
+    Failure::rejected(code, detail)
 }
 
 /// The token that an argument means: itself, or what standard input has for `-`.

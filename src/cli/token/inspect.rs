@@ -7,7 +7,7 @@
 use keywright_verifier::{Inspected, Jws};
 use serde_json::{Map, Value, json};
 
-use super::{LARGEST_TOKEN, read_token};
+use super::{LARGEST_TOKEN, read_token, refused};
 use crate::cli::failure::Failure;
 use crate::cli::json_text;
 use crate::cli::moment::described;
@@ -28,8 +28,8 @@ const INSTANTS: [&str; 4] = ["exp", "nbf", "iat", "auth_time"];
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
-    let Inspected { header, claims, .. } = Jws::inspect(&token, LARGEST_TOKEN)
-        .map_err(|error| Failure::rejected(error.code(), error))?;
+    let Inspected { header, claims, .. } =
+        Jws::inspect(&token, LARGEST_TOKEN).map_err(|error| refused(error.into()))?;
     let refusal = Jws::parse(&token, LARGEST_TOKEN).err();
     let output = &mut session.output;
     if output.is_json() {

@@ -6,7 +6,7 @@ use keywright_verifier::{Algorithm, ClaimError, Jws, Rules, Verified, Verifier, 
 use serde_json::{Map, Value, json};
 
 use super::key_source::KeySource;
-use super::{LARGEST_TOKEN, read_token};
+use super::{LARGEST_TOKEN, read_token, refused};
 use crate::cli::failure::Failure;
 use crate::cli::json_text;
 use crate::cli::moment::described;
@@ -41,8 +41,8 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
     let keys = arguments.jwks.read()?;
-    let inspected = Jws::inspect(&token, LARGEST_TOKEN).map_err(|error| refused(&error.into()))?;
-    let rules = rules(arguments, inspected.claims.get("iss")).map_err(|error| refused(&error))?;
+    let inspected = Jws::inspect(&token, LARGEST_TOKEN).map_err(|error| refused(error.into()))?;
+    let rules = rules(arguments, inspected.claims.get("iss")).map_err(refused)?;
     for unused in keys.passed_over() {
         if !unused.reason.is_unsupported() {
             let reason = &unused.reason;
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     let now = UNIX_EPOCH + Duration::from_millis(session.now.millis());
     let verified = verifier
         .verify_with_held_keys::<Map<String, Value>>(&token, now)
-        .map_err(|error| refused(&error))?;
+        .map_err(refused)?;
     let now = session.now.floor_seconds();
     let Verified { header, claims, .. } = verified;
     let expires_at = claims.get("exp").and_then(Value::as_u64);
@@ -93,10 +93,6 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         "note: not everything was checked: {} not given",
         unchecked.join(" and ")
     ))
-}
-
-fn refused(error: &VerifyError) -> Failure {
-    Failure::rejected(error.code(), error)
 }
 
 /// What the flags ask for. An issuer that they do not name is the one that the token names; whoever
