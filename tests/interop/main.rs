@@ -1,5 +1,6 @@
 //! Verifiers that keywright did not write, with the caches that they come with, against a real
-//! service: while it rotates and revokes, and when it takes over from another system.
+//! service: while it rotates and revokes, when it takes over from another system, and in the words
+//! of docs/verifiers.md.
 //!
 //! `scripts/test` installs what the foreign ones need. Where Node or Python cannot be had, it sets
 //! `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, and what is then left out is said aloud.
@@ -17,29 +18,15 @@
 )]
 
 mod forced;
+mod guide;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
 mod take_over;
 mod verifiers;
 
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::Value;
-use support::Server;
-
-/// Prints a line past the capture of the test runner, which hides what passing tests say.
-fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "interop: {line}");
-}
-
-fn now_millis() -> u64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
-    u64::try_from(since_epoch.as_millis()).expect("a clock before the end of time")
-}
+use support::{Server, now_millis, report};
 
 /// Creates an issuer and answers its URL.
 fn create_issuer(server: &Server, name: &str, mut policy: Value) -> String {
