@@ -2,8 +2,9 @@
 //! service: while it rotates and revokes, when it takes over from another system, and in the words
 //! of docs/verifiers.md.
 //!
-//! `scripts/test` installs what the foreign ones need. Where Node or Python cannot be had, it sets
-//! `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, and what is then left out is said aloud.
+//! `scripts/test` installs what the foreign ones need. What cannot be had is left out, and that is
+//! said aloud: it sets `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, without which a missing one
+//! is a failure, or `…_GO`, `…_JAVA`, `…_NGINX`, `…_ENVOY`, which nobody has to have.
 
 #![allow(
     clippy::disallowed_methods,

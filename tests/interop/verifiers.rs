@@ -118,7 +118,12 @@ pub(crate) fn node() -> Option<PathBuf> {
 pub(crate) fn python() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     let installed = python.exists();
-    available("KEYWRIGHT_SKIP_PYTHON", "PyJWT, joserfc", installed).then_some(python)
+    available(
+        "KEYWRIGHT_SKIP_PYTHON",
+        "PyJWT, joserfc, Authlib",
+        installed,
+    )
+    .then_some(python)
 }
 
 fn available(variable: &str, names: &str, installed: bool) -> bool {
