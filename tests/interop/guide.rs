@@ -3,15 +3,15 @@
 //! is alive, and must refuse whatever is not for it.
 //!
 //! The lead is 32 s, which is 2 s more than the longest cool-down on the page. Whoever never asks
-//! for an unknown kid (Envoy) has a cache of 10 s here. The page's caches of 5 and 10 minutes stay as they are, so
-//! that a rotation reaches them by an unknown kid alone. Tokens by strangers arrive all the while:
-//! the fetches that those cause must not keep anyone from learning a new key.
+//! for an unknown kid (Envoy) has a cache of 10 s here. The page's caches of 5 and 10 minutes stay
+//! as they are, so that a rotation reaches them by an unknown kid alone. Tokens by strangers arrive
+//! all the while: the fetches that those cause must not keep anyone from learning a new key.
 
 mod programs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,13 @@ enum Question {
     Refuse(&'static str, String),
 }
 
+/// The way to a program.
+struct Queue {
+    file: String,
+    typ: String,
+    questions: Sender<Question>,
+}
+
 /// What a program said.
 #[derive(Default)]
 struct Tally {
@@ -110,6 +117,9 @@ fn the_programs_of_the_guide_accept_live_tokens_through_rotations_and_refuse_all
     create_issuer(&server, "stranger", policy());
     let (mut programs, _folder) = Workshop::open(&url).start_all();
     let count = programs.len();
+    if count == 0 {
+        return report("SKIPPED: the programs of docs/verifiers.md: none of them can run here");
+    }
     let mut short_lived = Vec::new();
     for typ in TYPES {
         short_lived.push(sign(&server, ISSUER, "ES256", typ, AUDIENCE, Some(1)));
@@ -128,62 +138,41 @@ fn the_programs_of_the_guide_accept_live_tokens_through_rotations_and_refuse_all
         let mut queues = Vec::new();
         let mut verifying = Vec::new();
         for program in programs {
-            let (queue, questions) = channel();
-            queues.push((program.file.clone(), program.typ.clone(), queue));
-            verifying.push(scope.spawn(move || answer_all(program, &questions)));
+            let (questions, to_answer) = channel();
+            queues.push(Queue {
+                file: program.file.clone(),
+                typ: program.typ.clone(),
+                questions,
+            });
+            verifying.push(scope.spawn(move || answer_all(program, &to_answer)));
         }
-        for (algorithm, count) in ALGORITHMS.iter().zip(&rotations) {
-            let server = &server;
-            scope.spawn(move || rotate_when_ready(server, algorithm, count, began));
-        }
-        let done = || {
-            rotations
-                .iter()
-                .all(|count| count.load(Ordering::Relaxed) >= ROTATIONS)
-        };
+        let mut rounds = 0;
         let mut rounds_after = 0;
-        let mut round = 0;
         // After the last rotation there is one more round of bad tokens.
         while rounds_after <= ROUNDS_BETWEEN_BAD_ONES
             && began.elapsed() < DEADLINE
             && !verifying.iter().any(ScopedJoinHandle::is_finished)
         {
             let tick = Instant::now();
-            rounds_after += usize::from(done());
             for algorithm in ALGORITHMS {
-                let made = TYPES.map(|typ| sign(&server, ISSUER, algorithm, typ, AUDIENCE, None));
-                tokens += made.len();
-                for (index, typ) in TYPES.iter().enumerate() {
-                    let mut bad = Vec::new();
-                    if round % ROUNDS_BETWEEN_BAD_ONES == 0 {
-                        bad = bad_tokens(&server, algorithm, typ, &made[index].text);
-                        let expired = &short_lived[index];
-                        if expired.expires_at_millis + LEEWAY_MILLIS < now_millis() {
-                            bad.push((EXPIRED, expired.text.clone()));
-                        }
-                    }
-                    let other = &made[1 - index];
-                    for (file, _, queue) in queues.iter().filter(|(_, wants, _)| wants == typ) {
-                        let _ = queue.send(Question::Accept(made[index].clone()));
-                        for (what, text) in &bad {
-                            let _ = queue.send(Question::Refuse(what, text.clone()));
-                        }
-                        let _ = queue.send(if BLIND_TO_THE_TYPE.contains(&file.as_str()) {
-                            Question::Accept(other.clone())
-                        } else {
-                            Question::Refuse(OF_ANOTHER_TYPE, other.text.clone())
-                        });
-                    }
+                let with_bad_ones = rounds % ROUNDS_BETWEEN_BAD_ONES == 0;
+                tokens += ask(&server, algorithm, &queues, &short_lived, with_bad_ones);
+            }
+            // The keys of before all rotations have signed something by now.
+            if rounds == 0 {
+                for (algorithm, count) in ALGORITHMS.iter().zip(&rotations) {
+                    let server = &server;
+                    scope.spawn(move || rotate_when_ready(server, algorithm, count, began));
                 }
             }
-            round += 1;
+            let turns = rotations.iter().map(|count| count.load(Ordering::Relaxed));
+            rounds_after += usize::from(turns.min() == Some(ROTATIONS));
+            rounds += 1;
             std::thread::sleep(PACE.saturating_sub(tick.elapsed()));
         }
         drop(queues);
-        verifying
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let tallies = verifying.into_iter().map(|thread| thread.join().unwrap());
+        tallies.collect()
     });
 
     let turns = rotations.map(AtomicUsize::into_inner);
@@ -204,6 +193,47 @@ fn the_programs_of_the_guide_accept_live_tokens_through_rotations_and_refuse_all
     );
     let broken: Vec<String> = tallies.iter().flat_map(broken_promises).collect();
     assert_eq!(broken, Vec::<String>::new());
+}
+
+/// Signs one token of each type, and asks every program about them and, if wanted, about bad ones.
+/// Answers how many tokens it has signed that are good.
+fn ask(
+    server: &Server,
+    algorithm: &'static str,
+    queues: &[Queue],
+    short_lived: &[Live],
+    with_bad_ones: bool,
+) -> usize {
+    let made = TYPES.map(|typ| sign(server, ISSUER, algorithm, typ, AUDIENCE, None));
+    for (index, typ) in TYPES.iter().enumerate() {
+        let mut bad = Vec::new();
+        if with_bad_ones {
+            bad = bad_tokens(server, algorithm, typ, &made[index].text);
+            let expired = &short_lived[index];
+            if expired.expires_at_millis + LEEWAY_MILLIS < now_millis() {
+                bad.push((EXPIRED, expired.text.clone()));
+            }
+        }
+        for queue in queues.iter().filter(|queue| queue.typ == *typ) {
+            let other = made[1 - index].clone();
+            let mut questions = vec![
+                Question::Accept(made[index].clone()),
+                if BLIND_TO_THE_TYPE.contains(&queue.file.as_str()) {
+                    Question::Accept(other)
+                } else {
+                    Question::Refuse(OF_ANOTHER_TYPE, other.text)
+                },
+            ];
+            questions.extend(
+                bad.iter()
+                    .map(|(what, token)| Question::Refuse(what, token.clone())),
+            );
+            for question in questions {
+                let _ = queue.questions.send(question);
+            }
+        }
+    }
+    made.len()
 }
 
 /// What a program did against the page's promises.
@@ -382,6 +412,7 @@ fn rotate_when_ready(server: &Server, algorithm: &str, count: &AtomicUsize, bega
     let path = format!("/v1/issuers/{ISSUER}/rotate");
     let body = json!({ "algorithm": algorithm });
     while count.load(Ordering::Relaxed) < ROTATIONS && began.elapsed() < DEADLINE {
+        // Some tokens of each key come between two rotations.
         std::thread::sleep(PACE);
         let answer = server.call("POST", &path, Some(&body));
         let answered = answer.json();
