@@ -1,14 +1,14 @@
 //! The programs of docs/verifiers.md, taken from the page and started.
 //!
 //! A fenced block whose info string is `LANGUAGE run FILE` is one; `typ=TYPE` behind that says which
-//! type of token it is for, if not `JWT`. Only addresses are changed, and Envoy's cache duration:
-//! the page says minutes, and the test has seconds.
+//! type of token it is for, if not `JWT`. Only addresses are changed, and what a test asks for.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,9 +19,6 @@ use crate::verifiers::{self, Dialogue};
 
 /// The page's literal for the issuer's URL.
 const ISSUER: &str = "http://127.0.0.1:8080";
-
-/// What Envoy keeps the set for, on the page and here. It learns of no key before.
-const ENVOY_CACHE: (&str, &str) = ("cache_duration: 300s", "cache_duration: 10s");
 
 /// How long a proxy may take until it listens.
 const START: Duration = Duration::from_secs(60);
@@ -94,12 +91,10 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    /// Reads the page, and puts the live issuer in.
-    pub(super) fn open(issuer: &str) -> Self {
+    /// Reads the page, and puts a live issuer into each program.
+    pub(super) fn open(issuer_of: impl Fn(&str) -> String) -> Self {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verifiers.md");
         let page = std::fs::read_to_string(page).expect("docs/verifiers.md");
-        let authority = issuer.trim_start_matches("http://");
-        let port = authority.split(['/', ':']).nth(1).expect("a port");
         let mut texts = HashMap::new();
         let mut left = Vec::new();
         for block in blocks(&page) {
@@ -109,13 +104,16 @@ impl Workshop {
             }
             let file = words.next().expect("a file name").to_owned();
             let typ = words.next().and_then(|word| word.strip_prefix("typ="));
+            let issuer = issuer_of(&file);
+            let authority = issuer.trim_start_matches("http://");
+            let port = authority.split(['/', ':']).nth(1).expect("a port");
             let text = block
                 .body
-                .replace(ISSUER, issuer)
+                .replace(ISSUER, &issuer)
                 .replace("port_value: 8080", &format!("port_value: {port}"));
             // nginx itself knows no issuer; its verifier does.
             assert!(
-                file == "nginx.conf" || text.contains(issuer),
+                file == "nginx.conf" || text.contains(&issuer),
                 "{file} has no issuer"
             );
             left.push(file.clone());
@@ -282,7 +280,6 @@ impl Workshop {
         let (front, behind) = (free_port(), echo_subject());
         self.replace(file, "port_value: 10000", &format!("port_value: {front}"));
         self.replace(file, "port_value: 3000", &format!("port_value: {behind}"));
-        self.replace(file, ENVOY_CACHE.0, ENVOY_CACHE.1);
         let mut command = Command::new(envoy);
         command
             .args([
@@ -312,7 +309,7 @@ impl Workshop {
     }
 
     /// Changes a program's text where the page stands for something that the test has to choose.
-    fn replace(&mut self, file: &str, from: &str, to: &str) {
+    pub(super) fn replace(&mut self, file: &str, from: &str, to: &str) {
         let (_, text) = self
             .texts
             .get_mut(file)
@@ -410,36 +407,54 @@ fn run(mut command: Command, port: u16, name: &str) -> Running {
     running
 }
 
-/// The service behind a proxy: it answers with the subject that it was told, and its port.
+/// The service behind a proxy, which answers with the subject that it was told; its port.
 fn echo_subject() -> u16 {
+    serve(|head| {
+        let mut subject = String::new();
+        for line in head.lines() {
+            match line.split_once(':') {
+                // All of them, so that one that a client smuggled in would be seen.
+                Some((name, value)) if name.eq_ignore_ascii_case("x-subject") => {
+                    subject.push_str(value.trim());
+                }
+                Some((name, _)) if name.eq_ignore_ascii_case("authorization") => {
+                    subject.push_str(" and a token");
+                }
+                _ => {}
+            }
+        }
+        subject
+    })
+}
+
+/// Answers each request with what `answer` makes of its head, until the test's process ends.
+pub(super) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    // The threads end with the test's process.
+    let answer = Arc::new(answer);
     std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || echo(stream));
+        for mut stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let mut head = String::new();
+                let other_end = stream.try_clone().expect("a second handle");
+                let lines = BufReader::new(other_end.take(16_384)).lines();
+                for line in lines
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                {
+                    head.push_str(&line);
+                    head.push('\n');
+                }
+                let body = answer(&head);
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+            });
         }
     });
     port
-}
-
-fn echo(mut stream: TcpStream) {
-    let mut subject = String::new();
-    let reader = BufReader::new(stream.try_clone().expect("a second handle").take(16_384));
-    for line in reader.lines().map_while(Result::ok) {
-        match line.split_once(':') {
-            // All of them, so that one that a client smuggled in would be seen.
-            Some((name, value)) if name.eq_ignore_ascii_case("x-subject") => {
-                subject.push_str(value.trim());
-            }
-            Some((name, _)) if name.eq_ignore_ascii_case("authorization") => {
-                subject.push_str(" and a token");
-            }
-            _ if line.is_empty() => break,
-            _ => {}
-        }
-    }
-    let length = subject.len();
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    let _ = stream.write_all(format!("{head}{subject}").as_bytes());
 }
