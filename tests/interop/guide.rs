@@ -57,16 +57,18 @@ const BY_ANOTHER_ISSUER: &str = "a token by another issuer";
 const WITH_ANOTHER_PAYLOAD: &str = "a token with another payload";
 const WITH_ANOTHER_SIGNATURE: &str = "a token with another signature";
 const WITHOUT_SIGNATURE: &str = "a token without a signature";
+const WITHOUT_HEADER: &str = "a token whose header is null";
 const EXPIRED: &str = "an expired token";
 const OF_ANOTHER_TYPE: &str = "a token of another type";
 
 /// What every program has to refuse, the last one if it can.
-const BAD: [&str; 7] = [
+const BAD: [&str; 8] = [
     FOR_ANOTHER_AUDIENCE,
     BY_ANOTHER_ISSUER,
     WITH_ANOTHER_PAYLOAD,
     WITH_ANOTHER_SIGNATURE,
     WITHOUT_SIGNATURE,
+    WITHOUT_HEADER,
     EXPIRED,
     OF_ANOTHER_TYPE,
 ];
@@ -401,6 +403,10 @@ fn bad_tokens(
         (
             WITHOUT_SIGNATURE,
             format!("{}.{payload}.", encode(&unsigned)),
+        ),
+        (
+            WITHOUT_HEADER,
+            format!("{}.{payload}.{signature}", encode(&Value::Null)),
         ),
     ]
 }

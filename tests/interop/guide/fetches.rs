@@ -2,6 +2,7 @@
 //! stranger who invents kids can make a verifier do.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
@@ -15,14 +16,17 @@ use crate::support::start;
 const INVENTED: usize = 6;
 
 /// How often each of them fetches then, which is what the page's table says in words.
-fn fetches(file: &str) -> usize {
+fn fetches(file: &str) -> RangeInclusive<usize> {
+    let exactly = |count| count..=count;
     match file {
-        "verify-jwks-rsa.mjs" | "verify-go-oidc.go" => INVENTED,
+        "verify-jwks-rsa.mjs" => exactly(INVENTED),
+        // A question that comes right behind a fetch may still be given that fetch's result.
+        "verify-go-oidc.go" => 2..=INVENTED,
         // The first token fills the cache, and is looked for once more.
-        "VerifySpring.java" => INVENTED + 1,
+        "VerifySpring.java" => exactly(INVENTED + 1),
         // One fetch fills the cache, and one more is allowed.
-        "VerifyNimbus.java" | "verify-keyfunc.go" => 2,
-        _ => 1,
+        "VerifyNimbus.java" | "verify-keyfunc.go" => exactly(2),
+        _ => exactly(1),
     }
 }
 
@@ -60,6 +64,11 @@ fn unknown_kids_make_the_programs_of_the_guide_fetch_as_often_as_it_says() {
             file => file,
         };
         let fetched = counts.lock().unwrap().get(asks).copied();
-        assert_eq!(fetched, Some(fetches(asks)), "{asks}");
+        let fetched = fetched.unwrap_or_default();
+        let expected = fetches(asks);
+        assert!(
+            expected.contains(&fetched),
+            "{asks} fetched {fetched} times and not {expected:?}"
+        );
     }
 }
