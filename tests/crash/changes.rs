@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::state::{IssuerState, State, Token, published, verifies};
 use crate::support::{Server, start_in, try_request};
-use crate::{Moments, report};
+use crate::{Moments, report, since_epoch};
 
 /// At least so many crashes, of which at least so many came before the commit and after it.
 const CRASHES: usize = 55;
@@ -289,10 +289,7 @@ fn check_tokens(server: &Server, state: &State, tokens: &mut Vec<Token>) {
 }
 
 fn now_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970")
-        .as_secs()
+    since_epoch().as_secs()
 }
 
 /// The changes take turns, and so do the issuers.

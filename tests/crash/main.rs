@@ -23,13 +23,7 @@ mod state;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Prints a line past the capture of the test runner, which hides what passing tests say.
-fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "crash: {line}");
-}
+use support::{report, since_epoch};
 
 /// A small generator of moments (xorshift64). Its seed is printed, but no seed repeats a crash:
 /// the moment meets a process that never runs twice alike.
@@ -37,10 +31,7 @@ struct Moments(u64);
 
 impl Moments {
     fn new(what: &str) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock after 1970");
-        let seed = u64::from(now.subsec_nanos()) << 20 | 1;
+        let seed = u64::from(since_epoch().subsec_nanos()) << 20 | 1;
         report(&format!("{what}: seed {seed}"));
         Self(seed)
     }

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use support::page::blocks;
 
 /// Stands between the output of two blocks; the RFC 7464 record separator.
 const SEPARATOR: char = '\u{1e}';
@@ -149,39 +150,6 @@ fn examples(text: &str) -> Vec<Example> {
         }
     }
     examples
-}
-
-struct Block<'t> {
-    info: &'t str,
-    body: String,
-    /// The line of the opening fence, from 1.
-    line: usize,
-    /// The line of the closing fence.
-    end: usize,
-}
-
-/// The fenced blocks of a page, in order. Fences stand at the margin.
-fn blocks(text: &str) -> Vec<Block<'_>> {
-    let mut blocks = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((index, line)) = lines.next() {
-        let Some(info) = line.strip_prefix("```") else {
-            continue;
-        };
-        let body: Vec<&str> = lines
-            .by_ref()
-            .map(|(_, line)| line)
-            .take_while(|line| *line != "```")
-            .collect();
-        let (line, end) = (index + 1, index + 2 + body.len());
-        blocks.push(Block {
-            info: info.trim(),
-            body: body.join("\n"),
-            line,
-            end,
-        });
-    }
-    blocks
 }
 
 /// Whether `actual` has the member names and types of `expected`. An empty object stands for any

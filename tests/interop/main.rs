@@ -1,8 +1,10 @@
 //! Verifiers that keywright did not write, with the caches that they come with, against a real
-//! service: while it rotates and revokes, and when it takes over from another system.
+//! service: while it rotates and revokes, when it takes over from another system, and in the words
+//! of docs/verifiers.md.
 //!
-//! `scripts/test` installs what the foreign ones need. Where Node or Python cannot be had, it sets
-//! `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, and what is then left out is said aloud.
+//! `scripts/test` installs what the foreign ones need. What cannot be had is left out, and that is
+//! said aloud: it sets `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, without which a missing one
+//! is a failure, or `…_GO`, `…_JAVA`, `…_NGINX`, `…_ENVOY`, which nobody has to have.
 
 #![allow(
     clippy::disallowed_methods,
@@ -18,6 +20,7 @@
 
 mod differential;
 mod forced;
+mod guide;
 mod mutations;
 mod rotation;
 #[path = "../support/mod.rs"]
@@ -25,23 +28,8 @@ mod support;
 mod take_over;
 mod verifiers;
 
-use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::Value;
-use support::Server;
-
-/// Prints a line past the capture of the test runner, which hides what passing tests say.
-fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "interop: {line}");
-}
-
-fn now_millis() -> u64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock after 1970");
-    u64::try_from(since_epoch.as_millis()).expect("a clock before the end of time")
-}
+use support::{Server, now_millis, report};
 
 /// Creates an issuer and answers its URL.
 fn create_issuer(server: &Server, name: &str, mut policy: Value) -> String {

@@ -118,7 +118,12 @@ pub(crate) fn node() -> Option<PathBuf> {
 pub(crate) fn python() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     let installed = python.exists();
-    available("KEYWRIGHT_SKIP_PYTHON", "PyJWT, joserfc", installed).then_some(python)
+    available(
+        "KEYWRIGHT_SKIP_PYTHON",
+        "PyJWT, joserfc, Authlib",
+        installed,
+    )
+    .then_some(python)
 }
 
 fn available(variable: &str, names: &str, installed: bool) -> bool {
@@ -150,14 +155,15 @@ pub(crate) fn python_script(python: &Path, script: &str) -> Command {
 
 /// A process that answers each line with one line.
 pub(crate) struct Dialogue {
-    name: &'static str,
+    name: String,
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Dialogue {
-    pub(crate) fn start(name: &'static str, mut command: Command) -> Self {
+    pub(crate) fn start(name: impl Into<String>, mut command: Command) -> Self {
+        let name = name.into();
         // A proxy has no business between two ends of one machine.
         command
             .env("NO_PROXY", "127.0.0.1")
@@ -177,7 +183,12 @@ impl Dialogue {
     }
 
     pub(crate) fn ask(&mut self, question: &Value) -> String {
-        writeln!(self.input, "{question}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.tell(&question.to_string())
+    }
+
+    /// Writes a line and reads the answer.
+    pub(crate) fn tell(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap_or_else(|error| panic!("{}: {error}", self.name));
         self.read()
     }
 

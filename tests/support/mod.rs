@@ -6,14 +6,35 @@
     reason = "each test target uses its own part of this module"
 )]
 
-use std::io::{BufRead as _, BufReader};
+pub mod page;
+
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Prints a line past the capture of the test runner, which hides what passing tests say.
+pub fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{}: {line}", env!("CARGO_CRATE_NAME"));
+}
+
+/// The time since 1970, for tests that wait for a real process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process under test has no other clock"
+)]
+pub fn since_epoch() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("a clock after 1970")
+}
+
+pub fn now_millis() -> u64 {
+    u64::try_from(since_epoch().as_millis()).expect("a clock before the end of time")
+}
 
 /// A running service. It is killed when it is dropped.
 pub struct Server {

@@ -1,0 +1,460 @@
+//! The programs of docs/verifiers.md, taken from the page and started.
+//!
+//! A fenced block whose info string is `LANGUAGE run FILE` is one; `typ=TYPE` behind that says which
+//! type of token it is for, if not `JWT`. Only addresses are changed, and what a test asks for.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::page::blocks;
+use crate::support::{report, request};
+use crate::verifiers::{self, Dialogue};
+
+/// The page's literal for the issuer's URL.
+const ISSUER: &str = "http://127.0.0.1:8080";
+
+/// How long a proxy may take until it listens.
+const START: Duration = Duration::from_secs(60);
+
+/// A program of the page that accepts or refuses tokens.
+pub(super) struct Program {
+    pub(super) file: String,
+    /// The type of token that it is for.
+    pub(super) typ: String,
+    inner: Inner,
+}
+
+enum Inner {
+    /// One token a line, one answer a line.
+    Lines(Dialogue),
+    /// A proxy in front of a service that answers with the subject it was told.
+    Proxy {
+        url: String,
+        _processes: Vec<Running>,
+    },
+}
+
+impl Program {
+    /// What the program makes of a token: the subject, or why not.
+    pub(super) fn verify(&mut self, token: &str) -> Result<String, String> {
+        match &mut self.inner {
+            Inner::Lines(dialogue) => {
+                let answer = dialogue.tell(token);
+                match answer.split_once(' ') {
+                    Some(("ok", subject)) => Ok(subject.to_owned()),
+                    Some(("refused", why)) if !why.is_empty() => Err(why.to_owned()),
+                    _ => panic!("{} answers {answer:?}", self.file),
+                }
+            }
+            Inner::Proxy { url, .. } => {
+                // A client that names a subject itself must not get away with it.
+                let headers = [
+                    ("authorization", format!("Bearer {token}")),
+                    ("x-subject", "intruder".to_owned()),
+                ];
+                let answer = request("GET", url, &headers, None);
+                let body = String::from_utf8_lossy(&answer.body).into_owned();
+                match answer.status {
+                    200 => Ok(body),
+                    401 | 403 => Err(format!("{} {body}", answer.status)),
+                    status => panic!("{} answers {status}: {body}", self.file),
+                }
+            }
+        }
+    }
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The folder of the programs, with what they need to run.
+pub(super) struct Workshop {
+    folder: TempDir,
+    /// The programs by file name: the type of token and the text.
+    texts: HashMap<String, (String, String)>,
+    /// Programs that nobody has started or skipped yet.
+    left: Vec<String>,
+}
+
+impl Workshop {
+    /// Reads the page, and puts a live issuer into each program.
+    pub(super) fn open(issuer_of: impl Fn(&str) -> String) -> Self {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verifiers.md");
+        let page = std::fs::read_to_string(page).expect("docs/verifiers.md");
+        let mut texts = HashMap::new();
+        let mut left = Vec::new();
+        for block in blocks(&page) {
+            let mut words = block.info.split_whitespace().skip(1);
+            if words.next() != Some("run") {
+                continue;
+            }
+            let file = words.next().expect("a file name").to_owned();
+            let typ = words.next().and_then(|word| word.strip_prefix("typ="));
+            let issuer = issuer_of(&file);
+            let authority = issuer.trim_start_matches("http://");
+            let port = authority.split(['/', ':']).nth(1).expect("a port");
+            let text = block
+                .body
+                .replace(ISSUER, &issuer)
+                .replace("port_value: 8080", &format!("port_value: {port}"));
+            // nginx itself knows no issuer; its verifier does.
+            assert!(
+                file == "nginx.conf" || text.contains(&issuer),
+                "{file} has no issuer"
+            );
+            left.push(file.clone());
+            texts.insert(file, (typ.unwrap_or("JWT").to_owned(), text));
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self {
+            folder,
+            texts,
+            left,
+        }
+    }
+
+    /// Starts every program for which there is a toolchain, and says which it has left out.
+    pub(super) fn start_all(mut self) -> (Vec<Program>, TempDir) {
+        let mut programs = Vec::new();
+        self.start_node(&mut programs);
+        self.start_python(&mut programs);
+        self.start_go(&mut programs);
+        self.start_java(&mut programs);
+        self.start_nginx(&mut programs);
+        self.start_envoy(&mut programs);
+        assert_eq!(self.left, Vec::<String>::new(), "nobody runs these");
+        (programs, self.folder)
+    }
+
+    fn start_node(&mut self, programs: &mut Vec<Program>) {
+        let files = ["verify-jose.mjs", "verify-jwks-rsa.mjs"];
+        let Some(folder) = verifiers::node() else {
+            return self.leave_out(&files);
+        };
+        let modules = folder.join("node_modules");
+        std::os::unix::fs::symlink(modules, self.folder.path().join("node_modules"))
+            .expect("a link");
+        for file in files {
+            let mut command = Command::new("node");
+            command.arg(self.write(file, ""));
+            programs.push(self.lines(file, command));
+        }
+    }
+
+    fn start_python(&mut self, programs: &mut Vec<Program>) {
+        let files = ["verify_pyjwt.py", "verify_joserfc.py", "verify_authlib.py"];
+        let Some(python) = verifiers::python() else {
+            return self.leave_out(&files);
+        };
+        for file in files {
+            let mut command = Command::new(&python);
+            command.arg("-B").arg(self.write(file, ""));
+            programs.push(self.lines(file, command));
+        }
+    }
+
+    fn start_go(&mut self, programs: &mut Vec<Program>) {
+        let files = ["verify-go-oidc.go", "verify-keyfunc.go"];
+        if let Err(why) = wanted("GO", runs("go", &["version"])) {
+            report(&format!("SKIPPED: go-oidc, keyfunc: {why}"));
+            return self.leave_out(&files);
+        }
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/go");
+        for file in files {
+            let source = self.write(file, file.trim_end_matches(".go"));
+            let folder = source.parent().expect("a folder");
+            for name in ["go.mod", "go.sum"] {
+                std::fs::copy(pinned.join(name), folder.join(name)).expect("a copy");
+            }
+            let built = Command::new("go")
+                .args(["build", "-o", "program", "."])
+                // Not one that go would fetch because go.mod asks for a newer one.
+                .env("GOTOOLCHAIN", "local")
+                .current_dir(folder)
+                .output()
+                .expect("go runs");
+            let errors = String::from_utf8_lossy(&built.stderr);
+            assert!(built.status.success(), "{file}: {errors}");
+            programs.push(self.lines(file, Command::new(folder.join("program"))));
+        }
+    }
+
+    fn start_java(&mut self, programs: &mut Vec<Program>) {
+        let files = ["VerifyNimbus.java", "VerifySpring.java"];
+        let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/java");
+        let available = runs("java", &["-version"]).and_then(|()| {
+            let hint = "their jars are not there: run scripts/test";
+            jars.is_dir().then_some(()).ok_or(hint.to_owned())
+        });
+        if let Err(why) = wanted("JAVA", available) {
+            report(&format!("SKIPPED: Nimbus, Spring Security: {why}"));
+            return self.leave_out(&files);
+        }
+        for file in files {
+            let mut command = Command::new("java");
+            command
+                .args(["-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp"])
+                .arg(jars.join("*"))
+                .arg(self.write(file, ""));
+            programs.push(self.lines(file, command));
+        }
+    }
+
+    fn start_nginx(&mut self, programs: &mut Vec<Program>) {
+        let files = ["nginx.conf", "auth-service.mjs"];
+        let nginx = nginx();
+        if let Err(why) = wanted("NGINX", nginx.as_ref().map(drop).map_err(String::clone)) {
+            report(&format!("SKIPPED: nginx: {why}"));
+            return self.leave_out(&files);
+        }
+        if verifiers::node().is_none() {
+            report("SKIPPED: nginx: its verifier is a Node program");
+            return self.leave_out(&files);
+        }
+        let (verifier, front, behind) = (free_port(), free_port(), echo_subject());
+        self.replace(
+            "auth-service.mjs",
+            "listen(9000",
+            &format!("listen({verifier}"),
+        );
+        self.replace(
+            "nginx.conf",
+            "127.0.0.1:9000",
+            &format!("127.0.0.1:{verifier}"),
+        );
+        self.replace(
+            "nginx.conf",
+            "127.0.0.1:8000",
+            &format!("127.0.0.1:{front}"),
+        );
+        self.replace(
+            "nginx.conf",
+            "127.0.0.1:3000",
+            &format!("127.0.0.1:{behind}"),
+        );
+        // Where nginx puts bodies and logs by default belongs to root.
+        let folder = self.folder.path().display().to_string();
+        let mut own = String::from("http {\n  access_log off;\n");
+        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            own.push_str(&format!("  {kind}_temp_path {folder}/{kind};\n"));
+        }
+        self.replace("nginx.conf", "http {\n", &own);
+        let mut service = Command::new("node");
+        service.arg(self.write("auth-service.mjs", ""));
+        let mut proxy = Command::new(nginx.expect("it was just found"));
+        proxy
+            .args(["-p", &folder, "-e", "stderr", "-g"])
+            // In one process, which ends when it is killed.
+            .arg(format!(
+                "daemon off; master_process off; pid {folder}/nginx.pid;"
+            ))
+            .arg("-c")
+            .arg(self.write("nginx.conf", ""));
+        let service = run(service, verifier, "auth-service.mjs");
+        let proxy = run(proxy, front, "nginx");
+        programs.push(self.proxy("nginx.conf", front, vec![proxy, service]));
+    }
+
+    fn start_envoy(&mut self, programs: &mut Vec<Program>) {
+        let file = "envoy.yaml";
+        let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/envoy");
+        let program = envoy.to_str().expect("a path of UTF-8");
+        if let Err(why) = wanted("ENVOY", runs(program, &["--version"])) {
+            report(&format!("SKIPPED: Envoy: {why}"));
+            return self.leave_out(&[file]);
+        }
+        let (front, behind) = (free_port(), echo_subject());
+        self.replace(file, "port_value: 10000", &format!("port_value: {front}"));
+        self.replace(file, "port_value: 3000", &format!("port_value: {behind}"));
+        let mut command = Command::new(envoy);
+        command
+            .args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "-l",
+                "error",
+                "-c",
+            ])
+            .arg(self.write(file, ""));
+        let process = run(command, front, "Envoy");
+        programs.push(self.proxy(file, front, vec![process]));
+    }
+
+    /// Writes a program's text to a file in the folder or one below it.
+    fn write(&self, file: &str, below: &str) -> PathBuf {
+        let folder = self.folder.path().join(below);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(file);
+        let (_, text) = self
+            .texts
+            .get(file)
+            .unwrap_or_else(|| panic!("the page has no {file}"));
+        std::fs::write(&path, format!("{text}\n")).expect("a file");
+        path
+    }
+
+    /// Changes a program's text where the page stands for something that the test has to choose.
+    pub(super) fn replace(&mut self, file: &str, from: &str, to: &str) {
+        let (_, text) = self
+            .texts
+            .get_mut(file)
+            .unwrap_or_else(|| panic!("no {file}"));
+        assert!(text.contains(from), "{file} has no {from:?}");
+        *text = text.replace(from, to);
+    }
+
+    fn leave_out(&mut self, files: &[&str]) {
+        self.left.retain(|left| !files.contains(&left.as_str()));
+    }
+
+    fn lines(&mut self, file: &str, command: Command) -> Program {
+        let dialogue = Dialogue::start(file.to_owned(), command);
+        self.program(file, Inner::Lines(dialogue))
+    }
+
+    fn proxy(&mut self, file: &str, port: u16, processes: Vec<Running>) -> Program {
+        self.leave_out(&["auth-service.mjs"]);
+        let url = format!("http://127.0.0.1:{port}/orders");
+        self.program(
+            file,
+            Inner::Proxy {
+                url,
+                _processes: processes,
+            },
+        )
+    }
+
+    fn program(&mut self, file: &str, inner: Inner) -> Program {
+        self.leave_out(&[file]);
+        let typ = self.texts[file].0.clone();
+        Program {
+            file: file.to_owned(),
+            typ,
+            inner,
+        }
+    }
+}
+
+/// Whether something is there and nobody has said to skip it.
+fn wanted(name: &str, available: Result<(), String>) -> Result<(), String> {
+    let variable = format!("KEYWRIGHT_SKIP_{name}");
+    if std::env::var(&variable).is_ok_and(|value| value == "1") {
+        return Err(format!("{variable}=1"));
+    }
+    available
+}
+
+fn runs(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(program);
+    match command.args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).replace('\n', " ")),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+/// The machine's nginx, or the one that scripts/test has unpacked.
+fn nginx() -> Result<String, String> {
+    let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/target/nginx/usr/sbin/nginx");
+    let mut reason = String::new();
+    for program in ["nginx", "/usr/sbin/nginx", unpacked] {
+        match runs(program, &["-v"]) {
+            Ok(()) => return Ok(program.to_owned()),
+            Err(why) => reason = why,
+        }
+    }
+    Err(reason)
+}
+
+/// A port that nobody listens on at the moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Starts a server and waits until it listens.
+fn run(mut command: Command, port: u16, name: &str) -> Running {
+    command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null());
+    let child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut running = Running(child);
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let ended = running.0.try_wait().expect("a state");
+        assert!(
+            ended.is_none(),
+            "{name} has ended; what it said stands above"
+        );
+        assert!(began.elapsed() < START, "{name} does not listen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running
+}
+
+/// The service behind a proxy, which answers with the subject that it was told; its port.
+fn echo_subject() -> u16 {
+    serve(|head| {
+        let mut subject = String::new();
+        for line in head.lines() {
+            match line.split_once(':') {
+                // All of them, so that one that a client smuggled in would be seen.
+                Some((name, value)) if name.eq_ignore_ascii_case("x-subject") => {
+                    subject.push_str(value.trim());
+                }
+                Some((name, _)) if name.eq_ignore_ascii_case("authorization") => {
+                    subject.push_str(" and a token");
+                }
+                _ => {}
+            }
+        }
+        subject
+    })
+}
+
+/// Answers each request with what `answer` makes of its head, until the test's process ends.
+pub(super) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let mut head = String::new();
+                let other_end = stream.try_clone().expect("a second handle");
+                let lines = BufReader::new(other_end.take(16_384)).lines();
+                for line in lines
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                {
+                    head.push_str(&line);
+                    head.push('\n');
+                }
+                let body = answer(&head);
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+            });
+        }
+    });
+    port
+}
