@@ -155,6 +155,7 @@ fn measure(algorithm: Algorithm, signer: &Signer, turns: usize) -> Value {
         read(black_box(decoded.claims));
     };
 
+    let allocations = allocation_counter::measure(ours).count_total;
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..turns {
         let competitors: [&dyn Fn(); 3] = [&limit, &ours, &theirs];
@@ -169,6 +170,7 @@ fn measure(algorithm: Algorithm, signer: &Signer, turns: usize) -> Value {
         "keywright-verifier": median(ours.clone()),
         "jsonwebtoken": median(theirs),
         "ratio": median(ratios.collect()),
+        "allocations": allocations,
         "token": token,
         "jwks": String::from_utf8(published).unwrap(),
     })

@@ -1,5 +1,5 @@
 //! The verifiers: four libraries of two other languages, each in a process that lives through a
-//! test with its cache, and the crate `jsonwebtoken` here.
+//! test with its cache; the crate `jsonwebtoken` here, and our own.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use keywright_verifier::{RemoteKeys, Rules};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use crate::report;
 use crate::support::request;
@@ -80,6 +82,11 @@ pub(crate) fn all(cool_down: CoolDown) -> Vec<Verifier> {
             inner: library(5),
         },
     ];
+    verifiers.push(Verifier {
+        name: "keywright-verifier",
+        is_cacheless: false,
+        inner: Box::new(Ours::new(cool_down)),
+    });
     let mut add = |name, command: Command| {
         let inner = Box::new(Process::start(name, command, cool_down));
         verifiers.push(Verifier {
@@ -232,6 +239,64 @@ impl Verify for Process {
             "ok" => Ok(()),
             refusal => Err(refusal.to_owned()),
         }
+    }
+}
+
+/// The crate of this workspace, as a service that fetches from the issuer uses it.
+struct Ours {
+    runtime: Runtime,
+    cool_down: Duration,
+    verifiers: HashMap<String, keywright_verifier::Verifier>,
+}
+
+impl Ours {
+    fn new(cool_down: CoolDown) -> Self {
+        // One thread of its own, for what goes on in the background.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
+        Self {
+            runtime: runtime.expect("a runtime"),
+            cool_down: match cool_down {
+                CoolDown::Default => Duration::from_secs(30),
+                CoolDown::Tenth => Duration::from_secs(3),
+            },
+            verifiers: HashMap::new(),
+        }
+    }
+
+    fn verifier(&self, issuer: &str, jwks: Option<&str>) -> keywright_verifier::Verifier {
+        let _runtime = self.runtime.enter();
+        let keys = match jwks {
+            Some(url) => RemoteKeys::at(url),
+            None => RemoteKeys::of_issuer(issuer),
+        };
+        let keys = keys
+            // The sets of these tests are fresh for seconds.
+            .freshness(Duration::from_secs(1)..=Duration::from_secs(3600))
+            .cool_down(self.cool_down)
+            .timeout(Duration::from_secs(20))
+            .start()
+            .expect("keys of this machine");
+        let rules = Rules::new(issuer, AUDIENCE, keywright_verifier::Algorithm::ALL);
+        keywright_verifier::Verifier::new(rules, keys).expect("rules")
+    }
+}
+
+impl Verify for Ours {
+    fn verify(&mut self, token: &str, issuer: &str, jwks: Option<&str>) -> Result<(), String> {
+        let place = jwks.unwrap_or(issuer).to_owned();
+        if !self.verifiers.contains_key(&place) {
+            let verifier = self.verifier(issuer, jwks);
+            self.verifiers.insert(place.clone(), verifier);
+        }
+        let verified = self
+            .runtime
+            .block_on(self.verifiers[&place].verify::<Value>(token));
+        verified
+            .map(drop)
+            .map_err(|error| format!("{} {error}", error.code()))
     }
 }
 
