@@ -2,9 +2,9 @@
 //!
 //! What is signed here is read again by parsers that nobody chose. So [`parse`] refuses whatever two
 //! parsers may understand differently: a member that stands twice (one takes the first, another the
-//! last), a byte order mark, bytes after the document, numbers that no longer mean what was written,
-//! and nesting deep enough to exhaust a stack. It builds the tree in one pass, because it stands in
-//! the path of every signature.
+//! last), a member that `serde_json` takes for a value of its own, a byte order mark, bytes after the
+//! document, numbers that no longer mean what was written, and nesting deep enough to exhaust a stack.
+//! It builds the tree in one pass, because it stands in the path of every signature.
 //!
 //! [`Object`] then reads a body member by member and refuses what it was never asked for, so that a
 //! misspelt member is an error and not a setting that silently keeps its default.
@@ -37,6 +37,9 @@ const DEEPEST: usize = 126;
 
 /// The largest magnitude up to which a double holds every integer: 2^53 (RFC 7493 §2.2).
 const LARGEST_EXACT_DOUBLE: f64 = 9_007_199_254_740_992.0;
+
+/// How the names begin under which the tokenizer's own types pass through serde.
+const RESERVED_NAMES: &str = "$serde_json::private::";
 
 /// The most characters of a member name that an error repeats.
 const NAME_CHARS: usize = 64;
@@ -138,6 +141,10 @@ pub enum JsonError {
         /// The name, escaped and cut.
         name: String,
     },
+    /// A member has a name that the tokenizer's own types use. Reading the tree into another type
+    /// would put the text inside, which nobody has checked, in the place of the object.
+    #[error("a member name that begins with {RESERVED_NAMES} is not allowed")]
+    ReservedMember,
     /// Arrays and objects stand inside one another too deeply.
     #[error("nested deeper than {max_depth} levels")]
     TooDeep {
@@ -270,6 +277,9 @@ impl<'de> Visitor<'de> for Document<'_> {
         let inner = self.inner()?;
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
+            if name.starts_with(RESERVED_NAMES) {
+                return self.refuse(JsonError::ReservedMember);
+            }
             match map.entry(name) {
                 Entry::Vacant(member) => {
                     member.insert(members.next_value_seed(inner)?);

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
-use super::{Document, JsonError, NAME_CHARS, parse_with};
+use super::{Document, JsonError, NAME_CHARS, RESERVED_NAMES, parse_with};
 use crate::excerpt::excerpt;
 
 /// Up to so many members the names are compared with one another, which is quicker than a table of
@@ -83,6 +83,9 @@ impl<'t> Visitor<'t> for Reader<'_> {
         let mut members: Vec<(Cow<'t, str>, Value)> = Vec::with_capacity(FEW);
         let mut names = HashSet::new();
         while let Some(name) = access.next_key_seed(Name)? {
+            if name.starts_with(RESERVED_NAMES) {
+                return self.0.refuse(JsonError::ReservedMember);
+            }
             let stands_twice = if members.len() < FEW {
                 members.iter().any(|(other, _)| *other == name)
             } else {
@@ -186,6 +189,8 @@ mod tests {
             "{}x",
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":1}"#,
+            r#"{"$serde_json::private::RawValue":"1"}"#,
+            r#"{"a":{"$serde_json::private::RawValue":"1"}}"#,
             r#"{"x":{"a":1,"a":1}}"#,
             r#"{"a":1e400}"#,
             r#"{"a":1e300}"#,

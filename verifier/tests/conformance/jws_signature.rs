@@ -6,7 +6,6 @@ use crate::fixtures::{
     MAX_BYTES, RFC_7515_EC_JWK, RFC_7515_ES256, RFC_7515_MODULUS, RFC_7515_RS256, Signer,
     base64url, octets, rsa_jwk, set,
 };
-use crate::forgeries;
 
 /// The order of the P-256 group (FIPS 186-5, SP 800-186 §3.2.1.3).
 const ORDER: [u8; 32] = [
@@ -210,25 +209,6 @@ fn r_and_s_must_lie_between_1_and_the_order() {
     }
 }
 
-// Attack 20.
-#[test]
-fn a_der_signature_is_refused() {
-    let signature = signature_of(RFC_7515_ES256);
-    let (r, s) = signature.split_at(32);
-    let integer = |number: &[u8]| {
-        let mut encoded = if number[0] >= 0x80 { vec![0] } else { vec![] };
-        encoded.extend(number);
-        let length = u8::try_from(encoded.len()).unwrap();
-        [&[2, length][..], &encoded].concat()
-    };
-    let body = [integer(r), integer(s)].concat();
-    let der = [&[0x30, u8::try_from(body.len()).unwrap()][..], &body].concat();
-    assert_eq!(
-        verify(&signed_with(RFC_7515_ES256, der), rfc_keys()),
-        Err(JwsError::BadSignature)
-    );
-}
-
 // Attack 21.
 #[test]
 fn an_es256_signature_is_exactly_64_octets() {
@@ -269,37 +249,6 @@ fn an_rs256_signature_is_exactly_as_long_as_the_modulus() {
     ] {
         let token = signed_with(RFC_7515_RS256, other);
         assert_eq!(verify(&token, rfc_keys()), Err(JwsError::BadSignature));
-    }
-}
-
-// Attack 22: ECDSA lets anyone write a second signature, so the token's text is no identity. Whoever
-// wants to notice a replay compares `jti`, never the text.
-#[test]
-fn the_mirrored_es256_signature_verifies_too_and_says_the_same() {
-    let signature = signature_of(RFC_7515_ES256);
-    let (r, s) = signature.split_at(32);
-    let mirrored = signed_with(RFC_7515_ES256, [r, &subtract_from_order(s)].concat());
-    assert_ne!(mirrored, RFC_7515_ES256);
-    assert_eq!(
-        verify(&mirrored, rfc_keys()),
-        verify(RFC_7515_ES256, rfc_keys())
-    );
-    let claims = |token| Jws::parse(token, MAX_BYTES).unwrap().unverified_claims();
-    assert_eq!(claims(&mirrored), claims(RFC_7515_ES256));
-}
-
-// Attack 24.
-#[test]
-fn rs256_signatures_with_any_other_padding_are_refused() {
-    for (flaw, signature) in forgeries::SIGNATURES {
-        let token = format!("{}.{signature}", forgeries::SIGNING_INPUT);
-        let result = verify(&token, [rsa_jwk(forgeries::MODULUS)]).map(|_| ());
-        let expected = if flaw == "nothing" {
-            Ok(())
-        } else {
-            Err(JwsError::BadSignature)
-        };
-        assert_eq!(result, expected, "{flaw}");
     }
 }
 

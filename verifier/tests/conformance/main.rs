@@ -1,10 +1,8 @@
-//! What the crate accepts and refuses, through its public surface: vectors from the RFCs, one test for
-//! each attack that a verifier meets, and properties.
+//! What the crate accepts and refuses, through its public surface: vectors from the RFCs, the forms
+//! that a token and a key may have, and properties. The attacks end to end are in `attacks/`.
 
 #[cfg(test)]
 mod fixtures;
-#[cfg(test)]
-mod forgeries;
 #[cfg(test)]
 mod jwk;
 #[cfg(test)]

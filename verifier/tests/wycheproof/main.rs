@@ -1,0 +1,4 @@
+//! Project Wycheproof's vectors for the two algorithms, through the public surface.
+
+#[cfg(test)]
+mod vectors;
