@@ -209,7 +209,9 @@ impl RemoteKeysBuilder {
         Ok(self)
     }
 
-    /// Starts fetching, in a task of the tokio runtime that this is called in. Does not wait.
+    /// Starts fetching, in a task of the tokio runtime that this is called in, which must have its clock
+    /// and its network enabled. Does not wait. When that runtime ends, so does the fetching: the keys at
+    /// hand serve up to their limit.
     ///
     /// # Errors
     ///
@@ -360,3 +362,6 @@ fn jitter() -> f64 {
         Err(_) => 0.5,
     }
 }
+
+#[cfg(test)]
+mod tests;

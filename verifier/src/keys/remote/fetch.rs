@@ -179,12 +179,7 @@ impl Fetcher {
         if metadata.string("issuer")? != issuer {
             return Err(FetchError::OtherIssuer);
         }
-        let found = parse_address(&metadata.string("jwks_uri")?)?;
-        // A public issuer has no business on this machine's own ports.
-        if may_be_this_machine(&found) && !is_loopback(url) {
-            return Err(FetchError::Address(InvalidAddress));
-        }
-        Ok(found)
+        Ok(parse_jwks_uri(&metadata.string("jwks_uri")?, url)?)
     }
 
     async fn get(&self, url: Url) -> Result<Response, FetchError> {
@@ -238,6 +233,16 @@ pub(super) fn parse_issuer(text: &str) -> Result<Url, InvalidAddress> {
     } else {
         Err(InvalidAddress)
     }
+}
+
+/// Reads what an issuer says is the address of its keys. A public one has no business on this machine's
+/// own ports.
+fn parse_jwks_uri(text: &str, issuer: &Url) -> Result<Url, InvalidAddress> {
+    let url = parse_address(text)?;
+    if may_be_this_machine(&url) && !is_loopback(issuer) {
+        return Err(InvalidAddress);
+    }
+    Ok(url)
 }
 
 /// Whether the host is this machine for sure.

@@ -1,3 +1,8 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
 use super::*;
 
 fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -147,8 +152,12 @@ fn issuer_has_neither_query_nor_fragment() {
 }
 
 #[test]
-fn no_spelling_of_this_machine_is_taken_for_a_public_host() {
+fn public_issuer_keeps_its_keys_on_no_spelling_of_this_machine() {
+    let public = Url::parse("https://id.example").unwrap();
+    let local = Url::parse("http://127.0.0.1:8080").unwrap();
     for text in [
+        "http://127.0.0.1/jwks",
+        "http://localhost/jwks",
         "https://127.0.0.1/jwks",
         "https://127.8.9.1/jwks",
         "https://2130706433/jwks",
@@ -161,9 +170,76 @@ fn no_spelling_of_this_machine_is_taken_for_a_public_host() {
         "https://LOCALHOST./jwks",
         "https://id.localhost/jwks",
     ] {
-        assert!(may_be_this_machine(&Url::parse(text).unwrap()), "{text}");
+        assert_eq!(parse_jwks_uri(text, &public), Err(InvalidAddress), "{text}");
+        assert!(parse_jwks_uri(text, &local).is_ok(), "{text}");
     }
     for text in ["https://id.example/jwks", "https://localhost.example/jwks"] {
-        assert!(!may_be_this_machine(&Url::parse(text).unwrap()), "{text}");
+        assert!(parse_jwks_uri(text, &public).is_ok(), "{text}");
+        assert!(parse_jwks_uri(text, &local).is_ok(), "{text}");
     }
+}
+
+/// A server that says that the keys of its issuer stand at `/old` the first time it is asked, and at
+/// `/new` from then on; there are keys at both. The second half is the paths that it was asked for.
+fn moving_issuer() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("http://{}", listener.local_addr().unwrap());
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let (issuer, paths) = (name.clone(), Arc::clone(&asked_for));
+    std::thread::spawn(move || {
+        let mut address = "/old";
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.read_line(&mut line).unwrap();
+            while !["\r\n", ""].contains(&&*line) {
+                if let Some(rest) = line.strip_prefix("GET ") {
+                    let path = rest.split(' ').next().unwrap();
+                    paths.lock().unwrap().push(path.to_owned());
+                }
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+            }
+            let is_metadata = paths.lock().unwrap().last().unwrap().contains("well-known");
+            let body = if is_metadata {
+                let found = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}{address}"}}"#);
+                address = "/new";
+                found
+            } else {
+                r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#.to_owned()
+            };
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+    });
+    (name, asked_for)
+}
+
+// An address that an issuer has left may be somebody else's by now, who answers it too.
+#[tokio::test]
+async fn address_that_still_answers_is_not_believed_for_longer_than_its_metadata() {
+    let (name, asked_for) = moving_issuer();
+    let place = Place::Issuer {
+        url: parse_issuer(&name).unwrap(),
+        issuer: name,
+    };
+    let mut fetcher = Fetcher::new(place, Duration::from_secs(20), Vec::new()).unwrap();
+    for seconds in [0, 1, 3599, 3600, 7199] {
+        let now = Moment {
+            monotonic: Duration::from_secs(seconds),
+            wall: UNIX_EPOCH,
+        };
+        fetcher.fetch(None, now).await.unwrap();
+    }
+    let metadata = "/.well-known/openid-configuration";
+    assert_eq!(
+        *asked_for.lock().unwrap(),
+        [metadata, "/old", "/old", "/old", metadata, "/new", "/new"]
+    );
 }
