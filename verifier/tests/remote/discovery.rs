@@ -148,7 +148,11 @@ async fn metadata_that_cannot_be_believed_yields_no_keys() {
                 "{found}: {}",
                 complaint(&keys)
             );
-            assert_eq!(issuer.paths(), [OPENID], "{found}");
+            let paths = issuer.paths();
+            assert!(
+                paths.iter().all(|path| path == OPENID),
+                "{found}: {paths:?}"
+            );
             let verifier = verifier_of(&name, keys);
             let verdict = verdict(&verifier, &known.token_of(&name)).await;
             assert_eq!(verdict, "keys-unavailable", "{found}");
@@ -203,7 +207,8 @@ async fn metadata_with_a_wrong_head_yields_no_keys() {
                 "{says}: {}",
                 complaint(&keys)
             );
-            assert_eq!(issuer.paths(), [OPENID], "{says}");
+            let paths = issuer.paths();
+            assert!(paths.iter().all(|path| path == OPENID), "{says}: {paths:?}");
         });
     }
     together(issuers).await;
@@ -230,7 +235,7 @@ async fn timeout_is_for_discovery_and_keys_together() {
         "{}",
         complaint(&keys)
     );
-    assert_eq!(issuer.paths(), [OPENID, "/jwks"]);
+    assert_eq!(issuer.paths()[..2], [OPENID, "/jwks"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -365,7 +365,6 @@ async fn endless_body_is_read_little_further_than_its_limit() {
         println!("an endless body: {written} bytes sent");
         assert!(complaint(&keys).contains("longer"), "{}", complaint(&keys));
         assert!(written <= most, "{written}");
-        assert_eq!(issuer.count(), 1);
     }
 }
 
