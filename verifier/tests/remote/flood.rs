@@ -105,6 +105,22 @@ async fn thousand_first_tokens_share_one_request() {
     assert_eq!(issuer.count(), 1);
 }
 
+// Nothing here needs a second thread.
+#[tokio::test]
+async fn single_thread_serves_fetching_and_waiting_tokens() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let issuer = Issuer::start(Reply::json(set_of([&old])));
+    let keys = RemoteKeys::at(&issuer.url("/jwks"))
+        .cool_down(Duration::ZERO)
+        .start()
+        .unwrap();
+    let verifier = verifier(keys);
+    assert_eq!(verdict(&verifier, &old.token()).await, "good");
+    issuer.answer(Reply::json(set_of([&old, &new])));
+    assert_eq!(verdict(&verifier, &new.token()).await, "good");
+    assert_eq!(issuer.count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousand_tokens_of_a_new_key_share_one_request() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));

@@ -36,16 +36,19 @@ async fn fetching_ends_with_the_last_clone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fetch_under_way_ends_with_the_last_clone() {
-    let issuer = Issuer::start(Reply::Endless {
-        head: b"HTTP/1.1 200 OK\r\n".to_vec(),
-        chunk: b"x: y\r\n".to_vec(),
+    let issuer = Issuer::start(Reply::Trickle {
+        head: b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec(),
+        chunk: b" ".to_vec(),
     });
-    let keys = RemoteKeys::at(&issuer.url("/jwks")).start().unwrap();
-    eventually("a request", async || issuer.count() == 1).await;
+    let keys = RemoteKeys::at(&issuer.url("/jwks"))
+        .timeout(Duration::MAX)
+        .start()
+        .unwrap();
+    eventually("a first byte", async || issuer.written() > 0).await;
     drop(keys);
     let mut written = 0;
     eventually("the end", async || {
-        tokio::time::sleep(milliseconds(50)).await;
+        tokio::time::sleep(milliseconds(200)).await;
         let before = std::mem::replace(&mut written, issuer.written());
         before == written
     })
@@ -240,4 +243,28 @@ fn this_machine_is_asked_without_a_proxy() {
             complaint(&keys)
         );
     });
+}
+
+// TLS goes through it, from one end to the other.
+#[test]
+fn public_issuer_is_asked_through_the_proxy_of_the_environment() {
+    let address = "https://id.example/jwks";
+    if is_child() {
+        runtime().block_on(async {
+            let keys = RemoteKeys::at(address).start().unwrap();
+            assert!(in_time("a refusal", keys.ready()).await.is_err());
+        });
+        return;
+    }
+    let server = runtime();
+    let proxy = {
+        let _inside = server.enter();
+        Issuer::start(Reply::http("502 Bad Gateway", &[], ""))
+    };
+    in_process_with(
+        "lifetime::public_issuer_is_asked_through_the_proxy_of_the_environment",
+        &[("https_proxy", &proxy.url("")), ("no_proxy", "")],
+    );
+    assert!(proxy.count() > 0);
+    assert!(proxy.paths().iter().all(|path| path == "id.example:443"));
 }
