@@ -3,8 +3,8 @@
 use keywright_verifier::{RemoteKeys, RemoteKeysError};
 
 use crate::fixtures::{
-    Signer, complaint, eventually, hasty, in_time, milliseconds, set_of, together, verdict,
-    verifier_of,
+    Signer, complaint, eventually, first_set, hasty, in_time, milliseconds, set_of, together,
+    verdict, verifier_of,
 };
 use crate::issuer::{Issuer, Reply};
 
@@ -245,7 +245,7 @@ async fn metadata_is_asked_for_once_while_the_keys_are_found() {
     let keys = hasty(RemoteKeys::of_issuer(&issuer.url("")))
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     eventually("refreshes", async || issuer.count() >= 4).await;
     assert_eq!(issuer.paths()[..4], [OPENID, "/jwks", "/jwks", "/jwks"]);
 }
@@ -268,7 +268,7 @@ async fn keys_that_moved_are_found_again_and_a_tag_does_not_move_with_them() {
         _ => set.clone(),
     });
     let keys = hasty(RemoteKeys::of_issuer(&name)).start().unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier_of(&name, keys);
     let (old_token, new_token) = (old.token_of(&name), new.token_of(&name));
     assert_eq!(verdict(&verifier, &old_token).await, "good");

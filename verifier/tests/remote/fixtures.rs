@@ -163,6 +163,11 @@ pub(crate) async fn eventually(what: impl Debug, mut is_so: impl AsyncFnMut() ->
     );
 }
 
+/// Waits for keys, though a machine that is busy may let the first fetch time out.
+pub(crate) async fn first_set(keys: &RemoteKeys) {
+    eventually("a first set", async || keys.ready().await.is_ok()).await;
+}
+
 /// Whether this process is the one that [`in_process_with`] has started.
 pub(crate) fn is_child() -> bool {
     std::env::var_os("KEYWRIGHT_TEST_CHILD").is_some()

@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
 use crate::fixtures::{
-    Signer, eventually, forged, hasty, in_time, milliseconds, now, set_of, verdict, verifier,
+    Signer, eventually, first_set, forged, hasty, in_time, milliseconds, now, set_of, verdict,
+    verifier,
 };
 use crate::issuer::{Issuer, Reply};
 
@@ -24,7 +25,7 @@ async fn tokens_with_made_up_kids_cost_the_issuer_one_request_per_cool_down() {
         .start()
         .unwrap();
     let start = now();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = Arc::new(verifier(keys));
     let mut flood = JoinSet::new();
     for task in 0..TASKS {
@@ -54,7 +55,7 @@ async fn tokens_with_made_up_kids_cost_the_issuer_one_request_per_cool_down() {
 async fn default_cool_down_lets_a_short_flood_cause_nothing() {
     let issuer = Issuer::start(Reply::json(set_of([&Signer::new("known")])));
     let keys = RemoteKeys::at(&issuer.url("/jwks")).start().unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     for token in 0..1000 {
         assert_eq!(
@@ -129,7 +130,7 @@ async fn thousand_tokens_of_a_new_key_share_one_request() {
         .cool_down(milliseconds(1))
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     tokio::time::sleep(milliseconds(2)).await;
     issuer.answer(Reply::json(set_of([&old, &new])).after(milliseconds(300)));
     let verifier = Arc::new(verifier(keys));
@@ -153,14 +154,14 @@ async fn token_of_a_known_key_does_not_wait_for_a_fetch_that_hangs() {
         .timeout(Duration::from_secs(3))
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     issuer.answer(Reply::Silence);
     let verifier = Arc::new(verifier(keys));
     let waiting = {
         let verifier = Arc::clone(&verifier);
         tokio::spawn(async move { verdict(&verifier, &forged("unknown")).await })
     };
-    eventually("a second request", async || issuer.count() == 2).await;
+    eventually("a second request", async || issuer.count() >= 2).await;
     let token = known.token();
     let start = now();
     for _ in 0..100 {
@@ -180,7 +181,7 @@ async fn token_that_nobody_waits_for_any_more_holds_nothing_up() {
         .cool_down(Duration::ZERO)
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     issuer.answer(Reply::json(set_of([&old, &new])).after(milliseconds(200)));
     let verifier = Arc::new(verifier(keys));
     let mut tokens = JoinSet::new();
@@ -188,7 +189,7 @@ async fn token_that_nobody_waits_for_any_more_holds_nothing_up() {
         let (verifier, token) = (Arc::clone(&verifier), new.token());
         tokens.spawn(async move { verdict(&verifier, &token).await });
     }
-    eventually("a second request", async || issuer.count() == 2).await;
+    eventually("a second request", async || issuer.count() >= 2).await;
     tokens.shutdown().await;
     // The fetch that they caused goes on without them, and serves the next.
     assert_eq!(verdict(&verifier, &new.token()).await, "good");
@@ -206,7 +207,7 @@ async fn unsteady_issuer_keeps_nobody_waiting() {
         .cool_down(milliseconds(1))
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let set = set_of([&known]);
     let turn = std::sync::atomic::AtomicU64::new(0);
     issuer.behave(move |_| {

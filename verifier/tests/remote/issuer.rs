@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+
+use crate::fixtures::now;
 
 /// What a request is answered with.
 #[derive(Clone, Debug)]
@@ -63,6 +65,7 @@ impl Reply {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) path: String,
+    pub(crate) at: Instant,
     head: String,
 }
 
@@ -223,6 +226,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, state: &State) 
     let head = String::from_utf8(head).ok()?;
     let request = Request {
         path: head.split(' ').nth(1)?.to_owned(),
+        at: now(),
         head,
     };
     let behaviour = Arc::clone(&state.behaviour.lock().unwrap());

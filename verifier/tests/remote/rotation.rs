@@ -5,7 +5,7 @@ use std::time::Duration;
 use keywright_verifier::RemoteKeys;
 
 use crate::fixtures::{
-    Signer, eventually, hasty, in_time, milliseconds, now, set_of, verdict, verifier,
+    Signer, eventually, first_set, hasty, milliseconds, now, set_of, verdict, verifier,
 };
 use crate::issuer::{Issuer, Reply};
 
@@ -13,12 +13,12 @@ use crate::issuer::{Issuer, Reply};
 async fn token_of_a_key_that_was_just_published_is_accepted_after_one_more_request() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let issuer = Issuer::start(Reply::json(set_of([&old])));
+    let start = now();
     let keys = RemoteKeys::at(&issuer.url("/jwks"))
         .cool_down(milliseconds(300))
         .start()
         .unwrap();
-    let start = now();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     issuer.answer(Reply::json(set_of([&old, &new])));
     let token = new.token();
@@ -39,7 +39,7 @@ async fn token_of_a_key_that_was_just_published_waits_for_it_and_is_accepted_at_
         .cool_down(milliseconds(20))
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     issuer.answer(Reply::json(set_of([&old, &new])).after(milliseconds(100)));
     tokio::time::sleep(milliseconds(30)).await;
@@ -52,7 +52,7 @@ async fn token_of_a_key_that_is_published_no_more_is_refused_after_the_refresh()
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let issuer = Issuer::start(Reply::json(set_of([&old, &new])));
     let keys = hasty(RemoteKeys::at(&issuer.url("/jwks"))).start().unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     assert_eq!(verdict(&verifier, &old.token()).await, "good");
     issuer.answer(Reply::json(set_of([&new])));
@@ -77,7 +77,7 @@ async fn key_that_takes_the_name_of_another_takes_its_place_too() {
     let (old, new) = (Signer::new("same"), Signer::new("same"));
     let issuer = Issuer::start(Reply::json(set_of([&old])));
     let keys = hasty(RemoteKeys::at(&issuer.url("/jwks"))).start().unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     assert_eq!(verdict(&verifier, &new.token()).await, "bad-signature");
     issuer.answer(Reply::json(set_of([&new])));
@@ -97,7 +97,7 @@ async fn flapping_set_is_followed_and_no_more_often_than_the_cool_down_allows() 
         .cool_down(cool_down)
         .start()
         .unwrap();
-    in_time("the first set", keys.ready()).await.unwrap();
+    first_set(&keys).await;
     let verifier = verifier(keys);
     let sets = [set_of([&left]), set_of([&right])];
     let turn = std::sync::atomic::AtomicUsize::new(1);

@@ -46,6 +46,14 @@ pub(super) enum Place {
     Issuer { issuer: String, url: Url },
 }
 
+impl Place {
+    const fn url(&self) -> &Url {
+        match self {
+            Self::Jwks(url) | Self::Issuer { url, .. } => url,
+        }
+    }
+}
+
 /// Asks for sets. One at a time, because it is exclusive.
 pub(super) struct Fetcher {
     client: Client,
@@ -89,17 +97,14 @@ impl Fetcher {
         timeout: Duration,
         roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, SetupError> {
-        let address = match &place {
-            Place::Jwks(url) | Place::Issuer { url, .. } => url,
-        };
         let mut client = Client::builder()
-            .tls_backend_preconfigured(tls(address, roots)?)
+            .tls_backend_preconfigured(tls(&place, roots)?)
             .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(1);
-        if is_loopback(address) {
+        if is_loopback(place.url()) {
             client = client.no_proxy();
         }
         Ok(Self {
@@ -194,16 +199,21 @@ impl Fetcher {
 
 /// TLS as ring has it, whatever the process has installed for others. A machine without certificates
 /// can still ask itself in the clear.
-fn tls(address: &Url, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
+fn tls(place: &Place, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let may_do_without = address.scheme() == "http" && roots.is_empty();
+    let is_in_the_clear = place.url().scheme() == "http" && roots.is_empty();
+    if is_in_the_clear && matches!(place, Place::Jwks(_)) {
+        let none = versions.with_root_certificates(RootCertStore::empty());
+        return Ok(none.with_no_client_auth());
+    }
+    // What an issuer says in the clear may still point to an https address.
     let config = match Verifier::new_with_extra_roots(roots, provider) {
         Ok(verifier) => versions
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier)),
-        Err(_) if may_do_without => versions.with_root_certificates(RootCertStore::empty()),
+        Err(_) if is_in_the_clear => versions.with_root_certificates(RootCertStore::empty()),
         Err(error) => return Err(error),
     };
     Ok(config.with_no_client_auth())
