@@ -38,7 +38,7 @@ impl KeySource {
         }
     }
 
-    /// The keys after the source was asked once more; `None` when it is not to be asked now.
+    /// The keys after the source was asked once more; `None` when it is one that is never asked.
     #[cfg_attr(
         not(feature = "remote"),
         expect(clippy::unused_async, reason = "only a remote source is waited for")
@@ -47,7 +47,7 @@ impl KeySource {
         match self {
             Self::Fixed(_) | Self::File(_) => None,
             #[cfg(feature = "remote")]
-            Self::Remote(remote) => remote.asked_again().await,
+            Self::Remote(remote) => Some(remote.asked_again().await),
         }
     }
 }

@@ -21,16 +21,16 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 ///
 /// A file has no age: whoever brings it decides how long a revoked key stays in use here.
 ///
-/// Clones share one file.
+/// Clones share what has been read.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
     shared: Arc<Shared>,
+    check_every: Duration,
 }
 
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    check_every: Duration,
     state: RwLock<State>,
     /// Held by the one that reads the file; the others go on with what there is.
     reading: Mutex<()>,
@@ -63,25 +63,19 @@ impl KeyFile {
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
-                check_every: CHECK_EVERY,
                 state: RwLock::new(state),
                 reading: Mutex::new(()),
             }),
+            check_every: CHECK_EVERY,
         })
     }
 
     /// Looks at the file this often while tokens are verified. Default: every second. With
     /// [`Duration::ZERO`] it is read for each token.
     #[must_use]
-    pub fn check_every(self, interval: Duration) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                path: self.shared.path.clone(),
-                check_every: interval,
-                state: RwLock::new(self.state()),
-                reading: Mutex::new(()),
-            }),
-        }
+    pub const fn check_every(mut self, interval: Duration) -> Self {
+        self.check_every = interval;
+        self
     }
 
     /// Why the file is not in use as it is now; `None` when it is.
@@ -90,19 +84,31 @@ impl KeyFile {
     }
 
     pub(super) fn held(&self) -> Arc<JwkSet> {
-        let shared = &self.shared;
-        let now = clock::monotonic();
         let state = self.state();
-        if now.saturating_duration_since(state.checked_at) < shared.check_every {
+        if !self.is_due(&state) {
             return state.keys;
         }
-        let Ok(_reading) = shared.reading.try_lock() else {
+        let Ok(_reading) = self.shared.reading.try_lock() else {
             return state.keys;
         };
-        let next = state.after(&shared.path, now);
+        // Anew: another thread may have read the file since, and going on from before that would bring
+        // back the keys that it replaced.
+        let state = self.state();
+        if !self.is_due(&state) {
+            return state.keys;
+        }
+        let next = state.after(&self.shared.path, clock::monotonic());
         let keys = Arc::clone(&next.keys);
-        *shared.state.write().unwrap_or_else(PoisonError::into_inner) = next;
+        *self
+            .shared
+            .state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = next;
         keys
+    }
+
+    fn is_due(&self, state: &State) -> bool {
+        clock::monotonic().saturating_duration_since(state.checked_at) >= self.check_every
     }
 
     fn state(&self) -> State {
@@ -145,14 +151,14 @@ impl State {
 
     fn with_content_of(&self, path: &Path) -> Result<Self, KeyFileError> {
         let content = read(path)?;
-        let keys = if *content == *self.content {
-            Arc::clone(&self.keys)
+        let (keys, content) = if *content == *self.content {
+            (Arc::clone(&self.keys), Arc::clone(&self.content))
         } else {
-            Arc::new(usable_keys(&content)?)
+            (Arc::new(usable_keys(&content)?), content.into())
         };
         Ok(Self {
             keys,
-            content: content.into(),
+            content,
             checked_at: self.checked_at,
             error: None,
         })

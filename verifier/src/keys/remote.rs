@@ -16,13 +16,13 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::keys::KeysUnavailable;
 use crate::{JwkSet, clock};
 use cache::{Cache, Limits, Moment};
-use fetch::{Fetcher, Place, SetupError, parse_address};
+use fetch::{Fetcher, Place, SetupError, parse_address, parse_issuer};
 
 pub use fetch::{FetchError, InvalidAddress};
 
@@ -55,9 +55,10 @@ impl RemoteKeys {
     /// Finds the keys by the issuer's metadata (OpenID Connect Discovery §4, RFC 8414 §3), which must
     /// name exactly this issuer.
     ///
-    /// `issuer` is an https URL; http is for this machine alone.
+    /// `issuer` is an https URL without query and fragment, as the tokens have it; http is for this
+    /// machine alone.
     pub fn of_issuer(issuer: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_address(issuer).map(|url| Place::Issuer {
+        RemoteKeysBuilder::new(parse_issuer(issuer).map(|url| Place::Issuer {
             issuer: issuer.to_owned(),
             url,
         }))
@@ -79,7 +80,7 @@ impl RemoteKeys {
     pub async fn ready(&self) -> Result<(), KeysUnavailable> {
         match self.held() {
             Ok(_) => Ok(()),
-            Err(error) => self.asked_again().await.unwrap_or(Err(error)).map(drop),
+            Err(_) => self.asked_again().await.map(drop),
         }
     }
 
@@ -94,12 +95,15 @@ impl RemoteKeys {
     }
 
     pub(super) fn held(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        // Before the cache, which is written before the number goes up.
+        let ended = self.progress.borrow().ended;
         let cache = self.shared.cache();
-        match cache.usable(self.shared.now()) {
+        let now = self.shared.now();
+        match cache.usable(now) {
             Some(usable) => {
-                if !usable.is_fresh {
+                if !usable.is_fresh && cache.is_due(now) {
                     // The task may have slept through it with the machine.
-                    self.shared.wish.notify_one();
+                    self.shared.wish_for_fetch_after(ended);
                 }
                 Ok(Arc::clone(usable.keys))
             }
@@ -108,21 +112,25 @@ impl RemoteKeys {
         }
     }
 
-    /// Waits for a fetch that is under way, or causes one when the cool-down allows it.
-    pub(super) async fn asked_again(&self) -> Option<Result<Arc<JwkSet>, KeysUnavailable>> {
+    /// The keys after a fetch that is under way, or that this causes when the cool-down allows it;
+    /// without either, the keys at hand, which may have come since the caller looked.
+    pub(super) async fn asked_again(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let mut progress = self.progress.clone();
         let seen = *progress.borrow_and_update();
         if !seen.is_fetching {
             if !self.shared.cache().may_ask(self.shared.now()) {
-                return None;
+                return self.held();
             }
-            self.shared.wish.notify_one();
+            self.shared.wish_for_fetch_after(seen.ended);
         }
-        // A wish is passed over only when a fetch has ended since it was made, so there is an end to
-        // wait for. It comes at the timeout at the latest; without the task there is none.
-        let ended = progress.wait_for(|progress| progress.ended > seen.ended);
-        ended.await.ok()?;
-        Some(self.held())
+        // A wish is fulfilled, unless the fetch that it is for has ended meanwhile, so there is an end
+        // to wait for. It comes at the timeout at the latest. An error says that the task is gone, and
+        // nothing will come.
+        let _ = progress
+            .wait_for(|progress| progress.ended > seen.ended)
+            .await
+            .map(drop);
+        self.held()
     }
 }
 
@@ -201,7 +209,9 @@ impl RemoteKeysBuilder {
         Ok(self)
     }
 
-    /// Starts fetching, in a task of the tokio runtime that this is called in. Does not wait.
+    /// Starts fetching, in a task of the tokio runtime that this is called in, which must have its clock
+    /// and its network enabled. Does not wait. When that runtime ends, so does the fetching: the keys at
+    /// hand serve up to their limit.
     ///
     /// # Errors
     ///
@@ -218,7 +228,7 @@ impl RemoteKeysBuilder {
             place,
             since: clock::monotonic(),
             cache: RwLock::new(Arc::new(Cache::new(self.limits))),
-            wish: Notify::new(),
+            wish: watch::Sender::new(0),
         });
         let (reporter, progress) = watch::channel(Progress::default());
         let task = runtime.spawn(keep_fresh(Arc::clone(&shared), fetcher, reporter));
@@ -263,7 +273,10 @@ struct Shared {
     since: Instant,
     /// Replaced whole after each fetch, by the task alone.
     cache: RwLock<Arc<Cache>>,
-    wish: Notify,
+    /// The number of the fetch that somebody wishes for, the first being 1. That it is allowed has been
+    /// decided by then: deciding once more could pass over a wish, because a clock was set back, while
+    /// somebody waits.
+    wish: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -275,6 +288,18 @@ impl Shared {
         Moment {
             monotonic: clock::monotonic().saturating_duration_since(self.since),
             wall: clock::wall(),
+        }
+    }
+
+    fn wish_for_fetch_after(&self, ended: u64) {
+        let number = ended.saturating_add(1);
+        // Most of a thousand wishes are for the same fetch, and reading is cheaper.
+        if *self.wish.borrow() < number {
+            self.wish.send_if_modified(|wish| {
+                let is_later = *wish < number;
+                *wish = number.max(*wish);
+                is_later
+            });
         }
     }
 }
@@ -296,29 +321,29 @@ impl Drop for Task {
     }
 }
 
-/// Fetches when it is time, or when a token asks for it and may.
+/// Fetches when it is time, or when somebody wishes for it.
 async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::Sender<Progress>) {
+    let mut wishes = shared.wish.subscribe();
     loop {
         let cache = shared.cache();
+        let ended = progress.borrow().ended;
         tokio::select! {
             () = tokio::time::sleep(cache.next_fetch_in(shared.now())) => {}
-            () = shared.wish.notified() => {
-                if !cache.may_ask(shared.now()) {
-                    continue;
-                }
-            }
+            Ok(()) = async { wishes.wait_for(|wish| *wish > ended).await.map(drop) } => {}
         }
         progress.send_modify(|progress| progress.is_fetching = true);
         let asked_at = shared.now();
-        let next = match fetcher.fetch(cache.tag()).await {
-            Ok(answer) => cache.after_answer(answer, asked_at, jitter()),
+        let outcome = fetcher.fetch(cache.tag(), asked_at).await;
+        let ended_at = shared.now();
+        let next = match outcome {
+            Ok(answer) => cache.after_answer(answer, asked_at, ended_at, jitter()),
             Err(error) => {
                 tracing::warn!(
                     place = ?shared.place,
                     error = &error as &dyn std::error::Error,
                     "the issuer's keys could not be fetched"
                 );
-                cache.after_failure(error, asked_at, jitter())
+                cache.after_failure(error, ended_at, jitter())
             }
         };
         *shared.cache.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
@@ -337,3 +362,6 @@ fn jitter() -> f64 {
         Err(_) => 0.5,
     }
 }
+
+#[cfg(test)]
+mod tests;

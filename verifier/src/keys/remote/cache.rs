@@ -10,9 +10,13 @@ use crate::JwkSet;
 /// How long a set is fresh when its answer does not say.
 const FRESH_BY_DEFAULT: Duration = Duration::from_secs(300);
 
-/// The shortest and the longest wait after a failure; it doubles from one to the other.
-const SHORTEST_BACKOFF: Duration = Duration::from_secs(1);
+/// The first and the longest wait after a failure; it doubles from one to the other. Of each, a random
+/// half may be left out.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// The shortest wait between the end of a fetch and the next one, however old its answer is by then.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the owner of a cache decides.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ pub(super) struct Moment {
 impl Moment {
     /// The time since `earlier`, by the clock that says more: a set must not pass for younger than it
     /// is because a machine slept or its clock was set back.
-    fn since(self, earlier: Self) -> Duration {
+    pub(super) fn since(self, earlier: Self) -> Duration {
         let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
         let wall = self.wall.duration_since(earlier.wall);
         wall.map_or(monotonic, |wall| wall.max(monotonic))
@@ -62,8 +66,9 @@ struct Held {
 
 #[derive(Clone, Debug)]
 struct LastFetch {
-    asked_at: Moment,
-    /// When the next one is due, counted from `asked_at`.
+    /// Its end, not its start: an issuer that takes long to answer is not asked again at once.
+    ended_at: Moment,
+    /// When the next one is due, counted from `ended_at`.
     next_after: Duration,
     failures: u32,
     error: Option<Arc<FetchError>>,
@@ -117,32 +122,47 @@ impl Cache {
     /// How long to wait for the next fetch that nobody asks for.
     pub(super) fn next_fetch_in(&self, now: Moment) -> Duration {
         self.last.as_ref().map_or(Duration::ZERO, |last| {
-            last.next_after.saturating_sub(now.since(last.asked_at))
+            last.next_after.saturating_sub(now.since(last.ended_at))
         })
     }
 
     /// Whether a token that the set cannot verify is a reason to fetch now.
     ///
     /// After a failure only time is: whoever sends tokens must not decide how often a broken issuer is
-    /// asked.
+    /// asked. In either case it is when the next fetch is due: the task that should have made it may
+    /// have slept through it with the machine.
     pub(super) fn may_ask(&self, now: Moment) -> bool {
-        let Some(last) = &self.last else {
-            return true;
-        };
-        let elapsed = now.since(last.asked_at);
-        if last.failures > 0 {
-            return elapsed >= last.next_after;
-        }
-        elapsed >= self.limits.cool_down || !self.usable(now).is_some_and(|usable| usable.is_fresh)
+        self.last.as_ref().is_none_or(|last| {
+            let wait = match last.failures {
+                0 => self.limits.cool_down.min(last.next_after),
+                _ => last.next_after,
+            };
+            now.since(last.ended_at) >= wait
+        })
+    }
+
+    /// Whether the next fetch is due.
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.next_fetch_in(now).is_zero()
     }
 
     /// The cache after an answer. `jitter`, from 0 to 1, spreads what many verifiers do.
-    pub(super) fn after_answer(&self, answer: Answer, asked_at: Moment, jitter: f64) -> Self {
+    ///
+    /// The set is as old as the question, because it may have left the issuer right after it.
+    pub(super) fn after_answer(
+        &self,
+        answer: Answer,
+        asked_at: Moment,
+        ended_at: Moment,
+        jitter: f64,
+    ) -> Self {
         let (shortest, longest) = (*self.limits.fresh.start(), *self.limits.fresh.end());
-        let fresh_for = answer
-            .fresh_for()
-            .unwrap_or(FRESH_BY_DEFAULT)
-            .clamp(shortest, longest);
+        let fresh_for = match (answer.fresh_for(), &answer, &self.held) {
+            (Some(said), ..) => said.clamp(shortest, longest),
+            // RFC 9111 §4.3.4: what an answer leaves out stays as it was.
+            (None, Answer::Unchanged { .. }, Some(held)) => held.fresh_for,
+            (None, ..) => FRESH_BY_DEFAULT.clamp(shortest, longest),
+        };
         let held = match answer {
             Answer::Set { keys, tag, .. } => Some(Held {
                 keys: Arc::new(keys),
@@ -156,13 +176,16 @@ impl Cache {
                 ..held
             }),
         };
+        // Between 70 and 90 % of the freshness: ahead of its end, with time for a retry.
+        let refresh_at = fresh_for.mul_f64(0.7 + 0.2 * jitter);
         Self {
             limits: self.limits.clone(),
             held,
             last: Some(LastFetch {
-                asked_at,
-                // Between 70 and 90 % of the freshness: ahead of its end, with time for a retry.
-                next_after: fresh_for.mul_f64(0.7 + 0.2 * jitter),
+                ended_at,
+                next_after: refresh_at
+                    .saturating_sub(ended_at.since(asked_at))
+                    .max(SHORTEST_PAUSE),
                 failures: 0,
                 error: None,
             }),
@@ -170,21 +193,19 @@ impl Cache {
     }
 
     /// The cache after a failure, which takes nothing from what it holds.
-    pub(super) fn after_failure(&self, error: FetchError, asked_at: Moment, jitter: f64) -> Self {
+    pub(super) fn after_failure(&self, error: FetchError, ended_at: Moment, jitter: f64) -> Self {
         let failures = self
             .last
             .as_ref()
             .map_or(0, |last| last.failures)
             .saturating_add(1);
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-        let backoff = SHORTEST_BACKOFF
-            .saturating_mul(doubled)
-            .min(LONGEST_BACKOFF);
+        let backoff = FIRST_BACKOFF.saturating_mul(doubled).min(LONGEST_BACKOFF);
         Self {
             limits: self.limits.clone(),
             held: self.held.clone(),
             last: Some(LastFetch {
-                asked_at,
+                ended_at,
                 next_after: backoff.mul_f64(0.5 + 0.5 * jitter),
                 failures,
                 error: Some(Arc::new(error)),
@@ -192,3 +213,6 @@ impl Cache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use url::{Host, Url};
 
+use super::cache::Moment;
 use crate::json::{self, BodyError, FieldError, Object};
 use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
 
@@ -21,8 +22,20 @@ const MAX_METADATA_BYTES: usize = 65_536;
 /// The longest entity tag that is kept and sent back.
 const MAX_TAG_BYTES: usize = 256;
 
-/// An entity tag, as it came.
-pub(super) type Tag = HeaderValue;
+/// How long `jwks_uri` is believed. An issuer that moves its keys may lose the old address to somebody
+/// else, who would answer it as readily.
+const METADATA_BELIEVED_FOR: Duration = Duration::from_secs(3600);
+
+/// How long a connection stays open. Discovery and keys share one; the fetch after that is minutes
+/// away, and by then something between may have forgotten the connection without a word.
+const IDLE_CONNECTION: Duration = Duration::from_secs(5);
+
+/// An entity tag, as it came. It says nothing about what another address answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Tag {
+    url: Url,
+    value: HeaderValue,
+}
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug)]
@@ -33,13 +46,27 @@ pub(super) enum Place {
     Issuer { issuer: String, url: Url },
 }
 
+impl Place {
+    const fn url(&self) -> &Url {
+        match self {
+            Self::Jwks(url) | Self::Issuer { url, .. } => url,
+        }
+    }
+}
+
 /// Asks for sets. One at a time, because it is exclusive.
 pub(super) struct Fetcher {
     client: Client,
     timeout: Duration,
     place: Place,
     /// What the metadata said last; asked anew after every failure.
-    jwks_uri: Option<Url>,
+    found: Option<Found>,
+}
+
+/// `jwks_uri` of an issuer's metadata.
+struct Found {
+    url: Url,
+    at: Moment,
 }
 
 /// What an issuer answered.
@@ -70,52 +97,61 @@ impl Fetcher {
         timeout: Duration,
         roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, SetupError> {
-        let address = match &place {
-            Place::Jwks(url) | Place::Issuer { url, .. } => url,
-        };
         let mut client = Client::builder()
-            .tls_backend_preconfigured(tls(address, roots)?)
+            .tls_backend_preconfigured(tls(&place, roots)?)
+            .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(1);
-        if is_loopback(address) {
+        if is_loopback(place.url()) {
             client = client.no_proxy();
         }
         Ok(Self {
             client: client.build()?,
             timeout,
             place,
-            jwks_uri: None,
+            found: None,
         })
     }
 
     /// Asks once. Nothing is retried here.
-    pub(super) async fn fetch(&mut self, tag: Option<&Tag>) -> Result<Answer, FetchError> {
-        let answer = tokio::time::timeout(self.timeout, self.ask(tag))
+    pub(super) async fn fetch(
+        &mut self,
+        tag: Option<&Tag>,
+        now: Moment,
+    ) -> Result<Answer, FetchError> {
+        let answer = tokio::time::timeout(self.timeout, self.ask(tag, now))
             .await
             .unwrap_or(Err(FetchError::Timeout));
         if answer.is_err() {
-            self.jwks_uri = None;
+            self.found = None;
         }
         answer
     }
 
-    async fn ask(&mut self, tag: Option<&Tag>) -> Result<Answer, FetchError> {
-        let url = match (&self.place, &self.jwks_uri) {
-            (Place::Jwks(url), _) => url.clone(),
-            (Place::Issuer { .. }, Some(url)) => url.clone(),
-            (Place::Issuer { issuer, url }, None) => {
-                let found = self.discover(issuer, url).await?;
-                self.jwks_uri.insert(found).clone()
-            }
+    async fn ask(&mut self, tag: Option<&Tag>, now: Moment) -> Result<Answer, FetchError> {
+        let url = match &self.place {
+            Place::Jwks(url) => url.clone(),
+            Place::Issuer { issuer, url } => match &self.found {
+                Some(found) if now.since(found.at) < METADATA_BELIEVED_FOR => found.url.clone(),
+                _ => {
+                    let found = self.discover(issuer, url).await?;
+                    let found = self.found.insert(Found {
+                        url: found,
+                        at: now,
+                    });
+                    found.url.clone()
+                }
+            },
         };
+        let tag = tag.filter(|tag| tag.url == url);
         let mut request = self
             .client
-            .get(url)
+            .get(url.clone())
             .header(ACCEPT, "application/jwk-set+json, application/json");
         if let Some(tag) = tag {
-            request = request.header(IF_NONE_MATCH, tag);
+            request = request.header(IF_NONE_MATCH, &tag.value);
         }
         let response = request.send().await?;
         let fresh_for = freshness(response.headers());
@@ -123,6 +159,7 @@ impl Fetcher {
             return Ok(Answer::Unchanged { fresh_for });
         }
         let tag = response.headers().get(ETAG).cloned();
+        let tag = tag.filter(|value| value.len() <= MAX_TAG_BYTES);
         let body = body(response, MAX_JWK_SET_BYTES).await?;
         let keys = JwkSet::parse(&body)?;
         if keys.keys().is_empty() {
@@ -130,7 +167,7 @@ impl Fetcher {
         }
         Ok(Answer::Set {
             keys,
-            tag: tag.filter(|tag| tag.len() <= MAX_TAG_BYTES),
+            tag: tag.map(|value| Tag { url, value }),
             fresh_for,
         })
     }
@@ -147,12 +184,7 @@ impl Fetcher {
         if metadata.string("issuer")? != issuer {
             return Err(FetchError::OtherIssuer);
         }
-        let found = parse_address(&metadata.string("jwks_uri")?)?;
-        // A public issuer has no business on this machine's own ports.
-        if is_loopback(&found) && !is_loopback(url) {
-            return Err(FetchError::Address(InvalidAddress));
-        }
-        Ok(found)
+        Ok(parse_jwks_uri(&metadata.string("jwks_uri")?, url)?)
     }
 
     async fn get(&self, url: Url) -> Result<Response, FetchError> {
@@ -165,19 +197,24 @@ impl Fetcher {
     }
 }
 
-/// TLS as ring has it, whatever the process has installed for others. An address in the clear needs
-/// none, so that a machine without certificates can still ask itself.
-fn tls(address: &Url, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
+/// TLS as ring has it, whatever the process has installed for others. A machine without certificates
+/// can still ask itself in the clear.
+fn tls(place: &Place, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let config = if address.scheme() == "https" {
-        let verifier = Verifier::new_with_extra_roots(roots, provider)?;
-        versions
+    let is_in_the_clear = place.url().scheme() == "http" && roots.is_empty();
+    if is_in_the_clear && matches!(place, Place::Jwks(_)) {
+        let none = versions.with_root_certificates(RootCertStore::empty());
+        return Ok(none.with_no_client_auth());
+    }
+    // What an issuer says in the clear may still point to an https address.
+    let config = match Verifier::new_with_extra_roots(roots, provider) {
+        Ok(verifier) => versions
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-    } else {
-        versions.with_root_certificates(RootCertStore::empty())
+            .with_custom_certificate_verifier(Arc::new(verifier)),
+        Err(_) if is_in_the_clear => versions.with_root_certificates(RootCertStore::empty()),
+        Err(error) => return Err(error),
     };
     Ok(config.with_no_client_auth())
 }
@@ -198,12 +235,51 @@ pub(super) fn parse_address(text: &str) -> Result<Url, InvalidAddress> {
     }
 }
 
+/// Reads an issuer's URL, which has neither query nor fragment (RFC 8414 §2).
+pub(super) fn parse_issuer(text: &str) -> Result<Url, InvalidAddress> {
+    let url = parse_address(text)?;
+    if url.query().is_none() && url.fragment().is_none() {
+        Ok(url)
+    } else {
+        Err(InvalidAddress)
+    }
+}
+
+/// Reads what an issuer says is the address of its keys. A public one has no business on this machine's
+/// own ports.
+fn parse_jwks_uri(text: &str, issuer: &Url) -> Result<Url, InvalidAddress> {
+    let url = parse_address(text)?;
+    if may_be_this_machine(&url) && !is_loopback(issuer) {
+        return Err(InvalidAddress);
+    }
+    Ok(url)
+}
+
+/// Whether the host is this machine for sure.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+/// Whether the host is this machine, or a way to write it that some systems take for it.
+fn may_be_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(Host::Ipv6(address)) => {
+            let mapped = address.to_ipv4_mapped();
+            address.is_loopback()
+                || address.is_unspecified()
+                || mapped.is_some_and(|address| address.is_loopback() || address.is_unspecified())
+        }
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        None => true,
     }
 }
 
@@ -258,9 +334,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// How long an answer stays fresh (RFC 9111 §4.2): `max-age`, less the time that it spent in other
-/// caches. None of it after `no-cache` or `no-store`.
+/// caches. None of it after `no-cache` or `no-store`, or when `max-age` is no number; the shortest when
+/// it stands there twice (§4.2.1).
 fn freshness(headers: &HeaderMap) -> Option<Duration> {
-    let mut max_age = None;
+    let mut max_age: Option<u64> = None;
     for directive in headers
         .get_all(CACHE_CONTROL)
         .into_iter()
@@ -270,15 +347,24 @@ fn freshness(headers: &HeaderMap) -> Option<Duration> {
         let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
         match name.trim().to_ascii_lowercase().as_str() {
             "no-cache" | "no-store" => return Some(Duration::ZERO),
-            "max-age" => max_age = argument.trim().trim_matches('"').parse().ok().or(max_age),
+            "max-age" => {
+                let seconds = delta_seconds(argument.trim().trim_matches('"')).unwrap_or(0);
+                max_age = Some(max_age.map_or(seconds, |known| known.min(seconds)));
+            }
             _ => {}
         }
     }
     let age = headers
         .get(AGE)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map_or(Duration::ZERO, Duration::from_secs);
-    max_age.map(|seconds| Duration::from_secs(seconds).saturating_sub(age))
+        .and_then(|value| delta_seconds(value.to_str().ok()?.trim()))
+        .unwrap_or(0);
+    max_age.map(|seconds| Duration::from_secs(seconds.saturating_sub(age)))
+}
+
+/// RFC 9111 §1.2.2: a number that is too large counts as the largest.
+fn delta_seconds(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// An address is not one that keys may be fetched from.
@@ -347,113 +433,4 @@ impl From<FieldError> for FetchError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
-    #[test]
-    fn freshness_is_max_age_less_age() {
-        let seconds = |lines: &[_]| freshness(&headers(lines)).map(|fresh| fresh.as_secs());
-        assert_eq!(seconds(&[]), None);
-        assert_eq!(seconds(&[("cache-control", "public")]), None);
-        assert_eq!(
-            seconds(&[("cache-control", "public, Max-Age=300, stale-if-error=60")]),
-            Some(300)
-        );
-        assert_eq!(seconds(&[("cache-control", "max-age=\"60\"")]), Some(60));
-        assert_eq!(
-            seconds(&[("cache-control", "max-age=300"), ("age", "100")]),
-            Some(200)
-        );
-        assert_eq!(
-            seconds(&[("cache-control", "max-age=300"), ("age", "900")]),
-            Some(0)
-        );
-        assert_eq!(
-            seconds(&[
-                ("cache-control", "max-age=300"),
-                ("cache-control", "no-cache")
-            ]),
-            Some(0)
-        );
-        assert_eq!(seconds(&[("cache-control", "max-age=soon")]), None);
-        assert_eq!(seconds(&[("cache-control", "max-age=-1")]), None);
-        assert_eq!(seconds(&[("cache-control", "s-maxage=9")]), None);
-    }
-
-    #[test]
-    fn json_says_so() {
-        let is_json = |value| is_json(&headers(&[("content-type", value)]));
-        for value in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "application/jwk-set+json",
-            "application/jwk-set+json;x=y",
-        ] {
-            assert!(is_json(value), "{value}");
-        }
-        for value in ["text/html", "text/plain", "application/jsonp", "", ";"] {
-            assert!(!is_json(value), "{value}");
-        }
-        assert!(!super::is_json(&HeaderMap::new()));
-    }
-
-    // Attack 83, and standard D2.
-    #[test]
-    fn keys_come_over_tls_or_from_this_machine() {
-        for text in [
-            "https://id.example",
-            "https://id.example:8443/tenant/jwks?x=1",
-            "http://127.0.0.1:8080/jwks",
-            "http://[::1]/jwks",
-            "http://localhost/jwks",
-        ] {
-            assert!(parse_address(text).is_ok(), "{text}");
-        }
-        for text in [
-            "http://id.example/jwks",
-            "http://127.0.0.1.example/jwks",
-            "http://localhost.example/jwks",
-            "ftp://localhost/jwks",
-            "file:///etc/passwd",
-            "https://user@id.example/jwks",
-            "https://user:word@id.example/jwks",
-            "id.example/jwks",
-            "",
-        ] {
-            assert_eq!(parse_address(text), Err(InvalidAddress), "{text}");
-        }
-    }
-
-    #[test]
-    fn metadata_stands_where_each_specification_wants_it() {
-        for (issuer, openid, oauth) in [
-            (
-                "https://id.example",
-                "https://id.example/.well-known/openid-configuration",
-                "https://id.example/.well-known/oauth-authorization-server",
-            ),
-            (
-                "https://id.example/",
-                "https://id.example/.well-known/openid-configuration",
-                "https://id.example/.well-known/oauth-authorization-server",
-            ),
-            (
-                "https://id.example/tenant",
-                "https://id.example/tenant/.well-known/openid-configuration",
-                "https://id.example/.well-known/oauth-authorization-server/tenant",
-            ),
-        ] {
-            let issuer = Url::parse(issuer).unwrap();
-            assert_eq!(openid_configuration(&issuer).as_str(), openid);
-            assert_eq!(authorization_server_metadata(&issuer).as_str(), oauth);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,245 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+#[test]
+fn freshness_is_max_age_less_age() {
+    let seconds = |lines: &[_]| freshness(&headers(lines)).map(|fresh| fresh.as_secs());
+    assert_eq!(seconds(&[]), None);
+    assert_eq!(seconds(&[("cache-control", "public")]), None);
+    assert_eq!(
+        seconds(&[("cache-control", "public, Max-Age=300, stale-if-error=60")]),
+        Some(300)
+    );
+    assert_eq!(seconds(&[("cache-control", "max-age=\"60\"")]), Some(60));
+    assert_eq!(
+        seconds(&[("cache-control", "max-age=300"), ("age", "100")]),
+        Some(200)
+    );
+    assert_eq!(
+        seconds(&[("cache-control", "max-age=300"), ("age", "900")]),
+        Some(0)
+    );
+    assert_eq!(
+        seconds(&[
+            ("cache-control", "max-age=300"),
+            ("cache-control", "no-cache")
+        ]),
+        Some(0)
+    );
+    for unreadable in [
+        "max-age=soon",
+        "max-age=-1",
+        "max-age=",
+        "max-age",
+        "max-age=+5",
+    ] {
+        assert_eq!(
+            seconds(&[("cache-control", unreadable)]),
+            Some(0),
+            "{unreadable}"
+        );
+    }
+    assert_eq!(
+        seconds(&[("cache-control", "max-age=99999999999999999999999")]),
+        Some(u64::MAX)
+    );
+    assert_eq!(
+        seconds(&[
+            ("cache-control", "max-age=60"),
+            ("age", "99999999999999999999999")
+        ]),
+        Some(0)
+    );
+    assert_eq!(
+        seconds(&[("cache-control", "max-age=60, max-age=3600")]),
+        Some(60)
+    );
+    assert_eq!(seconds(&[("cache-control", "s-maxage=9")]), None);
+}
+
+#[test]
+fn json_says_so() {
+    let is_json = |value| is_json(&headers(&[("content-type", value)]));
+    for value in [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/jwk-set+json",
+        "application/jwk-set+json;x=y",
+    ] {
+        assert!(is_json(value), "{value}");
+    }
+    for value in ["text/html", "text/plain", "application/jsonp", "", ";"] {
+        assert!(!is_json(value), "{value}");
+    }
+    assert!(!super::is_json(&HeaderMap::new()));
+}
+
+// Attack 83, and standard D2.
+#[test]
+fn keys_come_over_tls_or_from_this_machine() {
+    for text in [
+        "https://id.example",
+        "https://id.example:8443/tenant/jwks?x=1",
+        "http://127.0.0.1:8080/jwks",
+        "http://[::1]/jwks",
+        "http://localhost/jwks",
+    ] {
+        assert!(parse_address(text).is_ok(), "{text}");
+    }
+    for text in [
+        "http://id.example/jwks",
+        "http://127.0.0.1.example/jwks",
+        "http://localhost.example/jwks",
+        "ftp://localhost/jwks",
+        "file:///etc/passwd",
+        "https://user@id.example/jwks",
+        "https://user:word@id.example/jwks",
+        "id.example/jwks",
+        "",
+    ] {
+        assert_eq!(parse_address(text), Err(InvalidAddress), "{text}");
+    }
+}
+
+#[test]
+fn metadata_stands_where_each_specification_wants_it() {
+    for (issuer, openid, oauth) in [
+        (
+            "https://id.example",
+            "https://id.example/.well-known/openid-configuration",
+            "https://id.example/.well-known/oauth-authorization-server",
+        ),
+        (
+            "https://id.example/",
+            "https://id.example/.well-known/openid-configuration",
+            "https://id.example/.well-known/oauth-authorization-server",
+        ),
+        (
+            "https://id.example/tenant",
+            "https://id.example/tenant/.well-known/openid-configuration",
+            "https://id.example/.well-known/oauth-authorization-server/tenant",
+        ),
+    ] {
+        let issuer = Url::parse(issuer).unwrap();
+        assert_eq!(openid_configuration(&issuer).as_str(), openid);
+        assert_eq!(authorization_server_metadata(&issuer).as_str(), oauth);
+    }
+}
+
+#[test]
+fn issuer_has_neither_query_nor_fragment() {
+    assert!(parse_issuer("https://id.example/tenant").is_ok());
+    for text in [
+        "https://id.example/?tenant=1",
+        "https://id.example/?",
+        "https://id.example/#tenant",
+        "http://id.example",
+    ] {
+        assert_eq!(parse_issuer(text), Err(InvalidAddress), "{text}");
+    }
+}
+
+#[test]
+fn public_issuer_keeps_its_keys_on_no_spelling_of_this_machine() {
+    let public = Url::parse("https://id.example").unwrap();
+    let local = Url::parse("http://127.0.0.1:8080").unwrap();
+    for text in [
+        "http://127.0.0.1/jwks",
+        "http://localhost/jwks",
+        "https://127.0.0.1/jwks",
+        "https://127.8.9.1/jwks",
+        "https://2130706433/jwks",
+        "https://0x7f.1/jwks",
+        "https://0.0.0.0/jwks",
+        "https://[::1]/jwks",
+        "https://[::]/jwks",
+        "https://[::ffff:127.0.0.1]/jwks",
+        "https://localhost/jwks",
+        "https://LOCALHOST./jwks",
+        "https://id.localhost/jwks",
+    ] {
+        assert_eq!(parse_jwks_uri(text, &public), Err(InvalidAddress), "{text}");
+        assert!(parse_jwks_uri(text, &local).is_ok(), "{text}");
+    }
+    for text in ["https://id.example/jwks", "https://localhost.example/jwks"] {
+        assert!(parse_jwks_uri(text, &public).is_ok(), "{text}");
+        assert!(parse_jwks_uri(text, &local).is_ok(), "{text}");
+    }
+}
+
+/// A server that says that the keys of its issuer stand at `/old` the first time it is asked, and at
+/// `/new` from then on; there are keys at both. The second half is the paths that it was asked for.
+fn moving_issuer() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("http://{}", listener.local_addr().unwrap());
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let (issuer, paths) = (name.clone(), Arc::clone(&asked_for));
+    std::thread::spawn(move || {
+        let mut address = "/old";
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.read_line(&mut line).unwrap();
+            while !["\r\n", ""].contains(&&*line) {
+                if let Some(rest) = line.strip_prefix("GET ") {
+                    let path = rest.split(' ').next().unwrap();
+                    paths.lock().unwrap().push(path.to_owned());
+                }
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+            }
+            let is_metadata = paths.lock().unwrap().last().unwrap().contains("well-known");
+            let body = if is_metadata {
+                let found = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}{address}"}}"#);
+                address = "/new";
+                found
+            } else {
+                r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#.to_owned()
+            };
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+    });
+    (name, asked_for)
+}
+
+// An address that an issuer has left may be somebody else's by now, who answers it too.
+#[tokio::test]
+async fn address_that_still_answers_is_not_believed_for_longer_than_its_metadata() {
+    let (name, asked_for) = moving_issuer();
+    let place = Place::Issuer {
+        url: parse_issuer(&name).unwrap(),
+        issuer: name,
+    };
+    let mut fetcher = Fetcher::new(place, Duration::from_secs(20), Vec::new()).unwrap();
+    for seconds in [0, 1, 3599, 3600, 7199] {
+        let now = Moment {
+            monotonic: Duration::from_secs(seconds),
+            wall: UNIX_EPOCH,
+        };
+        fetcher.fetch(None, now).await.unwrap();
+    }
+    let metadata = "/.well-known/openid-configuration";
+    assert_eq!(
+        *asked_for.lock().unwrap(),
+        [metadata, "/old", "/old", "/old", metadata, "/new", "/new"]
+    );
+}
