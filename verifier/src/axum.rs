@@ -99,7 +99,8 @@ impl Authentication {
         self
     }
 
-    /// Calls `told` for every token that is not accepted: for a log, or a counter.
+    /// Calls `told` once for every token that is not accepted: for a log, or a counter. What a guard
+    /// refuses is not told: its token is good.
     ///
     /// Beside the error it gets the token as it was parsed, `None` when it could not be. Its header and
     /// [`Jws::unverified_claims`] are what somebody wrote: worth a look when a token was tampered with,
@@ -115,11 +116,15 @@ impl Authentication {
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified<Value>, Refusal> {
         let token = bearer_token(headers)?;
-        self.verifier.verify(token).await.map_err(|error| {
-            let jws = Jws::parse(token, self.verifier.longest_token());
-            (self.on_refusal)(&error, jws.ok().as_ref());
-            Refusal::Token(error)
-        })
+        let outcome = self.verifier.verify(token).await;
+        outcome.map_err(|error| self.refuse(Some(token), error))
+    }
+
+    /// Tells of a token that is not accepted.
+    fn refuse(&self, token: Option<&str>, error: VerifyError) -> Refusal {
+        let parsed = token.and_then(|token| Jws::parse(token, self.verifier.longest_token()).ok());
+        (self.on_refusal)(&error, parsed.as_ref());
+        Refusal::Token(error)
     }
 }
 
@@ -174,7 +179,7 @@ where
                 Ok(token) => {
                     request.extensions_mut().insert(Accepted {
                         token: Arc::new(token),
-                        realm: authentication.realm,
+                        by: authentication,
                     });
                     inner.call(request).await
                 }
@@ -188,7 +193,7 @@ where
 #[derive(Clone)]
 struct Accepted {
     token: Arc<Verified<Value>>,
-    realm: Arc<str>,
+    by: Authentication,
 }
 
 /// The token of the one `Authorization` header (RFC 6750 §2.1).
