@@ -25,6 +25,9 @@
 //! }
 //! ```
 //!
+//! As with every layer of axum, a route that is added to the router after `.layer(…)` is not behind it.
+//! A handler there that has an [`Authenticated`] answers 500; one that has none is open to everybody.
+//!
 //! # Answers
 //!
 //! As RFC 6750 §3 has them, with an `application/problem+json` (RFC 9457) whose `code` is
@@ -32,7 +35,7 @@
 //!
 //! | status | `code` | when |
 //! | --- | --- | --- |
-//! | 400 | `authorization-malformed` | two `Authorization` headers, or `Bearer` without a token |
+//! | 400 | `authorization-malformed` | two `Authorization` headers, one that is not ASCII, or `Bearer` without a token |
 //! | 401 | `token-missing` | no bearer token; the challenge has no `error`, as §3.1 asks |
 //! | 401 | of the error | the token is not accepted: `error="invalid_token"` |
 //! | 403 | `scope-missing`, `claim-missing` | the token is good and a guard asks for more: `error="insufficient_scope"` |

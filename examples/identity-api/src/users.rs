@@ -46,7 +46,7 @@ impl Users {
     pub(crate) fn read(path: &Path) -> Result<Self, Box<dyn Error>> {
         let users: Vec<User> = serde_json::from_slice(&std::fs::read(path)?)?;
         let decoy = Argon2::default().hash_password(b"nobody")?;
-        let cost = |hash: &PasswordHash| (hash.algorithm.clone(), hash.params.clone());
+        let cost = |hash: &PasswordHash| (hash.algorithm, hash.params.clone());
         // A cheaper hash would answer sooner than the decoy, and so tell that its user exists.
         if let Some(User { name, .. }) = users
             .iter()

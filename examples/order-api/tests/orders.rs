@@ -1,6 +1,10 @@
 //! What tokens allow that identity-api would never ask for. `examples/story` has the rest.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on says so")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -203,7 +203,7 @@ fn without_keys_the_answer_is_503_with_retry_after_and_no_challenge() {
     let answer = service.get("/orders", &[issuer.bearer(json!({}))]);
     assert_eq!(answer.refusal(), (503, "keys-unavailable".to_owned(), None));
     assert_eq!(answer.header("retry-after"), Some("5"));
-    assert_eq!(told.take().len(), 1);
+    assert_eq!(told.take(), ["keys-unavailable key-1 alice"]);
     // Whoever brings no token, or none of this issuer, is told so all the same.
     assert_eq!(service.get("/orders", &NO_LINES).status, 401);
     let stranger = issuer.bearer(json!({"iss": "https://evil.example"}));

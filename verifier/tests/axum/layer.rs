@@ -9,11 +9,6 @@ use serde_json::{Value, json};
 use crate::fixtures::{Signer, set};
 use crate::service::{FAR, Issuer, NO_LINES, Runs, Service, Told, protected};
 
-fn entry(code: &str, parsed: Option<(&str, &str)>) -> (String, Option<(String, String)>) {
-    let parsed = parsed.map(|(kid, sub)| (kid.to_owned(), sub.to_owned()));
-    (code.to_owned(), parsed)
-}
-
 #[test]
 fn a_refusal_is_told_once_with_the_token_as_it_was_parsed() {
     let issuer = Issuer::new();
@@ -29,17 +24,11 @@ fn a_refusal_is_told_once_with_the_token_as_it_was_parsed() {
         format!("{}.{}", input.0, signature.1)
     };
     service.get("/orders", &[format!("Authorization: Bearer {tampered}")]);
-    assert_eq!(
-        told.take(),
-        [entry("bad-signature", Some(("key-1", "mallory")))]
-    );
+    assert_eq!(told.take(), ["bad-signature key-1 mallory"]);
     service.get("/orders", &[issuer.bearer(json!({"exp": 1}))]);
-    assert_eq!(
-        told.take(),
-        [entry("token-expired", Some(("key-1", "alice")))]
-    );
+    assert_eq!(told.take(), ["token-expired key-1 alice"]);
     service.get("/orders", &["Authorization: Bearer not.a.token"]);
-    assert_eq!(told.take(), [entry("token-malformed", None)]);
+    assert_eq!(told.take(), ["token-malformed"]);
 }
 
 #[test]
@@ -63,7 +52,7 @@ fn nothing_is_told_of_a_good_token_or_of_none() {
         service.get("/orders", &["Authorization: Bearer"]).status,
         400
     );
-    assert_eq!(told.take(), []);
+    assert!(told.take().is_empty());
 }
 
 #[test]

@@ -165,28 +165,27 @@ impl Runs {
     }
 }
 
-/// What [`Authentication::on_refusal`] was told: code and, where the token could be parsed, its kid
-/// and unverified `sub`.
+/// What [`Authentication::on_refusal`] was told: the code and, where the token could be parsed, its
+/// kid and unverified `sub`, such as `bad-signature key-1 mallory`.
 #[derive(Clone, Default)]
-pub(crate) struct Told(Arc<Mutex<Vec<(String, Option<(String, String)>)>>>);
+pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
 
 impl Told {
     pub(crate) fn by(&self, authentication: Authentication) -> Authentication {
         let told = self.clone();
         authentication.on_refusal(move |error, token| {
-            let parsed = token.map(|token| {
+            let mut entry = error.code().to_owned();
+            if let Some(token) = token {
                 let claims = token.unverified_claims().unwrap();
-                let text = |value: Option<&str>| value.unwrap_or("none").to_owned();
-                let sub = claims.get("sub").and_then(Value::as_str);
-                (text(token.kid().map(|kid| kid.as_str())), text(sub))
-            });
-            let mut entries = told.0.lock().unwrap();
-            entries.push((error.code().to_owned(), parsed));
+                let sub = claims.get("sub").and_then(Value::as_str).unwrap();
+                entry.push_str(&format!(" {} {sub}", token.kid().unwrap().as_str()));
+            }
+            told.0.lock().unwrap().push(entry);
         })
     }
 
     /// What was told since the last call.
-    pub(crate) fn take(&self) -> Vec<(String, Option<(String, String)>)> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
