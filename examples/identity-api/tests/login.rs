@@ -112,21 +112,19 @@ fn a_request_that_is_too_long_or_unknown_is_refused() {
 )]
 fn the_time_of_an_answer_does_not_tell_whether_a_user_exists() {
     let service = start(&example("users.json")).expect("the service starts");
-    let fastest = |user: &str| -> Duration {
+    let time = |user: &str| -> Duration {
         let login = json!({"user": user, "password": "guess"});
-        let times = (0..5).map(|_| {
-            let began = Instant::now();
-            assert_eq!(log_in(&service, &login).0, 401);
-            began.elapsed()
-        });
-        times.min().expect("a time")
+        let began = Instant::now();
+        assert_eq!(log_in(&service, &login).0, 401);
+        began.elapsed()
     };
-    let (known, unknown) = (fastest("alice"), fastest("nobody"));
+    // The fastest of many, in turns, because the machine has other things to do.
+    let times = (0..10).map(|_| (time("alice"), time("nobody")));
+    let fastest = times.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1)));
+    let (known, unknown) = fastest.expect("a time");
     // Without the same work for both it is a factor of ten and more.
-    assert!(
-        unknown * 2 > known && known * 2 > unknown,
-        "{known:?} {unknown:?}"
-    );
+    let is_alike = unknown * 4 > known && known * 4 > unknown;
+    assert!(is_alike, "{known:?} and {unknown:?}");
 }
 
 #[test]
