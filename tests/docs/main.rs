@@ -17,6 +17,7 @@
     reason = "the support module is shared by test targets"
 )]
 
+mod newcomer;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -50,13 +51,21 @@ fn the_examples_of_the_readme_run_as_written() {
     run_page("README.md");
 }
 
+/// Whether the examples are to be left out, which is said where `scripts/test` finds it.
 #[expect(
     clippy::disallowed_methods,
     reason = "scripts/test says here what the machine lacks"
 )]
-fn run_page(page: &str) {
-    if std::env::var("KEYWRIGHT_SKIP_EXAMPLES").is_ok_and(|value| value == "1") {
+fn are_skipped(page: &str) -> bool {
+    let skipped = std::env::var("KEYWRIGHT_SKIP_EXAMPLES").is_ok_and(|value| value == "1");
+    if skipped {
         eprintln!("SKIPPED: examples of {page}: KEYWRIGHT_SKIP_EXAMPLES=1");
+    }
+    skipped
+}
+
+fn run_page(page: &str) {
+    if are_skipped(page) {
         return;
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);

@@ -25,6 +25,9 @@
 //! }
 //! ```
 //!
+//! As with every layer of axum, a route that is added to the router after `.layer(…)` is not behind it.
+//! A handler there that has an [`Authenticated`] answers 500; one that has none is open to everybody.
+//!
 //! # Answers
 //!
 //! As RFC 6750 §3 has them, with an `application/problem+json` (RFC 9457) whose `code` is
@@ -32,7 +35,7 @@
 //!
 //! | status | `code` | when |
 //! | --- | --- | --- |
-//! | 400 | `authorization-malformed` | two `Authorization` headers, or `Bearer` without a token |
+//! | 400 | `authorization-malformed` | two `Authorization` headers, one that is not ASCII, or `Bearer` without a token |
 //! | 401 | `token-missing` | no bearer token; the challenge has no `error`, as §3.1 asks |
 //! | 401 | of the error | the token is not accepted: `error="invalid_token"` |
 //! | 403 | `scope-missing`, `claim-missing` | the token is good and a guard asks for more: `error="insufficient_scope"` |
@@ -99,7 +102,8 @@ impl Authentication {
         self
     }
 
-    /// Calls `told` for every token that is not accepted: for a log, or a counter.
+    /// Calls `told` once for every token that is not accepted: for a log, or a counter. What a guard
+    /// refuses is not told: its token is good.
     ///
     /// Beside the error it gets the token as it was parsed, `None` when it could not be. Its header and
     /// [`Jws::unverified_claims`] are what somebody wrote: worth a look when a token was tampered with,
@@ -115,11 +119,15 @@ impl Authentication {
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified<Value>, Refusal> {
         let token = bearer_token(headers)?;
-        self.verifier.verify(token).await.map_err(|error| {
-            let jws = Jws::parse(token, self.verifier.longest_token());
-            (self.on_refusal)(&error, jws.ok().as_ref());
-            Refusal::Token(error)
-        })
+        let outcome = self.verifier.verify(token).await;
+        outcome.map_err(|error| self.refuse(Some(token), error))
+    }
+
+    /// Tells of a token that is not accepted.
+    fn refuse(&self, token: Option<&str>, error: VerifyError) -> Refusal {
+        let parsed = token.and_then(|token| Jws::parse(token, self.verifier.longest_token()).ok());
+        (self.on_refusal)(&error, parsed.as_ref());
+        Refusal::Token(error)
     }
 }
 
@@ -174,7 +182,7 @@ where
                 Ok(token) => {
                     request.extensions_mut().insert(Accepted {
                         token: Arc::new(token),
-                        realm: authentication.realm,
+                        by: authentication,
                     });
                     inner.call(request).await
                 }
@@ -188,7 +196,7 @@ where
 #[derive(Clone)]
 struct Accepted {
     token: Arc<Verified<Value>>,
-    realm: Arc<str>,
+    by: Authentication,
 }
 
 /// The token of the one `Authorization` header (RFC 6750 §2.1).

@@ -65,7 +65,7 @@ impl Refusal {
 
     /// The challenge (RFC 6750 §3); `None` where another token would not help.
     fn challenge(&self, realm: &str) -> Option<String> {
-        let detail = self.detail().replace('"', "'");
+        let detail = quotable(&self.detail());
         let error = match self {
             Self::NoToken => return Some(format!("Bearer realm=\"{realm}\"")),
             Self::MalformedHeader => "invalid_request",
@@ -75,7 +75,7 @@ impl Refusal {
             Self::NoAuthentication => return None,
         };
         let scope = match self {
-            Self::Scope(scope) => format!(", scope=\"{scope}\""),
+            Self::Scope(scope) => format!(", scope=\"{}\"", quotable(scope)),
             _ => String::new(),
         };
         Some(format!(
@@ -84,6 +84,9 @@ impl Refusal {
     }
 
     pub(super) fn answer(&self, realm: &str) -> Response {
+        if matches!(self, Self::NoAuthentication) {
+            tracing::error!("a guard or an extractor stands where no Authentication is");
+        }
         let status = self.status();
         let document = json!({
             "type": "about:blank",
@@ -109,4 +112,14 @@ impl Refusal {
         }
         response
     }
+}
+
+/// The characters that `error_description` and `scope` may have (RFC 6750 §3); others would end the
+/// quotes, or make the header none.
+fn quotable(text: &str) -> String {
+    let quotable = |character| match character {
+        ' ' | '!' | '#'..='[' | ']'..='~' => character,
+        _ => '\'',
+    };
+    text.chars().map(quotable).collect()
 }

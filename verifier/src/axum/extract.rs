@@ -5,8 +5,8 @@ use ::axum::http::request::Parts;
 use ::axum::response::Response;
 use serde::de::DeserializeOwned;
 
-use super::Accepted;
 use super::answer::Refusal;
+use super::{Accepted, bearer_token};
 use crate::{Verified, VerifyError};
 
 /// The token that [`Authentication`](super::Authentication) has accepted, with its claims as `C`.
@@ -20,11 +20,13 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Authenticated<C> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        let Some(Accepted { token, realm }) = parts.extensions.get() else {
+        let Some(Accepted { token, by }) = parts.extensions.get() else {
             return Err(Refusal::NoAuthentication.answer(""));
         };
-        let claims = C::deserialize(&token.claims)
-            .map_err(|_| Refusal::Token(VerifyError::ClaimsShape).answer(realm))?;
+        let claims = C::deserialize(&token.claims).map_err(|_| {
+            by.refuse(bearer_token(&parts.headers).ok(), VerifyError::ClaimsShape)
+                .answer(&by.realm)
+        })?;
         Ok(Self(Verified {
             header: token.header.clone(),
             claims,

@@ -26,8 +26,10 @@ enum Demand {
     Claim { name: String, value: Value },
 }
 
-/// Asks for a scope: `scope` of the token, a list with spaces between (RFC 8693 §4.2), must have it
-/// whole.
+/// Asks for a scope, or for all of several with spaces between: `scope` of the token, a list of the
+/// same form (RFC 8693 §4.2), must have each of them whole.
+///
+/// Without a scope in it nobody passes.
 pub fn require_scope(scope: impl Into<String>) -> Guard {
     Guard(Demand::Scope(scope.into()))
 }
@@ -45,7 +47,10 @@ impl Guard {
         match &self.0 {
             Demand::Scope(wanted) => {
                 let granted = claims.get("scope").and_then(Value::as_str).unwrap_or("");
-                if wanted.is_empty() || !granted.split(' ').any(|scope| scope == wanted) {
+                let mut wanted_ones = scopes(wanted).peekable();
+                let is_met = wanted_ones.peek().is_some()
+                    && wanted_ones.all(|one| scopes(granted).any(|scope| scope == one));
+                if !is_met {
                     return Err(Refusal::Scope(wanted.clone()));
                 }
             }
@@ -62,6 +67,11 @@ impl Guard {
         }
         Ok(())
     }
+}
+
+/// The scopes of a list with spaces between.
+fn scopes(list: &str) -> impl Iterator<Item = &str> {
+    list.split(' ').filter(|scope| !scope.is_empty())
 }
 
 impl<S> Layer<S> for Guard {
@@ -97,7 +107,7 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (outcome, realm) = match request.extensions().get() {
-            Some(Accepted { token, realm }) => (self.guard.check(&token.claims), &**realm),
+            Some(Accepted { token, by }) => (self.guard.check(&token.claims), &*by.realm),
             None => (Err(Refusal::NoAuthentication), ""),
         };
         match outcome {

@@ -1,0 +1,153 @@
+//! `POST /login`: a password for a token.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::keywright::{Claims, Keywright};
+use crate::users::{User, Users};
+
+/// How long a token lives at most, in seconds. It cannot be called back, so it is short.
+const LONGEST_LIFE: u32 = 300;
+
+/// What this service knows.
+pub(crate) struct Identity {
+    pub(crate) users: Users,
+    pub(crate) keywright: Keywright,
+}
+
+/// The routes, with a bound to what a request may be and take. In 1 KiB no claim is too long for a
+/// token.
+pub(crate) fn routes(identity: Arc<Identity>) -> Router {
+    let timeout = Duration::from_secs(10);
+    Router::new()
+        .route("/login", post(log_in))
+        .layer(DefaultBodyLimit::max(1024))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            timeout,
+        ))
+        .with_state(identity)
+}
+
+/// What a client sends. All but the first two members ask for less than the user may have.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    user: String,
+    password: String,
+    /// Scopes with spaces between. Without it, all that the user has.
+    scope: Option<String>,
+    /// One order, which the token may read. It may do nothing else.
+    order: Option<String>,
+    /// Seconds.
+    expires_in: Option<u32>,
+}
+
+async fn log_in(
+    State(identity): State<Arc<Identity>>,
+    Json(login): Json<Login>,
+) -> Result<Response, Refusal> {
+    let user = identity.users.log_in(&login.user, login.password).await;
+    let user = user
+        .map_err(|error| Refusal::broken(&*error))?
+        .ok_or(Refusal::LoginFailed)?;
+    let scope = granted(&user, login.scope.as_deref(), login.order.is_some())?;
+    let life = login.expires_in.unwrap_or(LONGEST_LIFE);
+    let life = life.clamp(1, LONGEST_LIFE);
+    let claims = Claims {
+        sub: user.name,
+        aud: "orders",
+        client_id: "shop",
+        scope,
+        order: login.order,
+    };
+    let token = identity.keywright.sign(&claims, life).await?;
+    // RFC 6749 §5.1.
+    let answer = json!({
+        "access_token": token, "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
+    });
+    Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// The scope of the token. Who asks for more than the user has gets nothing: a token with less than
+/// was asked for would fail later, where nobody knows why.
+fn granted(user: &User, asked: Option<&str>, is_for_one_order: bool) -> Result<String, Refusal> {
+    let asked: BTreeSet<&str> = match asked {
+        Some(asked) => asked.split_ascii_whitespace().collect(),
+        None if is_for_one_order => BTreeSet::from(["orders:read"]),
+        None => user.scope.iter().map(String::as_str).collect(),
+    };
+    let is_allowed = |scope: &&str| {
+        user.scope.contains(*scope) && (!is_for_one_order || *scope == "orders:read")
+    };
+    if !asked.iter().all(is_allowed) {
+        return Err(Refusal::ScopeNotGranted);
+    }
+    Ok(asked.into_iter().collect::<Vec<_>>().join(" "))
+}
+
+/// Why there is no token.
+enum Refusal {
+    /// The same for a wrong name as for a wrong password.
+    LoginFailed,
+    ScopeNotGranted,
+    TryLater,
+    /// Trying again does not help, an operator must look: the log says why.
+    Broken,
+}
+
+impl Refusal {
+    fn broken(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error, "no token could be made");
+        Self::Broken
+    }
+}
+
+impl From<reqwest::Error> for Refusal {
+    fn from(error: reqwest::Error) -> Self {
+        // keywright has refused: a wrong credential, or an issuer that it does not know.
+        if error
+            .status()
+            .is_some_and(|status| status.is_client_error())
+        {
+            return Self::broken(&error);
+        }
+        tracing::warn!(error = &error as &dyn Error, "keywright does not answer");
+        Self::TryLater
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = |code| Json(json!({"code": code}));
+        match self {
+            Self::LoginFailed => {
+                // Each 401 has a challenge (RFC 9110 §11.6.1), and a password in a body no scheme.
+                let challenge = [(WWW_AUTHENTICATE, "Login")];
+                (StatusCode::UNAUTHORIZED, challenge, problem("login-failed")).into_response()
+            }
+            Self::ScopeNotGranted => {
+                (StatusCode::FORBIDDEN, problem("scope-not-granted")).into_response()
+            }
+            Self::TryLater => {
+                let soon = [(RETRY_AFTER, "5")];
+                (StatusCode::SERVICE_UNAVAILABLE, soon, problem("try-later")).into_response()
+            }
+            Self::Broken => {
+                (StatusCode::INTERNAL_SERVER_ERROR, problem("internal-error")).into_response()
+            }
+        }
+    }
+}

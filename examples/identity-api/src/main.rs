@@ -1,0 +1,84 @@
+//! Logs users in and answers with a token that keywright has signed.
+//!
+//! This service knows who its users are and what they may do. It has no key and cannot make a token:
+//! it says what is true of a user, and keywright signs it. Whoever breaks in here can ask for tokens
+//! until the credential is revoked, and leaves with no key.
+//!
+//! - `users`: names, password hashes, and what each user may do;
+//! - `keywright`: the one call to keywright;
+//! - `login`: `POST /login`, which puts the two together.
+//!
+//! ```sh
+//! identity-api --users users.json --keywright http://127.0.0.1:8081 --credential-file issuer.token
+//! ```
+//!
+//! Missing here, for a real one: a limit to how often a password may be tried, and TLS.
+
+mod keywright;
+mod login;
+mod users;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::keywright::Keywright;
+use crate::login::Identity;
+use crate::users::Users;
+
+#[derive(Parser)]
+struct Settings {
+    /// Where to listen. Port 0 takes a free one.
+    #[arg(long, env, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// The users: a JSON array of {name, password_hash, scope}.
+    #[arg(long, env)]
+    users: PathBuf,
+    /// keywright's internal API.
+    #[arg(long, env, default_value = "http://127.0.0.1:8081")]
+    keywright: String,
+    /// The issuer that signs, by its name in keywright.
+    #[arg(long, env, default_value = "default")]
+    issuer: String,
+    /// A file with the credential of a keywright client that has the role `issuer` and no other. A
+    /// file, because a command line can be read by everyone on the machine.
+    #[arg(long, env)]
+    credential_file: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = Settings::parse();
+    // Without a choice of ours reqwest would not know which cryptography TLS is to use.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return Err("another TLS provider is installed".into());
+    }
+    let credential = std::fs::read_to_string(&settings.credential_file)?;
+    let identity = Identity {
+        users: Users::read(&settings.users)?,
+        keywright: Keywright::new(&settings.keywright, &settings.issuer, credential.trim())?,
+    };
+    let listener = TcpListener::bind(settings.listen).await?;
+    let address = listener.local_addr()?;
+    // Before the address is told: whoever reads it may send SIGTERM at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    writeln!(std::io::stdout(), "listening on http://{address}")?;
+    axum::serve(listener, login::routes(Arc::new(identity)))
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+        })
+        .await?;
+    Ok(())
+}

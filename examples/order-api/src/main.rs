@@ -1,0 +1,102 @@
+//! Keeps orders, and shows them to whoever brings a token that allows it.
+//!
+//! This service shares no secret with anybody. It knows the issuer's name, fetches the issuer's public
+//! keys, and decides by itself: no request of a user causes one to the issuer, and the issuer may be
+//! away for an hour without anybody noticing.
+//!
+//! - `main`: which tokens are good, and what is logged about those that are not;
+//! - `orders`: what a good token allows.
+//!
+//! ```sh
+//! order-api --issuer http://127.0.0.1:8080
+//! order-api --issuer http://127.0.0.1:8080 --keys-file jwks.json    # without a network
+//! ```
+//!
+//! Missing here, for a real one: orders that outlive the process, and TLS.
+
+mod orders;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use keywright_verifier::axum::Authentication;
+use keywright_verifier::{
+    Algorithm, Jws, KeyFile, KeySource, RemoteKeys, Rules, Verifier, VerifyError,
+};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+struct Settings {
+    /// Where to listen. Port 0 takes a free one.
+    #[arg(long, env, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Whose tokens are accepted: the URL that stands in their `iss`.
+    #[arg(long, env)]
+    issuer: String,
+    /// Take the issuer's keys from this file, for a service that is cut off from the network. The file
+    /// may be replaced at any time.
+    #[arg(long, env)]
+    keys_file: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
+    let settings = Settings::parse();
+    let keys: KeySource = match &settings.keys_file {
+        Some(path) => KeyFile::open(path)?.into(),
+        // The issuer says how long its keys are fresh. Five minutes is the longest that a leaked key
+        // is to be trusted here, whatever the issuer says.
+        None => RemoteKeys::of_issuer(&settings.issuer)
+            .freshness(Duration::from_secs(1)..=Duration::from_secs(300))
+            .start()?
+            .into(),
+    };
+    // An access token for this service and no other. An ID token of the same issuer is none.
+    let rules = Rules::new(settings.issuer, "orders", [Algorithm::Es256])
+        .typ("at+jwt")
+        .require(["sub"]);
+    let authentication = Authentication::new(Verifier::new(rules, keys)?)
+        .realm("orders")
+        .on_refusal(log_refusal);
+
+    let listener = TcpListener::bind(settings.listen).await?;
+    let address = listener.local_addr()?;
+    // Before the address is told: whoever reads it may send SIGTERM at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    writeln!(std::io::stdout(), "listening on http://{address}")?;
+    axum::serve(listener, orders::routes(authentication))
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+        })
+        .await?;
+    Ok(())
+}
+
+/// Logs what can be known about a token that is not accepted. The token itself is a credential and
+/// never goes to a log, and what it says about itself may be a lie.
+fn log_refusal(error: &VerifyError, token: Option<&Jws<'_>>) {
+    let claims = token.and_then(|token| token.unverified_claims().ok());
+    // Quoted by `?`, and cut, because whoever sent it chose it.
+    let claim = |name| -> Option<String> {
+        let text = claims.as_ref()?.get(name).and_then(Value::as_str)?;
+        Some(text.chars().take(64).collect())
+    };
+    tracing::warn!(
+        code = error.code(),
+        fault = ?error.fault(),
+        unverified_algorithm = token.map(|token| token.algorithm().as_str()),
+        unverified_kid = ?token.and_then(Jws::kid),
+        unverified_iss = ?claim("iss"),
+        unverified_sub = ?claim("sub"),
+        "a token was refused"
+    );
+}
