@@ -71,10 +71,11 @@ fn the_program_of_the_verifiers_page_protects_a_route() {
 /// and everything else in the versions of this workspace, so that nothing is fetched.
 fn build(project: &Path, dependencies: &str, program: &str) -> std::path::PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = "\"../keywright/verifier\"";
+    assert!(dependencies.contains(beside), "{dependencies}");
+    let dependencies = dependencies.replace(beside, &format!("{:?}", root.join("verifier")));
     let manifest = format!(
-        "[package]\nname = \"newcomer\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{dependencies}\n\n\
-         [patch.crates-io]\nkeywright-verifier = {{ path = {:?} }}\n",
-        root.join("verifier")
+        "[package]\nname = \"newcomer\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{dependencies}\n"
     );
     fs::create_dir(project.join("src")).expect("a folder");
     fs::write(project.join("Cargo.toml"), manifest).expect("a manifest");

@@ -69,6 +69,7 @@ fn a_key_that_is_forced_into_use_is_refused_by_every_cache_that_predates_it() {
                 continue;
             }
             "jsonwebtoken, 5 s cache" => "unknown kid",
+            "keywright-verifier" => "unknown-key",
             "jose" => "refused ERR_JWKS_NO_MATCHING_KEY",
             "PyJWT" => "refused PyJWKClientError Unable to find a signing key",
             "joserfc" => "refused InvalidKeyIdError",

@@ -113,7 +113,7 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
 pub use error::{Fault, VerifyError};
 pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError};
-pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, PassedOver};
+pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS, PassedOver};
 pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 #[cfg(feature = "remote")]
 pub use keys::remote::{

@@ -179,7 +179,7 @@ impl RemoteKeysBuilder {
     ///
     /// An issuer that signs with a key as soon as it publishes it needs this to be short; keywright
     /// publishes a key long before. Whoever sends tokens can make this verifier fetch once per
-    /// cool-down and no more often.
+    /// cool-down and no more often; with zero, all the time.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.limits.cool_down = cool_down;
         self
@@ -215,12 +215,15 @@ impl RemoteKeysBuilder {
     ///
     /// # Errors
     ///
-    /// [`RemoteKeysError`]: an address that keys may not be fetched from, bounds that are none, no
-    /// tokio runtime, or no trusted certificates on this machine.
+    /// [`RemoteKeysError`]: an address that keys may not be fetched from, bounds that are none, a
+    /// timeout of zero, no tokio runtime, or no trusted certificates on this machine.
     pub fn start(self) -> Result<RemoteKeys, RemoteKeysError> {
         let place = self.place?;
         if self.limits.fresh.is_empty() || *self.limits.fresh.start() < Duration::from_secs(1) {
             return Err(RemoteKeysError::Freshness);
+        }
+        if self.timeout.is_zero() {
+            return Err(RemoteKeysError::Timeout);
         }
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
         let fetcher = Fetcher::new(place.clone(), self.timeout, self.roots)?;
@@ -250,6 +253,9 @@ pub enum RemoteKeysError {
     /// The bounds of the freshness are empty, or start below 1 s.
     #[error("the freshness must be bounded from below by 1 s or more")]
     Freshness,
+    /// Nothing can be fetched in no time.
+    #[error("the timeout must be longer than zero")]
+    Timeout,
     /// The PEM text holds no certificate, or a garbled one.
     #[error("no certificate could be read")]
     Certificates,

@@ -143,6 +143,15 @@ fn the_size_limit_stands_before_the_parser() {
 }
 
 #[test]
+fn a_set_has_at_most_500_entries() {
+    let entries = |count: usize| Value::Array(vec![json!({"kty": "future"}); count]);
+    let keys = parse(entries(500)).unwrap();
+    assert_eq!(keys.passed_over().len(), 500);
+    let error = parse(entries(501)).unwrap_err();
+    assert_eq!(error, JwkSetError::TooManyKeys { count: 501 });
+}
+
+#[test]
 fn find_compares_whole_kids_and_their_case() {
     let keys = set([
         Signer::new().jwk(Some("Key-1")),

@@ -135,6 +135,8 @@ async fn settings_that_cannot_be_meant_are_refused_at_the_start() {
             "{bounds:?}"
         );
     }
+    let refusal = at().timeout(Duration::ZERO).start();
+    assert!(matches!(refusal, Err(RemoteKeysError::Timeout)));
     for url in ["http://id.example/jwks", "jwks", "file:///jwks"] {
         let refusal = RemoteKeys::at(url).start();
         assert!(matches!(refusal, Err(RemoteKeysError::Address(_))), "{url}");

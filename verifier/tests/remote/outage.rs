@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use keywright_verifier::{KeysUnavailable, RemoteKeys};
+use keywright_verifier::{KeysUnavailable, MAX_JWK_SET_KEYS, RemoteKeys};
 
 use crate::fixtures::{
     Signer, complaint, eventually, first_set, forged, hasty, in_time, milliseconds, now, set_of,
@@ -397,7 +397,7 @@ async fn largest_set_of_keys_holds_nobody_up_for_long() {
     key.write_json(&mut entry);
     let entry = String::from_utf8(entry).unwrap();
     let mut count = 1;
-    while set.len() + entry.len() + 10 < 524_288 {
+    while count < MAX_JWK_SET_KEYS {
         set.push(',');
         set.push_str(&entry.replace("other", &format!("{count:05}")));
         count += 1;
