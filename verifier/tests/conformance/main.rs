@@ -15,3 +15,5 @@ mod jws_header;
 mod jws_signature;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod verifier;
