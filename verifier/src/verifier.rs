@@ -79,7 +79,8 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Verified<C>, VerifyError> {
-        self.verify_at(token, clock::wall()).await
+        // After the wait, in which the token may have expired.
+        self.judge(token, clock::wall).await
     }
 
     /// Like [`Verifier::verify`], at another time than now.
@@ -92,18 +93,7 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        let jws = Jws::parse(token, self.longest_token)?;
-        let token = self.read(&jws, token.len())?;
-        let source = &token.issuer.keys;
-        let mut key = token.key_of(&source.held());
-        let is_curable = matches!(
-            key,
-            Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))
-        );
-        if is_curable && let Some(held) = source.asked_again().await {
-            key = token.key_of(&held);
-        }
-        token.accept(key?, now)
+        self.judge(token, || now).await
     }
 
     /// Like [`Verifier::verify_at`], without ever waiting: by the keys at hand.
@@ -123,6 +113,25 @@ impl Verifier {
         let token = self.read(&jws, token.len())?;
         let kid = token.key_of(&token.issuer.keys.held())?;
         token.accept(kid, now)
+    }
+
+    async fn judge<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<Verified<C>, VerifyError> {
+        let jws = Jws::parse(token, self.longest_token)?;
+        let token = self.read(&jws, token.len())?;
+        let source = &token.issuer.keys;
+        let mut key = token.key_of(&source.held());
+        let is_curable = matches!(
+            key,
+            Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))
+        );
+        if is_curable && let Some(held) = source.asked_again().await {
+            key = token.key_of(&held);
+        }
+        token.accept(key?, now())
     }
 
     /// The most bytes of a token that any issuer's rules allow.
