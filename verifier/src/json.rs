@@ -14,6 +14,7 @@ mod object;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -205,6 +206,24 @@ impl Document<'_> {
         Err(E::custom("refused"))
     }
 
+    fn refuse_twin<T, E: serde::de::Error>(self, name: &str) -> Result<T, E> {
+        let name = excerpt(name, NAME_CHARS);
+        self.refuse(JsonError::DuplicateMember { name })
+    }
+
+    /// The name of the next member, unless nobody may have one of that name.
+    fn next_name<'de, A: MapAccess<'de>>(
+        self,
+        members: &mut A,
+    ) -> Result<Option<Cow<'de, str>>, A::Error> {
+        match members.next_key_seed(Name)? {
+            Some(name) if name.starts_with(RESERVED_NAMES) => {
+                self.refuse(JsonError::ReservedMember)
+            }
+            name => Ok(name),
+        }
+    }
+
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.levels_left.checked_sub(1) {
             Some(levels_left) => Ok(Self {
@@ -276,20 +295,41 @@ impl<'de> Visitor<'de> for Document<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
         let mut map = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if name.starts_with(RESERVED_NAMES) {
-                return self.refuse(JsonError::ReservedMember);
-            }
+        while let Some(name) = self.next_name(&mut members)? {
             match map.entry(name) {
                 Entry::Vacant(member) => {
                     member.insert(members.next_value_seed(inner)?);
                 }
-                Entry::Occupied(member) => {
-                    let name = excerpt(member.key(), NAME_CHARS);
-                    return self.refuse(JsonError::DuplicateMember { name });
-                }
+                Entry::Occupied(member) => return self.refuse_twin(member.key()),
             }
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// Reads a name, and copies it only when it has escapes.
+struct Name;
+
+impl<'t> DeserializeSeed<'t> for Name {
+    type Value = Cow<'t, str>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Cow<'t, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Name {
+    type Value = Cow<'t, str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the name of a member")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'t str) -> Result<Cow<'t, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Cow<'t, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }

@@ -5,12 +5,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::value::MapDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
-use super::{Document, JsonError, NAME_CHARS, RESERVED_NAMES, parse_with};
-use crate::excerpt::excerpt;
+use super::{Document, JsonError, parse_with};
 
 /// Up to so many members the names are compared with one another, which is quicker than a table of
 /// them; beyond, it would take the square of their number.
@@ -82,10 +81,7 @@ impl<'t> Visitor<'t> for Reader<'_> {
         let inner = self.0.inner()?;
         let mut members: Vec<(Cow<'t, str>, Value)> = Vec::with_capacity(FEW);
         let mut names = HashSet::new();
-        while let Some(name) = access.next_key_seed(Name)? {
-            if name.starts_with(RESERVED_NAMES) {
-                return self.0.refuse(JsonError::ReservedMember);
-            }
+        while let Some(name) = self.0.next_name(&mut access)? {
             let stands_twice = if members.len() < FEW {
                 members.iter().any(|(other, _)| *other == name)
             } else {
@@ -95,39 +91,11 @@ impl<'t> Visitor<'t> for Reader<'_> {
                 !names.insert(name.clone())
             };
             if stands_twice {
-                let name = excerpt(&name, NAME_CHARS);
-                return self.0.refuse(JsonError::DuplicateMember { name });
+                return self.0.refuse_twin(&name);
             }
             members.push((name, access.next_value_seed(inner)?));
         }
         Ok(Members(members))
-    }
-}
-
-/// Reads a name, and copies it only when it has escapes.
-struct Name;
-
-impl<'t> DeserializeSeed<'t> for Name {
-    type Value = Cow<'t, str>;
-
-    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Cow<'t, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'t> Visitor<'t> for Name {
-    type Value = Cow<'t, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the name of a member")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'t str) -> Result<Cow<'t, str>, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Cow<'t, str>, E> {
-        Ok(Cow::Owned(name.to_owned()))
     }
 }
 
