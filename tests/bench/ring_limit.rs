@@ -8,8 +8,11 @@
     reason = "a benchmark may panic, prints its result and reads the clock"
 )]
 
-use std::time::{Duration, Instant};
+mod rate;
 
+use std::time::Duration;
+
+use rate::rate;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
@@ -42,14 +45,4 @@ fn main() {
         std::hint::black_box(&signature);
     });
     println!("{{\"ES256\": {es256:.1}, \"RS256\": {rs256:.1}}}");
-}
-
-fn rate(duration: Duration, mut sign: impl FnMut()) -> f64 {
-    let mut count = 0_u32;
-    let started = Instant::now();
-    while started.elapsed() < duration {
-        sign();
-        count += 1;
-    }
-    f64::from(count) / started.elapsed().as_secs_f64()
 }

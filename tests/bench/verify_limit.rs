@@ -13,14 +13,17 @@
     reason = "a benchmark may panic, prints its result and reads the clock"
 )]
 
+mod rate;
+
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use keywright_verifier::{Algorithm, Jwk, JwkSet, PublicKey, Rules, Verifier};
+use rate::rate;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
@@ -160,7 +163,7 @@ fn measure(algorithm: Algorithm, signer: &Signer, turns: usize) -> Value {
     for _ in 0..turns {
         let competitors: [&dyn Fn(); 3] = [&limit, &ours, &theirs];
         for (competitor, rates) in competitors.into_iter().zip(&mut rates) {
-            rates.push(rate(competitor));
+            rates.push(rate(TURN, competitor));
         }
     }
     let [ring, ours, theirs] = rates;
@@ -184,17 +187,6 @@ fn read(claims: Claims) {
         client_id,
     } = claims;
     black_box((sub, scope, client_id));
-}
-
-/// Calls a second, over one turn.
-fn rate(call: &dyn Fn()) -> f64 {
-    let mut count = 0_u32;
-    let started = Instant::now();
-    while started.elapsed() < TURN {
-        call();
-        count += 1;
-    }
-    f64::from(count) / started.elapsed().as_secs_f64()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

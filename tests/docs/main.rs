@@ -22,7 +22,7 @@ mod newcomer;
 mod support;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::page::blocks;
@@ -114,16 +114,7 @@ fn run_all(server: &support::Server, examples: &[Example]) -> Run {
         // Without a path it is the default issuer's URL, which is the same everywhere.
         .replace("http://127.0.0.1:8080/", &format!("{}/", server.public))
         .replace("http://127.0.0.1:8081", &server.internal);
-    let program = Path::new(env!("CARGO_BIN_EXE_keywright"));
-    let folder = program.parent().expect("a folder").display();
-    let output = Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(server.folder().path())
-        .env_clear()
-        .env("PATH", format!("{folder}:/usr/local/bin:/usr/bin:/bin"))
-        .env("HOME", server.folder().path())
-        .output()
-        .expect("bash runs");
+    let output = bash(server, &script);
     let printed = String::from_utf8(output.stdout).expect("the examples print UTF-8");
     Run {
         outputs: printed
@@ -134,6 +125,21 @@ fn run_all(server: &support::Server, examples: &[Example]) -> Run {
         errors: String::from_utf8_lossy(&output.stderr).into_owned(),
         succeeded: output.status.success(),
     }
+}
+
+/// Runs a script in the folder that contains the service's `keys`, with keywright on its path and
+/// nothing else of this environment.
+fn bash(server: &support::Server, script: &str) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_keywright"));
+    let folder = program.parent().expect("a folder").display();
+    Command::new("bash")
+        .args(["-c", script])
+        .current_dir(server.folder().path())
+        .env_clear()
+        .env("PATH", format!("{folder}:/usr/local/bin:/usr/bin:/bin"))
+        .env("HOME", server.folder().path())
+        .output()
+        .expect("bash runs")
 }
 
 fn examples(text: &str) -> Vec<Example> {

@@ -147,18 +147,9 @@ impl Drop for Service {
     }
 }
 
-/// Runs the commands in keywright's folder.
+/// What the commands print, all of which succeed.
 fn shell(server: &support::Server, commands: &str) -> String {
-    let keywright = Path::new(env!("CARGO_BIN_EXE_keywright"));
-    let programs = keywright.parent().expect("a folder").display();
-    let output = Command::new("bash")
-        .args(["-c", &format!("set -eu\n{commands}")])
-        .current_dir(server.folder().path())
-        .env_clear()
-        .env("PATH", format!("{programs}:/usr/local/bin:/usr/bin:/bin"))
-        .env("HOME", server.folder().path())
-        .output()
-        .expect("bash runs");
+    let output = crate::bash(server, &format!("set -eu\n{commands}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{commands}\n{errors}");
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use jsonwebtoken::{DecodingKey, Validation};
 use keywright_verifier::{Algorithm, JwkSet, Rules, Verifier};
 use serde_json::{Value, json};
 
-use crate::mutations::{AUDIENCE, ISSUER, Mutator};
-use crate::verifiers::{Dialogue, node, node_script, python, python_script};
+use crate::mutations::{ISSUER, Mutator};
+use crate::verifiers::{AUDIENCE, Dialogue, node, node_script, python, python_script, verify_with};
 use crate::{now_millis, report};
 
 const TOKENS: usize = 10_000;
@@ -332,18 +331,7 @@ fn jsonwebtoken(keys: &JwkSet, tokens: &[&str]) -> Verdicts {
                 named.as_deref() == Some(&format!("{:?}", header.alg))
             })?,
         };
-        let mut validation =
-            Validation::new(match jwk.common.key_algorithm?.to_string().as_str() {
-                "ES256" => jsonwebtoken::Algorithm::ES256,
-                _ => jsonwebtoken::Algorithm::RS256,
-            });
-        validation.leeway = 0;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let key = DecodingKey::from_jwk(jwk).ok()?;
-        jsonwebtoken::decode::<Value>(token, &key, &validation).ok()
+        verify_with(jwk, token, ISSUER).ok()
     };
     Verdicts {
         name: "jsonwebtoken",

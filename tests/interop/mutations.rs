@@ -5,6 +5,8 @@ mod kinds;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use keywright_verifier::{Algorithm, Jwk, JwkSet, PublicKey};
+use p256::elliptic_curve::PrimeField as _;
+use p256::{FieldBytes, Scalar};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -15,10 +17,10 @@ use ring::signature::{
 use rsa::pkcs8::EncodePrivateKey as _;
 use rsa::traits::PublicKeyParts as _;
 
+use crate::verifiers::AUDIENCE;
 use kinds::{CLAIMS, HEADERS, SIGNATURES, TEXTS};
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
-pub(crate) const AUDIENCE: &str = "orders";
 
 /// The order of the P-256 group (SP 800-186 §3.2.1.3).
 const ORDER: [u8; 32] = [
@@ -229,8 +231,9 @@ impl Mutator {
             "r the order" => signature[..32].copy_from_slice(&ORDER),
             "s the order" => signature[middle..middle + 32].copy_from_slice(&ORDER),
             "s mirrored" => {
-                let mirrored = subtract_from_order(&signature[middle..middle + 32]);
-                signature[middle..middle + 32].copy_from_slice(&mirrored);
+                let s = FieldBytes::try_from(&signature[middle..middle + 32]).unwrap();
+                let mirrored = -Scalar::from_repr(s).unwrap();
+                signature[middle..middle + 32].copy_from_slice(&mirrored.to_repr());
             }
             "DER" => {
                 let (r, s) = signature.split_at(middle);
@@ -259,16 +262,4 @@ impl Mutator {
         }
         format!("{input}.{}", BASE64URL.encode(signature))
     }
-}
-
-/// `ORDER - number`, for a number in `[1, ORDER - 1]`.
-fn subtract_from_order(number: &[u8]) -> Vec<u8> {
-    let mut difference = ORDER.to_vec();
-    let mut borrow = 0;
-    for (digit, subtrahend) in difference.iter_mut().zip(number).rev() {
-        let value = i32::from(*digit) - i32::from(*subtrahend) - borrow;
-        borrow = i32::from(value < 0);
-        *digit = value.rem_euclid(256).try_into().unwrap();
-    }
-    difference
 }

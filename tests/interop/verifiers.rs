@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use keywright_verifier::{RemoteKeys, Rules};
 use serde_json::{Value, json};
@@ -324,22 +324,30 @@ impl Verify for Library {
             .0
             .find(&kid)
             .ok_or_else(|| format!("unknown kid {kid}"))?;
-        let key = DecodingKey::from_jwk(jwk).map_err(|error| error.to_string())?;
-        let algorithm = match jwk
-            .common
-            .key_algorithm
-            .map(|name| name.to_string())
-            .as_deref()
-        {
-            Some("ES256") => Algorithm::ES256,
-            Some("RS256") => Algorithm::RS256,
-            other => return Err(format!("a key with the algorithm {other:?}")),
-        };
-        let mut validation = Validation::new(algorithm);
-        validation.leeway = 0;
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[AUDIENCE]);
-        let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation);
-        decoded.map(drop).map_err(|error| error.to_string())
+        verify_with(jwk, token, issuer)
     }
+}
+
+/// Checks a token with the crate `jsonwebtoken` as strictly as it can, by the algorithm that the key
+/// names.
+pub(crate) fn verify_with(jwk: &Jwk, token: &str, issuer: &str) -> Result<(), String> {
+    let key = DecodingKey::from_jwk(jwk).map_err(|error| error.to_string())?;
+    let algorithm = match jwk
+        .common
+        .key_algorithm
+        .map(|name| name.to_string())
+        .as_deref()
+    {
+        Some("ES256") => Algorithm::ES256,
+        Some("RS256") => Algorithm::RS256,
+        other => return Err(format!("a key with the algorithm {other:?}")),
+    };
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = 0;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+    let decoded = jsonwebtoken::decode::<Value>(token, &key, &validation);
+    decoded.map(drop).map_err(|error| error.to_string())
 }
