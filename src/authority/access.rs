@@ -9,7 +9,7 @@ use super::audit::{self, AccessEvent, Actor};
 use super::clients::{Client, Credential, Role};
 use super::{Authority, ChangeError, to_the_end};
 use crate::lifecycle::IssuerName;
-use crate::store::{ClientChange, CommitError, StoreError};
+use crate::store::{AccessChange, CommitError, StoreError};
 
 impl Authority {
     /// Creates a client. Its credential is in the answer and nowhere else.
@@ -41,7 +41,7 @@ impl Authority {
             name: client.name.clone(),
             roles: client.roles.iter().map(|role| role.as_str()).collect(),
         };
-        let (change, client) = (ClientChange::Create(client.row()), client.clone());
+        let (change, client) = (AccessChange::CreateClient(client.row()), client.clone());
         let swap = move |clients: &mut Vec<Client>| clients.push(client);
         self.change_access(change, event, actor, swap).await
     }
@@ -58,14 +58,14 @@ impl Authority {
         let event = AccessEvent::ClientDeleted {
             client: id.to_owned(),
         };
-        let (change, id) = (ClientChange::Delete(id.to_owned()), id.to_owned());
+        let (change, id) = (AccessChange::DeleteClient(id.to_owned()), id.to_owned());
         let swap = move |clients: &mut Vec<Client>| clients.retain(|client| client.id != id);
         self.change_access(change, event, actor, swap).await
     }
 
     async fn change_access(
         self: &Arc<Self>,
-        change: ClientChange,
+        change: AccessChange,
         event: AccessEvent,
         actor: Actor,
         swap: impl FnOnce(&mut Vec<Client>) + Send + 'static,
@@ -75,12 +75,12 @@ impl Authority {
             let _access = authority.access.lock().await;
             let row = audit::row(&event, authority.now(), None, &actor, None);
             let conflict = match &change {
-                ClientChange::Create(_) => ChangeError::Contended,
-                ClientChange::Delete(id) => {
+                AccessChange::DeleteClient(id) => {
                     ChangeError::UnknownClient(id.chars().take(64).collect())
                 }
+                _ => ChangeError::Contended,
             };
-            match authority.foundation.store.commit_client(change, row).await {
+            match authority.foundation.store.commit_access(change, row).await {
                 Ok(()) => {}
                 Err(CommitError::Conflict | CommitError::PathTaken) => return Err(conflict),
                 Err(CommitError::Store(error) | CommitError::Unknown(error)) => {

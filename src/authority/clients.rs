@@ -134,6 +134,7 @@ impl Client {
         let document = serde_json::to_string(&document).unwrap_or_default();
         ClientRow {
             id: self.id.clone(),
+            version: 1,
             document,
         }
     }

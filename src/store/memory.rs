@@ -1,13 +1,14 @@
 //! A store that forgets: for tests, and for trying keywright out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::{
-    ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow, KeyStore,
-    NumberedEvent, SealedChange, StoreError, StoredSet,
+    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow,
+    KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
 };
 use crate::lifecycle::IssuerName;
 
@@ -21,6 +22,9 @@ pub struct MemoryStore {
 struct Contents {
     issuers: BTreeMap<IssuerName, StoredSet>,
     clients: BTreeMap<String, ClientRow>,
+    approvals: BTreeMap<String, ApprovalRow>,
+    /// By client and credential.
+    last_uses: BTreeMap<(String, String), u64>,
     events: Vec<EventRow>,
     settings: BTreeMap<String, Vec<u8>>,
 }
@@ -28,6 +32,33 @@ struct Contents {
 impl MemoryStore {
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn change_access(&mut self, change: AccessChange) -> Result<(), CommitError> {
+        match change {
+            AccessChange::CreateClient(row) => create(&mut self.clients, row.id.clone(), row),
+            AccessChange::ReplaceClient {
+                row,
+                expected_version,
+            } => {
+                let stored = self.clients.get_mut(&row.id);
+                let stored = stored.filter(|stored| stored.version == expected_version);
+                *stored.ok_or(CommitError::Conflict)? = row;
+                Ok(())
+            }
+            AccessChange::DeleteClient(id) => {
+                self.clients.remove(&id).ok_or(CommitError::Conflict)?;
+                self.last_uses.retain(|(client, _), _| *client != id);
+                Ok(())
+            }
+            AccessChange::CreateApproval(row) => create(&mut self.approvals, row.id.clone(), row),
+            AccessChange::DeleteApproval(id) => {
+                self.approvals.remove(&id).ok_or(CommitError::Conflict)?;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -69,23 +100,51 @@ impl KeyStore for MemoryStore {
         Ok(self.contents().clients.values().cloned().collect())
     }
 
-    async fn commit_client(
+    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
+        Ok(self.contents().approvals.values().cloned().collect())
+    }
+
+    async fn commit_access(
         &self,
-        change: ClientChange,
+        change: AccessChange,
         event: EventRow,
     ) -> Result<(), CommitError> {
         let mut contents = self.contents();
-        match change {
-            ClientChange::Create(row) if contents.clients.contains_key(&row.id) => {
-                return Err(CommitError::Conflict);
-            }
-            ClientChange::Create(row) => drop(contents.clients.insert(row.id.clone(), row)),
-            ClientChange::Delete(id) => {
-                contents.clients.remove(&id).ok_or(CommitError::Conflict)?;
-            }
-        }
+        contents.change_access(change)?;
         contents.events.push(event);
         Ok(())
+    }
+
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        let Contents {
+            clients, last_uses, ..
+        } = &mut *self.contents();
+        for LastUse {
+            client,
+            credential,
+            at,
+        } in uses
+        {
+            if clients.contains_key(client) {
+                let latest = last_uses
+                    .entry((client.clone(), credential.clone()))
+                    .or_default();
+                *latest = (*latest).max(*at);
+            }
+        }
+        Ok(())
+    }
+
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        let contents = self.contents();
+        let uses = contents.last_uses.iter();
+        Ok(uses
+            .map(|((client, credential), at)| LastUse {
+                client: client.clone(),
+                credential: credential.clone(),
+                at: *at,
+            })
+            .collect())
     }
 
     async fn events(
@@ -120,6 +179,15 @@ impl KeyStore for MemoryStore {
         contents.settings.insert(name.to_owned(), value.to_vec());
         Ok(())
     }
+}
+
+/// Adds a row whose id must not exist.
+fn create<T>(rows: &mut BTreeMap<String, T>, id: String, row: T) -> Result<(), CommitError> {
+    match rows.entry(id) {
+        Entry::Vacant(vacant) => drop(vacant.insert(row)),
+        Entry::Occupied(_) => return Err(CommitError::Conflict),
+    }
+    Ok(())
 }
 
 fn apply(keys: &mut Vec<KeyRow>, kid: String, document: String, sealed: SealedChange) {

@@ -6,6 +6,7 @@
 //! private halves before they come here. A new store is therefore one file, and the conformance
 //! suite in `tests/store.rs` says when it is done.
 
+mod access;
 pub mod memory;
 pub mod record;
 pub mod seal;
@@ -14,6 +15,8 @@ pub mod sqlite;
 use async_trait::async_trait;
 
 use crate::lifecycle::IssuerName;
+
+pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,24 +115,6 @@ pub struct Commit {
     pub events: Vec<EventRow>,
 }
 
-/// One client's row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientRow {
-    /// The client's public identifier.
-    pub id: String,
-    /// Its name, its roles and the hash of its credential.
-    pub document: String,
-}
-
-/// A change of who may call.
-#[derive(Debug, Clone)]
-pub enum ClientChange {
-    /// A new client. Its id must not exist.
-    Create(ClientRow),
-    /// The end of a client. It must exist.
-    Delete(String),
-}
-
 /// A key set's rows, its keys in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSet {
@@ -147,7 +132,7 @@ pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The set, or the client, is not as the commit expects it. Load it again and decide anew.
+    /// The set, the client or the approval is not as the commit expects it. Load it again and decide anew.
     #[error("the stored version is not the expected one")]
     Conflict,
     /// Another issuer is published under the same path.
@@ -176,9 +161,20 @@ pub trait KeyStore: Send + Sync + 'static {
     /// All clients, in the order of their ids.
     async fn clients(&self) -> Result<Vec<ClientRow>, StoreError>;
 
-    /// Writes a change of a client and its event, all or nothing.
-    async fn commit_client(&self, change: ClientChange, event: EventRow)
+    /// All approvals, in the order of their ids.
+    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError>;
+
+    /// Writes a change of who may call and its event, all or nothing. What the change says about
+    /// the stored row must hold; otherwise it is a conflict.
+    async fn commit_access(&self, change: AccessChange, event: EventRow)
     -> Result<(), CommitError>;
+
+    /// Notes uses of credentials. The latest use of each stays, in whatever order they are noted;
+    /// what is said of clients that do not exist (any more) is dropped.
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError>;
+
+    /// The last use of every credential that was used, in the order of clients and credentials.
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
 
     /// At most `limit` events after the one numbered `after`, in order; of one issuer or of all.
     async fn events(

@@ -4,6 +4,8 @@
 //! `secure_delete` (an erased private half is overwritten in the file); the log is emptied after
 //! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
 
+mod access;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 
 use super::{
-    ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange, KeyRow, KeyStore,
-    NumberedEvent, SealedChange, StoreError, StoredSet,
+    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
+    KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
 };
 use crate::lifecycle::IssuerName;
 
@@ -71,6 +73,15 @@ impl SqliteStore {
         self.pool.close().await;
     }
 
+    /// Begins a transaction that writes. IMMEDIATE takes the write lock first: what is checked
+    /// still holds when it is written.
+    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        self.pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)
+    }
+
     /// Folds the write-ahead log into the file and empties it: until then it holds the pages as
     /// they were before an erasure, for weeks where little is written.
     ///
@@ -112,7 +123,7 @@ impl KeyStore for SqliteStore {
         let Some((path, version, document)) = row else {
             return Ok(None);
         };
-        let version = u64::try_from(version).map_err(failed)?;
+        let version = unsigned(version)?;
         let keys: Vec<(String, String, Option<Vec<u8>>)> = sqlx::query_as(
             "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
         )
@@ -139,12 +150,7 @@ impl KeyStore for SqliteStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        // IMMEDIATE takes the write lock first: what is checked still holds when it is written.
-        let mut transaction = self
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed)?;
+        let mut transaction = self.begin().await?;
         write_issuer(&mut transaction, &commit.issuer, commit.expected_version).await?;
         for key in &commit.keys {
             write_key(&mut transaction, &commit.issuer.name, key).await?;
@@ -164,53 +170,37 @@ impl KeyStore for SqliteStore {
     }
 
     async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT id, document FROM clients ORDER BY id")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, document)| ClientRow { id, document })
-            .collect())
+        access::clients(&self.pool).await
     }
 
-    async fn commit_client(
+    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
+        access::approvals(&self.pool).await
+    }
+
+    async fn commit_access(
         &self,
-        change: ClientChange,
+        change: AccessChange,
         event: EventRow,
     ) -> Result<(), CommitError> {
-        let mut transaction = self
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed)?;
-        let outcome = match &change {
-            ClientChange::Create(row) => {
-                sqlx::query(
-                    "INSERT INTO clients (id, document) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                )
-                .bind(&row.id)
-                .bind(&row.document)
-                .execute(&mut *transaction)
-                .await
-            }
-            ClientChange::Delete(id) => {
-                sqlx::query("DELETE FROM clients WHERE id = ?1")
-                    .bind(id)
-                    .execute(&mut *transaction)
-                    .await
-            }
-        };
-        if outcome.map_err(failed)?.rows_affected() == 0 {
-            return Err(CommitError::Conflict);
-        }
+        let mut transaction = self.begin().await?;
+        access::change(&mut transaction, &change).await?;
         write_event(&mut transaction, &event).await?;
         transaction
             .commit()
             .await
-            .map_err(|error| CommitError::Unknown(failed(error)))?;
-        Ok(())
+            .map_err(|error| CommitError::Unknown(failed(error)))
+    }
+
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for last_use in uses {
+            access::record_use(&mut transaction, last_use).await?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        access::last_uses(&self.pool).await
     }
 
     async fn events(
@@ -233,9 +223,9 @@ impl KeyStore for SqliteStore {
             .map(|(sequence, at, issuer, document)| {
                 let issuer = issuer.map(|name| IssuerName::parse(&name)).transpose();
                 Ok(NumberedEvent {
-                    sequence: u64::try_from(sequence).map_err(failed)?,
+                    sequence: unsigned(sequence)?,
                     event: EventRow {
-                        at: u64::try_from(at).map_err(failed)?,
+                        at: unsigned(at)?,
                         issuer: issuer.map_err(failed)?,
                         document,
                     },
@@ -398,6 +388,11 @@ async fn write_event(
         .await
         .map_err(failed)?;
     Ok(())
+}
+
+/// A number that is never stored negative.
+fn unsigned(stored: i64) -> Result<u64, StoreError> {
+    u64::try_from(stored).map_err(failed)
 }
 
 fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {

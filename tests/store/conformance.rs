@@ -1,14 +1,24 @@
 //! The contract of [`KeyStore`], asked of every store alike.
 
+mod access;
+
 use std::thread;
 
 use keywright::store::memory::MemoryStore;
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
-    ClientChange, ClientRow, CommitError, KeyRow, KeyStore, NumberedEvent, SealedChange, StoredSet,
+    AccessChange, ApprovalRow, ClientRow, CommitError, KeyRow, KeyStore, LastUse, NumberedEvent,
+    SealedChange, StoredSet,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+
+use access::{
+    a_client_is_replaced_on_the_expected_version, a_refused_change_of_access_writes_nothing,
+    approvals_are_created_and_deleted, clients_are_created_and_deleted,
+    of_twenty_replacements_on_one_version_one_wins, of_twenty_uses_of_one_approval_one_wins,
+    the_last_uses_of_a_client_go_with_it, the_latest_use_of_each_credential_stays,
+};
 
 use crate::rows::{change, commit, event, name, set};
 
@@ -52,7 +62,13 @@ stores!({
     events_are_filtered_by_issuer
     events_are_limited_and_paged
     clients_are_created_and_deleted
-    a_refused_change_of_a_client_writes_nothing
+    a_client_is_replaced_on_the_expected_version
+    a_refused_change_of_access_writes_nothing
+    approvals_are_created_and_deleted
+    of_twenty_uses_of_one_approval_one_wins
+    of_twenty_replacements_on_one_version_one_wins
+    the_latest_use_of_each_credential_stays
+    the_last_uses_of_a_client_go_with_it
     a_setting_is_written_once
     a_refused_commit_changes_nothing
     of_twenty_commits_on_one_version_one_wins
@@ -91,22 +107,26 @@ async fn all_events(store: &dyn KeyStore) -> Vec<NumberedEvent> {
 }
 
 /// Everything that a store would tell anyone.
-async fn everything(store: &dyn KeyStore) -> (Vec<StoredSet>, Vec<NumberedEvent>, Vec<ClientRow>) {
+#[derive(Debug, PartialEq)]
+struct Everything {
+    sets: Vec<StoredSet>,
+    events: Vec<NumberedEvent>,
+    clients: Vec<ClientRow>,
+    approvals: Vec<ApprovalRow>,
+    last_uses: Vec<LastUse>,
+}
+
+async fn everything(store: &dyn KeyStore) -> Everything {
     let mut sets = Vec::new();
     for issuer in store.issuers().await.unwrap() {
         sets.push(store.load(&issuer).await.unwrap().unwrap());
     }
-    (
+    Everything {
         sets,
-        all_events(store).await,
-        store.clients().await.unwrap(),
-    )
-}
-
-fn client(id: &str) -> ClientRow {
-    ClientRow {
-        id: id.to_owned(),
-        document: format!("client {id}"),
+        events: all_events(store).await,
+        clients: store.clients().await.unwrap(),
+        approvals: store.approvals().await.unwrap(),
+        last_uses: store.last_uses().await.unwrap(),
     }
 }
 
@@ -115,6 +135,8 @@ async fn an_unknown_issuer_is_not_there(store: &dyn KeyStore) {
     assert_eq!(store.issuers().await.unwrap(), []);
     assert_eq!(all_events(store).await, []);
     assert_eq!(store.clients().await.unwrap(), []);
+    assert_eq!(store.approvals().await.unwrap(), []);
+    assert_eq!(store.last_uses().await.unwrap(), []);
 }
 
 async fn a_created_set_loads_as_it_was_committed(store: &dyn KeyStore) {
@@ -305,10 +327,15 @@ async fn events_are_numbered_from_one_across_issuers(store: &dyn KeyStore) {
     let mut other = commit("b", 1);
     other.events = vec![event(Some("b"), "3"), event(Some("a"), "4")];
     store.commit(other).await.unwrap();
+    let client = ClientRow {
+        id: "c".to_owned(),
+        version: 1,
+        document: String::new(),
+    };
     // What was refused must not leave a gap that looks like a deleted event.
     store.commit(commit("b", 1)).await.unwrap_err();
     store
-        .commit_client(ClientChange::Create(client("c")), event(None, "5"))
+        .commit_access(AccessChange::CreateClient(client), event(None, "5"))
         .await
         .unwrap();
     let mut silent = commit("a", 2);
@@ -368,48 +395,6 @@ async fn events_are_limited_and_paged(store: &dyn KeyStore) {
         sequences(store, None, u64::MAX, 10).await,
         Vec::<u64>::new()
     );
-}
-
-async fn clients_are_created_and_deleted(store: &dyn KeyStore) {
-    for id in ["z", "a", "m"] {
-        store
-            .commit_client(
-                ClientChange::Create(client(id)),
-                event(None, &format!("created {id}")),
-            )
-            .await
-            .unwrap();
-    }
-    assert_eq!(store.clients().await.unwrap(), ["a", "m", "z"].map(client));
-    store
-        .commit_client(
-            ClientChange::Delete("m".to_owned()),
-            event(None, "deleted m"),
-        )
-        .await
-        .unwrap();
-    assert_eq!(store.clients().await.unwrap(), ["a", "z"].map(client));
-    let events = all_events(store).await;
-    assert_eq!(events.len(), 4);
-    assert_eq!(events[3].event, event(None, "deleted m"));
-}
-
-async fn a_refused_change_of_a_client_writes_nothing(store: &dyn KeyStore) {
-    store
-        .commit_client(ClientChange::Create(client("a")), event(None, "created"))
-        .await
-        .unwrap();
-    let before = everything(store).await;
-    let mut other = client("a");
-    other.document = "somebody else".to_owned();
-    for refused in [
-        ClientChange::Create(other),
-        ClientChange::Delete("b".to_owned()),
-    ] {
-        let result = store.commit_client(refused, event(None, "refused")).await;
-        assert!(matches!(result, Err(CommitError::Conflict)), "{result:?}");
-    }
-    assert_eq!(everything(store).await, before);
 }
 
 async fn a_setting_is_written_once(store: &dyn KeyStore) {
@@ -531,14 +516,29 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
         hostile.issuer.document = text.to_owned();
         hostile.keys.push(change(text, text, set(text.as_bytes())));
         hostile.events.push(event(Some("a"), text));
-        let row = ClientRow {
-            id: text.to_owned(),
-            document: text.to_owned(),
+        let (id, document) = (text.to_owned(), text.to_owned());
+        let approval = ApprovalRow {
+            id: id.clone(),
+            document: document.clone(),
         };
-        store
-            .commit_client(ClientChange::Create(row), event(None, text))
-            .await
-            .unwrap();
+        let used = LastUse {
+            client: id.clone(),
+            credential: id.clone(),
+            at: 1,
+        };
+        let client = ClientRow {
+            id,
+            version: 1,
+            document,
+        };
+        for change in [
+            AccessChange::CreateClient(client),
+            AccessChange::CreateApproval(approval),
+        ] {
+            let told = event(None, text);
+            store.commit_access(change, told).await.unwrap();
+        }
+        store.record_uses(&[used]).await.unwrap();
         store.create_setting(text, text.as_bytes()).await.unwrap();
     }
     store.commit(hostile.clone()).await.unwrap();
@@ -556,10 +556,20 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     let events = store.events(Some(&issuer), 0, 100).await.unwrap();
     let events: Vec<_> = events.into_iter().map(|row| row.event).collect();
     assert_eq!(events, hostile.events);
+    for used in store.last_uses().await.unwrap() {
+        assert_eq!(used.client, used.credential);
+    }
     for row in store.clients().await.unwrap() {
         assert_eq!(row.id, row.document);
-        let delete = ClientChange::Delete(row.id);
-        store.commit_client(delete, event(None, "")).await.unwrap();
+        let delete = AccessChange::DeleteClient(row.id);
+        store.commit_access(delete, event(None, "")).await.unwrap();
+    }
+    for row in store.approvals().await.unwrap() {
+        assert_eq!(row.id, row.document);
+        let delete = AccessChange::DeleteApproval(row.id);
+        store.commit_access(delete, event(None, "")).await.unwrap();
     }
     assert_eq!(store.clients().await.unwrap(), []);
+    assert_eq!(store.approvals().await.unwrap(), []);
+    assert_eq!(store.last_uses().await.unwrap(), []);
 }

@@ -13,3 +13,4 @@ mod conformance;
 mod records;
 mod rows;
 mod sqlite;
+mod upgrade;

@@ -1,0 +1,113 @@
+//! Clients, approvals and last uses, row by row.
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
+
+use super::{failed, unsigned};
+use crate::store::{AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, StoreError};
+
+pub(super) async fn clients(pool: &SqlitePool) -> Result<Vec<ClientRow>, StoreError> {
+    let rows: Vec<(String, i64, String)> =
+        sqlx::query_as("SELECT id, version, document FROM clients ORDER BY id")
+            .fetch_all(pool)
+            .await
+            .map_err(failed)?;
+    rows.into_iter()
+        .map(|(id, version, document)| {
+            Ok(ClientRow {
+                id,
+                version: unsigned(version)?,
+                document,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn approvals(pool: &SqlitePool) -> Result<Vec<ApprovalRow>, StoreError> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT id, document FROM approvals ORDER BY id")
+            .fetch_all(pool)
+            .await
+            .map_err(failed)?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, document)| ApprovalRow { id, document })
+        .collect())
+}
+
+/// Makes a change, which finds what it expects or is a conflict.
+pub(super) async fn change(
+    connection: &mut SqliteConnection,
+    change: &AccessChange,
+) -> Result<(), CommitError> {
+    let statement = match change {
+        AccessChange::CreateClient(row) => sqlx::query(
+            "INSERT INTO clients (id, version, document) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&row.id)
+        .bind(i64::try_from(row.version).map_err(failed)?)
+        .bind(&row.document),
+        AccessChange::ReplaceClient {
+            row,
+            expected_version,
+        } => sqlx::query(
+            "UPDATE clients SET version = ?2, document = ?3 WHERE id = ?1 AND version = ?4",
+        )
+        .bind(&row.id)
+        .bind(i64::try_from(row.version).map_err(failed)?)
+        .bind(&row.document)
+        .bind(i64::try_from(*expected_version).map_err(failed)?),
+        AccessChange::DeleteClient(id) => sqlx::query("DELETE FROM clients WHERE id = ?1").bind(id),
+        AccessChange::CreateApproval(row) => sqlx::query(
+            "INSERT INTO approvals (id, document) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )
+        .bind(&row.id)
+        .bind(&row.document),
+        AccessChange::DeleteApproval(id) => {
+            sqlx::query("DELETE FROM approvals WHERE id = ?1").bind(id)
+        }
+    };
+    let outcome = statement.execute(connection).await.map_err(failed)?;
+    if outcome.rows_affected() == 0 {
+        return Err(CommitError::Conflict);
+    }
+    Ok(())
+}
+
+/// Keeps the later of what is stored and what is reported. The client may have been deleted since
+/// the use: then there is nothing to keep.
+pub(super) async fn record_use(
+    connection: &mut SqliteConnection,
+    last_use: &LastUse,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO last_uses (client, credential, at) \
+         SELECT id, ?2, ?3 FROM clients WHERE id = ?1 \
+         ON CONFLICT (client, credential) DO UPDATE SET at = max(at, excluded.at)",
+    )
+    .bind(&last_use.client)
+    .bind(&last_use.credential)
+    .bind(i64::try_from(last_use.at).map_err(failed)?)
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+pub(super) async fn last_uses(pool: &SqlitePool) -> Result<Vec<LastUse>, StoreError> {
+    let rows: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT client, credential, at FROM last_uses ORDER BY client, credential")
+            .fetch_all(pool)
+            .await
+            .map_err(failed)?;
+    rows.into_iter()
+        .map(|(client, credential, at)| {
+            Ok(LastUse {
+                client,
+                credential,
+                at: unsigned(at)?,
+            })
+        })
+        .collect()
+}

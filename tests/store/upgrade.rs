@@ -1,0 +1,82 @@
+//! Databases of earlier versions, which are brought up to date when they are opened.
+
+use std::path::Path;
+
+use keywright::store::sqlite::SqliteStore;
+use keywright::store::{ClientRow, KeyStore};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tempfile::TempDir;
+
+use crate::rows::{event, name};
+
+/// The tables of the first version, as its migration made them.
+const FIRST: &str = include_str!("../../src/store/migrations/sqlite/0001_first.sql");
+
+/// Runs what the first version of keywright would have run, and what it would have noted of it.
+async fn found_old(path: &Path, contents: &str) {
+    let mut connection: SqliteConnection = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .connect()
+        .await
+        .unwrap();
+    let noted = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, \
+         description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+         success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
+    for script in ["PRAGMA application_id = 0x6b777274", FIRST, noted, contents] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(script))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    let checksum = ring::digest::digest(&ring::digest::SHA384, FIRST.as_bytes());
+    sqlx::query("INSERT INTO _sqlx_migrations VALUES (1, 'first', '2026-01-01', TRUE, ?1, 1)")
+        .bind(checksum.as_ref())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+const CONTENTS: &str = "
+    INSERT INTO issuers VALUES ('a', '/a', 3, 'issuer');
+    INSERT INTO keys VALUES (1, 'a', 'k', 'key', x'00ff');
+    INSERT INTO events (at, issuer, document) VALUES
+        (1800000000123, 'a', 'one'), (1800000000123, NULL, 'two'), (1800000000123, 'a', 'three');
+    INSERT INTO clients VALUES ('b', 'client b'), ('a', 'client a');
+    INSERT INTO settings VALUES ('s', x'01');
+";
+
+#[tokio::test]
+async fn a_database_of_the_first_version_keeps_everything() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("keywright.db");
+    found_old(&path, CONTENTS).await;
+    // The second time there is nothing left to bring up to date.
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path).await.unwrap();
+        let set = store.load(&name("a")).await.unwrap().unwrap();
+        assert_eq!((set.issuer.version, set.keys.len()), (3, 1));
+        let events = store.events(None, 0, 100).await.unwrap();
+        let events: Vec<_> = events.into_iter().map(|row| row.event).collect();
+        assert_eq!(
+            events,
+            [
+                event(Some("a"), "one"),
+                event(None, "two"),
+                event(Some("a"), "three")
+            ]
+        );
+        let clients = ["a", "b"].map(|id| ClientRow {
+            id: id.to_owned(),
+            version: 1,
+            document: format!("client {id}"),
+        });
+        assert_eq!(store.clients().await.unwrap(), clients);
+        assert_eq!(store.approvals().await.unwrap(), []);
+        let setting = store.setting("s").await.unwrap();
+        assert_eq!(setting.as_deref(), Some([1].as_slice()));
+        store.close().await;
+    }
+}
