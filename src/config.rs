@@ -7,8 +7,10 @@
 //! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
 //! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless `allow_plaintext` |
 //! | `internal.allow_plaintext` | `false` | serve the internal API without TLS to other machines |
+//! | `internal.audience` | none | the `aud` of assertions that clients sign themselves |
 //! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db` |
 //! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
+//! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
 //!
@@ -42,6 +44,9 @@ pub struct Config {
     pub store: Store,
     /// The issuer of an empty store.
     pub default_issuer: DefaultIssuer,
+    /// Whose tokens prove who a caller is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is logged and how.
     pub log: Log,
 }
@@ -62,6 +67,37 @@ pub struct Internal {
     pub listen: SocketAddr,
     /// Whether credentials may cross a network in the clear.
     pub allow_plaintext: bool,
+    /// What assertions that clients sign themselves must name as their `aud`. Without it there are
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
+/// An issuer of tokens that prove who a caller is, such as a Kubernetes cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedIssuer {
+    /// What the rules of clients call it.
+    pub name: String,
+    /// Its `iss`.
+    pub issuer: String,
+    /// The `aud` that its tokens must have.
+    pub audience: String,
+    /// The algorithms that it signs with; ES256 and RS256 when nothing is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<String>,
+    /// The `typ` of its tokens; absent or `JWT` when nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typ: Option<String>,
+    /// Where its key set is; found by its metadata when neither this nor a file is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// A file with its key set, read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// Certificates (PEM) that are trusted when its keys are fetched, beside the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Where key sets rest.
@@ -102,6 +138,7 @@ impl Default for Config {
             internal: Internal {
                 listen: loopback(8081),
                 allow_plaintext: false,
+                audience: None,
             },
             store: Store {
                 url: "sqlite".to_owned(),
@@ -109,6 +146,7 @@ impl Default for Config {
             default_issuer: DefaultIssuer {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
+            trusted_issuers: Vec::new(),
             log: Log {
                 format: LogFormat::Text,
                 filter: "info".to_owned(),

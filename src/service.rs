@@ -1,5 +1,7 @@
 //! The whole service, from its configuration to its end.
 
+mod trust;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
-use crate::authority::clients::{Client, Role};
 use crate::authority::{Authority, Foundation, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -41,6 +43,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         master_key,
         clock: Clock::system(),
         metrics: Arc::new(Metrics::default()),
+        trusted: trust::trusted_issuers(&config.trusted_issuers)?,
+        audience: config.internal.audience.clone(),
     };
     let authority = Arc::new(Authority::start(foundation).await?);
     bootstrap_access(&authority, &folder).await?;
@@ -58,6 +62,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
+    let uses = tokio::spawn(scheduler::keep_last_uses(Arc::clone(&authority)));
     let public = Listener {
         name: "public",
         socket: public,
@@ -66,7 +71,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal = Listener {
         name: "internal",
         socket: internal,
-        answers: Guarded::new(internal_router(authority)),
+        answers: Guarded::new(internal_router(Arc::clone(&authority))),
     };
     let listeners = [
         tokio::spawn(serve(public, stopped.clone())),
@@ -85,8 +90,12 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         listener.await?;
     }
     scheduler.abort();
+    uses.abort();
     // A change that is being committed ends, whole or not at all, before the store is closed.
     let _ = scheduler.await;
+    if let Err(error) = authority.keep_last_uses().await {
+        tracing::warn!(%error, "the last uses of credentials were not written down");
+    }
     store.close().await;
     tracing::info!("keywright has ended");
     Ok(())
@@ -98,14 +107,23 @@ async fn bootstrap_access(
     authority: &Arc<Authority>,
     folder: &DataFolder,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    if !authority.clients().all().is_empty() {
+    if authority.had_clients() {
         return Ok(());
     }
-    let roles = BTreeSet::from(Role::ALL);
-    let (client, credential) = Client::create("bootstrap".to_owned(), roles, authority.now())?;
+    let terms = Terms {
+        name: "bootstrap".to_owned(),
+        roles: BTreeSet::from(Role::ALL),
+        limits: Limits::default(),
+        certificates: Vec::new(),
+        workloads: Vec::new(),
+        keys: None,
+    };
+    let mut client = authority.draft_client(terms)?;
+    let issued = authority.draft_credential(&client.id, None)?;
+    client.credentials.push(issued.record);
     let file = folder.admin_token_file();
-    folder.write(&file, credential.reveal())?;
-    authority.admit_client(&client, Actor::Bootstrap).await?;
+    folder.write(&file, issued.credential.reveal())?;
+    authority.admit_client(client, Actor::Bootstrap).await?;
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
     Ok(())
 }

@@ -1,30 +1,60 @@
-//! Who may call, and what has happened.
+//! Who may call: every change of a client and its credentials.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::audit::{self, AccessEvent, Actor};
-use super::clients::{Client, Credential, Role};
+use super::clients::LiveClient;
 use super::{Authority, ChangeError, to_the_end};
-use crate::lifecycle::IssuerName;
-use crate::store::{AccessChange, CommitError, StoreError};
+use crate::access::credential::{Credential, CredentialRecord};
+use crate::access::{Client, Role, Terms, record};
+use crate::engine::random;
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
+
+/// A credential that was just made, with what is kept of it.
+pub struct Issued {
+    /// The credential, to be shown once.
+    pub credential: Credential,
+    /// What is kept.
+    pub record: CredentialRecord,
+}
+
+/// What a change makes of a client.
+struct Revised {
+    /// The client from now on; `None` when there is none any more.
+    after: Option<Client>,
+    event: AccessEvent,
+}
 
 impl Authority {
-    /// Creates a client. Its credential is in the answer and nowhere else.
+    /// Makes a client that nobody has let in yet.
     ///
     /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn create_client(
-        self: &Arc<Self>,
-        name: String,
-        roles: BTreeSet<Role>,
-        actor: Actor,
-    ) -> Result<(Client, Credential), ChangeError> {
-        let (client, credential) = Client::create(name, roles, self.now())?;
-        self.admit_client(&client, actor).await?;
-        Ok((client, credential))
+    /// When the operating system gives no randomness.
+    pub fn draft_client(&self, terms: Terms) -> Result<Client, ChangeError> {
+        let id = hexadecimal(&random::<8>()?);
+        Ok(Client::new(id, terms, self.now()))
+    }
+
+    /// Makes a credential for a client.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn draft_credential(
+        &self,
+        client: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<Issued, ChangeError> {
+        let now = self.now();
+        let secret = zeroize::Zeroizing::new(random::<32>()?);
+        let credential = Credential::new(client, &secret);
+        let expires_at = lifetime.map(|lifetime| now.after(lifetime));
+        let name = hexadecimal(&random::<4>()?);
+        let record = CredentialRecord::of(&credential, name, now, expires_at);
+        Ok(Issued { credential, record })
     }
 
     /// Lets a client in that was made before, for whoever must put its credential away first.
@@ -33,17 +63,114 @@ impl Authority {
     /// [`ChangeError`]; nothing has changed then.
     pub async fn admit_client(
         self: &Arc<Self>,
-        client: &Client,
+        client: Client,
         actor: Actor,
     ) -> Result<(), ChangeError> {
-        let event = AccessEvent::ClientCreated {
-            client: client.id.clone(),
-            name: client.name.clone(),
-            roles: client.roles.iter().map(|role| role.as_str()).collect(),
-        };
-        let (change, client) = (AccessChange::CreateClient(client.row()), client.clone());
-        let swap = move |clients: &mut Vec<Client>| clients.push(client);
-        self.change_access(change, event, actor, swap).await
+        let authority = Arc::clone(self);
+        to_the_end(async move {
+            let _access = authority.access.lock().await;
+            authority.check_proofs(&client)?;
+            let event = AccessEvent::ClientCreated {
+                client: client.id.clone(),
+                after: client.terms.to_members(),
+            };
+            let change = AccessChange::CreateClient(row(&client));
+            authority.commit_access(change, event, &actor).await?;
+            let others: Vec<Client> = authority.other_clients(&client.id).collect();
+            authority.clients.replace(others.into_iter().chain([client]));
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lays down other terms for a client. Answers with the client as it is then.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn set_terms(
+        self: &Arc<Self>,
+        id: &str,
+        terms: Terms,
+        actor: Actor,
+    ) -> Result<Arc<LiveClient>, ChangeError> {
+        self.revise_client(id, actor, move |client| {
+            let event = AccessEvent::ClientChanged {
+                client: client.id.clone(),
+                before: client.terms.to_members(),
+                after: terms.to_members(),
+            };
+            Ok(Revised {
+                after: Some(client.under(terms)),
+                event,
+            })
+        })
+        .await?;
+        self.live_client(id)
+    }
+
+    /// Gives a client one more credential; the one before it stays valid for the overlap.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn rotate_credential(
+        self: &Arc<Self>,
+        id: &str,
+        lifetime: Option<Duration>,
+        overlap: Duration,
+        actor: Actor,
+    ) -> Result<(Issued, Arc<LiveClient>), ChangeError> {
+        self.live_client(id)?;
+        let issued = self.draft_credential(id, lifetime)?;
+        let (record, now) = (issued.record.clone(), self.now());
+        self.revise_client(id, actor, move |client| {
+            let name = record.id.clone();
+            let expires_at = record.expires_at.map(Timestamp::ceil_seconds);
+            let client = client.with_credential(record, now, overlap);
+            let previous = client.credentials.iter().find(|one| one.id != name);
+            let event = AccessEvent::CredentialCreated {
+                client: client.id.clone(),
+                credential: name.clone(),
+                expires_at,
+                previous_until: previous
+                    .and_then(|previous| previous.expires_at)
+                    .map(Timestamp::ceil_seconds),
+            };
+            Ok(Revised {
+                after: Some(client),
+                event,
+            })
+        })
+        .await?;
+        Ok((issued, self.live_client(id)?))
+    }
+
+    /// Takes one credential of a client away, at once.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn revoke_credential(
+        self: &Arc<Self>,
+        id: &str,
+        credential: &str,
+        actor: Actor,
+    ) -> Result<(), ChangeError> {
+        let credential: String = credential.chars().take(64).collect();
+        self.revise_client(id, actor, move |client| {
+            let event = AccessEvent::CredentialRevoked {
+                client: client.id.clone(),
+                credential: credential.clone(),
+            };
+            let unknown = ChangeError::UnknownCredential {
+                client: client.id.clone(),
+                credential: credential.clone(),
+            };
+            let after = client.without_credential(&credential).ok_or(unknown)?;
+            Ok(Revised {
+                after: Some(after),
+                event,
+            })
+        })
+        .await
     }
 
     /// Ends a client's access, at once.
@@ -55,50 +182,103 @@ impl Authority {
         id: &str,
         actor: Actor,
     ) -> Result<(), ChangeError> {
-        let event = AccessEvent::ClientDeleted {
-            client: id.to_owned(),
-        };
-        let (change, id) = (AccessChange::DeleteClient(id.to_owned()), id.to_owned());
-        let swap = move |clients: &mut Vec<Client>| clients.retain(|client| client.id != id);
-        self.change_access(change, event, actor, swap).await
+        self.revise_client(id, actor, |client| {
+            let event = AccessEvent::ClientDeleted {
+                client: client.id.clone(),
+                before: client.terms.to_members(),
+            };
+            Ok(Revised { after: None, event })
+        })
+        .await
     }
 
-    async fn change_access(
+    /// The client with this id.
+    ///
+    /// # Errors
+    /// [`ChangeError::UnknownClient`].
+    pub fn live_client(&self, id: &str) -> Result<Arc<LiveClient>, ChangeError> {
+        self.clients
+            .find(id)
+            .ok_or_else(|| ChangeError::UnknownClient(id.chars().take(64).collect()))
+    }
+
+    async fn revise_client(
         self: &Arc<Self>,
-        change: AccessChange,
-        event: AccessEvent,
+        id: &str,
         actor: Actor,
-        swap: impl FnOnce(&mut Vec<Client>) + Send + 'static,
+        revise: impl FnOnce(Client) -> Result<Revised, ChangeError> + Send + 'static,
     ) -> Result<(), ChangeError> {
-        let authority = Arc::clone(self);
+        let (authority, id) = (Arc::clone(self), id.to_owned());
         to_the_end(async move {
             let _access = authority.access.lock().await;
-            let row = audit::row(&event, authority.now(), None, &actor, None);
-            let conflict = match &change {
-                AccessChange::DeleteClient(id) => {
-                    ChangeError::UnknownClient(id.chars().take(64).collect())
-                }
-                _ => ChangeError::Contended,
-            };
-            match authority.foundation.store.commit_access(change, row).await {
-                Ok(()) => {}
-                Err(CommitError::Conflict | CommitError::PathTaken) => return Err(conflict),
-                Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
-                    return Err(error.into());
-                }
+            let before = authority.live_client(&id)?.client.clone();
+            let (expected_version, was_admin) = (before.version, before.has(Role::Admin));
+            let Revised { after, event } = revise(before)?;
+            let is_admin = after.as_ref().is_some_and(|after| after.has(Role::Admin));
+            let has_admin = authority.other_clients(&id).any(|one| one.has(Role::Admin));
+            if was_admin && !is_admin && !has_admin {
+                return Err(ChangeError::LastAdmin);
             }
-            let mut clients: Vec<Client> = authority
-                .clients
-                .all()
-                .iter()
-                .map(|client| Client::clone(client))
-                .collect();
-            swap(&mut clients);
-            authority.clients.replace(clients);
-            tracing::info!(?actor, ?event, "access changed");
+            let change = match &after {
+                Some(after) => {
+                    authority.check_proofs(after)?;
+                    AccessChange::ReplaceClient {
+                        row: row(after),
+                        expected_version,
+                    }
+                }
+                None => AccessChange::DeleteClient(id.clone()),
+            };
+            authority.commit_access(change, event, &actor).await?;
+            let others = authority.other_clients(&id);
+            authority.clients.replace(others.chain(after));
             Ok(())
         })
         .await
+    }
+
+    fn other_clients<'a>(&self, id: &'a str) -> impl Iterator<Item = Client> + use<'a> {
+        let clients = self.clients.all().into_iter();
+        clients
+            .filter(move |live| live.client.id != id)
+            .map(|live| live.client.clone())
+    }
+
+    /// What names a client must name no other, and must be something that can be verified here.
+    fn check_proofs(&self, client: &Client) -> Result<(), ChangeError> {
+        let is_others = |rule| {
+            let holder = self.clients.holder(rule);
+            holder.is_some_and(|holder| holder.client.id != client.id)
+        };
+        if client.terms.certificates.iter().any(is_others) {
+            return Err(ChangeError::CertificateTaken);
+        }
+        let mut workloads = client.terms.workloads.iter();
+        match workloads.find(|rule| !self.gate.trusts(&rule.issuer)) {
+            Some(rule) => Err(ChangeError::UntrustedIssuer(rule.issuer.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits a change of access with its event.
+    pub(super) async fn commit_access(
+        &self,
+        change: AccessChange,
+        event: AccessEvent,
+        actor: &Actor,
+    ) -> Result<(), ChangeError> {
+        let row = audit::row(&event, self.now(), None, actor, None);
+        match self.foundation.store.commit_access(change, row).await {
+            Ok(()) => {}
+            Err(CommitError::Conflict | CommitError::PathTaken) => {
+                return Err(ChangeError::Contended);
+            }
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
+                return Err(error.into());
+            }
+        }
+        tracing::info!(?actor, ?event, "access changed");
+        Ok(())
     }
 
     /// At most `limit` audit events after the one numbered `after`, as the API shows them.
@@ -114,4 +294,28 @@ impl Authority {
         let events = self.foundation.store.events(issuer, after, limit).await?;
         Ok(events.iter().map(audit::shown).collect())
     }
+
+    /// Writes down when credentials were last used.
+    ///
+    /// # Errors
+    /// When the store does not answer; the next call writes it all.
+    pub async fn keep_last_uses(&self) -> Result<(), StoreError> {
+        let uses = self.clients.last_uses();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        self.foundation.store.record_uses(&uses).await
+    }
+}
+
+fn row(client: &Client) -> ClientRow {
+    ClientRow {
+        id: client.id.clone(),
+        version: client.version,
+        document: record::to_document(client),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,12 +1,15 @@
 //! Who did what: lifecycle events with their actor, as the store keeps them.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::store::{EventRow, NumberedEvent};
 
-/// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …}`.
+/// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …, "via": "credential",
+/// "credential": …, "address": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Actor {
@@ -16,6 +19,12 @@ pub enum Actor {
         id: String,
         /// Its name.
         name: String,
+        /// How it proved who it is.
+        #[serde(flatten)]
+        via: Via,
+        /// Where its connection came from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
     /// The schedule.
     Scheduler,
@@ -23,23 +32,79 @@ pub enum Actor {
     Bootstrap,
 }
 
-/// A change of who may call.
+/// How a caller proved who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "via", rename_all = "kebab-case")]
+pub enum Via {
+    /// A bearer credential.
+    Credential {
+        /// Its name among the client's credentials.
+        credential: String,
+    },
+    /// A TLS certificate.
+    Certificate {
+        /// Its SHA-256 thumbprint in base64url.
+        sha256: String,
+    },
+    /// An assertion that the client signed itself.
+    Assertion {
+        /// Its `jti`.
+        jti: String,
+    },
+    /// A token of a trusted issuer.
+    Workload {
+        /// The trusted issuer's name in the configuration.
+        issuer: String,
+        /// Whose token it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
+}
+
+/// A change of who may call. `before` and `after` are a client's terms.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum AccessEvent {
     /// A client may call from here on.
     ClientCreated {
         /// Its identifier.
         client: String,
-        /// Its name.
-        name: String,
-        /// Its roles.
-        roles: Vec<&'static str>,
+        /// What was laid down for it.
+        after: Map<String, Value>,
+    },
+    /// A client is under other terms.
+    ClientChanged {
+        /// Its identifier.
+        client: String,
+        /// What was laid down for it until now.
+        before: Map<String, Value>,
+        /// What is laid down for it from now on.
+        after: Map<String, Value>,
     },
     /// A client may not call any more.
     ClientDeleted {
         /// Its identifier.
         client: String,
+        /// What was laid down for it.
+        before: Map<String, Value>,
+    },
+    /// A client has one more credential.
+    CredentialCreated {
+        /// The client's identifier.
+        client: String,
+        /// The credential's name.
+        credential: String,
+        /// When it ends, in Unix seconds.
+        expires_at: Option<u64>,
+        /// When the one before it ends, in Unix seconds.
+        previous_until: Option<u64>,
+    },
+    /// A credential was taken away.
+    CredentialRevoked {
+        /// The client's identifier.
+        client: String,
+        /// The credential's name.
+        credential: String,
     },
 }
 

@@ -1,252 +1,206 @@
-//! Who may call: clients, their credentials and their roles.
-//!
-//! A credential is `kw_<client id>_<256 random bits in base64url>`. It is shown once; the store
-//! has its SHA-256 hash, which suffices for a secret of full entropy. The id finds the client, the
-//! hash is compared in constant time.
+//! The clients as of now, each with what lives only in memory: its bucket of signatures, the
+//! assertions that it has used up, and when its credentials were last used.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use keywright_verifier::{Algorithm, Rules, Verifier};
 
-use crate::engine::{RandomnessUnavailable, random};
+use super::replay::UsedAssertions;
+use super::throttle::Bucket;
+use crate::access::Client;
+use crate::access::certificate::{CertificateRule, PeerCertificate};
 use crate::lifecycle::Timestamp;
-use crate::store::ClientRow;
+use crate::store::LastUse;
 
-/// What a client may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Signs tokens.
-    Issuer,
-    /// Rotates, revokes and imports keys.
-    Security,
-    /// Reads keys, plans and the audit log.
-    Auditor,
-    /// Manages issuers and clients.
-    Admin,
+/// A client in memory.
+pub struct LiveClient {
+    /// What the store has of it.
+    pub client: Client,
+    /// How many signatures it may still ask for; `None` when its rate is not limited.
+    pub bucket: Option<Arc<Bucket>>,
+    /// Verifies the assertions that it signs itself.
+    pub(super) assertions: Option<Verifier>,
+    pub(super) used: Arc<UsedAssertions>,
+    uses: Arc<Uses>,
 }
 
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 4] = [Self::Issuer, Self::Security, Self::Auditor, Self::Admin];
+/// When each credential was last used, in milliseconds since the Unix epoch.
+type Uses = BTreeMap<String, AtomicU64>;
 
-    /// The role's word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Issuer => "issuer",
-            Self::Security => "security",
-            Self::Auditor => "auditor",
-            Self::Admin => "admin",
+impl LiveClient {
+    /// When a credential was last used.
+    pub fn last_used(&self, credential: &str) -> Option<Timestamp> {
+        let millis = self.uses.get(credential)?.load(Ordering::Relaxed);
+        (millis > 0).then(|| Timestamp::from_millis(millis))
+    }
+
+    pub(super) fn note_use(&self, credential: &str, now: Timestamp) {
+        if let Some(at) = self.uses.get(credential) {
+            at.fetch_max(now.millis(), Ordering::Relaxed);
         }
     }
-
-    /// Reads a role's word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-}
-
-/// A caller of the internal API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// Its public identifier.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    pub roles: BTreeSet<Role>,
-    /// When it was created.
-    pub created_at: Timestamp,
-    credential_hash: [u8; 32],
-}
-
-/// A credential in the clear. Wiped when dropped; its `Debug` shows nothing.
-pub struct Credential(Zeroizing<String>);
-
-impl Credential {
-    /// The text to hand to the client, once.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credential(…)")
-    }
-}
-
-const PREFIX: &str = "kw_";
-
-impl Client {
-    /// Makes a client and its credential.
-    ///
-    /// # Errors
-    /// When the operating system gives no randomness.
-    pub fn create(
-        name: String,
-        roles: BTreeSet<Role>,
-        now: Timestamp,
-    ) -> Result<(Self, Credential), RandomnessUnavailable> {
-        let id: String = random::<8>()?
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let secret = Zeroizing::new(random::<32>()?);
-        let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(secret.as_slice()));
-        let credential = Credential(Zeroizing::new(format!("{PREFIX}{id}_{}", *secret)));
-        let credential_hash = hash(&secret);
-        Ok((
-            Self {
-                id,
-                name,
-                roles,
-                created_at: now,
-                credential_hash,
-            },
-            credential,
-        ))
-    }
-
-    /// Whether the client has a role.
-    pub fn has(&self, role: Role) -> bool {
-        self.roles.contains(&role)
-    }
-
-    /// The client's row.
-    pub fn row(&self) -> ClientRow {
-        let document = ClientDocument {
-            format: FORMAT,
-            name: self.name.clone(),
-            roles: self.roles.clone(),
-            created_at: self.created_at.millis(),
-            credential_hash: URL_SAFE_NO_PAD.encode(self.credential_hash),
-        };
-        // Text, numbers and lists always serialise.
-        let document = serde_json::to_string(&document).unwrap_or_default();
-        ClientRow {
-            id: self.id.clone(),
-            version: 1,
-            document,
-        }
-    }
-
-    /// Reads a client's row; `None` when this program could not have written it.
-    pub fn from_row(row: &ClientRow) -> Option<Self> {
-        let document: ClientDocument = serde_json::from_str(&row.document).ok()?;
-        if document.format != FORMAT {
-            return None;
-        }
-        let hash = URL_SAFE_NO_PAD.decode(&document.credential_hash).ok()?;
-        Some(Self {
-            id: row.id.clone(),
-            name: document.name,
-            roles: document.roles,
-            created_at: Timestamp::from_millis(document.created_at),
-            credential_hash: hash.try_into().ok()?,
-        })
-    }
-}
-
-const FORMAT: u32 = 1;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ClientDocument {
-    format: u32,
-    name: String,
-    roles: BTreeSet<Role>,
-    created_at: u64,
-    credential_hash: String,
-}
-
-fn hash(secret: &str) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
-    bytes
 }
 
 /// The clients as of now, read without a lock.
-#[derive(Default)]
 pub struct Clients {
-    by_id: ArcSwap<BTreeMap<String, Arc<Client>>>,
+    directory: ArcSwap<Directory>,
+    /// The `aud` of assertions that clients sign themselves; without one there are none.
+    audience: Option<String>,
+}
+
+#[derive(Default)]
+struct Directory {
+    by_id: BTreeMap<String, Arc<LiveClient>>,
+    by_certificate: HashMap<CertificateRule, Arc<LiveClient>>,
+    by_workload: HashMap<String, Vec<Arc<LiveClient>>>,
+}
+
+/// Nobody, somebody, or more than one, which is nobody too.
+pub(super) enum Found {
+    Nobody,
+    One(Arc<LiveClient>),
+    Several,
 }
 
 impl Clients {
-    /// Replaces the clients.
-    pub fn replace(&self, clients: impl IntoIterator<Item = Client>) {
-        let by_id = clients
-            .into_iter()
-            .map(|client| (client.id.clone(), Arc::new(client)));
-        self.by_id.store(Arc::new(by_id.collect()));
-    }
-
-    /// All clients, in the order of their ids.
-    pub fn all(&self) -> Vec<Arc<Client>> {
-        self.by_id.load().values().cloned().collect()
-    }
-
-    /// The client with this id.
-    pub fn find(&self, id: &str) -> Option<Arc<Client>> {
-        self.by_id.load().get(id).cloned()
-    }
-
-    /// The client that a credential belongs to.
-    pub fn authenticate(&self, credential: &str) -> Option<Arc<Client>> {
-        let (id, secret) = credential.strip_prefix(PREFIX)?.split_once('_')?;
-        let client = self.find(id)?;
-        let same: bool = hash(secret).ct_eq(&client.credential_hash).into();
-        same.then_some(client)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_whole_credential_authenticates() {
-        let roles = BTreeSet::from([Role::Issuer]);
-        let now = Timestamp::from_seconds(1);
-        let (client, credential) = Client::create("a".into(), roles.clone(), now).unwrap();
-        let (_, other) = Client::create("b".into(), roles, now).unwrap();
-        let clients = Clients::default();
-        clients.replace([client.clone()]);
-        assert_eq!(
-            clients.authenticate(credential.reveal()).as_deref(),
-            Some(&client)
-        );
-        let text = credential.reveal();
-        for wrong in [
-            other.reveal(),
-            &text[..text.len() - 1],
-            &format!("{text}A"),
-            &text.to_uppercase(),
-            text.strip_prefix(PREFIX).unwrap(),
-            "",
-            "kw__",
-        ] {
-            assert_eq!(clients.authenticate(wrong), None);
+    /// No clients yet. Assertions that clients sign themselves must be meant for `audience`.
+    pub fn new(audience: Option<String>) -> Self {
+        Self {
+            directory: ArcSwap::default(),
+            audience,
         }
     }
 
-    #[test]
-    fn a_client_reads_as_it_is_written_and_its_row_has_no_credential() {
-        let roles = BTreeSet::from(Role::ALL);
-        let (client, credential) =
-            Client::create("a".into(), roles, Timestamp::from_seconds(1)).unwrap();
-        let row = client.row();
-        assert_eq!(Client::from_row(&row), Some(client));
-        let secret = credential.reveal().rsplit_once('_').unwrap().1;
-        assert!(!row.document.contains(secret));
-        assert!(!format!("{credential:?}").contains(secret));
+    /// Replaces the clients. What lives only in memory stays with those that stay.
+    pub fn replace(&self, clients: impl IntoIterator<Item = Client>) {
+        let before = self.directory.load_full();
+        let mut directory = Directory::default();
+        for client in clients {
+            let known = before.by_id.get(&client.id);
+            let live = Arc::new(self.enliven(client, known));
+            for rule in &live.client.terms.certificates {
+                let (rule, live) = (rule.clone(), Arc::clone(&live));
+                directory.by_certificate.insert(rule, live);
+            }
+            for rule in &live.client.terms.workloads {
+                let of_issuer = directory.by_workload.entry(rule.issuer.clone());
+                let of_issuer = of_issuer.or_default();
+                if !of_issuer.iter().any(|known| Arc::ptr_eq(known, &live)) {
+                    of_issuer.push(Arc::clone(&live));
+                }
+            }
+            directory.by_id.insert(live.client.id.clone(), live);
+        }
+        self.directory.store(Arc::new(directory));
+    }
+
+    fn enliven(&self, client: Client, known: Option<&Arc<LiveClient>>) -> LiveClient {
+        let rate = client.terms.limits.rate;
+        let kept = known.filter(|known| known.client.terms.limits.rate == rate);
+        let bucket = match kept {
+            Some(known) => known.bucket.clone(),
+            None => rate.map(|rate| Arc::new(Bucket::new(rate))),
+        };
+        let uses = client.credentials.iter().map(|credential| {
+            let at = known.and_then(|known| known.last_used(&credential.id));
+            let at = at.map_or(0, Timestamp::millis);
+            (credential.id.clone(), AtomicU64::new(at))
+        });
+        LiveClient {
+            uses: Arc::new(uses.collect()),
+            used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
+            assertions: self.verifier(&client),
+            bucket,
+            client,
+        }
+    }
+
+    /// `iss` and `sub` of an assertion are the client's id (RFC 7523 §3, OpenID Connect Core §9).
+    fn verifier(&self, client: &Client) -> Option<Verifier> {
+        let (audience, keys) = (self.audience.as_ref()?, client.terms.keys.as_ref()?);
+        let has = |algorithm: &Algorithm| keys.keys().iter().any(|key| key.algorithm() == *algorithm);
+        let algorithms = Algorithm::ALL.into_iter().filter(has);
+        let rules = Rules::new(&client.id, audience, algorithms)
+            .require(["sub", "iat", "jti"])
+            .max_token_bytes(LARGEST_ASSERTION);
+        Verifier::new(rules, keys.clone()).ok()
+    }
+
+    /// All clients, in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<LiveClient>> {
+        self.directory.load().by_id.values().cloned().collect()
+    }
+
+    /// The client with this id.
+    pub fn find(&self, id: &str) -> Option<Arc<LiveClient>> {
+        self.directory.load().by_id.get(id).cloned()
+    }
+
+    /// Whether another client than this one has the same certificate.
+    pub(super) fn holder(&self, rule: &CertificateRule) -> Option<Arc<LiveClient>> {
+        self.directory.load().by_certificate.get(rule).cloned()
+    }
+
+    /// The client that a certificate names. Each of its names may be another one's.
+    pub(super) fn with_certificate(&self, certificate: &PeerCertificate) -> Found {
+        let directory = self.directory.load();
+        let names = certificate.dns_names.iter().cloned();
+        let uris = certificate.uris.iter().cloned();
+        let rules = std::iter::once(CertificateRule::Thumbprint(certificate.thumbprint))
+            .chain(names.map(CertificateRule::Dns))
+            .chain(uris.map(CertificateRule::Uri));
+        let holders = rules.filter_map(|rule| directory.by_certificate.get(&rule));
+        only(holders)
+    }
+
+    /// The client whose workload a verified token of a trusted issuer names.
+    pub(super) fn with_workload(&self, issuer: &str, claims: &serde_json::Value) -> Found {
+        let directory = self.directory.load();
+        let of_issuer = directory.by_workload.get(issuer).into_iter().flatten();
+        only(of_issuer.filter(|live| {
+            let workloads = &live.client.terms.workloads;
+            workloads
+                .iter()
+                .any(|rule| rule.issuer == issuer && rule.matches(claims))
+        }))
+    }
+
+    /// When every credential was last used that has been used.
+    pub fn last_uses(&self) -> Vec<LastUse> {
+        let directory = self.directory.load();
+        let uses = directory.by_id.values().flat_map(|live| {
+            live.uses.iter().map(|(credential, at)| LastUse {
+                client: live.client.id.clone(),
+                credential: credential.clone(),
+                at: at.load(Ordering::Relaxed),
+            })
+        });
+        uses.filter(|used| used.at > 0).collect()
+    }
+
+    /// Takes over what the store knows of uses before this process began.
+    pub fn remember_uses(&self, uses: &[LastUse]) {
+        for used in uses {
+            if let Some(live) = self.find(&used.client) {
+                live.note_use(&used.credential, Timestamp::from_millis(used.at));
+            }
+        }
+    }
+}
+
+/// The largest assertion, in bytes.
+pub(super) const LARGEST_ASSERTION: usize = 8 * 1024;
+
+fn only<'a>(mut found: impl Iterator<Item = &'a Arc<LiveClient>>) -> Found {
+    let Some(first) = found.next() else {
+        return Found::Nobody;
+    };
+    if found.all(|other| Arc::ptr_eq(first, other)) {
+        Found::One(Arc::clone(first))
+    } else {
+        Found::Several
     }
 }

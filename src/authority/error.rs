@@ -20,6 +20,23 @@ pub enum ChangeError {
     /// There is no such client.
     #[error("there is no client {0}")]
     UnknownClient(String),
+    /// The client has no such credential.
+    #[error("client {client} has no credential {credential}")]
+    UnknownCredential {
+        /// The client.
+        client: String,
+        /// The credential's name.
+        credential: String,
+    },
+    /// Nobody could manage access any more.
+    #[error("this is the last client with the role admin; give the role to another one first")]
+    LastAdmin,
+    /// Two clients would be named by one certificate.
+    #[error("another client is named by the same certificate rule; a certificate is of one client")]
+    CertificateTaken,
+    /// A client names a trusted issuer that is not configured.
+    #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
+    UntrustedIssuer(String),
     /// Another issuer is published under the same path.
     #[error("another issuer has a url with the same path; the path alone tells issuers apart")]
     PathTaken,

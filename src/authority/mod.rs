@@ -6,14 +6,17 @@
 
 mod access;
 pub mod audit;
+pub mod authentication;
 mod changes;
 pub mod clients;
 mod error;
 pub mod issuer;
 pub mod publication;
 mod readiness;
+mod replay;
 pub mod scheduler;
 pub mod signing;
+pub mod throttle;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +25,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tracing::Instrument as _;
 
+use crate::access::record;
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::lifecycle::{
@@ -31,10 +35,12 @@ use crate::store::seal::MasterKey;
 use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
 use audit::Actor;
-use clients::{Client, Clients};
+use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
+use clients::Clients;
 use issuer::{Committed, FreshKeys, Issuer, Order};
 use scheduler::Wakes;
 
+pub use access::Issued;
 pub use changes::{Exposure, Rotation};
 pub use error::ChangeError;
 pub use readiness::Unready;
@@ -51,6 +57,10 @@ pub struct Foundation {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whose tokens prove who a caller is.
+    pub trusted: TrustedIssuers,
+    /// The `aud` of assertions that clients sign themselves; without one there are none.
+    pub audience: Option<String>,
 }
 
 /// Every issuer of one deployment.
@@ -62,6 +72,9 @@ pub struct Authority {
     founding: tokio::sync::Mutex<()>,
     access: tokio::sync::Mutex<()>,
     clients: Clients,
+    /// Whether the store had a client at the start, usable or not.
+    had_clients: bool,
+    gate: Gate,
     wakes: Wakes,
     /// Issuers whose last scheduled change failed.
     failing: Mutex<BTreeSet<IssuerName>>,
@@ -88,7 +101,7 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn start(foundation: Foundation) -> Result<Self, StoreError> {
+    pub async fn start(mut foundation: Foundation) -> Result<Self, StoreError> {
         let mut directory = Directory::default();
         let mut unusable = BTreeMap::new();
         let wakes = Wakes::default();
@@ -107,15 +120,18 @@ impl Authority {
                 }
             }
         }
-        let clients = Clients::default();
+        let clients = Clients::new(foundation.audience.take());
         let rows = foundation.store.clients().await?;
         clients.replace(rows.iter().filter_map(|row| {
-            let client = Client::from_row(row);
+            let client = record::client(&row.id, row.version, &row.document);
             if client.is_none() {
                 tracing::error!(client = %row.id, "client refused: its stored record is corrupt");
             }
             client
         }));
+        clients.remember_uses(&foundation.store.last_uses().await?);
+        let trusted = std::mem::take(&mut foundation.trusted);
+        let gate = Gate::new(trusted, foundation.clock.now());
         Ok(Self {
             foundation,
             directory: ArcSwap::from_pointee(directory),
@@ -123,6 +139,8 @@ impl Authority {
             founding: tokio::sync::Mutex::new(()),
             access: tokio::sync::Mutex::new(()),
             clients,
+            had_clients: !rows.is_empty(),
+            gate,
             wakes,
             failing: Mutex::default(),
         })
@@ -141,6 +159,19 @@ impl Authority {
     /// The clients that may call.
     pub fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Whether the store had any client when this began, usable or not.
+    pub fn had_clients(&self) -> bool {
+        self.had_clients
+    }
+
+    /// Finds out who calls.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub async fn admit(&self, presented: Presented<'_>) -> Result<Caller, Unauthenticated> {
+        self.gate.admit(&self.clients, presented, self.now()).await
     }
 
     /// Whether the store has any issuer, usable or not.

@@ -75,6 +75,21 @@ pub async fn run(authority: Arc<Authority>) {
     }
 }
 
+/// How often the last uses of credentials are written down.
+const KEEP_USES_EVERY: Duration = Duration::from_secs(60);
+
+/// Writes down when credentials were last used, every minute until it is dropped. What a crash
+/// loses is a minute of it.
+pub async fn keep_last_uses(authority: Arc<Authority>) {
+    loop {
+        let clock = &authority.foundation.clock;
+        clock.sleep_until(clock.now().after(KEEP_USES_EVERY)).await;
+        if let Err(error) = authority.keep_last_uses().await {
+            tracing::warn!(%error, "the last uses of credentials were not written down");
+        }
+    }
+}
+
 async fn attend(
     authority: &Arc<Authority>,
     name: &IssuerName,

@@ -10,6 +10,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
 use super::view::{SigningEntry, View};
+use crate::access::{Asked, Client, LimitBroken, Limits};
 use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
 
@@ -80,6 +81,9 @@ pub enum SignRefusal {
         /// The policy's longest, in seconds.
         maximum: u64,
     },
+    /// The client may not have this signed.
+    #[error(transparent)]
+    Limit(#[from] LimitBroken),
     /// The finished token would be over the policy's size.
     #[error("the token would have {bytes} bytes, over max_token_bytes of {maximum}")]
     TooLarge {
@@ -125,10 +129,11 @@ struct Prepared<'v> {
 /// [`SignRefusal`]; nothing has been signed then.
 pub async fn sign(
     view: &View,
+    client: &Client,
     request: SignRequest,
     now: Timestamp,
 ) -> Result<SignedToken, SignRefusal> {
-    let prepared = prepare(view, request, now)?;
+    let prepared = prepare(view, client, request, now)?;
     let Prepared {
         entry,
         signing_input,
@@ -148,12 +153,13 @@ pub async fn sign(
 /// Signs many tokens with one snapshot: a result or a refusal for each, in order.
 pub async fn sign_all(
     view: &View,
+    client: &Client,
     requests: Vec<SignRequest>,
     now: Timestamp,
 ) -> Vec<Result<SignedToken, SignRefusal>> {
     let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = requests
         .into_iter()
-        .map(|request| prepare(view, request, now))
+        .map(|request| prepare(view, client, request, now))
         .collect();
     for algorithm in Algorithm::ALL {
         complete_all(view, algorithm, &mut prepared).await;
@@ -211,7 +217,12 @@ async fn complete_all(
     }
 }
 
-fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared<'_>, SignRefusal> {
+fn prepare<'v>(
+    view: &'v View,
+    client: &Client,
+    request: SignRequest,
+    now: Timestamp,
+) -> Result<Prepared<'v>, SignRefusal> {
     let policy = view.set().policy();
     let SignRequest {
         mut claims,
@@ -229,8 +240,16 @@ fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared
     check_registered_claims(&claims)?;
     let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     check_typ(typ, &claims)?;
-    let lifetime = lifetime(policy, expires_in)?;
+    let limits = &client.terms.limits;
+    let lifetime = lifetime(policy, limits, expires_in)?;
     let algorithm = algorithm.unwrap_or(policy.default_algorithm);
+    let asked = Asked {
+        claims: &claims,
+        lifetime: Duration::from_secs(lifetime),
+        algorithm,
+        typ,
+    };
+    limits.check(&client.id, &asked)?;
     let entry = view
         .signer(algorithm)
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
@@ -271,9 +290,19 @@ fn prepare(view: &View, request: SignRequest, now: Timestamp) -> Result<Prepared
     })
 }
 
-fn lifetime(policy: &Policy, expires_in: Option<u64>) -> Result<u64, SignRefusal> {
+/// The lifetime in seconds. What is not said is the policy's default, or the client's longest where
+/// that is shorter.
+fn lifetime(
+    policy: &Policy,
+    limits: &Limits,
+    expires_in: Option<u64>,
+) -> Result<u64, SignRefusal> {
     let Some(asked) = expires_in else {
-        return Ok(policy.default_token_ttl.as_secs());
+        let default = policy.default_token_ttl;
+        return Ok(limits
+            .max_ttl
+            .map_or(default, |longest| longest.min(default))
+            .as_secs());
     };
     if asked == 0 {
         return Err(SignRefusal::NoLifetime);

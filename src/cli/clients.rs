@@ -1,14 +1,18 @@
 //! `keywright clients`.
 
-use clap::builder::PossibleValuesParser;
-use serde::Deserialize;
-use serde_json::json;
+mod terms;
 
-use super::client::segment;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::client::{Answer, segment};
 use super::failure::Failure;
+use super::input;
 use super::moment::rfc3339;
+use super::output::Output;
 use super::session::Session;
 use super::table::{columns, pairs};
+use terms::TermsArguments;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -16,7 +20,13 @@ pub(super) enum Command {
     Create(CreateArguments),
     /// List the clients and what they may do.
     List,
-    /// Take a client's credential away.
+    /// Show a client: its roles, limits, ways in, and when its credentials end and were last used.
+    Show(ClientArguments),
+    /// Replace what a client may do; what is not named stays as it is.
+    Set(SetArguments),
+    /// Make a client a new credential and print it, once. The one before it stays valid for a while.
+    Rotate(RotateArguments),
+    /// Take a client's access away, or one of its credentials.
     Revoke(RevokeArguments),
 }
 
@@ -24,22 +34,56 @@ pub(super) enum Command {
 pub(super) struct CreateArguments {
     /// What people call the client.
     name: String,
-    /// What it may do: issuer signs tokens; security rotates, revokes and imports keys; auditor
-    /// reads keys, plans and the audit log; admin manages issuers and clients. Repeatable.
-    #[arg(
-        long = "role",
-        required = true,
-        value_name = "ROLE",
-        value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(["issuer", "security", "auditor", "admin"])
-    )]
-    roles: Vec<String>,
+    #[command(flatten)]
+    terms: TermsArguments,
+    /// When the credential ends, counted from now, such as 90d [default: never].
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<String>,
+    /// Make no credential: the client has another way in.
+    #[arg(long, conflicts_with = "expires_in")]
+    no_credential: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct ClientArguments {
+    /// The client's identifier, as `clients list` shows it.
+    id: String,
+}
+
+#[derive(clap::Args)]
+pub(super) struct SetArguments {
+    /// The client's identifier, as `clients list` shows it.
+    id: String,
+    /// All terms (JSON), or - for standard input, instead of those that the client has: what they
+    /// leave out is taken away. The other options are applied to them.
+    #[arg(long, value_name = "FILE")]
+    terms: Option<String>,
+    /// What people call it.
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    changes: TermsArguments,
+}
+
+#[derive(clap::Args)]
+pub(super) struct RotateArguments {
+    /// The client's identifier, as `clients list` shows it.
+    id: String,
+    /// When the new credential ends, counted from now, such as 90d [default: never].
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<String>,
+    /// How long the one before it stays valid, such as 1h; 0s ends it now [default: 24h].
+    #[arg(long, value_name = "DURATION")]
+    overlap: Option<String>,
 }
 
 #[derive(clap::Args)]
 pub(super) struct RevokeArguments {
     /// The client's identifier, as `clients list` shows it.
     id: String,
+    /// Only this credential of it, as `clients show` names it.
+    #[arg(long, value_name = "ID")]
+    credential: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,8 +91,24 @@ struct Client {
     id: String,
     name: String,
     roles: Vec<String>,
+    #[serde(default)]
+    limits: Map<String, Value>,
+    #[serde(default)]
+    certificates: Vec<Value>,
+    #[serde(default)]
+    workloads: Vec<Value>,
+    jwks: Option<Value>,
     created_at: u64,
+    #[serde(default)]
+    credentials: Vec<CredentialShown>,
     credential: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct CredentialShown {
+    id: String,
+    expires_at: Option<u64>,
+    last_used_at: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -60,50 +120,147 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
     match command {
         Command::Create(arguments) => create(&arguments, session),
         Command::List => list(session),
-        Command::Revoke(arguments) => revoke(&arguments.id, session),
+        Command::Show(ClientArguments { id }) => {
+            let answer = session.client()?.read(&path(&id))?;
+            session.output.show(&answer, show)
+        }
+        Command::Set(arguments) => set(&arguments, session),
+        Command::Rotate(arguments) => rotate(&arguments, session),
+        Command::Revoke(arguments) => revoke(&arguments, session),
     }
 }
 
+fn path(id: &str) -> String {
+    format!("/v1/clients/{}", segment(id))
+}
+
 fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Failure> {
-    let body = json!({"name": arguments.name, "roles": arguments.roles});
-    let answer = session.client()?.post("/v1/clients", &body)?;
-    session.output.show(&answer, |client: Client, output| {
-        output.line(pairs([
-            ["id".to_owned(), client.id],
-            ["name".to_owned(), client.name],
-            ["roles".to_owned(), client.roles.join(", ")],
-            [
-                "credential".to_owned(),
-                client.credential.unwrap_or_default(),
-            ],
-        ]))?;
-        output.note("note: the credential is shown this once; only its hash is kept")
-    })
+    let mut body = Map::new();
+    body.insert("name".to_owned(), arguments.name.as_str().into());
+    arguments.terms.apply(&mut body)?;
+    if arguments.no_credential {
+        body.insert("credential".to_owned(), Value::Null);
+    } else if let Some(lifetime) = &arguments.expires_in {
+        body.insert("credential".to_owned(), json!({ "expires_in": lifetime }));
+    }
+    let answer = session.client()?.post("/v1/clients", &body.into())?;
+    issued(&answer, session)
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/clients")?;
     session.output.show(&answer, |list: Clients, output| {
         let rows = list.clients.into_iter().map(|client| {
+            let last_used = client.credentials.iter().filter_map(|one| one.last_used_at);
             [
-                client.id,
-                client.name,
+                client.id.clone(),
+                client.name.clone(),
                 client.roles.join(", "),
+                client.limits.keys().cloned().collect::<Vec<_>>().join(", "),
                 rfc3339(client.created_at),
+                last_used.max().map_or_else(|| "-".to_owned(), rfc3339),
             ]
         });
-        output.line(columns(["id", "name", "roles", "created"], rows))
+        let headings = ["id", "name", "roles", "limits", "created", "last used"];
+        output.line(columns(headings, rows))
     })
 }
 
-fn revoke(id: &str, session: &mut Session) -> Result<(), Failure> {
-    session
-        .client()?
-        .delete(&format!("/v1/clients/{}", segment(id)))?;
+fn show(client: Client, output: &mut Output) -> Result<(), Failure> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let mut rows = vec![
+        ["id".to_owned(), client.id],
+        ["name".to_owned(), client.name],
+        ["roles".to_owned(), client.roles.join(", ")],
+        ["created".to_owned(), rfc3339(client.created_at)],
+    ];
+    for (name, value) in &client.limits {
+        rows.push([name.clone(), text(value)]);
+    }
+    for rule in &client.certificates {
+        rows.push(["certificate".to_owned(), rule.to_string()]);
+    }
+    for rule in &client.workloads {
+        rows.push(["workload".to_owned(), rule.to_string()]);
+    }
+    if let Some(keys) = &client.jwks {
+        rows.push(["jwks".to_owned(), keys.to_string()]);
+    }
+    for credential in &client.credentials {
+        let time = |time: Option<u64>| time.map_or_else(|| "never".to_owned(), rfc3339);
+        let (end, used) = (time(credential.expires_at), time(credential.last_used_at));
+        let text = format!("{}: ends {end}, last used {used}", credential.id);
+        rows.push(["credential".to_owned(), text]);
+    }
+    output.line(pairs(rows))
+}
+
+/// A client with the credential that it was just given, if it was given one.
+fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+    session.output.show(answer, |client: Client, output| {
+        let mut rows = vec![
+            ["id".to_owned(), client.id],
+            ["name".to_owned(), client.name],
+            ["roles".to_owned(), client.roles.join(", ")],
+        ];
+        let Some(credential) = client.credential else {
+            return output.line(pairs(rows));
+        };
+        rows.push(["credential".to_owned(), credential]);
+        output.line(pairs(rows))?;
+        output.note("note: the credential is shown this once; only its hash is kept")
+    })
+}
+
+fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
+    let client = session.client()?;
+    let path = path(&arguments.id);
+    let mut terms = match &arguments.terms {
+        Some(file) => input::object(file)?,
+        None => {
+            let mut terms: Map<String, Value> = client.read(&path)?.parse()?;
+            for read_only in ["id", "version", "created_at", "credentials"] {
+                terms.remove(read_only);
+            }
+            terms
+        }
+    };
+    if let Some(name) = &arguments.name {
+        terms.insert("name".to_owned(), name.as_str().into());
+    }
+    arguments.changes.apply(&mut terms)?;
+    let answer = client.put(&path, &terms.into())?;
+    session.output.show(&answer, show)
+}
+
+fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Failure> {
+    let mut body = Map::new();
+    if let Some(lifetime) = &arguments.expires_in {
+        body.insert("expires_in".to_owned(), lifetime.as_str().into());
+    }
+    if let Some(overlap) = &arguments.overlap {
+        body.insert("overlap".to_owned(), overlap.as_str().into());
+    }
+    let path = format!("{}/credentials", path(&arguments.id));
+    let answer = session.client()?.post(&path, &body.into())?;
+    issued(&answer, session)
+}
+
+fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Failure> {
+    let RevokeArguments { id, credential } = arguments;
+    let (path, done) = match credential {
+        Some(credential) => (
+            format!("{}/credentials/{}", path(id), segment(credential)),
+            format!("credential {credential} of client {id} is not valid any more"),
+        ),
+        None => (path(id), format!("client {id} may not call any more")),
+    };
+    session.client()?.delete(&path)?;
     if session.output.is_json() {
         return Ok(());
     }
-    session
-        .output
-        .line(format_args!("client {id} may not call any more"))
+    session.output.line(done)
 }

@@ -1,7 +1,7 @@
 //! Who is calling, and whether they may.
 //!
-//! A handler names the role that it needs in its signature, as [`As<role::Security>`](As): the
-//! credential and the role are checked before anything else of the request is looked at.
+//! A handler names the role that it needs in its signature, as [`As<role::Security>`](As): caller
+//! and role are checked before anything else of the request is looked at.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
+use super::connection::Peer;
 use super::response::Problem;
+use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
-use crate::authority::clients::{Client, Role};
+use crate::authority::authentication::{Caller, Presented};
 
 /// The roles as types.
 pub(super) mod role {
@@ -44,19 +46,16 @@ pub(super) trait Required {
     const ROLE: Role;
 }
 
-/// A caller with a valid credential and the role `R`.
+/// A caller with the role `R`.
 pub(super) struct As<R> {
-    client: Arc<Client>,
+    pub(super) caller: Caller,
     role: PhantomData<R>,
 }
 
 impl<R> As<R> {
     /// The caller as the audit log names it.
     pub(super) fn actor(&self) -> Actor {
-        Actor::Client {
-            id: self.client.id.clone(),
-            name: self.client.name.clone(),
-        }
+        self.caller.actor()
     }
 }
 
@@ -67,33 +66,39 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for As<R> {
         parts: &mut Parts,
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
-        let credential = bearer(&parts.headers)?;
-        let client = authority
-            .clients()
-            .authenticate(credential)
-            .ok_or_else(Problem::bad_credential)?;
-        if !client.has(R::ROLE) {
+        let peer = parts.extensions.get::<Peer>();
+        let presented = Presented {
+            bearer: bearer(&parts.headers)?,
+            certificate: peer.and_then(|peer| peer.certificate.as_deref()),
+            address: peer.map(|peer| peer.address.ip()),
+        };
+        let caller = authority.admit(presented).await?;
+        if !caller.has(R::ROLE) {
             return Err(Problem::role_missing(R::ROLE.as_str()));
         }
+        // What comes after it in a handler's signature asks for the caller's limits.
+        parts.extensions.insert(caller.clone());
         Ok(Self {
-            client,
+            caller,
             role: PhantomData,
         })
     }
 }
 
-/// The credential of `Authorization: Bearer` (RFC 6750 §2.1). It is never taken from elsewhere.
-/// Another scheme is no credential of ours, and is answered like none at all (§3.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+/// What `Authorization: Bearer` presents (RFC 6750 §2.1). It is never taken from elsewhere. Another
+/// scheme presents nothing of ours, and is answered like none at all (§3.1).
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(Problem::no_credential)?;
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(Problem::bad_credential());
     }
     let value = value.to_str().map_err(|_| Problem::bad_credential())?;
-    let (scheme, credential) = value.split_once(' ').unwrap_or((value, ""));
+    let (scheme, presented) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Err(Problem::no_credential());
     }
-    Ok(credential.trim_start())
+    Ok(Some(presented.trim_start()))
 }

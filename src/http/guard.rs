@@ -1,5 +1,8 @@
 //! What every request to the internal listener passes: an id, a bound on how many are in progress,
 //! and a bound on how long one may take.
+//!
+//! Whoever asks too fast is answered late: the answer is held back, and takes no place of those in
+//! progress meanwhile. A client that floods waits for its own refusals and not the others for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,15 +10,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Request};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
-use super::response::Problem;
+use super::response::{Problem, is_held_back};
 use super::server::Answers;
+use crate::access::credential;
 use crate::engine::random;
 
 /// Requests in progress at a time.
@@ -23,6 +29,9 @@ const MOST_REQUESTS: usize = 2048;
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the answer to whoever asks too fast is held back.
+const HOLD_BACK: Duration = Duration::from_millis(250);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -55,10 +64,14 @@ impl Guarded {
 impl Answers for Guarded {
     async fn answer(self, request: Request<Incoming>) -> Response {
         let Self { router, guard } = self;
-        let Ok(_permit) = guard.requests.try_acquire() else {
+        let Ok(permit) = guard.requests.try_acquire() else {
             return Problem::overloaded().into_response();
         };
         let id = guard.ids.of(&request);
+        if has_credential(request.uri()) {
+            tracing::warn!(?id, "a request with a credential in its URL was refused");
+            return Problem::credential_in_url().into_response();
+        }
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);
@@ -74,8 +87,31 @@ impl Answers for Guarded {
             tracing::debug!(?id, %method, path = uri.path(), %status, "answered");
         }
         response.headers_mut().insert(REQUEST_ID, id);
+        drop(permit);
+        if is_held_back(&response) {
+            tokio::time::sleep(HOLD_BACK).await;
+        }
         response
     }
+}
+
+/// Whether a path or a query carries what is a credential of ours, or looks like a token.
+fn has_credential(uri: &Uri) -> bool {
+    let text = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let text = percent_decode_str(text).decode_utf8_lossy();
+    let named = ["access_token=", "token=", "authorization=", "credential="];
+    let is_ours = |part: &str| credential::split(part).is_some_and(|(id, _)| id.len() == 16);
+    let mut parts = text.split(['/', '?', '&', '=']);
+    parts.any(|part| is_ours(part) || is_token(part))
+        || text.split_once('?').is_some_and(|(_, query)| {
+            let mut members = query.split('&');
+            members.any(|member| named.iter().any(|name| member.starts_with(name)))
+        })
+}
+
+/// The header of every JWS begins like this: `{"` in base64url.
+fn is_token(part: &str) -> bool {
+    part.starts_with("eyJ") && part.matches('.').count() == 2
 }
 
 /// What the log lines of a request have in common. Signatures have none: they are made by the

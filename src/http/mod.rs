@@ -5,6 +5,7 @@
 
 mod authentication;
 mod body;
+mod connection;
 mod guard;
 mod internal;
 mod public;

@@ -13,9 +13,12 @@ use keywright_verifier::json::{BodyError, FieldError, JsonError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::Unready;
+use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
+use crate::authority::throttle::{Budget, Spent};
 use crate::engine::ImportError;
 use crate::lifecycle::{PolicyError, Refusal};
 use crate::store::StoreError;
@@ -59,6 +62,44 @@ pub(super) fn unready(reason: &Unready) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
+/// An answer that says what is left of the client's signatures, if its rate is limited.
+pub(super) fn with_budget(mut response: Response, budget: Option<Budget>) -> Response {
+    for (name, value) in budget.into_iter().flat_map(budget_headers) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// Whether an answer tells its caller to slow down, and is itself given slowly.
+pub(super) fn is_held_back(response: &Response) -> bool {
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): the burst and the time
+/// in which an empty bucket fills; what is left, and when it is full again.
+fn budget_headers(budget: Budget) -> [(HeaderName, String); 2] {
+    let Budget {
+        burst,
+        left,
+        window,
+    } = budget;
+    let window = window.as_secs().max(1);
+    let missing = u64::from(burst.saturating_sub(left));
+    let full_in = (missing * window).div_ceil(u64::from(burst.max(1)));
+    [
+        (
+            HeaderName::from_static("ratelimit-policy"),
+            format!("\"signatures\";q={burst};w={window}"),
+        ),
+        (
+            HeaderName::from_static("ratelimit"),
+            format!("\"signatures\";r={left};t={full_in}"),
+        ),
+    ]
+}
+
 /// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem(Box<Parts>);
@@ -69,7 +110,7 @@ struct Parts {
     code: &'static str,
     detail: String,
     members: Map<String, Value>,
-    header: Option<(HeaderName, String)>,
+    headers: Vec<(HeaderName, String)>,
 }
 
 impl Problem {
@@ -79,7 +120,7 @@ impl Problem {
             code,
             detail: detail.to_string(),
             members: Map::new(),
-            header: None,
+            headers: Vec::new(),
         }))
     }
 
@@ -89,7 +130,7 @@ impl Problem {
     }
 
     fn header(mut self, name: HeaderName, value: impl ToString) -> Self {
-        self.0.header = Some((name, value.to_string()));
+        self.0.headers.push((name, value.to_string()));
         self
     }
 
@@ -136,6 +177,60 @@ impl Problem {
         )
         .with("role", role)
         .header(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// 403: the caller's limits forbid it.
+    pub(super) fn limit(broken: &LimitBroken) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "client-limit", broken)
+            .with("claim", broken.claim.as_str())
+            .with("rule", broken.rule)
+    }
+
+    /// 429: the client's bucket has not enough signatures.
+    pub(super) fn rate_limited(spent: Spent, budget: Budget) -> Self {
+        match spent {
+            Spent::For(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let detail = "this client asks for more signatures than its rate allows";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+                    .header(RETRY_AFTER, seconds.max(1))
+                    .budget(budget)
+            }
+            Spent::Never => {
+                let detail = "the batch has more requests than this client's burst";
+                Self::new(StatusCode::FORBIDDEN, "client-limit", detail)
+                    .with("claim", "requests")
+                    .with("rule", "rate")
+            }
+        }
+    }
+
+    /// 429: too many bad credentials have come from the caller's address.
+    pub(super) fn too_many_failures() -> Self {
+        let detail = "too many bad credentials have come from this address";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-failures", detail).header(RETRY_AFTER, 1)
+    }
+
+    /// 503: whether the caller is who it says cannot be told now.
+    pub(super) fn undecidable_caller() -> Self {
+        let detail = "the keys that would tell who is calling cannot be had";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "caller-undecidable",
+            detail,
+        )
+        .header(RETRY_AFTER, 5)
+    }
+
+    /// 400: a secret in the URL has been seen by every log on its way.
+    pub(super) fn credential_in_url() -> Self {
+        let detail = "a credential must not stand in a URL; it has been seen and must be revoked";
+        Self::new(StatusCode::BAD_REQUEST, "credential-in-url", detail)
+    }
+
+    fn budget(mut self, budget: Budget) -> Self {
+        self.0.headers.extend(budget_headers(budget));
+        self
     }
 
     /// 404: no such path.
@@ -237,10 +332,10 @@ impl IntoResponse for Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some((name, value)) = self.0.header
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
-            headers.insert(name, value);
+        for (name, value) in self.0.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
         }
         response
     }
@@ -300,6 +395,40 @@ impl From<PolicyError> for Problem {
     }
 }
 
+impl From<TermsError> for Problem {
+    fn from(error: TermsError) -> Self {
+        let code = match error {
+            TermsError::Field(error) => return error.into(),
+            TermsError::Name => "invalid-client-name",
+            TermsError::Roles => "invalid-roles",
+            TermsError::Limits(_) => "invalid-limits",
+            TermsError::Count(_)
+            | TermsError::Certificate(_)
+            | TermsError::Workload(_)
+            | TermsError::Keys(_)
+            | TermsError::UnusableKey => "invalid-proof",
+        };
+        Self::bad_request(code, error)
+    }
+}
+
+impl From<LimitBroken> for Problem {
+    fn from(broken: LimitBroken) -> Self {
+        Self::limit(&broken)
+    }
+}
+
+impl From<Unauthenticated> for Problem {
+    fn from(reason: Unauthenticated) -> Self {
+        match reason {
+            Unauthenticated::Missing => Self::no_credential(),
+            Unauthenticated::Invalid => Self::bad_credential(),
+            Unauthenticated::TooManyFailures => Self::too_many_failures(),
+            Unauthenticated::Undecidable => Self::undecidable_caller(),
+        }
+    }
+}
+
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         Self::bad_request("invalid-private-key", error)
@@ -322,6 +451,7 @@ impl From<SignRefusal> for Problem {
             SignRefusal::LifetimeOverMaximum { maximum, .. } => {
                 bad("ttl-over-maximum").with("maximum", *maximum)
             }
+            SignRefusal::Limit(broken) => Self::limit(broken),
             SignRefusal::TooLarge { maximum, .. } => {
                 bad("token-too-large").with("maximum", *maximum)
             }
@@ -386,6 +516,16 @@ impl From<ChangeError> for Problem {
             ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
             ChangeError::UnknownClient(_) => {
                 Self::new(StatusCode::NOT_FOUND, "unknown-client", error)
+            }
+            ChangeError::UnknownCredential { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-credential", error)
+            }
+            ChangeError::LastAdmin => Self::new(StatusCode::CONFLICT, "last-admin", error),
+            ChangeError::CertificateTaken => {
+                Self::new(StatusCode::CONFLICT, "certificate-taken", error)
+            }
+            ChangeError::UntrustedIssuer(_) => {
+                Self::new(StatusCode::CONFLICT, "untrusted-issuer", error)
             }
             ChangeError::PathTaken => Self::new(StatusCode::CONFLICT, "issuer-url-taken", error),
             ChangeError::Contended => {

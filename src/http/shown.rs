@@ -4,7 +4,7 @@ use keywright_verifier::Kid;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::authority::clients::Client;
+use crate::authority::clients::LiveClient;
 use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
 use crate::authority::{Exposure, Rotation};
@@ -109,15 +109,23 @@ pub(super) fn occurrence(occurrence: &Occurrence) -> Value {
     Value::Object(shown)
 }
 
-pub(super) fn client(client: &Client) -> Map<String, Value> {
+/// A client with its credentials, which have no secret in them.
+pub(super) fn client(live: &LiveClient) -> Map<String, Value> {
+    let client = &live.client;
     let mut shown = Map::new();
     shown.insert("id".to_owned(), client.id.as_str().into());
-    shown.insert("name".to_owned(), client.name.as_str().into());
-    let roles: Vec<&str> = client.roles.iter().map(|role| role.as_str()).collect();
-    shown.insert("roles".to_owned(), roles.into());
-    shown.insert(
-        "created_at".to_owned(),
-        client.created_at.floor_seconds().into(),
-    );
+    shown.extend(client.terms.to_members());
+    shown.insert("version".to_owned(), client.version.into());
+    let created_at = client.created_at.floor_seconds();
+    shown.insert("created_at".to_owned(), created_at.into());
+    let credentials = client.credentials.iter().map(|record| {
+        json!({
+            "id": record.id,
+            "created_at": record.created_at.floor_seconds(),
+            "expires_at": record.expires_at.map(Timestamp::ceil_seconds),
+            "last_used_at": live.last_used(&record.id).map(Timestamp::floor_seconds),
+        })
+    });
+    shown.insert("credentials".to_owned(), credentials.collect());
     shown
 }

@@ -1,21 +1,26 @@
-//! Clients: who may call.
+//! Clients: who may call, and what they may have signed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::FieldError;
+use keywright_verifier::json::{FieldError, Object};
 use serde_json::{Value, json};
 
 use super::{Service, path_parameter};
+use crate::access::Terms;
 use crate::authority::Authority;
-use crate::authority::clients::Role;
+use crate::authority::clients::LiveClient;
 use crate::http::authentication::{As, role};
-use crate::http::body::Body;
+use crate::http::body::{Body, OptionalBody};
 use crate::http::response::{Problem, created_at, no_content, ok};
 use crate::http::shown;
+use crate::lifecycle::parse_duration;
+
+/// How long the credential before a new one stays valid when it is not said.
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
 /// The client that the path names, which need not exist.
 pub(super) struct ClientId(String);
@@ -28,6 +33,17 @@ impl FromRequestParts<Arc<Authority>> for ClientId {
     }
 }
 
+/// The credential that the path names, which need not exist.
+pub(super) struct CredentialId(String);
+
+impl FromRequestParts<Arc<Authority>> for CredentialId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        path_parameter(parts, "credential").await.map(Self)
+    }
+}
+
 pub(super) async fn list(
     State(authority): Service,
     _caller: As<role::Admin>,
@@ -36,41 +52,63 @@ pub(super) async fn list(
         .clients()
         .all()
         .iter()
-        .map(|client| Value::Object(shown::client(client)))
+        .map(|live| Value::Object(shown::client(live)))
         .collect();
     Ok(ok(json!({ "clients": clients })))
 }
 
+pub(super) async fn show(
+    State(authority): Service,
+    _caller: As<role::Admin>,
+    ClientId(id): ClientId,
+) -> Result<Response, Problem> {
+    let live = authority.live_client(&id)?;
+    Ok(ok(Value::Object(shown::client(&live))))
+}
+
+/// Without `credential` there is one without an end, with `null` there is none.
 pub(super) async fn create(
     State(authority): Service,
     caller: As<role::Admin>,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
-    let name = body.string("name")?;
-    let legal = |character: char| character.is_ascii_graphic() || character == ' ';
-    if !(1..=64).contains(&name.len()) || !name.chars().all(legal) {
-        let detail = "a client's name has 1 to 64 printable ASCII characters";
-        return Err(Problem::bad_request("invalid-client-name", detail));
-    }
-    let roles = body
-        .optional_strings("roles")?
-        .ok_or(FieldError::Missing { field: "roles" })?;
+    let terms = Terms::take_from(&mut body)?;
+    let lifetime = match body.take("credential") {
+        None => Some(None),
+        Some(Value::Null) => None,
+        Some(document) => {
+            let mut credential = Object::new(document, "credential")?;
+            let lifetime = duration(&mut credential, "expires_in")?;
+            credential.finish()?;
+            Some(lifetime)
+        }
+    };
     body.finish()?;
-    let roles = roles
-        .iter()
-        .map(|name| Role::parse(name).ok_or_else(|| unknown_role(name)))
-        .collect::<Result<BTreeSet<Role>, Problem>>()?;
-    if roles.is_empty() {
-        let detail = "roles must name at least one of issuer, security, auditor, admin";
-        return Err(Problem::bad_request("invalid-roles", detail));
-    }
-    let (client, credential) = authority.create_client(name, roles, caller.actor()).await?;
-    let mut shown = shown::client(&client);
-    shown.insert("credential".to_owned(), credential.reveal().into());
-    Ok(created_at(
-        &format!("/v1/clients/{}", client.id),
-        Value::Object(shown),
-    ))
+    let mut client = authority.draft_client(terms)?;
+    let issued = match lifetime {
+        Some(lifetime) => Some(authority.draft_credential(&client.id, lifetime)?),
+        None => None,
+    };
+    client
+        .credentials
+        .extend(issued.as_ref().map(|issued| issued.record.clone()));
+    let id = client.id.clone();
+    authority.admit_client(client, caller.actor()).await?;
+    let live = authority.live_client(&id)?;
+    Ok(with_credential(&live, issued.as_ref()))
+}
+
+/// Replaces the terms as a whole. Credentials stay.
+pub(super) async fn set(
+    State(authority): Service,
+    caller: As<role::Admin>,
+    ClientId(id): ClientId,
+    Body(mut body): Body,
+) -> Result<Response, Problem> {
+    let terms = Terms::take_from(&mut body)?;
+    body.finish()?;
+    let live = authority.set_terms(&id, terms, caller.actor()).await?;
+    Ok(ok(Value::Object(shown::client(&live))))
 }
 
 pub(super) async fn remove(
@@ -82,8 +120,58 @@ pub(super) async fn remove(
     Ok(no_content())
 }
 
-fn unknown_role(name: &str) -> Problem {
-    let shown: String = name.escape_default().take(64).collect();
-    let detail = format!("\"{shown}\" is not one of the roles issuer, security, auditor, admin");
-    Problem::bad_request("invalid-roles", detail)
+pub(super) async fn rotate_credential(
+    State(authority): Service,
+    caller: As<role::Admin>,
+    ClientId(id): ClientId,
+    OptionalBody(mut body): OptionalBody,
+) -> Result<Response, Problem> {
+    let lifetime = duration(&mut body, "expires_in")?;
+    let overlap = match body.optional_string("overlap")? {
+        Some(text) => parse_duration(&text).map_err(|error| invalid_duration("overlap", error))?,
+        None => DEFAULT_OVERLAP,
+    };
+    body.finish()?;
+    let (issued, live) = authority
+        .rotate_credential(&id, lifetime, overlap, caller.actor())
+        .await?;
+    Ok(with_credential(&live, Some(&issued)))
+}
+
+pub(super) async fn revoke_credential(
+    State(authority): Service,
+    caller: As<role::Admin>,
+    ClientId(id): ClientId,
+    CredentialId(credential): CredentialId,
+) -> Result<Response, Problem> {
+    authority
+        .revoke_credential(&id, &credential, caller.actor())
+        .await?;
+    Ok(no_content())
+}
+
+/// The client, and its new credential this once.
+fn with_credential(live: &LiveClient, issued: Option<&crate::authority::Issued>) -> Response {
+    let mut shown = shown::client(live);
+    if let Some(issued) = issued {
+        shown.insert("credential".to_owned(), issued.credential.reveal().into());
+    }
+    let location = format!("/v1/clients/{}", live.client.id);
+    created_at(&location, Value::Object(shown))
+}
+
+fn duration(body: &mut Object, field: &'static str) -> Result<Option<Duration>, Problem> {
+    let Some(text) = body.optional_string(field)? else {
+        return Ok(None);
+    };
+    let duration = parse_duration(&text).map_err(|error| invalid_duration(field, error))?;
+    if duration.is_zero() {
+        let expected = "a duration of at least 1s";
+        return Err(FieldError::WrongType { field, expected }.into());
+    }
+    Ok(Some(duration))
+}
+
+fn invalid_duration(field: &'static str, error: crate::lifecycle::InvalidDuration) -> Problem {
+    Problem::bad_request("invalid-duration", format!("{field}: {error}"))
 }

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use super::response::Problem;
 use crate::authority::Authority;
+use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
 
 type Service = State<Arc<Authority>>;
@@ -72,7 +73,21 @@ pub fn router(authority: Arc<Authority>) -> Router {
             get(clients::list).post(clients::create),
             "GET, HEAD, POST",
         ),
-        ("/v1/clients/{id}", delete(clients::remove), "DELETE"),
+        (
+            "/v1/clients/{id}",
+            get(clients::show).put(clients::set).delete(clients::remove),
+            "GET, HEAD, PUT, DELETE",
+        ),
+        (
+            "/v1/clients/{id}/credentials",
+            post(clients::rotate_credential),
+            "POST",
+        ),
+        (
+            "/v1/clients/{id}/credentials/{credential}",
+            delete(clients::revoke_credential),
+            "DELETE",
+        ),
         ("/v1/audit", get(audit::list), "GET, HEAD"),
         ("/metrics", get(metrics), "GET, HEAD"),
     ];
@@ -93,7 +108,8 @@ async fn metrics(State(authority): Service) -> Response {
     ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()
 }
 
-/// The issuer that the path names.
+/// The issuer that the path names, if the caller may call it at all. It stands after
+/// [`As`](super::authentication::As) in a handler's signature.
 struct Named(Arc<Issuer>);
 
 impl FromRequestParts<Arc<Authority>> for Named {
@@ -104,6 +120,10 @@ impl FromRequestParts<Arc<Authority>> for Named {
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
         let name = path_parameter(parts, "issuer").await?;
+        // Before it is looked up: whoever may not call it does not learn whether it exists.
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.ok_or_else(Problem::no_credential)?;
+        caller.live.client.terms.limits.check_issuer(&name)?;
         Ok(Self(authority.issuer(&name)?))
     }
 }

@@ -1,6 +1,10 @@
 //! Signing: one token, or up to a thousand.
 
-use axum::extract::State;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_verifier::Algorithm;
 use keywright_verifier::json::Object;
@@ -9,21 +13,44 @@ use serde_json::Value;
 
 use super::{Named, Service, optional_algorithm};
 use crate::authority::Authority;
+use crate::authority::authentication::Caller;
 use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::throttle::Budget;
 use crate::authority::view::View;
 use crate::clock::Stopwatch;
 use crate::http::authentication::{As, role};
 use crate::http::body::{BatchBody, Body};
-use crate::http::response::{Problem, created, ok};
+use crate::http::response::{Problem, created, ok, with_budget};
 use crate::http::shown;
 
 /// The most tokens that one batch may ask for.
 const LARGEST_BATCH: usize = 1000;
 
+/// One signature of the caller's, taken before the body is read: a flood costs no more than its
+/// heads.
+pub(super) struct OneSignature(Option<Budget>);
+
+impl FromRequestParts<Arc<Authority>> for OneSignature {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.ok_or_else(Problem::no_credential)?;
+        take(caller, NonZeroU32::MIN).map(Self)
+    }
+}
+
+fn take(caller: &Caller, signatures: NonZeroU32) -> Result<Option<Budget>, Problem> {
+    caller
+        .take_signatures(signatures)
+        .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
+}
+
 pub(super) async fn sign(
     State(authority): Service,
-    _caller: As<role::Issuer>,
+    As { caller, .. }: As<role::Issuer>,
     Named(issuer): Named,
+    OneSignature(budget): OneSignature,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let view = issuer.view();
@@ -32,15 +59,16 @@ pub(super) async fn sign(
         .algorithm
         .unwrap_or(view.set().policy().default_algorithm);
     let stopwatch = Stopwatch::start();
-    let outcome = signing::sign(&view, request, authority.now()).await;
+    let client = &caller.live.client;
+    let outcome = signing::sign(&view, client, request, authority.now()).await;
     let token = count(&authority, &view, algorithm, &stopwatch, outcome)?;
-    Ok(created(shown::token(&token)))
+    Ok(with_budget(created(shown::token(&token)), budget))
 }
 
 /// Every item of a batch is answered in its place, with the token or with its own problem.
 pub(super) async fn sign_batch(
     State(authority): Service,
-    _caller: As<role::Issuer>,
+    As { caller, .. }: As<role::Issuer>,
     Named(issuer): Named,
     BatchBody(mut body): BatchBody,
 ) -> Result<Response, Problem> {
@@ -53,6 +81,8 @@ pub(super) async fn sign_batch(
         );
         return Err(Problem::bad_request("batch-size", detail));
     }
+    let signatures = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let budget = take(&caller, NonZeroU32::new(signatures).unwrap_or(NonZeroU32::MIN))?;
     let view = issuer.view();
     let default = view.set().policy().default_algorithm;
     let mut algorithms = Vec::with_capacity(items.len());
@@ -70,7 +100,7 @@ pub(super) async fn sign_batch(
         }
     }
     let stopwatch = Stopwatch::start();
-    let mut outcomes = signing::sign_all(&view, requests, authority.now())
+    let mut outcomes = signing::sign_all(&view, &caller.live.client, requests, authority.now())
         .await
         .into_iter();
     let outcomes: Vec<Result<SignedToken, Problem>> = algorithms
@@ -85,9 +115,10 @@ pub(super) async fn sign_batch(
         Ok(token) => Item::Token(shown::token(token)),
         Err(problem) => Item::Problem(problem.document()),
     });
-    Ok(ok(Results {
+    let results = Results {
         results: results.collect(),
-    }))
+    };
+    Ok(with_budget(ok(results), budget))
 }
 
 #[derive(Serialize)]

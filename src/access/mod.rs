@@ -1,0 +1,21 @@
+//! Who may call, and what they may have signed: the pure core of access.
+//!
+//! A client is known by one of three proofs (a bearer credential, a TLS certificate, a signed
+//! assertion), has roles that say which calls it may make, and limits that say what the tokens may
+//! assert that it asks for. Nothing here reads a clock, a file or the network; the living
+//! directory of clients is in [`crate::authority`].
+
+pub mod certificate;
+pub mod client;
+pub mod credential;
+mod document;
+pub mod limits;
+pub mod pattern;
+pub mod record;
+pub mod role;
+pub mod workload;
+
+pub use client::{Client, Terms};
+pub use document::TermsError;
+pub use limits::{Asked, LimitBroken, Limits};
+pub use role::Role;

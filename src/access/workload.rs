@@ -1,0 +1,135 @@
+//! Clients that prove themselves with a token of somebody else: a Kubernetes service account, a
+//! CI job, a cloud's instance identity.
+
+use keywright_verifier::json::{FieldError, Object};
+use serde_json::{Map, Value, json};
+
+use super::pattern::{InvalidPattern, Pattern};
+
+/// Which tokens of a trusted issuer are a client's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRule {
+    /// The trusted issuer's name in the configuration.
+    pub issuer: String,
+    /// The claims that such a token must have, all of them.
+    pub claims: Vec<ClaimRule>,
+}
+
+/// What one claim must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimRule {
+    /// The claim's name; or, if it begins with `/`, where it stands (RFC 6901).
+    pub claim: String,
+    /// What it must match. Only text matches.
+    pub pattern: Pattern,
+}
+
+/// Why a document is no such rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkloadError {
+    /// A member is missing, unknown or of the wrong type.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// The issuer's name or a claim's name is empty or too long.
+    #[error("a workload names an issuer and 1 to 16 claims, in 1 to 256 characters each")]
+    Names,
+    /// A claim may be anything, or must be no text.
+    #[error("the claim {0} of a workload must be a text, which may end with a \"*\" but not be one")]
+    Value(String),
+    /// A pattern does not read.
+    #[error(transparent)]
+    Pattern(#[from] InvalidPattern),
+}
+
+impl WorkloadRule {
+    /// Reads `{"issuer": "kubernetes", "claims": {"sub": "system:serviceaccount:prod:orders"}}`.
+    ///
+    /// # Errors
+    /// [`WorkloadError`].
+    pub fn from_document(document: Value) -> Result<Self, WorkloadError> {
+        let mut object = Object::new(document, "a workload")?;
+        let issuer = object.string("issuer")?;
+        let claims = object.object("claims")?.into_map();
+        object.finish()?;
+        let short = |text: &str| (1..=256).contains(&text.len());
+        if !short(&issuer)
+            || !(1..=16).contains(&claims.len())
+            || !claims.keys().all(|claim| short(claim))
+        {
+            return Err(WorkloadError::Names);
+        }
+        let claims = claims.into_iter().map(|(claim, value)| match value {
+            Value::String(text) if text != "*" => Ok(ClaimRule {
+                claim,
+                pattern: Pattern::parse(&text)?,
+            }),
+            _ => Err(WorkloadError::Value(claim)),
+        });
+        Ok(Self {
+            issuer,
+            claims: claims.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The rule as a document that [`WorkloadRule::from_document`] reads.
+    pub fn to_document(&self) -> Value {
+        let claims: Map<String, Value> = self
+            .claims
+            .iter()
+            .map(|rule| (rule.claim.clone(), rule.pattern.to_string().into()))
+            .collect();
+        json!({ "issuer": self.issuer, "claims": claims })
+    }
+
+    /// Whether the verified claims of a token of this issuer are the client's.
+    pub fn matches(&self, claims: &Value) -> bool {
+        self.claims.iter().all(|rule| {
+            let value = if rule.claim.starts_with('/') {
+                claims.pointer(&rule.claim)
+            } else {
+                claims.get(&rule.claim)
+            };
+            value
+                .and_then(Value::as_str)
+                .is_some_and(|text| rule.pattern.matches(text))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_known_by_all_its_claims() {
+        let document = json!({"issuer": "kubernetes", "claims": {
+            "sub": "system:serviceaccount:prod:*",
+            "/kubernetes.io/namespace": "prod",
+        }});
+        let rule = WorkloadRule::from_document(document.clone()).unwrap();
+        assert_eq!(rule.to_document(), document);
+        let claims = |subject: &str, namespace: Value| json!({"sub": subject, "kubernetes.io": {"namespace": namespace}});
+        let subject = "system:serviceaccount:prod:orders";
+        assert!(rule.matches(&claims(subject, "prod".into())));
+        assert!(!rule.matches(&claims(subject, "test".into())));
+        assert!(!rule.matches(&claims(subject, json!(["prod"]))));
+        assert!(!rule.matches(&claims("system:serviceaccount:test:orders", "prod".into())));
+        assert!(!rule.matches(&json!({ "sub": subject })));
+    }
+
+    #[test]
+    fn a_rule_that_matches_everything_cannot_be_written() {
+        for document in [
+            json!({"issuer": "a", "claims": {}}),
+            json!({"issuer": "", "claims": {"sub": "a"}}),
+            json!({"issuer": "a", "claims": {"sub": 1}}),
+            json!({"issuer": "a", "claims": {"sub": ""}}),
+            json!({"issuer": "a", "claims": {"sub": "*"}}),
+            json!({"issuer": "a"}),
+            json!({"issuer": "a", "claims": {"sub": "a"}, "claim": 1}),
+        ] {
+            let shown = document.to_string();
+            assert!(WorkloadRule::from_document(document).is_err(), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Three ways in, one caller out.
+//!
+//! | what is presented | who it is |
+//! | --- | --- |
+//! | `Authorization: Bearer kw_…` | the client whose credential it is |
+//! | `Authorization: Bearer <JWT>` of a client that has keys | that client, by its signature; each assertion once |
+//! | `Authorization: Bearer <JWT>` of a trusted issuer | the one client whose workload rule its claims meet |
+//! | a TLS certificate, and no `Authorization` | the one client that is named by it |
+//!
+//! What is presented in `Authorization` decides; a certificate counts only where there is none.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use keywright_verifier::{Fault, Jws, KeySource, Rules, Verifier, VerifyError};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::audit::{Actor, Via};
+use super::clients::{Clients, Found, LARGEST_ASSERTION, LiveClient};
+use super::replay::FirstUse;
+use super::throttle::{Budget, Failures, Spent};
+use crate::access::Role;
+use crate::access::certificate::PeerCertificate;
+use crate::access::credential::{self, PREFIX};
+use crate::lifecycle::Timestamp;
+
+/// The longest life of an assertion that a client signs itself.
+pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
+
+/// The longest `jti`, in bytes.
+const LONGEST_JTI: usize = 128;
+
+/// What a request brings along.
+#[derive(Clone, Copy, Default)]
+pub struct Presented<'r> {
+    /// What follows `Authorization: Bearer`.
+    pub bearer: Option<&'r str>,
+    /// The certificate that the connection was opened with, verified.
+    pub certificate: Option<&'r PeerCertificate>,
+    /// Where the connection comes from.
+    pub address: Option<IpAddr>,
+}
+
+/// Who calls, whichever way it came in.
+#[derive(Clone)]
+pub struct Caller {
+    /// The client.
+    pub live: Arc<LiveClient>,
+    /// How it proved that.
+    pub via: Via,
+    /// Where it calls from.
+    pub address: Option<IpAddr>,
+}
+
+impl Caller {
+    /// The client's identifier.
+    pub fn id(&self) -> &str {
+        &self.live.client.id
+    }
+
+    /// Whether the client has a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.live.client.has(role)
+    }
+
+    /// Takes so many signatures from the client's bucket, and answers what is left; `None` when its
+    /// rate is not limited.
+    ///
+    /// # Errors
+    /// [`Spent`], with the bucket as it is; nothing has been taken then.
+    pub fn take_signatures(&self, count: NonZeroU32) -> Result<Option<Budget>, (Spent, Budget)> {
+        let Some(bucket) = &self.live.bucket else {
+            return Ok(None);
+        };
+        match bucket.take(count) {
+            Ok(budget) => Ok(Some(budget)),
+            Err(spent) => Err((spent, bucket.budget(0))),
+        }
+    }
+
+    /// The caller as the audit log names it.
+    pub fn actor(&self) -> Actor {
+        Actor::Client {
+            id: self.live.client.id.clone(),
+            name: self.live.client.terms.name.clone(),
+            via: self.via.clone(),
+            address: self.address,
+        }
+    }
+}
+
+/// Why nobody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// Nothing was presented.
+    Missing,
+    /// What was presented is nobody's, or not any more.
+    Invalid,
+    /// Too much that is nobody's has come from there.
+    TooManyFailures,
+    /// The keys that would tell are not there.
+    Undecidable,
+}
+
+/// A trusted issuer, as it is configured.
+pub struct TrustedIssuer {
+    /// Its name in the configuration and in the rules of clients.
+    pub name: String,
+    /// Its `iss`.
+    pub issuer: String,
+    /// What its tokens must be.
+    pub rules: Rules,
+    /// Where its keys come from.
+    pub keys: KeySource,
+}
+
+/// The trusted issuers' tokens, verified.
+#[derive(Default)]
+pub struct TrustedIssuers {
+    verifier: Option<Verifier>,
+    names: HashMap<String, String>,
+}
+
+impl TrustedIssuers {
+    /// Trusts these issuers.
+    ///
+    /// # Errors
+    /// When two have the same `iss`, or the rules of one cannot be meant.
+    pub fn new(
+        issuers: impl IntoIterator<Item = TrustedIssuer>,
+    ) -> Result<Self, keywright_verifier::InvalidRules> {
+        let mut trusted = Self::default();
+        for TrustedIssuer {
+            name,
+            issuer,
+            rules,
+            keys,
+        } in issuers
+        {
+            let rules = rules.max_token_bytes(LARGEST_ASSERTION);
+            trusted.verifier = Some(match trusted.verifier.take() {
+                Some(verifier) => verifier.and(rules, keys)?,
+                None => Verifier::new(rules, keys)?,
+            });
+            trusted.names.insert(issuer, name);
+        }
+        Ok(trusted)
+    }
+}
+
+/// Finds out who calls.
+pub struct Gate {
+    trusted: TrustedIssuers,
+    failures: Failures,
+    /// Assertions from before are refused: whether they were used cannot be told.
+    started_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Assertion {
+    sub: String,
+    jti: String,
+    iat: u64,
+    exp: u64,
+}
+
+impl Gate {
+    /// A gate that is open from `now` on.
+    pub fn new(trusted: TrustedIssuers, now: Timestamp) -> Self {
+        Self {
+            trusted,
+            failures: Failures::default(),
+            started_at: now,
+        }
+    }
+
+    /// Whether an issuer of this name is trusted.
+    pub fn trusts(&self, name: &str) -> bool {
+        self.trusted.names.values().any(|trusted| trusted == name)
+    }
+
+    /// Finds out who calls.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`]; the log says no more than that, the answer neither.
+    pub async fn admit(
+        &self,
+        clients: &Clients,
+        presented: Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Caller, Unauthenticated> {
+        let found = match (presented.bearer, presented.certificate) {
+            (Some(text), _) if text.starts_with(PREFIX) => with_credential(clients, text, now),
+            (Some(text), _) => self.with_assertion(clients, text, now).await,
+            (None, Some(certificate)) => with_certificate(clients, certificate),
+            (None, None) => return Err(Unauthenticated::Missing),
+        };
+        match found {
+            Ok((live, via)) => Ok(Caller {
+                live,
+                via,
+                address: presented.address,
+            }),
+            Err(Unauthenticated::Invalid)
+                if presented
+                    .address
+                    .is_some_and(|address| self.failures.is_one_too_many(address)) =>
+            {
+                Err(Unauthenticated::TooManyFailures)
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// The issuer that a token names without proof decides whose keys are tried, and nothing else.
+    async fn with_assertion(
+        &self,
+        clients: &Clients,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+        let issuer = Jws::parse(text, LARGEST_ASSERTION)
+            .and_then(|jws| jws.unverified_claims())
+            .map_err(|_| Unauthenticated::Invalid)?;
+        let issuer = issuer.get("iss").and_then(Value::as_str);
+        let issuer = issuer.ok_or(Unauthenticated::Invalid)?;
+        if let Some(live) = clients.find(issuer) {
+            return self.with_own_assertion(live, text, now);
+        }
+        let (Some(name), Some(verifier)) =
+            (self.trusted.names.get(issuer), &self.trusted.verifier)
+        else {
+            return Err(Unauthenticated::Invalid);
+        };
+        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
+        let verified = verifier.verify_at::<Value>(text, at).await;
+        let claims = verified.map_err(|error| refused(&error))?.claims;
+        match clients.with_workload(name, &claims) {
+            Found::One(live) => {
+                let subject = claims.get("sub").and_then(Value::as_str);
+                let subject = subject.map(|subject| subject.chars().take(256).collect());
+                let via = Via::Workload {
+                    issuer: name.clone(),
+                    subject,
+                };
+                Ok((live, via))
+            }
+            Found::Nobody => Err(Unauthenticated::Invalid),
+            Found::Several => {
+                tracing::warn!(issuer = %name, "a workload token is of several clients, and is refused");
+                Err(Unauthenticated::Invalid)
+            }
+        }
+    }
+
+    /// `private_key_jwt`: RFC 7523 §3 with `sub` = `iss` = the client, short-lived, and used once.
+    fn with_own_assertion(
+        &self,
+        live: Arc<LiveClient>,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+        let verifier = live.assertions.as_ref().ok_or(Unauthenticated::Invalid)?;
+        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
+        let Assertion { sub, jti, iat, exp } = verifier
+            .verify_with_held_keys(text, at)
+            .map_err(|error| refused(&error))?
+            .claims;
+        let begin = iat.min(now.floor_seconds());
+        let is_short = exp.saturating_sub(begin) <= LONGEST_ASSERTION.as_secs();
+        // A second has two halves: what was issued in the second of the start may be from before.
+        let is_fresh = iat > self.started_at.floor_seconds();
+        let is_named = (1..=LONGEST_JTI).contains(&jti.len());
+        if sub != live.client.id || !is_short || !is_fresh || !is_named {
+            return Err(Unauthenticated::Invalid);
+        }
+        match live.used.consume(&jti, Timestamp::from_seconds(exp), now) {
+            FirstUse::Yes => Ok((live, Via::Assertion { jti })),
+            FirstUse::No => Err(Unauthenticated::Invalid),
+            FirstUse::Unknown => Err(Unauthenticated::Undecidable),
+        }
+    }
+}
+
+fn refused(error: &VerifyError) -> Unauthenticated {
+    match error.fault() {
+        Fault::Keys => Unauthenticated::Undecidable,
+        _ => Unauthenticated::Invalid,
+    }
+}
+
+fn with_credential(
+    clients: &Clients,
+    text: &str,
+    now: Timestamp,
+) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+    let (id, secret) = credential::split(text).ok_or(Unauthenticated::Invalid)?;
+    let live = clients.find(id).ok_or(Unauthenticated::Invalid)?;
+    let credentials = &live.client.credentials;
+    let record = credentials
+        .iter()
+        .find(|record| record.is_of(secret) && record.is_valid(now))
+        .ok_or(Unauthenticated::Invalid)?;
+    live.note_use(&record.id, now);
+    let via = Via::Credential {
+        credential: record.id.clone(),
+    };
+    Ok((Arc::clone(&live), via))
+}
+
+fn with_certificate(
+    clients: &Clients,
+    certificate: &PeerCertificate,
+) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+    match clients.with_certificate(certificate) {
+        Found::One(live) => {
+            let via = Via::Certificate {
+                sha256: certificate.thumbprint_text(),
+            };
+            Ok((live, via))
+        }
+        Found::Nobody => Err(Unauthenticated::Invalid),
+        Found::Several => {
+            tracing::warn!("a certificate names several clients, and is refused");
+            Err(Unauthenticated::Invalid)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How fast is too fast: buckets of signatures, and of failed credentials.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::access::limits::Rate;
+
+/// The signatures that one client may still ask for.
+pub struct Bucket {
+    rate: Rate,
+    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+    clock: DefaultClock,
+}
+
+/// What a bucket has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The most that it holds.
+    pub burst: u32,
+    /// What is left now.
+    pub left: u32,
+    /// How long it takes to fill from empty.
+    pub window: Duration,
+}
+
+/// Why signatures are not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// There will be enough after this time.
+    For(Duration),
+    /// There will never be as many at once.
+    Never,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: Rate) -> Self {
+        let quota = Quota::per_second(rate.signatures_per_second).allow_burst(rate.burst);
+        Self {
+            rate,
+            limiter: RateLimiter::direct(quota).with_middleware(),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// Takes so many signatures, or none at all.
+    ///
+    /// # Errors
+    /// [`Spent`] says when there will be enough.
+    pub fn take(&self, signatures: NonZeroU32) -> Result<Budget, Spent> {
+        match self.limiter.check_n(signatures) {
+            Ok(Ok(state)) => Ok(self.budget(state.remaining_burst_capacity())),
+            Ok(Err(not_yet)) => Err(Spent::For(not_yet.wait_time_from(self.clock.now()))),
+            Err(_) => Err(Spent::Never),
+        }
+    }
+
+    /// What the bucket is, with so much left in it.
+    pub fn budget(&self, left: u32) -> Budget {
+        let Rate {
+            signatures_per_second,
+            burst,
+        } = self.rate;
+        let seconds = burst.get().div_ceil(signatures_per_second.get());
+        Budget {
+            burst: burst.get(),
+            left,
+            window: Duration::from_secs(seconds.into()),
+        }
+    }
+}
+
+/// Bad credentials by the address that they come from. A good credential is not looked at here, so
+/// that nobody can lock anybody else out.
+pub struct Failures {
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
+    since_swept: AtomicU32,
+}
+
+/// Bad credentials that an address may send at once, and in the long run in a second.
+const FAILURES_AT_ONCE: u32 = 20;
+const FAILURES_A_SECOND: u32 = 1;
+
+/// How many failures pass between two searches for addresses that may be forgotten.
+const SWEEP_EVERY: u32 = 10_000;
+
+impl Default for Failures {
+    fn default() -> Self {
+        let one = NonZeroU32::MIN;
+        let quota = Quota::per_second(NonZeroU32::new(FAILURES_A_SECOND).unwrap_or(one))
+            .allow_burst(NonZeroU32::new(FAILURES_AT_ONCE).unwrap_or(one));
+        Self {
+            limiter: RateLimiter::keyed(quota),
+            since_swept: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Failures {
+    /// Counts a failure, and says whether the address has had too many.
+    pub fn is_one_too_many(&self, address: IpAddr) -> bool {
+        if self.since_swept.fetch_add(1, Ordering::Relaxed) >= SWEEP_EVERY {
+            self.since_swept.store(0, Ordering::Relaxed);
+            self.limiter.retain_recent();
+        }
+        self.limiter.check_key(&network(address)).is_err()
+    }
+}
+
+/// Whoever has one IPv6 address has a network of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let host_bits = u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !host_bits))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(number: u32) -> NonZeroU32 {
+        NonZeroU32::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_whole_or_not_at_all() {
+        let bucket = Bucket::new(Rate {
+            signatures_per_second: count(1),
+            burst: count(10),
+        });
+        assert_eq!(bucket.take(count(11)), Err(Spent::Never));
+        assert_eq!(bucket.take(count(7)).unwrap().left, 3);
+        let Err(Spent::For(wait)) = bucket.take(count(4)) else {
+            panic!("four of three");
+        };
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        let budget = bucket.take(count(3)).unwrap();
+        assert_eq!((budget.burst, budget.left), (10, 0));
+        assert_eq!(budget.window, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn neighbours_in_a_network_share_their_failures_and_strangers_do_not() {
+        let failures = Failures::default();
+        let [one, neighbour, stranger]: [IpAddr; 3] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
+        for _ in 0..FAILURES_AT_ONCE {
+            assert!(!failures.is_one_too_many(one));
+        }
+        assert!(failures.is_one_too_many(neighbour));
+        assert!(!failures.is_one_too_many(stranger));
+    }
+}
