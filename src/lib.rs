@@ -9,6 +9,7 @@
 //!
 //! `docs/architecture.md` is the map.
 
+pub mod access;
 pub mod authority;
 pub mod cli;
 pub mod clock;
