@@ -5,9 +5,19 @@
 //! | `data_dir` | `keys` | database, master key, bootstrap credential |
 //! | `master_key_file` | `DATA_DIR/master.key`, made on first start | 32 bytes in base64 |
 //! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
-//! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless `allow_plaintext` |
+//! | `public.max_connections` | `4096` | open at a time; further ones wait |
+//! | `public.idle_timeout` | `30s` | for the head of a request, and between two requests |
+//! | `public.tls.certificate`, `.key` | none: plain HTTP | PEM files, read again when they change |
+//! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless with TLS or `allow_plaintext` |
 //! | `internal.allow_plaintext` | `false` | serve the internal API without TLS to other machines |
 //! | `internal.audience` | none | the `aud` of assertions that clients sign themselves |
+//! | `internal.max_connections` | `4096` | as for `public` |
+//! | `internal.idle_timeout` | `30s` | as for `public` |
+//! | `internal.max_requests` | `2048` | in progress at a time; further ones are refused |
+//! | `internal.request_timeout` | `30s` | for a request, its body included |
+//! | `internal.tls.certificate`, `.key` | none: plain HTTP | as for `public` |
+//! | `internal.tls.client_ca` | none: not asked for | PEM file with the roots of client certificates |
+//! | `internal.tls.client_certificates` | `optional` | or `required` |
 //! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db` |
 //! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
@@ -16,8 +26,12 @@
 //!
 //! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`.
 
+mod listener;
+
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use figment::Figment;
 use figment::error::Kind;
@@ -26,6 +40,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
 use crate::telemetry::LogFormat;
+
+pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
 
 /// Everything that an operator sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,28 +65,6 @@ pub struct Config {
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is logged and how.
     pub log: Log,
-}
-
-/// The listener for verifiers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Public {
-    /// Its address.
-    pub listen: SocketAddr,
-}
-
-/// The listener for everyone who signs, rotates and audits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Internal {
-    /// Its address.
-    pub listen: SocketAddr,
-    /// Whether credentials may cross a network in the clear.
-    pub allow_plaintext: bool,
-    /// What assertions that clients sign themselves must name as their `aud`. Without it there are
-    /// none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub audience: Option<String>,
 }
 
 /// An issuer of tokens that prove who a caller is, such as a Kubernetes cluster.
@@ -126,6 +120,10 @@ pub struct Log {
     pub filter: String,
 }
 
+const MAX_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
+const MAX_REQUESTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2047);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 impl Default for Config {
     fn default() -> Self {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -134,11 +132,19 @@ impl Default for Config {
             master_key_file: None,
             public: Public {
                 listen: loopback(8080),
+                max_connections: MAX_CONNECTIONS,
+                idle_timeout: TIMEOUT,
+                tls: None,
             },
             internal: Internal {
                 listen: loopback(8081),
                 allow_plaintext: false,
                 audience: None,
+                max_connections: MAX_CONNECTIONS,
+                idle_timeout: TIMEOUT,
+                max_requests: MAX_REQUESTS,
+                request_timeout: TIMEOUT,
+                tls: None,
             },
             store: Store {
                 url: "sqlite".to_owned(),
@@ -184,11 +190,17 @@ pub enum ConfigError {
     Unreadable(Box<figment::Error>),
     /// Credentials would cross the network in the clear.
     #[error(
-        "internal.listen = \"{0}\" is not a loopback address, and the internal API has no TLS: put a \
-         proxy that terminates TLS before a loopback address, or set internal.allow_plaintext = true \
-         where the network itself is trusted"
+        "internal.listen = \"{0}\" is not a loopback address, and the internal API has no certificate: \
+         set internal.tls.certificate and internal.tls.key, or internal.allow_plaintext = true where \
+         the network itself is trusted"
     )]
     PlaintextExposed(SocketAddr),
+    /// Client certificates are required, and nothing says whose.
+    #[error(
+        "internal.tls.client_certificates = \"required\" needs internal.tls.client_ca, the roots of \
+         the certificates"
+    )]
+    NoClientRoots,
     /// A store that is not built in.
     #[error("store.url = \"{0}\" is not known; the embedded store is \"sqlite\"")]
     UnknownStore(String),
@@ -198,7 +210,7 @@ pub enum ConfigError {
 }
 
 /// Variables that begin like settings and belong to the command-line client.
-const CLIENT_VARIABLES: [&str; 2] = ["url", "token"];
+const CLIENT_VARIABLES: [&str; 5] = ["url", "token", "ca", "client_certificate", "client_key"];
 
 impl Config {
     /// Reads the configuration.
@@ -230,8 +242,15 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let internal = &self.internal;
-        if !internal.listen.ip().is_loopback() && !internal.allow_plaintext {
+        let encrypted = internal.tls.is_some();
+        if !internal.listen.ip().is_loopback() && !encrypted && !internal.allow_plaintext {
             return Err(ConfigError::PlaintextExposed(internal.listen));
+        }
+        if let Some(tls) = &internal.tls
+            && tls.client_certificates == ClientCertificates::Required
+            && tls.client_ca.is_none()
+        {
+            return Err(ConfigError::NoClientRoots);
         }
         if self.store.url != "sqlite" {
             let shown = self.store.url.split(':').next().unwrap_or_default();

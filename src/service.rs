@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{Guarded, Listener, Public, internal_router, serve};
+use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::lifecycle::{IssuerName, Policy};
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
@@ -32,6 +32,15 @@ const DEFAULT_ISSUER: &str = "default";
 pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: whoever asks for the end while the service starts is heard when it serves.
     let end = Signals::listen()?;
+    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
+    let renewal = |listener, files: Option<TlsFiles>| {
+        files
+            .map(|files| Renewal::start(listener, files, clock.clone(), Arc::clone(&metrics)))
+            .transpose()
+            .map_err(|error| format!("{listener}.tls: {error}"))
+    };
+    let public_tls = renewal("public", config.public.tls_files())?;
+    let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = Arc::new(SqliteStore::open(&folder.database()).await?);
     let master_key = folder
@@ -41,8 +50,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
         master_key,
-        clock: Clock::system(),
-        metrics: Arc::new(Metrics::default()),
+        clock,
+        metrics,
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),
     };
@@ -56,7 +65,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal = TcpListener::bind(config.internal.listen)
         .await
         .map_err(cannot_listen("internal"))?;
-    let (public_url, internal_url) = (url_of(&public)?, url_of(&internal)?);
+    let public_url = url_of(&public, public_tls.as_ref())?;
+    let internal_url = url_of(&internal, internal_tls.as_ref())?;
     let addresses = json!({ "public": public_url, "internal": internal_url });
     folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
 
@@ -66,13 +76,23 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public = Listener {
         name: "public",
         socket: public,
+        certificates: public_tls.as_ref().map(Renewal::certificates),
+        limits: config.public.limits(),
         answers: Public::new(Arc::clone(&authority)),
     };
     let internal = Listener {
         name: "internal",
         socket: internal,
-        answers: Guarded::new(internal_router(Arc::clone(&authority))),
+        certificates: internal_tls.as_ref().map(Renewal::certificates),
+        limits: config.internal.limits(),
+        answers: Guarded::new(
+            internal_router(Arc::clone(&authority)),
+            config.internal.request_limits(),
+        ),
     };
+    for renewal in [public_tls, internal_tls].into_iter().flatten() {
+        tokio::spawn(renewal.run());
+    }
     let listeners = [
         tokio::spawn(serve(public, stopped.clone())),
         tokio::spawn(serve(internal, stopped)),
@@ -143,8 +163,9 @@ async fn bootstrap_issuer(
     Ok(())
 }
 
-fn url_of(listener: &TcpListener) -> std::io::Result<String> {
-    Ok(format!("http://{}", listener.local_addr()?))
+fn url_of(listener: &TcpListener, tls: Option<&Renewal>) -> std::io::Result<String> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{}", listener.local_addr()?))
 }
 
 fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {

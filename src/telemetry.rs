@@ -15,6 +15,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
+use crate::lifecycle::Timestamp;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,6 +77,11 @@ struct AlgorithmLabels {
     algorithm: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: &'static str,
+}
+
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
 /// The counters of one issuer's active key.
@@ -101,6 +108,8 @@ pub struct Metrics {
     failed_rotations: Family<IssuerLabels, Counter>,
     rotation_failing: Family<IssuerLabels, Gauge>,
     jwks_responses: Family<StatusLabels, Counter>,
+    tls_expiry: Family<ListenerLabels, SecondsGauge>,
+    tls_reload_failing: Family<ListenerLabels, Gauge>,
 }
 
 /// From 16 µs to half a second, doubling.
@@ -116,6 +125,7 @@ impl Default for Metrics {
         let (key_age, next_rotation) = (Family::default(), Family::default());
         let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
         let jwks_responses = Family::default();
+        let (tls_expiry, tls_reload_failing) = (Family::default(), Family::default());
         let mut registry = Registry::with_prefix("keywright");
         registry.register(
             "signatures",
@@ -155,6 +165,17 @@ impl Default for Metrics {
             "Key sets served",
             Family::clone(&jwks_responses),
         );
+        registry.register_with_unit(
+            "tls_certificate_expiry",
+            "Time until the listener's certificate expires; negative when it has",
+            Unit::Seconds,
+            Family::clone(&tls_expiry),
+        );
+        registry.register(
+            "tls_reload_failing",
+            "1 while the listener's certificate files cannot be used as they are",
+            Family::clone(&tls_reload_failing),
+        );
         Self {
             registry: Mutex::new(registry),
             signatures,
@@ -164,6 +185,8 @@ impl Default for Metrics {
             failed_rotations,
             rotation_failing,
             jwks_responses,
+            tls_expiry,
+            tls_reload_failing,
         }
     }
 }
@@ -244,6 +267,34 @@ impl Metrics {
         self.jwks_responses
             .get_or_create(&StatusLabels { status })
             .inc();
+    }
+
+    /// Shows how long a listener's certificate is good for.
+    pub fn observe_tls_certificate(
+        &self,
+        listener: &'static str,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let ahead = expires_at.since(now).as_secs_f64();
+        let ago = now.since(expires_at).as_secs_f64();
+        self.tls_expiry
+            .get_or_create(&ListenerLabels { listener })
+            .set(ahead - ago);
+    }
+
+    /// Shows that a listener uses its certificate files as they are.
+    pub fn report_tls_success(&self, listener: &'static str) {
+        self.tls_reload_failing
+            .get_or_create(&ListenerLabels { listener })
+            .set(0);
+    }
+
+    /// Shows that a listener's certificate files cannot be used as they are.
+    pub fn report_tls_failure(&self, listener: &'static str) {
+        self.tls_reload_failing
+            .get_or_create(&ListenerLabels { listener })
+            .set(1);
     }
 
     /// Everything in the OpenMetrics text format.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Method, Request};
+use ureq::tls::TlsConfig;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -41,7 +42,8 @@ impl fmt::Debug for Credential {
 pub(super) struct Client {
     agent: Agent,
     base: String,
-    credential: Credential,
+    /// A client certificate may do instead.
+    credential: Option<Credential>,
 }
 
 /// A JSON document that the service answered.
@@ -76,12 +78,13 @@ impl Answer {
 impl Client {
     /// Redirects are not followed, and no proxy comes between: both would show the credential to
     /// someone else.
-    pub(super) fn new(url: &Url, credential: Credential) -> Self {
+    pub(super) fn new(url: &Url, tls: TlsConfig, credential: Option<Credential>) -> Self {
         let agent = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
+            .tls_config(tls)
             .proxy(None)
             .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -115,12 +118,14 @@ impl Client {
             url: url.clone(),
             source: Box::new(source),
         };
-        let authorization = Zeroizing::new(format!("Bearer {}", *self.credential.0));
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(&url)
-            .header("authorization", authorization.as_str())
             .header("accept", "application/json, application/problem+json");
+        if let Some(Credential(credential)) = &self.credential {
+            let authorization = Zeroizing::new(format!("Bearer {}", **credential));
+            request = request.header("authorization", authorization.as_str());
+        }
         let response = match body {
             Some(body) => {
                 // A body may hold a private key that is being imported.

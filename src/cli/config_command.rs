@@ -42,7 +42,8 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
             policy: Some(path), ..
         }) => check_policy(&path, session),
         Command::Check(CheckArguments { config, .. }) => {
-            load(config.as_deref(), session)?;
+            let config = load(config.as_deref(), session)?;
+            check_certificates(&config, session)?;
             session.output.line("ok")
         }
         Command::Print(PrintArguments { config }) => {
@@ -62,6 +63,27 @@ fn load(file: Option<&Path>, session: &Session) -> Result<Config, Failure> {
         ..Overrides::default()
     };
     Config::load(file, overrides).map_err(|error| Failure::rejected("invalid-config", error))
+}
+
+/// Certificates are good or not by the files and the day, and not by the configuration alone.
+fn check_certificates(config: &Config, session: &mut Session) -> Result<(), Failure> {
+    let listeners = [
+        ("public", config.public.tls_files()),
+        ("internal", config.internal.tls_files()),
+    ];
+    for (listener, files) in listeners {
+        let Some(files) = files else {
+            continue;
+        };
+        let expires_at = files.check().map_err(|error| {
+            Failure::rejected("invalid-config", format_args!("{listener}.tls: {error}"))
+        })?;
+        if expires_at <= session.now {
+            let warning = format_args!("warning: {listener}.tls: the certificate has expired");
+            session.output.note(warning)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_policy(path: &str, session: &mut Session) -> Result<(), Failure> {

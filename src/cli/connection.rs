@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, Credential};
 use super::failure::Failure;
+use super::tls::TlsArguments;
 
 /// The data folder when none is named.
 const DATA_DIR: &str = "keys";
 
 /// How to reach the service. What is absent comes from the data folder: the address from
-/// `listen.json`, the credential from `admin.token`.
+/// `listen.json`, the credential from `admin.token`, unless a certificate says who is calling.
 #[derive(clap::Args)]
 pub(super) struct ConnectionArguments {
     /// The internal listener [default: the one in DATA_DIR/listen.json].
@@ -48,6 +49,8 @@ pub(super) struct ConnectionArguments {
         value_name = "DIR"
     )]
     pub(super) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) tls: TlsArguments,
 }
 
 impl ConnectionArguments {
@@ -57,8 +60,9 @@ impl ConnectionArguments {
             None => (self.listener()?, false),
         };
         let url = parse_service_url(&url)?;
+        let tls = self.tls.for_service()?;
         let credential = self.credential(named && !is_loopback(&url))?;
-        Ok(Client::new(&url, credential))
+        Ok(Client::new(&url, tls, credential))
     }
 
     fn data_dir(&self) -> &Path {
@@ -85,22 +89,27 @@ impl ConnectionArguments {
     }
 
     /// The bootstrap credential holds every role and belongs to this machine's service: it is not
-    /// sent to a host `elsewhere` that somebody named.
-    fn credential(&self, elsewhere: bool) -> Result<Credential, Failure> {
+    /// sent to a host `elsewhere` that somebody named, nor beside a client certificate.
+    fn credential(&self, elsewhere: bool) -> Result<Option<Credential>, Failure> {
         if let Some(path) = &self.token_file {
-            return credential_file(path);
+            return credential_file(path).map(Some);
         }
         if let Some(token) = &self.token {
             return Credential::parse(token)
+                .map(Some)
                 .ok_or_else(|| not_a_credential("--token or KEYWRIGHT_TOKEN"));
+        }
+        if self.tls.names_a_caller() {
+            return Ok(None);
         }
         if elsewhere {
             return Err(Failure::NoConnection(
-                "another host needs a credential of its own: set KEYWRIGHT_TOKEN or --token-file"
+                "another host needs a credential of its own: set KEYWRIGHT_TOKEN, --token-file or \
+                 --client-certificate"
                     .to_owned(),
             ));
         }
-        credential_file(&self.data_dir().join("admin.token"))
+        credential_file(&self.data_dir().join("admin.token")).map(Some)
     }
 }
 

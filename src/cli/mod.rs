@@ -25,6 +25,7 @@ mod plan;
 mod serve;
 mod session;
 mod table;
+mod tls;
 mod token;
 mod usage;
 

@@ -1,15 +1,210 @@
-//! Who is at the other end of a connection.
+//! One connection: the handshake, who is at the other end, requests, and the end.
 
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use crate::access::certificate::PeerCertificate;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::renewal::Certificates;
+use super::server::Answers;
+use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
+
+/// How long a TLS handshake may take, unless a connection may be idle for less.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection. Every request carries it in its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Peer {
+pub struct Peer {
     /// The address that the connection comes from: a proxy's, if one is between.
-    pub(super) address: SocketAddr,
+    pub address: SocketAddr,
     /// The client's certificate, verified in the handshake.
-    pub(super) certificate: Option<Arc<PeerCertificate>>,
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    #[error("the handshake took too long")]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Certificate(#[from] UnreadableCertificate),
+}
+
+/// A connection to a listener that has been accepted and nothing more.
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) address: SocketAddr,
+    pub(super) idle_timeout: Duration,
+}
+
+impl Arrival {
+    /// Serves plain HTTP until the client leaves, is idle for too long, or the end is announced to
+    /// the watcher.
+    pub(super) async fn serve<A: Answers>(self, answers: A, watcher: Watcher) {
+        let (peer, idle_timeout) = (self.peer(None), self.idle_timeout);
+        converse(self.steady(), peer, idle_timeout, answers, watcher).await;
+    }
+
+    /// Shakes hands, then serves as [`serve`](Self::serve) does. A handshake is no request: nobody
+    /// waits for it once the end is announced.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub(super) async fn serve_tls<A: Answers>(
+        self,
+        certificates: &Certificates,
+        answers: A,
+        watcher: Watcher,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<(), HandshakeError> {
+        let mut peer = self.peer(None);
+        let idle_timeout = self.idle_timeout;
+        let handshake = TlsAcceptor::from(certificates.current()).accept(self.steady());
+        let limit = HANDSHAKE_TIMEOUT.min(idle_timeout);
+        let stream = tokio::select! {
+            shaken = tokio::time::timeout(limit, handshake) => {
+                shaken.map_err(|_| HandshakeError::Timeout)??
+            }
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        peer.certificate = certificate_of(&stream)?;
+        converse(stream, peer, idle_timeout, answers, watcher).await;
+        Ok(())
+    }
+
+    fn peer(&self, certificate: Option<Arc<PeerCertificate>>) -> Peer {
+        // A socket for both families shows an IPv4 address as an IPv6 address.
+        let address = SocketAddr::new(self.address.ip().to_canonical(), self.address.port());
+        Peer {
+            address,
+            certificate,
+        }
+    }
+
+    fn steady(self) -> Steady {
+        // Without it, a small answer may wait for the acknowledgement of the one before.
+        let _ = self.stream.set_nodelay(true);
+        Steady {
+            stream: self.stream,
+            limit: self.idle_timeout,
+            stalled: None,
+        }
+    }
+}
+
+fn certificate_of(
+    stream: &TlsStream<Steady>,
+) -> Result<Option<Arc<PeerCertificate>>, UnreadableCertificate> {
+    let (_, connection) = stream.get_ref();
+    let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else {
+        return Ok(None);
+    };
+    PeerCertificate::from_der(certificate).map(|certificate| Some(Arc::new(certificate)))
+}
+
+async fn converse<S, A>(stream: S, peer: Peer, idle_timeout: Duration, answers: A, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    A: Answers,
+{
+    let service = service_fn(move |mut request: hyper::Request<_>| {
+        request.extensions_mut().insert(peer.clone());
+        let answer = answers.clone().answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle_timeout)
+        .max_buf_size(32 * 1024)
+        .serve_connection(TokioIo::new(stream), service);
+    // A connection that breaks is the client's affair.
+    let _ = watcher.watch(connection).await;
+}
+
+/// A stream that fails when its client takes nothing of what it is sent for too long. Otherwise a
+/// client that asks and does not read holds its connection for ever.
+struct Steady {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Steady {
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.stalled = None;
+            return progress;
+        }
+        let limit = self.limit;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Steady {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Steady {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch(context, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch(context, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }

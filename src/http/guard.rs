@@ -24,11 +24,14 @@ use super::server::Answers;
 use crate::access::credential;
 use crate::engine::random;
 
-/// Requests in progress at a time.
-const MOST_REQUESTS: usize = 2048;
-
-/// How long a request may take, its body included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// What all requests to a listener together may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Requests in progress at a time; further ones are refused.
+    pub in_progress: usize,
+    /// How long a request may take, its body included.
+    pub timeout: Duration,
+}
 
 /// How long the answer to whoever asks too fast is held back.
 const HOLD_BACK: Duration = Duration::from_millis(250);
@@ -44,14 +47,16 @@ pub struct Guarded {
 
 struct Guard {
     requests: Semaphore,
+    timeout: Duration,
     ids: RequestIds,
 }
 
 impl Guarded {
     /// Puts the guard before routes.
-    pub fn new(router: Router) -> Self {
+    pub fn new(router: Router, limits: RequestLimits) -> Self {
         let guard = Guard {
-            requests: Semaphore::new(MOST_REQUESTS),
+            requests: Semaphore::new(limits.in_progress),
+            timeout: limits.timeout,
             ids: RequestIds::new(),
         };
         Self {
@@ -75,7 +80,7 @@ impl Answers for Guarded {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);
-        let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+        let mut response = match tokio::time::timeout(guard.timeout, answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(infallible)) => match infallible {},
             Err(_) => Problem::timeout().into_response(),

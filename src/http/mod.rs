@@ -9,11 +9,16 @@ mod connection;
 mod guard;
 mod internal;
 mod public;
+mod renewal;
 mod response;
 mod server;
 mod shown;
+mod tls;
 
-pub use guard::Guarded;
+pub use connection::Peer;
+pub use guard::{Guarded, RequestLimits};
 pub use internal::router as internal_router;
 pub use public::Public;
-pub use server::{Answers, Listener, serve};
+pub use renewal::{Certificates, Renewal};
+pub use server::{Answers, Limits, Listener, serve};
+pub use tls::{ClientRoots, Demand, TlsError, TlsFiles};

@@ -1,21 +1,21 @@
-//! Connections: their limits, and an orderly end.
+//! Listeners: how many connections at a time, and an orderly end.
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// What answers the requests of a listener.
+use super::connection::Arrival;
+use super::renewal::Certificates;
+
+/// What answers the requests of a listener. Each carries a [`Peer`](super::Peer).
 pub trait Answers: Clone + Send + 'static {
     /// Answers one request.
     fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
@@ -27,15 +27,23 @@ pub struct Listener<A> {
     pub name: &'static str,
     /// The bound socket.
     pub socket: TcpListener,
+    /// What it speaks TLS with; without it, it speaks plain HTTP.
+    pub certificates: Option<Arc<Certificates>>,
+    /// What clients may take.
+    pub limits: Limits,
     /// What answers.
     pub answers: A,
 }
 
-/// Open connections at a time, for each listener.
-const MOST_CONNECTIONS: usize = 4096;
-
-/// How long a client may take to send the head of a request, and a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the clients of a listener may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections at a time; further ones wait until one closes.
+    pub connections: usize,
+    /// How long a client may take for the head of a request, to ask again, and to take any of what
+    /// it is sent.
+    pub idle_timeout: Duration,
+}
 
 /// How long requests in progress may take after the end was announced.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,12 +53,14 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
     let Listener {
         name,
         socket,
+        certificates,
+        limits,
         answers,
     } = listener;
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
-        let (stream, permit) = tokio::select! {
+        let (stream, address, permit) = tokio::select! {
             accepted = accept(&socket, &connections) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -62,12 +72,28 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
             },
             () = announced(&mut shutdown) => break,
         };
-        let connection = graceful.watch(connect(stream, answers.clone()));
-        tokio::spawn(async move {
-            // A connection that breaks is the client's affair.
-            let _ = connection.await;
-            drop(permit);
-        });
+        let arrival = Arrival {
+            stream,
+            address,
+            idle_timeout: limits.idle_timeout,
+        };
+        let (answers, watcher) = (answers.clone(), graceful.watcher());
+        match certificates.clone() {
+            None => tokio::spawn(async move {
+                arrival.serve(answers, watcher).await;
+                drop(permit);
+            }),
+            Some(certificates) => {
+                let shutdown = shutdown.clone();
+                tokio::spawn(async move {
+                    let served = arrival.serve_tls(&certificates, answers, watcher, shutdown);
+                    if let Err(error) = served.await {
+                        tracing::debug!(listener = name, %address, %error, "no TLS connection");
+                    }
+                    drop(permit);
+                })
+            }
+        };
     }
     drop(socket);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
@@ -84,33 +110,16 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
 async fn accept(
     socket: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections)
         .acquire_owned()
         .await
         .map_err(std::io::Error::other)?;
-    let (stream, _) = socket.accept().await?;
-    Ok((stream, permit))
+    let (stream, address) = socket.accept().await?;
+    Ok((stream, address, permit))
 }
 
 /// Returns when the end is announced, or when nobody is left to announce it.
 async fn announced(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
-}
-
-fn connect<A: Answers>(
-    stream: TcpStream,
-    answers: A,
-) -> impl GracefulConnection<Error = hyper::Error> {
-    // Without it, a small answer may wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let answer = answers.clone().answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(32 * 1024)
-        .serve_connection(TokioIo::new(stream), service)
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use keywright_verifier::{JwkSet, MAX_JWK_SET_BYTES};
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 use url::Url;
 
 use crate::cli::connection::is_loopback;
 use crate::cli::failure::Failure;
 use crate::cli::input;
+use crate::cli::tls::TlsArguments;
 
 /// How long fetching a JWKS may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,17 +42,17 @@ impl KeySource {
         }
     }
 
-    pub(super) fn read(&self) -> Result<JwkSet, Failure> {
+    pub(super) fn read(&self, tls: &TlsArguments) -> Result<JwkSet, Failure> {
         let limit = u64::try_from(MAX_JWK_SET_BYTES).unwrap_or(u64::MAX);
         let bytes = match self {
             Self::File(path) => input::bytes(path, limit)?.to_vec(),
-            Self::Url(url) => fetch(url, limit)?,
+            Self::Url(url) => fetch(url, tls.for_key_sets()?, limit)?,
         };
         JwkSet::parse(&bytes).map_err(|error| Failure::rejected("invalid-jwks", error))
     }
 }
 
-fn fetch(url: &Url, limit: u64) -> Result<Vec<u8>, Failure> {
+fn fetch(url: &Url, tls: TlsConfig, limit: u64) -> Result<Vec<u8>, Failure> {
     let unreachable = |source: ureq::Error| Failure::Unreachable {
         url: url.to_string(),
         source: Box::new(source),
@@ -60,6 +62,7 @@ fn fetch(url: &Url, limit: u64) -> Result<Vec<u8>, Failure> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
+        .tls_config(tls)
         .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")));
     if is_loopback(url) {
         config = config.proxy(None);

@@ -40,7 +40,7 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let token = read_token(&arguments.token)?;
-    let keys = arguments.jwks.read()?;
+    let keys = arguments.jwks.read(&session.connection.tls)?;
     let inspected = Jws::inspect(&token, LARGEST_TOKEN).map_err(|error| refused(error.into()))?;
     let rules = rules(arguments, inspected.claims.get("iss")).map_err(refused)?;
     for unused in keys.passed_over() {

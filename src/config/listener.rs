@@ -1,0 +1,180 @@
+//! Settings of the two listeners: addresses, limits, TLS.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::http::{ClientRoots, Demand, Limits, RequestLimits, TlsFiles};
+
+/// The listener for verifiers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Open connections at a time; further ones wait.
+    pub max_connections: NonZeroU32,
+    /// How long a client may take for the head of a request, and a connection may be idle.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// Its certificate; without one it speaks plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PublicTls>,
+}
+
+/// The listener for everyone who signs, rotates and audits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Whether credentials may cross a network in the clear.
+    pub allow_plaintext: bool,
+    /// What assertions that clients sign themselves must name as their `aud`. Without it there are
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Open connections at a time; further ones wait.
+    pub max_connections: NonZeroU32,
+    /// How long a client may take for the head of a request, and a connection may be idle.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// Requests in progress at a time; further ones are refused.
+    pub max_requests: NonZeroU32,
+    /// How long a request may take, its body included.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
+    /// Its certificate; without one it speaks plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<InternalTls>,
+}
+
+/// What the public listener proves itself with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicTls {
+    /// The file with the certificate chain (PEM), the listener's own first.
+    pub certificate: PathBuf,
+    /// The file with the private key (PEM).
+    pub key: PathBuf,
+}
+
+/// What the internal listener proves itself with, and what it asks of callers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InternalTls {
+    /// The file with the certificate chain (PEM), the listener's own first.
+    pub certificate: PathBuf,
+    /// The file with the private key (PEM).
+    pub key: PathBuf,
+    /// The file with the roots (PEM) of client certificates; without it none is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether a caller may come without a certificate.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether a caller may come without a certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// It may; one that is shown must be good.
+    #[default]
+    Optional,
+    /// It may not.
+    Required,
+}
+
+impl Public {
+    /// What one client may take.
+    pub fn limits(&self) -> Limits {
+        limits(self.max_connections, self.idle_timeout)
+    }
+
+    /// The files behind its TLS.
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        let PublicTls { certificate, key } = self.tls.clone()?;
+        Some(TlsFiles {
+            certificate,
+            key,
+            clients: None,
+        })
+    }
+}
+
+impl Internal {
+    /// What one client may take.
+    pub fn limits(&self) -> Limits {
+        limits(self.max_connections, self.idle_timeout)
+    }
+
+    /// What all requests together may take.
+    pub fn request_limits(&self) -> RequestLimits {
+        RequestLimits {
+            in_progress: count(self.max_requests),
+            timeout: self.request_timeout,
+        }
+    }
+
+    /// The files behind its TLS.
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        let InternalTls {
+            certificate,
+            key,
+            client_ca,
+            client_certificates,
+        } = self.tls.clone()?;
+        let demand = match client_certificates {
+            ClientCertificates::Optional => Demand::Optional,
+            ClientCertificates::Required => Demand::Required,
+        };
+        Some(TlsFiles {
+            certificate,
+            key,
+            clients: client_ca.map(|file| ClientRoots { file, demand }),
+        })
+    }
+}
+
+fn limits(connections: NonZeroU32, idle_timeout: Duration) -> Limits {
+    Limits {
+        connections: count(connections),
+        idle_timeout,
+    }
+}
+
+fn count(number: NonZeroU32) -> usize {
+    usize::try_from(number.get()).unwrap_or(usize::MAX)
+}
+
+/// Durations as policies write them, and never zero: a time-out of nothing refuses everyone.
+mod duration {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::lifecycle::{format_duration, parse_duration};
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let duration = parse_duration(&text).map_err(D::Error::custom)?;
+        if duration.is_zero() {
+            return Err(D::Error::custom("a time-out is at least \"1s\""));
+        }
+        Ok(duration)
+    }
+}

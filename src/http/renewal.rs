@@ -1,0 +1,164 @@
+//! The certificate of a listener while it serves: read again when its files change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+
+use super::tls::{Contents, Identity, TlsError, TlsFiles};
+use crate::clock::Clock;
+use crate::lifecycle::Timestamp;
+use crate::telemetry::Metrics;
+
+/// How often the files are looked at. Their content is compared, and not their time: neither the
+/// clock of a file system nor a symbolic link that changes hides a new content.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Days before a certificate's end from which on the log warns, once a day.
+const WARNING_DAYS: u64 = 14;
+
+const MILLIS_PER_DAY: u64 = 86_400_000;
+
+/// What a listener speaks TLS with now. A connection takes it once and stays with it.
+pub struct Certificates(ArcSwap<ServerConfig>);
+
+impl Certificates {
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        self.0.load_full()
+    }
+}
+
+/// The watch over the files of one listener.
+pub struct Renewal {
+    listener: &'static str,
+    files: TlsFiles,
+    certificates: Arc<Certificates>,
+    expires_at: Timestamp,
+    seen: Seen,
+    /// The number of days that the last warning named.
+    warned: Option<u64>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// What the last look at the files has shown. What is the same again is not tried or logged again.
+#[derive(PartialEq, Eq)]
+enum Seen {
+    Content([u8; 32]),
+    Unreadable(String),
+}
+
+impl Renewal {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn start(
+        listener: &'static str,
+        files: TlsFiles,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, TlsError> {
+        let contents = files.read()?;
+        let Identity { config, expires_at } = files.identity(&contents)?;
+        let mut renewal = Self {
+            listener,
+            files,
+            certificates: Arc::new(Certificates(ArcSwap::new(config))),
+            expires_at,
+            seen: Seen::Content(contents.digest()),
+            warned: None,
+            clock,
+            metrics,
+        };
+        renewal.metrics.report_tls_success(listener);
+        renewal.observe();
+        Ok(renewal)
+    }
+
+    /// The certificate, for the listener.
+    pub fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.certificates)
+    }
+
+    /// Looks at the files again and again. What cannot be used replaces nothing.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let files = self.files.clone();
+            // Files may lie on a network, and whoever waits for them here would hold connections up.
+            if let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await {
+                self.look(read);
+            }
+            self.observe();
+        }
+    }
+
+    fn look(&mut self, read: Result<Contents, TlsError>) {
+        let seen = match &read {
+            Ok(contents) => Seen::Content(contents.digest()),
+            Err(error) => Seen::Unreadable(error.to_string()),
+        };
+        if seen == self.seen {
+            return;
+        }
+        self.seen = seen;
+        let listener = self.listener;
+        match read.and_then(|contents| self.identity(&contents)) {
+            Ok(Identity { config, expires_at }) => {
+                self.certificates.0.store(config);
+                self.expires_at = expires_at;
+                self.warned = None;
+                self.metrics.report_tls_success(listener);
+                tracing::info!(
+                    listener,
+                    days_left = self.days_left(),
+                    "certificate replaced; new connections get it"
+                );
+            }
+            Err(error) => {
+                self.metrics.report_tls_failure(listener);
+                tracing::error!(
+                    listener,
+                    %error,
+                    "certificate not replaced; the one before stays in use"
+                );
+            }
+        }
+    }
+
+    fn identity(&self, contents: &Contents) -> Result<Identity, TlsError> {
+        let identity = self.files.identity(contents)?;
+        let now = self.clock.now();
+        if identity.expires_at <= now && self.expires_at > now {
+            return Err(TlsError::Expired(self.files.certificate.clone()));
+        }
+        Ok(identity)
+    }
+
+    fn days_left(&self) -> u64 {
+        let left = self
+            .expires_at
+            .millis()
+            .saturating_sub(self.clock.now().millis());
+        left / MILLIS_PER_DAY
+    }
+
+    /// Shows how long the certificate is still good for, and warns when it is not for long.
+    fn observe(&mut self) {
+        let (listener, now) = (self.listener, self.clock.now());
+        self.metrics
+            .observe_tls_certificate(listener, self.expires_at, now);
+        let days_left = self.days_left();
+        if days_left >= WARNING_DAYS || self.warned == Some(days_left) {
+            return;
+        }
+        self.warned = Some(days_left);
+        if self.expires_at <= now {
+            tracing::error!(listener, "the certificate has expired: clients refuse it");
+        } else {
+            tracing::warn!(listener, days_left, "the certificate expires soon");
+        }
+    }
+}
