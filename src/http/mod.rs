@@ -5,8 +5,10 @@
 
 mod authentication;
 mod body;
+mod code;
 mod guard;
 mod internal;
+mod openapi;
 mod public;
 mod response;
 mod server;

@@ -14,6 +14,7 @@ use crate::authority::Authority;
 use crate::authority::clients::Role;
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
+use crate::http::code::Code;
 use crate::http::response::{Problem, created_at, no_content, ok};
 use crate::http::shown;
 
@@ -50,7 +51,7 @@ pub(super) async fn create(
     let legal = |character: char| character.is_ascii_graphic() || character == ' ';
     if !(1..=64).contains(&name.len()) || !name.chars().all(legal) {
         let detail = "a client's name has 1 to 64 printable ASCII characters";
-        return Err(Problem::bad_request("invalid-client-name", detail));
+        return Err(Problem::new(Code::InvalidClientName, detail));
     }
     let roles = body
         .optional_strings("roles")?
@@ -62,7 +63,7 @@ pub(super) async fn create(
         .collect::<Result<BTreeSet<Role>, Problem>>()?;
     if roles.is_empty() {
         let detail = "roles must name at least one of issuer, security, auditor, admin";
-        return Err(Problem::bad_request("invalid-roles", detail));
+        return Err(Problem::new(Code::InvalidRoles, detail));
     }
     let (client, credential) = authority.create_client(name, roles, caller.actor()).await?;
     let mut shown = shown::client(&client);
@@ -85,5 +86,5 @@ pub(super) async fn remove(
 fn unknown_role(name: &str) -> Problem {
     let shown: String = name.escape_default().take(64).collect();
     let detail = format!("\"{shown}\" is not one of the roles issuer, security, auditor, admin");
-    Problem::bad_request("invalid-roles", detail)
+    Problem::new(Code::InvalidRoles, detail)
 }

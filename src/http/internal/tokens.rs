@@ -14,11 +14,12 @@ use crate::authority::view::View;
 use crate::clock::Stopwatch;
 use crate::http::authentication::{As, role};
 use crate::http::body::{BatchBody, Body};
+use crate::http::code::Code;
 use crate::http::response::{Problem, created, ok};
 use crate::http::shown;
 
 /// The most tokens that one batch may ask for.
-const LARGEST_BATCH: usize = 1000;
+pub(in crate::http) const LARGEST_BATCH: usize = 1000;
 
 pub(super) async fn sign(
     State(authority): Service,
@@ -51,7 +52,7 @@ pub(super) async fn sign_batch(
             "a batch has 1 to {LARGEST_BATCH} requests, not {}",
             items.len()
         );
-        return Err(Problem::bad_request("batch-size", detail));
+        return Err(Problem::new(Code::BatchSize, detail));
     }
     let view = issuer.view();
     let default = view.set().policy().default_algorithm;
