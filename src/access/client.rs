@@ -120,7 +120,11 @@ mod tests {
             workloads: Vec::new(),
             keys: None,
         };
-        Client::new("0123456789abcdef".to_owned(), terms, Timestamp::from_seconds(0))
+        Client::new(
+            "0123456789abcdef".to_owned(),
+            terms,
+            Timestamp::from_seconds(0),
+        )
     }
 
     fn valid(client: &Client, now: u64) -> Vec<&str> {

@@ -164,9 +164,7 @@ impl Limits {
         };
         let is_within = match subjects {
             Subjects::OwnId => subject == client,
-            Subjects::Matching(patterns) => {
-                patterns.iter().any(|pattern| pattern.matches(subject))
-            }
+            Subjects::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(subject)),
         };
         if is_within {
             Ok(())

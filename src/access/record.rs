@@ -180,7 +180,10 @@ mod tests {
             ("created_at", json!("1")),
             ("credentials", credential),
             ("terms", json!({"name": "a", "roles": []})),
-            ("terms", json!({"name": "a", "roles": ["issuer"], "more": 1})),
+            (
+                "terms",
+                json!({"name": "a", "roles": ["issuer"], "more": 1}),
+            ),
             ("more", json!(1)),
         ] {
             let mut bad = good.clone();

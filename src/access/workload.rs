@@ -34,7 +34,9 @@ pub enum WorkloadError {
     #[error("a workload names an issuer and 1 to 16 claims, in 1 to 256 characters each")]
     Names,
     /// A claim may be anything, or must be no text.
-    #[error("the claim {0} of a workload must be a text, which may end with a \"*\" but not be one")]
+    #[error(
+        "the claim {0} of a workload must be a text, which may end with a \"*\" but not be one"
+    )]
     Value(String),
     /// A pattern does not read.
     #[error(transparent)]

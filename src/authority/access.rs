@@ -77,7 +77,9 @@ impl Authority {
             let change = AccessChange::CreateClient(row(&client));
             authority.commit_access(change, event, &actor).await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
-            authority.clients.replace(others.into_iter().chain([client]));
+            authority
+                .clients
+                .replace(others.into_iter().chain([client]));
             Ok(())
         })
         .await

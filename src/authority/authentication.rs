@@ -231,8 +231,7 @@ impl Gate {
         if let Some(live) = clients.find(issuer) {
             return self.with_own_assertion(live, text, now);
         }
-        let (Some(name), Some(verifier)) =
-            (self.trusted.names.get(issuer), &self.trusted.verifier)
+        let (Some(name), Some(verifier)) = (self.trusted.names.get(issuer), &self.trusted.verifier)
         else {
             return Err(Unauthenticated::Invalid);
         };

@@ -121,7 +121,8 @@ impl Clients {
     /// `iss` and `sub` of an assertion are the client's id (RFC 7523 §3, OpenID Connect Core §9).
     fn verifier(&self, client: &Client) -> Option<Verifier> {
         let (audience, keys) = (self.audience.as_ref()?, client.terms.keys.as_ref()?);
-        let has = |algorithm: &Algorithm| keys.keys().iter().any(|key| key.algorithm() == *algorithm);
+        let has =
+            |algorithm: &Algorithm| keys.keys().iter().any(|key| key.algorithm() == *algorithm);
         let algorithms = Algorithm::ALL.into_iter().filter(has);
         let rules = Rules::new(&client.id, audience, algorithms)
             .require(["sub", "iat", "jti"])

@@ -73,6 +73,9 @@ mod tests {
         }
         assert_eq!(used.consume("b", end, now), FirstUse::Unknown);
         assert_eq!(used.consume("a", end, now), FirstUse::No);
-        assert_eq!(used.consume("b", Timestamp::from_seconds(30), end), FirstUse::Yes);
+        assert_eq!(
+            used.consume("b", Timestamp::from_seconds(30), end),
+            FirstUse::Yes
+        );
     }
 }

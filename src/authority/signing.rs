@@ -292,11 +292,7 @@ fn prepare<'v>(
 
 /// The lifetime in seconds. What is not said is the policy's default, or the client's longest where
 /// that is shorter.
-fn lifetime(
-    policy: &Policy,
-    limits: &Limits,
-    expires_in: Option<u64>,
-) -> Result<u64, SignRefusal> {
+fn lifetime(policy: &Policy, limits: &Limits, expires_in: Option<u64>) -> Result<u64, SignRefusal> {
     let Some(asked) = expires_in else {
         let default = policy.default_token_ttl;
         return Ok(limits

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use keywright_verifier::json::{DEFAULT_MAX_DEPTH, Object};
 
+use super::code::Code;
 use super::response::Problem;
 
 /// The largest body of a request, in bytes.
@@ -78,9 +79,6 @@ async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             Err(Problem::body_too_large(limit))
         }
-        Err(_) => Err(Problem::bad_request(
-            "body-incomplete",
-            "the body ended early",
-        )),
+        Err(_) => Err(Problem::new(Code::BodyIncomplete, "the body ended early")),
     }
 }

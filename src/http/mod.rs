@@ -5,9 +5,11 @@
 
 mod authentication;
 mod body;
+mod code;
 mod connection;
 mod guard;
 mod internal;
+mod openapi;
 mod public;
 mod renewal;
 mod response;

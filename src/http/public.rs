@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 
+use super::openapi::{Described, Operation, public as openapi};
 use super::response::{Problem, no_content, not_modified, text, unready};
 use super::server::Answers;
 use crate::authority::Authority;
@@ -18,6 +19,8 @@ use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
+const HEALTH: &str = "/healthz";
+const READINESS: &str = "/readyz";
 
 /// The public listener's answers. Every document's bytes were built when its set last changed: an
 /// answer is a look-up, and waits for nothing but the readiness probe's look at the store.
@@ -35,8 +38,8 @@ impl Answers for Public {
     async fn answer(self, request: Request<Incoming>) -> Response {
         let Self(authority) = self;
         match request.uri().path() {
-            "/healthz" => probe(&request, || text("alive\n")),
-            "/readyz" => {
+            HEALTH => probe(&request, || text("alive\n")),
+            READINESS => {
                 let readiness = authority.readiness().await;
                 probe(&request, || {
                     readiness.map_or_else(|reason| unready(&reason), |()| text("ready\n"))
@@ -60,6 +63,73 @@ enum Kind {
     Jwks,
     OpenidConfiguration,
     OauthMetadata,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Jwks, Self::OpenidConfiguration, Self::OauthMetadata];
+
+    /// The part of the path that names it.
+    const fn well_known(self) -> &'static str {
+        match self {
+            Self::Jwks => "/.well-known/jwks.json",
+            Self::OpenidConfiguration => "/.well-known/openid-configuration",
+            Self::OauthMetadata => "/.well-known/oauth-authorization-server",
+        }
+    }
+
+    /// The path under an issuer's path. The key set and the OpenID configuration are suffixes of
+    /// the issuer URL; RFC 8414 puts its metadata between host and path (§3.1).
+    fn under(self, issuer: &str) -> String {
+        match self {
+            Self::Jwks | Self::OpenidConfiguration => format!("{issuer}{}", self.well_known()),
+            Self::OauthMetadata => format!("{}{issuer}", self.well_known()),
+        }
+    }
+
+    /// The issuer's path, if the path names this document.
+    fn issuer_in(self, path: &str) -> Option<&str> {
+        match self {
+            Self::Jwks | Self::OpenidConfiguration => path.strip_suffix(self.well_known()),
+            Self::OauthMetadata => path.strip_prefix(self.well_known()),
+        }
+    }
+
+    fn describe(self) -> [(Method, Operation); 2] {
+        let (name, read) = match self {
+            Self::Jwks => ("KeySet", openapi::jwks()),
+            Self::OpenidConfiguration => ("OpenidConfiguration", openapi::openid_configuration()),
+            Self::OauthMetadata => ("OauthMetadata", openapi::oauth_metadata()),
+        };
+        [
+            (Method::GET, read),
+            (Method::OPTIONS, openapi::preflight(name)),
+        ]
+    }
+}
+
+/// What the listener answers, described: the documents of an issuer without a path, those of one
+/// with a path, and the probes.
+pub(super) fn operations() -> Vec<Described> {
+    let described = |path: &str, method, operation| Described {
+        path: path.to_owned(),
+        method,
+        operation,
+    };
+    let mut operations = Vec::new();
+    for kind in Kind::ALL {
+        for (method, operation) in kind.describe() {
+            operations.push(described(&kind.under(""), method, operation));
+        }
+    }
+    for kind in Kind::ALL {
+        for (method, operation) in kind.describe() {
+            let operation = openapi::with_issuer_path(operation);
+            operations.push(described(&kind.under("/{issuer_path}"), method, operation));
+        }
+    }
+    operations.push(described(HEALTH, Method::GET, openapi::health()));
+    operations.push(described(READINESS, Method::GET, openapi::readiness()));
+    operations
 }
 
 fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
@@ -100,17 +170,9 @@ fn document_of(
     response
 }
 
-/// The key set and the OpenID configuration are suffixes of the issuer URL; RFC 8414 puts its
-/// metadata between host and path (§3.1).
 fn named_by(path: &str) -> Option<(Kind, &str)> {
-    if let Some(issuer) = path.strip_suffix("/.well-known/jwks.json") {
-        Some((Kind::Jwks, issuer))
-    } else if let Some(issuer) = path.strip_suffix("/.well-known/openid-configuration") {
-        Some((Kind::OpenidConfiguration, issuer))
-    } else {
-        let issuer = path.strip_prefix("/.well-known/oauth-authorization-server")?;
-        Some((Kind::OauthMetadata, issuer))
-    }
+    let mut kinds = Kind::ALL.into_iter();
+    kinds.find_map(|kind| Some((kind, kind.issuer_in(path)?)))
 }
 
 fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {
@@ -156,7 +218,7 @@ fn document(publication: &Publication, kind: Kind) -> Option<&Document> {
 
 /// Whether an `If-None-Match` names the tag: `*`, or a list that contains it (RFC 9110 §13.1.2;
 /// the comparison is the weak one).
-fn names(value: &HeaderValue, etag: &str) -> bool {
+pub(super) fn names(value: &HeaderValue, etag: &str) -> bool {
     let Ok(value) = value.to_str() else {
         return false;
     };

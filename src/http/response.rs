@@ -13,6 +13,7 @@ use keywright_verifier::json::{BodyError, FieldError, JsonError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::code::Code;
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::Unready;
@@ -23,6 +24,34 @@ use crate::engine::ImportError;
 use crate::lifecycle::{PolicyError, Refusal};
 use crate::store::StoreError;
 
+/// How an answer turns out that is no problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Here it is.
+    Ok,
+    /// It was made.
+    Created,
+    /// It is done, and there is nothing to say.
+    NoContent,
+    /// What the caller has is current.
+    NotModified,
+    /// A probe's answer is no.
+    Unready,
+}
+
+impl Outcome {
+    /// Its status.
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::Ok => StatusCode::OK,
+            Self::Created => StatusCode::CREATED,
+            Self::NoContent => StatusCode::NO_CONTENT,
+            Self::NotModified => StatusCode::NOT_MODIFIED,
+            Self::Unready => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
 /// 200 with a document.
 pub(super) fn ok(document: impl Serialize) -> Response {
     Json(document).into_response()
@@ -30,7 +59,7 @@ pub(super) fn ok(document: impl Serialize) -> Response {
 
 /// 201 with a document.
 pub(super) fn created(document: impl Serialize) -> Response {
-    (StatusCode::CREATED, Json(document)).into_response()
+    (Outcome::Created.status(), Json(document)).into_response()
 }
 
 /// 201 with a document that has an address of its own.
@@ -44,12 +73,12 @@ pub(super) fn created_at(location: &str, document: Value) -> Response {
 
 /// 204.
 pub(super) fn no_content() -> Response {
-    StatusCode::NO_CONTENT.into_response()
+    Outcome::NoContent.status().into_response()
 }
 
 /// 304: what the caller has is current.
 pub(super) fn not_modified() -> Response {
-    StatusCode::NOT_MODIFIED.into_response()
+    Outcome::NotModified.status().into_response()
 }
 
 /// 200 with plain text.
@@ -59,7 +88,94 @@ pub(super) fn text(body: &'static str) -> Response {
 
 /// 503 with plain text, for probes.
 pub(super) fn unready(reason: &Unready) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+    (Outcome::Unready.status(), format!("{reason}\n")).into_response()
+}
+
+/// The status of a code. A code has the same one everywhere.
+pub(super) const fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::MalformedJson
+        | Code::DuplicateMember
+        | Code::JsonTooDeep
+        | Code::NumberOutOfRange
+        | Code::NotAnObject
+        | Code::FieldMissing
+        | Code::FieldType
+        | Code::UnknownField
+        | Code::InvalidBody
+        | Code::BodyIncomplete
+        | Code::InvalidQuery
+        | Code::ClaimReserved
+        | Code::ClaimType
+        | Code::ClaimMissing
+        | Code::InvalidTyp
+        | Code::TtlZero
+        | Code::TtlOverMaximum
+        | Code::TokenTooLarge
+        | Code::UnknownAlgorithm
+        | Code::BatchSize
+        | Code::InvalidReason
+        | Code::InvalidState
+        | Code::InvalidKid
+        | Code::KeyMaterial
+        | Code::InvalidPrivateKey
+        | Code::InvalidPublicKey
+        | Code::InvalidPolicy
+        | Code::InvalidIssuerUrl
+        | Code::InvalidIssuerName
+        | Code::InvalidClientName
+        | Code::InvalidRoles
+        | Code::InvalidLimits
+        | Code::InvalidProof
+        | Code::InvalidDuration
+        | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
+        Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
+        Code::RoleMissing | Code::ClientLimit => StatusCode::FORBIDDEN,
+        Code::NotFound
+        | Code::UnknownIssuer
+        | Code::UnknownKey
+        | Code::UnknownClient
+        | Code::UnknownCredential => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::AlgorithmNotActive
+        | Code::AlgorithmNotInPolicy
+        | Code::SuccessorNotReady
+        | Code::NoSuccessor
+        | Code::IllegalTransition
+        | Code::KeyKnown
+        | Code::KeySetFull
+        | Code::NotTakingOver
+        | Code::AlreadySigning
+        | Code::IssuerUrlFixed
+        | Code::IssuerUrlTaken
+        | Code::DefaultAlgorithmNotActive
+        | Code::TakesOverFixed
+        | Code::LastAdmin
+        | Code::CertificateTaken
+        | Code::UntrustedIssuer => StatusCode::CONFLICT,
+        Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::RateLimited | Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+        Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Overloaded
+        | Code::SigningBusy
+        | Code::SnapshotStale
+        | Code::Contended
+        | Code::StoreUnavailable
+        | Code::CallerUndecidable
+        | Code::IssuerUnusable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The headers that problems of a status come with: always with 401 and 403, with 503 when it is
+/// known how long to wait.
+pub(super) const fn headers_of(status: StatusCode) -> &'static [&'static str] {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => &["WWW-Authenticate"],
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => &["Retry-After"],
+        _ => &[],
+    }
 }
 
 /// An answer that says what is left of the client's signatures, if its rate is limited.
@@ -106,17 +222,17 @@ pub(super) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone, PartialEq)]
 struct Parts {
-    status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, String)>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, detail: impl ToString) -> Self {
+    /// A problem of this code, with the status that the code has. The constructors below add what
+    /// some codes come with.
+    pub(super) fn new(code: Code, detail: impl ToString) -> Self {
         Self(Box::new(Parts {
-            status,
             code,
             detail: detail.to_string(),
             members: Map::new(),
@@ -136,32 +252,18 @@ impl Problem {
 
     /// The stable code.
     pub(super) fn code(&self) -> &'static str {
-        self.0.code
-    }
-
-    /// 400: something about the request that is not about a single member.
-    pub(super) fn bad_request(code: &'static str, detail: impl ToString) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+        self.0.code.as_str()
     }
 
     /// 401 (RFC 6750 §3): without a credential the challenge names no error.
     pub(super) fn no_credential() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "credential-missing",
-            "send Authorization: Bearer",
-        )
-        .header(WWW_AUTHENTICATE, "Bearer realm=\"keywright\"")
+        Self::new(Code::CredentialMissing, "send Authorization: Bearer")
+            .header(WWW_AUTHENTICATE, "Bearer realm=\"keywright\"")
     }
 
     /// 401: the credential is not one of ours, or not any more.
     pub(super) fn bad_credential() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "credential-invalid",
-            "the credential is not valid",
-        )
-        .header(
+        Self::new(Code::CredentialInvalid, "the credential is not valid").header(
             WWW_AUTHENTICATE,
             "Bearer realm=\"keywright\", error=\"invalid_token\"",
         )
@@ -170,18 +272,14 @@ impl Problem {
     /// 403: the client lacks a role.
     pub(super) fn role_missing(role: &'static str) -> Self {
         let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "role-missing",
-            format!("this needs the role {role}"),
-        )
-        .with("role", role)
-        .header(WWW_AUTHENTICATE, challenge)
+        Self::new(Code::RoleMissing, format!("this needs the role {role}"))
+            .with("role", role)
+            .header(WWW_AUTHENTICATE, challenge)
     }
 
     /// 403: the caller's limits forbid it.
     pub(super) fn limit(broken: &LimitBroken) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "client-limit", broken)
+        Self::new(Code::ClientLimit, broken)
             .with("claim", broken.claim.as_str())
             .with("rule", broken.rule)
     }
@@ -192,13 +290,13 @@ impl Problem {
             Spent::For(wait) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let detail = "this client asks for more signatures than its rate allows";
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail)
+                Self::new(Code::RateLimited, detail)
                     .header(RETRY_AFTER, seconds.max(1))
                     .budget(budget)
             }
             Spent::Never => {
                 let detail = "the batch has more requests than this client's burst";
-                Self::new(StatusCode::FORBIDDEN, "client-limit", detail)
+                Self::new(Code::ClientLimit, detail)
                     .with("claim", "requests")
                     .with("rule", "rate")
             }
@@ -208,24 +306,19 @@ impl Problem {
     /// 429: too many bad credentials have come from the caller's address.
     pub(super) fn too_many_failures() -> Self {
         let detail = "too many bad credentials have come from this address";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-failures", detail).header(RETRY_AFTER, 1)
+        Self::new(Code::TooManyFailures, detail).header(RETRY_AFTER, 1)
     }
 
     /// 503: whether the caller is who it says cannot be told now.
     pub(super) fn undecidable_caller() -> Self {
         let detail = "the keys that would tell who is calling cannot be had";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "caller-undecidable",
-            detail,
-        )
-        .header(RETRY_AFTER, 5)
+        Self::new(Code::CallerUndecidable, detail).header(RETRY_AFTER, 5)
     }
 
     /// 400: a secret in the URL has been seen by every log on its way.
     pub(super) fn credential_in_url() -> Self {
         let detail = "a credential must not stand in a URL; it has been seen and must be revoked";
-        Self::new(StatusCode::BAD_REQUEST, "credential-in-url", detail)
+        Self::new(Code::CredentialInUrl, detail)
     }
 
     fn budget(mut self, budget: Budget) -> Self {
@@ -235,88 +328,70 @@ impl Problem {
 
     /// 404: no such path.
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "there is nothing at this path",
-        )
+        Self::new(Code::NotFound, "there is nothing at this path")
     }
 
     /// 405.
-    pub(super) fn method_not_allowed(allowed: &'static str) -> Self {
+    pub(super) fn method_not_allowed(allowed: &str) -> Self {
         let detail = format!("this path takes {allowed}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-            .header(ALLOW, allowed)
+        Self::new(Code::MethodNotAllowed, detail).header(ALLOW, allowed)
     }
 
     /// 408.
     pub(super) fn timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request-timeout",
-            "the request took too long",
-        )
+        Self::new(Code::RequestTimeout, "the request took too long")
     }
 
     /// 413.
     pub(super) fn body_too_large(limit: usize) -> Self {
         let detail = format!("the body is over {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail).with("limit", limit)
+        Self::new(Code::BodyTooLarge, detail).with("limit", limit)
     }
 
     /// 415.
     pub(super) fn unsupported_media_type() -> Self {
         let detail = "the body must be application/json";
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            detail,
-        )
+        Self::new(Code::UnsupportedMediaType, detail)
     }
 
     /// 503: more requests are in progress than the service takes at a time.
     pub(super) fn overloaded() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "too many requests at a time",
-        )
-        .header(RETRY_AFTER, 1)
+        Self::new(Code::Overloaded, "too many requests at a time").header(RETRY_AFTER, 1)
     }
 
     /// 503: the issuer's stored records cannot be used.
     pub(super) fn issuer_unusable(detail: impl ToString) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "issuer-unusable", detail)
+        Self::new(Code::IssuerUnusable, detail)
     }
 
     /// 404: the issuer has no such key. The text is a stranger's, and a path may be long.
     pub(super) fn unknown_key(kid: &str) -> Self {
         let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
         let detail = format!("there is no key {shown}");
-        Self::new(StatusCode::NOT_FOUND, "unknown-key", detail)
+        Self::new(Code::UnknownKey, detail)
     }
 
     fn internal() -> Self {
         let detail = "the service failed; its log has the cause under this request's id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", detail)
+        Self::new(Code::InternalError, detail)
     }
 
     fn store_unavailable() -> Self {
         let detail = "the key store does not answer or refuses to write; nothing may have changed";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail)
-            .header(RETRY_AFTER, 2)
+        Self::new(Code::StoreUnavailable, detail).header(RETRY_AFTER, 2)
     }
 
     /// The problem as a document, for a place in a list.
     pub(super) fn document(&self) -> Value {
+        let (code, status) = (self.0.code.as_str(), status_of(self.0.code));
         let mut document = Map::new();
         document.insert(
             "type".to_owned(),
-            format!("urn:keywright:problem:{}", self.0.code).into(),
+            format!("urn:keywright:problem:{code}").into(),
         );
-        document.insert("title".to_owned(), self.0.status.canonical_reason().into());
-        document.insert("status".to_owned(), self.0.status.as_u16().into());
-        document.insert("code".to_owned(), self.0.code.into());
+        document.insert("title".to_owned(), status.canonical_reason().into());
+        document.insert("status".to_owned(), status.as_u16().into());
+        document.insert("code".to_owned(), code.into());
         document.insert("detail".to_owned(), self.0.detail.as_str().into());
         document.extend(self.0.members.clone());
         Value::Object(document)
@@ -326,7 +401,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.document().to_string()));
-        *response.status_mut() = self.0.status;
+        *response.status_mut() = status_of(self.0.code);
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -353,30 +428,30 @@ impl From<BodyError> for Problem {
 impl From<JsonError> for Problem {
     fn from(error: JsonError) -> Self {
         let code = match &error {
-            JsonError::DuplicateMember { .. } => "duplicate-member",
-            JsonError::TooDeep { .. } => "json-too-deep",
-            JsonError::NumberOutOfRange => "number-out-of-range",
-            _ => "malformed-json",
+            JsonError::DuplicateMember { .. } => Code::DuplicateMember,
+            JsonError::TooDeep { .. } => Code::JsonTooDeep,
+            JsonError::NumberOutOfRange => Code::NumberOutOfRange,
+            _ => Code::MalformedJson,
         };
-        Self::bad_request(code, error)
+        Self::new(code, error)
     }
 }
 
 impl From<FieldError> for Problem {
     fn from(error: FieldError) -> Self {
-        let problem = |code| Self::bad_request(code, &error);
+        let problem = |code| Self::new(code, &error);
         match &error {
-            FieldError::NotAnObject { .. } => problem("not-an-object"),
-            FieldError::Missing { field } => problem("field-missing").with("field", *field),
-            FieldError::WrongType { field, .. } => problem("field-type").with("field", *field),
+            FieldError::NotAnObject { .. } => problem(Code::NotAnObject),
+            FieldError::Missing { field } => problem(Code::FieldMissing).with("field", *field),
+            FieldError::WrongType { field, .. } => problem(Code::FieldType).with("field", *field),
             FieldError::Unknown { field, nearest } => {
-                let problem = problem("unknown-field").with("field", field.to_string());
+                let problem = problem(Code::UnknownField).with("field", field.to_string());
                 match nearest {
                     Some(nearest) => problem.with("nearest", *nearest),
                     None => problem,
                 }
             }
-            _ => problem("invalid-body"),
+            _ => problem(Code::InvalidBody),
         }
     }
 }
@@ -385,12 +460,12 @@ impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
         match error {
             PolicyError::Field(error) => error.into(),
-            PolicyError::Algorithm(_) => Self::bad_request("unknown-algorithm", error),
-            PolicyError::Url(_) => Self::bad_request("invalid-issuer-url", error),
+            PolicyError::Algorithm(_) => Self::new(Code::UnknownAlgorithm, error),
+            PolicyError::Url(_) => Self::new(Code::InvalidIssuerUrl, error),
             PolicyError::Duration { .. }
             | PolicyError::Schedule(_)
             | PolicyError::RotationKind
-            | PolicyError::Violation(_) => Self::bad_request("invalid-policy", error),
+            | PolicyError::Violation(_) => Self::new(Code::InvalidPolicy, error),
         }
     }
 }
@@ -399,16 +474,16 @@ impl From<TermsError> for Problem {
     fn from(error: TermsError) -> Self {
         let code = match error {
             TermsError::Field(error) => return error.into(),
-            TermsError::Name => "invalid-client-name",
-            TermsError::Roles => "invalid-roles",
-            TermsError::Limits(_) => "invalid-limits",
+            TermsError::Name => Code::InvalidClientName,
+            TermsError::Roles => Code::InvalidRoles,
+            TermsError::Limits(_) => Code::InvalidLimits,
             TermsError::Count(_)
             | TermsError::Certificate(_)
             | TermsError::Workload(_)
             | TermsError::Keys(_)
-            | TermsError::UnusableKey => "invalid-proof",
+            | TermsError::UnusableKey => Code::InvalidProof,
         };
-        Self::bad_request(code, error)
+        Self::new(code, error)
     }
 }
 
@@ -431,41 +506,35 @@ impl From<Unauthenticated> for Problem {
 
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
-        Self::bad_request("invalid-private-key", error)
+        Self::new(Code::InvalidPrivateKey, error)
     }
 }
 
 impl From<SignRefusal> for Problem {
     fn from(refusal: SignRefusal) -> Self {
-        let bad = |code| Self::bad_request(code, &refusal);
+        let bad = |code| Self::new(code, &refusal);
         match &refusal {
             SignRefusal::OwnedClaims(claims) => {
-                bad("claim-reserved").with("claims", claims.clone())
+                bad(Code::ClaimReserved).with("claims", claims.clone())
             }
-            SignRefusal::ClaimType { claim, .. } => bad("claim-type").with("claim", *claim),
+            SignRefusal::ClaimType { claim, .. } => bad(Code::ClaimType).with("claim", *claim),
             SignRefusal::MissingClaims { missing, .. } => {
-                bad("claim-missing").with("claims", missing.clone())
+                bad(Code::ClaimMissing).with("claims", missing.clone())
             }
-            SignRefusal::Typ => bad("invalid-typ"),
-            SignRefusal::NoLifetime => bad("ttl-zero"),
+            SignRefusal::Typ => bad(Code::InvalidTyp),
+            SignRefusal::NoLifetime => bad(Code::TtlZero),
             SignRefusal::LifetimeOverMaximum { maximum, .. } => {
-                bad("ttl-over-maximum").with("maximum", *maximum)
+                bad(Code::TtlOverMaximum).with("maximum", *maximum)
             }
             SignRefusal::Limit(broken) => Self::limit(broken),
             SignRefusal::TooLarge { maximum, .. } => {
-                bad("token-too-large").with("maximum", *maximum)
+                bad(Code::TokenTooLarge).with("maximum", *maximum)
             }
-            SignRefusal::AlgorithmNotActive(_) => {
-                Self::new(StatusCode::CONFLICT, "algorithm-not-active", &refusal)
-            }
+            SignRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, &refusal),
             SignRefusal::SnapshotStale => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "snapshot-stale", &refusal)
-                    .header(RETRY_AFTER, 1)
+                Self::new(Code::SnapshotStale, &refusal).header(RETRY_AFTER, 1)
             }
-            SignRefusal::Busy => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "signing-busy", &refusal)
-                    .header(RETRY_AFTER, 1)
-            }
+            SignRefusal::Busy => Self::new(Code::SigningBusy, &refusal).header(RETRY_AFTER, 1),
             SignRefusal::EngineFailed => Self::internal(),
         }
     }
@@ -473,28 +542,28 @@ impl From<SignRefusal> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let conflict = |code| Self::new(StatusCode::CONFLICT, code, &refusal);
+        let conflict = |code| Self::new(code, &refusal);
         match &refusal {
             Refusal::UnknownKey(kid) => Self::unknown_key(kid.as_str()),
-            Refusal::AlgorithmNotInPolicy(_) => conflict("algorithm-not-in-policy"),
+            Refusal::AlgorithmNotInPolicy(_) => conflict(Code::AlgorithmNotInPolicy),
             Refusal::SuccessorNotReady {
                 algorithm,
                 ready_at,
                 ..
-            } => conflict("successor-not-ready")
+            } => conflict(Code::SuccessorNotReady)
                 .with("algorithm", algorithm.as_str())
                 .with("ready_at", ready_at.ceil_seconds()),
-            Refusal::NoSuccessor(_) => conflict("no-successor"),
+            Refusal::NoSuccessor(_) => conflict(Code::NoSuccessor),
             Refusal::IllegalTransition { from, .. } => {
-                conflict("illegal-transition").with("state", *from)
+                conflict(Code::IllegalTransition).with("state", *from)
             }
-            Refusal::KeyKnown { state, .. } => conflict("key-known").with("state", *state),
-            Refusal::SetFull => conflict("key-set-full"),
-            Refusal::NotTakingOver => conflict("not-taking-over"),
-            Refusal::AlreadySigning(_) => conflict("already-signing"),
-            Refusal::UrlFixed => conflict("issuer-url-fixed"),
-            Refusal::DefaultNotActive(_) => conflict("default-algorithm-not-active"),
-            Refusal::FoundingFixed => conflict("takes-over-fixed"),
+            Refusal::KeyKnown { state, .. } => conflict(Code::KeyKnown).with("state", *state),
+            Refusal::SetFull => conflict(Code::KeySetFull),
+            Refusal::NotTakingOver => conflict(Code::NotTakingOver),
+            Refusal::AlreadySigning(_) => conflict(Code::AlreadySigning),
+            Refusal::UrlFixed => conflict(Code::IssuerUrlFixed),
+            Refusal::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
+            Refusal::FoundingFixed => conflict(Code::TakesOverFixed),
         }
     }
 }
@@ -510,28 +579,15 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Refused(refusal) => refusal.into(),
-            ChangeError::UnknownIssuer(_) => {
-                Self::new(StatusCode::NOT_FOUND, "unknown-issuer", error)
-            }
+            ChangeError::UnknownIssuer(_) => Self::new(Code::UnknownIssuer, error),
             ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
-            ChangeError::UnknownClient(_) => {
-                Self::new(StatusCode::NOT_FOUND, "unknown-client", error)
-            }
-            ChangeError::UnknownCredential { .. } => {
-                Self::new(StatusCode::NOT_FOUND, "unknown-credential", error)
-            }
-            ChangeError::LastAdmin => Self::new(StatusCode::CONFLICT, "last-admin", error),
-            ChangeError::CertificateTaken => {
-                Self::new(StatusCode::CONFLICT, "certificate-taken", error)
-            }
-            ChangeError::UntrustedIssuer(_) => {
-                Self::new(StatusCode::CONFLICT, "untrusted-issuer", error)
-            }
-            ChangeError::PathTaken => Self::new(StatusCode::CONFLICT, "issuer-url-taken", error),
-            ChangeError::Contended => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "contended", error)
-                    .header(RETRY_AFTER, 1)
-            }
+            ChangeError::UnknownClient(_) => Self::new(Code::UnknownClient, error),
+            ChangeError::UnknownCredential { .. } => Self::new(Code::UnknownCredential, error),
+            ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
+            ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
+            ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
+            ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
+            ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
             | ChangeError::Interrupted

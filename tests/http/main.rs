@@ -1,6 +1,7 @@
 //! The HTTP contract from outside: a real process on free ports, in a folder of its own.
 //!
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
+//! `openapi` the description,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
 //! `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
 
@@ -23,6 +24,7 @@
 
 mod bad_input;
 mod exchange;
+mod openapi;
 mod publication;
 mod roles;
 mod secrets;

@@ -127,6 +127,28 @@ fn the_claims_are_those_that_were_given_and_four_that_the_service_adds() {
     }
 }
 
+/// Numbers that a hasty parser reads as their neighbours.
+#[test]
+fn a_number_of_a_claim_passes_digit_by_digit() {
+    let server = server();
+    let numbers = ["7.171480392684302e-25", "2.169869412331373e-78", "0.1"];
+    let claims: Vec<String> = numbers
+        .iter()
+        .enumerate()
+        .map(|(index, number)| format!("\"n{index}\":{number}"))
+        .collect();
+    let body = format!("{{\"claims\":{{{}}}}}", claims.join(","));
+    let body = Some(("application/json", body.into_bytes()));
+    let path = "/v1/issuers/orders/tokens";
+    let answer = ok(server.call_as(Some(&server.admin), "POST", path, body));
+    let token = answer["token"].as_str().unwrap();
+    let payload = BASE64URL.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let payload = String::from_utf8(payload).unwrap();
+    for claim in claims {
+        assert!(payload.contains(&claim), "{claim} is not in {payload}");
+    }
+}
+
 #[test]
 fn a_token_verifies_with_our_library_and_with_another_against_the_served_set() {
     use jsonwebtoken::{DecodingKey, Validation, jwk};

@@ -636,7 +636,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     );
     // The rest needs a failure: `store-unavailable` and `issuer-unusable` are in `startup`; a full
     // set, a lost race, a stalled or overloaded process and a broken engine are tested below HTTP.
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/response.rs");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
         "body-incomplete",

@@ -312,10 +312,7 @@ mod tests {
         let limits = Limits::from_document(document.clone()).unwrap();
         assert_eq!(limits.to_document(), document);
         let none = Limits::from_document(json!({})).unwrap();
-        assert_eq!(
-            (none.to_document(), none),
-            (json!({}), Limits::default())
-        );
+        assert_eq!((none.to_document(), none), (json!({}), Limits::default()));
         let own = json!({"subjects": "own-id", "scopes": [], "claims": []});
         assert_eq!(
             Limits::from_document(own.clone()).unwrap().to_document(),

@@ -8,11 +8,12 @@ use serde_json::json;
 use super::{Parameters, Service};
 use crate::authority::ChangeError;
 use crate::http::authentication::{As, role};
+use crate::http::code::Code;
 use crate::http::response::{Problem, ok};
 use crate::lifecycle::IssuerName;
 
 /// The most events that one answer carries.
-const LARGEST_PAGE: u32 = 1000;
+pub(in crate::http) const LARGEST_PAGE: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +31,7 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(100);
     if !(1..=LARGEST_PAGE).contains(&limit) {
         let detail = format!("limit must lie between 1 and {LARGEST_PAGE}, not {limit}");
-        return Err(Problem::bad_request("invalid-query", detail));
+        return Err(Problem::new(Code::InvalidQuery, detail));
     }
     let issuer = match &query.issuer {
         Some(name) => {

@@ -15,6 +15,7 @@ use crate::authority::Authority;
 use crate::authority::clients::LiveClient;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
+use crate::http::code::Code;
 use crate::http::response::{Problem, created_at, no_content, ok};
 use crate::http::shown;
 use crate::lifecycle::parse_duration;
@@ -173,5 +174,5 @@ fn duration(body: &mut Object, field: &'static str) -> Result<Option<Duration>, 
 }
 
 fn invalid_duration(field: &'static str, error: crate::lifecycle::InvalidDuration) -> Problem {
-    Problem::bad_request("invalid-duration", format!("{field}: {error}"))
+    Problem::new(Code::InvalidDuration, format!("{field}: {error}"))
 }

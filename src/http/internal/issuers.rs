@@ -11,6 +11,7 @@ use super::{Named, Service, path_parameter};
 use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
+use crate::http::code::Code;
 use crate::http::response::{Problem, created_at, ok};
 use crate::http::shown;
 use crate::lifecycle::{Founding, IssuerName, Policy};
@@ -23,7 +24,7 @@ impl FromRequestParts<Arc<Authority>> for NewName {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
         let name = path_parameter(parts, "issuer").await?;
-        let invalid = |error| Problem::bad_request("invalid-issuer-name", error);
+        let invalid = |error| Problem::new(Code::InvalidIssuerName, error);
         IssuerName::parse(&name).map(Self).map_err(invalid)
     }
 }

@@ -15,12 +15,13 @@ use crate::authority::view::View;
 use crate::engine::import_private_key;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
+use crate::http::code::Code;
 use crate::http::response::{Problem, created, ok};
 use crate::http::shown;
 use crate::lifecycle::{ImportAs, Readiness, Successor};
 
 /// The longest reason, in characters.
-const LONGEST_REASON: usize = 500;
+pub(in crate::http) const LONGEST_REASON: usize = 500;
 
 /// The kid that the path names, which need not exist.
 pub(super) struct KidText(String);
@@ -114,7 +115,7 @@ fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
     };
     if reason.as_ref().is_some_and(|reason| !legal(reason)) {
         let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
-        return Err(Problem::bad_request("invalid-reason", detail));
+        return Err(Problem::new(Code::InvalidReason, detail));
     }
     Ok(reason)
 }
@@ -133,12 +134,12 @@ pub(super) async fn import(
         "retired" => ImportAs::Retired,
         _ => {
             let detail = "state must be \"pending\", \"active\" or \"retired\"";
-            return Err(Problem::bad_request("invalid-state", detail));
+            return Err(Problem::new(Code::InvalidState, detail));
         }
     };
     let kid = body.optional_string("kid")?;
     let kid = kid.as_deref().map(Kid::parse).transpose();
-    let kid = kid.map_err(|error| Problem::bad_request("invalid-kid", error))?;
+    let kid = kid.map_err(|error| Problem::new(Code::InvalidKid, error))?;
     let private_key = body
         .optional_string("private_key")?
         .map(zeroize::Zeroizing::new);
@@ -148,20 +149,19 @@ pub(super) async fn import(
         (Some(pem), None) => {
             let parsed =
                 tokio::task::spawn_blocking(move || import_private_key(algorithm, &pem, kid));
-            let failed = |_| Problem::bad_request("invalid-private-key", "the key does not parse");
+            let failed = |_| Problem::new(Code::InvalidPrivateKey, "the key does not parse");
             let pair = parsed.await.map_err(failed)??;
             authority
                 .import_private(&issuer, pair, state, caller.actor())
                 .await?
         }
         (None, Some(public)) if state == ImportAs::Retired => {
-            let invalid = |error: keywright_verifier::JwkError| {
-                Problem::bad_request("invalid-public-key", error)
-            };
+            let invalid =
+                |error: keywright_verifier::JwkError| Problem::new(Code::InvalidPublicKey, error);
             let jwk = Jwk::from_value(public.into_map().into()).map_err(invalid)?;
             if jwk.algorithm() != algorithm {
                 let detail = format!("public_key is an {} key, not {algorithm}", jwk.algorithm());
-                return Err(Problem::bad_request("invalid-public-key", detail));
+                return Err(Problem::new(Code::InvalidPublicKey, detail));
             }
             let jwk = match kid {
                 Some(kid) => Jwk::new(Some(kid), jwk.public_key().clone()).map_err(invalid)?,
@@ -173,11 +173,11 @@ pub(super) async fn import(
         }
         (None, Some(_)) => {
             let detail = "a public key can be imported only as retired; signing needs private_key";
-            return Err(Problem::bad_request("invalid-state", detail));
+            return Err(Problem::new(Code::InvalidState, detail));
         }
         (Some(_), Some(_)) | (None, None) => {
             let detail = "send exactly one of private_key and public_key";
-            return Err(Problem::bad_request("key-material", detail));
+            return Err(Problem::new(Code::KeyMaterial, detail));
         }
     };
     let shown = show_key(&issuer.view(), kid.as_str())?;

@@ -2,9 +2,11 @@
 
 mod audit;
 mod clients;
+mod documentation;
 mod issuers;
 mod keys;
 mod plan;
+mod route;
 mod tokens;
 
 use std::sync::Arc;
@@ -14,88 +16,71 @@ use axum::extract::{FromRequestParts, Query, RawPathParams, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get, post};
 use keywright_verifier::Algorithm;
 use keywright_verifier::json::Object;
 use serde::de::DeserializeOwned;
 
+use super::code::Code;
+use super::openapi;
 use super::response::Problem;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
+use route::Route;
+
+pub(super) use audit::LARGEST_PAGE;
+pub(super) use keys::LONGEST_REASON;
+pub(super) use tokens::LARGEST_BATCH;
 
 type Service = State<Arc<Authority>>;
 
-/// The routes of the internal listener.
+/// The routes of the internal listener, each with what describes it.
+fn table() -> Vec<Route> {
+    vec![
+        Route::new("/v1/issuers/{issuer}/tokens").post(tokens::sign, openapi::tokens::sign),
+        Route::new("/v1/issuers/{issuer}/tokens/batch")
+            .post(tokens::sign_batch, openapi::tokens::sign_batch),
+        Route::new("/v1/issuers/{issuer}/keys")
+            .get(keys::list, openapi::keys::list_keys)
+            .post(keys::import, openapi::keys::import),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}").get(keys::show, openapi::keys::show),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}/revoke")
+            .post(keys::revoke, openapi::keys::revoke),
+        Route::new("/v1/issuers/{issuer}/rotate").post(keys::rotate, openapi::keys::rotate),
+        Route::new("/v1/issuers/{issuer}/plan")
+            .get(plan::show, openapi::plan::show)
+            .post(plan::preview, openapi::plan::preview),
+        Route::new("/v1/issuers/{issuer}")
+            .get(issuers::show, openapi::issuers::show)
+            .put(issuers::set, openapi::issuers::set),
+        Route::new("/v1/issuers").get(issuers::list, openapi::issuers::list_issuers),
+        Route::new("/v1/clients")
+            .get(clients::list, openapi::clients::list_clients)
+            .post(clients::create, openapi::clients::create),
+        Route::new("/v1/clients/{id}")
+            .get(clients::show, openapi::clients::show)
+            .put(clients::set, openapi::clients::set)
+            .delete(clients::remove, openapi::clients::remove),
+        Route::new("/v1/clients/{id}/credentials").post(
+            clients::rotate_credential,
+            openapi::clients::rotate_credential,
+        ),
+        Route::new("/v1/clients/{id}/credentials/{credential}").delete(
+            clients::revoke_credential,
+            openapi::clients::revoke_credential,
+        ),
+        Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
+        Route::new("/metrics").get(metrics, openapi::service::metrics),
+        Route::new("/openapi.json").get(documentation::show, openapi::service::document),
+        Route::new("/docs").get(documentation::page, openapi::service::page),
+    ]
+}
+
+/// The router of the internal listener.
 pub fn router(authority: Arc<Authority>) -> Router {
-    let route = |router: Router<_>, path, methods: MethodRouter<_>, allowed| {
-        router.route(
-            path,
-            methods.fallback(async move || Problem::method_not_allowed(allowed)),
-        )
-    };
-    let table = [
-        ("/v1/issuers/{issuer}/tokens", post(tokens::sign), "POST"),
-        (
-            "/v1/issuers/{issuer}/tokens/batch",
-            post(tokens::sign_batch),
-            "POST",
-        ),
-        (
-            "/v1/issuers/{issuer}/keys",
-            get(keys::list).post(keys::import),
-            "GET, HEAD, POST",
-        ),
-        (
-            "/v1/issuers/{issuer}/keys/{kid}",
-            get(keys::show),
-            "GET, HEAD",
-        ),
-        (
-            "/v1/issuers/{issuer}/keys/{kid}/revoke",
-            post(keys::revoke),
-            "POST",
-        ),
-        ("/v1/issuers/{issuer}/rotate", post(keys::rotate), "POST"),
-        (
-            "/v1/issuers/{issuer}/plan",
-            get(plan::show).post(plan::preview),
-            "GET, HEAD, POST",
-        ),
-        (
-            "/v1/issuers/{issuer}",
-            get(issuers::show).put(issuers::set),
-            "GET, HEAD, PUT",
-        ),
-        ("/v1/issuers", get(issuers::list), "GET, HEAD"),
-        (
-            "/v1/clients",
-            get(clients::list).post(clients::create),
-            "GET, HEAD, POST",
-        ),
-        (
-            "/v1/clients/{id}",
-            get(clients::show).put(clients::set).delete(clients::remove),
-            "GET, HEAD, PUT, DELETE",
-        ),
-        (
-            "/v1/clients/{id}/credentials",
-            post(clients::rotate_credential),
-            "POST",
-        ),
-        (
-            "/v1/clients/{id}/credentials/{credential}",
-            delete(clients::revoke_credential),
-            "DELETE",
-        ),
-        ("/v1/audit", get(audit::list), "GET, HEAD"),
-        ("/metrics", get(metrics), "GET, HEAD"),
-    ];
-    table
-        .into_iter()
-        .fold(Router::new(), |router, (path, methods, allowed)| {
-            route(router, path, methods, allowed)
-        })
+    let routes = table().into_iter();
+    routes
+        .fold(Router::new(), |router, route| route.enter(router))
         .fallback(async || Problem::not_found())
         .with_state(authority)
 }
@@ -104,7 +89,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 /// names issuers and counts, and a scraper rarely has a place for a secret.
 async fn metrics(State(authority): Service) -> Response {
     authority.measure();
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let content_type = openapi::service::OPENMETRICS;
     ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()
 }
 
@@ -148,7 +133,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match Query::<T>::try_from_uri(&parts.uri) {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => Err(Problem::bad_request("invalid-query", rejection.body_text())),
+            Err(rejection) => Err(Problem::new(Code::InvalidQuery, rejection.body_text())),
         }
     }
 }
@@ -160,6 +145,6 @@ fn optional_algorithm(
     let Some(name) = body.optional_string(field)? else {
         return Ok(None);
     };
-    let unknown = |error| Problem::bad_request("unknown-algorithm", error);
+    let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
     name.parse().map(Some).map_err(unknown)
 }

@@ -20,11 +20,12 @@ use crate::authority::view::View;
 use crate::clock::Stopwatch;
 use crate::http::authentication::{As, role};
 use crate::http::body::{BatchBody, Body};
+use crate::http::code::Code;
 use crate::http::response::{Problem, created, ok, with_budget};
 use crate::http::shown;
 
 /// The most tokens that one batch may ask for.
-const LARGEST_BATCH: usize = 1000;
+pub(in crate::http) const LARGEST_BATCH: usize = 1000;
 
 /// One signature of the caller's, taken before the body is read: a flood costs no more than its
 /// heads.
@@ -79,10 +80,13 @@ pub(super) async fn sign_batch(
             "a batch has 1 to {LARGEST_BATCH} requests, not {}",
             items.len()
         );
-        return Err(Problem::bad_request("batch-size", detail));
+        return Err(Problem::new(Code::BatchSize, detail));
     }
     let signatures = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let budget = take(&caller, NonZeroU32::new(signatures).unwrap_or(NonZeroU32::MIN))?;
+    let budget = take(
+        &caller,
+        NonZeroU32::new(signatures).unwrap_or(NonZeroU32::MIN),
+    )?;
     let view = issuer.view();
     let default = view.set().policy().default_algorithm;
     let mut algorithms = Vec::with_capacity(items.len());

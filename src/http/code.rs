@@ -1,0 +1,260 @@
+//! The codes of problems: each one, when it is answered, and what the caller can do about it.
+//!
+//! Every problem has a code of this list, `response` gives each code its status, and the OpenAPI
+//! document and the table of docs/http-api.md are held against both.
+
+/// Writes the enum and what is said of each variant, so that no list can miss one.
+macro_rules! codes {
+    ($($variant:ident = $code:literal: $when:literal, $remedy:literal;)*) => {
+        /// What is wrong, in a word that stays the same.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(super) enum Code {
+            $(#[doc = $when] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub(super) const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word in the answer.
+            pub(super) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// When it is answered, in CommonMark.
+            pub(super) const fn when(self) -> &'static str {
+                match self { $(Self::$variant => $when,)* }
+            }
+
+            /// What the caller can do, in CommonMark.
+            pub(super) const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedJson = "malformed-json":
+        "the body is not strict JSON",
+        "mend the body";
+    DuplicateMember = "duplicate-member":
+        "a member stands twice",
+        "send it once";
+    JsonTooDeep = "json-too-deep":
+        "more than 32 levels",
+        "flatten it";
+    NumberOutOfRange = "number-out-of-range":
+        "a number that others would read differently",
+        "send it as a string";
+    NotAnObject = "not-an-object":
+        "the body, or an entry of a batch, is no object",
+        "send an object";
+    FieldMissing = "field-missing":
+        "`field` is required",
+        "add it";
+    FieldType = "field-type":
+        "`field` has the wrong type",
+        "`detail` has the right one";
+    UnknownField = "unknown-field":
+        "`field` is not known; `nearest` may be what was meant",
+        "rename or remove it";
+    InvalidBody = "invalid-body":
+        "the body breaks a rule without a code of its own",
+        "read `detail`";
+    BodyIncomplete = "body-incomplete":
+        "the body ended early",
+        "send it again";
+    InvalidQuery = "invalid-query":
+        "a query parameter is unknown or out of range",
+        "mend the query";
+    ClaimReserved = "claim-reserved":
+        "`claims` sets what the service sets: iss, iat, exp, jti",
+        "leave them out; use `expires_in`";
+    ClaimType = "claim-type":
+        "`claim` has the wrong type",
+        "`detail` has the right one";
+    ClaimMissing = "claim-missing":
+        "the `typ` needs `claims`",
+        "add them";
+    InvalidTyp = "invalid-typ":
+        "`typ` does not fit a header",
+        "1 to 64 of letters, digits, `.+-/`";
+    TtlZero = "ttl-zero":
+        "`expires_in` is 0",
+        "at least 1";
+    TtlOverMaximum = "ttl-over-maximum":
+        "`expires_in` is over `maximum` seconds",
+        "ask for less, or have the policy changed";
+    TokenTooLarge = "token-too-large":
+        "the token would be over `maximum` bytes",
+        "smaller claims";
+    UnknownAlgorithm = "unknown-algorithm":
+        "not ES256 or RS256; case matters",
+        "use one of them";
+    BatchSize = "batch-size":
+        "a batch of 0 or more than 1,000 requests",
+        "split it";
+    InvalidReason = "invalid-reason":
+        "empty, too long, or with control characters",
+        "mend it";
+    InvalidState = "invalid-state":
+        "`state` is unknown, or does not go with a public key",
+        "see what a key becomes when it is imported";
+    InvalidKid = "invalid-kid":
+        "not 1 to 256 visible ASCII characters",
+        "mend it";
+    KeyMaterial = "key-material":
+        "neither or both of `private_key` and `public_key`",
+        "send one";
+    InvalidPrivateKey = "invalid-private-key":
+        "not PKCS#8 PEM, or breaks a rule of its algorithm",
+        "`openssl pkcs8 -topk8 -nocrypt` converts";
+    InvalidPublicKey = "invalid-public-key":
+        "not a public JWK of that algorithm; a JWK with private members is refused",
+        "mend it";
+    InvalidPolicy = "invalid-policy":
+        "a policy breaks a rule",
+        "`detail` has the rule with its numbers";
+    InvalidIssuerUrl = "invalid-issuer-url":
+        "`url` breaks a rule",
+        "mend it";
+    InvalidIssuerName = "invalid-issuer-name":
+        "the name in the path",
+        "1 to 63 of `a-z0-9-`";
+    InvalidClientName = "invalid-client-name":
+        "the name of a client",
+        "1 to 64 printable ASCII characters";
+    InvalidRoles = "invalid-roles":
+        "no role, or an unknown one",
+        "name at least one of the four";
+    InvalidLimits = "invalid-limits":
+        "a limit of a client breaks a rule",
+        "`detail` has the member and the rule";
+    InvalidProof = "invalid-proof":
+        "`certificates`, `workloads` or `jwks` of a client breaks a rule",
+        "`detail` has the member and the rule";
+    InvalidDuration = "invalid-duration":
+        "a duration does not read",
+        "write it like `90s`, `5m`, `24h` or `30d`";
+    CredentialInUrl = "credential-in-url":
+        "the URL carries a credential or a token",
+        "revoke it: every log on the way has seen it; send it in `Authorization`";
+    CredentialMissing = "credential-missing":
+        "no `Authorization` header",
+        "send the credential";
+    CredentialInvalid = "credential-invalid":
+        "not, or no longer, a credential; or two headers",
+        "get a new one from an admin";
+    RoleMissing = "role-missing":
+        "the client lacks `role`",
+        "use another client";
+    ClientLimit = "client-limit":
+        "`claim` breaks the limit `rule` of this client",
+        "ask for less, or have an admin change the limit";
+    NotFound = "not-found":
+        "there is nothing at this path",
+        "check the path";
+    UnknownIssuer = "unknown-issuer":
+        "no issuer of that name",
+        "check the name";
+    UnknownKey = "unknown-key":
+        "the issuer has no such key",
+        "check kid and issuer";
+    UnknownClient = "unknown-client":
+        "no such client",
+        "it is gone already";
+    UnknownCredential = "unknown-credential":
+        "the client has no such credential",
+        "it is gone already";
+    MethodNotAllowed = "method-not-allowed":
+        "`Allow` has what the path takes",
+        "use that";
+    RequestTimeout = "request-timeout":
+        "not done after 30 s",
+        "read the state, then try again";
+    AlgorithmNotActive = "algorithm-not-active":
+        "no key signs with this algorithm",
+        "use another, or wait until its first key is ready";
+    AlgorithmNotInPolicy = "algorithm-not-in-policy":
+        "the policy does not list the algorithm",
+        "add it to the policy";
+    SuccessorNotReady = "successor-not-ready":
+        "verifiers may hold sets without the successor of `algorithm`",
+        "wait until `ready_at`";
+    NoSuccessor = "no-successor":
+        "no pending key stands by: the set is full",
+        "wait until a retired key is removed";
+    IllegalTransition = "illegal-transition":
+        "the key is in `state` and cannot become that",
+        "nothing; a revoked key is revoked";
+    KeyKnown = "key-known":
+        "this kid or key was here before, now in `state`",
+        "nothing; it cannot come twice";
+    KeySetFull = "key-set-full":
+        "one more key would break what verifiers accept",
+        "wait until a retired key is removed";
+    NotTakingOver = "not-taking-over":
+        "an active key was imported into an issuer that does not take over",
+        "create the issuer with `takes_over`";
+    AlreadySigning = "already-signing":
+        "a key of this algorithm has signed here",
+        "import it as `pending` or `retired`";
+    IssuerUrlFixed = "issuer-url-fixed":
+        "a PUT with another `url`",
+        "create another issuer";
+    IssuerUrlTaken = "issuer-url-taken":
+        "another issuer has a URL with the same path",
+        "use another path";
+    DefaultAlgorithmNotActive = "default-algorithm-not-active":
+        "the new default has no active key yet",
+        "add it first, wait, then switch";
+    TakesOverFixed = "takes-over-fixed":
+        "`takes_over` differs from how the issuer was created",
+        "leave it out";
+    LastAdmin = "last-admin":
+        "nobody could manage access any more",
+        "give the role `admin` to another client first";
+    CertificateTaken = "certificate-taken":
+        "another client is named by the same certificate rule",
+        "take it from that client first";
+    UntrustedIssuer = "untrusted-issuer":
+        "`workloads` names an issuer that the configuration does not trust",
+        "add it to `trusted_issuers` and restart";
+    BodyTooLarge = "body-too-large":
+        "the body is over `limit` bytes",
+        "split it";
+    UnsupportedMediaType = "unsupported-media-type":
+        "not `Content-Type: application/json`",
+        "set it";
+    RateLimited = "rate-limited":
+        "the client asks for more signatures than its rate allows",
+        "wait for `Retry-After`; `RateLimit` says what is left";
+    TooManyFailures = "too-many-failures":
+        "too many bad credentials have come from this address",
+        "mend the credential, then wait for `Retry-After`";
+    InternalError = "internal-error":
+        "the service failed",
+        "look into its log under `X-Request-Id`";
+    Overloaded = "overloaded":
+        "2,048 requests are in progress",
+        "`Retry-After`";
+    SigningBusy = "signing-busy":
+        "the signing queue is full",
+        "`Retry-After`";
+    SnapshotStale = "snapshot-stale":
+        "a change is being committed, or its outcome is not known",
+        "`Retry-After`; if it lasts, see what to do when the store is down";
+    Contended = "contended":
+        "other writers were faster 16 times",
+        "`Retry-After`";
+    CallerUndecidable = "caller-undecidable":
+        "the keys that would tell who is calling cannot be had",
+        "`Retry-After`";
+    StoreUnavailable = "store-unavailable":
+        "the database cannot be read or written",
+        "`Retry-After`; nothing or everything has changed";
+    IssuerUnusable = "issuer-unusable":
+        "the issuer's stored records cannot be used",
+        "an operator must look";
+}

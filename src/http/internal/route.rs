@@ -1,0 +1,107 @@
+//! A route: its path, and for each method what answers and what describes it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, MethodRouter};
+
+use crate::authority::Authority;
+use crate::http::openapi::{Describe, Described};
+use crate::http::response::Problem;
+
+/// A path of the internal listener. There is no way to add a method without a description.
+pub(super) struct Route {
+    path: &'static str,
+    methods: MethodRouter<Arc<Authority>>,
+    operations: Vec<(Method, Describe)>,
+}
+
+impl Route {
+    /// A path that takes nothing yet.
+    pub(super) fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            methods: MethodRouter::new(),
+            operations: Vec::new(),
+        }
+    }
+
+    /// It takes GET, and with it HEAD.
+    pub(super) fn get<H, T>(self, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.on(MethodFilter::GET, Method::GET, handler, describe)
+    }
+
+    /// It takes POST.
+    pub(super) fn post<H, T>(self, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.on(MethodFilter::POST, Method::POST, handler, describe)
+    }
+
+    /// It takes PUT.
+    pub(super) fn put<H, T>(self, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.on(MethodFilter::PUT, Method::PUT, handler, describe)
+    }
+
+    /// It takes DELETE.
+    pub(super) fn delete<H, T>(self, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.on(MethodFilter::DELETE, Method::DELETE, handler, describe)
+    }
+
+    fn on<H, T>(
+        mut self,
+        filter: MethodFilter,
+        method: Method,
+        handler: H,
+        describe: Describe,
+    ) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.methods = self.methods.on(filter, handler);
+        self.operations.push((method, describe));
+        self
+    }
+
+    /// Puts the route into a router. Every other method is answered with those that it takes.
+    pub(super) fn enter(self, router: Router<Arc<Authority>>) -> Router<Arc<Authority>> {
+        let allowed: Arc<str> = self.allowed().into();
+        let refuse = move || std::future::ready(Problem::method_not_allowed(&allowed));
+        router.route(self.path, self.methods.fallback(refuse))
+    }
+
+    /// The operations, described.
+    pub(super) fn described(&self) -> impl Iterator<Item = Described> {
+        self.operations.iter().map(|(method, describe)| Described {
+            path: self.path.to_owned(),
+            method: method.clone(),
+            operation: describe(),
+        })
+    }
+
+    /// The value of `Allow`.
+    fn allowed(&self) -> String {
+        let names = self.operations.iter().map(|(method, _)| match *method {
+            Method::GET => "GET, HEAD",
+            ref other => other.as_str(),
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+}

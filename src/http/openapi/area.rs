@@ -1,0 +1,112 @@
+//! The areas of the API: how operations are grouped, and what those of one area have in common.
+
+use super::json::{Json, array, object};
+use crate::http::code::Code;
+
+/// A group of operations. Its listener decides what every operation of it has in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Area {
+    /// Signing.
+    Tokens,
+    /// Keys and what people do to them.
+    Keys,
+    /// Issuers and their policies.
+    Issuers,
+    /// The coming life of keys.
+    Plan,
+    /// Who may call.
+    Clients,
+    /// What happened.
+    Audit,
+    /// What the service says of itself.
+    Service,
+    /// What verifiers fetch.
+    Documents,
+    /// What load balancers ask.
+    Probes,
+}
+
+impl Area {
+    /// Every area, in the order of the document.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Tokens,
+        Self::Keys,
+        Self::Issuers,
+        Self::Plan,
+        Self::Clients,
+        Self::Audit,
+        Self::Service,
+        Self::Documents,
+        Self::Probes,
+    ];
+
+    /// Its name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Keys => "keys",
+            Self::Issuers => "issuers",
+            Self::Plan => "plan",
+            Self::Clients => "clients",
+            Self::Audit => "audit",
+            Self::Service => "service",
+            Self::Documents => "documents",
+            Self::Probes => "probes",
+        }
+    }
+
+    /// What it is about.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Tokens => "Signing, one token at a time or up to 1,000.",
+            Self::Keys => "Signing keys: their states, and the changes that people ask for.",
+            Self::Issuers => "Issuers and their policies.",
+            Self::Plan => "What will happen to the keys by itself.",
+            Self::Clients => "Who may call.",
+            Self::Audit => "Who changed what.",
+            Self::Service => "What the service says of itself. No credential is needed.",
+            Self::Documents => {
+                "Public listener: key sets and metadata, for verifying services. They take `GET`, \
+                 `HEAD` and `OPTIONS` from every origin."
+            }
+            Self::Probes => "Public listener: whether the process lives and can do its work.",
+        }
+    }
+
+    /// Whether the public listener has it.
+    pub(super) const fn is_public(self) -> bool {
+        matches!(self, Self::Documents | Self::Probes)
+    }
+
+    /// Headers of every answer.
+    pub(super) const fn headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Documents => &["Access-Control-Allow-Origin"],
+            Self::Probes => &[],
+            _ => &["X-Request-Id"],
+        }
+    }
+
+    /// What any call can be answered with.
+    pub(super) const fn problems(self) -> &'static [Code] {
+        if self.is_public() {
+            &[]
+        } else {
+            &[
+                Code::RequestTimeout,
+                Code::Overloaded,
+                Code::CredentialInUrl,
+            ]
+        }
+    }
+}
+
+/// The areas as tags of the document.
+pub(super) fn tags() -> Json {
+    array(Area::ALL.map(|area| {
+        object([
+            ("name", area.name().into()),
+            ("description", area.text().into()),
+        ])
+    }))
+}

@@ -1,0 +1,73 @@
+//! The coming life of an issuer's keys.
+
+use serde_json::json;
+
+use super::area::Area;
+use super::issuers::POLICY_REFUSALS;
+use super::json::Json;
+use super::operation::{Answer, Operation, example};
+use super::schema::{answered, instant, integer, list, reference, required, text};
+use super::{audit, issuer_path};
+use crate::access::Role;
+use crate::http::code::Code;
+use crate::http::response::Outcome;
+
+/// `GET /v1/issuers/{issuer}/plan`.
+pub(in crate::http) fn show() -> Operation {
+    let operation = Operation::new(Area::Plan, "readPlan", "Read the plan")
+        .text(
+            "What will happen to the keys by itself, at most about 1,000 occurrences. Keys that do \
+             not exist yet are called `next-ES256-1` and so on.",
+        )
+        .role(Role::Auditor);
+    planned(operation)
+}
+
+/// `POST /v1/issuers/{issuer}/plan`.
+pub(in crate::http) fn preview() -> Operation {
+    let operation = Operation::new(Area::Plan, "previewPlan", "Preview another policy")
+        .text("The plan under the policy of the body. Nothing is set and nothing is stored.")
+        .role(Role::Auditor);
+    let body = json!({"url": "http://127.0.0.1:8080", "rotation": {"every": "60d"}});
+    planned(operation)
+        .body("Policy", [example("slower", body)])
+        .refuses(&POLICY_REFUSALS)
+}
+
+fn planned(operation: Operation) -> Operation {
+    let plan = json!({"now": 1_795_294_675, "until": 1_803_070_675, "warnings": [], "occurrences": [
+        {"at": 1_800_392_275, "event": "key-published", "kid": "next-ES256-1",
+         "algorithm": "ES256", "imported": false, "ready_at": 1_800_478_675},
+        {"at": 1_800_478_675, "event": "key-activated",
+         "kid": "YyERwHgpx1C8tFui8BBhRoiwR_hLDMOGJGGrHCOEFw8", "algorithm": "ES256",
+         "imported": false, "forced": false},
+    ]});
+    issuer_path(operation)
+        .query(
+            "until",
+            integer(0, u64::MAX, "Unix seconds."),
+            "Until when to look ahead. Default: 90 days.",
+        )
+        .answers(Answer::json(Outcome::Ok, "The plan.", "Plan", plan))
+        .refuses(&[Code::NoSuccessor])
+}
+
+/// The components.
+pub(super) fn schemas() -> Vec<(&'static str, Json)> {
+    let plan = answered([
+        required("now", instant("When this was asked.")),
+        required("until", instant("How far it looks.")),
+        required(
+            "warnings",
+            list(
+                text("A sentence."),
+                "Why the policy would make verifiers in common use trip.",
+            ),
+        ),
+        required(
+            "occurrences",
+            list(reference("Occurrence"), "What will happen, in order."),
+        ),
+    ]);
+    vec![("Plan", plan), ("Occurrence", audit::occurrence())]
+}

@@ -1,0 +1,69 @@
+//! What the service says of itself: its metrics, and this description.
+
+use super::area::Area;
+use super::json::{Json, object};
+use super::operation::{Answer, Operation};
+use super::schema::text;
+use crate::http::response::Outcome;
+
+/// The media type of the metrics.
+pub(in crate::http) const OPENMETRICS: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The media type of an OpenAPI document (RFC 9512 has the YAML one; JSON is plain JSON).
+pub(in crate::http) const JSON: &str = "application/json";
+
+/// The media type of the page.
+pub(in crate::http) const HTML: &str = "text/html; charset=utf-8";
+
+/// `GET /metrics`.
+pub(in crate::http) fn metrics() -> Operation {
+    Operation::new(Area::Service, "readMetrics", "Read the metrics")
+        .text("It names issuers and algorithms and has counts, no kids and no tokens.")
+        .answers(Answer::text(
+            Outcome::Ok,
+            "OpenMetrics text.",
+            OPENMETRICS,
+            text("Counters and gauges."),
+        ))
+}
+
+/// `GET /openapi.json`.
+pub(in crate::http) fn document() -> Operation {
+    let schema = object([
+        ("type", "object".into()),
+        ("description", "An OpenAPI 3.1 document.".into()),
+    ]);
+    described(
+        Operation::new(Area::Service, "readDescription", "Read this description"),
+        Answer::text(Outcome::Ok, "This document.", JSON, schema),
+    )
+}
+
+/// `GET /docs`.
+pub(in crate::http) fn page() -> Operation {
+    described(
+        Operation::new(
+            Area::Service,
+            "readDocumentation",
+            "Read this description as a page",
+        ),
+        Answer::text(Outcome::Ok, "A page without scripts.", HTML, text("HTML."))
+            .headers(&["Content-Security-Policy"]),
+    )
+}
+
+fn described(operation: Operation, answer: Answer) -> Operation {
+    let headers = &["ETag", "Cache-Control"];
+    operation
+        .header("If-None-Match", if_none_match(), "What the caller has.")
+        .answers(answer.headers(headers))
+        .answers(
+            Answer::empty(Outcome::NotModified, "What the caller has is current.").headers(headers),
+        )
+}
+
+/// An entity tag, a list of them, or `*`.
+pub(super) fn if_none_match() -> Json {
+    text("An entity tag, a list of them, or `*`.")
+}
