@@ -1,15 +1,12 @@
-//! Who may call, and what has happened.
+//! Changes of who may call.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::audit::{self, AccessEvent, Actor};
 use super::clients::{Client, Credential, Role};
 use super::{Authority, ChangeError, to_the_end};
-use crate::lifecycle::IssuerName;
-use crate::store::{AccessChange, CommitError, StoreError};
+use crate::store::{AccessChange, CommitError};
 
 impl Authority {
     /// Creates a client. Its credential is in the answer and nowhere else.
@@ -55,8 +52,12 @@ impl Authority {
         id: &str,
         actor: Actor,
     ) -> Result<(), ChangeError> {
+        // A client whose record is corrupt is not in memory, and can still be deleted.
+        let client = self.clients.find(id);
         let event = AccessEvent::ClientDeleted {
             client: id.to_owned(),
+            name: client.as_ref().map(|client| client.name.clone()),
+            roles: client.map(|client| client.roles.iter().map(|role| role.as_str()).collect()),
         };
         let (change, id) = (AccessChange::DeleteClient(id.to_owned()), id.to_owned());
         let swap = move |clients: &mut Vec<Client>| clients.retain(|client| client.id != id);
@@ -99,19 +100,5 @@ impl Authority {
             Ok(())
         })
         .await
-    }
-
-    /// At most `limit` audit events after the one numbered `after`, as the API shows them.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<Value>, StoreError> {
-        let events = self.foundation.store.events(issuer, after, limit).await?;
-        Ok(events.iter().map(audit::shown).collect())
     }
 }

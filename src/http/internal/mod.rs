@@ -74,6 +74,8 @@ pub fn router(authority: Arc<Authority>) -> Router {
         ),
         ("/v1/clients/{id}", delete(clients::remove), "DELETE"),
         ("/v1/audit", get(audit::list), "GET, HEAD"),
+        ("/v1/audit/export", get(audit::export), "GET, HEAD"),
+        ("/v1/audit/head", get(audit::head), "GET, HEAD"),
         ("/metrics", get(metrics), "GET, HEAD"),
     ];
     table
