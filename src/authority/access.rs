@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::audit::{self, AccessEvent, Actor};
 use super::clients::LiveClient;
 use super::{Authority, ChangeError, to_the_end};
 use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Role, Terms, record};
 use crate::engine::random;
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::Timestamp;
 use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
 
 /// A credential that was just made, with what is kept of it.
@@ -281,20 +279,6 @@ impl Authority {
         }
         tracing::info!(?actor, ?event, "access changed");
         Ok(())
-    }
-
-    /// At most `limit` audit events after the one numbered `after`, as the API shows them.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<Value>, StoreError> {
-        let events = self.foundation.store.events(issuer, after, limit).await?;
-        Ok(events.iter().map(audit::shown).collect())
     }
 
     /// Writes down when credentials were last used.

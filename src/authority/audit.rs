@@ -1,5 +1,7 @@
 //! Who did what: lifecycle events with their actor, as the store keeps them.
 
+mod page;
+
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -7,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::store::{EventRow, NumberedEvent};
+
+pub use page::{Filter, Page};
 
 /// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …, "via": "credential",
 /// "credential": …, "address": …}`.
@@ -148,19 +152,22 @@ pub fn row(
     }
 }
 
-/// An event as the API shows it: `sequence`, `at` in Unix seconds, `issuer`, and its own members.
-pub fn shown(numbered: &NumberedEvent) -> Value {
-    let mut shown = Map::new();
-    shown.insert("sequence".to_owned(), numbered.sequence.into());
-    let at = Timestamp::from_millis(numbered.event.at).floor_seconds();
-    shown.insert("at".to_owned(), at.into());
-    if let Some(issuer) = &numbered.event.issuer {
-        shown.insert("issuer".to_owned(), issuer.as_str().into());
-    }
-    match serde_json::from_str(&numbered.event.document) {
-        Ok(Value::Object(members)) => shown.extend(members),
+/// An event as the API shows it: its own members, `sequence`, `hash` (hexadecimal), `at` in Unix
+/// seconds, and `issuer` if it concerns one.
+fn shown(numbered: &NumberedEvent) -> Map<String, Value> {
+    let mut shown = match serde_json::from_str(&numbered.event.document) {
+        Ok(Value::Object(members)) => members,
         // A record that does not parse is shown as such: an audit log hides nothing.
-        _ => drop(shown.insert("event".to_owned(), "corrupt-record".into())),
+        _ => Map::from_iter([("event".to_owned(), "corrupt-record".into())]),
+    };
+    // They come last: no document may speak for its row.
+    let at = Timestamp::from_millis(numbered.event.at).floor_seconds();
+    shown.insert("sequence".to_owned(), numbered.sequence.into());
+    shown.insert("at".to_owned(), at.into());
+    shown.insert("hash".to_owned(), numbered.hash.to_string().into());
+    match &numbered.event.issuer {
+        Some(issuer) => drop(shown.insert("issuer".to_owned(), issuer.as_str().into())),
+        None => drop(shown.remove("issuer")),
     }
-    Value::Object(shown)
+    shown
 }

@@ -1,14 +1,16 @@
 //! A thin client of the internal API.
 
 use std::fmt;
+use std::io::Read;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Method, Request};
+use ureq::http::request::Builder;
+use ureq::http::{Method, Request, Response};
 use ureq::tls::TlsConfig;
+use ureq::{Agent, Body};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -16,6 +18,9 @@ use super::failure::{Failure, Problem};
 
 /// How long a request may take, from the first byte to the last.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long an answer may take that is read as it comes.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The largest answer that is read, in bytes.
 const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
@@ -112,20 +117,46 @@ impl Client {
         self.send(Method::DELETE, path, None)
     }
 
+    /// A long answer, to be read as it comes, and the URL that it comes from.
+    pub(super) fn stream(&self, path: &str) -> Result<(impl Read + use<>, String), Failure> {
+        let url = format!("{}{path}", self.base);
+        let request = self
+            .request(Method::GET, &url)
+            .header("accept", "*/*")
+            .body(());
+        let response = request.map_err(ureq::Error::from).and_then(|request| {
+            let configured = self.agent.configure_request(request);
+            self.agent
+                .run(configured.timeout_global(Some(STREAM_TIMEOUT)).build())
+        });
+        let mut response = response.map_err(unreachable(&url))?;
+        if response.status().is_success() {
+            return Ok((response.into_body().into_reader(), url));
+        }
+        let status = response.status().as_u16();
+        Err(refusal(
+            status,
+            text(&mut response).map_err(unreachable(&url))?,
+            url,
+        ))
+    }
+
+    fn request(&self, method: Method, url: &str) -> Builder {
+        let request = Request::builder().method(method).uri(url);
+        match &self.credential {
+            Some(Credential(credential)) => {
+                let authorization = Zeroizing::new(format!("Bearer {}", **credential));
+                request.header("authorization", authorization.as_str())
+            }
+            None => request,
+        }
+    }
+
     fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
-        let unreachable = |source: ureq::Error| Failure::Unreachable {
-            url: url.clone(),
-            source: Box::new(source),
-        };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(&url)
+        let request = self
+            .request(method, &url)
             .header("accept", "application/json, application/problem+json");
-        if let Some(Credential(credential)) = &self.credential {
-            let authorization = Zeroizing::new(format!("Bearer {}", **credential));
-            request = request.header("authorization", authorization.as_str());
-        }
         let response = match body {
             Some(body) => {
                 // A body may hold a private key that is being imported.
@@ -141,18 +172,25 @@ impl Client {
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.agent.run(request)),
         };
-        let mut response = response.map_err(unreachable)?;
+        let mut response = response.map_err(unreachable(&url))?;
         let status = response.status();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(LARGEST_ANSWER)
-            .read_to_string()
-            .map_err(unreachable)?;
+        let text = text(&mut response).map_err(unreachable(&url))?;
         if status.is_success() {
             return Ok(Answer { text, url });
         }
         Err(refusal(status.as_u16(), text, url))
+    }
+}
+
+fn text(response: &mut Response<Body>) -> Result<String, ureq::Error> {
+    let body = response.body_mut().with_config();
+    body.limit(LARGEST_ANSWER).read_to_string()
+}
+
+fn unreachable(url: &str) -> impl Fn(ureq::Error) -> Failure {
+    |source| Failure::Unreachable {
+        url: url.to_owned(),
+        source: Box::new(source),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) enum Failure {
     /// A file or standard input cannot be read.
     #[error("{what}: {source}")]
     Unreadable { what: String, source: io::Error },
+    /// A file cannot be written.
+    #[error("{what}: {source}")]
+    Unwritable { what: String, source: io::Error },
     /// What was read breaks a rule; `code` is stable.
     #[error("{detail}")]
     Rejected { code: &'static str, detail: String },
@@ -64,6 +67,7 @@ impl Failure {
             Self::UnexpectedAnswer { .. } => "unexpected-answer",
             Self::NoConnection(_) => "no-connection",
             Self::Unreadable { .. } => "unreadable",
+            Self::Unwritable { .. } => "unwritable",
             Self::Rejected { code, .. } => code,
             Self::Usage(_) => "wrong-usage",
             Self::Output(_) => "output-failed",

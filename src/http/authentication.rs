@@ -57,6 +57,13 @@ impl<R> As<R> {
     pub(super) fn actor(&self) -> Actor {
         self.caller.actor()
     }
+
+    /// Whether the caller's limits let it call this issuer, or with `None` what is of all issuers.
+    pub(super) fn may_call(&self, issuer: Option<&str>) -> Result<(), Problem> {
+        // No issuer has an empty name, so that a caller with a list of issuers may not call it.
+        let limits = &self.caller.live.client.terms.limits;
+        Ok(limits.check_issuer(issuer.unwrap_or_default())?)
+    }
 }
 
 impl<R: Required> FromRequestParts<Arc<Authority>> for As<R> {

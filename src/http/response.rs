@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, TryStreamExt as _};
 use keywright_verifier::Kid;
 use keywright_verifier::json::{BodyError, FieldError, JsonError};
 use serde::Serialize;
@@ -84,6 +85,19 @@ pub(super) fn not_modified() -> Response {
 /// 200 with plain text.
 pub(super) fn text(body: &'static str) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+}
+
+/// 200 with JSON Lines, sent while they are made. Where making them fails the answer breaks off,
+/// and the client is told by the chunk that never ends it (RFC 9112 §8).
+pub(super) fn lines(
+    lines: impl Stream<Item = Result<String, StoreError>> + Send + 'static,
+) -> Response {
+    let logged = lines.inspect_err(|error| tracing::error!(%error, "an answer was broken off"));
+    (
+        [(CONTENT_TYPE, "application/jsonl")],
+        Body::from_stream(logged),
+    )
+        .into_response()
 }
 
 /// 503 with plain text, for probes.

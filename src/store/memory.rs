@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::chain::Head;
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow,
     KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -25,7 +26,7 @@ struct Contents {
     approvals: BTreeMap<String, ApprovalRow>,
     /// By client and credential.
     last_uses: BTreeMap<(String, String), u64>,
-    events: Vec<EventRow>,
+    events: Vec<NumberedEvent>,
     settings: BTreeMap<String, Vec<u8>>,
 }
 
@@ -36,6 +37,19 @@ impl MemoryStore {
 }
 
 impl Contents {
+    fn head(&self) -> Option<Head> {
+        self.events.last().map(|last| Head {
+            sequence: last.sequence,
+            hash: last.hash,
+        })
+    }
+
+    fn append(&mut self, events: impl IntoIterator<Item = EventRow>) {
+        let mut head = self.head().unwrap_or(Head::BEGINNING);
+        let chained = events.into_iter().map(|event| head.append(event));
+        self.events.extend(chained);
+    }
+
     fn change_access(&mut self, change: AccessChange) -> Result<(), CommitError> {
         match change {
             AccessChange::CreateClient(row) => create(&mut self.clients, row.id.clone(), row),
@@ -92,7 +106,7 @@ impl KeyStore for MemoryStore {
             keys,
         };
         contents.issuers.insert(commit.issuer.name, set);
-        contents.events.extend(commit.events);
+        contents.append(commit.events);
         Ok(())
     }
 
@@ -111,7 +125,7 @@ impl KeyStore for MemoryStore {
     ) -> Result<(), CommitError> {
         let mut contents = self.contents();
         contents.change_access(change)?;
-        contents.events.push(event);
+        contents.append([event]);
         Ok(())
     }
 
@@ -147,23 +161,27 @@ impl KeyStore for MemoryStore {
             .collect())
     }
 
+    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        Ok(self.contents().head())
+    }
+
     async fn events(
         &self,
         issuer: Option<&IssuerName>,
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
+        let wanted = |numbered: &&NumberedEvent| {
+            numbered.sequence > after
+                && issuer.is_none_or(|name| numbered.event.issuer.as_ref() == Some(name))
+        };
         let contents = self.contents();
-        let numbered = (1..).zip(&contents.events);
-        Ok(numbered
-            .filter(|(sequence, event)| {
-                *sequence > after && issuer.is_none_or(|name| event.issuer.as_ref() == Some(name))
-            })
+        Ok(contents
+            .events
+            .iter()
+            .filter(wanted)
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
-            .map(|(sequence, event)| NumberedEvent {
-                sequence,
-                event: event.clone(),
-            })
+            .cloned()
             .collect())
     }
 

@@ -3,10 +3,12 @@
 //! A [`KeyStore`] keeps rows and promises one thing: a [`Commit`] happens whole or not at all, and
 //! only on the version that it was computed from. It does not look into the documents that it
 //! keeps; [`record`] writes and reads those for every store alike, and [`seal`] has closed the
-//! private halves before they come here. A new store is therefore one file, and the conformance
+//! private halves before they come here. [`chain`] says what makes the audit log one log, which
+//! every store computes in the transaction that writes an event. A new store is therefore one file, and the conformance
 //! suite in `tests/store.rs` says when it is done.
 
 mod access;
+pub mod chain;
 pub mod memory;
 pub mod record;
 pub mod seal;
@@ -17,6 +19,7 @@ use async_trait::async_trait;
 use crate::lifecycle::IssuerName;
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
+use chain::{EventHash, Head};
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +103,8 @@ pub struct NumberedEvent {
     pub sequence: u64,
     /// The event.
     pub event: EventRow,
+    /// The stored hash of this event and of everything before it.
+    pub hash: EventHash,
 }
 
 /// One change of one key set, with the events that explain it.
@@ -175,6 +180,9 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// The last use of every credential that was used, in the order of clients and credentials.
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
+
+    /// Where the log ends, as the last commit left it; `None` before the first event.
+    async fn audit_head(&self) -> Result<Option<Head>, StoreError>;
 
     /// At most `limit` events after the one numbered `after`, in order; of one issuer or of all.
     async fn events(

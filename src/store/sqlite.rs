@@ -5,6 +5,7 @@
 //! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
 
 mod access;
+mod events;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 
+use super::chain::Head;
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
     KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -155,9 +157,7 @@ impl KeyStore for SqliteStore {
         for key in &commit.keys {
             write_key(&mut transaction, &commit.issuer.name, key).await?;
         }
-        for event in &commit.events {
-            write_event(&mut transaction, event).await?;
-        }
+        events::append(&mut transaction, commit.events).await?;
         transaction
             .commit()
             .await
@@ -184,7 +184,7 @@ impl KeyStore for SqliteStore {
     ) -> Result<(), CommitError> {
         let mut transaction = self.begin().await?;
         access::change(&mut transaction, &change).await?;
-        write_event(&mut transaction, &event).await?;
+        events::append(&mut transaction, [event]).await?;
         transaction
             .commit()
             .await
@@ -203,35 +203,17 @@ impl KeyStore for SqliteStore {
         access::last_uses(&self.pool).await
     }
 
+    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        events::head(&self.pool).await
+    }
+
     async fn events(
         &self,
         issuer: Option<&IssuerName>,
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        let rows: Vec<(i64, i64, Option<String>, String)> = sqlx::query_as(
-            "SELECT sequence, at, issuer, document FROM events \
-             WHERE sequence > ?1 AND (?2 IS NULL OR issuer = ?2) ORDER BY sequence LIMIT ?3",
-        )
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(issuer.map(IssuerName::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        rows.into_iter()
-            .map(|(sequence, at, issuer, document)| {
-                let issuer = issuer.map(|name| IssuerName::parse(&name)).transpose();
-                Ok(NumberedEvent {
-                    sequence: unsigned(sequence)?,
-                    event: EventRow {
-                        at: unsigned(at)?,
-                        issuer: issuer.map_err(failed)?,
-                        document,
-                    },
-                })
-            })
-            .collect()
+        events::page(&self.pool, issuer, after, limit).await
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -283,6 +265,9 @@ async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
     sqlx::migrate!("src/store/migrations/sqlite")
         .run(&pool)
         .await?;
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    events::chain_the_unchained(&mut transaction).await?;
+    transaction.commit().await?;
     Ok(pool)
 }
 
@@ -373,20 +358,6 @@ async fn write_key(
     .execute(connection)
     .await
     .map_err(failed)?;
-    Ok(())
-}
-
-async fn write_event(
-    connection: &mut SqliteConnection,
-    event: &EventRow,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO events (at, issuer, document) VALUES (?1, ?2, ?3)")
-        .bind(i64::try_from(event.at).map_err(failed)?)
-        .bind(event.issuer.as_ref().map(IssuerName::as_str))
-        .bind(&event.document)
-        .execute(connection)
-        .await
-        .map_err(failed)?;
     Ok(())
 }
 

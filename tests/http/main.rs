@@ -3,7 +3,7 @@
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
 //! `openapi` the description,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
-//! `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
+//! `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +22,7 @@
     reason = "nothing outside this target sees it"
 )]
 
+mod audit;
 mod bad_input;
 mod exchange;
 mod openapi;

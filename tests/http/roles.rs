@@ -12,7 +12,7 @@ type Call = (
     fn(&Server) -> (&'static str, String, Option<Value>),
 );
 
-const CALLS: [Call; 18] = [
+const CALLS: [Call; 20] = [
     ("issuer", |_| {
         (
             "POST",
@@ -45,6 +45,8 @@ const CALLS: [Call; 18] = [
         )
     }),
     ("auditor", |_| ("GET", "/v1/audit".to_owned(), None)),
+    ("auditor", |_| ("GET", "/v1/audit/head".to_owned(), None)),
+    ("auditor", |_| ("GET", "/v1/audit/export".to_owned(), None)),
     ("auditor", |_| {
         ("GET", "/v1/audit?issuer=a&after=1&limit=2".to_owned(), None)
     }),
@@ -152,7 +154,7 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
     }
     assert_eq!(
         allowed,
-        18 + (2 + 6) + (3 + 6) + (7 + 2),
+        20 + (2 + 8) + (3 + 8) + (7 + 2),
         "the matrix is the one above"
     );
 }

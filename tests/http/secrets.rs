@@ -295,6 +295,7 @@ fn a_whole_life_reveals_nothing(format: &str) {
         "/v1/issuers/orders/keys",
         "/v1/clients",
         "/v1/audit?limit=1000",
+        "/v1/audit/export",
         "/metrics",
     ] {
         talk.call("GET", path, &Value::Null);

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::exchange::{connect, head, parse, read_to_end};
 use crate::support::{Server, spawn_in, start, start_in};
-use crate::world::{self, create_issuer, eventually, kid, ok};
+use crate::world::{self, create_issuer, edit, eventually, kid, ok};
 
 fn folder() -> Arc<TempDir> {
     Arc::new(tempfile::tempdir().unwrap())
@@ -118,23 +118,6 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
-}
-
-/// Changes the database of a service that does not run.
-fn edit(folder: &Path, statement: &str) {
-    let database = folder.join("keys/keywright.db");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let url = format!("sqlite://{}", database.display());
-        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
-        let done = query.execute(&mut connection).await.unwrap();
-        assert!(done.rows_affected() > 0, "{statement}");
-        connection.close().await.unwrap();
-    });
 }
 
 fn signal(server: &Server, signal: &str) {

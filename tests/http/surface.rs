@@ -24,6 +24,7 @@ struct Record<'s> {
 struct Names {
     kids: Vec<String>,
     clients: Vec<String>,
+    hashes: Vec<String>,
 }
 
 impl<'s> Record<'s> {
@@ -108,6 +109,13 @@ impl<'s> Record<'s> {
             }
             Err(_) => {
                 let text = String::from_utf8_lossy(&answer.body);
+                // Between the lines of a stream stand the lengths of its chunks.
+                let lines = text.lines().filter(|line| line.starts_with('{'));
+                let text = match answer.header("transfer-encoding") {
+                    Some(_) => lines.collect::<Vec<_>>().join("\n"),
+                    None => text.into_owned(),
+                };
+                let text = self.names.text(&text);
                 let _ = writeln!(self.text, "\n{}\n\n---\n", text.trim_end());
             }
         }
@@ -173,6 +181,8 @@ impl Names {
             "[credential]".to_owned()
         } else if word.len() == 43 && word.chars().any(char::is_uppercase) {
             format!("[kid {}]", place(&mut self.kids))
+        } else if word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
+            format!("[hash {}]", place(&mut self.hashes))
         } else if word.len() == 16 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[client {}]", place(&mut self.clients))
         } else if word.parse().is_ok_and(is_time) {
@@ -183,8 +193,10 @@ impl Names {
     }
 }
 
-fn is_time(seconds: u64) -> bool {
-    (1_700_000_000..4_000_000_000).contains(&seconds)
+/// In seconds, or in milliseconds.
+fn is_time(number: u64) -> bool {
+    let seconds = 1_700_000_000..4_000_000_000;
+    seconds.contains(&number) || seconds.contains(&(number / 1000))
 }
 
 fn check(name: &str, record: Record<'_>) {
@@ -533,7 +545,11 @@ fn audit() {
         "/v1/audit?issuer=orders&after=11&limit=2",
         Value::Null,
     );
+    record.call("GET", "/v1/audit?event=key-revoked&limit=1", Value::Null);
     record.call("GET", "/v1/audit?after=1000", Value::Null);
+    record.call("GET", "/v1/audit/head", Value::Null);
+    record.call("GET", "/v1/audit/export?after=15", Value::Null);
+    record.call("GET", "/v1/audit?until=tomorrow", Value::Null);
     record.call("GET", "/v1/audit?limit=0", Value::Null);
     record.call("GET", "/v1/audit?issuer=No_One", Value::Null);
     check("audit", record);

@@ -1,10 +1,12 @@
 //! What several tests stand on: servers that they share, issuers, keys, and the whole state.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::{Answer, Server};
 
@@ -183,4 +185,21 @@ pub fn p256_jwk(secret: &p256::SecretKey, kid: &str) -> Value {
         "kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256",
         "x": BASE64URL.encode(point.x().unwrap()), "y": BASE64URL.encode(point.y().unwrap()),
     })
+}
+
+/// Changes the database of a service that does not run.
+pub fn edit(folder: &Path, statement: &str) {
+    let database = folder.join("keys/keywright.db");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let url = format!("sqlite://{}", database.display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
+        let done = query.execute(&mut connection).await.unwrap();
+        assert!(done.rows_affected() > 0, "{statement}");
+        connection.close().await.unwrap();
+    });
 }

@@ -1,9 +1,11 @@
 //! The contract of [`KeyStore`], asked of every store alike.
 
 mod access;
+mod chain;
 
 use std::thread;
 
+use keywright::store::chain::Head;
 use keywright::store::memory::MemoryStore;
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
@@ -18,6 +20,11 @@ use access::{
     approvals_are_created_and_deleted, clients_are_created_and_deleted,
     of_twenty_replacements_on_one_version_one_wins, of_twenty_uses_of_one_approval_one_wins,
     the_last_uses_of_a_client_go_with_it, the_latest_use_of_each_credential_stays,
+};
+pub(crate) use chain::assert_whole;
+use chain::{
+    a_refused_commit_leaves_the_head, an_empty_log_has_no_head,
+    every_event_is_chained_to_the_one_before,
 };
 
 use crate::rows::{change, commit, event, name, set};
@@ -69,6 +76,9 @@ stores!({
     of_twenty_replacements_on_one_version_one_wins
     the_latest_use_of_each_credential_stays
     the_last_uses_of_a_client_go_with_it
+    an_empty_log_has_no_head
+    every_event_is_chained_to_the_one_before
+    a_refused_commit_leaves_the_head
     a_setting_is_written_once
     a_refused_commit_changes_nothing
     of_twenty_commits_on_one_version_one_wins
@@ -114,6 +124,7 @@ struct Everything {
     clients: Vec<ClientRow>,
     approvals: Vec<ApprovalRow>,
     last_uses: Vec<LastUse>,
+    head: Option<Head>,
 }
 
 async fn everything(store: &dyn KeyStore) -> Everything {
@@ -127,6 +138,7 @@ async fn everything(store: &dyn KeyStore) -> Everything {
         clients: store.clients().await.unwrap(),
         approvals: store.approvals().await.unwrap(),
         last_uses: store.last_uses().await.unwrap(),
+        head: store.audit_head().await.unwrap(),
     }
 }
 
@@ -484,6 +496,7 @@ async fn of_twenty_commits_on_one_version_one_wins(store: &dyn KeyStore) {
     assert_eq!(stored.keys[4].kid, stored.issuer.document);
     let told: Vec<_> = events.into_iter().map(|row| row.event.document).collect();
     assert_eq!(told, kids(store, "a").await);
+    assert_whole(store).await;
 }
 
 async fn of_twenty_values_for_one_setting_one_wins(store: &dyn KeyStore) {
@@ -556,6 +569,7 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     let events = store.events(Some(&issuer), 0, 100).await.unwrap();
     let events: Vec<_> = events.into_iter().map(|row| row.event).collect();
     assert_eq!(events, hostile.events);
+    assert_whole(store).await;
     for used in store.last_uses().await.unwrap() {
         assert_eq!(used.client, used.credential);
     }

@@ -13,4 +13,5 @@ mod conformance;
 mod records;
 mod rows;
 mod sqlite;
+mod tampering;
 mod upgrade;

@@ -8,7 +8,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-use crate::rows::{event, name};
+use crate::conformance::assert_whole;
+use crate::rows::{commit, event, name};
 
 /// The tables of the first version, as its migration made them.
 const FIRST: &str = include_str!("../../src/store/migrations/sqlite/0001_first.sql");
@@ -53,6 +54,7 @@ async fn a_database_of_the_first_version_keeps_everything() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("keywright.db");
     found_old(&path, CONTENTS).await;
+    let mut heads = Vec::new();
     // The second time there is nothing left to bring up to date.
     for _ in 0..2 {
         let store = SqliteStore::open(&path).await.unwrap();
@@ -77,6 +79,30 @@ async fn a_database_of_the_first_version_keeps_everything() {
         assert_eq!(store.approvals().await.unwrap(), []);
         let setting = store.setting("s").await.unwrap();
         assert_eq!(setting.as_deref(), Some([1].as_slice()));
+        assert_whole(&store).await;
+        heads.push(store.audit_head().await.unwrap());
         store.close().await;
     }
+    assert_eq!(heads[0], heads[1]);
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.commit(commit("b", 1)).await.unwrap();
+    assert_whole(&store).await;
+}
+
+// Documents that no version has written, and more of them than are chained at a time.
+#[tokio::test]
+async fn a_long_log_of_the_first_version_is_chained_whatever_is_in_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("keywright.db");
+    let contents = "
+        WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 2500)
+        INSERT INTO events (at, issuer, document) SELECT n, NULL, '{\"n\":' || n || '}' FROM number;
+        UPDATE events SET issuer = 'No Name' WHERE sequence = 1000;
+        UPDATE events SET at = -1 WHERE sequence = 2000;
+        UPDATE events SET document = CAST(x'ff' AS TEXT) WHERE sequence = 2001;
+    ";
+    found_old(&path, contents).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_whole(&store).await;
+    assert_eq!(store.audit_head().await.unwrap().unwrap().sequence, 2500);
 }

@@ -1,33 +1,41 @@
-//! The audit log, a page at a time.
+//! The audit log: a page at a time, whole, and where it ends.
 
 use axum::extract::State;
 use axum::response::Response;
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Parameters, Service};
 use crate::authority::ChangeError;
+use crate::authority::audit::{Filter, Page};
 use crate::http::authentication::{As, role};
 use crate::http::code::Code;
-use crate::http::response::{Problem, ok};
-use crate::lifecycle::IssuerName;
+use crate::http::response::{Problem, lines, ok};
+use crate::lifecycle::{IssuerName, Timestamp};
 
 /// The most events that one answer carries.
-pub(in crate::http) const LARGEST_PAGE: u32 = 1000;
+pub(in crate::http) const LARGEST_PAGE: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
     issuer: Option<String>,
+    since: Option<u64>,
+    until: Option<u64>,
+    client: Option<String>,
+    event: Option<String>,
+    kid: Option<String>,
     after: Option<u64>,
-    limit: Option<u32>,
+    limit: Option<usize>,
 }
 
 pub(super) async fn list(
     State(authority): Service,
-    _caller: As<role::Auditor>,
+    caller: As<role::Auditor>,
     Parameters(query): Parameters<AuditQuery>,
 ) -> Result<Response, Problem> {
+    caller.may_call(query.issuer.as_deref())?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=LARGEST_PAGE).contains(&limit) {
         let detail = format!("limit must lie between 1 and {LARGEST_PAGE}, not {limit}");
@@ -40,15 +48,49 @@ pub(super) async fn list(
         }
         None => None,
     };
-    let events = authority
-        .events(issuer.as_ref(), query.after.unwrap_or(0), limit)
-        .await?;
-    // A full page may be followed by another one.
-    let full = events.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = events
-        .last()
-        .filter(|_| full)
-        .and_then(|event| event.get("sequence"))
-        .cloned();
+    let filter = Filter {
+        issuer,
+        since: query.since.map(Timestamp::from_seconds),
+        until: query.until.map(Timestamp::from_seconds),
+        client: query.client,
+        event: query.event,
+        kid: query.kid,
+    };
+    let after = query.after.unwrap_or(0);
+    let Page { events, next } = authority.events(&filter, after, limit).await?;
     Ok(ok(json!({ "events": events, "next": next })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportQuery {
+    after: Option<u64>,
+}
+
+/// One page of the log is in memory at a time, and none is read before the one ahead of it is sent.
+pub(super) async fn export(
+    State(authority): Service,
+    caller: As<role::Auditor>,
+    Parameters(query): Parameters<ExportQuery>,
+) -> Result<Response, Problem> {
+    caller.may_call(None)?;
+    let beginning = (authority, query.after.unwrap_or(0));
+    Ok(lines(stream::try_unfold(
+        beginning,
+        async |(authority, after)| {
+            let page = authority.exported_after(after).await?;
+            Ok(page.map(|(lines, last)| (lines, (authority, last))))
+        },
+    )))
+}
+
+pub(super) async fn head(
+    State(authority): Service,
+    caller: As<role::Auditor>,
+) -> Result<Response, Problem> {
+    caller.may_call(None)?;
+    let head = authority.audit_head().await?;
+    Ok(ok(
+        json!({ "sequence": head.sequence, "hash": head.hash.to_string() }),
+    ))
 }

@@ -1,4 +1,7 @@
 //! Clients: who may call, and what they may have signed.
+//!
+//! An admin whose issuers are limited may not call here: it could make itself a client without
+//! that limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +50,9 @@ impl FromRequestParts<Arc<Authority>> for CredentialId {
 
 pub(super) async fn list(
     State(authority): Service,
-    _caller: As<role::Admin>,
+    caller: As<role::Admin>,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     let clients: Vec<Value> = authority
         .clients()
         .all()
@@ -60,9 +64,10 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: As<role::Admin>,
+    caller: As<role::Admin>,
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     let live = authority.live_client(&id)?;
     Ok(ok(Value::Object(shown::client(&live))))
 }
@@ -73,6 +78,7 @@ pub(super) async fn create(
     caller: As<role::Admin>,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     let terms = Terms::take_from(&mut body)?;
     let lifetime = match body.take("credential") {
         None => Some(None),
@@ -106,6 +112,7 @@ pub(super) async fn set(
     ClientId(id): ClientId,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     let terms = Terms::take_from(&mut body)?;
     body.finish()?;
     let live = authority.set_terms(&id, terms, caller.actor()).await?;
@@ -117,6 +124,7 @@ pub(super) async fn remove(
     caller: As<role::Admin>,
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     authority.delete_client(&id, caller.actor()).await?;
     Ok(no_content())
 }
@@ -127,6 +135,7 @@ pub(super) async fn rotate_credential(
     ClientId(id): ClientId,
     OptionalBody(mut body): OptionalBody,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     let lifetime = duration(&mut body, "expires_in")?;
     let overlap = match body.optional_string("overlap")? {
         Some(text) => parse_duration(&text).map_err(|error| invalid_duration("overlap", error))?,
@@ -145,6 +154,7 @@ pub(super) async fn revoke_credential(
     ClientId(id): ClientId,
     CredentialId(credential): CredentialId,
 ) -> Result<Response, Problem> {
+    caller.may_call(None)?;
     authority
         .revoke_credential(&id, &credential, caller.actor())
         .await?;

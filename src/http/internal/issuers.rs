@@ -38,11 +38,12 @@ pub(super) async fn show(
 
 pub(super) async fn list(
     State(authority): Service,
-    _caller: As<role::Admin>,
+    caller: As<role::Admin>,
 ) -> Result<Response, Problem> {
     let issuers: Vec<Value> = authority
         .issuers()
         .iter()
+        .filter(|issuer| caller.may_call(Some(issuer.name().as_str())).is_ok())
         .map(|issuer| shown::issuer(issuer))
         .collect();
     Ok(ok(json!({ "issuers": issuers })))
@@ -54,6 +55,7 @@ pub(super) async fn set(
     NewName(name): NewName,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
+    caller.may_call(Some(name.as_str()))?;
     let founding = match body.optional_bool("takes_over")? {
         Some(true) => Some(Founding::TakesOver),
         Some(false) => Some(Founding::Fresh),

@@ -70,6 +70,8 @@ fn table() -> Vec<Route> {
             openapi::clients::revoke_credential,
         ),
         Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
+        Route::new("/v1/audit/export").get(audit::export, openapi::audit::export),
+        Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

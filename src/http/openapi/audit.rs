@@ -6,8 +6,8 @@ use super::area::Area;
 use super::json::{Json, array, object};
 use super::operation::{Answer, Operation};
 use super::schema::{
-    Member, answered, flag, instant, integer, list, one_of, optional, or_null, reference, required,
-    text,
+    Member, answered, flag, instant, integer, list, one_of, optional, or_null, pattern, reference,
+    required, text,
 };
 use super::{algorithm, issuer_name, kid};
 use crate::access::Role;
@@ -15,10 +15,12 @@ use crate::http::code::Code;
 use crate::http::internal::LARGEST_PAGE;
 use crate::http::response::Outcome;
 
+const HASH: &str = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab";
+
 /// `GET /v1/audit`.
 pub(in crate::http) fn list_events() -> Operation {
     let page = json!({"events": [
-        {"sequence": 6, "at": 1_795_294_639, "issuer": "default", "actor": {"kind": "bootstrap"},
+        {"sequence": 6, "hash": HASH, "at": 1_795_294_639, "issuer": "default", "actor": {"kind": "bootstrap"},
          "event": "key-published", "kid": "09Z58t8X-WJlSYzbaPhzinuSR5CT-0Yxy4A9NXtiYhE",
          "algorithm": "RS256", "imported": false, "ready_at": 1_795_294_640},
     ], "next": 6});
@@ -30,13 +32,34 @@ pub(in crate::http) fn list_events() -> Operation {
         .role(Role::Auditor)
         .query("issuer", issuer_name(), "Only this issuer's events.")
         .query(
+            "since",
+            instant("Unix seconds."),
+            "Only events then or later.",
+        )
+        .query(
+            "until",
+            instant("Unix seconds."),
+            "Only events before then.",
+        )
+        .query(
+            "client",
+            text("A client's identifier."),
+            "Only what this client did.",
+        )
+        .query(
+            "event",
+            text("An event's word."),
+            "Only events of this kind.",
+        )
+        .query("kid", kid("A key."), "Only events of this key.")
+        .query(
             "after",
             integer(0, u64::MAX, "A sequence number."),
             "Only events with a larger sequence number. Default: 0.",
         )
         .query(
             "limit",
-            integer(1, LARGEST_PAGE.into(), "A number of events."),
+            integer(1, LARGEST_PAGE as u64, "A number of events."),
             "At most so many. Default: 100.",
         )
         .answers(Answer::json(
@@ -45,7 +68,54 @@ pub(in crate::http) fn list_events() -> Operation {
             "AuditPage",
             page,
         ))
-        .refuses(&[Code::UnknownIssuer, Code::StoreUnavailable])
+        .refuses(&[
+            Code::ClientLimit,
+            Code::UnknownIssuer,
+            Code::StoreUnavailable,
+        ])
+}
+
+/// `GET /v1/audit/export`.
+pub(in crate::http) fn export() -> Operation {
+    Operation::new(Area::Audit, "exportAudit", "Export the audit log")
+        .text(
+            "One line an event, as it stands in the hash chain: `hash` is the SHA-256 of the hash \
+             before it (32 bytes, zero before the first) and the exact text of `event`. A store \
+             that fails on the way cuts the answer off.",
+        )
+        .role(Role::Auditor)
+        .query(
+            "after",
+            integer(0, u64::MAX, "A sequence number."),
+            "Only events with a larger sequence number. Default: 0.",
+        )
+        .answers(Answer::text(
+            Outcome::Ok,
+            "The log, oldest first.",
+            "application/jsonl",
+            text(
+                "`{\"hash\":\"<64 hexadecimal digits>\",\"event\":{…}}` and a line feed, repeated.",
+            ),
+        ))
+        .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+}
+
+/// `GET /v1/audit/head`.
+pub(in crate::http) fn head() -> Operation {
+    let head = json!({"sequence": 6, "hash": HASH});
+    Operation::new(
+        Area::Audit,
+        "readAuditHead",
+        "Read the head of the audit log",
+    )
+    .text("The last event's number and hash, to be kept where nobody who keeps the log can write.")
+    .role(Role::Auditor)
+    .answers(Answer::json(Outcome::Ok, "The head.", "AuditHead", head))
+    .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+}
+
+fn hash() -> Json {
+    pattern("^[0-9a-f]{64}$", "The event's hash in the chain.")
 }
 
 /// The components.
@@ -60,6 +130,13 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
     ]);
     vec![
         ("AuditPage", page),
+        (
+            "AuditHead",
+            answered([
+                required("sequence", integer(0, u64::MAX, "The last event's number.")),
+                required("hash", hash()),
+            ]),
+        ),
         ("AuditEvent", event()),
         ("Actor", actor()),
     ]
@@ -69,14 +146,25 @@ fn event() -> Json {
     let words = KEY_EVENTS.into_iter().chain(OTHER_EVENTS);
     let mut members = vec![
         required("sequence", integer(0, u64::MAX, "Its number in the log.")),
+        required("hash", hash()),
         required("at", instant("When, in Unix seconds.")),
         required("event", one_of(words, "What happened.")),
         optional("issuer", issuer_name()),
         optional("actor", reference("Actor")),
         optional("reason", text("Why, if a reason was given.")),
         optional("client", text("The client's identifier.")),
-        optional("name", text("The client's name.")),
-        optional("roles", list(text("A role."), "The client's roles.")),
+        optional("credential", text("The credential's name.")),
+        optional(
+            "expires_at",
+            or_null(instant("In Unix seconds."), "When the credential ends."),
+        ),
+        optional(
+            "previous_until",
+            or_null(
+                instant("In Unix seconds."),
+                "When the credential before it ends.",
+            ),
+        ),
     ];
     members.extend(lifecycle());
     answered(members).with(
@@ -96,7 +184,14 @@ const KEY_EVENTS: [&str; 7] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 3] = ["client-created", "client-deleted", "corrupt-record"];
+const OTHER_EVENTS: [&str; 6] = [
+    "client-created",
+    "client-changed",
+    "client-deleted",
+    "credential-created",
+    "credential-revoked",
+    "corrupt-record",
+];
 
 /// Something that will happen to a key set, for plans.
 pub(super) fn occurrence() -> Json {
@@ -114,6 +209,7 @@ pub(super) fn occurrence() -> Json {
 /// The members that events of a key set have, each only some of them.
 fn lifecycle() -> Vec<Member> {
     let policy = || reference("PolicyInForce");
+    let either = || object([("anyOf", array([policy(), reference("Terms")]))]);
     vec![
         optional("kid", kid("The key.")),
         optional("algorithm", algorithm("Its algorithm.")),
@@ -134,8 +230,8 @@ fn lifecycle() -> Vec<Member> {
             "takes_over",
             flag("Whether the issuer continues another set."),
         ),
-        optional("before", policy()),
-        optional("after", policy()),
+        optional("before", either()),
+        optional("after", either()),
     ]
 }
 
@@ -152,6 +248,19 @@ fn actor() -> Json {
         ),
         optional("id", text("The client's identifier.")),
         optional("name", text("The client's name.")),
+        optional(
+            "via",
+            one_of(
+                ["credential", "certificate", "assertion", "workload"],
+                "How it proved who it is.",
+            ),
+        ),
+        optional("credential", text("The credential's name.")),
+        optional("sha256", text("The certificate's thumbprint.")),
+        optional("jti", text("The assertion's `jti`.")),
+        optional("issuer", text("The trusted issuer's name.")),
+        optional("subject", text("The `sub` of the trusted issuer's token.")),
+        optional("address", text("Where the connection came from.")),
     ])
     .with("description", "Who did it.")
     .with("if", object([("properties", kind("client"))]))

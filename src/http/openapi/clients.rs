@@ -73,6 +73,7 @@ pub(in crate::http) fn list_clients() -> Operation {
             "Clients",
             clients,
         ))
+        .refuses(&[Code::ClientLimit])
 }
 
 /// `POST /v1/clients`.
@@ -107,7 +108,7 @@ pub(in crate::http) fn create() -> Operation {
             .headers(&["Location"]),
         )
         .refuses(&TERMS)
-        .refuses(&[Code::InvalidDuration])
+        .refuses(&[Code::InvalidDuration, Code::ClientLimit])
         .changes()
 }
 
@@ -205,7 +206,7 @@ fn of_client(operation: Operation) -> Operation {
     operation
         .role(Role::Admin)
         .path("id", text("A client's identifier."), "The client.", ID)
-        .refuses(&[Code::UnknownClient])
+        .refuses(&[Code::UnknownClient, Code::ClientLimit])
 }
 
 fn roles() -> Json {

@@ -1,0 +1,159 @@
+//! The audit log's rows and its head.
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
+
+use super::failed;
+use crate::lifecycle::IssuerName;
+use crate::store::chain::{Head, StoredEvent};
+use crate::store::{EventRow, NumberedEvent, StoreError};
+
+/// Writes events and the head that they lead to, within the transaction of what they explain.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    events: impl IntoIterator<Item = EventRow>,
+) -> Result<(), StoreError> {
+    let mut events = events.into_iter().peekable();
+    if events.peek().is_none() {
+        return Ok(());
+    }
+    let mut end = end(&mut *connection).await?;
+    for event in events {
+        let NumberedEvent {
+            sequence,
+            event,
+            hash,
+        } = end.append(event);
+        sqlx::query(
+            "INSERT INTO events (sequence, at, issuer, document, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .bind(i64::try_from(sequence).map_err(failed)?)
+        .bind(i64::try_from(event.at).map_err(failed)?)
+        .bind(event.issuer.as_ref().map(IssuerName::as_str))
+        .bind(&event.document)
+        .bind(hash.as_bytes().as_slice())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    }
+    write_head(connection, end).await
+}
+
+/// Where the log is continued.
+async fn end(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
+    let (last_event, head): (i64, Option<(i64, Vec<u8>)>) = (
+        sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?,
+        sqlx::query_as("SELECT sequence, hash FROM audit_head")
+            .fetch_optional(connection)
+            .await
+            .map_err(failed)?,
+    );
+    let (sequence, hash) = head.unwrap_or_default();
+    Ok(Head::of_stored(sequence, &hash, last_event))
+}
+
+async fn write_head(connection: &mut SqliteConnection, head: Head) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO audit_head (only, sequence, hash) VALUES (1, ?1, ?2) \
+         ON CONFLICT (only) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
+    )
+    .bind(i64::try_from(head.sequence).map_err(failed)?)
+    .bind(head.hash.as_bytes().as_slice())
+    .execute(connection)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+pub(super) async fn head(pool: &SqlitePool) -> Result<Option<Head>, StoreError> {
+    let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
+        .fetch_optional(pool)
+        .await
+        .map_err(failed)?;
+    Ok(stored.map(|(sequence, hash)| Head::of_stored(sequence, &hash, 0)))
+}
+
+type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
+
+pub(super) async fn page(
+    pool: &SqlitePool,
+    issuer: Option<&IssuerName>,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<NumberedEvent>, StoreError> {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT sequence, at, issuer, document, hash FROM events \
+         WHERE sequence > ?1 AND (?2 IS NULL OR issuer = ?2) ORDER BY sequence LIMIT ?3",
+    )
+    .bind(i64::try_from(after).unwrap_or(i64::MAX))
+    .bind(issuer.map(IssuerName::as_str))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(read).collect())
+}
+
+fn read((sequence, at, issuer, document, hash): Columns) -> NumberedEvent {
+    let stored = StoredEvent {
+        sequence,
+        at,
+        issuer,
+        document,
+        hash,
+    };
+    stored.read()
+}
+
+/// How many events of an older database are in memory at a time while they are chained.
+const CHAINED_AT_A_TIME: i64 = 1000;
+
+/// Chains the events of a database in which nothing is chained yet: no head, and no event with a
+/// hash. A single event without one was altered, and stays as it is.
+pub(super) async fn chain_the_unchained(
+    connection: &mut SqliteConnection,
+) -> Result<(), sqlx::Error> {
+    let (chained,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM audit_head) \
+         OR EXISTS (SELECT 1 FROM events WHERE hash IS NOT NULL)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if chained {
+        return Ok(());
+    }
+    let mut head = Head::BEGINNING;
+    loop {
+        let rows: Vec<Columns> = sqlx::query_as(
+            "SELECT sequence, at, issuer, document, hash FROM events WHERE sequence > ?1 \
+             ORDER BY sequence LIMIT ?2",
+        )
+        .bind(i64::try_from(head.sequence).unwrap_or(i64::MAX))
+        .bind(CHAINED_AT_A_TIME)
+        .fetch_all(&mut *connection)
+        .await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            let sequence = row.0;
+            // A number that is left out was left out before; the log goes on to say so.
+            head.sequence = u64::try_from(sequence).unwrap_or(0).saturating_sub(1);
+            let chained = head.append(read(row).event);
+            sqlx::query("UPDATE events SET hash = ?2 WHERE sequence = ?1")
+                .bind(sequence)
+                .bind(chained.hash.as_bytes().as_slice())
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    if head.sequence > 0 {
+        write_head(connection, head)
+            .await
+            .map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+    }
+    Ok(())
+}
