@@ -5,7 +5,14 @@ use std::process::{Command, Output, Stdio};
 
 fn keywright() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
-    for variable in ["KEYWRIGHT_URL", "KEYWRIGHT_TOKEN", "KEYWRIGHT_DATA_DIR"] {
+    for variable in [
+        "KEYWRIGHT_URL",
+        "KEYWRIGHT_TOKEN",
+        "KEYWRIGHT_DATA_DIR",
+        "KEYWRIGHT_CA",
+        "KEYWRIGHT_CLIENT_CERTIFICATE",
+        "KEYWRIGHT_CLIENT_KEY",
+    ] {
         command.env_remove(variable);
     }
     command

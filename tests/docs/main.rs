@@ -106,7 +106,9 @@ struct Run {
 
 /// Runs every block in one shell, in the folder that contains the service's `keys`.
 fn run_all(server: &support::Server, examples: &[Example]) -> Run {
-    let mut script = String::from("set -euo pipefail\n");
+    // What an example has started ends with the shell, also when a later one fails.
+    let mut script =
+        String::from("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
     for example in examples {
         script.push_str(&format!("printf '\\036'\n{}\n", example.script));
     }

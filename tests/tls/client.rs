@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
@@ -134,6 +135,15 @@ pub fn closes_after(stream: &mut impl Read, said: &mut Vec<u8>) -> Duration {
             // A reset, or an end without TLS's own farewell.
             Err(_) => return begin.elapsed(),
         }
+    }
+}
+
+/// Tells other threads that it is over, also when this one panics.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

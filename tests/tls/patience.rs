@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::authority::{Authority, Files};
-use crate::client::{Client, Stream, answer, closes_after, eventually, get};
+use crate::client::{Client, Over, Stream, answer, closes_after, eventually, get};
 use crate::exchange::{Raw, head, parse};
 use crate::support::{Server, start};
 
@@ -94,8 +94,9 @@ impl World {
                 }
                 longest
             });
+            let ends = Over(&over);
             let result = disturb();
-            over.store(true, Ordering::Relaxed);
+            drop(ends);
             let longest = other.join().unwrap();
             assert!(
                 longest < Duration::from_secs(1),

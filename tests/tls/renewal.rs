@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 
 use crate::authority::{Authority, Files, replace};
-use crate::client::{Client, eventually, exchange, get, shown};
+use crate::client::{Client, Over, eventually, exchange, get, shown};
 use crate::support::{Server, start};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -73,6 +73,7 @@ fn no_request_fails_while_certificates_are_replaced_again_and_again() {
                 });
             }
         }
+        let _ends = Over(&over);
         let file = files.path("server.pem");
         for round in 0..12 {
             if round == 6 {
@@ -89,7 +90,6 @@ fn no_request_fails_while_certificates_are_replaced_again_and_again() {
             let waited = begin.elapsed();
             assert!(waited < BOUND, "new connections waited {waited:?}");
         }
-        over.store(true, Ordering::Relaxed);
     });
     assert!(served.into_inner() > 500);
     assert_eq!(failing(&server, &client), 0.0);
