@@ -5,6 +5,7 @@
 //! assert that it asks for. Nothing here reads a clock, a file or the network; the living
 //! directory of clients is in [`crate::authority`].
 
+pub mod approval;
 pub mod certificate;
 pub mod client;
 pub mod credential;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::{self, AccessEvent, Actor};
+use super::audit::{self, AccessEvent, Actor, Backing};
 use super::clients::LiveClient;
 use super::{Authority, ChangeError, to_the_end};
 use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Role, Terms, record};
 use crate::engine::random;
-use crate::lifecycle::Timestamp;
+use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
 
 /// A credential that was just made, with what is kept of it.
@@ -73,7 +73,9 @@ impl Authority {
                 after: client.terms.to_members(),
             };
             let change = AccessChange::CreateClient(row(&client));
-            authority.commit_access(change, event, &actor).await?;
+            authority
+                .commit_access(change, event, None, &actor, None)
+                .await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
             authority
                 .clients
@@ -229,7 +231,9 @@ impl Authority {
                 }
                 None => AccessChange::DeleteClient(id.clone()),
             };
-            authority.commit_access(change, event, &actor).await?;
+            authority
+                .commit_access(change, event, None, &actor, None)
+                .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
             Ok(())
@@ -265,9 +269,12 @@ impl Authority {
         &self,
         change: AccessChange,
         event: AccessEvent,
+        issuer: Option<&IssuerName>,
         actor: &Actor,
+        reason: Option<&str>,
     ) -> Result<(), ChangeError> {
-        let row = audit::row(&event, self.now(), None, actor, None);
+        let backing = Backing::from(actor.clone());
+        let row = audit::row(&event, self.now(), issuer, &backing, reason);
         match self.foundation.store.commit_access(change, row).await {
             Ok(()) => {}
             Err(CommitError::Conflict | CommitError::PathTaken) => {

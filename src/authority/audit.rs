@@ -34,6 +34,27 @@ pub enum Actor {
     Scheduler,
     /// The first start.
     Bootstrap,
+    /// A caller as it was recorded when it asked for what a second one has confirmed since.
+    #[serde(untagged)]
+    Recorded(Value),
+}
+
+/// Who stands behind a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backing {
+    /// Who asked for it.
+    pub actor: Actor,
+    /// Who confirmed it, where a second person was needed.
+    pub confirmed_by: Option<Actor>,
+}
+
+impl From<Actor> for Backing {
+    fn from(actor: Actor) -> Self {
+        Self {
+            actor,
+            confirmed_by: None,
+        }
+    }
 }
 
 /// How a caller proved who it is.
@@ -103,6 +124,34 @@ pub enum AccessEvent {
         /// When the one before it ends, in Unix seconds.
         previous_until: Option<u64>,
     },
+    /// An operation waits for a second person.
+    ApprovalRequested {
+        /// The approval's identifier.
+        approval: String,
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// A second person has confirmed an operation, which is carried out.
+    ApprovalConfirmed {
+        /// The approval's identifier.
+        approval: String,
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// An operation was taken back, or refused.
+    ApprovalRejected {
+        /// The approval's identifier.
+        approval: String,
+        /// What was asked for.
+        operation: &'static str,
+    },
+    /// Nobody has confirmed an operation in time.
+    ApprovalExpired {
+        /// The approval's identifier.
+        approval: String,
+        /// What was asked for.
+        operation: &'static str,
+    },
     /// A credential was taken away.
     CredentialRevoked {
         /// The client's identifier.
@@ -113,21 +162,22 @@ pub enum AccessEvent {
 }
 
 /// The rows of a change's events.
-pub fn rows(change: &Change, actor: &Actor, reason: Option<&str>) -> Vec<EventRow> {
+pub fn rows(change: &Change, backing: &Backing, reason: Option<&str>) -> Vec<EventRow> {
     let issuer = change.set.issuer();
     change
         .events
         .iter()
-        .map(|event| row(event, change.at, Some(issuer), actor, reason))
+        .map(|event| row(event, change.at, Some(issuer), backing, reason))
         .collect()
 }
 
-/// The row of one event: the event's own members, `actor`, and `reason` when one was given.
+/// The row of one event: the event's own members, `actor`, `confirmed_by` where a second person was
+/// needed, and `reason` when one was given.
 pub fn row(
     event: &impl Serialize,
     at: Timestamp,
     issuer: Option<&IssuerName>,
-    actor: &Actor,
+    backing: &Backing,
     reason: Option<&str>,
 ) -> EventRow {
     #[derive(Serialize)]
@@ -136,12 +186,15 @@ pub fn row(
         event: &'a E,
         actor: &'a Actor,
         #[serde(skip_serializing_if = "Option::is_none")]
+        confirmed_by: Option<&'a Actor>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     }
     // Text, numbers and JSON values always serialise.
     let document = serde_json::to_string(&Document {
         event,
-        actor,
+        actor: &backing.actor,
+        confirmed_by: backing.confirmed_by.as_ref(),
         reason,
     })
     .unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::audit::Actor;
+use super::audit::{Actor, Backing};
 use super::issuer::{Committed, FreshKeys, Issuer, Order};
 use super::{Authority, ChangeError};
 use crate::engine::KeyPair;
@@ -60,7 +60,7 @@ impl Authority {
         issuer: &Arc<Issuer>,
         algorithm: Option<Algorithm>,
         readiness: Readiness,
-        actor: Actor,
+        backing: impl Into<Backing>,
         reason: Option<String>,
     ) -> Result<(u64, Vec<Rotation>), ChangeError> {
         let command = Command::Rotate {
@@ -69,7 +69,7 @@ impl Authority {
         };
         let order = Order {
             reason,
-            ..Order::new(actor, command)
+            ..Order::new(backing, command)
         };
         let committed = self.change(issuer, order).await?;
         let Some(Committed { change, .. }) = committed else {
@@ -113,7 +113,7 @@ impl Authority {
         issuer: &Arc<Issuer>,
         kid: &Kid,
         successor: Successor,
-        actor: Actor,
+        backing: impl Into<Backing>,
         reason: String,
     ) -> Result<Exposure, ChangeError> {
         let command = Command::Revoke {
@@ -123,7 +123,7 @@ impl Authority {
         };
         let order = Order {
             reason: Some(reason),
-            ..Order::new(actor, command)
+            ..Order::new(backing, command)
         };
         let committed = self.change(issuer, order).await?;
         let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));

@@ -34,6 +34,15 @@ pub enum ChangeError {
     /// Two clients would be named by one certificate.
     #[error("another client is named by the same certificate rule; a certificate is of one client")]
     CertificateTaken,
+    /// No such operation waits for a second person, or not any more.
+    #[error("no operation {0} waits to be confirmed; 15 minutes after it was asked for it is over")]
+    UnknownApproval(String),
+    /// The second person is the first.
+    #[error("whoever asked cannot confirm; a second client with the role security must")]
+    OwnApproval,
+    /// More operations wait than anybody can look at.
+    #[error("too many operations wait to be confirmed; confirm or reject some")]
+    TooManyApprovals,
     /// A client names a trusted issuer that is not configured.
     #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
     UntrustedIssuer(String),

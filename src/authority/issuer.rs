@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use keywright_verifier::Kid;
 use tokio::sync::Mutex;
 
-use super::audit::{self, Actor};
+use super::audit::{self, Actor, Backing};
 use super::view::View;
 use super::{ChangeError, Foundation};
 use crate::engine::{KeyPair, PrivateKey, Signer, Urgency, random};
@@ -29,8 +29,8 @@ pub struct Issuer {
 
 /// What is asked of an issuer, and by whom.
 pub struct Order {
-    /// Who asks.
-    pub actor: Actor,
+    /// Who asks, and who has confirmed it.
+    pub backing: Backing,
     /// Why, in their own words.
     pub reason: Option<String>,
     /// What they ask.
@@ -41,9 +41,9 @@ pub struct Order {
 
 impl Order {
     /// A command without a reason that brings no keys along.
-    pub fn new(actor: Actor, command: Command) -> Self {
+    pub fn new(backing: impl Into<Backing>, command: Command) -> Self {
         Self {
-            actor,
+            backing: backing.into(),
             reason: None,
             command,
             fresh: FreshKeys::default(),
@@ -339,7 +339,7 @@ fn commit_of(
                 None
             }
         }),
-        events: audit::rows(change, &order.actor, order.reason.as_deref()),
+        events: audit::rows(change, &order.backing, order.reason.as_deref()),
     })
 }
 

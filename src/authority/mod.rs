@@ -5,6 +5,7 @@
 //! transaction is held while a key is generated or a token is signed.
 
 mod access;
+pub mod approvals;
 pub mod audit;
 pub mod authentication;
 mod changes;
@@ -88,9 +89,14 @@ struct Directory {
 }
 
 impl Directory {
+    /// An issuer that is deleted keeps its name, so that its history can be asked for, and is
+    /// published nowhere.
     fn add(&mut self, issuer: Arc<Issuer>) {
-        let path = issuer.view().set().policy().url.path().to_owned();
-        self.by_path.insert(path, Arc::clone(&issuer));
+        let view = issuer.view();
+        if view.set().deleted_at().is_none() {
+            let path = view.set().policy().url.path().to_owned();
+            self.by_path.insert(path, Arc::clone(&issuer));
+        }
         self.by_name.insert(issuer.name().clone(), issuer);
     }
 }
@@ -179,10 +185,16 @@ impl Authority {
         !self.directory.load().by_name.is_empty() || !self.unusable.is_empty()
     }
 
-    /// All issuers, in the order of their names.
+    /// All issuers that are not deleted, in the order of their names.
     pub fn issuers(&self) -> Vec<Arc<Issuer>> {
         let directory = self.directory.load();
-        let mut issuers: Vec<_> = directory.by_name.values().cloned().collect();
+        let is_alive = |issuer: &&Arc<Issuer>| issuer.view().set().deleted_at().is_none();
+        let mut issuers: Vec<_> = directory
+            .by_name
+            .values()
+            .filter(is_alive)
+            .cloned()
+            .collect();
         issuers.sort_by(|one, other| one.name().cmp(other.name()));
         issuers
     }
@@ -279,6 +291,26 @@ impl Authority {
         Ok(issuer)
     }
 
+    /// Deletes an issuer, and takes it out of what is published.
+    async fn end_issuer(
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        order: Order,
+    ) -> Result<(), ChangeError> {
+        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        to_the_end(async move {
+            let _founding = authority.founding.lock().await;
+            authority.change(&issuer, order).await?;
+            let mut directory = Directory::clone(&authority.directory.load());
+            directory
+                .by_path
+                .retain(|_, published| published.name() != issuer.name());
+            authority.directory.store(Arc::new(directory));
+            Ok(())
+        })
+        .await
+    }
+
     /// Carries out an order, to its end.
     async fn change(
         self: &Arc<Self>,
@@ -287,7 +319,7 @@ impl Authority {
     ) -> Result<Option<Committed>, ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
         to_the_end(async move {
-            let actor = order.actor.clone();
+            let actor = order.backing.clone();
             let outcome = issuer.change(&authority.foundation, order).await;
             if let Ok(Some(committed)) = &outcome {
                 let version = committed.change.set.version();

@@ -152,6 +152,9 @@ codes! {
     ClientLimit = "client-limit":
         "`claim` breaks the limit `rule` of this client",
         "ask for less, or have an admin change the limit";
+    OwnApproval = "own-approval":
+        "whoever asked for an operation cannot confirm it",
+        "a second client with the role `security` must";
     NotFound = "not-found":
         "there is nothing at this path",
         "check the path";
@@ -167,6 +170,9 @@ codes! {
     UnknownCredential = "unknown-credential":
         "the client has no such credential",
         "it is gone already";
+    UnknownApproval = "unknown-approval":
+        "no such operation waits to be confirmed, or not any more",
+        "ask for it again";
     MethodNotAllowed = "method-not-allowed":
         "`Allow` has what the path takes",
         "use that";
@@ -212,6 +218,12 @@ codes! {
     TakesOverFixed = "takes-over-fixed":
         "`takes_over` differs from how the issuer was created",
         "leave it out";
+    IssuerDeleted = "issuer-deleted":
+        "the issuer is deleted; its name and its URL are not used again",
+        "create another issuer";
+    TooManyApprovals = "too-many-approvals":
+        "100 operations wait to be confirmed",
+        "confirm or reject some";
     LastAdmin = "last-admin":
         "nobody could manage access any more",
         "give the role `admin` to another client first";

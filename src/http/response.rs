@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Ok,
     /// It was made.
     Created,
+    /// It waits for somebody.
+    Accepted,
     /// It is done, and there is nothing to say.
     NoContent,
     /// What the caller has is current.
@@ -46,6 +48,7 @@ impl Outcome {
         match self {
             Self::Ok => StatusCode::OK,
             Self::Created => StatusCode::CREATED,
+            Self::Accepted => StatusCode::ACCEPTED,
             Self::NoContent => StatusCode::NO_CONTENT,
             Self::NotModified => StatusCode::NOT_MODIFIED,
             Self::Unready => StatusCode::SERVICE_UNAVAILABLE,
@@ -70,6 +73,11 @@ pub(super) fn created_at(location: &str, document: Value) -> Response {
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// 202 with a document: nothing has happened yet.
+pub(super) fn accepted(document: impl Serialize) -> Response {
+    (Outcome::Accepted.status(), Json(document)).into_response()
 }
 
 /// 204.
@@ -144,12 +152,13 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidDuration
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
-        Code::RoleMissing | Code::ClientLimit => StatusCode::FORBIDDEN,
+        Code::RoleMissing | Code::ClientLimit | Code::OwnApproval => StatusCode::FORBIDDEN,
         Code::NotFound
         | Code::UnknownIssuer
         | Code::UnknownKey
         | Code::UnknownClient
-        | Code::UnknownCredential => StatusCode::NOT_FOUND,
+        | Code::UnknownCredential
+        | Code::UnknownApproval => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::AlgorithmNotActive
@@ -166,6 +175,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::DefaultAlgorithmNotActive
         | Code::TakesOverFixed
         | Code::LastAdmin
+        | Code::IssuerDeleted
+        | Code::TooManyApprovals
         | Code::CertificateTaken
         | Code::UntrustedIssuer => StatusCode::CONFLICT,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -479,6 +490,7 @@ impl From<PolicyError> for Problem {
             PolicyError::Duration { .. }
             | PolicyError::Schedule(_)
             | PolicyError::RotationKind
+            | PolicyError::Confirmation
             | PolicyError::Violation(_) => Self::new(Code::InvalidPolicy, error),
         }
     }
@@ -577,6 +589,7 @@ impl From<Refusal> for Problem {
             Refusal::AlreadySigning(_) => conflict(Code::AlreadySigning),
             Refusal::UrlFixed => conflict(Code::IssuerUrlFixed),
             Refusal::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
+            Refusal::IssuerDeleted => conflict(Code::IssuerDeleted),
             Refusal::FoundingFixed => conflict(Code::TakesOverFixed),
         }
     }
@@ -599,6 +612,9 @@ impl From<ChangeError> for Problem {
             ChangeError::UnknownCredential { .. } => Self::new(Code::UnknownCredential, error),
             ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
             ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
+            ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
+            ChangeError::OwnApproval => Self::new(Code::OwnApproval, error),
+            ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
             ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),

@@ -4,20 +4,25 @@ use keywright_verifier::Kid;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::access::approval::{Approval, Operation};
 use crate::authority::clients::LiveClient;
 use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, Occurrence, Policy, State, Timestamp};
 
-/// `{"name", "version", "policy"}`.
+/// `{"name", "version", "policy"}`, and `deleted_at` when it is deleted.
 pub(super) fn issuer(issuer: &Issuer) -> Value {
     let view = issuer.view();
-    json!({
+    let mut shown = json!({
         "name": issuer.name().as_str(),
         "version": view.set().version(),
         "policy": view.set().policy().to_document(),
-    })
+    });
+    if let (Some(at), Value::Object(members)) = (view.set().deleted_at(), &mut shown) {
+        members.insert("deleted_at".to_owned(), at.floor_seconds().into());
+    }
+    shown
 }
 
 /// A key with the times that apply to its state, in Unix seconds: what has happened rounded down,
@@ -59,7 +64,7 @@ pub(super) fn key(key: &Key, policy: &Policy) -> Value {
     Value::Object(shown)
 }
 
-pub(super) fn rotation(rotation: &Rotation) -> Value {
+fn rotation(rotation: &Rotation) -> Value {
     json!({
         "algorithm": rotation.algorithm,
         "retired": rotation.retired,
@@ -67,6 +72,44 @@ pub(super) fn rotation(rotation: &Rotation) -> Value {
         "successor": rotation.successor,
         "forced": rotation.forced,
     })
+}
+
+/// `{"version", "forced", "rotations"}`.
+pub(super) fn rotations(version: u64, rotations: &[Rotation]) -> Value {
+    json!({
+        "version": version,
+        "forced": rotations.iter().any(|rotation| rotation.forced),
+        "rotations": rotations.iter().map(rotation).collect::<Vec<_>>(),
+    })
+}
+
+/// An operation that waits for a second person.
+pub(super) fn approval(approval: &Approval) -> Value {
+    let mut shown = Map::new();
+    let mut show = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
+    show("id", approval.id.as_str().into());
+    show("issuer", approval.issuer.as_str().into());
+    show("operation", approval.operation.as_str().into());
+    match &approval.operation {
+        Operation::ForceRotation { algorithm } => show("algorithm", json!(algorithm)),
+        Operation::Revoke {
+            kid,
+            discard_successor,
+        } => {
+            show("kid", kid.as_str().into());
+            show("discard_successor", (*discard_successor).into());
+        }
+        Operation::Delete => {}
+        Operation::SetPolicy(policy) => show("policy", policy.to_document()),
+    }
+    if let Some(reason) = &approval.reason {
+        show("reason", reason.as_str().into());
+    }
+    show("requested_by", approval.requested_by.clone());
+    let (from, until) = (approval.requested_at, approval.expires_at);
+    show("requested_at", from.floor_seconds().into());
+    show("expires_at", until.ceil_seconds().into());
+    Value::Object(shown)
 }
 
 pub(super) fn exposure(exposure: &Exposure) -> Value {

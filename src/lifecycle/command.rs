@@ -41,6 +41,11 @@ pub enum Command {
     },
     /// Replace the policy.
     SetPolicy(Policy),
+    /// The end of the issuer: every key that is published is revoked, and nothing follows.
+    Delete {
+        /// Why, in the words of whoever asks.
+        reason: String,
+    },
 }
 
 /// Whether a rotation must wait for the successor.
@@ -140,6 +145,9 @@ pub enum Refusal {
     /// Nothing of the new default signs yet.
     #[error("default_algorithm {0} has no active key yet; add it first and wait out its lead")]
     DefaultNotActive(Algorithm),
+    /// The issuer has ended; its name and its URL are not used again.
+    #[error("the issuer is deleted; its name and its url are not used again")]
+    IssuerDeleted,
     /// The founding of an issuer cannot be changed afterwards.
     #[error("takes_over can be set only when the issuer is created")]
     FoundingFixed,
@@ -166,6 +174,7 @@ pub fn found(
         policy,
         latest: now,
         served_fresh_until: Timestamp::default(),
+        deleted_at: None,
         keys: Vec::new(),
     };
     let mut revision = Revision::of(&set, now, supply);
@@ -188,9 +197,16 @@ pub fn decide(
     now: Timestamp,
     supply: &Supply,
 ) -> Result<Option<Change>, Halt> {
+    if set.deleted_at.is_some() {
+        return match command {
+            Command::Tick => Ok(None),
+            _ => Err(Halt::Refused(Refusal::IssuerDeleted)),
+        };
+    }
     let mut revision = Revision::of(set, now, supply);
     match command {
         Command::Tick => {}
+        Command::Delete { reason } => revision.delete(reason)?,
         Command::Rotate {
             algorithm,
             readiness,

@@ -27,6 +27,8 @@ pub enum Event {
         /// The rules from now on.
         after: Value,
     },
+    /// An issuer has ended, with all its keys.
+    IssuerDeleted {},
     /// A key entered the published set, pending.
     KeyPublished {
         /// The key.
@@ -84,7 +86,9 @@ impl Event {
     /// The key that the event is about, if it is about one.
     pub fn kid(&self) -> Option<&Kid> {
         match self {
-            Self::IssuerCreated { .. } | Self::PolicyChanged { .. } => None,
+            Self::IssuerCreated { .. } | Self::PolicyChanged { .. } | Self::IssuerDeleted {} => {
+                None
+            }
             Self::KeyPublished { kid, .. }
             | Self::KeyActivated { kid, .. }
             | Self::KeyRetired { kid, .. }

@@ -38,6 +38,8 @@ pub struct KeySet {
     pub(super) latest: Timestamp,
     /// Until when sets served under earlier policies may still be used as fresh.
     pub(super) served_fresh_until: Timestamp,
+    /// When the issuer was deleted; `None` while it lives.
+    pub(super) deleted_at: Option<Timestamp>,
     pub(super) keys: Vec<Key>,
 }
 
@@ -50,6 +52,9 @@ pub enum InconsistentSet {
     /// Two keys that sign.
     #[error("two keys are active for {0}")]
     TwoActive(Algorithm),
+    /// A key that outlives its issuer.
+    #[error("the issuer is deleted and key {0} is {1}")]
+    Outlives(Kid, &'static str),
     /// A version that no commit writes.
     #[error("version 0 is never stored")]
     Unversioned,
@@ -72,6 +77,7 @@ impl KeySet {
         policy: Policy,
         latest: Timestamp,
         served_fresh_until: Timestamp,
+        deleted_at: Option<Timestamp>,
         keys: Vec<Key>,
     ) -> Result<Self, InconsistentSet> {
         if version == 0 {
@@ -82,6 +88,10 @@ impl KeySet {
         for key in &keys {
             if !kids.insert(key.kid()) {
                 return Err(InconsistentSet::DuplicateKid(key.kid().clone()));
+            }
+            if deleted_at.is_some() && !matches!(key.state, State::Removed(_) | State::Revoked(_)) {
+                let state = key.state.name();
+                return Err(InconsistentSet::Outlives(key.kid().clone(), state));
             }
             if matches!(key.state, State::Active(_)) && !active.insert(key.algorithm()) {
                 return Err(InconsistentSet::TwoActive(key.algorithm()));
@@ -95,6 +105,7 @@ impl KeySet {
             policy,
             latest,
             served_fresh_until,
+            deleted_at,
             keys,
         })
     }
@@ -132,6 +143,11 @@ impl KeySet {
     /// Until when sets served under earlier policies may still be used as fresh.
     pub fn served_fresh_until(&self) -> Timestamp {
         self.served_fresh_until
+    }
+
+    /// When the issuer was deleted; `None` while it lives.
+    pub fn deleted_at(&self) -> Option<Timestamp> {
+        self.deleted_at
     }
 
     /// Tells the set that something was signed or served at `instant`. What changes from here on

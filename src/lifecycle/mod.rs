@@ -36,7 +36,7 @@ pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
 pub use key::{Active, Key, Knowledge, Origin, Pending, Removed, Retired, Revoked, State};
 pub use key_set::{Founding, InconsistentSet, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 pub use plan::{Plan, Step, plan, rotation_due};
-pub use policy::{Policy, PolicyViolation, SWITCH_OVER};
+pub use policy::{Confirmation, Policy, PolicyViolation, SWITCH_OVER};
 pub use policy_document::PolicyError;
 pub use revision::{Change, KeySpecification, Supply};
 pub use schedule::{InvalidSchedule, Schedule};

@@ -49,6 +49,9 @@ pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
         next_wake: None,
         next_publication: None,
     };
+    if set.deleted_at.is_some() {
+        return plan;
+    }
     for key in &set.keys {
         match &key.state {
             State::Retired(retired) if retired.published_until <= now => {

@@ -43,6 +43,28 @@ pub struct Policy {
     pub clock_skew: Duration,
     /// The largest finished token, in bytes. Default: 4096.
     pub max_token_bytes: u32,
+    /// Who must agree to what may lock verifiers out. Default: nobody else.
+    pub confirmation: Confirmation,
+}
+
+/// Who must agree to a forced rotation, a revocation that discards the successor, the deletion of
+/// the issuer, and a policy that no longer asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Nobody but whoever asks.
+    None,
+    /// A second client with the role `security`.
+    SecondPerson,
+}
+
+impl Confirmation {
+    /// The word in the policy's document.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SecondPerson => "second-person",
+        }
+    }
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -134,6 +156,7 @@ impl Policy {
             max_token_ttl: Duration::from_secs(3600),
             clock_skew: Duration::from_secs(300),
             max_token_bytes: 4096,
+            confirmation: Confirmation::None,
         }
     }
 

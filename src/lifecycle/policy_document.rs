@@ -7,7 +7,7 @@ use keywright_verifier::json::{FieldError, Object};
 use serde_json::{Map, Value, json};
 
 use super::issuer::{InvalidIssuerUrl, IssuerUrl};
-use super::policy::{Policy, PolicyViolation};
+use super::policy::{Confirmation, Policy, PolicyViolation};
 use super::schedule::{InvalidSchedule, Schedule};
 use super::time::{InvalidDuration, format_duration, parse_duration};
 
@@ -37,6 +37,9 @@ pub enum PolicyError {
     /// The rotation names neither or both of an interval and a crontab line.
     #[error("rotation must have either \"every\" or \"cron\" with \"timezone\"")]
     RotationKind,
+    /// Neither of the two words.
+    #[error("confirmation must be \"none\" or \"second-person\"")]
+    Confirmation,
     /// The values do not fit together.
     #[error(transparent)]
     Violation(#[from] PolicyViolation),
@@ -98,6 +101,11 @@ impl Policy {
             policy.max_token_bytes =
                 u32::try_from(bytes).map_err(|_| PolicyViolation::MaxTokenBytes(bytes))?;
         }
+        policy.confirmation = match object.optional_string("confirmation")?.as_deref() {
+            None | Some("none") => Confirmation::None,
+            Some("second-person") => Confirmation::SecondPerson,
+            Some(_) => return Err(PolicyError::Confirmation),
+        };
         policy.validate()?;
         Ok(policy)
     }
@@ -117,6 +125,7 @@ impl Policy {
             "max_token_ttl": format_duration(self.max_token_ttl),
             "clock_skew": format_duration(self.clock_skew),
             "max_token_bytes": self.max_token_bytes,
+            "confirmation": self.confirmation.as_str(),
         })
     }
 }
@@ -166,7 +175,8 @@ mod tests {
             "default_algorithm": "RS256", "rsa_bits": 3072,
             "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}, "lead": "24h",
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
-            "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096
+            "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
+            "confirmation": "second-person"
         });
         assert_eq!(
             Policy::from_document(document.clone())
@@ -186,7 +196,7 @@ mod tests {
                 "default_algorithm": "ES256", "rsa_bits": 2048, "rotation": {"every": "30d"},
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
-                "max_token_bytes": 4096
+                "max_token_bytes": 4096, "confirmation": "none"
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());

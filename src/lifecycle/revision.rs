@@ -334,6 +334,19 @@ impl<'a> Revision<'a> {
         Ok(())
     }
 
+    /// Ends the issuer: every key that is published is revoked, and none follows.
+    pub(super) fn delete(&mut self, reason: &str) -> Result<(), Halt> {
+        let is_alive = |key: &&Key| !matches!(key.state, State::Removed(_) | State::Revoked(_));
+        let keys = self.set.keys.iter().filter(is_alive);
+        let kids: Vec<Kid> = keys.map(|key| key.kid().clone()).collect();
+        for kid in kids {
+            self.revoke(&kid, reason)?;
+        }
+        self.set.deleted_at = Some(self.stamp);
+        self.record(Event::IssuerDeleted {});
+        Ok(())
+    }
+
     /// Replaces the policy. What was promised under the old one stays promised: sets that were
     /// served with its freshness, tokens that were signed with its lifetimes.
     pub(super) fn adopt(&mut self, policy: Policy) {

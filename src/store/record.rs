@@ -35,6 +35,9 @@ struct SetDocument {
     created_at: u64,
     latest: u64,
     served_fresh_until: u64,
+    /// Absent while the issuer lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<u64>,
     policy: Value,
 }
 
@@ -117,6 +120,7 @@ pub fn issuer_row(set: &KeySet) -> IssuerRow {
         created_at: set.created_at().millis(),
         latest: set.latest().millis(),
         served_fresh_until: set.served_fresh_until().millis(),
+        deleted_at: set.deleted_at().map(Timestamp::millis),
         policy: set.policy().to_document(),
     };
     IssuerRow {
@@ -200,6 +204,7 @@ pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
         policy,
         Timestamp::from_millis(document.latest),
         Timestamp::from_millis(document.served_fresh_until),
+        document.deleted_at.map(Timestamp::from_millis),
         keys,
     )
     .map_err(|error| corrupt(error.to_string()))

@@ -7,7 +7,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{Named, Service, path_parameter};
+use super::{Named, Service, approvals, path_parameter};
+use crate::access::approval::Operation;
 use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
@@ -64,6 +65,13 @@ pub(super) async fn set(
     let policy = Policy::take_from(&mut body)?;
     body.finish()?;
     let warnings = policy.warnings();
+    if let Ok(issuer) = authority.issuer(name.as_str()) {
+        let operation = Operation::SetPolicy(Box::new(policy.clone()));
+        if operation.needs_confirmation(issuer.view().set(), authority.now()) {
+            let asked = authority.ask(&issuer, operation, None, &caller.caller);
+            return Ok(approvals::answer(&asked.await?));
+        }
+    }
     let set = authority
         .set_issuer(&name, policy, founding, caller.actor())
         .await?;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::{FieldError, Object};
+use keywright_verifier::json::FieldError;
 use keywright_verifier::{Jwk, Kid};
 use serde_json::{Value, json};
 
-use super::{Named, Service, optional_algorithm, path_parameter};
+use super::approvals;
+use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
+use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::view::View;
 use crate::engine::import_private_key;
@@ -18,10 +20,7 @@ use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
 use crate::http::response::{Problem, created, ok};
 use crate::http::shown;
-use crate::lifecycle::{ImportAs, Readiness, Successor};
-
-/// The longest reason, in characters.
-pub(in crate::http) const LONGEST_REASON: usize = 500;
+use crate::lifecycle::{ImportAs, Readiness};
 
 /// The kid that the path names, which need not exist.
 pub(super) struct KidText(String);
@@ -77,14 +76,15 @@ pub(super) async fn rotate(
     };
     let reason = optional_reason(&mut body)?;
     body.finish()?;
+    if readiness == Readiness::Waived {
+        let operation = Operation::ForceRotation { algorithm };
+        let asked = authority.ask(&issuer, operation, reason, &caller.caller);
+        return Ok(approvals::answer(&asked.await?));
+    }
     let (version, rotations) = authority
         .rotate(&issuer, algorithm, readiness, caller.actor(), reason)
         .await?;
-    Ok(ok(json!({
-        "version": version,
-        "forced": rotations.iter().any(|rotation| rotation.forced),
-        "rotations": rotations.iter().map(shown::rotation).collect::<Vec<_>>(),
-    })))
+    Ok(ok(shown::rotations(version, &rotations)))
 }
 
 pub(super) async fn revoke(
@@ -95,29 +95,15 @@ pub(super) async fn revoke(
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
     let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
-    let successor = match body.optional_bool("discard_successor")? {
-        Some(true) => Successor::Discard,
-        Some(false) | None => Successor::Promote,
-    };
+    let discard_successor = body.optional_bool("discard_successor")?.unwrap_or(false);
     body.finish()?;
     let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
-    let exposure = authority
-        .revoke(&issuer, &kid, successor, caller.actor(), reason)
-        .await?;
-    Ok(ok(shown::exposure(&exposure)))
-}
-
-fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
-    let reason = body.optional_string("reason")?;
-    let legal = |reason: &String| {
-        let length = reason.chars().count();
-        (1..=LONGEST_REASON).contains(&length) && !reason.chars().any(char::is_control)
+    let operation = Operation::Revoke {
+        kid,
+        discard_successor,
     };
-    if reason.as_ref().is_some_and(|reason| !legal(reason)) {
-        let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
-        return Err(Problem::new(Code::InvalidReason, detail));
-    }
-    Ok(reason)
+    let asked = authority.ask(&issuer, operation, Some(reason), &caller.caller);
+    Ok(approvals::answer(&asked.await?))
 }
 
 pub(super) async fn import(

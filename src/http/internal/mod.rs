@@ -1,5 +1,6 @@
 //! The internal listener: signing, keys, issuers, clients, audit.
 
+mod approvals;
 mod audit;
 mod clients;
 mod documentation;
@@ -29,8 +30,10 @@ use crate::authority::issuer::Issuer;
 use route::Route;
 
 pub(super) use audit::LARGEST_PAGE;
-pub(super) use keys::LONGEST_REASON;
 pub(super) use tokens::LARGEST_BATCH;
+
+/// The longest reason, in characters.
+pub(super) const LONGEST_REASON: usize = 500;
 
 type Service = State<Arc<Authority>>;
 
@@ -53,6 +56,13 @@ fn table() -> Vec<Route> {
         Route::new("/v1/issuers/{issuer}")
             .get(issuers::show, openapi::issuers::show)
             .put(issuers::set, openapi::issuers::set),
+        Route::new("/v1/issuers/{issuer}/delete")
+            .post(approvals::delete_issuer, openapi::approvals::delete_issuer),
+        Route::new("/v1/approvals").get(approvals::list, openapi::approvals::list_approvals),
+        Route::new("/v1/approvals/{approval}/confirm")
+            .post(approvals::confirm, openapi::approvals::confirm),
+        Route::new("/v1/approvals/{approval}")
+            .delete(approvals::reject, openapi::approvals::reject),
         Route::new("/v1/issuers").get(issuers::list, openapi::issuers::list_issuers),
         Route::new("/v1/clients")
             .get(clients::list, openapi::clients::list_clients)
@@ -149,4 +159,18 @@ fn optional_algorithm(
     };
     let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
     name.parse().map(Some).map_err(unknown)
+}
+
+/// Why somebody does something, in their own words.
+fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
+    let reason = body.optional_string("reason")?;
+    let legal = |reason: &String| {
+        let length = reason.chars().count();
+        (1..=LONGEST_REASON).contains(&length) && !reason.chars().any(char::is_control)
+    };
+    if reason.as_ref().is_some_and(|reason| !legal(reason)) {
+        let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
+        return Err(Problem::new(Code::InvalidReason, detail));
+    }
+    Ok(reason)
 }

@@ -16,6 +16,8 @@ pub(in crate::http) enum Area {
     Plan,
     /// Who may call.
     Clients,
+    /// Operations that wait for a second person.
+    Approvals,
     /// What happened.
     Audit,
     /// What the service says of itself.
@@ -28,12 +30,13 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
         Self::Plan,
         Self::Clients,
+        Self::Approvals,
         Self::Audit,
         Self::Service,
         Self::Documents,
@@ -48,6 +51,7 @@ impl Area {
             Self::Issuers => "issuers",
             Self::Plan => "plan",
             Self::Clients => "clients",
+            Self::Approvals => "approvals",
             Self::Audit => "audit",
             Self::Service => "service",
             Self::Documents => "documents",
@@ -62,7 +66,8 @@ impl Area {
             Self::Keys => "Signing keys: their states, and the changes that people ask for.",
             Self::Issuers => "Issuers and their policies.",
             Self::Plan => "What will happen to the keys by itself.",
-            Self::Clients => "Who may call.",
+            Self::Clients => "Who may call, and what they may have signed.",
+            Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {

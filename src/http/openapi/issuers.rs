@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::approvals::awaits;
 use super::area::Area;
 use super::json::{Json, array, object};
 use super::operation::{Answer, Operation, example};
 use super::schema::{
-    Member, accepted, answered, duration, flag, integer, list, optional, pattern, reference,
-    required, text,
+    Member, accepted, answered, duration, flag, instant, integer, list, one_of, optional, pattern,
+    reference, required, text,
 };
 use super::{algorithm, issuer_name, issuer_path};
 use crate::access::Role;
@@ -56,7 +57,8 @@ pub(in crate::http) fn set() -> Operation {
             "The body is the **whole** policy: a member that is left out gets its default, not its \
              present value. Two rules span members: the shortest time between two rotations is at \
              least 2 × `lead`, and the largest set that the policy can lead to has at most 100 keys \
-             and 51,200 bytes. An issuer cannot be deleted or renamed.",
+             and 51,200 bytes. An issuer cannot be renamed. A policy that no longer asks for a second \
+             person waits for one.",
         )
         .role(Role::Admin)
         .path("issuer", issuer_name(), "The issuer's name.", "shop")
@@ -72,8 +74,12 @@ pub(in crate::http) fn set() -> Operation {
         )
         .answers(warned(Outcome::Ok, "The policy was replaced."))
         .answers(warned(Outcome::Created, "The issuer was created.").headers(&["Location"]))
+        .answers(awaits())
         .refuses(&POLICY_REFUSALS)
         .refuses(&[
+            Code::ClientLimit,
+            Code::IssuerDeleted,
+            Code::TooManyApprovals,
             Code::InvalidIssuerName,
             Code::IssuerUrlTaken,
             Code::TakesOverFixed,
@@ -96,7 +102,7 @@ fn policy(url: &str) -> Value {
         "url": url, "algorithms": ["ES256", "RS256"], "default_algorithm": "ES256",
         "rsa_bits": 2048, "rotation": {"every": "30d"}, "lead": "24h", "jwks_max_age": "5m",
         "stale_if_error": "1h", "default_token_ttl": "15m", "max_token_ttl": "1h",
-        "clock_skew": "5m", "max_token_bytes": 4096,
+        "clock_skew": "5m", "max_token_bytes": 4096, "confirmation": "none",
     })
 }
 
@@ -156,6 +162,15 @@ fn members() -> Vec<Member> {
             "max_token_bytes",
             integer(512, 65_536, "The largest token. Default: 4096."),
         ),
+        optional(
+            "confirmation",
+            one_of(
+                ["none", "second-person"],
+                "Whether a forced rotation, a revocation that puts a key to work which verifiers \
+                 may not know, the deletion of the issuer and taking this back need a second client \
+                 with the role `security`. Default: `none`.",
+            ),
+        ),
     ]
 }
 
@@ -178,6 +193,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
             integer(0, u64::MAX, "Counts the changes of the key set."),
         ),
         required("policy", reference("PolicyInForce")),
+        optional("deleted_at", instant("When it was deleted, if it was.")),
         optional(
             "warnings",
             list(

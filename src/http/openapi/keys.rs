@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::approvals::awaits;
 use super::area::Area;
 use super::json::{Json, array, object};
 use super::operation::{Answer, Operation, example};
@@ -9,10 +10,9 @@ use super::schema::{
     accepted, answered, flag, instant, integer, list, one_of, optional, or_null, pattern,
     reference, required, text,
 };
-use super::{algorithm, issuer_path, kid};
+use super::{algorithm, issuer_path, kid, reason};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::internal::LONGEST_REASON;
 use crate::http::response::Outcome;
 
 const ACTIVE: &str = "01dhNlKGJ62dbtc91pKnKcmJnF14qjl_V9SAmExg3LY";
@@ -70,7 +70,10 @@ pub(in crate::http) fn rotate() -> Operation {
             "Rotations",
             answer,
         ))
+        .answers(awaits())
         .refuses(&[
+            Code::IssuerDeleted,
+            Code::TooManyApprovals,
             Code::InvalidReason,
             Code::UnknownAlgorithm,
             Code::AlgorithmNotInPolicy,
@@ -104,7 +107,13 @@ pub(in crate::http) fn revoke() -> Operation {
             "Exposure",
             exposure,
         ))
-        .refuses(&[Code::InvalidReason, Code::IllegalTransition])
+        .answers(awaits())
+        .refuses(&[
+            Code::InvalidReason,
+            Code::IllegalTransition,
+            Code::IssuerDeleted,
+            Code::TooManyApprovals,
+        ])
         .changes()
 }
 
@@ -149,6 +158,7 @@ pub(in crate::http) fn import() -> Operation {
             Code::KeySetFull,
             Code::NotTakingOver,
             Code::AlreadySigning,
+            Code::IssuerDeleted,
         ])
         .changes()
 }
@@ -164,11 +174,6 @@ fn kid_path(operation: Operation) -> Operation {
     operation
         .path("kid", kid("A kid."), "The key.", ACTIVE)
         .refuses(&[Code::UnknownKey])
-}
-
-fn reason(description: &str) -> Json {
-    let form = format!("^[^\\u0000-\\u001F\\u007F-\\u009F]{{1,{LONGEST_REASON}}}$");
-    pattern(&form, description)
 }
 
 /// The components.

@@ -17,6 +17,7 @@ mod page;
 mod problem;
 mod schema;
 
+pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod clients;
 pub(super) mod issuers;
@@ -32,6 +33,7 @@ use axum::http::Method;
 use keywright_verifier::Algorithm;
 
 use crate::http::code::Code;
+use crate::http::internal::LONGEST_REASON;
 use json::{Json, array, object};
 use schema::{one_of, pattern};
 
@@ -155,6 +157,7 @@ fn components(operations: &[Described]) -> Json {
         issuers::schemas(),
         plan::schemas(),
         clients::schemas(),
+        approvals::schemas(),
         audit::schemas(),
         public::schemas(),
         problem::schemas(),
@@ -236,6 +239,12 @@ fn algorithm(description: &str) -> Json {
 /// A kid, of keywright's own making or of another's.
 fn kid(description: &str) -> Json {
     pattern("^[!-~]{1,256}$", description)
+}
+
+/// Why somebody does something.
+fn reason(description: &str) -> Json {
+    let form = format!("^[^\\u0000-\\u001F\\u007F-\\u009F]{{1,{LONGEST_REASON}}}$");
+    pattern(&form, description)
 }
 
 /// The name of an issuer.

@@ -1,0 +1,232 @@
+//! What one person has asked for and a second one must confirm.
+
+use std::time::Duration;
+
+use keywright_verifier::{Algorithm, Kid};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::lifecycle::{Confirmation, IssuerName, KeySet, Policy, State, Timestamp};
+
+/// How long a second person has.
+pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// An operation on an issuer's keys that can lock verifiers out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// A rotation that does not wait until verifiers know the successor.
+    ForceRotation {
+        /// The algorithm; all of the policy's when absent.
+        algorithm: Option<Algorithm>,
+    },
+    /// A revocation.
+    Revoke {
+        /// The key.
+        kid: Kid,
+        /// Whether its successors are distrusted with it.
+        discard_successor: bool,
+    },
+    /// The end of the issuer.
+    Delete,
+    /// Another policy.
+    SetPolicy(Box<Policy>),
+}
+
+impl Operation {
+    /// Its word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::ForceRotation { .. } => "force-rotation",
+            Self::Revoke { .. } => "revoke",
+            Self::Delete => "delete-issuer",
+            Self::SetPolicy(_) => "set-policy",
+        }
+    }
+
+    /// Whether the issuer's policy asks for a second person before this is done.
+    ///
+    /// A revocation does where it would put a key to work that verifiers may not know: it discards
+    /// the successor, or the successor is not ready. Otherwise two plain revocations would do
+    /// together what one must not do alone.
+    pub fn needs_confirmation(&self, set: &KeySet, now: Timestamp) -> bool {
+        let policy = set.policy();
+        if policy.confirmation == Confirmation::None || set.deleted_at().is_some() {
+            return false;
+        }
+        match self {
+            Self::ForceRotation { .. } | Self::Delete => true,
+            Self::Revoke {
+                kid,
+                discard_successor,
+            } => {
+                *discard_successor
+                    || set.key(kid).is_some_and(|key| {
+                        let successors = set.successors(key.algorithm());
+                        let ready_at = successors.first().and_then(|next| next.ready_at(policy));
+                        matches!(key.state(), State::Active(_))
+                            && ready_at.is_none_or(|at| now < at)
+                    })
+            }
+            Self::SetPolicy(after) => after.confirmation == Confirmation::None,
+        }
+    }
+}
+
+/// An operation that waits for a second person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Approval {
+    /// Its identifier.
+    pub id: String,
+    /// The issuer.
+    pub issuer: IssuerName,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The client that asked.
+    pub requester: String,
+    /// Who asked, as the audit log names it.
+    pub requested_by: Value,
+    /// Why, in their own words.
+    pub reason: Option<String>,
+    /// When.
+    pub requested_at: Timestamp,
+    /// Until when it can be confirmed.
+    pub expires_at: Timestamp,
+}
+
+const FORMAT: u32 = 1;
+
+/// Instants in milliseconds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    issuer: String,
+    operation: OperationDocument,
+    requester: String,
+    requested_by: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    requested_at: u64,
+    expires_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+enum OperationDocument {
+    ForceRotation {
+        algorithm: Option<String>,
+    },
+    Revoke {
+        kid: String,
+        discard_successor: bool,
+    },
+    DeleteIssuer {},
+    SetPolicy {
+        policy: Value,
+    },
+}
+
+impl Approval {
+    /// The stored document, which leaves out the id that its row has.
+    pub fn to_document(&self) -> String {
+        let document = Document {
+            format: FORMAT,
+            issuer: self.issuer.as_str().to_owned(),
+            operation: match &self.operation {
+                Operation::ForceRotation { algorithm } => OperationDocument::ForceRotation {
+                    algorithm: algorithm.map(|algorithm| algorithm.as_str().to_owned()),
+                },
+                Operation::Revoke {
+                    kid,
+                    discard_successor,
+                } => OperationDocument::Revoke {
+                    kid: kid.as_str().to_owned(),
+                    discard_successor: *discard_successor,
+                },
+                Operation::Delete => OperationDocument::DeleteIssuer {},
+                Operation::SetPolicy(policy) => OperationDocument::SetPolicy {
+                    policy: policy.to_document(),
+                },
+            },
+            requester: self.requester.clone(),
+            requested_by: self.requested_by.clone(),
+            reason: self.reason.clone(),
+            requested_at: self.requested_at.millis(),
+            expires_at: self.expires_at.millis(),
+        };
+        // Text, numbers and JSON values always serialise.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    /// Reads a stored document; `None` when this program could not have written it.
+    pub fn from_document(id: &str, document: &str) -> Option<Self> {
+        let document: Document = serde_json::from_str(document).ok()?;
+        if document.format != FORMAT {
+            return None;
+        }
+        let operation = match document.operation {
+            OperationDocument::ForceRotation { algorithm } => Operation::ForceRotation {
+                algorithm: algorithm.map(|name| name.parse()).transpose().ok()?,
+            },
+            OperationDocument::Revoke {
+                kid,
+                discard_successor,
+            } => Operation::Revoke {
+                kid: Kid::parse(&kid).ok()?,
+                discard_successor,
+            },
+            OperationDocument::DeleteIssuer {} => Operation::Delete,
+            OperationDocument::SetPolicy { policy } => {
+                Operation::SetPolicy(Box::new(Policy::from_document(policy).ok()?))
+            }
+        };
+        Some(Self {
+            id: id.to_owned(),
+            issuer: IssuerName::parse(&document.issuer).ok()?,
+            operation,
+            requester: document.requester,
+            requested_by: document.requested_by,
+            reason: document.reason,
+            requested_at: Timestamp::from_millis(document.requested_at),
+            expires_at: Timestamp::from_millis(document.expires_at),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::lifecycle::IssuerUrl;
+
+    #[test]
+    fn an_approval_reads_as_it_is_written() {
+        let url = IssuerUrl::parse("https://id.example.com").unwrap();
+        for operation in [
+            Operation::ForceRotation { algorithm: None },
+            Operation::ForceRotation {
+                algorithm: Some(Algorithm::Rs256),
+            },
+            Operation::Revoke {
+                kid: Kid::parse("-a").unwrap(),
+                discard_successor: true,
+            },
+            Operation::Delete,
+            Operation::SetPolicy(Box::new(Policy::for_url(url.clone()))),
+        ] {
+            let approval = Approval {
+                id: "one".to_owned(),
+                issuer: IssuerName::parse("default").unwrap(),
+                operation,
+                requester: "client".to_owned(),
+                requested_by: json!({"kind": "client"}),
+                reason: Some("a leak".to_owned()),
+                requested_at: Timestamp::from_seconds(1),
+                expires_at: Timestamp::from_seconds(901),
+            };
+            let document = approval.to_document();
+            assert_eq!(Approval::from_document("one", &document), Some(approval));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Operations that wait for a second person.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use keywright_verifier::json::FieldError;
+use serde_json::{Value, json};
+
+use super::{Named, Service, optional_reason, path_parameter};
+use crate::access::approval::Operation;
+use crate::authority::Authority;
+use crate::authority::approvals::{Answer, Outcome};
+use crate::http::authentication::{As, role};
+use crate::http::body::Body;
+use crate::http::response::{Problem, accepted, no_content, ok};
+use crate::http::shown;
+
+/// The operation that the path names, which need not wait any more.
+pub(super) struct ApprovalId(String);
+
+impl FromRequestParts<Arc<Authority>> for ApprovalId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        path_parameter(parts, "approval").await.map(Self)
+    }
+}
+
+pub(super) async fn list(
+    State(authority): Service,
+    caller: As<role::Security>,
+) -> Result<Response, Problem> {
+    let waiting = authority.approvals().await?;
+    let own = waiting
+        .iter()
+        .filter(|approval| caller.may_call(Some(approval.issuer.as_str())).is_ok());
+    let shown: Vec<Value> = own.map(shown::approval).collect();
+    Ok(ok(json!({ "approvals": shown })))
+}
+
+pub(super) async fn confirm(
+    State(authority): Service,
+    caller: As<role::Security>,
+    ApprovalId(id): ApprovalId,
+) -> Result<Response, Problem> {
+    let approval = authority.approval(&id).await?;
+    caller.may_call(Some(approval.issuer.as_str()))?;
+    let shown = shown::approval(&approval);
+    let outcome = authority.confirm(approval, &caller.caller).await?;
+    Ok(ok(json!({ "approval": shown, "result": result(&outcome) })))
+}
+
+pub(super) async fn reject(
+    State(authority): Service,
+    caller: As<role::Security>,
+    ApprovalId(id): ApprovalId,
+) -> Result<Response, Problem> {
+    let approval = authority.approval(&id).await?;
+    caller.may_call(Some(approval.issuer.as_str()))?;
+    authority.reject(&approval, &caller.caller).await?;
+    Ok(no_content())
+}
+
+pub(super) async fn delete_issuer(
+    State(authority): Service,
+    caller: As<role::Security>,
+    Named(issuer): Named,
+    Body(mut body): Body,
+) -> Result<Response, Problem> {
+    let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
+    body.finish()?;
+    let asked = authority.ask(&issuer, Operation::Delete, Some(reason), &caller.caller);
+    Ok(answer(&asked.await?))
+}
+
+/// 200 with what was done, or 202 with what waits.
+pub(super) fn answer(answer: &Answer) -> Response {
+    match answer {
+        Answer::Done(outcome) => ok(result(outcome)),
+        Answer::Awaits(approval) => accepted(json!({ "approval": shown::approval(approval) })),
+    }
+}
+
+fn result(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Rotated(version, rotations) => shown::rotations(*version, rotations),
+        Outcome::Revoked(exposure) => shown::exposure(exposure),
+        Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => shown::issuer(issuer),
+    }
+}

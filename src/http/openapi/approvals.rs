@@ -1,0 +1,205 @@
+//! Operations that wait for a second person.
+
+use serde_json::{Value, json};
+
+use super::area::Area;
+use super::json::{Json, array, object};
+use super::operation::{Answer, Operation, example};
+use super::schema::{
+    accepted, answered, flag, instant, list, one_of, optional, or_null, reference, required, text,
+};
+use super::{algorithm, issuer_name, issuer_path, kid, reason};
+use crate::access::Role;
+use crate::http::code::Code;
+use crate::http::response::Outcome;
+
+const ID: &str = "77c1a9e2d3b40f58";
+
+fn approval() -> Value {
+    json!({
+        "id": ID, "issuer": "default", "operation": "delete-issuer", "reason": "moved elsewhere",
+        "requested_by": {
+            "kind": "client", "id": "dee6523778cdf245", "name": "ops-1", "via": "credential",
+            "credential": "5f0c2b9e", "address": "127.0.0.1",
+        },
+        "requested_at": 1_795_294_675, "expires_at": 1_795_295_575,
+    })
+}
+
+/// The answer of an operation that a second person must confirm.
+pub(super) fn awaits() -> Answer {
+    Answer::json(
+        Outcome::Accepted,
+        "The issuer's policy wants a second person: nothing has happened yet.",
+        "Awaits",
+        json!({ "approval": approval() }),
+    )
+}
+
+/// `GET /v1/approvals`.
+pub(in crate::http) fn list_approvals() -> Operation {
+    let waiting = json!({ "approvals": [approval()] });
+    Operation::new(
+        Area::Approvals,
+        "listApprovals",
+        "Read what waits to be confirmed",
+    )
+    .text("Of the issuers that the caller may call. What nobody confirms in 15 minutes is over.")
+    .role(Role::Security)
+    .answers(Answer::json(
+        Outcome::Ok,
+        "What waits.",
+        "Approvals",
+        waiting,
+    ))
+    .refuses(&[Code::StoreUnavailable])
+}
+
+/// `POST /v1/approvals/{approval}/confirm`.
+pub(in crate::http) fn confirm() -> Operation {
+    let deleted = json!({"approval": approval(), "result": {
+        "name": "default", "version": 3, "deleted_at": 1_795_294_700, "policy": {},
+    }});
+    of_approval(Operation::new(
+        Area::Approvals,
+        "confirm",
+        "Confirm an operation",
+    ))
+    .text(
+        "It is carried out at once, and `result` is what it would have answered. Another client \
+         than the one that asked must confirm. An operation that is refused now waits no longer.",
+    )
+    .answers(Answer::json(
+        Outcome::Ok,
+        "What was confirmed, and what it did.",
+        "Confirmed",
+        deleted,
+    ))
+    .refuses(&[
+        Code::OwnApproval,
+        Code::UnknownIssuer,
+        Code::IssuerUnusable,
+        Code::IssuerDeleted,
+        Code::UnknownKey,
+        Code::AlgorithmNotInPolicy,
+        Code::NoSuccessor,
+        Code::SuccessorNotReady,
+        Code::IllegalTransition,
+        Code::KeySetFull,
+        Code::IssuerUrlFixed,
+        Code::DefaultAlgorithmNotActive,
+    ])
+    .changes()
+}
+
+/// `DELETE /v1/approvals/{approval}`.
+pub(in crate::http) fn reject() -> Operation {
+    of_approval(Operation::new(
+        Area::Approvals,
+        "reject",
+        "Take an operation back, or refuse it",
+    ))
+    .answers(Answer::empty(Outcome::NoContent, "It waits no longer."))
+    .changes()
+}
+
+/// `POST /v1/issuers/{issuer}/delete`.
+pub(in crate::http) fn delete_issuer() -> Operation {
+    let operation = Operation::new(Area::Approvals, "deleteIssuer", "Delete an issuer")
+        .text(
+            "Final: every key that is published is revoked, its documents are gone, nothing signs. \
+             Its name and its URL are not used again: a verifier may still hold its set. Its keys, \
+             its history and its events can still be read.",
+        )
+        .role(Role::Security);
+    let gone = json!({
+        "name": "default", "version": 3, "deleted_at": 1_795_294_700, "policy": {},
+    });
+    issuer_path(operation)
+        .body(
+            "DeleteRequest",
+            [example("moved", json!({"reason": "moved elsewhere"}))],
+        )
+        .answers(Answer::json(
+            Outcome::Ok,
+            "The issuer as it was.",
+            "Issuer",
+            gone,
+        ))
+        .answers(awaits())
+        .refuses(&[
+            Code::InvalidReason,
+            Code::IssuerDeleted,
+            Code::TooManyApprovals,
+        ])
+        .changes()
+}
+
+fn of_approval(operation: Operation) -> Operation {
+    operation
+        .role(Role::Security)
+        .path(
+            "approval",
+            text("An approval's identifier."),
+            "The operation that waits.",
+            ID,
+        )
+        .refuses(&[Code::UnknownApproval, Code::ClientLimit])
+}
+
+/// The components.
+pub(super) fn schemas() -> Vec<(&'static str, Json)> {
+    let operations = ["force-rotation", "revoke", "delete-issuer", "set-policy"];
+    let approval = answered([
+        required("id", text("Its identifier.")),
+        required("issuer", issuer_name()),
+        required("operation", one_of(operations, "What was asked for.")),
+        required("requested_by", reference("Actor")),
+        required("requested_at", instant("When, in Unix seconds.")),
+        required("expires_at", instant("Until when it can be confirmed.")),
+        optional("reason", text("Why.")),
+        optional(
+            "algorithm",
+            or_null(algorithm("An algorithm."), "Of a rotation: `null` for all."),
+        ),
+        optional("kid", kid("Of a revocation: the key.")),
+        optional(
+            "discard_successor",
+            flag("Of a revocation: whether the successors go with it."),
+        ),
+        optional("policy", reference("PolicyInForce")),
+    ]);
+    let result = object([(
+        "anyOf",
+        array([
+            reference("Rotations"),
+            reference("Exposure"),
+            reference("Issuer"),
+        ]),
+    )]);
+    vec![
+        ("Approval", approval),
+        (
+            "Approvals",
+            answered([required(
+                "approvals",
+                list(reference("Approval"), "What waits."),
+            )]),
+        ),
+        (
+            "Awaits",
+            answered([required("approval", reference("Approval"))]),
+        ),
+        (
+            "Confirmed",
+            answered([
+                required("approval", reference("Approval")),
+                required("result", result),
+            ]),
+        ),
+        (
+            "DeleteRequest",
+            accepted([required("reason", reason("Why, for the log."))]),
+        ),
+    ]
+}
