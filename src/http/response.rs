@@ -18,7 +18,7 @@ use crate::authority::ChangeError;
 use crate::authority::Unready;
 use crate::authority::signing::SignRefusal;
 use crate::engine::ImportError;
-use crate::lifecycle::{PolicyError, Refusal};
+use crate::lifecycle::{PolicyError, Refusal, Timestamp};
 use crate::store::StoreError;
 
 /// 200 with a document.
@@ -213,6 +213,13 @@ impl Problem {
         let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
         let detail = format!("there is no key {shown}");
         Self::new(StatusCode::NOT_FOUND, "unknown-key", detail)
+    }
+
+    /// 404: the issuer did not exist then.
+    pub(super) fn before_issuer(created_at: Timestamp) -> Self {
+        let created_at = created_at.ceil_seconds();
+        let detail = format!("the issuer was created later, at {created_at}");
+        Self::new(StatusCode::NOT_FOUND, "before-issuer", detail).with("created_at", created_at)
     }
 
     fn internal() -> Self {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod history;
 mod issuers;
 mod keys;
 mod plan;
@@ -60,6 +61,11 @@ pub fn router(authority: Arc<Authority>) -> Router {
             "/v1/issuers/{issuer}/plan",
             get(plan::show).post(plan::preview),
             "GET, HEAD, POST",
+        ),
+        (
+            "/v1/issuers/{issuer}/history",
+            get(history::show),
+            "GET, HEAD",
         ),
         (
             "/v1/issuers/{issuer}",
