@@ -9,7 +9,7 @@ use keywright_verifier::Algorithm;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use crate::lifecycle::{KeySet, Timestamp};
+use crate::lifecycle::{Key, KeySet, Timestamp};
 
 /// The public documents of one issuer.
 pub struct Publication {
@@ -45,22 +45,25 @@ impl Document {
     }
 }
 
+/// The bytes of a key set (RFC 7517 §5).
+pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<u8> {
+    let mut body = br#"{"keys":["#.to_vec();
+    for (index, key) in keys.enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        key.jwk().write_json(&mut body);
+    }
+    body.extend_from_slice(b"]}");
+    body
+}
+
 impl Publication {
     /// Builds the documents of `set` as of `now`.
     pub fn of(set: &KeySet, next_publication: Option<Timestamp>, now: Timestamp) -> Self {
-        let mut body = br#"{"keys":["#.to_vec();
-        let mut algorithms: Vec<Algorithm> = Vec::new();
-        for (index, key) in set.published(now).enumerate() {
-            if index > 0 {
-                body.push(b',');
-            }
-            key.jwk().write_json(&mut body);
-            if !algorithms.contains(&key.algorithm()) {
-                algorithms.push(key.algorithm());
-            }
-        }
-        body.extend_from_slice(b"]}");
+        let mut algorithms: Vec<Algorithm> = set.published(now).map(Key::algorithm).collect();
         algorithms.sort_unstable();
+        algorithms.dedup();
 
         let policy = set.policy();
         let mut metadata = Map::new();
@@ -78,7 +81,7 @@ impl Publication {
             Document::json(&metadata)
         });
         let mut publication = Self {
-            jwks: Document::new(body),
+            jwks: Document::new(jwks(set.published(now))),
             oauth_metadata,
             openid_configuration,
             max_age: policy.jwks_max_age,

@@ -15,6 +15,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, Problem};
+use super::moment::rfc3339;
 
 /// How long a request may take, from the first byte to the last.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -175,10 +176,41 @@ impl Client {
         let mut response = response.map_err(unreachable(&url))?;
         let status = response.status();
         let text = text(&mut response).map_err(unreachable(&url))?;
-        if status.is_success() {
-            return Ok(Answer { text, url });
+        match status.as_u16() {
+            202 => Err(awaits(text, url)),
+            200..300 => Ok(Answer { text, url }),
+            status => Err(refusal(status, text, url)),
         }
-        Err(refusal(status.as_u16(), text, url))
+    }
+}
+
+/// Nothing has happened yet, and whoever goes on as if it had would be wrong.
+fn awaits(document: String, url: String) -> Failure {
+    #[derive(Deserialize)]
+    struct Members {
+        approval: Approval,
+    }
+    #[derive(Deserialize)]
+    struct Approval {
+        id: String,
+        expires_at: u64,
+    }
+    match serde_json::from_str::<Members>(&document) {
+        Ok(Members { approval }) => Failure::Refused(Box::new(Problem {
+            status: 202,
+            code: "awaits-confirmation".to_owned(),
+            detail: format!(
+                "not done yet: until {} a second client with the role security must run \
+                 keywright approvals confirm {}",
+                rfc3339(approval.expires_at),
+                approval.id
+            ),
+            document,
+        })),
+        Err(_) => Failure::UnexpectedAnswer {
+            url,
+            what: "status 202".to_owned(),
+        },
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Command {
     Show(ShowArguments),
     /// Set an issuer's policy; creates the issuer when there is none of this name.
     Set(SetArguments),
+    /// Delete an issuer: every key is revoked, and its name and URL are not used again.
+    Delete(DeleteArguments),
 }
 
 #[derive(clap::Args)]
@@ -41,6 +43,16 @@ pub(super) struct SetArguments {
     /// out their lead, and the other's signing key can be imported as active.
     #[arg(long)]
     takes_over: bool,
+}
+
+#[derive(clap::Args)]
+pub(super) struct DeleteArguments {
+    /// The issuer.
+    #[arg(value_parser = IssuerName::parse)]
+    name: IssuerName,
+    /// Why, for the audit log.
+    #[arg(long)]
+    reason: String,
 }
 
 #[derive(clap::Args)]
@@ -78,6 +90,12 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
             show(&answer, session)
         }
         Command::Set(arguments) => set(&arguments, session),
+        Command::Delete(arguments) => {
+            let path = format!("{}/delete", path(&arguments.name));
+            let body = serde_json::json!({ "reason": arguments.reason });
+            let answer = session.client()?.post(&path, &body)?;
+            show(&answer, session)
+        }
     }
 }
 

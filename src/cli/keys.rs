@@ -1,5 +1,6 @@
 //! `keywright keys`.
 
+mod history;
 mod import;
 mod revoke;
 mod rotate;
@@ -35,6 +36,8 @@ enum Command {
     List(ListArguments),
     /// Show one key.
     Show(ShowArguments),
+    /// Show which keys were published at an earlier time, and in which states.
+    History(history::Arguments),
     /// Let the ready successor take over now.
     Rotate(rotate::Arguments),
     /// Distrust a key, for good; the successor takes over.
@@ -87,6 +90,7 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
             let answer = session.client()?.read(&key_path(&issuer, &arguments.kid))?;
             show(&answer, session)
         }
+        Command::History(arguments) => history::run(&issuer, &arguments, session),
         Command::Rotate(arguments) => rotate::run(&issuer, &arguments, session),
         Command::Revoke(arguments) => revoke::run(&issuer, &arguments, session),
         Command::Import(arguments) => import::run(&issuer, &arguments, session),

@@ -8,6 +8,7 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod approvals;
 mod audit;
 mod client;
 mod clients;
@@ -84,6 +85,9 @@ enum Command {
     /// Create, list and revoke the credentials of callers.
     #[command(subcommand)]
     Clients(clients::Command),
+    /// Confirm what a second person must agree to.
+    #[command(subcommand)]
+    Approvals(approvals::Command),
     /// Show who did what.
     Audit(audit::Arguments),
     /// Check and print configuration, and check policies before they are set.
@@ -148,6 +152,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Token(command) => token::run(command, session),
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
+        Command::Approvals(command) => approvals::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),

@@ -170,6 +170,9 @@ codes! {
     UnknownCredential = "unknown-credential":
         "the client has no such credential",
         "it is gone already";
+    BeforeIssuer = "before-issuer":
+        "the issuer did not exist at that time; `created_at` says since when it does",
+        "ask for a later time";
     UnknownApproval = "unknown-approval":
         "no such operation waits to be confirmed, or not any more",
         "ask for it again";

@@ -22,7 +22,7 @@ use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
 use crate::authority::throttle::{Budget, Spent};
 use crate::engine::ImportError;
-use crate::lifecycle::{PolicyError, Refusal};
+use crate::lifecycle::{PolicyError, Refusal, Timestamp};
 use crate::store::StoreError;
 
 /// How an answer turns out that is no problem.
@@ -158,7 +158,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownKey
         | Code::UnknownClient
         | Code::UnknownCredential
-        | Code::UnknownApproval => StatusCode::NOT_FOUND,
+        | Code::UnknownApproval
+        | Code::BeforeIssuer => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Code::AlgorithmNotActive
@@ -394,6 +395,13 @@ impl Problem {
         let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
         let detail = format!("there is no key {shown}");
         Self::new(Code::UnknownKey, detail)
+    }
+
+    /// 404: the issuer did not exist then.
+    pub(super) fn before_issuer(created_at: Timestamp) -> Self {
+        let created_at = created_at.ceil_seconds();
+        let detail = format!("the issuer was created later, at {created_at}");
+        Self::new(Code::BeforeIssuer, detail).with("created_at", created_at)
     }
 
     fn internal() -> Self {

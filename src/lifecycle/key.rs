@@ -95,8 +95,11 @@ pub struct Removed {
     pub activated_at: Option<Timestamp>,
     /// When it stopped.
     pub retired_at: Timestamp,
-    /// When it left the published set.
+    /// When it was removed.
     pub removed_at: Timestamp,
+    /// When it left the published set, which is when its time was over: the removal may come
+    /// later. `None` in records of before this was kept.
+    pub published_until: Option<Timestamp>,
 }
 
 /// The record of a key that nobody may trust any more.
@@ -108,6 +111,9 @@ pub struct Revoked {
     pub retired_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Timestamp,
+    /// When it would have left the published set, or had left it; `None` unless it was retired,
+    /// and in records of before this was kept.
+    pub published_until: Option<Timestamp>,
     /// Why, in the words of whoever revoked it.
     pub reason: String,
 }

@@ -18,6 +18,7 @@
 
 mod command;
 mod event;
+mod history;
 mod issuer;
 mod key;
 mod key_set;
@@ -32,6 +33,7 @@ mod verifiers;
 
 pub use command::{Command, Halt, ImportAs, Readiness, Refusal, Successor, decide, found};
 pub use event::Event;
+pub use history::PastKey;
 pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
 pub use key::{Active, Key, Knowledge, Origin, Pending, Removed, Retired, Revoked, State};
 pub use key_set::{Founding, InconsistentSet, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};

@@ -291,6 +291,7 @@ impl<'a> Revision<'a> {
             activated_at: retired.activated_at,
             retired_at: retired.retired_at,
             removed_at: stamp,
+            published_until: Some(retired.published_until),
         });
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         self.record(Event::KeyRemoved { kid, algorithm });
@@ -302,7 +303,7 @@ impl<'a> Revision<'a> {
         let stamp = self.stamp;
         let key = self.key_mut(kid)?;
         let from = key.state.name();
-        let (activated_at, retired_at, tokens_until) = match &key.state {
+        let (activated_at, retired, tokens_until) = match &key.state {
             State::Pending(_) => (None, None, stamp),
             State::Active(active) => (
                 Some(active.activated_at),
@@ -311,7 +312,7 @@ impl<'a> Revision<'a> {
             ),
             State::Retired(retired) => (
                 retired.activated_at,
-                Some(retired.retired_at),
+                Some(retired.clone()),
                 retired.tokens_until,
             ),
             State::Removed(_) | State::Revoked(_) => return Err(illegal(key, "revoked")),
@@ -319,8 +320,9 @@ impl<'a> Revision<'a> {
         let reason = reason.to_owned();
         key.state = State::Revoked(Revoked {
             activated_at,
-            retired_at,
+            retired_at: retired.as_ref().map(|retired| retired.retired_at),
             revoked_at: stamp,
+            published_until: retired.map(|retired| retired.published_until),
             reason,
         });
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());

@@ -93,6 +93,9 @@ enum StateDocument {
         activated_at: Option<u64>,
         retired_at: u64,
         removed_at: u64,
+        /// Absent in records of before it was kept.
+        #[serde(default)]
+        published_until: Option<u64>,
     },
     Revoked {
         #[serde(deserialize_with = "present")]
@@ -100,6 +103,9 @@ enum StateDocument {
         #[serde(deserialize_with = "present")]
         retired_at: Option<u64>,
         revoked_at: u64,
+        /// Absent in records of before it was kept.
+        #[serde(default)]
+        published_until: Option<u64>,
         reason: String,
     },
 }
@@ -257,20 +263,24 @@ fn state_document(state: &State) -> StateDocument {
             activated_at,
             retired_at,
             removed_at,
+            published_until,
         }) => StateDocument::Removed {
             activated_at: millis(*activated_at),
             retired_at: retired_at.millis(),
             removed_at: removed_at.millis(),
+            published_until: millis(*published_until),
         },
         State::Revoked(Revoked {
             activated_at,
             retired_at,
             revoked_at,
+            published_until,
             reason,
         }) => StateDocument::Revoked {
             activated_at: millis(*activated_at),
             retired_at: millis(*retired_at),
             revoked_at: revoked_at.millis(),
+            published_until: millis(*published_until),
             reason: reason.clone(),
         },
     }
@@ -336,20 +346,24 @@ fn read_key(document: &str) -> Result<Key, String> {
             activated_at,
             retired_at,
             removed_at,
+            published_until,
         } => State::Removed(Removed {
             activated_at: activated_at.map(instant),
             retired_at: instant(retired_at),
             removed_at: instant(removed_at),
+            published_until: published_until.map(instant),
         }),
         StateDocument::Revoked {
             activated_at,
             retired_at,
             revoked_at,
+            published_until,
             reason,
         } => State::Revoked(Revoked {
             activated_at: activated_at.map(instant),
             retired_at: retired_at.map(instant),
             revoked_at: instant(revoked_at),
+            published_until: published_until.map(instant),
             reason,
         }),
     };

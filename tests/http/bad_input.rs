@@ -1440,6 +1440,11 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         "/v1/issuers/orders/plan?until=-1",
         "/v1/issuers/orders/plan?until=1.5",
         "/v1/issuers/orders/plan?from=1",
+        "/v1/issuers/orders/history?at=soon",
+        "/v1/issuers/orders/history?at=-1",
+        "/v1/issuers/orders/history?at=1.2345",
+        "/v1/issuers/orders/history?at=4000000000",
+        "/v1/issuers/orders/history?at_ms=1",
     ] {
         let problem = world.bodiless(&format!("GET {query}"), (400, "invalid-query"), &[]);
         let (_, parameters) = query.split_once('?').unwrap();
@@ -1556,6 +1561,11 @@ fn a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does() {
         (&world.server.internal, "/v1/issuers", "GET, HEAD"),
         (&world.server.internal, "/v1/clients", "GET, HEAD, POST"),
         (&world.server.internal, "/v1/clients/0", "DELETE"),
+        (
+            &world.server.internal,
+            "/v1/issuers/orders/history",
+            "GET, HEAD",
+        ),
         (&world.server.internal, "/v1/audit", "GET, HEAD"),
         (&world.server.internal, "/v1/audit/export", "GET, HEAD"),
         (&world.server.internal, "/v1/audit/head", "GET, HEAD"),

@@ -3,7 +3,7 @@
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
 //! `openapi` the description,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
-//! `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
+//! `history` what is told of the past, `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +25,7 @@
 mod audit;
 mod bad_input;
 mod exchange;
+mod history;
 mod openapi;
 mod publication;
 mod roles;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::exchange::plain;
-use crate::support::{Answer, Server, start};
+use crate::support::{Answer, Server, now_millis, start};
 use crate::world::{self, create_client, create_issuer, credential, kid, ok, p256_pem};
 
 /// A call, the one role that it needs, and what makes it succeed now.
@@ -12,7 +12,7 @@ type Call = (
     fn(&Server) -> (&'static str, String, Option<Value>),
 );
 
-const CALLS: [Call; 20] = [
+const CALLS: [Call; 21] = [
     ("issuer", |_| {
         (
             "POST",
@@ -36,6 +36,10 @@ const CALLS: [Call; 20] = [
     }),
     ("auditor", |_| {
         ("GET", "/v1/issuers/a/plan".to_owned(), None)
+    }),
+    ("auditor", |_| {
+        let path = format!("/v1/issuers/a/history?at={}", now_millis() / 1000);
+        ("GET", path, None)
     }),
     ("auditor", |_| {
         (
@@ -154,7 +158,7 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
     }
     assert_eq!(
         allowed,
-        20 + (2 + 8) + (3 + 8) + (7 + 2),
+        21 + (2 + 9) + (3 + 9) + (7 + 2),
         "the matrix is the one above"
     );
 }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::exchange::{Raw, head, plain, send};
-use crate::support::{Server, start};
-use crate::world::{self, create_issuer, credential, kid, p256_jwk, p256_pem, policy};
+use crate::support::{Server, now_millis, start};
+use crate::world::{self, create_issuer, credential, eventually, kid, p256_jwk, p256_pem, policy};
 
 /// Requests and their answers, written down without what differs from run to run.
 struct Record<'s> {
@@ -338,6 +338,21 @@ fn keys() {
         json!({ "reason": "no such key" }),
     );
     record.call("GET", keys, Value::Null);
+
+    // The next second has not begun: what has just happened lies in the past of a later one.
+    let now = now_millis() / 1000;
+    eventually("the next second", || {
+        (now < now_millis() / 1000).then_some(())
+    });
+    for at in [
+        (now + 1).to_string(),
+        "1".to_owned(),
+        "3999999999".to_owned(),
+        "soon".to_owned(),
+    ] {
+        let path = format!("/v1/issuers/orders/history?at={at}");
+        record.call("GET", &path, Value::Null);
+    }
     check("keys", record);
 }
 

@@ -154,6 +154,7 @@ impl History {
 fn check(world: &mut World, laws: &[Law]) -> Result<(), String> {
     laws.iter().try_for_each(|law| law(world))?;
     world.touched = false;
+    world.recollect();
     Ok(())
 }
 

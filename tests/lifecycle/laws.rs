@@ -15,7 +15,7 @@ use super::world::World;
 pub(crate) type Law = fn(&World) -> Result<(), String>;
 
 /// All of them.
-pub(crate) const ALL: [Law; 11] = [
+pub(crate) const ALL: [Law; 12] = [
     one_signer,
     known_before_used,
     published_while_needed,
@@ -27,6 +27,7 @@ pub(crate) const ALL: [Law; 11] = [
     store_first_then_memory,
     the_set_stays_small,
     per_token_law,
+    the_past_stays_told,
 ];
 
 /// Invariant 1.
@@ -295,6 +296,15 @@ fn published_bytes(set: &KeySet, instant: Timestamp) -> usize {
         return usize::MAX;
     }
     JwkSet::new(keys).to_json().len()
+}
+
+/// What the records tell of every earlier moment is what was served then.
+pub(crate) fn the_past_stays_told(world: &World) -> Result<(), String> {
+    if !world.touched {
+        return Ok(());
+    }
+    let stored = record::key_set(&world.rows()).map_err(|error| error.to_string())?;
+    world.recollection.compare(&stored)
 }
 
 fn no_offence(world: &World, invariant: u8) -> Result<(), String> {

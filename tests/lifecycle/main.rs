@@ -21,11 +21,13 @@ mod keys;
 mod laws;
 mod ledger;
 mod properties;
+mod recollection;
 mod verifiers;
 mod world;
 
 mod capacity;
 mod founding;
+mod past;
 mod policy_change;
 mod revocation;
 mod rotation;

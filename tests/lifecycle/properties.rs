@@ -107,6 +107,11 @@ fn invariant_10_the_set_stays_small() {
 }
 
 #[test]
+fn the_past_stays_told() {
+    holds(laws::the_past_stays_told);
+}
+
+#[test]
 fn per_token_law() {
     holds(laws::per_token_law);
 }

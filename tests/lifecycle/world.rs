@@ -17,6 +17,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::keys;
 use super::ledger::Ledger;
+use super::recollection::Recollection;
 use super::verifiers::{Network, Response, Verifier};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +58,7 @@ pub(crate) struct World {
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
+    pub(crate) recollection: Recollection,
     /// Whether anything that could have reached the store has happened since the laws were asked.
     pub(crate) touched: bool,
     keys_made: u64,
@@ -117,6 +119,7 @@ impl World {
                 cached: None,
             },
             ledger: Ledger::default(),
+            recollection: Recollection::default(),
             touched: true,
             keys_made,
         };
@@ -294,6 +297,14 @@ impl World {
         })
     }
 
+    /// Writes down what is served now, unless the clock was set back: then it is no time that
+    /// the records know.
+    pub(crate) fn recollect(&mut self) {
+        if self.clock >= self.latest_ever && self.clock >= self.view.latest() {
+            self.recollection.note(&self.view, self.clock);
+        }
+    }
+
     /// The rows of the store.
     pub(crate) fn rows(&self) -> StoredSet {
         ready(self.store.load(self.stored.issuer()))
@@ -411,6 +422,7 @@ impl World {
             keys: record::key_changes(before, &change.set, &sealed),
             events: events.collect(),
         }))?;
+        self.recollection.forget_from(decided_at);
         self.stored = change.set.clone();
         self.ledger
             .committed(command, &change.set, &change.events, decided_at);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keywright::lifecycle::{
     Change, Command, Founding, Halt, ImportAs, IssuerUrl, Key, KeySet, KeySpecification, Policy,
-    Readiness, Refusal, Successor, Supply, Timestamp, decide, found,
+    Readiness, Refusal, State, Successor, Supply, Timestamp, decide, found,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
@@ -513,6 +513,32 @@ fn a_missing_member_is_refused_and_never_filled_in() {
             None
         });
     }
+}
+
+// Records of before it was kept when a publication ended.
+#[test]
+fn an_end_of_publication_that_was_not_kept_is_taken_for_the_later_event() {
+    let mut stored = full_life().stored;
+    for state in ["removed", "revoked"] {
+        alter_key(&mut stored, state, |key| {
+            remove(&mut key["state"], "published_until")
+        });
+    }
+    let set = record::key_set(&stored).unwrap();
+    let removed = set.keys().iter().find_map(|key| match key.state() {
+        State::Removed(removed) if removed.published_until.is_none() => Some((key, removed)),
+        _ => None,
+    });
+    let (key, removed) = removed.unwrap();
+    let was_published = |instant| {
+        let keys = set.keys_at(instant).unwrap();
+        let past = keys.into_iter().find(|past| past.key.kid() == key.kid());
+        past.unwrap().was_published
+    };
+    assert!(was_published(
+        removed.removed_at.before(Duration::from_millis(1))
+    ));
+    assert!(!was_published(removed.removed_at));
 }
 
 #[test]

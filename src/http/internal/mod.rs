@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod clients;
 mod documentation;
+mod history;
 mod issuers;
 mod keys;
 mod plan;
@@ -56,6 +57,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/issuers/{issuer}")
             .get(issuers::show, openapi::issuers::show)
             .put(issuers::set, openapi::issuers::set),
+        Route::new("/v1/issuers/{issuer}/history").get(history::show, openapi::keys::history),
         Route::new("/v1/issuers/{issuer}/delete")
             .post(approvals::delete_issuer, openapi::approvals::delete_issuer),
         Route::new("/v1/approvals").get(approvals::list, openapi::approvals::list_approvals),

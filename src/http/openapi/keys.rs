@@ -40,6 +40,44 @@ pub(in crate::http) fn show() -> Operation {
     kid_path(issuer_path(operation)).answers(Answer::json(Outcome::Ok, "The key.", "Key", active()))
 }
 
+/// `GET /v1/issuers/{issuer}/history`.
+pub(in crate::http) fn history() -> Operation {
+    let operation = Operation::new(
+        Area::Keys,
+        "readHistory",
+        "Read what was published at a time",
+    )
+    .text(
+        "The key set as it was served then, so that an old signature can still be judged, and \
+             every key's state at that time. A deleted issuer is answered, too.",
+    )
+    .role(Role::Auditor);
+    let jwk = json!({
+        "kty": "EC", "kid": ACTIVE, "use": "sig", "alg": "ES256", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
+    let past = json!({
+        "at": 1_795_294_640, "jwks": {"keys": [jwk]},
+        "keys": [{"kid": ACTIVE, "algorithm": "ES256", "state": "active"}],
+    });
+    let time = object([("type", "number".into()), ("minimum", 0.into())]);
+    issuer_path(operation)
+        .required_query(
+            "at",
+            time,
+            "Unix seconds, with at most three decimals; not ahead.",
+            json!(1_795_294_640),
+        )
+        .answers(Answer::json(
+            Outcome::Ok,
+            "The set of that time.",
+            "History",
+            past,
+        ))
+        .refuses(&[Code::BeforeIssuer])
+}
+
 /// `POST /v1/issuers/{issuer}/rotate`.
 pub(in crate::http) fn rotate() -> Operation {
     let operation = Operation::new(Area::Keys, "rotate", "Rotate")
@@ -176,6 +214,24 @@ fn kid_path(operation: Operation) -> Operation {
         .refuses(&[Code::UnknownKey])
 }
 
+fn past() -> Json {
+    let states = ["pending", "active", "retired", "removed", "revoked"];
+    let key = answered([
+        required("kid", kid("Its identifier.")),
+        required("algorithm", algorithm("Its one algorithm.")),
+        required("state", one_of(states, "Its state at that time.")),
+    ]);
+    let time = object([
+        ("type", "number".into()),
+        ("description", "The time that was asked for.".into()),
+    ]);
+    answered([
+        required("at", time),
+        required("jwks", reference("JwkSet")),
+        required("keys", list(key, "Every key that there was.")),
+    ])
+}
+
 /// The components.
 pub(super) fn schemas() -> Vec<(&'static str, Json)> {
     let key = answered([
@@ -257,6 +313,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         ),
     ]);
     vec![
+        ("History", past()),
         (
             "Keys",
             answered([required("keys", list(reference("Key"), "The keys."))]),

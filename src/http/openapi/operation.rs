@@ -36,6 +36,7 @@ pub(super) struct Parameter {
     place: Place,
     name: &'static str,
     schema: Json,
+    presence: Presence,
     text: &'static str,
     example: Option<Value>,
 }
@@ -205,6 +206,7 @@ impl Operation {
             place: Place::Path,
             name,
             schema,
+            presence: Presence::Required,
             text,
             example: Some(example.into()),
         })
@@ -217,8 +219,28 @@ impl Operation {
             place: Place::Query,
             name,
             schema,
+            presence: Presence::Optional,
             text,
             example: None,
+        })
+        .refuses(&[Code::InvalidQuery])
+    }
+
+    /// A parameter of the query that must be there.
+    pub(super) fn required_query(
+        self,
+        name: &'static str,
+        schema: Json,
+        text: &'static str,
+        example: Value,
+    ) -> Self {
+        self.parameter(Parameter {
+            place: Place::Query,
+            name,
+            schema,
+            presence: Presence::Required,
+            text,
+            example: Some(example),
         })
         .refuses(&[Code::InvalidQuery])
     }
@@ -229,6 +251,7 @@ impl Operation {
             place: Place::Header,
             name,
             schema,
+            presence: Presence::Optional,
             text,
             example: None,
         })
@@ -357,7 +380,7 @@ impl Parameter {
         let shown = object([
             ("name", self.name.into()),
             ("in", place.into()),
-            ("required", (self.place == Place::Path).into()),
+            ("required", (self.presence == Presence::Required).into()),
             ("description", self.text.into()),
             ("schema", self.schema.clone()),
         ]);
