@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -28,14 +29,25 @@ fn refused(folder: &Path, settings: &str) -> Vec<String> {
     [&["serve"][..], &["config", "check"]]
         .iter()
         .map(|command| {
-            let output = keywright()
+            let mut child = keywright()
                 .args(*command)
                 .arg("--config")
                 .arg(&config)
                 .arg("--data-dir")
                 .arg(&data)
-                .output()
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
                 .unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while child.try_wait().unwrap().is_none() {
+                if Instant::now() > deadline {
+                    // A service that serves would never end.
+                    child.kill().unwrap();
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let output = child.wait_with_output().unwrap();
             let said = said(&output);
             assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
             assert!(!data.exists(), "{command:?} made something");
