@@ -614,6 +614,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "algorithm-not-in-policy",
         "already-signing",
         "batch-size",
+        "before-issuer",
         "body-too-large",
         "claim-missing",
         "claim-reserved",
