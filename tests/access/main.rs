@@ -20,7 +20,9 @@
     reason = "nothing outside this target sees it"
 )]
 
+mod credentials;
 mod limits;
 mod oracle;
 mod property;
+mod unreliable;
 mod world;
