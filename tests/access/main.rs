@@ -20,6 +20,7 @@
     reason = "nothing outside this target sees it"
 )]
 
+mod approvals;
 mod credentials;
 mod limits;
 mod oracle;

@@ -1,25 +1,18 @@
 //! Whatever a client asks for, in whatever order, and however its terms change meanwhile: no token
 //! leaves the limits in force, and no more leave than the rate lets out.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use http_body_util::BodyExt as _;
 use keywright::authority::audit::Actor;
-use keywright::http::internal_router;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use proptest::{option, prop_oneof};
 use serde_json::{Map, Value, json};
-use tower::ServiceExt as _;
 
 use crate::oracle;
-use crate::world::{World, terms};
+use crate::world::{Api, World, terms};
 
 /// What happens to one client.
 #[derive(Debug, Clone)]
@@ -221,7 +214,7 @@ impl Outflow {
 
 struct Caller<'w> {
     world: &'w World,
-    router: Router,
+    api: Api,
     id: String,
     credential: String,
 }
@@ -229,14 +222,9 @@ struct Caller<'w> {
 impl Caller<'_> {
     async fn call(&self, path: &str, body: &Value) -> Value {
         let body = body.to_string().replace(OWN_ID, &self.id);
-        let request = Request::post(format!("/v1/issuers/a/{path}"))
-            .header("authorization", format!("Bearer {}", self.credential))
-            .header("content-type", "application/json")
-            .body(Body::from(body))
-            .unwrap();
-        let answer = self.router.clone().oneshot(request).await.unwrap();
-        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-        serde_json::from_slice(&bytes).unwrap()
+        let body = serde_json::from_str(&body).unwrap();
+        let call = format!("POST /issuers/a/{path}");
+        self.api.call(&self.credential, &call, &body).await.1
     }
 
     async fn lives(&self, mut limits: Value, steps: &[Step]) -> Result<usize, String> {
@@ -286,7 +274,7 @@ fn no_sequence_of_calls_gets_a_token_outside_the_limits_in_force() {
     let world = runtime.block_on(World::new());
     let policy = json!({"default_token_ttl": "5m", "max_token_ttl": "1h"});
     runtime.block_on(world.issuer("a", policy));
-    let router = internal_router(Arc::clone(&world.authority));
+    let api = Api::of(&world);
     let config = Config {
         cases: 300,
         rng_seed: RngSeed::Fixed(20_261_122),
@@ -300,7 +288,7 @@ fn no_sequence_of_calls_gets_a_token_outside_the_limits_in_force() {
             let (id, credential) = world.client(json!({"limits": limits})).await;
             let caller = Caller {
                 world: &world,
-                router: router.clone(),
+                api: api.clone(),
                 id,
                 credential,
             };

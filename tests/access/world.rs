@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
 use keywright::access::{Client, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::{Caller, Presented, TrustedIssuers, Unauthenticated};
@@ -10,6 +14,7 @@ use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign}
 use keywright::authority::{Authority, Foundation, IssuerSet};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
+use keywright::http::internal_router;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::KeyStore;
 use keywright::store::memory::MemoryStore;
@@ -17,6 +22,7 @@ use keywright::store::seal::MasterKey;
 use keywright::telemetry::Metrics;
 use keywright_verifier::json::Object;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 /// When every world begins.
 pub const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -130,4 +136,44 @@ pub async fn signs(
     document: &Value,
 ) -> Result<SignedToken, SignRefusal> {
     sign(&issuer.view(), client, sign_request(document), BEGIN).await
+}
+
+/// The internal API without a connection.
+#[derive(Clone)]
+pub struct Api(Router);
+
+impl Api {
+    pub fn of(world: &World) -> Self {
+        Self(internal_router(Arc::clone(&world.authority)))
+    }
+
+    /// The status and the document of an answer.
+    pub async fn call(&self, credential: &str, call: &str, body: &Value) -> (u16, Value) {
+        let (status, _, document) = self.answer(credential, call, body).await;
+        (status, document)
+    }
+
+    /// `call` is a method and a path under `/v1`.
+    pub async fn answer(
+        &self,
+        credential: &str,
+        call: &str,
+        body: &Value,
+    ) -> (u16, HeaderMap, Value) {
+        let (method, path) = call.split_once(' ').unwrap();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/v1{path}"))
+            .header("authorization", format!("Bearer {credential}"));
+        let mut content = Body::empty();
+        if !body.is_null() {
+            request = request.header("content-type", "application/json");
+            content = Body::from(body.to_string());
+        }
+        let request = request.body(content).unwrap();
+        let (head, body) = self.0.clone().oneshot(request).await.unwrap().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let document = serde_json::from_slice(&bytes).unwrap_or_default();
+        (head.status.as_u16(), head.headers, document)
+    }
 }
