@@ -21,9 +21,12 @@ pub enum TermsError {
     /// A name that people could not read.
     #[error("a client's name has 1 to 64 printable ASCII characters")]
     Name,
-    /// No role, or one that does not exist.
-    #[error("roles must name at least one of issuer, security, auditor, admin, and nothing else")]
-    Roles,
+    /// No role.
+    #[error("roles must name at least one of issuer, security, auditor, admin")]
+    NoRole,
+    /// A role that does not exist.
+    #[error("\"{0}\" is not one of the roles issuer, security, auditor, admin")]
+    UnknownRole(String),
     /// A limit breaks a rule.
     #[error("limits: {0}")]
     Limits(#[from] LimitsError),
@@ -47,6 +50,9 @@ pub enum TermsError {
 /// The most certificates, and the most workloads, of one client.
 const MOST_PROOFS: usize = 100;
 
+/// How much of a caller's own text an error repeats, in characters.
+const LONGEST_SHOWN: usize = 64;
+
 /// The most public keys of one client.
 const MOST_KEYS: usize = 10;
 
@@ -65,10 +71,16 @@ impl Terms {
         let roles = object
             .optional_strings("roles")?
             .ok_or(FieldError::Missing { field: "roles" })?;
-        let roles: Option<BTreeSet<Role>> = roles.iter().map(|name| Role::parse(name)).collect();
+        let unknown = |name: &String| {
+            TermsError::UnknownRole(name.escape_default().take(LONGEST_SHOWN).collect())
+        };
         let roles = roles
-            .filter(|roles| !roles.is_empty())
-            .ok_or(TermsError::Roles)?;
+            .iter()
+            .map(|name| Role::parse(name).ok_or_else(|| unknown(name)));
+        let roles: BTreeSet<Role> = roles.collect::<Result<_, _>>()?;
+        if roles.is_empty() {
+            return Err(TermsError::NoRole);
+        }
         let limits = match object.optional_object("limits")? {
             Some(limits) => Limits::from_document(limits.into_map().into())?,
             None => Limits::default(),

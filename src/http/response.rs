@@ -509,7 +509,7 @@ impl From<TermsError> for Problem {
         let code = match error {
             TermsError::Field(error) => return error.into(),
             TermsError::Name => Code::InvalidClientName,
-            TermsError::Roles => Code::InvalidRoles,
+            TermsError::NoRole | TermsError::UnknownRole(_) => Code::InvalidRoles,
             TermsError::Limits(_) => Code::InvalidLimits,
             TermsError::Count(_)
             | TermsError::Certificate(_)

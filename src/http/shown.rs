@@ -51,7 +51,8 @@ pub(super) fn key(key: &Key, policy: &Policy) -> Value {
         }
         State::Removed(removed) => {
             show("retired_at", past(removed.retired_at));
-            show("published_until", past(removed.removed_at));
+            let until = removed.published_until.unwrap_or(removed.removed_at);
+            show("published_until", past(until));
         }
         State::Revoked(revoked) => {
             if let Some(retired_at) = revoked.retired_at {

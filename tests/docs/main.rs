@@ -18,6 +18,7 @@
 )]
 
 mod newcomer;
+mod problems;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -745,7 +745,6 @@ fn a_credential_that_is_missing_or_wrong_is_answered_with_the_right_challenge() 
     // A credential counts in its header alone.
     for (target, headers) in [
         (path.to_owned(), vec![]),
-        (format!("{path}?access_token={}", server.admin), vec![]),
         (path.to_owned(), vec![("Cookie", right.as_str())]),
         (path.to_owned(), vec![("X-Authorization", right.as_str())]),
         (
@@ -756,6 +755,12 @@ fn a_credential_that_is_missing_or_wrong_is_answered_with_the_right_challenge() 
         let answer = plain(&server.internal, "GET", &target, &headers);
         expect(answer, "credential-missing", silent, &target);
     }
+    let in_url = format!("{path}?access_token={}", server.admin);
+    let answer = plain(&server.internal, "GET", &in_url, &[]);
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (400, &json!("credential-in-url"))
+    );
     for scheme in ["Bearer", "bearer", "BEARER"] {
         let value = format!("{scheme} {}", server.admin);
         let answer = plain(&server.internal, "GET", path, &[("Authorization", &value)]);
@@ -1407,7 +1412,7 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         (json!({ "name": 1, "roles": ["admin"] }), "field-type"),
         (
             json!({ "name": "a", "roles": ["admin"], "credential": "mine" }),
-            "unknown-field",
+            "not-an-object",
         ),
         (
             json!({ "name": "a", "roles": ["admin"], "id": "0" }),
@@ -1560,7 +1565,11 @@ fn a_method_that_a_path_does_not_take_is_refused_with_those_that_it_does() {
         ),
         (&world.server.internal, "/v1/issuers", "GET, HEAD"),
         (&world.server.internal, "/v1/clients", "GET, HEAD, POST"),
-        (&world.server.internal, "/v1/clients/0", "DELETE"),
+        (
+            &world.server.internal,
+            "/v1/clients/0",
+            "GET, HEAD, PUT, DELETE",
+        ),
         (
             &world.server.internal,
             "/v1/issuers/orders/history",

@@ -1,7 +1,7 @@
 //! The HTTP contract from outside: a real process on free ports, in a folder of its own.
 //!
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
-//! `openapi` the description,
+//! `openapi` the description (which `document` reads), `schemathesis` what a stranger makes of it,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
 //! `history` what is told of the past, `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
 
@@ -24,11 +24,13 @@
 
 mod audit;
 mod bad_input;
+mod document;
 mod exchange;
 mod history;
 mod openapi;
 mod publication;
 mod roles;
+mod schemathesis;
 mod secrets;
 mod signing;
 mod startup;

@@ -1,10 +1,17 @@
 //! The description against the service that it describes.
 //!
 //! `docs/openapi.json` is what the service answers at `/openapi.json`, as a golden file: a
-//! difference is a change of the contract, and is reviewed with the code.
+//! difference is a change of the contract, and is reviewed with the code. What it shows is sent, and
+//! what comes back is held against its schemas.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::document::{Document, FILE, Operation, document};
 use crate::exchange::plain;
-use crate::support::start;
+use crate::support::{Answer, Server, request, start};
+use crate::world::{create_client, kid, policy};
 
 /// Set to 1, it writes the golden file anew.
 const BLESS: &str = "KEYWRIGHT_BLESS";
@@ -14,15 +21,11 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
     let server = start("");
     let served = plain(&server.internal, "GET", "/openapi.json", &[]);
     assert_eq!(served.status, 200);
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
     if std::env::var(BLESS).is_ok_and(|value| value == "1") {
-        std::fs::write(file, &served.body).unwrap();
+        std::fs::write(FILE, &served.body).unwrap();
     }
-    let golden = std::fs::read(file).unwrap_or_default();
-    let (golden, served) = (
-        String::from_utf8_lossy(&golden).into_owned(),
-        String::from_utf8(served.body).unwrap(),
-    );
+    let golden = std::fs::read_to_string(FILE).unwrap_or_default();
+    let served = String::from_utf8(served.body).unwrap();
     if golden == served {
         return;
     }
@@ -35,4 +38,284 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
          If the change is meant, write it anew: {BLESS}=1 cargo test --test http openapi",
         number + 1
     );
+}
+
+/// The order in which the examples make sense: an issuer is there before its keys are changed, and a
+/// rotation comes before the revocation that uses its successor up.
+const STORY: [&str; 33] = [
+    "setIssuer",
+    "listIssuers",
+    "readIssuer",
+    "signToken",
+    "signTokens",
+    "listKeys",
+    "readKey",
+    "readPlan",
+    "previewPlan",
+    "rotate",
+    "importKey",
+    "revokeKey",
+    "createClient",
+    "listClients",
+    "deleteClient",
+    "readAudit",
+    "readMetrics",
+    "readDescription",
+    "readDocumentation",
+    "readKeySet",
+    "readKeySetOf",
+    "readOpenidConfiguration",
+    "readOpenidConfigurationOf",
+    "readOauthMetadata",
+    "readOauthMetadataOf",
+    "preflightKeySet",
+    "preflightKeySetOf",
+    "preflightOpenidConfiguration",
+    "preflightOpenidConfigurationOf",
+    "preflightOauthMetadata",
+    "preflightOauthMetadataOf",
+    "readHealth",
+    "readReadiness",
+];
+
+#[test]
+fn every_example_can_be_sent_and_is_answered_as_described() {
+    let server = start("");
+    let document = document();
+    let ids: BTreeSet<String> = document
+        .operations()
+        .into_iter()
+        .map(|operation| operation.id)
+        .collect();
+    let story: BTreeSet<String> = STORY.iter().map(|id| (*id).to_owned()).collect();
+    assert_eq!(
+        ids, story,
+        "the document and the story have the same operations"
+    );
+    let mut seen = BTreeSet::new();
+    for id in STORY {
+        let operation = document.operation(id);
+        let bodies = operation.bodies();
+        let bodies: Vec<Option<&Value>> = match bodies.as_slice() {
+            [] => vec![None],
+            bodies => bodies.iter().map(|(_, body)| Some(body)).collect(),
+        };
+        for body in bodies {
+            let path = operation.path_with(&existing(&server, id));
+            let answer = send(&server, &operation, &path, body, &[]);
+            assert!(
+                (200..300).contains(&answer.status),
+                "{id}: {}",
+                shown(&answer)
+            );
+            check(&document, &operation, &answer);
+            seen.insert((id, answer.status));
+            if operation.value["responses"].get("304").is_some() {
+                let tag = answer.header("etag").unwrap().to_owned();
+                let again = send(&server, &operation, &path, body, &[("if-none-match", tag)]);
+                assert_eq!((again.status, again.body.len()), (304, 0), "{id}");
+                check(&document, &operation, &again);
+            }
+        }
+    }
+    assert!(
+        seen.contains(&("setIssuer", 201)) && seen.contains(&("setIssuer", 200)),
+        "an issuer was created and replaced"
+    );
+}
+
+/// Path parameters whose example is the name of something that every service has another of.
+fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
+    match id {
+        "readKey" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
+        "deleteClient" => {
+            let client = create_client(server, "short-lived", &["issuer"]);
+            vec![("id", client["id"].as_str().unwrap().to_owned())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn send(
+    server: &Server,
+    operation: &Operation,
+    path: &str,
+    body: Option<&Value>,
+    headers: &[(&str, String)],
+) -> Answer {
+    let mut headers = headers.to_vec();
+    if operation.role.is_some() {
+        headers.push(("authorization", format!("Bearer {}", server.admin)));
+    }
+    let base = match operation.is_public {
+        true => &server.public,
+        false => &server.internal,
+    };
+    let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+    request(&operation.method, &format!("{base}{path}"), &headers, body)
+}
+
+/// Fails unless the document has this answer: its status, its media type, its headers, its body.
+fn check(document: &Document, operation: &Operation, answer: &Answer) {
+    let what = format!("{} {}", operation.id, answer.status);
+    let response = &operation.value["responses"][answer.status.to_string()];
+    assert!(!response.is_null(), "{what} is not documented");
+    let response = document.resolve(response);
+    for (name, header) in response["headers"].as_object().into_iter().flatten() {
+        if document.resolve(header)["required"] == true {
+            assert!(answer.header(name).is_some(), "{what} lacks {name}");
+        }
+    }
+    let Some(content) = response["content"].as_object() else {
+        assert!(answer.body.is_empty(), "{what} has a body");
+        return;
+    };
+    let (media_type, content) = content.iter().next().unwrap();
+    assert_eq!(
+        answer.header("content-type"),
+        Some(media_type.as_str()),
+        "{what}"
+    );
+    let value = match media_type.ends_with("json") {
+        true => answer.json(),
+        false => String::from_utf8(answer.body.clone()).unwrap().into(),
+    };
+    document.assert_valid(&content["schema"], &value, &what);
+}
+
+fn shown(answer: &Answer) -> String {
+    format!(
+        "{} {}",
+        answer.status,
+        String::from_utf8_lossy(&answer.body)
+    )
+}
+
+#[test]
+fn every_shown_body_and_answer_is_one_of_its_schema() {
+    let document = document();
+    let mut examples = 0;
+    for operation in document.operations() {
+        let id = &operation.id;
+        let schema = &operation.value["requestBody"]["content"]["application/json"]["schema"];
+        for (name, body) in operation.bodies() {
+            document.assert_valid(schema, &body, &format!("{id}, body {name}"));
+            examples += 1;
+        }
+        for (status, response) in operation.value["responses"].as_object().unwrap() {
+            let contents = document.resolve(response)["content"].as_object();
+            for content in contents.into_iter().flatten().map(|(_, content)| content) {
+                if let Some(example) = content.get("example") {
+                    document.assert_valid(&content["schema"], example, &format!("{id} {status}"));
+                    examples += 1;
+                }
+            }
+        }
+    }
+    assert!(examples > 30, "only {examples} examples");
+}
+
+#[test]
+fn the_shown_problem_is_answered_as_it_is_shown() {
+    let server = start("");
+    let document = document();
+    let problem = &document.0["components"]["schemas"]["Problem"];
+    let body = json!({ "claims": {}, "expires_in": 4000 });
+    let answer = server.call("POST", "/v1/issuers/default/tokens", Some(&body));
+    assert_eq!(answer.json(), problem["examples"][0]);
+    check(&document, &document.operation("signToken"), &answer);
+}
+
+/// Events have many shapes, and the examples meet only some of them.
+#[test]
+fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
+    let server = start("");
+    let document = document();
+    let call = |method: &str, path: &str, body: Value| {
+        let answer = server.call(method, path, Some(&body));
+        assert!(answer.status < 300, "{method} {path}: {}", shown(&answer));
+    };
+    let short = json!({
+        "lead": "1s", "jwks_max_age": "1s", "stale_if_error": "0s", "clock_skew": "0s",
+        "default_token_ttl": "1s", "max_token_ttl": "1s", "rotation": {"every": "30d"},
+    });
+    call("PUT", "/v1/issuers/a", policy("a", short.clone()));
+    call(
+        "POST",
+        "/v1/issuers/a/rotate",
+        json!({ "force": true, "reason": "drill" }),
+    );
+    let path = format!("/v1/issuers/a/keys/{}/revoke", kid(&server, "a", "active"));
+    call("POST", &path, json!({ "reason": "leak" }));
+    let mut longer = short;
+    longer["max_token_ttl"] = "2s".into();
+    call("PUT", "/v1/issuers/a", policy("a", longer));
+    let client = create_client(&server, "short-lived", &["issuer"]);
+    let path = format!("/v1/clients/{}", client["id"].as_str().unwrap());
+    assert_eq!(server.call("DELETE", &path, None).status, 204);
+    let removed = || {
+        let page = server.call("GET", "/v1/audit?limit=1000", None);
+        let text = String::from_utf8(page.body.clone()).unwrap();
+        text.contains("key-removed").then_some(page)
+    };
+    let page = crate::world::eventually("the removal of a key", removed);
+    check(&document, &document.operation("readAudit"), &page);
+    let seen: BTreeSet<String> = page.json()["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["event"].as_str().unwrap().to_owned())
+        .collect();
+    let schema = &document.0["components"]["schemas"]["AuditEvent"]["properties"]["event"]["enum"];
+    let mut documented: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
+    // It takes a store that somebody has written into.
+    assert!(documented.remove("corrupt-record"));
+    assert_eq!(seen, documented);
+    let plan = server.call("GET", "/v1/issuers/a/plan", None);
+    check(&document, &document.operation("readPlan"), &plan);
+    let keys = server.call("GET", "/v1/issuers/a/keys", None);
+    check(&document, &document.operation("listKeys"), &keys);
+}
+
+#[test]
+fn the_page_says_everything_and_loads_nothing() {
+    let server = start("");
+    let answer = plain(&server.internal, "GET", "/docs", &[]);
+    assert_eq!(answer.status, 200);
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"),
+        "{policy}"
+    );
+    let page = String::from_utf8(answer.body).unwrap();
+    for forbidden in [
+        "<script",
+        "javascript:",
+        " src=",
+        "<link",
+        "@import",
+        "url(",
+        " onclick",
+    ] {
+        assert!(!page.contains(forbidden), "the page has {forbidden}");
+    }
+    let document = document();
+    for operation in document.operations() {
+        let place = format!("<article id=\"{}\">", operation.id);
+        assert_eq!(page.matches(&place).count(), 1, "{}", operation.id);
+        assert!(page.contains(&operation.path), "{}", operation.path);
+    }
+    let codes = &document.0["components"]["schemas"]["ProblemCode"]["oneOf"];
+    for code in codes.as_array().unwrap() {
+        let place = format!("<tr id=\"problem-{}\">", code["const"].as_str().unwrap());
+        assert_eq!(page.matches(&place).count(), 1, "{place}");
+    }
+    let targets = page.split("href=\"").skip(1);
+    for target in targets.map(|rest| rest.split('"').next().unwrap()) {
+        let leads = target == "/openapi.json"
+            || target
+                .strip_prefix('#')
+                .is_some_and(|id| page.contains(&format!("id=\"{id}\"")));
+        assert!(leads, "{target} leads nowhere");
+    }
 }

@@ -66,7 +66,10 @@ impl Ledger {
         let may_force = match command {
             Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
             Command::Revoke { .. } => true,
-            Command::Tick | Command::Import { .. } | Command::SetPolicy(_) => false,
+            Command::Tick
+            | Command::Import { .. }
+            | Command::SetPolicy(_)
+            | Command::Delete { .. } => false,
         };
         let forced = |event: &&Event| matches!(event, Event::KeyActivated { forced: true, .. });
         if let Some(event) = events.iter().find(forced).filter(|_| !may_force) {
@@ -129,7 +132,9 @@ impl Ledger {
                 &[Some("pending"), Some("active"), Some("retired")],
                 "revoked",
             ),
-            Event::IssuerCreated { .. } | Event::PolicyChanged { .. } => return,
+            Event::IssuerCreated { .. } | Event::PolicyChanged { .. } | Event::IssuerDeleted {} => {
+                return;
+            }
         };
         if !legal.contains(&before) {
             self.offend(8, format!("{kid} went from {before:?} to {state}"));

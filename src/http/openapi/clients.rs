@@ -114,7 +114,7 @@ pub(in crate::http) fn create() -> Operation {
 
 /// `GET /v1/clients/{id}`.
 pub(in crate::http) fn show() -> Operation {
-    of_client(Operation::new(Area::Clients, "getClient", "Read a client")).answers(Answer::json(
+    of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(Answer::json(
         Outcome::Ok,
         "The client.",
         "Client",

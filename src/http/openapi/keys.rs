@@ -356,7 +356,18 @@ fn revoke_request() -> Json {
 }
 
 fn import_request() -> Json {
-    let one = |name: &'static str| object([("required", array([name]))]);
+    let private = object([
+        ("required", array(["private_key"])),
+        ("properties", object([("public_key", false.into())])),
+    ]);
+    let retired = object([("const", "retired".into())]);
+    let public = object([
+        ("required", array(["public_key"])),
+        (
+            "properties",
+            object([("private_key", false.into()), ("state", retired)]),
+        ),
+    ]);
     accepted([
         required("algorithm", algorithm("The key's algorithm.")),
         required(
@@ -373,7 +384,7 @@ fn import_request() -> Json {
             kid("The kid that verifiers know. Default: the JWK's, else the RFC 7638 thumbprint."),
         ),
     ])
-    .with("oneOf", array([one("private_key"), one("public_key")]))
+    .with("oneOf", array([private, public]))
 }
 
 fn public_jwk() -> Json {

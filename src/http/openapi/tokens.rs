@@ -64,12 +64,12 @@ pub(in crate::http) fn sign_batch() -> Operation {
         )
         .role(Role::Issuer);
     let request = json!({"requests": [
-        {"claims": {"sub": "user-1"}}, {"claims": {"iss": "https://elsewhere.example"}},
+        {"claims": {"sub": "user-1"}}, {"claims": {"sub": "user-2"}, "expires_in": 7200},
     ]});
     let results = json!({"results": [token(), {
-        "type": "urn:keywright:problem:claim-reserved", "title": "Bad Request", "status": 400,
-        "code": "claim-reserved", "detail": "the service alone sets these claims: iss",
-        "claims": ["iss"],
+        "type": "urn:keywright:problem:ttl-over-maximum", "title": "Bad Request", "status": 400,
+        "code": "ttl-over-maximum",
+        "detail": "expires_in 7200 is over max_token_ttl of 3600 seconds", "maximum": 3600,
     }]});
     issuer_path(operation)
         .body("BatchRequest", [example("one-of-two", request)])
