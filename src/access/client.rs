@@ -61,6 +61,21 @@ impl Client {
         self.terms.roles.contains(&role)
     }
 
+    /// Whether the client could manage clients now: it has the role and a way in, and no list of
+    /// issuers confines it.
+    pub fn manages_access(&self, now: Timestamp) -> bool {
+        let Terms {
+            limits,
+            certificates,
+            workloads,
+            keys,
+            ..
+        } = &self.terms;
+        let has_credential = self.credentials.iter().any(|one| one.is_valid(now));
+        let has_proof = !certificates.is_empty() || !workloads.is_empty() || keys.is_some();
+        self.has(Role::Admin) && limits.issuers.is_none() && (has_credential || has_proof)
+    }
+
     /// The same client under other terms.
     pub fn under(mut self, terms: Terms) -> Self {
         self.terms = terms;
@@ -68,14 +83,15 @@ impl Client {
         self
     }
 
-    /// The same client with one more credential. The newest of the others stays valid for the
-    /// overlap, or until its own end if that comes first; older ones are gone.
+    /// The same client with one more credential. The newest of the others that is valid stays so for
+    /// the overlap, or until its own end if that comes first; older ones are gone.
     pub fn with_credential(
         mut self,
         credential: CredentialRecord,
         now: Timestamp,
         overlap: Duration,
     ) -> Self {
+        self.credentials.retain(|record| record.is_valid(now));
         let previous = self.credentials.pop().map(|mut previous| {
             let end = now.after(overlap);
             previous.expires_at = Some(previous.expires_at.map_or(end, |own| own.min(end)));
