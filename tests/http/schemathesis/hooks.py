@@ -15,8 +15,8 @@ RULES = {
     "setIssuer": {"invalid-policy", "invalid-issuer-url"},
     # A time that lies ahead, or has more than three decimals.
     "readHistory": {"invalid-query"},
-    "createClient": {"invalid-limits", "invalid-proof"},
-    "setClient": {"invalid-limits", "invalid-proof"},
+    "createClient": {"invalid-limits", "invalid-proof", "number-out-of-range"},
+    "setClient": {"invalid-limits", "invalid-proof", "number-out-of-range"},
     # A credential that was just made is tried as a name, too.
     "revokeCredential": {"credential-in-url"},
     "previewPlan": {"invalid-policy", "invalid-issuer-url"},
