@@ -12,7 +12,8 @@ use crate::authority::ChangeError;
 use crate::authority::audit::{Filter, Page};
 use crate::http::authentication::{As, role};
 use crate::http::code::Code;
-use crate::http::response::{Problem, lines, ok};
+use crate::http::problem::Problem;
+use crate::http::response::{lines, ok};
 use crate::lifecycle::{IssuerName, Timestamp};
 
 /// The most events that one answer carries.
