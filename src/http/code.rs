@@ -263,6 +263,9 @@ codes! {
     Contended = "contended":
         "other writers were faster 16 times",
         "`Retry-After`";
+    IssuanceLogUnavailable = "issuance-log-unavailable":
+        "the token has no place in the issuance log, so it is not handed out",
+        "`Retry-After`; an operator must see why the log cannot be written";
     CallerUndecidable = "caller-undecidable":
         "the keys that would tell who is calling cannot be had",
         "`Retry-After`";

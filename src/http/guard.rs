@@ -37,7 +37,8 @@ pub struct RequestLimits {
 /// How long the answer to whoever asks too fast is held back.
 const HOLD_BACK: Duration = Duration::from_millis(250);
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the request's id: in every answer, and in every request once it is in here.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Routes, and the guard before them.
 #[derive(Clone)]
@@ -68,7 +69,7 @@ impl Guarded {
 }
 
 impl Answers for Guarded {
-    async fn answer(self, request: Request<Incoming>) -> Response {
+    async fn answer(self, mut request: Request<Incoming>) -> Response {
         let Self { router, guard } = self;
         let Ok(permit) = guard.requests.try_acquire() else {
             return Problem::overloaded().into_response();
@@ -78,6 +79,7 @@ impl Answers for Guarded {
             tracing::warn!(?id, "a request with a credential in its URL was refused");
             return Problem::credential_in_url().into_response();
         }
+        request.headers_mut().insert(REQUEST_ID, id.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);

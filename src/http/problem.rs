@@ -57,6 +57,12 @@ impl Problem {
         self.0.code.as_str()
     }
 
+    /// The claim and the rule of a limit of the client's, if one was broken.
+    pub(super) fn broken_limit(&self) -> Option<(&str, &str)> {
+        let member = |name| self.0.members.get(name).and_then(Value::as_str);
+        member("claim").zip(member("rule"))
+    }
+
     /// 401 (RFC 6750 §3): without a credential the challenge names no error.
     pub(super) fn no_credential() -> Self {
         Self::new(Code::CredentialMissing, "send Authorization: Bearer")
@@ -115,6 +121,12 @@ impl Problem {
     pub(super) fn undecidable_caller() -> Self {
         let detail = "the keys that would tell who is calling cannot be had";
         Self::new(Code::CallerUndecidable, detail).header(RETRY_AFTER, 5)
+    }
+
+    /// 503: a token without a line in the issuance log is not handed out.
+    pub(super) fn issuance_log_unavailable() -> Self {
+        let detail = "the issuance log takes no more lines, and without one no token is handed out";
+        Self::new(Code::IssuanceLogUnavailable, detail).header(RETRY_AFTER, 1)
     }
 
     /// 400: a secret in the URL has been seen by every log on its way.

@@ -3,7 +3,7 @@
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
 //! `openapi` the description (which `document` reads), `schemathesis` what a stranger makes of it,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
-//! `history` what is told of the past, `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
+//! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and proved, `startup` how the process begins and ends, and `secrets` what must never be seen anywhere.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,6 +27,7 @@ mod bad_input;
 mod document;
 mod exchange;
 mod history;
+mod issuance;
 mod openapi;
 mod publication;
 mod roles;
