@@ -22,6 +22,7 @@
     reason = "nothing outside this target sees it"
 )]
 
+mod assertions;
 mod audit;
 mod bad_input;
 mod document;
