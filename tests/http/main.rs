@@ -29,6 +29,7 @@ mod document;
 mod exchange;
 mod history;
 mod openapi;
+mod overload;
 mod publication;
 mod roles;
 mod schemathesis;
@@ -38,4 +39,5 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;
+mod urls;
 mod world;
