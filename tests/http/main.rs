@@ -25,6 +25,7 @@
 mod assertions;
 mod audit;
 mod bad_input;
+mod credentials;
 mod document;
 mod exchange;
 mod history;

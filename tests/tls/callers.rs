@@ -248,3 +248,54 @@ fn the_log_names_the_certificate_and_the_address() {
         })
     );
 }
+
+#[test]
+fn neither_keys_of_certificates_nor_credentials_reach_log_or_files() {
+    let (own, callers) = (Authority::new(), Authority::new());
+    let server_pair = own.server();
+    let files = Files::new(&server_pair);
+    let settings = files.settings_with(&callers, "optional");
+    let server = start(&format!("log.filter = \"trace\"\n{settings}"));
+    let world = World {
+        own,
+        callers,
+        server,
+        _files: files,
+    };
+    let pair = world.callers.caller("orders.internal");
+    world.create(json!([{"dns": "orders.internal"}]));
+    assert_eq!(world.signs(Some(&pair), None), SIGNED);
+    let stranger = Authority::new().caller("orders.internal");
+    let refused = Client::new(&world.own, Some(&stranger));
+    assert!(
+        refused
+            .send(
+                &world.server.internal,
+                &request("GET /metrics", None, &Value::Null)
+            )
+            .is_err()
+    );
+    let admin = world.server.admin.clone();
+    assert_eq!(
+        world.signs(Some(&pair), Some(&format!("Bearer {admin}"))),
+        SIGNED
+    );
+    assert_eq!(
+        world.signs(Some(&pair), Some(&format!("Bearer {admin}x"))),
+        invalid()
+    );
+    let log = world.server.log();
+    assert!(
+        log.contains("TRACE") || log.contains("DEBUG"),
+        "the log is talkative"
+    );
+    let line = |pair: &Pair| pair.key.lines().nth(2).unwrap().to_owned();
+    for secret in [line(&server_pair), line(&pair), line(&stranger)] {
+        assert!(!log.contains(&secret));
+        assert!(!crate::support::files_contain(
+            &world.server.data(),
+            secret.as_bytes()
+        ));
+    }
+    assert!(!log.contains(admin.rsplit_once('_').unwrap().1));
+}
