@@ -12,7 +12,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::connection::Peer;
-use super::response::Problem;
+use super::problem::Problem;
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Limited};
 use keywright_verifier::json::{DEFAULT_MAX_DEPTH, Object};
 
 use super::code::Code;
-use super::response::Problem;
+use super::problem::Problem;
 
 /// The largest body of a request, in bytes.
 const LIMIT: usize = 64 * 1024;

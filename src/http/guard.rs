@@ -20,7 +20,8 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
-use super::response::{Problem, is_held_back};
+use super::problem::Problem;
+use super::response::is_held_back;
 use super::server::Answers;
 use crate::access::credential;
 use crate::engine::random;

@@ -10,6 +10,7 @@ mod connection;
 mod guard;
 mod internal;
 mod openapi;
+mod problem;
 mod public;
 mod renewal;
 mod response;

@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 
 use super::openapi::{Described, Operation, public as openapi};
-use super::response::{Problem, no_content, not_modified, text, unready};
+use super::problem::Problem;
+use super::response::{no_content, not_modified, text, unready};
 use super::server::Answers;
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;

@@ -14,7 +14,8 @@ use crate::authority::Authority;
 use crate::authority::approvals::{Answer, Outcome};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
-use crate::http::response::{Problem, accepted, no_content, ok};
+use crate::http::problem::Problem;
+use crate::http::response::{accepted, no_content, ok};
 use crate::http::shown;
 
 /// The operation that the path names, which need not wait any more.

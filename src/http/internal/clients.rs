@@ -19,7 +19,8 @@ use crate::authority::clients::LiveClient;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
-use crate::http::response::{Problem, created_at, no_content, ok};
+use crate::http::problem::Problem;
+use crate::http::response::{created_at, no_content, ok};
 use crate::http::shown;
 use crate::lifecycle::parse_duration;
 

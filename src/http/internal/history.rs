@@ -10,7 +10,8 @@ use super::{Named, Parameters, Service};
 use crate::authority::publication::jwks;
 use crate::http::authentication::{As, role};
 use crate::http::code::Code;
-use crate::http::response::{Problem, ok};
+use crate::http::problem::Problem;
+use crate::http::response::ok;
 use crate::lifecycle::{PastKey, Timestamp};
 
 #[derive(Deserialize)]

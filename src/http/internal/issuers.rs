@@ -13,7 +13,8 @@ use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
 use crate::http::code::Code;
-use crate::http::response::{Problem, created_at, ok};
+use crate::http::problem::Problem;
+use crate::http::response::{created_at, ok};
 use crate::http::shown;
 use crate::lifecycle::{Founding, IssuerName, Policy};
 

@@ -18,7 +18,8 @@ use crate::engine::import_private_key;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
-use crate::http::response::{Problem, created, ok};
+use crate::http::problem::Problem;
+use crate::http::response::{created, ok};
 use crate::http::shown;
 use crate::lifecycle::{ImportAs, Readiness};
 

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 use super::code::Code;
 use super::openapi;
-use super::response::Problem;
+use super::problem::Problem;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;

@@ -12,7 +12,8 @@ use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
-use crate::http::response::{Problem, ok};
+use crate::http::problem::Problem;
+use crate::http::response::ok;
 use crate::http::shown;
 use crate::lifecycle::{Policy, Timestamp};
 

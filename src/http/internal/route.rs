@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 
 use crate::authority::Authority;
 use crate::http::openapi::{Describe, Described};
-use crate::http::response::Problem;
+use crate::http::problem::Problem;
 
 /// A path of the internal listener. There is no way to add a method without a description.
 pub(super) struct Route {

@@ -21,7 +21,8 @@ use crate::clock::Stopwatch;
 use crate::http::authentication::{As, role};
 use crate::http::body::{BatchBody, Body};
 use crate::http::code::Code;
-use crate::http::response::{Problem, created, ok, with_budget};
+use crate::http::problem::Problem;
+use crate::http::response::{created, ok, with_budget};
 use crate::http::shown;
 
 /// The most tokens that one batch may ask for.

@@ -1,0 +1,226 @@
+//! Problems (RFC 9457): what is wrong with a request, or with us.
+//!
+//! A problem's `code` is stable; its `detail` is for people and may change. What is wrong on our
+//! side is logged with its cause, and the answer reveals nothing of it.
+
+mod causes;
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use keywright_verifier::Kid;
+use serde_json::{Map, Value};
+
+use super::code::Code;
+use super::response::{budget_headers, status_of};
+use crate::access::LimitBroken;
+use crate::authority::throttle::{Budget, Spent};
+use crate::lifecycle::Timestamp;
+
+/// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Parts {
+    code: Code,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl Problem {
+    /// A problem of this code, with the status that the code has. The constructors below add what
+    /// some codes come with.
+    pub(super) fn new(code: Code, detail: impl ToString) -> Self {
+        Self(Box::new(Parts {
+            code,
+            detail: detail.to_string(),
+            members: Map::new(),
+            headers: Vec::new(),
+        }))
+    }
+
+    fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: impl ToString) -> Self {
+        self.0.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// The stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code.as_str()
+    }
+
+    /// 401 (RFC 6750 §3): without a credential the challenge names no error.
+    pub(super) fn no_credential() -> Self {
+        Self::new(Code::CredentialMissing, "send Authorization: Bearer")
+            .header(WWW_AUTHENTICATE, "Bearer realm=\"keywright\"")
+    }
+
+    /// 401: the credential is not one of ours, or not any more.
+    pub(super) fn bad_credential() -> Self {
+        Self::new(Code::CredentialInvalid, "the credential is not valid").header(
+            WWW_AUTHENTICATE,
+            "Bearer realm=\"keywright\", error=\"invalid_token\"",
+        )
+    }
+
+    /// 403: the client lacks a role.
+    pub(super) fn role_missing(role: &'static str) -> Self {
+        let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
+        Self::new(Code::RoleMissing, format!("this needs the role {role}"))
+            .with("role", role)
+            .header(WWW_AUTHENTICATE, challenge)
+    }
+
+    /// 403: the caller's limits forbid it.
+    pub(super) fn limit(broken: &LimitBroken) -> Self {
+        Self::new(Code::ClientLimit, broken)
+            .with("claim", broken.claim.as_str())
+            .with("rule", broken.rule)
+    }
+
+    /// 429: the client's bucket has not enough signatures.
+    pub(super) fn rate_limited(spent: Spent, budget: Budget) -> Self {
+        match spent {
+            Spent::For { wait, .. } => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let detail = "this client asks for more signatures than its rate allows";
+                Self::new(Code::RateLimited, detail)
+                    .header(RETRY_AFTER, seconds.max(1))
+                    .budget(budget)
+            }
+            Spent::Never => {
+                let detail = "the batch has more requests than this client's burst";
+                Self::new(Code::ClientLimit, detail)
+                    .with("claim", "requests")
+                    .with("rule", "rate")
+            }
+        }
+    }
+
+    /// 429: too many bad credentials have come from the caller's address.
+    pub(super) fn too_many_failures() -> Self {
+        let detail = "too many bad credentials have come from this address";
+        Self::new(Code::TooManyFailures, detail).header(RETRY_AFTER, 1)
+    }
+
+    /// 503: whether the caller is who it says cannot be told now.
+    pub(super) fn undecidable_caller() -> Self {
+        let detail = "the keys that would tell who is calling cannot be had";
+        Self::new(Code::CallerUndecidable, detail).header(RETRY_AFTER, 5)
+    }
+
+    /// 400: a secret in the URL has been seen by every log on its way.
+    pub(super) fn credential_in_url() -> Self {
+        let detail = "a credential must not stand in a URL; it has been seen and must be revoked";
+        Self::new(Code::CredentialInUrl, detail)
+    }
+
+    fn budget(mut self, budget: Budget) -> Self {
+        self.0.headers.extend(budget_headers(budget));
+        self
+    }
+
+    /// 404: no such path.
+    pub(super) fn not_found() -> Self {
+        Self::new(Code::NotFound, "there is nothing at this path")
+    }
+
+    /// 405.
+    pub(super) fn method_not_allowed(allowed: &str) -> Self {
+        let detail = format!("this path takes {allowed}");
+        Self::new(Code::MethodNotAllowed, detail).header(ALLOW, allowed)
+    }
+
+    /// 408.
+    pub(super) fn timeout() -> Self {
+        Self::new(Code::RequestTimeout, "the request took too long")
+    }
+
+    /// 413.
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        let detail = format!("the body is over {limit} bytes");
+        Self::new(Code::BodyTooLarge, detail).with("limit", limit)
+    }
+
+    /// 415.
+    pub(super) fn unsupported_media_type() -> Self {
+        let detail = "the body must be application/json";
+        Self::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// 503: more requests are in progress than the service takes at a time.
+    pub(super) fn overloaded() -> Self {
+        Self::new(Code::Overloaded, "too many requests at a time").header(RETRY_AFTER, 1)
+    }
+
+    /// 503: the issuer's stored records cannot be used.
+    pub(super) fn issuer_unusable(detail: impl ToString) -> Self {
+        Self::new(Code::IssuerUnusable, detail)
+    }
+
+    /// 404: the issuer has no such key. The text is a stranger's, and a path may be long.
+    pub(super) fn unknown_key(kid: &str) -> Self {
+        let shown: String = kid.escape_default().take(Kid::MAX_BYTES).collect();
+        let detail = format!("there is no key {shown}");
+        Self::new(Code::UnknownKey, detail)
+    }
+
+    /// 404: the issuer did not exist then.
+    pub(super) fn before_issuer(created_at: Timestamp) -> Self {
+        let created_at = created_at.ceil_seconds();
+        let detail = format!("the issuer was created later, at {created_at}");
+        Self::new(Code::BeforeIssuer, detail).with("created_at", created_at)
+    }
+
+    fn internal() -> Self {
+        let detail = "the service failed; its log has the cause under this request's id";
+        Self::new(Code::InternalError, detail)
+    }
+
+    fn store_unavailable() -> Self {
+        let detail = "the key store does not answer or refuses to write; nothing may have changed";
+        Self::new(Code::StoreUnavailable, detail).header(RETRY_AFTER, 2)
+    }
+
+    /// The problem as a document, for a place in a list.
+    pub(super) fn document(&self) -> Value {
+        let (code, status) = (self.0.code.as_str(), status_of(self.0.code));
+        let mut document = Map::new();
+        document.insert(
+            "type".to_owned(),
+            format!("urn:keywright:problem:{code}").into(),
+        );
+        document.insert("title".to_owned(), status.canonical_reason().into());
+        document.insert("status".to_owned(), status.as_u16().into());
+        document.insert("code".to_owned(), code.into());
+        document.insert("detail".to_owned(), self.0.detail.as_str().into());
+        document.extend(self.0.members.clone());
+        Value::Object(document)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.document().to_string()));
+        *response.status_mut() = status_of(self.0.code);
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        for (name, value) in self.0.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,205 @@
+//! What went wrong inside, as the caller is told it.
+
+use axum::http::header::RETRY_AFTER;
+use keywright_verifier::json::{BodyError, FieldError, JsonError};
+
+use super::Problem;
+use crate::access::{LimitBroken, TermsError};
+use crate::authority::ChangeError;
+use crate::authority::authentication::Unauthenticated;
+use crate::authority::signing::SignRefusal;
+use crate::engine::ImportError;
+use crate::http::code::Code;
+use crate::lifecycle::{PolicyError, Refusal};
+use crate::store::StoreError;
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Json(error) => error.into(),
+            BodyError::Field(error) => error.into(),
+        }
+    }
+}
+
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        let code = match &error {
+            JsonError::DuplicateMember { .. } => Code::DuplicateMember,
+            JsonError::TooDeep { .. } => Code::JsonTooDeep,
+            JsonError::NumberOutOfRange => Code::NumberOutOfRange,
+            _ => Code::MalformedJson,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        let problem = |code| Self::new(code, &error);
+        match &error {
+            FieldError::NotAnObject { .. } => problem(Code::NotAnObject),
+            FieldError::Missing { field } => problem(Code::FieldMissing).with("field", *field),
+            FieldError::WrongType { field, .. } => problem(Code::FieldType).with("field", *field),
+            FieldError::Unknown { field, nearest } => {
+                let problem = problem(Code::UnknownField).with("field", field.to_string());
+                match nearest {
+                    Some(nearest) => problem.with("nearest", *nearest),
+                    None => problem,
+                }
+            }
+            _ => problem(Code::InvalidBody),
+        }
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Field(error) => error.into(),
+            PolicyError::Algorithm(_) => Self::new(Code::UnknownAlgorithm, error),
+            PolicyError::Url(_) => Self::new(Code::InvalidIssuerUrl, error),
+            PolicyError::Duration { .. }
+            | PolicyError::Schedule(_)
+            | PolicyError::RotationKind
+            | PolicyError::Confirmation
+            | PolicyError::Violation(_) => Self::new(Code::InvalidPolicy, error),
+        }
+    }
+}
+
+impl From<TermsError> for Problem {
+    fn from(error: TermsError) -> Self {
+        let code = match error {
+            TermsError::Field(error) => return error.into(),
+            TermsError::Name => Code::InvalidClientName,
+            TermsError::NoRole | TermsError::UnknownRole(_) => Code::InvalidRoles,
+            TermsError::Limits(_) => Code::InvalidLimits,
+            TermsError::Count(_)
+            | TermsError::Certificate(_)
+            | TermsError::Workload(_)
+            | TermsError::Keys(_)
+            | TermsError::UnusableKey => Code::InvalidProof,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<LimitBroken> for Problem {
+    fn from(broken: LimitBroken) -> Self {
+        Self::limit(&broken)
+    }
+}
+
+impl From<Unauthenticated> for Problem {
+    fn from(reason: Unauthenticated) -> Self {
+        match reason {
+            Unauthenticated::Missing => Self::no_credential(),
+            Unauthenticated::Invalid => Self::bad_credential(),
+            Unauthenticated::TooManyFailures => Self::too_many_failures(),
+            Unauthenticated::Undecidable => Self::undecidable_caller(),
+        }
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        Self::new(Code::InvalidPrivateKey, error)
+    }
+}
+
+impl From<SignRefusal> for Problem {
+    fn from(refusal: SignRefusal) -> Self {
+        let bad = |code| Self::new(code, &refusal);
+        match &refusal {
+            SignRefusal::OwnedClaims(claims) => {
+                bad(Code::ClaimReserved).with("claims", claims.clone())
+            }
+            SignRefusal::ClaimType { claim, .. } => bad(Code::ClaimType).with("claim", *claim),
+            SignRefusal::MissingClaims { missing, .. } => {
+                bad(Code::ClaimMissing).with("claims", missing.clone())
+            }
+            SignRefusal::Typ => bad(Code::InvalidTyp),
+            SignRefusal::NoLifetime => bad(Code::TtlZero),
+            SignRefusal::LifetimeOverMaximum { maximum, .. } => {
+                bad(Code::TtlOverMaximum).with("maximum", *maximum)
+            }
+            SignRefusal::Limit(broken) => Self::limit(broken),
+            SignRefusal::TooLarge { maximum, .. } => {
+                bad(Code::TokenTooLarge).with("maximum", *maximum)
+            }
+            SignRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, &refusal),
+            SignRefusal::SnapshotStale => {
+                Self::new(Code::SnapshotStale, &refusal).header(RETRY_AFTER, 1)
+            }
+            SignRefusal::Busy => Self::new(Code::SigningBusy, &refusal).header(RETRY_AFTER, 1),
+            SignRefusal::EngineFailed => Self::internal(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let conflict = |code| Self::new(code, &refusal);
+        match &refusal {
+            Refusal::UnknownKey(kid) => Self::unknown_key(kid.as_str()),
+            Refusal::AlgorithmNotInPolicy(_) => conflict(Code::AlgorithmNotInPolicy),
+            Refusal::SuccessorNotReady {
+                algorithm,
+                ready_at,
+                ..
+            } => conflict(Code::SuccessorNotReady)
+                .with("algorithm", algorithm.as_str())
+                .with("ready_at", ready_at.ceil_seconds()),
+            Refusal::NoSuccessor(_) => conflict(Code::NoSuccessor),
+            Refusal::IllegalTransition { from, .. } => {
+                conflict(Code::IllegalTransition).with("state", *from)
+            }
+            Refusal::KeyKnown { state, .. } => conflict(Code::KeyKnown).with("state", *state),
+            Refusal::SetFull => conflict(Code::KeySetFull),
+            Refusal::NotTakingOver => conflict(Code::NotTakingOver),
+            Refusal::AlreadySigning(_) => conflict(Code::AlreadySigning),
+            Refusal::UrlFixed => conflict(Code::IssuerUrlFixed),
+            Refusal::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
+            Refusal::IssuerDeleted => conflict(Code::IssuerDeleted),
+            Refusal::FoundingFixed => conflict(Code::TakesOverFixed),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        Self::store_unavailable()
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => refusal.into(),
+            ChangeError::UnknownIssuer(_) => Self::new(Code::UnknownIssuer, error),
+            ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
+            ChangeError::UnknownClient(_) => Self::new(Code::UnknownClient, error),
+            ChangeError::UnknownCredential { .. } => Self::new(Code::UnknownCredential, error),
+            ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
+            ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
+            ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
+            ChangeError::OwnApproval => Self::new(Code::OwnApproval, error),
+            ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
+            ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
+            ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
+            ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),
+            ChangeError::Store(error) => error.into(),
+            ChangeError::Vanished
+            | ChangeError::Interrupted
+            | ChangeError::Engine(_)
+            | ChangeError::Randomness(_)
+            | ChangeError::Unsealable
+            | ChangeError::Load(_) => {
+                tracing::error!(%error, "a change failed");
+                Self::internal()
+            }
+        }
+    }
+}
