@@ -78,7 +78,8 @@ impl Caller {
         };
         match bucket.take(count) {
             Ok(budget) => Ok(Some(budget)),
-            Err(spent) => Err((spent, bucket.budget(0))),
+            Err(spent @ Spent::For { left, .. }) => Err((spent, bucket.budget(left))),
+            Err(Spent::Never) => Err((Spent::Never, bucket.budget(0))),
         }
     }
 

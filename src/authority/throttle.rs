@@ -33,8 +33,13 @@ pub struct Budget {
 /// Why signatures are not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
-    /// There will be enough after this time.
-    For(Duration),
+    /// There are not enough now.
+    For {
+        /// After this time there will be.
+        wait: Duration,
+        /// What there is meanwhile.
+        left: u32,
+    },
     /// There will never be as many at once.
     Never,
 }
@@ -57,9 +62,20 @@ impl Bucket {
     pub fn take(&self, signatures: NonZeroU32) -> Result<Budget, Spent> {
         match self.limiter.check_n(signatures) {
             Ok(Ok(state)) => Ok(self.budget(state.remaining_burst_capacity())),
-            Ok(Err(not_yet)) => Err(Spent::For(not_yet.wait_time_from(self.clock.now()))),
+            Ok(Err(not_yet)) => {
+                let wait = not_yet.wait_time_from(self.clock.now());
+                let left = signatures.get().saturating_sub(self.refilled_in(wait));
+                Err(Spent::For { wait, left })
+            }
             Err(_) => Err(Spent::Never),
         }
+    }
+
+    /// The signatures that come in this time, a part of one counted as a whole.
+    fn refilled_in(&self, time: Duration) -> u32 {
+        let rate = u128::from(self.rate.signatures_per_second.get());
+        let signatures = (time.as_nanos() * rate).div_ceil(Duration::from_secs(1).as_nanos());
+        u32::try_from(signatures).unwrap_or(u32::MAX)
     }
 
     /// What the bucket is, with so much left in it.
@@ -141,10 +157,11 @@ mod tests {
         });
         assert_eq!(bucket.take(count(11)), Err(Spent::Never));
         assert_eq!(bucket.take(count(7)).unwrap().left, 3);
-        let Err(Spent::For(wait)) = bucket.take(count(4)) else {
+        let Err(Spent::For { wait, left }) = bucket.take(count(4)) else {
             panic!("four of three");
         };
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        assert_eq!(left, 3);
         let budget = bucket.take(count(3)).unwrap();
         assert_eq!((budget.burst, budget.left), (10, 0));
         assert_eq!(budget.window, Duration::from_secs(10));

@@ -4,6 +4,7 @@
 //! Whoever asks too fast is answered late: the answer is held back, and takes no place of those in
 //! progress meanwhile. A client that floods waits for its own refusals and not the others for it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,9 @@ pub struct RequestLimits {
 
 /// How long the answer to whoever asks too fast is held back.
 const HOLD_BACK: Duration = Duration::from_millis(250);
+
+/// How often a URL is decoded in search of a credential: proxies encode what is encoded already.
+const MOST_ENCODINGS: usize = 4;
 
 /// The header with the request's id: in every answer, and in every request once it is in here.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -105,16 +109,31 @@ impl Answers for Guarded {
 
 /// Whether a path or a query carries what is a credential of ours, or looks like a token.
 fn has_credential(uri: &Uri) -> bool {
-    let text = uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let text = percent_decode_str(text).decode_utf8_lossy();
+    let written = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let mut text = Cow::Borrowed(written);
+    for _ in 0..MOST_ENCODINGS {
+        let decoded = match percent_decode_str(&text).decode_utf8_lossy() {
+            Cow::Borrowed(_) => break,
+            Cow::Owned(decoded) => decoded,
+        };
+        text = Cow::Owned(decoded);
+    }
     let named = ["access_token=", "token=", "authorization=", "credential="];
-    let is_ours = |part: &str| credential::split(part).is_some_and(|(id, _)| id.len() == 16);
-    let mut parts = text.split(['/', '?', '&', '=']);
-    parts.any(|part| is_ours(part) || is_token(part))
+    let mut parts = text.split(|one: char| !is_of_secret(one));
+    parts.any(|part| is_credential(part) || is_token(part))
         || text.split_once('?').is_some_and(|(_, query)| {
             let mut members = query.split('&');
             members.any(|member| named.iter().any(|name| member.starts_with(name)))
         })
+}
+
+/// What credentials and tokens are made of; whatever else stands around one does not hide it.
+fn is_of_secret(one: char) -> bool {
+    one.is_ascii_alphanumeric() || "-_.".contains(one)
+}
+
+fn is_credential(part: &str) -> bool {
+    credential::split(part).is_some_and(|(id, _)| id.len() == 16)
 }
 
 /// The header of every JWS begins like this: `{"` in base64url.
@@ -150,6 +169,7 @@ impl RequestIds {
     fn of(&self, request: &Request<Incoming>) -> HeaderValue {
         let usable = |value: &&HeaderValue| {
             (1..=64).contains(&value.len())
+                && !value.to_str().is_ok_and(is_credential)
                 && value
                     .as_bytes()
                     .iter()

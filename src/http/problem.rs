@@ -95,7 +95,7 @@ impl Problem {
     /// 429: the client's bucket has not enough signatures.
     pub(super) fn rate_limited(spent: Spent, budget: Budget) -> Self {
         match spent {
-            Spent::For(wait) => {
+            Spent::For { wait, .. } => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let detail = "this client asks for more signatures than its rate allows";
                 Self::new(Code::RateLimited, detail)

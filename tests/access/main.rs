@@ -25,5 +25,6 @@ mod credentials;
 mod limits;
 mod oracle;
 mod property;
+mod rates;
 mod unreliable;
 mod world;

@@ -22,13 +22,16 @@
     reason = "nothing outside this target sees it"
 )]
 
+mod assertions;
 mod audit;
 mod bad_input;
+mod credentials;
 mod document;
 mod exchange;
 mod history;
 mod issuance;
 mod openapi;
+mod overload;
 mod publication;
 mod roles;
 mod schemathesis;
@@ -38,4 +41,5 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;
+mod urls;
 mod world;

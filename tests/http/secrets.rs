@@ -10,6 +10,7 @@ use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
+use crate::assertions::{self, AUDIENCE, Signatory};
 use crate::exchange::plain;
 use crate::support::{Server, files_contain, start, start_in};
 use crate::world::{self, create_issuer, credential, kids, policy};
@@ -58,6 +59,8 @@ struct Talk<'s> {
     server: &'s Server,
     answers: Vec<u8>,
     tokens: Vec<String>,
+    /// Credentials that were made on the way.
+    secret_credentials: Vec<String>,
 }
 
 impl Talk<'_> {
@@ -101,8 +104,14 @@ impl Talk<'_> {
 
 /// All that a key's life has, and every way to put a key where it does not belong.
 fn a_whole_life_reveals_nothing(format: &str) {
+    let (signatory, cluster) = (Signatory::new("mine"), Signatory::new("cluster"));
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("cluster.json");
+    std::fs::write(&file, cluster.jwks().to_string()).unwrap();
     let server = start(&format!(
-        "log.filter = \"trace\"\nlog.format = \"{format}\"\n"
+        "log.filter = \"trace\"\nlog.format = \"{format}\"\ninternal.audience = \"{AUDIENCE}\"\n\
+         [[trusted_issuers]]\nname = \"cluster\"\nissuer = \"https://cluster.example\"\n\
+         audience = \"{AUDIENCE}\"\njwks_file = {file:?}\n"
     ));
     let both = json!({ "algorithms": ["ES256", "RS256"], "takes_over": true });
     create_issuer(&server, "moving", both);
@@ -114,6 +123,7 @@ fn a_whole_life_reveals_nothing(format: &str) {
         server: &server,
         answers: Vec::new(),
         tokens: Vec::new(),
+        secret_credentials: Vec::new(),
     };
 
     let base = |algorithm: &str, state: &str, pem: &str| json!({ "algorithm": algorithm, "state": state, "private_key": pem });
@@ -250,6 +260,7 @@ fn a_whole_life_reveals_nothing(format: &str) {
     let body = Some(("application/json", b"{}".to_vec()));
     let refused = server.call_as(Some(&shop), "POST", "/v1/issuers/orders/rotate", body);
     talk.keep(&refused.headers, &refused.body);
+    let assertions = other_ways_in(&mut talk, &signatory, &cluster);
     // Credentials where they do not belong.
     for target in [
         format!("/v1/issuers?access_token={}", server.admin),
@@ -332,6 +343,17 @@ fn a_whole_life_reveals_nothing(format: &str) {
         secrets.push((name.to_owned(), secret.into()));
         secrets.extend(forms(name, &URL_SAFE_NO_PAD.decode(secret).unwrap()));
     }
+    for (number, assertion) in assertions.iter().enumerate() {
+        let signature = assertion.rsplit_once('.').unwrap().1;
+        secrets.push((
+            format!("the signature of assertion {number}"),
+            signature.into(),
+        ));
+    }
+    for credential in &talk.secret_credentials {
+        let secret = credential.splitn(3, '_').nth(2).unwrap();
+        secrets.push(("a rotated credential".to_owned(), secret.into()));
+    }
     let Talk {
         answers, tokens, ..
     } = talk;
@@ -364,6 +386,83 @@ fn a_whole_life_reveals_nothing(format: &str) {
         );
         assert_not_in_files(&server.data(), name, secret);
     }
+}
+
+/// Assertions and tokens of a trusted issuer, good and bad, wherever they can be put. Answers them.
+fn other_ways_in(talk: &mut Talk<'_>, signatory: &Signatory, cluster: &Signatory) -> Vec<String> {
+    assertions::outlast_the_second_of_the_start();
+    let server = talk.server;
+    let client = assertions::create(
+        server,
+        json!({
+            "jwks": signatory.jwks(),
+            "workloads": [{"issuer": "cluster", "claims": {"sub": "pod"}}],
+        }),
+    );
+    let pod = |sub: &str| {
+        json!({
+            "iss": "https://cluster.example", "aud": AUDIENCE, "sub": sub,
+            "exp": assertions::now() + 60,
+        })
+    };
+    let once = signatory.sign(&assertions::claims(&client));
+    let shown = [
+        once.clone(),
+        once,
+        cluster.sign(&pod("pod")),
+        cluster.sign(&pod("nobody")),
+        signatory.sign(&pod("pod")),
+        cluster.sign(&assertions::claims(&client)),
+    ];
+    let statuses = shown.each_ref().map(|bearer| {
+        let body = Some(("application/json", br#"{"claims":{}}"#.to_vec()));
+        let answer = server.call_as(Some(bearer), "POST", "/v1/issuers/orders/tokens", body);
+        if answer.status == 201 {
+            let token = answer.json()["token"].as_str().unwrap().to_owned();
+            talk.tokens.push(token);
+        } else {
+            talk.keep(&answer.headers, &answer.body);
+        }
+        let target = format!("/v1/audit?client={bearer}");
+        let in_url = plain(&server.internal, "GET", &target, &[]);
+        assert_eq!(in_url.status, 400);
+        talk.keep(&in_url.headers, &in_url.body);
+        let by_another_name = [
+            ("X-Assertion", bearer.as_str()),
+            ("Cookie", bearer.as_str()),
+        ];
+        let elsewhere = plain(&server.internal, "GET", "/v1/clients", &by_another_name);
+        talk.keep(&elsewhere.headers, &elsewhere.body);
+        answer.status
+    });
+    assert_eq!(statuses, [201, 401, 201, 401, 401, 401]);
+    let own = format!("/v1/clients/{client}");
+    for body in [
+        json!({"name": "a", "roles": ["issuer"], "jwks": {"keys": [{"kty": shown[0]}]}}),
+        json!({"name": "a", "roles": ["issuer"], "workloads": [{"issuer": shown[0]}]}),
+        json!({"name": "a", "roles": ["issuer"], "limits": {"audiences": [shown[0], 1]}}),
+        json!({"name": "a", "roles": ["issuer"], "limits": {"max_ttl": shown[0]}}),
+        json!({"name": "a", "roles": ["issuer"], "limits": {"algorithms": [shown[0]]}}),
+        json!({"name": "a", "roles": ["issuer"], "limits": {"claims_schema": {"type": shown[0]}}}),
+        json!({"name": "a", "roles": ["issuer"], "certificates": [{"dns": shown[0]}]}),
+        json!({"name": "a", "roles": ["issuer"], shown[0].as_str(): 1}),
+    ] {
+        talk.sends("PUT", &own, "application/json", body.to_string().as_bytes());
+    }
+    let rotated = world::ok(server.call("POST", &format!("{own}/credentials"), Some(&json!({}))));
+    let mut used: Vec<String> = shown.into();
+    used.dedup();
+    let credential = credential(&rotated);
+    let path = format!(
+        "{own}/credentials/{}",
+        rotated["credentials"][0]["id"].as_str().unwrap()
+    );
+    talk.call("DELETE", &path, &Value::Null);
+    let body = Some(("application/json", br#"{"claims":{}}"#.to_vec()));
+    let revoked = server.call_as(Some(&credential), "POST", "/v1/issuers/orders/tokens", body);
+    talk.keep(&revoked.headers, &revoked.body);
+    talk.secret_credentials.push(credential);
+    used
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {

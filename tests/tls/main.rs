@@ -22,6 +22,7 @@
 )]
 
 mod authority;
+mod callers;
 mod client;
 #[path = "../http/exchange.rs"]
 mod exchange;

@@ -1,0 +1,117 @@
+//! Credentials and tokens in places that every log on the way writes down.
+
+use serde_json::{Value, json};
+
+use crate::exchange::plain;
+use crate::support::{Server, start};
+use crate::world::{self, create_client};
+
+const TRACE: &str = "log.filter = \"trace\"\n";
+
+fn percent(text: &str, times: usize) -> String {
+    (0..times).fold(text.to_owned(), |text, _| {
+        text.replace('%', "%25")
+            .replace('_', "%5F")
+            .replace('.', "%2E")
+    })
+}
+
+/// Refused, and neither logged nor shown.
+fn refuses(server: &Server, target: &str, secrets: &[&str]) {
+    let bearer = format!("Bearer {}", server.admin);
+    for headers in [&[][..], &[("Authorization", bearer.as_str())][..]] {
+        let answer = plain(&server.internal, "GET", target, headers);
+        assert_eq!(answer.status, 400, "{target}");
+        assert_eq!(answer.json()["code"], "credential-in-url", "{target}");
+        let shown = String::from_utf8(answer.body).unwrap();
+        let headers = format!("{:?}", answer.headers);
+        for secret in secrets {
+            assert!(
+                !shown.contains(secret) && !headers.contains(secret),
+                "{target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_credential_in_a_url_is_refused_and_not_logged() {
+    let server = start(TRACE);
+    let client = create_client(&server, "shop", &["issuer"]);
+    let credential = world::credential(&client);
+    let token = server.sign("default", &json!({"claims": {"sub": "a"}}));
+    let secret = credential.rsplit_once('_').unwrap().1;
+    let signature = token.rsplit_once('.').unwrap().1;
+    // Percent-encoding takes characters out of a secret; what is around them still tells most.
+    let secrets: Vec<&str> = [secret, signature]
+        .into_iter()
+        .flat_map(|secret| [secret, &secret[..20], &secret[secret.len() - 20..]])
+        .collect();
+    for one in [&credential, &token] {
+        for times in 0..4 {
+            let one = percent(one, times);
+            for target in [
+                format!("/{one}"),
+                format!("/v1/clients/{one}"),
+                format!("/v1/clients/{one}/credentials/x"),
+                format!("/v1/issuers/default/keys/{one}"),
+                format!("/v1/issuers;{one}"),
+                format!("/v1/issuers/a,{one}"),
+                format!("/v1/issuers/%22{one}%22"),
+                format!("/v1/audit?after={one}"),
+                format!("/v1/audit?{one}"),
+                format!("/v1/audit?a=b&c={one}&d"),
+                format!("/v1/audit?a=Bearer%20{one}"),
+                format!("/v1/audit?a=Bearer+{one}"),
+                format!("/v1/audit?access_token={one}"),
+                format!("/openapi.json?{one}"),
+                format!("/metrics?x={one}"),
+            ] {
+                refuses(&server, &target, &secrets);
+            }
+        }
+    }
+    for name in ["access_token", "token", "authorization", "credential"] {
+        refuses(&server, &format!("/v1/audit?{name}=unknown"), &[]);
+    }
+    let log = server.log();
+    assert!(
+        log.contains("credential in its URL"),
+        "the log is told that it happened"
+    );
+    for secret in secrets {
+        assert!(!log.contains(secret), "the log has a part of a secret");
+    }
+    // What only looks a little like one is a path like any other.
+    for path in ["/v1/clients/kw_", "/v1/clients/eyJ", "/v1/clients/a.b.c"] {
+        assert_eq!(server.call("GET", path, None).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn a_credential_for_a_request_id_is_neither_taken_nor_logged() {
+    let server = start(TRACE);
+    let credential = world::credential(&create_client(&server, "shop", &["admin"]));
+    let bearer = format!("Bearer {credential}");
+    for target in ["/v1/clients", "/v1/issuers/nobody", "/nothing"] {
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("X-Request-Id", &credential),
+        ];
+        let answer = plain(&server.internal, "GET", target, &headers);
+        assert_ne!(answer.header("x-request-id"), Some(credential.as_str()));
+    }
+    let answer = plain(
+        &server.internal,
+        "GET",
+        "/nothing",
+        &[("X-Request-Id", "my-id")],
+    );
+    assert_eq!(answer.header("x-request-id"), Some("my-id"));
+    let secret = credential.rsplit_once('_').unwrap().1;
+    assert!(!server.log().contains(secret));
+    assert_eq!(
+        server.call("GET", "/v1/audit", None).json()["x"],
+        Value::Null
+    );
+}
