@@ -7,7 +7,7 @@ use super::audit::{self, AccessEvent, Actor, Backing};
 use super::clients::LiveClient;
 use super::{Authority, ChangeError, to_the_end};
 use crate::access::credential::{Credential, CredentialRecord};
-use crate::access::{Client, Role, Terms, record};
+use crate::access::{Client, Terms, record};
 use crate::engine::random;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
@@ -214,11 +214,11 @@ impl Authority {
         to_the_end(async move {
             let _access = authority.access.lock().await;
             let before = authority.live_client(&id)?.client.clone();
-            let (expected_version, was_admin) = (before.version, before.has(Role::Admin));
+            let now = authority.now();
+            let (expected_version, managed) = (before.version, before.manages_access(now));
             let Revised { after, event } = revise(before)?;
-            let is_admin = after.as_ref().is_some_and(|after| after.has(Role::Admin));
-            let has_admin = authority.other_clients(&id).any(|one| one.has(Role::Admin));
-            if was_admin && !is_admin && !has_admin {
+            let mut remaining = authority.other_clients(&id).chain(after.clone());
+            if managed && !remaining.any(|client| client.manages_access(now)) {
                 return Err(ChangeError::LastAdmin);
             }
             let change = match &after {
