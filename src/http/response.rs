@@ -242,6 +242,9 @@ fn budget_headers(budget: Budget) -> [(HeaderName, String); 2] {
     ]
 }
 
+/// The challenge of every 403 (RFC 6750 §3.1).
+const INSUFFICIENT: &str = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
+
 /// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem(Box<Parts>);
@@ -297,10 +300,9 @@ impl Problem {
 
     /// 403: the client lacks a role.
     pub(super) fn role_missing(role: &'static str) -> Self {
-        let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
         Self::new(Code::RoleMissing, format!("this needs the role {role}"))
             .with("role", role)
-            .header(WWW_AUTHENTICATE, challenge)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 403: the caller's limits forbid it.
@@ -308,6 +310,7 @@ impl Problem {
         Self::new(Code::ClientLimit, broken)
             .with("claim", broken.claim.as_str())
             .with("rule", broken.rule)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 429: the client's bucket has not enough signatures.
@@ -325,6 +328,7 @@ impl Problem {
                 Self::new(Code::ClientLimit, detail)
                     .with("claim", "requests")
                     .with("rule", "rate")
+                    .header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
         }
     }
@@ -621,7 +625,9 @@ impl From<ChangeError> for Problem {
             ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
             ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
             ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
-            ChangeError::OwnApproval => Self::new(Code::OwnApproval, error),
+            ChangeError::OwnApproval => {
+                Self::new(Code::OwnApproval, error).header(WWW_AUTHENTICATE, INSUFFICIENT)
+            }
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
