@@ -20,6 +20,16 @@ pub struct Issued {
     pub record: CredentialRecord,
 }
 
+/// Whether the clients in memory are those of the store.
+#[derive(Default, PartialEq, Eq)]
+pub(super) enum InMemory {
+    /// They are.
+    #[default]
+    Settled,
+    /// A commit ended without an answer.
+    Unsettled,
+}
+
 /// What a change makes of a client.
 struct Revised {
     /// The client from now on; `None` when there is none any more.
@@ -66,7 +76,8 @@ impl Authority {
     ) -> Result<(), ChangeError> {
         let authority = Arc::clone(self);
         to_the_end(async move {
-            let _access = authority.access.lock().await;
+            let mut access = authority.access.lock().await;
+            authority.settle(&mut access).await?;
             authority.check_proofs(&client)?;
             let event = AccessEvent::ClientCreated {
                 client: client.id.clone(),
@@ -74,7 +85,7 @@ impl Authority {
             };
             let change = AccessChange::CreateClient(row(&client));
             authority
-                .commit_access(change, event, None, &actor, None)
+                .commit_client(&mut access, change, event, &actor)
                 .await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
             authority
@@ -212,13 +223,15 @@ impl Authority {
     ) -> Result<(), ChangeError> {
         let (authority, id) = (Arc::clone(self), id.to_owned());
         to_the_end(async move {
-            let _access = authority.access.lock().await;
+            let mut access = authority.access.lock().await;
+            authority.settle(&mut access).await?;
             let before = authority.live_client(&id)?.client.clone();
             let now = authority.now();
             let (expected_version, managed) = (before.version, before.manages_access(now));
             let Revised { after, event } = revise(before)?;
-            let mut remaining = authority.other_clients(&id).chain(after.clone());
-            if managed && !remaining.any(|client| client.manages_access(now)) {
+            let manages = |client: &Client| client.manages_access(now);
+            let stays = after.as_ref().is_some_and(manages);
+            if managed && !stays && !authority.other_clients(&id).any(|one| manages(&one)) {
                 return Err(ChangeError::LastAdmin);
             }
             let change = match &after {
@@ -232,7 +245,7 @@ impl Authority {
                 None => AccessChange::DeleteClient(id.clone()),
             };
             authority
-                .commit_access(change, event, None, &actor, None)
+                .commit_client(&mut access, change, event, &actor)
                 .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
@@ -262,6 +275,47 @@ impl Authority {
             Some(rule) => Err(ChangeError::UntrustedIssuer(rule.issuer.clone())),
             None => Ok(()),
         }
+    }
+
+    /// Commits a change of a client. If it is not known how that ended, memory takes over what the
+    /// store has: a client that was deleted must not live on because the answer was lost.
+    async fn commit_client(
+        &self,
+        access: &mut InMemory,
+        change: AccessChange,
+        event: AccessEvent,
+        actor: &Actor,
+    ) -> Result<(), ChangeError> {
+        *access = InMemory::Unsettled;
+        let outcome = self.commit_access(change, event, None, actor, None).await;
+        match &outcome {
+            Ok(()) => *access = InMemory::Settled,
+            Err(_) => {
+                if let Err(error) = self.settle(access).await {
+                    tracing::error!(%error, "who may call is not known until the store answers");
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Takes over what the store has, if memory may differ from it.
+    async fn settle(&self, access: &mut InMemory) -> Result<(), StoreError> {
+        if *access == InMemory::Unsettled {
+            let rows = self.foundation.store.clients().await?;
+            self.clients.replace(usable(&rows));
+            *access = InMemory::Settled;
+        }
+        Ok(())
+    }
+
+    /// Takes over what the store has, if a change of a client ended without an answer.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn settle_access(&self) -> Result<(), StoreError> {
+        let mut access = self.access.lock().await;
+        self.settle(&mut access).await
     }
 
     /// Commits a change of access with its event.
@@ -299,6 +353,17 @@ impl Authority {
         }
         self.foundation.store.record_uses(&uses).await
     }
+}
+
+/// The clients of these rows that can be used.
+pub(super) fn usable(rows: &[ClientRow]) -> impl Iterator<Item = Client> {
+    rows.iter().filter_map(|row| {
+        let client = record::client(&row.id, row.version, &row.document);
+        if client.is_none() {
+            tracing::error!(client = %row.id, "client refused: its stored record is corrupt");
+        }
+        client
+    })
 }
 
 fn row(client: &Client) -> ClientRow {

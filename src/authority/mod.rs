@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tracing::Instrument as _;
 
-use crate::access::record;
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::lifecycle::{
@@ -35,6 +34,7 @@ use crate::lifecycle::{
 use crate::store::seal::MasterKey;
 use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
+use access::InMemory;
 use audit::Actor;
 use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
 use clients::Clients;
@@ -71,7 +71,7 @@ pub struct Authority {
     /// Issuers that the store has and that cannot be used, with the path of each.
     unusable: BTreeMap<IssuerName, String>,
     founding: tokio::sync::Mutex<()>,
-    access: tokio::sync::Mutex<()>,
+    access: tokio::sync::Mutex<InMemory>,
     clients: Clients,
     /// Whether the store had a client at the start, usable or not.
     had_clients: bool,
@@ -128,13 +128,7 @@ impl Authority {
         }
         let clients = Clients::new(foundation.audience.take());
         let rows = foundation.store.clients().await?;
-        clients.replace(rows.iter().filter_map(|row| {
-            let client = record::client(&row.id, row.version, &row.document);
-            if client.is_none() {
-                tracing::error!(client = %row.id, "client refused: its stored record is corrupt");
-            }
-            client
-        }));
+        clients.replace(access::usable(&rows));
         clients.remember_uses(&foundation.store.last_uses().await?);
         let trusted = std::mem::take(&mut foundation.trusted);
         let gate = Gate::new(trusted, foundation.clock.now());
@@ -143,7 +137,7 @@ impl Authority {
             directory: ArcSwap::from_pointee(directory),
             unusable,
             founding: tokio::sync::Mutex::new(()),
-            access: tokio::sync::Mutex::new(()),
+            access: tokio::sync::Mutex::default(),
             clients,
             had_clients: !rows.is_empty(),
             gate,

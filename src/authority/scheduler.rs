@@ -79,11 +79,14 @@ pub async fn run(authority: Arc<Authority>) {
 const KEEP_USES_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes down when credentials were last used, every minute until it is dropped. What a crash
-/// loses is a minute of it.
+/// loses is a minute of it. A change of a client that ended without an answer is looked up, too.
 pub async fn keep_last_uses(authority: Arc<Authority>) {
     loop {
         let clock = &authority.foundation.clock;
         clock.sleep_until(clock.now().after(KEEP_USES_EVERY)).await;
+        if let Err(error) = authority.settle_access().await {
+            tracing::error!(%error, "who may call is not known until the store answers");
+        }
         if let Err(error) = authority.keep_last_uses().await {
             tracing::warn!(%error, "the last uses of credentials were not written down");
         }

@@ -1412,7 +1412,7 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         (json!({ "name": 1, "roles": ["admin"] }), "field-type"),
         (
             json!({ "name": "a", "roles": ["admin"], "credential": "mine" }),
-            "unknown-field",
+            "not-an-object",
         ),
         (
             json!({ "name": "a", "roles": ["admin"], "id": "0" }),

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::document::{Document, FILE, Operation, document};
 use crate::exchange::plain;
-use crate::support::{Answer, Server, request, start};
-use crate::world::{create_client, kid, policy};
+use crate::support::{Answer, Server, now_millis, request, start};
+use crate::world::{create_client, create_issuer, kid, policy};
 
 /// Set to 1, it writes the golden file anew.
 const BLESS: &str = "KEYWRIGHT_BLESS";
@@ -42,7 +42,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 33] = [
+const STORY: [&str; 44] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -57,8 +57,19 @@ const STORY: [&str; 33] = [
     "revokeKey",
     "createClient",
     "listClients",
+    "readClient",
+    "setClient",
+    "rotateCredential",
+    "revokeCredential",
     "deleteClient",
+    "deleteIssuer",
+    "listApprovals",
+    "confirm",
+    "reject",
+    "readHistory",
     "readAudit",
+    "readAuditHead",
+    "exportAudit",
     "readMetrics",
     "readDescription",
     "readDocumentation",
@@ -92,6 +103,8 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
         ids, story,
         "the document and the story have the same operations"
     );
+    let second = create_client(&server, "second", &["security"]);
+    let second = second["credential"].as_str().unwrap().to_owned();
     let mut seen = BTreeSet::new();
     for id in STORY {
         let operation = document.operation(id);
@@ -102,7 +115,16 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
         };
         for body in bodies {
             let path = operation.path_with(&existing(&server, id));
-            let answer = send(&server, &operation, &path, body, &[]);
+            let path = match id {
+                "readHistory" => format!("{path}?at={}", now_millis() / 1000),
+                _ => path,
+            };
+            // Whoever asks for something does not confirm it.
+            let caller = match id {
+                "confirm" => &second,
+                _ => &server.admin,
+            };
+            let answer = send_as(caller, &server, &operation, &path, body, &[]);
             assert!(
                 (200..300).contains(&answer.status),
                 "{id}: {}",
@@ -128,9 +150,26 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
 fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
     match id {
         "readKey" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
-        "deleteClient" => {
+        "deleteClient" | "readClient" | "setClient" | "rotateCredential" | "revokeCredential" => {
             let client = create_client(server, "short-lived", &["issuer"]);
-            vec![("id", client["id"].as_str().unwrap().to_owned())]
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            vec![
+                ("id", text(&client["id"])),
+                ("credential", text(&client["credentials"][0]["id"])),
+            ]
+        }
+        "deleteIssuer" => {
+            let name = format!("ends-{:x}", crate::world::number());
+            create_issuer(server, &name, json!({}));
+            vec![("issuer", name)]
+        }
+        "confirm" | "reject" => {
+            let name = format!("ends-{:x}", crate::world::number());
+            create_issuer(server, &name, json!({ "confirmation": "second-person" }));
+            let path = format!("/v1/issuers/{name}/delete");
+            let asked = server.call("POST", &path, Some(&json!({ "reason": "moved" })));
+            let approval = &asked.json()["approval"]["id"];
+            vec![("approval", approval.as_str().unwrap().to_owned())]
         }
         _ => Vec::new(),
     }
@@ -143,9 +182,20 @@ fn send(
     body: Option<&Value>,
     headers: &[(&str, String)],
 ) -> Answer {
+    send_as(&server.admin, server, operation, path, body, headers)
+}
+
+fn send_as(
+    caller: &str,
+    server: &Server,
+    operation: &Operation,
+    path: &str,
+    body: Option<&Value>,
+    headers: &[(&str, String)],
+) -> Answer {
     let mut headers = headers.to_vec();
     if operation.role.is_some() {
-        headers.push(("authorization", format!("Bearer {}", server.admin)));
+        headers.push(("authorization", format!("Bearer {caller}")));
     }
     let base = match operation.is_public {
         true => &server.public,
@@ -252,7 +302,30 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     call("PUT", "/v1/issuers/a", policy("a", longer));
     let client = create_client(&server, "short-lived", &["issuer"]);
     let path = format!("/v1/clients/{}", client["id"].as_str().unwrap());
+    call(
+        "PUT",
+        &path,
+        json!({ "name": "renamed", "roles": ["issuer"] }),
+    );
+    call("POST", &format!("{path}/credentials"), json!({}));
+    let first = client["credentials"][0]["id"].as_str().unwrap();
+    let first = format!("{path}/credentials/{first}");
+    assert_eq!(server.call("DELETE", &first, None).status, 204);
     assert_eq!(server.call("DELETE", &path, None).status, 204);
+    let second = create_client(&server, "second", &["security"]);
+    let second = second["credential"].as_str().unwrap();
+    let two = json!({ "confirmation": "second-person" });
+    call("PUT", "/v1/issuers/b", policy("b", two));
+    let ask = || {
+        let reason = json!({ "reason": "moved" });
+        let asked = server.call("POST", "/v1/issuers/b/delete", Some(&reason));
+        let id = asked.json()["approval"]["id"].as_str().unwrap().to_owned();
+        format!("/v1/approvals/{id}")
+    };
+    assert_eq!(server.call("DELETE", &ask(), None).status, 204);
+    let confirm = format!("{}/confirm", ask());
+    let confirmed = server.call_as(Some(second), "POST", &confirm, None);
+    assert_eq!(confirmed.status, 200);
     let removed = || {
         let page = server.call("GET", "/v1/audit?limit=1000", None);
         let text = String::from_utf8(page.body.clone()).unwrap();
@@ -268,8 +341,8 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .collect();
     let schema = &document.0["components"]["schemas"]["AuditEvent"]["properties"]["event"]["enum"];
     let mut documented: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
-    // It takes a store that somebody has written into.
-    assert!(documented.remove("corrupt-record"));
+    // They take a store that somebody has written into, and a quarter of an hour.
+    assert!(documented.remove("corrupt-record") && documented.remove("approval-expired"));
     assert_eq!(seen, documented);
     let plan = server.call("GET", "/v1/issuers/a/plan", None);
     check(&document, &document.operation("readPlan"), &plan);

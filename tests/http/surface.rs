@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::exchange::{Raw, head, plain, send};
 use crate::support::{Server, now_millis, start};
-use crate::world::{self, create_issuer, credential, eventually, kid, p256_jwk, p256_pem, policy};
+use crate::world::{
+    self, create_issuer, credential, eventually, kid, ok, p256_jwk, p256_pem, policy,
+};
 
 /// Requests and their answers, written down without what differs from run to run.
 struct Record<'s> {
@@ -23,7 +25,8 @@ struct Record<'s> {
 #[derive(Default)]
 struct Names {
     kids: Vec<String>,
-    clients: Vec<String>,
+    ids: Vec<String>,
+    credentials: Vec<String>,
     hashes: Vec<String>,
 }
 
@@ -184,7 +187,9 @@ impl Names {
         } else if word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[hash {}]", place(&mut self.hashes))
         } else if word.len() == 16 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
-            format!("[client {}]", place(&mut self.clients))
+            format!("[id {}]", place(&mut self.ids))
+        } else if word.len() == 8 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
+            format!("[credential {}]", place(&mut self.credentials))
         } else if word.parse().is_ok_and(is_time) {
             "[time]".to_owned()
         } else {
@@ -517,7 +522,130 @@ fn clients() {
         "/v1/clients",
         json!({ "name": "a", "roles": ["root"] }),
     );
+    for wrong in [
+        json!({ "limits": { "audiences": ["a*b"] } }),
+        json!({ "certificates": [{ "dns": "*.example" }] }),
+        json!({ "credential": { "expires_in": "1 day" } }),
+        json!({ "workloads": [{ "issuer": "kubernetes", "claims": { "sub": "a" } }] }),
+    ] {
+        let mut body = json!({ "name": "a", "roles": ["issuer"] });
+        world::merge(&mut body, wrong);
+        record.call("POST", "/v1/clients", body);
+    }
     check("clients", record);
+}
+
+#[test]
+fn limits() {
+    let server = start("");
+    create_issuer(&server, "orders", json!({}));
+    let mut record = Record::new(&server);
+    let terms = json!({
+        "name": "orders", "roles": ["issuer"],
+        "limits": {
+            "issuers": ["orders"], "audiences": ["orders", "https://api.example/*"],
+            "scopes": ["read"], "claims": [],
+            "rate": { "signatures_per_second": 1, "burst": 2 },
+        },
+        "certificates": [{ "dns": "orders.internal" }],
+    });
+    let created = record.call("POST", "/v1/clients", terms.clone());
+    let path = format!("/v1/clients/{}", created["id"].as_str().unwrap());
+    record.call("GET", &path, Value::Null);
+    record.call("POST", "/v1/clients", terms);
+    let signer = credential(&created);
+    let mut sign = |issuer: &str, claims: Value| {
+        let path = format!("/v1/issuers/{issuer}/tokens");
+        let body = json!({ "claims": claims }).to_string();
+        let body = Some(("application/json", body.as_str()));
+        record.call_as(Some(&signer), "POST", &path, body);
+    };
+    sign("elsewhere", json!({ "aud": "orders" }));
+    sign("orders", json!({ "aud": "payments" }));
+    sign("orders", json!({ "aud": "orders", "scope": "read" }));
+    let batch = json!({ "requests": vec![json!({ "claims": { "aud": "orders" } }); 3] });
+    let body = Some(("application/json", batch.to_string()));
+    let body = body.as_ref().map(|(kind, body)| (*kind, body.as_str()));
+    record.call_as(
+        Some(&signer),
+        "POST",
+        "/v1/issuers/orders/tokens/batch",
+        body,
+    );
+    let changed = json!({ "name": "orders", "roles": ["issuer"], "limits": { "max_ttl": "5m" } });
+    record.call("PUT", &path, changed);
+    let credentials = format!("{path}/credentials");
+    let rotation = json!({ "expires_in": "90d", "overlap": "1h" });
+    let rotated = record.call("POST", &credentials, rotation);
+    let first = rotated["credentials"][0]["id"].as_str().unwrap().to_owned();
+    let first = format!("{credentials}/{first}");
+    record.call("DELETE", &first, Value::Null);
+    record.call("DELETE", &first, Value::Null);
+    record.call(
+        "GET",
+        &format!("/v1/issuers?access_token={signer}"),
+        Value::Null,
+    );
+    let admin = ok(server.call("GET", "/v1/clients", None));
+    let admins = admin["clients"].as_array().unwrap().iter();
+    let admin = admins.filter(|client| client["name"] == "bootstrap");
+    let id = admin.map(|client| client["id"].as_str().unwrap()).next();
+    record.call(
+        "DELETE",
+        &format!("/v1/clients/{}", id.unwrap()),
+        Value::Null,
+    );
+    check("limits", record);
+}
+
+#[test]
+fn approvals() {
+    let server = start("");
+    create_issuer(
+        &server,
+        "orders",
+        json!({ "confirmation": "second-person" }),
+    );
+    let second = credential(&world::create_client(&server, "second", &["security"]));
+    let mut record = Record::new(&server);
+    let forced = json!({ "force": true, "reason": "drill" });
+    let asked = record.call("POST", "/v1/issuers/orders/rotate", forced);
+    record.call("GET", "/v1/approvals", Value::Null);
+    let rotation = format!(
+        "/v1/approvals/{}",
+        asked["approval"]["id"].as_str().unwrap()
+    );
+    record.call("POST", &format!("{rotation}/confirm"), Value::Null);
+    let confirm = |record: &mut Record<'_>, path: &str| {
+        record.call_as(Some(&second), "POST", &format!("{path}/confirm"), None);
+    };
+    confirm(&mut record, &rotation);
+    confirm(&mut record, &rotation);
+    let path = format!(
+        "/v1/issuers/orders/keys/{}/revoke",
+        kid(&server, "orders", "active")
+    );
+    let discard = json!({ "reason": "leak", "discard_successor": true });
+    let asked = record.call("POST", &path, discard);
+    let revocation = format!(
+        "/v1/approvals/{}",
+        asked["approval"]["id"].as_str().unwrap()
+    );
+    record.call("DELETE", &revocation, Value::Null);
+    let alone = world::policy("orders", json!({}));
+    record.call("PUT", "/v1/issuers/orders", alone.clone());
+    let moved = json!({ "reason": "moved elsewhere" });
+    let asked = record.call("POST", "/v1/issuers/orders/delete", moved);
+    let deletion = format!(
+        "/v1/approvals/{}",
+        asked["approval"]["id"].as_str().unwrap()
+    );
+    confirm(&mut record, &deletion);
+    record.call("GET", "/v1/issuers/orders", Value::Null);
+    record.call("GET", "/v1/issuers/orders/keys", Value::Null);
+    record.call("PUT", "/v1/issuers/orders", alone);
+    record.fetch("GET", "/orders/.well-known/jwks.json", &[]);
+    check("approvals", record);
 }
 
 #[test]
@@ -616,9 +744,12 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "batch-size",
         "before-issuer",
         "body-too-large",
+        "certificate-taken",
         "claim-missing",
         "claim-reserved",
         "claim-type",
+        "client-limit",
+        "credential-in-url",
         "credential-invalid",
         "credential-missing",
         "default-algorithm-not-active",
@@ -627,28 +758,34 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "field-type",
         "illegal-transition",
         "invalid-client-name",
+        "invalid-duration",
         "invalid-issuer-name",
         "invalid-issuer-url",
         "invalid-kid",
+        "invalid-limits",
         "invalid-policy",
         "invalid-private-key",
+        "invalid-proof",
         "invalid-public-key",
         "invalid-query",
         "invalid-reason",
         "invalid-roles",
         "invalid-state",
         "invalid-typ",
+        "issuer-deleted",
         "issuer-url-fixed",
         "issuer-url-taken",
         "json-too-deep",
         "key-known",
         "key-material",
+        "last-admin",
         "malformed-json",
         "method-not-allowed",
         "not-an-object",
         "not-found",
         "not-taking-over",
         "number-out-of-range",
+        "own-approval",
         "role-missing",
         "successor-not-ready",
         "takes-over-fixed",
@@ -656,11 +793,14 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "ttl-over-maximum",
         "ttl-zero",
         "unknown-algorithm",
+        "unknown-approval",
         "unknown-client",
+        "unknown-credential",
         "unknown-field",
         "unknown-issuer",
         "unknown-key",
         "unsupported-media-type",
+        "untrusted-issuer",
     ];
     assert_eq!(
         seen.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -672,6 +812,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
         "body-incomplete",
+        "caller-undecidable",
         "contended",
         "internal-error",
         "invalid-body",
@@ -679,10 +820,13 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "key-set-full",
         "no-successor",
         "overloaded",
+        "rate-limited",
         "request-timeout",
         "signing-busy",
         "snapshot-stale",
         "store-unavailable",
+        "too-many-approvals",
+        "too-many-failures",
     ];
     let is_code = |text: &str| {
         text.contains('-')

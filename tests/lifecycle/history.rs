@@ -64,6 +64,7 @@ enum Request {
     RevokeActive(Algorithm, Successor),
     Import(Material, Algorithm, ImportAs),
     Policy(PolicyChange),
+    Delete,
 }
 
 /// What is imported.
@@ -266,6 +267,12 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
             Err(format!("revocation refused: {refusal}"))
         }
         Err(Refusal::IllegalTransition { .. }) => Ok(()),
+        // The rival may have been the one to delete it.
+        Err(Refusal::IssuerDeleted)
+            if world.view.deleted_at().is_some() && !matches!(command, Command::Tick) =>
+        {
+            Ok(())
+        }
         Err(refusal) if revocable || matches!(command, Command::Tick) => {
             Err(format!("{command:?} refused: {refusal}"))
         }
@@ -305,6 +312,9 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
             };
             Command::Import { jwk, state: *state }
         }
+        Request::Delete => Command::Delete {
+            reason: "over".to_owned(),
+        },
         Request::Policy(change) => Command::SetPolicy(changed(world.view.policy(), change)?),
     })
 }
@@ -398,13 +408,15 @@ fn request() -> impl Strategy<Value = Request> {
     ];
     let state = select(&[ImportAs::Pending, ImportAs::Active, ImportAs::Retired]);
     prop_oneof![
-        6 => Just(Request::Tick),
-        3 => (some_algorithm, readiness).prop_map(|(one, ready)| Request::Rotate(one, ready)),
-        2 => (any::<usize>(), successor()).prop_map(|(one, next)| Request::Revoke(one, next)),
-        1 => (algorithm(), successor()).prop_map(|(one, next)| Request::RevokeActive(one, next)),
-        3 => (material, algorithm(), state)
+        30 => Just(Request::Tick),
+        15 => (some_algorithm, readiness).prop_map(|(one, ready)| Request::Rotate(one, ready)),
+        10 => (any::<usize>(), successor()).prop_map(|(one, next)| Request::Revoke(one, next)),
+        5 => (algorithm(), successor()).prop_map(|(one, next)| Request::RevokeActive(one, next)),
+        15 => (material, algorithm(), state)
             .prop_map(|(what, one, state)| Request::Import(what, one, state)),
-        7 => policy_change().prop_map(Request::Policy),
+        35 => policy_change().prop_map(Request::Policy),
+        // It ends a life, so that it comes seldom.
+        1 => Just(Request::Delete),
     ]
 }
 

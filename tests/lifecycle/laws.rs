@@ -15,7 +15,7 @@ use super::world::World;
 pub(crate) type Law = fn(&World) -> Result<(), String>;
 
 /// All of them.
-pub(crate) const ALL: [Law; 12] = [
+pub(crate) const ALL: [Law; 13] = [
     one_signer,
     known_before_used,
     published_while_needed,
@@ -28,6 +28,7 @@ pub(crate) const ALL: [Law; 12] = [
     the_set_stays_small,
     per_token_law,
     the_past_stays_told,
+    deleted_is_final,
 ];
 
 /// Invariant 1.
@@ -117,7 +118,7 @@ pub(crate) fn revoked_is_final(world: &World) -> Result<(), String> {
 /// Invariant 5. Only a full set excuses an algorithm that has no successor.
 pub(crate) fn a_successor_stands_by(world: &World) -> Result<(), String> {
     no_offence(world, 5)?;
-    if !world.touched {
+    if !world.touched || world.ledger.deleted.is_some() {
         return Ok(());
     }
     for algorithm in &world.stored.policy().algorithms {
@@ -305,6 +306,35 @@ pub(crate) fn the_past_stays_told(world: &World) -> Result<(), String> {
     }
     let stored = record::key_set(&world.rows()).map_err(|error| error.to_string())?;
     world.recollection.compare(&stored)
+}
+
+/// An issuer that is deleted publishes nothing at any time, signs nothing, has no private half, and
+/// never changes again.
+pub(crate) fn deleted_is_final(world: &World) -> Result<(), String> {
+    no_offence(world, 11)?;
+    let Some(version) = world.ledger.deleted else {
+        return Ok(());
+    };
+    for set in [&world.stored, &world.view] {
+        let is_last = set.deleted_at().is_some() && set.version() == version;
+        ensure(is_last, || format!("deleted in {version}, and now {set:?}"))?;
+        for at in [Timestamp::default(), world.clock, world.latest_ever] {
+            let published = set.published(at).next();
+            ensure(published.is_none(), || {
+                format!("{published:?} is published")
+            })?;
+        }
+        let signs = Algorithm::ALL.iter().any(|one| set.active(*one).is_some());
+        ensure(!signs, || "a key of a deleted issuer signs".to_owned())?;
+    }
+    let kept = world
+        .rows()
+        .keys
+        .into_iter()
+        .find(|row| row.sealed.is_some());
+    ensure(kept.is_none(), || {
+        format!("a private half is left: {kept:?}")
+    })
 }
 
 fn no_offence(world: &World, invariant: u8) -> Result<(), String> {

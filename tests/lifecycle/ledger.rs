@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     pub(crate) signing: BTreeSet<Algorithm>,
     /// The algorithms whose signing key was revoked while no other key had room.
     pub(crate) bereft: BTreeSet<Algorithm>,
+    /// The version under which the issuer was deleted.
+    pub(crate) deleted: Option<u64>,
     /// How many commits and events the store must hold.
     pub(crate) commits: u64,
     pub(crate) events: usize,
@@ -75,6 +77,18 @@ impl Ledger {
         if let Some(event) = events.iter().find(forced).filter(|_| !may_force) {
             self.offend(2, format!("{command:?} led to {event:?}"));
         }
+        if let Some(version) = self.deleted {
+            self.offend(
+                11,
+                format!("{command:?} changed an issuer deleted in {version}"),
+            );
+        }
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::IssuerDeleted {}))
+        {
+            self.deleted = Some(after.version());
+        }
         self.commits += 1;
         self.events += events.len();
         self.decided_at = now;
@@ -97,8 +111,9 @@ impl Ledger {
                 facts.published_until = Some(retired.published_until);
             }
         }
+        let is_alive = self.deleted.is_none();
         self.signing
-            .retain(|algorithm| after.policy().algorithms.contains(algorithm));
+            .retain(|algorithm| is_alive && after.policy().algorithms.contains(algorithm));
         let active = |algorithm: &Algorithm| after.active(*algorithm).is_some();
         self.bereft.retain(|algorithm| !active(algorithm));
         let standing = |event: &&Event| matches!(event, Event::KeyRevoked { from: "active", .. });

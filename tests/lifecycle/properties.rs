@@ -112,6 +112,11 @@ fn the_past_stays_told() {
 }
 
 #[test]
+fn deleted_is_final() {
+    holds(laws::deleted_is_final);
+}
+
+#[test]
 fn per_token_law() {
     holds(laws::per_token_law);
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::stream;
+use keywright_verifier::Kid;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -48,13 +49,16 @@ pub(super) async fn list(
         }
         None => None,
     };
+    let no_key = |error| Problem::new(Code::InvalidQuery, format!("kid: {error}"));
+    let kid = query.kid.as_deref().map(Kid::parse).transpose();
+    let kid = kid.map_err(no_key)?;
     let filter = Filter {
         issuer,
         since: query.since.map(Timestamp::from_seconds),
         until: query.until.map(Timestamp::from_seconds),
         client: query.client,
         event: query.event,
-        kid: query.kid,
+        kid: kid.map(|kid| kid.as_str().to_owned()),
     };
     let after = query.after.unwrap_or(0);
     let Page { events, next } = authority.events(&filter, after, limit).await?;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::area::Area;
+use super::issuers::policy;
 use super::json::{Json, array, object};
 use super::operation::{Answer, Operation, example};
 use super::schema::{
@@ -58,7 +59,8 @@ pub(in crate::http) fn list_approvals() -> Operation {
 /// `POST /v1/approvals/{approval}/confirm`.
 pub(in crate::http) fn confirm() -> Operation {
     let deleted = json!({"approval": approval(), "result": {
-        "name": "default", "version": 3, "deleted_at": 1_795_294_700, "policy": {},
+        "name": "default", "version": 3, "deleted_at": 1_795_294_700,
+        "policy": policy("http://127.0.0.1:8080"),
     }});
     of_approval(Operation::new(
         Area::Approvals,
@@ -113,7 +115,8 @@ pub(in crate::http) fn delete_issuer() -> Operation {
         )
         .role(Role::Security);
     let gone = json!({
-        "name": "default", "version": 3, "deleted_at": 1_795_294_700, "policy": {},
+        "name": "default", "version": 3, "deleted_at": 1_795_294_700,
+        "policy": policy("http://127.0.0.1:8080"),
     });
     issuer_path(operation)
         .body(

@@ -151,7 +151,10 @@ fn event() -> Json {
         required("event", one_of(words, "What happened.")),
         optional("issuer", issuer_name()),
         optional("actor", reference("Actor")),
+        optional("confirmed_by", reference("Actor")),
         optional("reason", text("Why, if a reason was given.")),
+        optional("approval", text("The identifier of what waits or waited.")),
+        optional("operation", text("What waits or waited.")),
         optional("client", text("The client's identifier.")),
         optional("credential", text("The credential's name.")),
         optional(
@@ -174,8 +177,9 @@ fn event() -> Json {
     )
 }
 
-const KEY_EVENTS: [&str; 7] = [
+const KEY_EVENTS: [&str; 8] = [
     "issuer-created",
+    "issuer-deleted",
     "policy-changed",
     "key-published",
     "key-activated",
@@ -184,12 +188,16 @@ const KEY_EVENTS: [&str; 7] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 6] = [
+const OTHER_EVENTS: [&str; 10] = [
     "client-created",
     "client-changed",
     "client-deleted",
     "credential-created",
     "credential-revoked",
+    "approval-requested",
+    "approval-confirmed",
+    "approval-rejected",
+    "approval-expired",
     "corrupt-record",
 ];
 

@@ -97,7 +97,7 @@ fn shop() -> Value {
 }
 
 /// A policy with every default.
-fn policy(url: &str) -> Value {
+pub(super) fn policy(url: &str) -> Value {
     json!({
         "url": url, "algorithms": ["ES256", "RS256"], "default_algorithm": "ES256",
         "rsa_bits": 2048, "rotation": {"every": "30d"}, "lead": "24h", "jwks_max_age": "5m",

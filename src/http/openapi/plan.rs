@@ -49,7 +49,7 @@ fn planned(operation: Operation) -> Operation {
             "Until when to look ahead. Default: 90 days.",
         )
         .answers(Answer::json(Outcome::Ok, "The plan.", "Plan", plan))
-        .refuses(&[Code::NoSuccessor])
+        .refuses(&[Code::NoSuccessor, Code::IssuerDeleted])
 }
 
 /// The components.

@@ -13,6 +13,12 @@ RULES = {
     "signTokens": {"number-out-of-range"},
     "importKey": {"invalid-private-key", "invalid-public-key", "number-out-of-range"},
     "setIssuer": {"invalid-policy", "invalid-issuer-url"},
+    # A time that lies ahead, or has more than three decimals.
+    "readHistory": {"invalid-query"},
+    "createClient": {"invalid-limits", "invalid-proof", "number-out-of-range"},
+    "setClient": {"invalid-limits", "invalid-proof", "number-out-of-range"},
+    # A credential that was just made is tried as a name, too.
+    "revokeCredential": {"credential-in-url"},
     "previewPlan": {"invalid-policy", "invalid-issuer-url"},
 }
 

@@ -1,0 +1,29 @@
+//! Who may have what signed, in process: limits as a table and as a property, rates, credentials,
+//! and what a second person confirms.
+//!
+//! What takes a connection, a file or a restart is in `tests/http` and `tests/tls`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a rate is measured in real time, and a comparison is timed"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "nothing outside this target sees it"
+)]
+
+mod approvals;
+mod credentials;
+mod limits;
+mod oracle;
+mod property;
+mod unreliable;
+mod world;
