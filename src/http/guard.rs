@@ -81,7 +81,9 @@ impl Answers for Guarded {
         let id = guard.ids.of(&request);
         if has_credential(request.uri()) {
             tracing::warn!(?id, "a request with a credential in its URL was refused");
-            return Problem::credential_in_url().into_response();
+            let mut response = Problem::credential_in_url().into_response();
+            response.headers_mut().insert(REQUEST_ID, id);
+            return response;
         }
         request.headers_mut().insert(REQUEST_ID, id.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());

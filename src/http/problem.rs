@@ -18,6 +18,9 @@ use crate::access::LimitBroken;
 use crate::authority::throttle::{Budget, Spent};
 use crate::lifecycle::Timestamp;
 
+/// The challenge of every 403 (RFC 6750 §3.1).
+const INSUFFICIENT: &str = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
+
 /// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem(Box<Parts>);
@@ -79,10 +82,9 @@ impl Problem {
 
     /// 403: the client lacks a role.
     pub(super) fn role_missing(role: &'static str) -> Self {
-        let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
         Self::new(Code::RoleMissing, format!("this needs the role {role}"))
             .with("role", role)
-            .header(WWW_AUTHENTICATE, challenge)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 403: the caller's limits forbid it.
@@ -90,6 +92,7 @@ impl Problem {
         Self::new(Code::ClientLimit, broken)
             .with("claim", broken.claim.as_str())
             .with("rule", broken.rule)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 429: the client's bucket has not enough signatures.
@@ -107,6 +110,7 @@ impl Problem {
                 Self::new(Code::ClientLimit, detail)
                     .with("claim", "requests")
                     .with("rule", "rate")
+                    .header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
         }
     }
