@@ -63,7 +63,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         engine: Arc::new(SoftwareEngine::start()?),
         master_key,
         clock,
-        metrics,
+        metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),
         issuance_log: issuance_log.clone(),
@@ -101,6 +101,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         answers: Guarded::new(
             internal_router(Arc::clone(&authority)),
             config.internal.request_limits(),
+            Arc::clone(&metrics),
         ),
     };
     for renewal in [public_tls, internal_tls].into_iter().flatten() {

@@ -162,6 +162,7 @@ pub struct Metrics {
     failed_rotations: Family<IssuerLabels, Counter>,
     rotation_failing: Family<IssuerLabels, Gauge>,
     jwks_responses: Family<StatusLabels, Counter>,
+    internal_responses: Family<StatusLabels, Counter>,
     tls_expiry: Family<ListenerLabels, SecondsGauge>,
     tls_reload_failing: Family<ListenerLabels, Gauge>,
 }
@@ -178,7 +179,7 @@ impl Default for Metrics {
             Family::new_with_constructor(latency_histogram);
         let (key_age, next_rotation) = (Family::default(), Family::default());
         let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
-        let jwks_responses = Family::default();
+        let (jwks_responses, internal_responses) = (Family::default(), Family::default());
         let (tls_expiry, tls_reload_failing) = (Family::default(), Family::default());
         let mut registry = Registry::with_prefix("keywright");
         registry.register(
@@ -219,6 +220,11 @@ impl Default for Metrics {
             "Key sets served",
             Family::clone(&jwks_responses),
         );
+        registry.register(
+            "internal_responses",
+            "Answers of the internal listener",
+            Family::clone(&internal_responses),
+        );
         registry.register_with_unit(
             "tls_certificate_expiry",
             "Time until the listener's certificate expires; negative when it has",
@@ -242,6 +248,7 @@ impl Default for Metrics {
             failed_rotations,
             rotation_failing,
             jwks_responses,
+            internal_responses,
             tls_expiry,
             tls_reload_failing,
         }
@@ -357,6 +364,13 @@ impl Metrics {
         self.tls_reload_failing
             .get_or_create(&ListenerLabels { listener })
             .set(1);
+    }
+
+    /// Counts an answer of the internal listener: 401 and 429 tell of guessing and of floods.
+    pub fn count_internal_response(&self, status: u16) {
+        self.internal_responses
+            .get_or_create(&StatusLabels { status })
+            .inc();
     }
 
     /// Everything in the OpenMetrics text format.

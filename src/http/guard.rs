@@ -25,6 +25,7 @@ use super::response::is_held_back;
 use super::server::Answers;
 use crate::access::credential;
 use crate::engine::random;
+use crate::telemetry::Metrics;
 
 /// What all requests to a listener together may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +56,17 @@ struct Guard {
     requests: Semaphore,
     timeout: Duration,
     ids: RequestIds,
+    metrics: Arc<Metrics>,
 }
 
 impl Guarded {
     /// Puts the guard before routes.
-    pub fn new(router: Router, limits: RequestLimits) -> Self {
+    pub fn new(router: Router, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
         let guard = Guard {
             requests: Semaphore::new(limits.in_progress),
             timeout: limits.timeout,
             ids: RequestIds::new(),
+            metrics,
         };
         Self {
             router,
@@ -73,12 +76,25 @@ impl Guarded {
 }
 
 impl Answers for Guarded {
-    async fn answer(self, mut request: Request<Incoming>) -> Response {
+    async fn answer(self, request: Request<Incoming>) -> Response {
         let Self { router, guard } = self;
-        let Ok(permit) = guard.requests.try_acquire() else {
+        let response = guard.admit(router, request).await;
+        guard
+            .metrics
+            .count_internal_response(response.status().as_u16());
+        if is_held_back(&response) {
+            tokio::time::sleep(HOLD_BACK).await;
+        }
+        response
+    }
+}
+
+impl Guard {
+    async fn admit(&self, router: Router, mut request: Request<Incoming>) -> Response {
+        let Ok(_permit) = self.requests.try_acquire() else {
             return Problem::overloaded().into_response();
         };
-        let id = guard.ids.of(&request);
+        let id = self.ids.of(&request);
         if has_credential(request.uri()) {
             tracing::warn!(?id, "a request with a credential in its URL was refused");
             let mut response = Problem::credential_in_url().into_response();
@@ -89,7 +105,7 @@ impl Answers for Guarded {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);
-        let mut response = match tokio::time::timeout(guard.timeout, answer).await {
+        let mut response = match tokio::time::timeout(self.timeout, answer).await {
             Ok(Ok(response)) => response,
             Ok(Err(infallible)) => match infallible {},
             Err(_) => Problem::timeout().into_response(),
@@ -101,10 +117,6 @@ impl Answers for Guarded {
             tracing::debug!(?id, %method, path = uri.path(), %status, "answered");
         }
         response.headers_mut().insert(REQUEST_ID, id);
-        drop(permit);
-        if is_held_back(&response) {
-            tokio::time::sleep(HOLD_BACK).await;
-        }
         response
     }
 }

@@ -25,6 +25,7 @@ use crate::http::code::Code;
 use crate::http::guard::REQUEST_ID;
 use crate::http::problem::Problem;
 use crate::issuance_log::{Asserted, Decision, Line};
+use crate::lifecycle::Refusal;
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
 const LONGEST_NAME: usize = 63;
@@ -75,9 +76,13 @@ impl FromRequestParts<Arc<Authority>> for Asking {
 }
 
 impl Asking {
-    /// The issuer, if the caller may call it at all.
+    /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
-        named(&self.authority, &self.caller, &self.issuer)
+        let issuer = named(&self.authority, &self.caller, &self.issuer)?;
+        if issuer.view().set().deleted_at().is_some() {
+            return Err(Refusal::IssuerDeleted.into());
+        }
+        Ok(issuer)
     }
 
     /// The caller.

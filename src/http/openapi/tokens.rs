@@ -14,7 +14,8 @@ use crate::http::code::Code;
 use crate::http::internal::LARGEST_BATCH;
 use crate::http::response::Outcome;
 
-const REFUSALS: [Code; 11] = [
+const REFUSALS: [Code; 12] = [
+    Code::IssuerDeleted,
     Code::RateLimited,
     Code::ClaimReserved,
     Code::ClaimType,
@@ -83,7 +84,7 @@ pub(in crate::http) fn sign_batch() -> Operation {
             )
             .headers(&["RateLimit", "RateLimit-Policy"]),
         )
-        .refuses(&[Code::BatchSize, Code::RateLimited])
+        .refuses(&[Code::IssuerDeleted, Code::BatchSize, Code::RateLimited])
 }
 
 fn token() -> serde_json::Value {
