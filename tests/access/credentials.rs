@@ -124,7 +124,7 @@ async fn one_credential_is_revoked_and_the_other_stays() {
     assert!(let_in(&world, &first).await && !let_in(&world, &second).await);
     let again = revoke(name).await;
     assert!(matches!(again, Err(ChangeError::UnknownCredential { .. })));
-    let secret = first.rsplit('_').next().unwrap().to_owned();
+    let secret = first[20..].to_owned();
     assert!(
         revoke(secret).await.is_err(),
         "a secret names no credential"
@@ -154,7 +154,7 @@ async fn a_text_that_is_almost_a_credential_is_nobodys() {
     let world = World::new().await;
     let (client, credential) = world.client(json!({})).await;
     let (_, other) = world.client(json!({})).await;
-    let (head, secret) = credential.rsplit_once('_').unwrap();
+    let (head, secret) = (&credential[..19], &credential[20..]);
     let padded = format!("{credential}=");
     let upper = format!("KW_{client}_{secret}");
     for text in [
@@ -171,7 +171,7 @@ async fn a_text_that_is_almost_a_credential_is_nobodys() {
         &credential[..credential.len() - 1],
         &credential[3..],
         &format!("kw_{}_{secret}", client.to_uppercase()),
-        &format!("kw_{client}_{}", other.rsplit_once('_').unwrap().1),
+        &format!("kw_{client}_{}", &other[20..]),
         &format!("kw_{client}_{}", "A".repeat(100_000)),
     ] {
         assert!(!let_in(&world, text).await, "{} characters", text.len());
@@ -393,7 +393,7 @@ fn a_refusal_takes_the_same_time_whatever_is_wrong_with_the_secret() {
         let (_, credential) = world.client(json!({})).await;
         (world, credential)
     });
-    let (head, secret) = credential.rsplit_once('_').unwrap();
+    let (head, secret) = (&credential[..19], &credential[20..]);
     let change = |at: usize| {
         let mut wrong = secret.as_bytes().to_vec();
         wrong[at] = if wrong[at] == b'A' { b'B' } else { b'A' };

@@ -40,7 +40,7 @@ fn a_credential_in_a_url_is_refused_and_not_logged() {
     let client = create_client(&server, "shop", &["issuer"]);
     let credential = world::credential(&client);
     let token = server.sign("default", &json!({"claims": {"sub": "a"}}));
-    let secret = credential.rsplit_once('_').unwrap().1;
+    let secret = &credential[20..];
     let signature = token.rsplit_once('.').unwrap().1;
     // Percent-encoding takes characters out of a secret; what is around them still tells most.
     let secrets: Vec<&str> = [secret, signature]
@@ -108,7 +108,7 @@ fn a_credential_for_a_request_id_is_neither_taken_nor_logged() {
         &[("X-Request-Id", "my-id")],
     );
     assert_eq!(answer.header("x-request-id"), Some("my-id"));
-    let secret = credential.rsplit_once('_').unwrap().1;
+    let secret = &credential[20..];
     assert!(!server.log().contains(secret));
     assert_eq!(
         server.call("GET", "/v1/audit", None).json()["x"],

@@ -310,10 +310,11 @@ fn the_command_line_knows_the_service_by_its_root_and_shows_a_certificate() {
         code == Some(1) && said.contains("CertificateRequired"),
         "{said}"
     );
-    // The certificate speaks for the caller: the bootstrap credential is not sent beside it.
+    // The certificate speaks for the caller, and is nobody's: the bootstrap credential is not sent
+    // beside it.
     let (code, said) = run(&list, &[ca, pair[0], pair[1]]);
     assert!(
-        code == Some(1) && said.contains("credential-missing"),
+        code == Some(1) && said.contains("credential-invalid"),
         "{said}"
     );
     let token = server.data().join("admin.token");
