@@ -20,12 +20,16 @@
 //! | `internal.tls.client_certificates` | `optional` | or `required` |
 //! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db` |
 //! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
+//! | `issuance_log.to` | `off` | or `stdout` or `file`: a line for each token |
+//! | `issuance_log.path` | `DATA_DIR/issuance.jsonl` | the file |
+//! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
 //!
 //! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`.
 
+mod issuance_log;
 mod listener;
 
 use std::net::SocketAddr;
@@ -41,6 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
 use crate::telemetry::LogFormat;
 
+pub use issuance_log::{IssuanceLog, IssuanceLogTo};
 pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
 
 /// Everything that an operator sets.
@@ -63,6 +68,8 @@ pub struct Config {
     /// Whose tokens prove who a caller is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Where each token leaves a line.
+    pub issuance_log: IssuanceLog,
     /// What is logged and how.
     pub log: Log,
 }
@@ -153,6 +160,7 @@ impl Default for Config {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
             trusted_issuers: Vec::new(),
+            issuance_log: IssuanceLog::default(),
             log: Log {
                 format: LogFormat::Text,
                 filter: "info".to_owned(),

@@ -109,6 +109,11 @@ impl DataFolder {
         self.path.join("admin.token")
     }
 
+    /// The issuance log, unless another file is named.
+    pub fn issuance_log(&self) -> PathBuf {
+        self.path.join("issuance.jsonl")
+    }
+
     /// Writes a small file so that it is there whole or not at all, readable by its owner alone.
     ///
     /// # Errors

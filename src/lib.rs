@@ -17,6 +17,7 @@ pub mod config;
 pub mod data_folder;
 pub mod engine;
 pub mod http;
+pub mod issuance_log;
 pub mod lifecycle;
 pub mod service;
 pub mod store;

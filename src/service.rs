@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
+use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy};
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
@@ -46,6 +47,17 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let master_key = folder
         .master_key(config.master_key_file.as_deref(), &*store)
         .await?;
+    let issuance_log = match config.issuance_log.destination(&folder) {
+        Some(destination) => Some(Arc::new(
+            IssuanceLog::start(
+                destination,
+                config.issuance_log.room(),
+                Arc::clone(&metrics),
+            )
+            .map_err(|error| format!("issuance_log: cannot write there: {error}"))?,
+        )),
+        None => None,
+    };
     let foundation = Foundation {
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
@@ -54,6 +66,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         metrics,
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),
+        issuance_log: issuance_log.clone(),
     };
     let authority = Arc::new(Authority::start(foundation).await?);
     bootstrap_access(&authority, &folder).await?;
@@ -108,6 +121,9 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     stop.send_replace(true);
     for listener in listeners {
         listener.await?;
+    }
+    if let Some(issuance_log) = issuance_log {
+        issuance_log.end().await;
     }
     scheduler.abort();
     uses.abort();

@@ -98,8 +98,62 @@ impl SigningMetrics {
     }
 }
 
+/// What becomes of the lines of the issuance log.
+#[derive(Default)]
+pub struct IssuanceMetrics {
+    lines: Counter,
+    bytes: Counter,
+    no_room: Counter,
+    failures: Counter,
+    failing: Gauge,
+}
+
+impl IssuanceMetrics {
+    /// Counts lines that are written; the last write succeeded.
+    pub fn count_written(&self, lines: usize, bytes: usize) {
+        self.lines.inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
+        self.bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.failing.set(0);
+    }
+
+    /// Counts a write that failed, and will be tried again.
+    pub fn count_failure(&self) {
+        self.failures.inc();
+        self.failing.set(1);
+    }
+
+    /// Counts a line that found no room in the queue.
+    pub fn count_no_room(&self) {
+        self.no_room.inc();
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let mut counter = |name, help, counter: &Counter| {
+            registry.register(name, help, Counter::clone(counter));
+        };
+        counter("issuance_log_lines", "Lines written", &self.lines);
+        counter("issuance_log_bytes", "Bytes written", &self.bytes);
+        counter(
+            "issuance_log_no_room",
+            "Lines that found no room in the queue: tokens not handed out, and refusals",
+            &self.no_room,
+        );
+        counter(
+            "issuance_log_failures",
+            "Writes that failed",
+            &self.failures,
+        );
+        registry.register(
+            "issuance_log_failing",
+            "1 while the issuance log cannot be written",
+            Gauge::clone(&self.failing),
+        );
+    }
+}
+
 /// What is counted and measured.
 pub struct Metrics {
+    issuance: IssuanceMetrics,
     registry: Mutex<Registry>,
     signatures: Family<SignatureLabels, Counter>,
     signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram>,
@@ -176,7 +230,10 @@ impl Default for Metrics {
             "1 while the listener's certificate files cannot be used as they are",
             Family::clone(&tls_reload_failing),
         );
+        let issuance = IssuanceMetrics::default();
+        issuance.register(&mut registry);
         Self {
+            issuance,
             registry: Mutex::new(registry),
             signatures,
             signing_seconds,
@@ -260,6 +317,11 @@ impl Metrics {
         };
         self.rotation_failing.get_or_create(&labels).set(1);
         self.failed_rotations.get_or_create(&labels).inc();
+    }
+
+    /// The counters of the issuance log.
+    pub fn issuance(&self) -> &IssuanceMetrics {
+        &self.issuance
     }
 
     /// Counts a response on a key set's URL.

@@ -29,7 +29,10 @@ pub enum ChangeError {
         credential: String,
     },
     /// Nobody could manage access any more.
-    #[error("this is the last client with the role admin; give the role to another one first")]
+    #[error(
+        "no client with the role admin, without a limit on issuers and with a way in would be left; \
+         make another one first"
+    )]
     LastAdmin,
     /// Two clients would be named by one certificate.
     #[error("another client is named by the same certificate rule; a certificate is of one client")]

@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
+use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{
     Command, Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan,
 };
@@ -62,6 +63,8 @@ pub struct Foundation {
     pub trusted: TrustedIssuers,
     /// The `aud` of assertions that clients sign themselves; without one there are none.
     pub audience: Option<String>,
+    /// Where each token leaves a line.
+    pub issuance_log: Option<Arc<IssuanceLog>>,
 }
 
 /// Every issuer of one deployment.
@@ -154,6 +157,11 @@ impl Authority {
     /// The metrics that this authority reports to.
     pub fn metrics(&self) -> &Metrics {
         &self.foundation.metrics
+    }
+
+    /// Where each token leaves a line, if anywhere.
+    pub fn issuance_log(&self) -> Option<&IssuanceLog> {
+        self.foundation.issuance_log.as_deref()
     }
 
     /// The clients that may call.

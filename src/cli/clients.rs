@@ -135,6 +135,10 @@ fn path(id: &str) -> String {
 }
 
 fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Failure> {
+    if arguments.terms.names_no_role() {
+        let wrong = "name at least one --role of issuer, security, auditor, admin";
+        return Err(Failure::Usage(wrong.to_owned()));
+    }
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.name.as_str().into());
     arguments.terms.apply(&mut body)?;
@@ -220,14 +224,12 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let path = path(&arguments.id);
     let mut terms = match &arguments.terms {
         Some(file) => input::object(file)?,
-        None => {
-            let mut terms: Map<String, Value> = client.read(&path)?.parse()?;
-            for read_only in ["id", "version", "created_at", "credentials"] {
-                terms.remove(read_only);
-            }
-            terms
-        }
+        None => client.read(&path)?.parse()?,
     };
+    // What `clients show --json` prints can be given back.
+    for read_only in ["id", "version", "created_at", "credentials"] {
+        terms.remove(read_only);
+    }
     if let Some(name) = &arguments.name {
         terms.insert("name".to_owned(), name.as_str().into());
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::client::{Answer, Client};
 use super::failure::Failure;
+use super::moment::rfc3339;
 use super::session::Session;
 use super::table::{columns, pairs};
 use super::{input, json_text};
@@ -78,6 +79,7 @@ struct Issuer {
     name: String,
     version: u64,
     policy: Map<String, Value>,
+    deleted_at: Option<u64>,
     #[serde(default)]
     warnings: Vec<String>,
 }
@@ -125,15 +127,19 @@ fn list(session: &mut Session) -> Result<(), Failure> {
 
 fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
     session.output.show(answer, |issuer: Issuer, output| {
+        let deleted = issuer
+            .deleted_at
+            .map(|at| ["deleted".to_owned(), rfc3339(at)]);
         let heading = [
             ["name".to_owned(), issuer.name],
             ["version".to_owned(), issuer.version.to_string()],
         ];
+        let heading = heading.into_iter().chain(deleted);
         let members = issuer
             .policy
             .iter()
             .map(|(name, value)| [name.clone(), plain(value)]);
-        output.line(pairs(heading.into_iter().chain(members)))
+        output.line(pairs(heading.chain(members)))
     })
 }
 

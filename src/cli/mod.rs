@@ -72,7 +72,7 @@ struct GlobalArguments {
 enum Command {
     /// Run the service.
     Serve(ServeArguments),
-    /// Show issuers and set their policies.
+    /// Show and delete issuers, and set their policies.
     #[command(subcommand)]
     Issuers(issuers::Command),
     /// Show, rotate, revoke and import signing keys.
@@ -82,7 +82,7 @@ enum Command {
     Token(token::Command),
     /// Tell what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
-    /// Create, list and revoke the credentials of callers.
+    /// Say who may call, what they may have signed, and how they come in.
     #[command(subcommand)]
     Clients(clients::Command),
     /// Confirm what a second person must agree to.

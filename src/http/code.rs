@@ -141,11 +141,11 @@ codes! {
         "the URL carries a credential or a token",
         "revoke it: every log on the way has seen it; send it in `Authorization`";
     CredentialMissing = "credential-missing":
-        "no `Authorization` header",
+        "no `Authorization: Bearer`, and no certificate",
         "send the credential";
     CredentialInvalid = "credential-invalid":
-        "not, or no longer, a credential; or two headers",
-        "get a new one from an admin";
+        "what was presented is no client's, or not any more; or two headers",
+        "see the ways in, or get a new credential from an admin";
     RoleMissing = "role-missing":
         "the client lacks `role`",
         "use another client";
@@ -180,7 +180,7 @@ codes! {
         "`Allow` has what the path takes",
         "use that";
     RequestTimeout = "request-timeout":
-        "not done after 30 s",
+        "not done after `internal.request_timeout`, 30 s",
         "read the state, then try again";
     AlgorithmNotActive = "algorithm-not-active":
         "no key signs with this algorithm",
@@ -229,7 +229,7 @@ codes! {
         "confirm or reject some";
     LastAdmin = "last-admin":
         "nobody could manage access any more",
-        "give the role `admin` to another client first";
+        "make another client that is an admin of all issuers and has a way in";
     CertificateTaken = "certificate-taken":
         "another client is named by the same certificate rule",
         "take it from that client first";
@@ -252,7 +252,7 @@ codes! {
         "the service failed",
         "look into its log under `X-Request-Id`";
     Overloaded = "overloaded":
-        "2,048 requests are in progress",
+        "`internal.max_requests`, 2,048, are in progress",
         "`Retry-After`";
     SigningBusy = "signing-busy":
         "the signing queue is full",
@@ -263,6 +263,9 @@ codes! {
     Contended = "contended":
         "other writers were faster 16 times",
         "`Retry-After`";
+    IssuanceLogUnavailable = "issuance-log-unavailable":
+        "the token has no place in the issuance log, so it is not handed out",
+        "`Retry-After`; an operator must see why the log cannot be written";
     CallerUndecidable = "caller-undecidable":
         "the keys that would tell who is calling cannot be had",
         "`Retry-After`";

@@ -41,7 +41,8 @@ const HOLD_BACK: Duration = Duration::from_millis(250);
 /// How often a URL is decoded in search of a credential: proxies encode what is encoded already.
 const MOST_ENCODINGS: usize = 4;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header with the request's id: in every answer, and in every request once it is in here.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Routes, and the guard before them.
 #[derive(Clone)]
@@ -72,7 +73,7 @@ impl Guarded {
 }
 
 impl Answers for Guarded {
-    async fn answer(self, request: Request<Incoming>) -> Response {
+    async fn answer(self, mut request: Request<Incoming>) -> Response {
         let Self { router, guard } = self;
         let Ok(permit) = guard.requests.try_acquire() else {
             return Problem::overloaded().into_response();
@@ -80,8 +81,11 @@ impl Answers for Guarded {
         let id = guard.ids.of(&request);
         if has_credential(request.uri()) {
             tracing::warn!(?id, "a request with a credential in its URL was refused");
-            return Problem::credential_in_url().into_response();
+            let mut response = Problem::credential_in_url().into_response();
+            response.headers_mut().insert(REQUEST_ID, id);
+            return response;
         }
+        request.headers_mut().insert(REQUEST_ID, id.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);

@@ -18,6 +18,9 @@ use crate::access::LimitBroken;
 use crate::authority::throttle::{Budget, Spent};
 use crate::lifecycle::Timestamp;
 
+/// The challenge of every 403 (RFC 6750 §3.1).
+const INSUFFICIENT: &str = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
+
 /// What is wrong with a request, or with us. Boxed, because every handler returns it by value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Problem(Box<Parts>);
@@ -57,6 +60,12 @@ impl Problem {
         self.0.code.as_str()
     }
 
+    /// The claim and the rule of a limit of the client's, if one was broken.
+    pub(super) fn broken_limit(&self) -> Option<(&str, &str)> {
+        let member = |name| self.0.members.get(name).and_then(Value::as_str);
+        member("claim").zip(member("rule"))
+    }
+
     /// 401 (RFC 6750 §3): without a credential the challenge names no error.
     pub(super) fn no_credential() -> Self {
         Self::new(Code::CredentialMissing, "send Authorization: Bearer")
@@ -73,10 +82,9 @@ impl Problem {
 
     /// 403: the client lacks a role.
     pub(super) fn role_missing(role: &'static str) -> Self {
-        let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
         Self::new(Code::RoleMissing, format!("this needs the role {role}"))
             .with("role", role)
-            .header(WWW_AUTHENTICATE, challenge)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 403: the caller's limits forbid it.
@@ -84,6 +92,7 @@ impl Problem {
         Self::new(Code::ClientLimit, broken)
             .with("claim", broken.claim.as_str())
             .with("rule", broken.rule)
+            .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 429: the client's bucket has not enough signatures.
@@ -101,6 +110,7 @@ impl Problem {
                 Self::new(Code::ClientLimit, detail)
                     .with("claim", "requests")
                     .with("rule", "rate")
+                    .header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
         }
     }
@@ -115,6 +125,12 @@ impl Problem {
     pub(super) fn undecidable_caller() -> Self {
         let detail = "the keys that would tell who is calling cannot be had";
         Self::new(Code::CallerUndecidable, detail).header(RETRY_AFTER, 5)
+    }
+
+    /// 503: a token without a line in the issuance log is not handed out.
+    pub(super) fn issuance_log_unavailable() -> Self {
+        let detail = "the issuance log takes no more lines, and without one no token is handed out";
+        Self::new(Code::IssuanceLogUnavailable, detail).header(RETRY_AFTER, 1)
     }
 
     /// 400: a secret in the URL has been seen by every log on its way.

@@ -178,6 +178,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::SnapshotStale
         | Code::Contended
         | Code::StoreUnavailable
+        | Code::IssuanceLogUnavailable
         | Code::CallerUndecidable
         | Code::IssuerUnusable => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -48,6 +48,7 @@ impl World {
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),
             audience: None,
+            issuance_log: None,
         };
         let authority = Arc::new(Authority::start(foundation).await.unwrap());
         Self {

@@ -3,8 +3,8 @@
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
 //! `openapi` the description (which `document` reads), `schemathesis` what a stranger makes of it,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
-//! `history` what is told of the past, `audit` how the log is read and proved, `startup` how the
-//! process begins and ends, and `secrets` and `urls` what must never be seen anywhere.
+//! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
+//! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be seen anywhere.
 //! `assertions` tries every way in that begins with a signature, `credentials` what becomes of
 //! credentials across restarts, and `overload` who waits when somebody asks too fast.
 
@@ -32,6 +32,7 @@ mod credentials;
 mod document;
 mod exchange;
 mod history;
+mod issuance;
 mod openapi;
 mod overload;
 mod publication;

@@ -324,3 +324,62 @@ fn a_credential_ends_with_its_client_and_nobody_elses() {
         "also after a crash"
     );
 }
+
+#[test]
+fn nobody_takes_away_the_last_way_to_manage_access() {
+    let server = start("");
+    let listed = ok(server.call("GET", "/v1/clients", None));
+    let admin = &listed["clients"][0];
+    let path = format!("/v1/clients/{}", admin["id"].as_str().unwrap());
+    let credential = admin["credentials"][0]["id"].as_str().unwrap();
+    let terms = |change: Value| {
+        let mut terms = json!({ "name": "bootstrap", "roles": ["admin"] });
+        world::merge(&mut terms, change);
+        Some(terms)
+    };
+    // One that nobody can be is none.
+    let body = json!({ "name": "nobody", "roles": ["admin"], "credential": null });
+    assert_eq!(server.call("POST", "/v1/clients", Some(&body)).status, 201);
+    for (method, path, body) in [
+        ("DELETE", path.clone(), None),
+        ("DELETE", format!("{path}/credentials/{credential}"), None),
+        ("PUT", path.clone(), terms(json!({ "roles": ["auditor"] }))),
+        (
+            "PUT",
+            path.clone(),
+            terms(json!({ "limits": { "issuers": ["default"] } })),
+        ),
+    ] {
+        let answer = server.call(method, &path, body.as_ref());
+        let code = &answer.json()["code"];
+        assert_eq!(
+            (answer.status, code),
+            (409, &json!("last-admin")),
+            "{method} {path}"
+        );
+    }
+    create_client(&server, "second", &["admin"]);
+    assert_eq!(server.call("DELETE", &path, None).status, 204);
+}
+
+#[test]
+fn every_403_has_a_challenge_and_a_credential_in_a_url_a_request_id() {
+    let server = start("");
+    let body = json!({ "name": "a", "roles": ["issuer"], "limits": { "issuers": ["elsewhere"] } });
+    let client = server.call("POST", "/v1/clients", Some(&body)).json();
+    let answer = server.call_as(
+        Some(&credential(&client)),
+        "POST",
+        "/v1/issuers/default/tokens",
+        Some(("application/json", br#"{"claims":{}}"#.to_vec())),
+    );
+    assert_eq!(answer.json()["code"], "client-limit");
+    let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
+    assert_eq!(answer.header("www-authenticate"), Some(challenge));
+    let answer = server.call("GET", "/v1/issuers?access_token=a", None);
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (400, &json!("credential-in-url"))
+    );
+    assert!(answer.header("x-request-id").is_some());
+}

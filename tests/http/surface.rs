@@ -816,6 +816,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "contended",
         "internal-error",
         "invalid-body",
+        "issuance-log-unavailable",
         "issuer-unusable",
         "key-set-full",
         "no-successor",

@@ -83,6 +83,10 @@ const LIMITS: &str = "Limits: what is not said is not limited";
 const WAYS_IN: &str = "Ways in beside a credential";
 
 impl TermsArguments {
+    pub(super) fn names_no_role(&self) -> bool {
+        self.roles.is_empty()
+    }
+
     /// Replaces the members of a client's terms that are named.
     pub(super) fn apply(&self, terms: &mut Map<String, Value>) -> Result<(), Failure> {
         let mut limits = match terms.remove("limits") {

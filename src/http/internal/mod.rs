@@ -1,6 +1,7 @@
 //! The internal listener: signing, keys, issuers, clients, audit.
 
 mod approvals;
+mod asking;
 mod audit;
 mod clients;
 mod documentation;
@@ -119,12 +120,17 @@ impl FromRequestParts<Arc<Authority>> for Named {
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
         let name = path_parameter(parts, "issuer").await?;
-        // Before it is looked up: whoever may not call it does not learn whether it exists.
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.ok_or_else(Problem::no_credential)?;
-        caller.live.client.terms.limits.check_issuer(&name)?;
-        Ok(Self(authority.issuer(&name)?))
+        named(authority, caller, &name).map(Self)
     }
+}
+
+/// Whether the caller may call the issuer is asked before it is looked up: whoever may not does not
+/// learn whether it exists.
+fn named(authority: &Authority, caller: &Caller, name: &str) -> Result<Arc<Issuer>, Problem> {
+    caller.live.client.terms.limits.check_issuer(name)?;
+    Ok(authority.issuer(name)?)
 }
 
 /// One segment of the path, decoded. A path that does not decode names nothing.

@@ -124,7 +124,13 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
             "nearest",
             text("The known member that an unknown one is nearest to."),
         ),
-        optional("claim", text("The claim of the wrong type.")),
+        optional(
+            "claim",
+            text(
+                "The claim, or the member of the request, that is of the wrong type or breaks a limit.",
+            ),
+        ),
+        optional("rule", text("The limit of the client that is broken.")),
         optional("claims", claims),
         optional("maximum", integer(0, u64::MAX, "The policy's limit.")),
         optional("limit", integer(0, u64::MAX, "The largest body, in bytes.")),

@@ -51,6 +51,7 @@ pub(in crate::http) fn sign() -> Operation {
         .answers(signed.headers(&["RateLimit", "RateLimit-Policy"]))
         .refuses(&REFUSALS)
         .refuses(&[Code::SigningBusy, Code::InternalError])
+        .refuses(&[Code::IssuanceLogUnavailable])
 }
 
 /// `POST /v1/issuers/{issuer}/tokens/batch`.

@@ -1,9 +1,9 @@
 //! What went wrong inside, as the caller is told it.
 
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use keywright_verifier::json::{BodyError, FieldError, JsonError};
 
-use super::Problem;
+use super::{INSUFFICIENT, Problem};
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
@@ -185,7 +185,9 @@ impl From<ChangeError> for Problem {
             ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
             ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
             ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
-            ChangeError::OwnApproval => Self::new(Code::OwnApproval, error),
+            ChangeError::OwnApproval => {
+                Self::new(Code::OwnApproval, error).header(WWW_AUTHENTICATE, INSUFFICIENT)
+            }
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),

@@ -1,0 +1,187 @@
+//! What a line says, and how it is spelled.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, SecondsFormat};
+use keywright_verifier::{Algorithm, Kid};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::queue::Priority;
+use crate::lifecycle::Timestamp;
+
+/// The longest text of a caller's that a line repeats, in characters.
+const LONGEST_TEXT: usize = 256;
+
+/// The most audiences that a line repeats.
+const MOST_AUDIENCES: usize = 16;
+
+/// Stands where something was left out.
+const CUT: char = '…';
+
+/// A request for one token, and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The client's id.
+    pub client: &'a str,
+    /// The issuer, as the request names it.
+    pub issuer: &'a str,
+    /// The algorithm, as far as it is known.
+    pub algorithm: Option<Algorithm>,
+    /// What was to be asserted.
+    pub asserted: &'a Asserted,
+    /// The request's id: the one of the answer and of the service's log.
+    pub request_id: &'a str,
+    /// What became of it.
+    pub decision: Decision<'a>,
+}
+
+/// What became of a request for a token.
+#[derive(Debug, Clone, Copy)]
+pub enum Decision<'a> {
+    /// It was signed.
+    Signed {
+        /// With this key.
+        kid: &'a Kid,
+        /// The token's identifier.
+        jti: &'a str,
+        /// Its end, in Unix seconds.
+        expires_at: u64,
+    },
+    /// It was refused.
+    Refused {
+        /// The stable code of the problem.
+        code: &'static str,
+        /// The claim and the rule of a limit of the client's.
+        limit: Option<(&'a str, &'a str)>,
+    },
+}
+
+impl Decision<'_> {
+    pub(super) fn priority(&self) -> Priority {
+        match self {
+            Self::Signed { .. } => Priority::Token,
+            Self::Refused { .. } => Priority::Refusal,
+        }
+    }
+}
+
+/// Whom a token is about and for, as asked: no other claim is ever logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asserted {
+    subject: Option<String>,
+    audience: Option<Audience>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Asserted {
+    /// Looks at the claims of a request. What is long is cut, and what is no text is left out.
+    pub fn by(claims: &Map<String, Value>) -> Self {
+        let audience = match claims.get("aud") {
+            Some(Value::String(one)) => Some(Audience::One(cut(one))),
+            Some(Value::Array(several)) => {
+                let texts = several.iter().filter_map(Value::as_str);
+                let mut shown: Vec<String> = texts.take(MOST_AUDIENCES).map(cut).collect();
+                if several.len() > shown.len() {
+                    shown.push(CUT.into());
+                }
+                Some(Audience::Several(shown))
+            }
+            _ => None,
+        };
+        Self {
+            subject: claims.get("sub").and_then(Value::as_str).map(cut),
+            audience,
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}{CUT}", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// The members in the order in which they are written.
+#[derive(Serialize)]
+struct Members<'a> {
+    time: &'a str,
+    decision: &'a str,
+    client: &'a str,
+    issuer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kid: Option<&'a Kid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a Audience>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    request_id: &'a str,
+}
+
+impl Line<'_> {
+    /// One JSON object and the end of the line.
+    pub(super) fn text(&self) -> Vec<u8> {
+        let time = rfc3339(self.time);
+        let (decision, limit, token) = match self.decision {
+            Decision::Signed {
+                kid,
+                jti,
+                expires_at,
+            } => ("signed", None, Some((kid, jti, expires_at))),
+            Decision::Refused { code, limit } => (code, limit, None),
+        };
+        let members = Members {
+            time: &time,
+            decision,
+            client: self.client,
+            issuer: self.issuer,
+            kid: token.map(|(kid, _, _)| kid),
+            alg: self.algorithm.map(Algorithm::as_str),
+            jti: token.map(|(_, jti, _)| jti),
+            sub: self.asserted.subject.as_deref(),
+            aud: self.asserted.audience.as_ref(),
+            exp: token.map(|(_, _, expires_at)| expires_at),
+            claim: limit.map(|(claim, _)| claim),
+            rule: limit.map(|(_, rule)| rule),
+            request_id: self.request_id,
+        };
+        let mut text = Vec::with_capacity(512);
+        // Text and numbers always serialise, and a vector takes everything.
+        let _ = serde_json::to_writer(&mut text, &members);
+        text.push(b'\n');
+        text
+    }
+}
+
+/// UTC with milliseconds (RFC 3339 §5.6): every line has the same length there and sorts as text.
+fn rfc3339(time: Timestamp) -> String {
+    let millis = i64::try_from(time.millis()).ok();
+    match millis.and_then(DateTime::from_timestamp_millis) {
+        Some(time) => time.to_rfc3339_opts(SecondsFormat::Millis, true),
+        None => {
+            let mut text = String::new();
+            // Writing to a string does not fail. The year 262143 is not foreseen by RFC 3339.
+            let _ = write!(text, "{}", time.millis());
+            text
+        }
+    }
+}

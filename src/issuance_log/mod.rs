@@ -1,0 +1,89 @@
+//! One line for each token, and for each refusal of one: who had what signed, and with which key.
+//!
+//! A token that the log does not know is worse than one that is not made. So a token is handed out
+//! when its line has a place in the queue, and refused when there is none. One thread of the log's
+//! own takes what is there and writes it at once; what cannot be written waits in the queue and is
+//! tried again. Lines are not forced to the disk (no `fsync`).
+//!
+//! What `kill -9` can lose is what waits: about 5 ms of lines while they can be written.
+
+mod line;
+mod output;
+mod queue;
+mod writer;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use line::{Asserted, Decision, Line};
+pub use output::Destination;
+pub use queue::NoRoom;
+
+use crate::telemetry::Metrics;
+use output::Output;
+use queue::Queue;
+
+/// How long the last lines may take when the process ends.
+const LONGEST_END: Duration = Duration::from_secs(4);
+
+/// The log, and the thread that writes it.
+pub struct IssuanceLog {
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    /// Closed when the thread has ended.
+    writing: watch::Receiver<()>,
+}
+
+impl IssuanceLog {
+    /// Opens the log, with room for so many lines that wait.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or made, or the thread cannot be started.
+    pub fn start(
+        destination: Destination,
+        capacity: usize,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let output = Output::open(destination)?;
+        let queue = Arc::new(Queue::new(capacity));
+        let (alive, writing) = watch::channel(());
+        let (lines, counters) = (Arc::clone(&queue), Arc::clone(&metrics));
+        thread::Builder::new()
+            .name("issuance-log".to_owned())
+            .spawn(move || {
+                writer::run(&lines, output, counters.issuance());
+                drop(alive);
+            })?;
+        Ok(Self {
+            queue,
+            metrics,
+            writing,
+        })
+    }
+
+    /// Puts a line into the queue. Refusals find no room a little earlier than tokens, so that a
+    /// flood of them does not keep tokens from being signed.
+    ///
+    /// # Errors
+    /// [`NoRoom`]: the line is lost, and is counted as that.
+    pub fn put(&self, line: &Line<'_>) -> Result<(), NoRoom> {
+        let put = self.queue.put(&line.text(), line.decision.priority());
+        put.inspect_err(|_| self.metrics.issuance().count_no_room())
+    }
+
+    /// Writes what waits, for a few seconds at most. Nothing may be put any more.
+    pub async fn end(&self) {
+        self.queue.close();
+        let mut writing = self.writing.clone();
+        // The sender only ever goes away.
+        let ended = async { while writing.changed().await.is_ok() {} };
+        if tokio::time::timeout(LONGEST_END, ended).await.is_err() {
+            let lines = self.queue.waiting();
+            tracing::error!(lines, "the end of the issuance log could not be written");
+        }
+    }
+}
