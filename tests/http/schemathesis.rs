@@ -47,6 +47,7 @@ fn python() -> Option<PathBuf> {
 /// Tries a part of the document at a listener, and says how many requests that took.
 fn attack(
     name: &str,
+    server: &Server,
     base: &str,
     part: &[&str],
     client: Option<&Value>,
@@ -75,7 +76,10 @@ fn attack(
     if let Some(client) = client {
         let header = format!("Authorization: Bearer {}", credential(client));
         command.args(["--header", &header]);
-        command.env("KEYWRIGHT_OWN_CLIENT", client["id"].as_str().unwrap());
+        let clients = server.call("GET", "/v1/clients", None).json();
+        let ids = clients["clients"].as_array().unwrap().iter();
+        let ids: Vec<&str> = ids.map(|client| client["id"].as_str().unwrap()).collect();
+        command.env("KEYWRIGHT_KEPT_CLIENTS", ids.join(","));
     }
     let output = command.arg(FILE).output().expect("python runs");
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -114,7 +118,14 @@ fn a_stranger_with_every_role_finds_nothing() {
     let server = start("");
     create_issuer(&server, "shop", serde_json::json!({}));
     let client = every_role(&server);
-    let tried = attack("every role", &server.internal, &INTERNAL, Some(&client), 10);
+    let tried = attack(
+        "every role",
+        &server,
+        &server.internal,
+        &INTERNAL,
+        Some(&client),
+        10,
+    );
     assert!(tried.is_none_or(|cases| cases > 500), "{tried:?}");
     assert_usable(&server, &client);
 }
@@ -125,9 +136,16 @@ fn a_stranger_with_one_role_or_none_finds_nothing() {
     create_issuer(&server, "shop", serde_json::json!({}));
     for role in ["issuer", "security", "auditor", "admin"] {
         let client = create_client(&server, role, &[role]);
-        attack(role, &server.internal, &REFUSED, Some(&client), 5);
+        attack(role, &server, &server.internal, &REFUSED, Some(&client), 5);
     }
-    attack("no credential", &server.internal, &REFUSED, None, 5);
+    attack(
+        "no credential",
+        &server,
+        &server.internal,
+        &REFUSED,
+        None,
+        5,
+    );
     assert_usable(&server, &every_role(&server));
 }
 
@@ -135,6 +153,6 @@ fn a_stranger_with_one_role_or_none_finds_nothing() {
 fn a_stranger_at_the_public_listener_finds_nothing() {
     let server = start("");
     create_issuer(&server, "shop", serde_json::json!({}));
-    let tried = attack("public", &server.public, &PUBLIC, None, 15);
+    let tried = attack("public", &server, &server.public, &PUBLIC, None, 15);
     assert!(tried.is_none_or(|cases| cases > 100), "{tried:?}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::{FieldError, Object};
+use keywright_verifier::json::Object;
 use serde_json::{Value, json};
 
 use super::{Service, path_parameter};
@@ -178,8 +178,8 @@ fn duration(body: &mut Object, field: &'static str) -> Result<Option<Duration>, 
     };
     let duration = parse_duration(&text).map_err(|error| invalid_duration(field, error))?;
     if duration.is_zero() {
-        let expected = "a duration of at least 1s";
-        return Err(FieldError::WrongType { field, expected }.into());
+        let detail = format!("{field}: a duration of at least 1s");
+        return Err(Problem::new(Code::InvalidDuration, detail));
     }
     Ok(Some(duration))
 }
