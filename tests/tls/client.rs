@@ -16,6 +16,7 @@ use rustls::{
 
 use crate::authority::{Authority, Pair};
 use crate::exchange::Raw;
+pub use crate::support::eventually;
 
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -144,17 +145,5 @@ pub struct Over<'a>(pub &'a AtomicBool);
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Asks again and again until there is an answer.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "{what} never happened");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
