@@ -19,7 +19,7 @@ use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::{IssuerName, Policy};
+use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
 
@@ -85,7 +85,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
-    let uses = tokio::spawn(scheduler::keep_last_uses(Arc::clone(&authority)));
+    let access = tokio::spawn(scheduler::look_after_access(Arc::clone(&authority)));
     let public = Listener {
         name: "public",
         socket: public,
@@ -127,10 +127,10 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         issuance_log.end().await;
     }
     scheduler.abort();
-    uses.abort();
+    access.abort();
     // A change that is being committed ends, whole or not at all, before the store is closed.
     let _ = scheduler.await;
-    if let Err(error) = authority.keep_last_uses().await {
+    if let Err(error) = authority.keep_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }
     store.close().await;

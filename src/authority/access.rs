@@ -8,7 +8,7 @@ use super::clients::LiveClient;
 use super::{Authority, ChangeError, to_the_end};
 use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Terms, record};
-use crate::engine::random;
+use crate::engine::{random, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
 
@@ -43,8 +43,7 @@ impl Authority {
     /// # Errors
     /// When the operating system gives no randomness.
     pub fn draft_client(&self, terms: Terms) -> Result<Client, ChangeError> {
-        let id = hexadecimal(&random::<8>()?);
-        Ok(Client::new(id, terms, self.now()))
+        Ok(Client::new(random_name::<8>()?, terms, self.now()))
     }
 
     /// Makes a credential for a client.
@@ -60,8 +59,7 @@ impl Authority {
         let secret = zeroize::Zeroizing::new(random::<32>()?);
         let credential = Credential::new(client, &secret);
         let expires_at = lifetime.map(|lifetime| now.after(lifetime));
-        let name = hexadecimal(&random::<4>()?);
-        let record = CredentialRecord::of(&credential, name, now, expires_at);
+        let record = CredentialRecord::of(&credential, random_name::<4>()?, now, expires_at);
         Ok(Issued { credential, record })
     }
 
@@ -342,12 +340,13 @@ impl Authority {
         Ok(())
     }
 
-    /// Writes down when credentials were last used.
+    /// Writes down when credentials were last used that were used at `since` or later.
     ///
     /// # Errors
-    /// When the store does not answer; the next call writes it all.
-    pub async fn keep_last_uses(&self) -> Result<(), StoreError> {
-        let uses = self.clients.last_uses();
+    /// When the store does not answer.
+    pub async fn keep_last_uses(&self, since: Timestamp) -> Result<(), StoreError> {
+        let mut uses = self.clients.last_uses();
+        uses.retain(|used| used.at >= since.millis());
         if uses.is_empty() {
             return Ok(());
         }
@@ -372,8 +371,4 @@ fn row(client: &Client) -> ClientRow {
         version: client.version,
         document: record::to_document(client),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

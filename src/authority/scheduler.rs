@@ -75,20 +75,27 @@ pub async fn run(authority: Arc<Authority>) {
     }
 }
 
-/// How often the last uses of credentials are written down.
-const KEEP_USES_EVERY: Duration = Duration::from_secs(60);
+/// How often access is looked after.
+const LOOK_AFTER_ACCESS_EVERY: Duration = Duration::from_secs(60);
 
-/// Writes down when credentials were last used, every minute until it is dropped. What a crash
-/// loses is a minute of it. A change of a client that ended without an answer is looked up, too.
-pub async fn keep_last_uses(authority: Arc<Authority>) {
+/// Every minute until it is dropped: looks up a change of a client that ended without an answer, and
+/// writes down when credentials were last used, those that were used since it last did. What a
+/// crash loses is a minute of it.
+pub async fn look_after_access(authority: Arc<Authority>) {
+    let clock = &authority.foundation.clock;
+    let mut written_until = Timestamp::default();
     loop {
-        let clock = &authority.foundation.clock;
-        clock.sleep_until(clock.now().after(KEEP_USES_EVERY)).await;
+        let next = clock.now().after(LOOK_AFTER_ACCESS_EVERY);
+        clock.sleep_until(next).await;
         if let Err(error) = authority.settle_access().await {
             tracing::error!(%error, "who may call is not known until the store answers");
         }
-        if let Err(error) = authority.keep_last_uses().await {
-            tracing::warn!(%error, "the last uses of credentials were not written down");
+        let now = clock.now();
+        match authority.keep_last_uses(written_until).await {
+            Ok(()) => written_until = now,
+            Err(error) => {
+                tracing::warn!(%error, "the last uses of credentials were not written down");
+            }
         }
     }
 }

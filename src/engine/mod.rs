@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::lifecycle::KeySpecification;
 
 pub use import::{ImportError, import_private_key};
-pub use random::{RandomnessUnavailable, random, random_identifier};
+pub use random::{RandomnessUnavailable, random, random_identifier, random_name};
 
 /// A private key in the form in which it is sealed and opened: PKCS#8 DER.
 ///

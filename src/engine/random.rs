@@ -20,6 +20,15 @@ pub fn random<const N: usize>() -> Result<[u8; N], RandomnessUnavailable> {
     Ok(bytes)
 }
 
+/// A fresh name of `N` random bytes in hexadecimal, for what is named in URLs and by people.
+///
+/// # Errors
+/// [`RandomnessUnavailable`].
+pub fn random_name<const N: usize>() -> Result<String, RandomnessUnavailable> {
+    let bytes = random::<N>()?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A fresh identifier: unique and not to be guessed, but no secret that anything rests on.
 ///
 /// It comes from a generator in this thread (ChaCha, seeded and reseeded by the operating system),

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright::authority::ChangeError;
 use keywright::authority::audit::{Actor, Via};
 use keywright::authority::authentication::Unauthenticated;
+use keywright::lifecycle::Timestamp;
 use keywright::store::memory::MemoryStore;
 use keywright::store::{AccessChange, ClientRow, EventRow, KeyStore};
 use serde_json::{Value, json};
@@ -336,7 +337,11 @@ async fn the_last_use_is_of_the_credential_that_was_used_and_outlives_a_restart(
     assert!(let_in(&world, &second).await);
     assert!(!let_in(&world, &format!("{second}x")).await);
     assert_eq!(last(&world, &name), Some(later));
-    world.authority.keep_last_uses().await.unwrap();
+    world
+        .authority
+        .keep_last_uses(Timestamp::default())
+        .await
+        .unwrap();
     let world = world.restarted().await;
     assert_eq!(last(&world, &name), Some(later));
     // Terms change, uses stay; the next rotation forgets the credential that is gone.
