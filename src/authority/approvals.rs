@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::audit::{AccessEvent, Actor, Backing};
 use super::authentication::Caller;
 use super::issuer::{Issuer, Order};
-use super::{Authority, ChangeError, Exposure, Rotation};
+use super::{Authority, ChangeError, Exposure, Rotation, to_the_end};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
-use crate::engine::random;
+use crate::engine::random_name;
 use crate::lifecycle::{Command, Readiness, Successor};
 use crate::store::{AccessChange, ApprovalRow, StoreError};
 
@@ -37,6 +37,15 @@ pub enum Outcome {
 /// The most operations that wait at a time.
 const MOST_WAITING: usize = 100;
 
+/// What becomes of an operation that waits, for the log and for the store.
+#[derive(Clone, Copy)]
+enum Step {
+    Requested,
+    Confirmed,
+    Rejected,
+    Expired,
+}
+
 impl Authority {
     /// Does what is asked, or lets it wait where the issuer's policy wants a second person.
     ///
@@ -47,44 +56,33 @@ impl Authority {
         issuer: &Arc<Issuer>,
         operation: Operation,
         reason: Option<String>,
-        caller: &Caller,
+        actor: Actor,
     ) -> Result<Answer, ChangeError> {
         let now = self.now();
         if !operation.needs_confirmation(issuer.view().set(), now) {
-            let backing = Backing::from(caller.actor());
-            let done = self.carry_out(issuer, operation, reason, backing).await?;
-            return Ok(Answer::Done(done));
+            let done = self.carry_out(issuer, operation, reason, actor.into());
+            return Ok(Answer::Done(done.await?));
         }
-        let id = random::<8>()?;
         let approval = Approval {
-            id: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            id: random_name::<8>()?,
             issuer: issuer.name().clone(),
             operation,
-            requester: caller.id().to_owned(),
-            requested_by: serde_json::to_value(caller.actor()).unwrap_or_default(),
+            requester: actor.client().unwrap_or_default().to_owned(),
+            requested_by: serde_json::to_value(&actor).unwrap_or_default(),
             reason,
             requested_at: now,
             expires_at: now.after(CONFIRM_WITHIN),
         };
-        self.forget_expired_approvals().await?;
-        if self.approvals().await?.len() >= MOST_WAITING {
+        let (waiting, over) = self.approvals_by_time().await?;
+        // Nobody can confirm them any more; the log has them.
+        for approval in &over {
+            self.take_step(approval, Step::Expired, &Actor::Scheduler)
+                .await?;
+        }
+        if waiting.len() >= MOST_WAITING {
             return Err(ChangeError::TooManyApprovals);
         }
-        let row = ApprovalRow {
-            id: approval.id.clone(),
-            document: approval.to_document(),
-        };
-        let event = AccessEvent::ApprovalRequested {
-            approval: approval.id.clone(),
-            operation: approval.operation.as_str(),
-        };
-        self.decide_approval(
-            &approval,
-            AccessChange::CreateApproval(row),
-            event,
-            &caller.actor(),
-        )
-        .await?;
+        self.take_step(&approval, Step::Requested, &actor).await?;
         Ok(Answer::Awaits(Box::new(approval)))
     }
 
@@ -93,12 +91,15 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn approvals(&self) -> Result<Vec<Approval>, StoreError> {
+        Ok(self.approvals_by_time().await?.0)
+    }
+
+    /// The operations that can still be confirmed, and those whose time is over.
+    async fn approvals_by_time(&self) -> Result<(Vec<Approval>, Vec<Approval>), StoreError> {
         let (now, rows) = (self.now(), self.foundation.store.approvals().await?);
         let read = |row: &ApprovalRow| Approval::from_document(&row.id, &row.document);
-        let waiting = rows.iter().filter_map(read);
-        Ok(waiting
-            .filter(|approval| now < approval.expires_at)
-            .collect())
+        let approvals = rows.iter().filter_map(read);
+        Ok(approvals.partition(|approval| now < approval.expires_at))
     }
 
     /// The operation with this id, if it waits.
@@ -112,7 +113,7 @@ impl Authority {
             .ok_or_else(|| ChangeError::UnknownApproval(id.chars().take(64).collect()))
     }
 
-    /// Confirms an operation, and does it.
+    /// Confirms an operation, and does it: to its end, also when whoever confirms has hung up.
     ///
     /// # Errors
     /// [`ChangeError`]. The operation waits no longer, unless the one who asked has tried to confirm
@@ -126,19 +127,20 @@ impl Authority {
             return Err(ChangeError::OwnApproval);
         }
         let issuer = self.issuer(approval.issuer.as_str())?;
-        let event = AccessEvent::ApprovalConfirmed {
-            approval: approval.id.clone(),
-            operation: approval.operation.as_str(),
-        };
-        let change = AccessChange::DeleteApproval(approval.id.clone());
-        self.decide_approval(&approval, change, event, &caller.actor())
-            .await?;
-        let backing = Backing {
-            actor: Actor::Recorded(approval.requested_by),
-            confirmed_by: Some(caller.actor()),
-        };
-        self.carry_out(&issuer, approval.operation, approval.reason, backing)
-            .await
+        let (authority, actor) = (Arc::clone(self), caller.actor());
+        to_the_end(async move {
+            authority
+                .take_step(&approval, Step::Confirmed, &actor)
+                .await?;
+            let backing = Backing {
+                actor: Actor::Recorded(approval.requested_by),
+                confirmed_by: Some(actor),
+            };
+            authority
+                .carry_out(&issuer, approval.operation, approval.reason, backing)
+                .await
+        })
+        .await
     }
 
     /// Takes an operation back, or refuses it.
@@ -146,46 +148,45 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; it waits on then.
     pub async fn reject(&self, approval: &Approval, caller: &Caller) -> Result<(), ChangeError> {
-        let event = AccessEvent::ApprovalRejected {
-            approval: approval.id.clone(),
-            operation: approval.operation.as_str(),
-        };
-        let change = AccessChange::DeleteApproval(approval.id.clone());
-        self.decide_approval(approval, change, event, &caller.actor())
+        self.take_step(approval, Step::Rejected, &caller.actor())
             .await
     }
 
-    async fn decide_approval(
+    async fn take_step(
         &self,
         approval: &Approval,
-        change: AccessChange,
-        event: AccessEvent,
+        step: Step,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
+        let (id, operation) = (approval.id.clone(), approval.operation.as_str());
+        let event = match step {
+            Step::Requested => AccessEvent::ApprovalRequested {
+                approval: id.clone(),
+                operation,
+            },
+            Step::Confirmed => AccessEvent::ApprovalConfirmed {
+                approval: id.clone(),
+                operation,
+            },
+            Step::Rejected => AccessEvent::ApprovalRejected {
+                approval: id.clone(),
+                operation,
+            },
+            Step::Expired => AccessEvent::ApprovalExpired {
+                approval: id.clone(),
+                operation,
+            },
+        };
+        let change = match step {
+            Step::Requested => AccessChange::CreateApproval(ApprovalRow {
+                id,
+                document: approval.to_document(),
+            }),
+            Step::Confirmed | Step::Rejected | Step::Expired => AccessChange::DeleteApproval(id),
+        };
         let (issuer, reason) = (Some(&approval.issuer), approval.reason.as_deref());
         self.commit_access(change, event, issuer, actor, reason)
             .await
-    }
-
-    /// Nobody can confirm them any more; the log has them.
-    async fn forget_expired_approvals(&self) -> Result<(), ChangeError> {
-        let now = self.now();
-        for row in self.foundation.store.approvals().await? {
-            let Some(approval) = Approval::from_document(&row.id, &row.document) else {
-                continue;
-            };
-            if now < approval.expires_at {
-                continue;
-            }
-            let event = AccessEvent::ApprovalExpired {
-                approval: approval.id.clone(),
-                operation: approval.operation.as_str(),
-            };
-            let change = AccessChange::DeleteApproval(row.id);
-            self.decide_approval(&approval, change, event, &Actor::Scheduler)
-                .await?;
-        }
-        Ok(())
     }
 
     async fn carry_out(

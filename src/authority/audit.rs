@@ -39,6 +39,16 @@ pub enum Actor {
     Recorded(Value),
 }
 
+impl Actor {
+    /// The client's identifier, if it is a caller of the internal API.
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Self::Client { id, .. } => Some(id),
+            Self::Scheduler | Self::Bootstrap | Self::Recorded(_) => None,
+        }
+    }
+}
+
 /// Who stands behind a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backing {

@@ -26,16 +26,16 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use tracing::Instrument as _;
 
+use crate::access::approval::{Approval, Operation};
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::{
-    Command, Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan,
-};
+use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
 use crate::store::seal::MasterKey;
 use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
 use access::InMemory;
+use approvals::Answer;
 use audit::Actor;
 use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
 use clients::Clients;
@@ -247,9 +247,11 @@ impl Authority {
                     if founding.is_some_and(|asked| asked != issuer.view().set().founding()) {
                         return Err(ChangeError::Refused(Refusal::FoundingFixed));
                     }
-                    let order = Order::new(actor, Command::SetPolicy(policy));
-                    authority.change(&issuer, order).await?;
-                    Ok(IssuerSet::Replaced(issuer))
+                    let operation = Operation::SetPolicy(Box::new(policy));
+                    match authority.ask(&issuer, operation, None, actor).await? {
+                        Answer::Done(_) => Ok(IssuerSet::Replaced(issuer)),
+                        Answer::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
+                    }
                 }
                 Err(ChangeError::UnknownIssuer(_)) => {
                     let founding = founding.unwrap_or(Founding::Fresh);
@@ -368,4 +370,6 @@ pub enum IssuerSet {
     Created(Arc<Issuer>),
     /// Its policy is now the one that was given.
     Replaced(Arc<Issuer>),
+    /// The policy waits for a second person.
+    Awaits(Box<Approval>),
 }

@@ -67,7 +67,9 @@ impl World {
     pub async fn issuer(&self, name: &str, changes: Value) -> Arc<Issuer> {
         let name = IssuerName::parse(name).unwrap();
         let set = self.set_issuer(&name, policy(name.as_str(), changes)).await;
-        let (IssuerSet::Created(issuer) | IssuerSet::Replaced(issuer)) = set;
+        let (IssuerSet::Created(issuer) | IssuerSet::Replaced(issuer)) = set else {
+            panic!("the policy waits for a second person");
+        };
         issuer
     }
 

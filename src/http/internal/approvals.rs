@@ -9,7 +9,7 @@ use keywright_verifier::json::FieldError;
 use serde_json::{Value, json};
 
 use super::{Named, Service, optional_reason, path_parameter};
-use crate::access::approval::Operation;
+use crate::access::approval::{Approval, Operation};
 use crate::authority::Authority;
 use crate::authority::approvals::{Answer, Outcome};
 use crate::http::authentication::{As, role};
@@ -46,8 +46,7 @@ pub(super) async fn confirm(
     caller: As<role::Security>,
     ApprovalId(id): ApprovalId,
 ) -> Result<Response, Problem> {
-    let approval = authority.approval(&id).await?;
-    caller.may_call(Some(approval.issuer.as_str()))?;
+    let approval = waiting(&authority, &caller, &id).await?;
     let shown = shown::approval(&approval);
     let outcome = authority.confirm(approval, &caller.caller).await?;
     Ok(ok(json!({ "approval": shown, "result": result(&outcome) })))
@@ -58,10 +57,20 @@ pub(super) async fn reject(
     caller: As<role::Security>,
     ApprovalId(id): ApprovalId,
 ) -> Result<Response, Problem> {
-    let approval = authority.approval(&id).await?;
-    caller.may_call(Some(approval.issuer.as_str()))?;
+    let approval = waiting(&authority, &caller, &id).await?;
     authority.reject(&approval, &caller.caller).await?;
     Ok(no_content())
+}
+
+/// What waits under this id, if the caller may call its issuer.
+async fn waiting(
+    authority: &Authority,
+    caller: &As<role::Security>,
+    id: &str,
+) -> Result<Approval, Problem> {
+    let approval = authority.approval(id).await?;
+    caller.may_call(Some(approval.issuer.as_str()))?;
+    Ok(approval)
 }
 
 pub(super) async fn delete_issuer(
@@ -72,7 +81,7 @@ pub(super) async fn delete_issuer(
 ) -> Result<Response, Problem> {
     let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
     body.finish()?;
-    let asked = authority.ask(&issuer, Operation::Delete, Some(reason), &caller.caller);
+    let asked = authority.ask(&issuer, Operation::Delete, Some(reason), caller.actor());
     Ok(answer(&asked.await?))
 }
 
@@ -80,8 +89,13 @@ pub(super) async fn delete_issuer(
 pub(super) fn answer(answer: &Answer) -> Response {
     match answer {
         Answer::Done(outcome) => ok(result(outcome)),
-        Answer::Awaits(approval) => accepted(json!({ "approval": shown::approval(approval) })),
+        Answer::Awaits(approval) => awaits(approval),
     }
+}
+
+/// 202 with what waits.
+pub(super) fn awaits(approval: &Approval) -> Response {
+    accepted(json!({ "approval": shown::approval(approval) }))
 }
 
 fn result(outcome: &Outcome) -> Value {

@@ -8,7 +8,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{Named, Service, approvals, path_parameter};
-use crate::access::approval::Operation;
 use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
@@ -66,23 +65,19 @@ pub(super) async fn set(
     let policy = Policy::take_from(&mut body)?;
     body.finish()?;
     let warnings = policy.warnings();
-    if let Ok(issuer) = authority.issuer(name.as_str()) {
-        let operation = Operation::SetPolicy(Box::new(policy.clone()));
-        if operation.needs_confirmation(issuer.view().set(), authority.now()) {
-            let asked = authority.ask(&issuer, operation, None, &caller.caller);
-            return Ok(approvals::answer(&asked.await?));
-        }
-    }
     let set = authority
         .set_issuer(&name, policy, founding, caller.actor())
         .await?;
-    let (IssuerSet::Created(issuer) | IssuerSet::Replaced(issuer)) = &set;
-    let mut shown = shown::issuer(issuer);
-    if let (false, Value::Object(members)) = (warnings.is_empty(), &mut shown) {
-        members.insert("warnings".to_owned(), warnings.into());
-    }
+    let shown = |issuer| {
+        let mut shown = shown::issuer(issuer);
+        if let (false, Value::Object(members)) = (warnings.is_empty(), &mut shown) {
+            members.insert("warnings".to_owned(), warnings.into());
+        }
+        shown
+    };
     Ok(match set {
-        IssuerSet::Created(_) => created_at(&format!("/v1/issuers/{name}"), shown),
-        IssuerSet::Replaced(_) => ok(shown),
+        IssuerSet::Created(issuer) => created_at(&format!("/v1/issuers/{name}"), shown(&issuer)),
+        IssuerSet::Replaced(issuer) => ok(shown(&issuer)),
+        IssuerSet::Awaits(approval) => approvals::awaits(&approval),
     })
 }

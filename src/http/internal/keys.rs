@@ -79,7 +79,7 @@ pub(super) async fn rotate(
     body.finish()?;
     if readiness == Readiness::Waived {
         let operation = Operation::ForceRotation { algorithm };
-        let asked = authority.ask(&issuer, operation, reason, &caller.caller);
+        let asked = authority.ask(&issuer, operation, reason, caller.actor());
         return Ok(approvals::answer(&asked.await?));
     }
     let (version, rotations) = authority
@@ -103,7 +103,7 @@ pub(super) async fn revoke(
         kid,
         discard_successor,
     };
-    let asked = authority.ask(&issuer, operation, Some(reason), &caller.caller);
+    let asked = authority.ask(&issuer, operation, Some(reason), caller.actor());
     Ok(approvals::answer(&asked.await?))
 }
 
