@@ -1,22 +1,36 @@
-//! A store that forgets: for tests, and for trying keywright out.
+//! A store that forgets: for tests, and for trying keywright out. One that is given a clock is
+//! shared by all that hold it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::chain::Head;
+use super::shared::{Changes, Heartbeat, Replica, Roll, SharedStore};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow,
     KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
 };
-use crate::lifecycle::IssuerName;
+use crate::clock::Clock;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 /// Rows in memory. Everything that can refuse a commit is asked before anything is changed.
 #[derive(Default)]
 pub struct MemoryStore {
     contents: Mutex<Contents>,
+    shared: Option<Shared>,
+}
+
+/// What makes it shared.
+struct Shared {
+    clock: Clock,
+    /// The number of the last event that everyone was told of.
+    news: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -28,9 +42,32 @@ struct Contents {
     last_uses: BTreeMap<(String, String), u64>,
     events: Vec<NumberedEvent>,
     settings: BTreeMap<String, Vec<u8>>,
+    max_staleness: Option<Duration>,
+    replicas: BTreeMap<String, Replica>,
 }
 
 impl MemoryStore {
+    /// A store that several authorities share. `clock` is the store's own.
+    pub fn shared_by_all(clock: Clock) -> Self {
+        let (news, _) = watch::channel(0);
+        Self {
+            contents: Mutex::default(),
+            shared: Some(Shared { clock, news }),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let clock = self.shared.as_ref().map(|shared| &shared.clock);
+        clock.map(Clock::now).unwrap_or_default()
+    }
+
+    /// Tells the others how far the log goes now.
+    fn tell(&self, contents: &Contents) {
+        if let (Some(shared), Some(head)) = (&self.shared, contents.head()) {
+            shared.news.send_replace(head.sequence);
+        }
+    }
+
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,6 +144,7 @@ impl KeyStore for MemoryStore {
         };
         contents.issuers.insert(commit.issuer.name, set);
         contents.append(commit.events);
+        self.tell(&contents);
         Ok(())
     }
 
@@ -126,6 +164,7 @@ impl KeyStore for MemoryStore {
         let mut contents = self.contents();
         contents.change_access(change)?;
         contents.append([event]);
+        self.tell(&contents);
         Ok(())
     }
 
@@ -196,6 +235,80 @@ impl KeyStore for MemoryStore {
         }
         contents.settings.insert(name.to_owned(), value.to_vec());
         Ok(())
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        self.shared.as_ref().map(|_| self as _)
+    }
+}
+
+#[async_trait]
+impl SharedStore for MemoryStore {
+    async fn changes(&self, after: u64) -> Result<Changes, StoreError> {
+        let contents = self.contents();
+        let head = contents.head().map_or(0, |head| head.sequence);
+        let after = if after > head { 0 } else { after };
+        let mut changes = Changes {
+            head,
+            ..Changes::default()
+        };
+        for numbered in contents.events.iter().filter(|one| one.sequence > after) {
+            match &numbered.event.issuer {
+                Some(issuer) => changes.issuers.push(issuer.clone()),
+                None => changes.access = true,
+            }
+        }
+        changes.issuers.sort_unstable();
+        changes.issuers.dedup();
+        Ok(changes)
+    }
+
+    async fn changed(&self) {
+        let Some(shared) = &self.shared else {
+            return std::future::pending().await;
+        };
+        // The sender lives as long as this borrow, so that waiting cannot fail.
+        let _ = shared.news.subscribe().changed().await;
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<Roll, StoreError> {
+        let replica = Replica {
+            heartbeat: heartbeat.clone(),
+            seen_at: self.now(),
+        };
+        let name = heartbeat.replica.clone();
+        self.contents().replicas.insert(name, replica);
+        self.roll().await
+    }
+
+    async fn roll(&self) -> Result<Roll, StoreError> {
+        let contents = self.contents();
+        Ok(Roll {
+            now: self.now(),
+            max_staleness: contents.max_staleness,
+            replicas: contents.replicas.values().cloned().collect(),
+        })
+    }
+
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.contents().replicas.remove(replica);
+        Ok(())
+    }
+
+    async fn agree(&self, before: Option<Duration>, after: Duration) -> Result<(), CommitError> {
+        let mut contents = self.contents();
+        if contents.max_staleness != before {
+            return Err(CommitError::Conflict);
+        }
+        contents.max_staleness = Some(after);
+        Ok(())
+    }
+
+    async fn last_change(&self, issuer: &IssuerName) -> Result<u64, StoreError> {
+        let contents = self.contents();
+        let mut events = contents.events.iter().rev();
+        let last = events.find(|one| one.event.issuer.as_ref() == Some(issuer));
+        Ok(last.map_or(0, |event| event.sequence))
     }
 }
 

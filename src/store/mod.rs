@@ -12,6 +12,7 @@ pub mod chain;
 pub mod memory;
 pub mod record;
 pub mod seal;
+pub mod shared;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use crate::lifecycle::IssuerName;
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 use chain::{EventHash, Head};
+use shared::SharedStore;
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,4 +199,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Writes a named value once. A value that is there already is a conflict.
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+
+    /// What the store can do for several processes; `None` when one process alone may use it.
+    fn shared(&self) -> Option<&dyn SharedStore>;
 }

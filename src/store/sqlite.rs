@@ -18,6 +18,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 
 use super::chain::Head;
+use super::shared::SharedStore;
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
     KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -239,6 +240,10 @@ impl KeyStore for SqliteStore {
         } else {
             Ok(())
         }
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use keywright::lifecycle::IssuerName;
 use keywright::store::chain::Head;
 use keywright::store::memory::MemoryStore;
+use keywright::store::shared::SharedStore;
 use keywright::store::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
     NumberedEvent, StoreError, StoredSet,
@@ -101,5 +102,8 @@ impl KeyStore for Unreliable {
 
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
         self.store.create_setting(name, value).await
+    }
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
     }
 }
