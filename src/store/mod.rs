@@ -14,14 +14,17 @@ pub mod record;
 pub mod seal;
 pub mod shared;
 pub mod sqlite;
+pub mod transfer;
 
 use async_trait::async_trait;
 
 use crate::lifecycle::IssuerName;
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
-use chain::{EventHash, Head};
+use chain::{EventHash, Head, StoredEvent};
 use shared::SharedStore;
+use tokio::sync::mpsc;
+use transfer::{Entry, FillError, Rows};
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,6 +202,22 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Writes a named value once. A value that is there already is a conflict.
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+
+    /// Every row but the events, from one consistent state.
+    async fn rows(&self) -> Result<Rows, StoreError>;
+
+    /// At most `limit` events as they are stored, after the one numbered `after` and up to the one
+    /// numbered `through`, in order.
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Writes a whole dump, all or nothing, into a store that has nothing yet. Later keys and
+    /// events follow those of the dump.
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError>;
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;

@@ -6,6 +6,7 @@
 
 mod access;
 mod events;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,9 +17,11 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
+use tokio::sync::mpsc;
 
-use super::chain::Head;
+use super::chain::{Head, StoredEvent};
 use super::shared::SharedStore;
+use super::transfer::{Entry, FillError, Rows};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
     KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -126,29 +129,14 @@ impl KeyStore for SqliteStore {
         let Some((path, version, document)) = row else {
             return Ok(None);
         };
-        let version = unsigned(version)?;
-        let keys: Vec<(String, String, Option<Vec<u8>>)> = sqlx::query_as(
-            "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
-        )
-        .bind(issuer.as_str())
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
         Ok(Some(StoredSet {
             issuer: IssuerRow {
                 name: issuer.clone(),
                 path,
-                version,
+                version: unsigned(version)?,
                 document,
             },
-            keys: keys
-                .into_iter()
-                .map(|(kid, document, sealed)| KeyRow {
-                    kid,
-                    document,
-                    sealed,
-                })
-                .collect(),
+            keys: keys(&mut transaction, issuer).await?,
         }))
     }
 
@@ -242,6 +230,26 @@ impl KeyStore for SqliteStore {
         }
     }
 
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        transfer::rows(&self.pool).await
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        events::stored(&self.pool, after, through, limit).await
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        let mut transaction = self.begin().await?;
+        transfer::fill(&mut transaction, entries).await?;
+        let ended = transaction.commit().await;
+        ended.map_err(|error| FillError::Unknown(failed(error)))
+    }
+
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
     }
@@ -299,6 +307,28 @@ async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
     } else {
         Err(Unopened::NoLog)
     }
+}
+
+/// An issuer's keys, in the order in which they came.
+async fn keys(
+    connection: &mut SqliteConnection,
+    issuer: &IssuerName,
+) -> Result<Vec<KeyRow>, StoreError> {
+    let rows: Vec<(String, String, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
+    )
+    .bind(issuer.as_str())
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|(kid, document, sealed)| KeyRow {
+            kid,
+            document,
+            sealed,
+        })
+        .collect())
 }
 
 async fn write_issuer(

@@ -2,6 +2,7 @@
 
 mod access;
 mod chain;
+mod transfer;
 
 use std::thread;
 
@@ -23,8 +24,14 @@ use access::{
 };
 pub(crate) use chain::assert_whole;
 use chain::{
-    a_refused_commit_leaves_the_head, an_empty_log_has_no_head,
+    a_refused_commit_leaves_the_head, an_empty_log_has_no_head, an_event_may_come_alone,
     every_event_is_chained_to_the_one_before,
+};
+
+use transfer::{
+    a_dump_that_is_cut_off_writes_nothing, a_dump_under_commits_is_a_state_that_was_there,
+    a_filled_store_goes_on_where_the_other_ended, a_store_that_is_not_empty_is_not_filled,
+    an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
 use crate::rows::{change, commit, event, name, set};
@@ -79,6 +86,14 @@ stores!({
     an_empty_log_has_no_head
     every_event_is_chained_to_the_one_before
     a_refused_commit_leaves_the_head
+    an_event_may_come_alone
+    everything_comes_out_of_a_dump
+    everything_goes_in_by_a_dump
+    an_empty_store_is_dumped_as_one
+    a_filled_store_goes_on_where_the_other_ended
+    a_store_that_is_not_empty_is_not_filled
+    a_dump_that_is_cut_off_writes_nothing
+    a_dump_under_commits_is_a_state_that_was_there
     a_setting_is_written_once
     a_refused_commit_changes_nothing
     of_twenty_commits_on_one_version_one_wins
