@@ -167,16 +167,22 @@ impl DataFolder {
             }
             Err(error) => return Err(failed("read the master key", &path)(error)),
         };
-        warn_if_shared(&path);
-        let malformed = || DataFolderError::MasterKeyMalformed(path.clone());
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| malformed())?);
-        let bytes: [u8; MASTER_KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| malformed())?;
-        let key = MasterKey::new(&Zeroizing::new(bytes)).ok_or_else(malformed)?;
+        let key = parse_master_key(&path, &text)?;
         match check {
             Some(check) => open_check(&key, &check).ok_or(DataFolderError::MasterKeyWrong)?,
             None => write_check(&key, store).await?,
         }
         Ok(key)
+    }
+
+    /// The master key in `file`, or in `master.key` in the folder, which must be there.
+    ///
+    /// # Errors
+    /// [`DataFolderError`] says what is wrong with the key.
+    pub fn present_master_key(&self, file: Option<&Path>) -> Result<MasterKey, DataFolderError> {
+        let path = file.map_or_else(|| self.path.join("master.key"), Path::to_owned);
+        let text = std::fs::read_to_string(&path).map_err(failed("read the master key", &path))?;
+        parse_master_key(&path, &Zeroizing::new(text))
     }
 
     fn create_master_key(&self, path: &Path) -> Result<Zeroizing<String>, DataFolderError> {
@@ -221,6 +227,14 @@ async fn write_check(key: &MasterKey, store: &dyn KeyStore) -> Result<(), DataFo
         Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
         Err(CommitError::Conflict | CommitError::PathTaken) => Err(DataFolderError::MasterKeyWrong),
     }
+}
+
+fn parse_master_key(path: &Path, text: &str) -> Result<MasterKey, DataFolderError> {
+    warn_if_shared(path);
+    let malformed = || DataFolderError::MasterKeyMalformed(path.to_owned());
+    let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| malformed())?);
+    let bytes: [u8; MASTER_KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| malformed())?;
+    MasterKey::new(&Zeroizing::new(bytes)).ok_or_else(malformed)
 }
 
 fn warn_if_shared(path: &Path) {

@@ -1,5 +1,6 @@
 //! The whole service, from its configuration to its end.
 
+mod offline;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,8 @@ use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
+
+pub use offline::{Copied, CopyError, NoSuchPlace, Place, RestoreRequest, copy, restore};
 
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";

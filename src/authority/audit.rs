@@ -4,6 +4,7 @@ mod page;
 
 use std::net::IpAddr;
 
+use keywright_verifier::Kid;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -34,6 +35,8 @@ pub enum Actor {
     Scheduler,
     /// The first start.
     Bootstrap,
+    /// A restore from a backup.
+    Restore,
     /// A caller as it was recorded when it asked for what a second one has confirmed since.
     #[serde(untagged)]
     Recorded(Value),
@@ -44,7 +47,7 @@ impl Actor {
     pub fn client(&self) -> Option<&str> {
         match self {
             Self::Client { id, .. } => Some(id),
-            Self::Scheduler | Self::Bootstrap | Self::Recorded(_) => None,
+            Self::Scheduler | Self::Bootstrap | Self::Restore | Self::Recorded(_) => None,
         }
     }
 }
@@ -169,6 +172,31 @@ pub enum AccessEvent {
         /// The credential's name.
         credential: String,
     },
+}
+
+/// A backup of the whole store was taken. Serialised with `"event": "backup-taken"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename = "backup-taken")]
+pub struct BackupTaken {}
+
+/// A store has come back from a backup. Serialised with `"event": "restored"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename = "restored")]
+pub struct Restored {
+    /// When the backup was taken, in Unix seconds.
+    pub backup_at: u64,
+    /// Where its audit log ended.
+    pub backup_head: String,
+    /// When the register was written, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_at: Option<u64>,
+    /// Where the audit log ended then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_head: Option<String>,
+    /// The keys that were named as revoked since.
+    pub revoked: Vec<Kid>,
+    /// The issuers that were named as deleted since.
+    pub deleted: Vec<String>,
 }
 
 /// The rows of a change's events.

@@ -111,6 +111,11 @@ impl Testimony<'_> {
             .try_for_each(|before| follows(before, register.key(before.kid())))
     }
 
+    /// The issuer.
+    pub fn issuer(&self) -> &IssuerName {
+        &self.latest().issuer
+    }
+
     /// The latest that is known of the set.
     fn latest(&self) -> &KeySet {
         match self {
@@ -170,6 +175,7 @@ pub fn recover(
     supply: &Supply,
 ) -> Result<Change, Halt> {
     let mut set = testimony.latest().clone();
+    give_reasons(&mut set, testimony.backup(), remembered.reason);
     if let Some(backup) = testimony.backup() {
         set = set.having_witnessed(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
@@ -205,6 +211,21 @@ pub fn recover(
     }
     settle(&mut revision)?;
     Ok(revision.finish())
+}
+
+/// A register has no reasons: those that the backup knows come back.
+fn give_reasons(set: &mut KeySet, backup: Option<&KeySet>, otherwise: &str) {
+    for key in &mut set.keys {
+        let before = backup.and_then(|backup| backup.key(key.jwk.kid()));
+        if let State::Revoked(revoked) = &mut key.state
+            && revoked.reason.is_empty()
+        {
+            revoked.reason = match before.map(|before| &before.state) {
+                Some(State::Revoked(before)) => before.reason.clone(),
+                _ => otherwise.to_owned(),
+            };
+        }
+    }
 }
 
 fn kids(set: &KeySet, wanted: impl Fn(&Key) -> bool) -> Vec<Kid> {

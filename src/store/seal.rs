@@ -5,13 +5,18 @@
 //! moved to another row does not open. Nonces are random: a master key may seal 2^32 records
 //! before two of them are likely to meet (NIST SP 800-38D §8.3), and each key is sealed once.
 
+mod fingerprint;
+
 use std::fmt;
 
 use keywright_verifier::Kid;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Prk};
 use zeroize::Zeroizing;
 
 use crate::lifecycle::IssuerName;
+
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
 
 /// The length of a master key, in bytes.
 pub const MASTER_KEY_BYTES: usize = 32;
@@ -19,7 +24,11 @@ pub const MASTER_KEY_BYTES: usize = 32;
 const FORMAT: u8 = 1;
 
 /// The key-encryption key that seals private keys at rest.
-pub struct MasterKey(LessSafeKey);
+pub struct MasterKey {
+    key: LessSafeKey,
+    derivation: Prk,
+    fingerprint: Fingerprint,
+}
 
 /// A sealed record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +51,22 @@ impl MasterKey {
     /// Takes a key over; the bytes are wiped when they are dropped.
     pub fn new(bytes: &Zeroizing<[u8; MASTER_KEY_BYTES]>) -> Option<Self> {
         let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
-        Some(Self(LessSafeKey::new(key)))
+        Some(Self {
+            key: LessSafeKey::new(key),
+            derivation: Prk::new_less_safe(HKDF_SHA256, bytes.as_slice()),
+            fingerprint: Fingerprint::of(bytes)?,
+        })
+    }
+
+    /// What tells it from other keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// What keys for other purposes are derived from: HKDF-Expand (RFC 5869 §2.3), because a master
+    /// key is uniformly random already. Each purpose has a text of its own.
+    pub fn derivation(&self) -> &Prk {
+        &self.derivation
     }
 
     /// Seals a private key for its row. `nonce` must be fresh random bytes.
@@ -58,7 +82,7 @@ impl MasterKey {
         let mut text = Zeroizing::new(private.to_vec());
         let aad = Aad::from(associated_data(issuer.as_str(), kid.as_str()));
         let tag = self
-            .0
+            .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
             .ok()?;
         Some([[FORMAT].as_slice(), &nonce, &text, tag.as_ref()].concat())
@@ -86,7 +110,7 @@ impl MasterKey {
         let aad = Aad::from(associated_data(issuer.as_str(), kid.as_str()));
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
         let length = self
-            .0
+            .key
             .open_in_place(nonce, aad, &mut buffer)
             .map_err(|_| UnsealError::DoesNotOpen)?
             .len();

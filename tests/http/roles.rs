@@ -66,6 +66,8 @@ const CALLS: [Call; 29] = [
     }),
     ("readAuditHead", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("takeBackup", |_| Sample::default()),
+    ("readRegister", |_| Sample::default()),
     ("readClient", short_lived_client),
     ("setClient", |server| Sample {
         body: Some(json!({ "name": "changed", "roles": ["issuer"] })),

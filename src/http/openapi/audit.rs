@@ -169,6 +169,7 @@ fn event() -> Json {
             ),
         ),
     ];
+    members.extend(restored());
     members.extend(lifecycle());
     answered(members).with(
         "description",
@@ -188,7 +189,7 @@ const KEY_EVENTS: [&str; 8] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 10] = [
+const OTHER_EVENTS: [&str; 12] = [
     "client-created",
     "client-changed",
     "client-deleted",
@@ -198,8 +199,29 @@ const OTHER_EVENTS: [&str; 10] = [
     "approval-confirmed",
     "approval-rejected",
     "approval-expired",
+    "backup-taken",
+    "restored",
     "corrupt-record",
 ];
+
+/// The members of the event that says that the store came back from a backup.
+fn restored() -> [Member; 6] {
+    let head = || text("`SEQUENCE:HASH`.");
+    [
+        optional("backup_at", instant("When the backup was taken.")),
+        optional("backup_head", head()),
+        optional("register_at", instant("When the register was written.")),
+        optional("register_head", head()),
+        optional(
+            "revoked",
+            list(kid("A key."), "Keys that were named as revoked since."),
+        ),
+        optional(
+            "deleted",
+            list(issuer_name(), "Issuers that were named as deleted since."),
+        ),
+    ]
+}
 
 /// Something that will happen to a key set, for plans.
 pub(super) fn occurrence() -> Json {
@@ -252,7 +274,10 @@ fn actor() -> Json {
     answered([
         required(
             "kind",
-            one_of(["client", "scheduler", "bootstrap"], "What kind of actor."),
+            one_of(
+                ["client", "scheduler", "bootstrap", "restore"],
+                "What kind of actor.",
+            ),
         ),
         optional("id", text("The client's identifier.")),
         optional("name", text("The client's name.")),

@@ -19,6 +19,7 @@ mod schema;
 
 pub(super) mod approvals;
 pub(super) mod audit;
+pub(super) mod backups;
 pub(super) mod clients;
 pub(super) mod issuers;
 pub(super) mod keys;
@@ -159,6 +160,7 @@ fn components(operations: &[Described]) -> Json {
         clients::schemas(),
         approvals::schemas(),
         audit::schemas(),
+        backups::schemas(),
         public::schemas(),
         problem::schemas(),
     ];
