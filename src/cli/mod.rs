@@ -23,6 +23,7 @@ mod keys;
 mod moment;
 mod output;
 mod plan;
+mod replicas;
 mod serve;
 mod session;
 mod table;
@@ -90,6 +91,8 @@ enum Command {
     Approvals(approvals::Command),
     /// Show who did what.
     Audit(audit::Arguments),
+    /// Show the processes that share the store.
+    Replicas,
     /// Check and print configuration, and check policies before they are set.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -154,6 +157,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
+        Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
     }

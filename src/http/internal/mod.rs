@@ -9,6 +9,7 @@ mod history;
 mod issuers;
 mod keys;
 mod plan;
+mod replicas;
 mod route;
 mod tokens;
 
@@ -85,6 +86,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
         Route::new("/v1/audit/export").get(audit::export, openapi::audit::export),
         Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
+        Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

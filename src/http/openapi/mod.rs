@@ -24,6 +24,7 @@ pub(super) mod issuers;
 pub(super) mod keys;
 pub(super) mod plan;
 pub(super) mod public;
+pub(super) mod replicas;
 pub(super) mod service;
 pub(super) mod tokens;
 
@@ -159,6 +160,7 @@ fn components(operations: &[Described]) -> Json {
         clients::schemas(),
         approvals::schemas(),
         audit::schemas(),
+        replicas::schemas(),
         public::schemas(),
         problem::schemas(),
     ];
