@@ -13,6 +13,7 @@ pub mod memory;
 pub mod record;
 pub mod seal;
 pub mod shared;
+mod sql;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -202,4 +203,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;
+
+    /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
+    async fn close(&self) {}
 }
