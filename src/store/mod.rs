@@ -10,6 +10,7 @@
 mod access;
 pub mod chain;
 pub mod memory;
+pub mod postgres;
 pub mod record;
 pub mod seal;
 pub mod shared;
