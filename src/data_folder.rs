@@ -219,7 +219,9 @@ async fn write_check(key: &MasterKey, store: &dyn KeyStore) -> Result<(), DataFo
     match store.create_setting(CHECK, &sealed).await {
         Ok(()) => Ok(()),
         Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
-        Err(CommitError::Conflict | CommitError::PathTaken) => Err(DataFolderError::MasterKeyWrong),
+        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+            Err(DataFolderError::MasterKeyWrong)
+        }
     }
 }
 

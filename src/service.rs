@@ -4,15 +4,17 @@ mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
-use crate::authority::{Authority, Foundation, scheduler};
+use crate::authority::lease::Lease;
+use crate::authority::{Authority, Foundation, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -63,11 +65,13 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
         master_key,
+        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),
         issuance_log: issuance_log.clone(),
+        identity: identity(config),
     };
     let authority = Arc::new(Authority::start(foundation).await?);
     bootstrap_access(&authority, &folder).await?;
@@ -86,6 +90,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
+    let replication = tokio::spawn(replication::run(Arc::clone(&authority)));
     let access = tokio::spawn(scheduler::look_after_access(Arc::clone(&authority)));
     let public = Listener {
         name: "public",
@@ -134,6 +139,11 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = authority.keep_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }
+    replication.abort();
+    let _ = replication.await;
+    if let Err(error) = authority.leave().await {
+        tracing::warn!(%error, "the other replicas were not told that this one has ended");
+    }
     store.close().await;
     tracing::info!("keywright has ended");
     Ok(())
@@ -179,6 +189,19 @@ async fn bootstrap_issuer(
         .set_issuer(&name, policy, None, Actor::Bootstrap)
         .await?;
     Ok(())
+}
+
+/// What the other replicas and people are told of this process.
+fn identity(config: &Config) -> Map<String, Value> {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    let mut identity = Map::new();
+    identity.insert("host".to_owned(), host.into());
+    identity.insert(
+        "data_dir".to_owned(),
+        config.data_dir.display().to_string().into(),
+    );
+    identity
 }
 
 fn url_of(listener: &TcpListener, tls: Option<&Renewal>) -> std::io::Result<String> {

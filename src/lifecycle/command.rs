@@ -6,6 +6,7 @@ use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, Origin, State};
 use super::key_set::{Founding, KeySet};
+use super::moment::Moment;
 use super::plan::{Step, plan};
 use super::policy::Policy;
 use super::revision::{Change, KeySpecification, Revision, Supply};
@@ -46,6 +47,18 @@ pub enum Command {
         /// Why, in the words of whoever asks.
         reason: String,
     },
+}
+
+impl Command {
+    /// Whether a key that begins to sign by it must be known to verifiers first. What is forced and
+    /// what a revocation or the end of an issuer brings about is not held up.
+    pub fn waits_for_verifiers(&self) -> bool {
+        match self {
+            Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,
+            Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
+            Self::Revoke { .. } | Self::Delete { .. } => false,
+        }
+    }
 }
 
 /// Whether a rotation must wait for the successor.
@@ -162,9 +175,11 @@ pub fn found(
     issuer: IssuerName,
     policy: Policy,
     founding: Founding,
-    now: Timestamp,
+    moment: impl Into<Moment>,
     supply: &Supply,
 ) -> Result<Change, Halt> {
+    let moment = moment.into();
+    let now = moment.now;
     let document = policy.to_document();
     let set = KeySet {
         issuer,
@@ -177,7 +192,7 @@ pub fn found(
         deleted_at: None,
         keys: Vec::new(),
     };
-    let mut revision = Revision::of(&set, now, supply);
+    let mut revision = Revision::of(&set, moment, supply);
     let takes_over = founding == Founding::TakesOver;
     revision.record(Event::IssuerCreated {
         policy: document,
@@ -194,7 +209,7 @@ pub fn found(
 pub fn decide(
     set: &KeySet,
     command: &Command,
-    now: Timestamp,
+    moment: impl Into<Moment>,
     supply: &Supply,
 ) -> Result<Option<Change>, Halt> {
     if set.deleted_at.is_some() {
@@ -203,7 +218,7 @@ pub fn decide(
             _ => Err(Halt::Refused(Refusal::IssuerDeleted)),
         };
     }
-    let mut revision = Revision::of(set, now, supply);
+    let mut revision = Revision::of(set, moment.into(), supply);
     match command {
         Command::Tick => {}
         Command::Delete { reason } => revision.delete(reason)?,

@@ -6,14 +6,10 @@ use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
 use super::key_set::{MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
+use super::moment::SWITCH_OVER;
 use super::schedule::Schedule;
 use super::time::format_duration;
 use super::verifiers::verifiers_outpaced_by;
-
-/// How long the old key may go on signing after the commit that retires it began: the time for
-/// that commit and for the swap of the snapshot in memory. Signing past it is refused, and every
-/// retired key stays published for it in addition (the caching arithmetic's *R*).
-pub const SWITCH_OVER: Duration = Duration::from_secs(2);
 
 /// An issuer's rules. Every value of this type has passed [`Policy::validate`] or stands to.
 #[derive(Debug, Clone, PartialEq, Eq)]

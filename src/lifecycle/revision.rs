@@ -6,7 +6,8 @@ use super::command::{Halt, Refusal};
 use super::event::Event;
 use super::key::{Active, Key, Knowledge, Origin, Pending, Removed, Retired, Revoked, State};
 use super::key_set::{Founding, KeySet};
-use super::policy::{Policy, SWITCH_OVER};
+use super::moment::Moment;
+use super::policy::Policy;
 use super::time::Timestamp;
 
 /// A committed-to-be key set and the events that led to it.
@@ -59,17 +60,21 @@ pub(super) struct Revision<'a> {
     /// What new states are stamped with: `now`, or the latest instant that the set has witnessed
     /// when the clock has been set back.
     stamp: Timestamp,
+    /// Until when somebody may still sign with the set before, and serve it as fresh.
+    in_use_until: Timestamp,
     supply: &'a Supply,
 }
 
 impl<'a> Revision<'a> {
-    pub(super) fn of(set: &KeySet, now: Timestamp, supply: &'a Supply) -> Self {
+    pub(super) fn of(set: &KeySet, moment: Moment, supply: &'a Supply) -> Self {
+        let Moment { now, overlap } = moment;
         let stamp = now.max(set.latest);
         Self {
             set: set.clone(),
             events: Vec::new(),
             now,
             stamp,
+            in_use_until: stamp.after(overlap),
             supply,
         }
     }
@@ -161,10 +166,7 @@ impl<'a> Revision<'a> {
 
     /// Publishes a key of another system for one retention, to verify only.
     pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), Halt> {
-        let tokens_until = self
-            .stamp
-            .after(SWITCH_OVER)
-            .after(self.set.policy.max_token_ttl);
+        let tokens_until = self.in_use_until.after(self.set.policy.max_token_ttl);
         let published_until = tokens_until.after(self.set.policy.clock_skew);
         let state = State::Retired(Retired {
             activated_at: None,
@@ -246,11 +248,11 @@ impl<'a> Revision<'a> {
     /// `active → retired`, or `pending → retired` for a key that will never be needed: nothing
     /// was signed with that one, so that its publication ends at once.
     pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), Halt> {
-        let stamp = self.stamp;
+        let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let (activated_at, tokens_until, published_until) = match &key.state {
             State::Active(active) => {
-                let tokens_until = stamp.after(SWITCH_OVER).after(active.longest_ttl);
+                let tokens_until = in_use_until.after(active.longest_ttl);
                 (
                     Some(active.activated_at),
                     tokens_until,
@@ -300,7 +302,7 @@ impl<'a> Revision<'a> {
 
     /// `pending | active | retired → revoked`.
     pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), Halt> {
-        let stamp = self.stamp;
+        let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let from = key.state.name();
         let (activated_at, retired, tokens_until) = match &key.state {
@@ -308,7 +310,7 @@ impl<'a> Revision<'a> {
             State::Active(active) => (
                 Some(active.activated_at),
                 None,
-                stamp.after(SWITCH_OVER).after(active.longest_ttl),
+                in_use_until.after(active.longest_ttl),
             ),
             State::Retired(retired) => (
                 retired.activated_at,
@@ -379,11 +381,9 @@ impl<'a> Revision<'a> {
         self.record(Event::PolicyChanged { before, after });
     }
 
-    /// Until when the last set that is served without this change is fresh. It is served until the
-    /// swap, which comes up to a [`SWITCH_OVER`] after the stamp.
+    /// Until when the last set that is served without this change is fresh.
     fn served_fresh_until(&self) -> Timestamp {
-        let last_served = self.stamp.after(SWITCH_OVER);
-        last_served.after(self.set.policy.freshness())
+        self.in_use_until.after(self.set.policy.freshness())
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, Halt> {

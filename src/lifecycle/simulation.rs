@@ -8,6 +8,7 @@ use super::command::{Command, Halt, Refusal, decide, found};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{Founding, KeySet};
+use super::moment::Moment;
 use super::plan::plan;
 use super::policy::Policy;
 use super::revision::{Change, KeySpecification, Supply};
@@ -34,40 +35,41 @@ pub struct Occurrence {
 /// The longest story that is told, in occurrences.
 const LONGEST_STORY: usize = 1000;
 
-/// Tells what happens from `now` until `until`, at most 1,000 occurrences.
+/// Tells what happens from the moment until `until`, at most 1,000 occurrences.
 ///
 /// # Errors
 /// The [`Refusal`] of the proposal's first command.
 pub fn simulate(
     proposal: &Proposal,
-    now: Timestamp,
+    moment: impl Into<Moment>,
     until: Timestamp,
 ) -> Result<Vec<Occurrence>, Refusal> {
+    let mut moment = moment.into();
     let mut story = Vec::new();
     let mut names = Names::default();
-    let mut now = now;
     let mut set = match proposal {
         Proposal::Found(issuer, policy, founding) => {
-            let change = names
-                .supplied(|supply| found(issuer.clone(), policy.clone(), *founding, now, supply))?;
+            let change = names.supplied(|supply| {
+                found(issuer.clone(), policy.clone(), *founding, moment, supply)
+            })?;
             tell(&mut story, change)
         }
         Proposal::Change(set, command) => {
-            match names.supplied(|supply| decide(set, command, now, supply))? {
+            match names.supplied(|supply| decide(set, command, moment, supply))? {
                 Some(change) => tell(&mut story, change),
                 None => set.as_ref().clone(),
             }
         }
     };
     while story.len() < LONGEST_STORY {
-        let Some(wake) = plan(&set, now).next_wake else {
+        let Some(wake) = plan(&set, moment.now).next_wake else {
             break;
         };
-        if wake > until || wake <= now {
+        if wake > until || wake <= moment.now {
             break;
         }
-        now = wake;
-        match names.supplied(|supply| decide(&set, &Command::Tick, now, supply)) {
+        moment.now = wake;
+        match names.supplied(|supply| decide(&set, &Command::Tick, moment, supply)) {
             Ok(Some(change)) => set = tell(&mut story, change),
             Ok(None) => {}
             Err(_) => break,

@@ -19,7 +19,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 use chain::{EventHash, Head};
@@ -122,6 +122,9 @@ pub struct Commit {
     pub keys: Vec<KeyChange>,
     /// What happened.
     pub events: Vec<EventRow>,
+    /// When it is too late for the change, by the clock of a store that several processes share:
+    /// what it says of the time is not true then. Other stores do not look at it.
+    pub deadline: Timestamp,
 }
 
 /// A key set's rows, its keys in the order in which they came.
@@ -144,6 +147,9 @@ pub enum CommitError {
     /// The set, the client or the approval is not as the commit expects it. Load it again and decide anew.
     #[error("the stored version is not the expected one")]
     Conflict,
+    /// The change comes too late: its deadline has passed. Decide anew.
+    #[error("the change came too late")]
+    Late,
     /// Another issuer is published under the same path.
     #[error("another issuer has the same path")]
     PathTaken,
