@@ -22,6 +22,7 @@ use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use crate::store::KeyStore as _;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
 

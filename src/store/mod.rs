@@ -10,9 +10,11 @@
 mod access;
 pub mod chain;
 pub mod memory;
+pub mod postgres;
 pub mod record;
 pub mod seal;
 pub mod shared;
+mod sql;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -208,4 +210,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;
+
+    /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
+    async fn close(&self) {}
 }
