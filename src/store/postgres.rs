@@ -251,7 +251,8 @@ impl KeyStore for PostgresStore {
                 for key in keys {
                     sets::write_key(connection, &issuer.name, key).await?;
                 }
-                events::append(connection, end, commit.events).await
+                events::append(connection, end, commit.events).await?;
+                sets::check_deadline(connection, commit.deadline).await
             };
             let outcome = outcome.await;
             session.settle(outcome).await

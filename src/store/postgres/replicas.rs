@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 
-use super::{access, refused};
+use super::{access, events, refused};
 use crate::lifecycle::Timestamp;
 use crate::store::shared::{Heartbeat, Replica, Roll};
 use crate::store::sql::{failed, signed, unsigned};
@@ -53,6 +53,7 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
     .fetch_all(&mut *connection)
     .await
     .map_err(failed)?;
+    let head = unsigned(events::last(&mut *connection).await?)?;
     let now =
         sqlx::query_scalar("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
             .persistent(false)
@@ -71,6 +72,7 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
     };
     Ok(Roll {
         now: Timestamp::from_millis(unsigned(now)?),
+        head,
         max_staleness: agreed.as_deref().map(read).transpose()?,
         replicas: rows.into_iter().map(replica).collect::<Result<_, _>>()?,
     })
