@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
-use crate::authority::{Authority, Foundation, replication, scheduler};
+use crate::authority::{Authority, ChangeError, Foundation, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -149,6 +149,10 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// The identifier of a store's first client. It is always the same, so that of several replicas that
+/// find the store empty one makes it.
+const BOOTSTRAP: &str = "bootstrap";
+
 /// Gives a store without clients its first one. The credential is put away before the client is
 /// let in, so that a crash in between leaves no client whose credential nobody has.
 async fn bootstrap_access(
@@ -167,11 +171,20 @@ async fn bootstrap_access(
         keys: None,
     };
     let mut client = authority.draft_client(terms)?;
+    BOOTSTRAP.clone_into(&mut client.id);
     let issued = authority.draft_credential(&client.id, None)?;
     client.credentials.push(issued.record);
     let file = folder.admin_token_file();
     folder.write(&file, issued.credential.reveal())?;
-    authority.admit_client(client, Actor::Bootstrap).await?;
+    match authority.admit_client(client, Actor::Bootstrap).await {
+        Err(ChangeError::Contended) => {
+            folder.remove(&file)?;
+            authority.catch_up().await?;
+            tracing::info!("another replica has written the bootstrap credential");
+            return Ok(());
+        }
+        admitted => admitted?,
+    }
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
     Ok(())
 }
@@ -185,9 +198,12 @@ async fn bootstrap_issuer(
     }
     let name = IssuerName::parse(DEFAULT_ISSUER)?;
     let policy = Policy::for_url(config.default_issuer_url()?);
-    authority
-        .set_issuer(&name, policy, None, Actor::Bootstrap)
-        .await?;
+    let set = authority.set_issuer(&name, policy, None, Actor::Bootstrap);
+    match set.await {
+        // Another replica was faster.
+        Err(ChangeError::Contended) => authority.catch_up().await?,
+        set => drop(set?),
+    }
     Ok(())
 }
 
