@@ -121,12 +121,7 @@ impl DataFolder {
     pub fn write(&self, path: &Path, contents: &str) -> Result<(), DataFolderError> {
         let draft = path.with_extension("draft");
         // A draft that a crash left behind may have other permissions.
-        match std::fs::remove_file(&draft) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failed("replace", &draft)(error));
-            }
-            _ => {}
-        }
+        self.remove(&draft)?;
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new()
                 .create_new(true)
@@ -139,6 +134,17 @@ impl DataFolder {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(failed("write", path))
+    }
+
+    /// Removes a small file, if it is there.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn remove(&self, path: &Path) -> Result<(), DataFolderError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// The master key for `store`: the one in `file`, or in `master.key` in the folder, which is
@@ -225,7 +231,9 @@ async fn write_check(key: &MasterKey, store: &dyn KeyStore) -> Result<(), DataFo
     match store.create_setting(CHECK, &sealed).await {
         Ok(()) => Ok(()),
         Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
-        Err(CommitError::Conflict | CommitError::PathTaken) => Err(DataFolderError::MasterKeyWrong),
+        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+            Err(DataFolderError::MasterKeyWrong)
+        }
     }
 }
 

@@ -165,6 +165,8 @@ pub enum AccessEvent {
         /// What was asked for.
         operation: &'static str,
     },
+    /// A backup of the whole store was taken. It changes nothing.
+    BackupTaken {},
     /// A credential was taken away.
     CredentialRevoked {
         /// The client's identifier.
@@ -173,11 +175,6 @@ pub enum AccessEvent {
         credential: String,
     },
 }
-
-/// A backup of the whole store was taken. Serialised with `"event": "backup-taken"`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename = "backup-taken")]
-pub struct BackupTaken {}
 
 /// A store has come back from a backup. Serialised with `"event": "restored"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

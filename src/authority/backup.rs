@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
-use super::audit::{self, Actor, BackupTaken};
+use super::audit::{AccessEvent, Actor};
 use super::{Authority, ChangeError, Foundation};
 use crate::backup::file::{BackupError, Header, Writer};
 use crate::backup::register::{Register, RegisterError};
 use crate::store::chain::Head;
 use crate::store::transfer::{self, DumpError, Rows};
-use crate::store::{AccessChange, CommitError, record};
+use crate::store::{AccessChange, record};
 
 /// Why a backup breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +39,9 @@ impl Authority {
         actor: Actor,
     ) -> Result<impl Stream<Item = Result<Bytes, BackupFailure>> + Send + use<>, ChangeError> {
         let foundation = &self.foundation;
-        let event = audit::row(&BackupTaken {}, self.now(), None, &actor.into(), None);
-        let noted = foundation.store.commit_access(AccessChange::Nothing, event);
-        noted.await.map_err(|error| match error {
-            CommitError::Store(error) | CommitError::Unknown(error) => error.into(),
-            CommitError::Conflict | CommitError::PathTaken => ChangeError::Contended,
-        })?;
+        let (nothing, event) = (AccessChange::Nothing, AccessEvent::BackupTaken {});
+        self.commit_access(nothing, event, None, &actor, None)
+            .await?;
         let rows = foundation.store.rows().await?;
         let header = Header::new(self.now(), head_of(&rows), &foundation.master_key);
         let (writer, lines) =

@@ -25,6 +25,7 @@ mod moment;
 mod output;
 mod plan;
 mod register;
+mod replicas;
 mod restore;
 mod serve;
 mod session;
@@ -105,6 +106,8 @@ enum Command {
     /// Copy a store while no service uses it.
     #[command(subcommand)]
     Store(store::Command),
+    /// Show the processes that share the store.
+    Replicas,
     /// Check and print configuration, and check policies before they are set.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -173,6 +176,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Register(command) => register::run(&command, session),
         Command::Restore(arguments) => restore::run(arguments, session),
         Command::Store(command) => store::run(&command, session),
+        Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
     }

@@ -10,15 +10,17 @@
 mod access;
 pub mod chain;
 pub mod memory;
+pub mod postgres;
 pub mod record;
 pub mod seal;
 pub mod shared;
+mod sql;
 pub mod sqlite;
 pub mod transfer;
 
 use async_trait::async_trait;
 
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 use chain::{EventHash, Head, StoredEvent};
@@ -123,6 +125,9 @@ pub struct Commit {
     pub keys: Vec<KeyChange>,
     /// What happened.
     pub events: Vec<EventRow>,
+    /// When it is too late for the change, by the clock of a store that several processes share:
+    /// what it says of the time is not true then. Other stores do not look at it.
+    pub deadline: Timestamp,
 }
 
 /// A key set's rows, its keys in the order in which they came.
@@ -145,6 +150,9 @@ pub enum CommitError {
     /// The set, the client or the approval is not as the commit expects it. Load it again and decide anew.
     #[error("the stored version is not the expected one")]
     Conflict,
+    /// The change comes too late: its deadline has passed. Decide anew.
+    #[error("the change came too late")]
+    Late,
     /// Another issuer is published under the same path.
     #[error("another issuer has the same path")]
     PathTaken,
@@ -221,4 +229,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;
+
+    /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
+    async fn close(&self) {}
 }

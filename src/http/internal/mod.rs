@@ -10,6 +10,7 @@ mod history;
 mod issuers;
 mod keys;
 mod plan;
+mod replicas;
 mod route;
 mod tokens;
 
@@ -88,6 +89,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
         Route::new("/v1/backup").post(backups::take, openapi::backups::take),
         Route::new("/v1/register").get(backups::register, openapi::backups::register),
+        Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

@@ -98,6 +98,7 @@ impl From<Unauthenticated> for Problem {
             Unauthenticated::Invalid => Self::bad_credential(),
             Unauthenticated::TooManyFailures => Self::too_many_failures(),
             Unauthenticated::Undecidable => Self::undecidable_caller(),
+            Unauthenticated::Stale => ChangeError::SnapshotStale.into(),
         }
     }
 }
@@ -191,7 +192,12 @@ impl From<ChangeError> for Problem {
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
-            ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),
+            ChangeError::SnapshotStale => {
+                Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
+            }
+            ChangeError::AwaitsReplicas | ChangeError::Contended => {
+                Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
+            }
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
             | ChangeError::Interrupted

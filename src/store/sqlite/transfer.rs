@@ -4,9 +4,10 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::mpsc;
 
-use super::{access, failed, keys, unsigned};
+use super::{access, keys};
 use crate::lifecycle::IssuerName;
 use crate::store::chain::StoredEvent;
+use crate::store::sql::{failed, signed, stored_set};
 use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
 use crate::store::{ApprovalRow, ClientRow, IssuerRow, KeyRow, LastUse, StoreError, StoredSet};
 
@@ -46,13 +47,7 @@ async fn sets(connection: &mut SqliteConnection) -> Result<Vec<StoredSet>, Store
     for (name, path, version, document) in issuers {
         let name = IssuerName::parse(&name).map_err(failed)?;
         let keys = keys(connection, &name).await?;
-        let issuer = IssuerRow {
-            name,
-            path,
-            version: unsigned(version)?,
-            document,
-        };
-        sets.push(StoredSet { issuer, keys });
+        sets.push(stored_set(&name, (path, version, document), keys)?);
     }
     Ok(sets)
 }
@@ -81,7 +76,6 @@ pub(super) async fn fill(
 }
 
 async fn write(connection: &mut SqliteConnection, entry: Entry) -> Result<(), StoreError> {
-    let number = |value: u64| i64::try_from(value).map_err(failed);
     let statement = match entry {
         Entry::Head(StoredHead { sequence, hash }) => {
             sqlx::query("INSERT INTO audit_head (only, sequence, hash) VALUES (1, ?1, ?2)")
@@ -103,7 +97,7 @@ async fn write(connection: &mut SqliteConnection, entry: Entry) -> Result<(), St
         )
         .bind(name.as_str().to_owned())
         .bind(path)
-        .bind(number(version)?)
+        .bind(signed(version)?)
         .bind(document),
         Entry::Key(
             issuer,
@@ -125,7 +119,7 @@ async fn write(connection: &mut SqliteConnection, entry: Entry) -> Result<(), St
             document,
         }) => sqlx::query("INSERT INTO clients (id, version, document) VALUES (?1, ?2, ?3)")
             .bind(id)
-            .bind(number(version)?)
+            .bind(signed(version)?)
             .bind(document),
         Entry::Approval(ApprovalRow { id, document }) => {
             sqlx::query("INSERT INTO approvals (id, document) VALUES (?1, ?2)")
@@ -139,7 +133,7 @@ async fn write(connection: &mut SqliteConnection, entry: Entry) -> Result<(), St
         }) => sqlx::query("INSERT INTO last_uses (client, credential, at) VALUES (?1, ?2, ?3)")
             .bind(client)
             .bind(credential)
-            .bind(number(at)?),
+            .bind(signed(at)?),
         // What is no text any more is kept as it is: it is evidence.
         Entry::Event(StoredEvent {
             sequence,
