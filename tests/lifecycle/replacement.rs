@@ -74,7 +74,7 @@ fn a_lost_successor_leaves_what_signs_and_another_stands_by() {
     let mut world = World::fresh(single_policy());
     let (first, second) = (signing(&world), standing_by(&world)[0].clone());
     let events = world.run(&replace([second.clone()])).unwrap();
-    assert_eq!(activated(&events), []);
+    assert!(activated(&events).is_empty());
     assert_eq!(signing(&world), first);
     assert!(!world.view.key(&second).unwrap().is_published(world.clock));
     assert_eq!(standing_by(&world).len(), 1);

@@ -19,6 +19,7 @@ pub(crate) fn commit(issuer: &str, version: u64) -> Commit {
         expected_version: version - 1,
         keys: Vec::new(),
         events: vec![event(Some(issuer), &format!("{issuer} {version}"))],
+        premise: None,
     }
 }
 
