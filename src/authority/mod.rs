@@ -12,6 +12,7 @@ mod changes;
 pub mod clients;
 mod error;
 pub mod issuer;
+pub mod master_key;
 pub mod publication;
 mod readiness;
 mod replay;
@@ -31,7 +32,7 @@ use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
-use crate::store::seal::MasterKey;
+use crate::store::seal::MasterKeys;
 use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
 use access::InMemory;
@@ -54,7 +55,7 @@ pub struct Foundation {
     /// Where private keys are used.
     pub engine: Arc<dyn SigningEngine>,
     /// What seals private keys at rest.
-    pub master_key: MasterKey,
+    pub master_keys: MasterKeys,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.

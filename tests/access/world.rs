@@ -18,7 +18,7 @@ use keywright::http::internal_router;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::KeyStore;
 use keywright::store::memory::MemoryStore;
-use keywright::store::seal::MasterKey;
+use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
 use keywright_verifier::json::Object;
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ impl World {
         let foundation = Foundation {
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),
-            master_key: MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap(),
+            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),

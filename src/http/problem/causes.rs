@@ -191,6 +191,12 @@ impl From<ChangeError> for Problem {
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
+            ChangeError::UnknownMasterKey(_) => Self::new(Code::MasterKeyUnknown, error),
+            ChangeError::UnclearMasterKey(_) => Self::new(Code::MasterKeyUnclear, error),
+            ChangeError::MasterKeyNotEverywhere { ref replicas, .. } => {
+                let replicas = replicas.clone();
+                Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
+            }
             ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
@@ -198,6 +204,7 @@ impl From<ChangeError> for Problem {
             | ChangeError::Engine(_)
             | ChangeError::Randomness(_)
             | ChangeError::Unsealable
+            | ChangeError::Sealing(_)
             | ChangeError::Load(_) => {
                 tracing::error!(%error, "a change failed");
                 Self::internal()
