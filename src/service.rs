@@ -1,5 +1,6 @@
 //! The whole service, from its configuration to its end.
 
+mod replacement;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -22,9 +23,12 @@ use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use crate::master_key;
 use crate::store::KeyStore as _;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
+
+pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";
@@ -47,9 +51,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = Arc::new(SqliteStore::open(&folder.database()).await?);
-    let master_key = folder
-        .master_key(config.master_key_file.as_deref(), &*store)
-        .await?;
+    let sources = config.master_key_sources()?;
+    let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
             IssuanceLog::start(
@@ -64,8 +67,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let foundation = Foundation {
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
-        master_key,
         lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
+        master_keys,
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,

@@ -22,6 +22,7 @@ pub(super) mod audit;
 pub(super) mod clients;
 pub(super) mod issuers;
 pub(super) mod keys;
+pub(super) mod master_key;
 pub(super) mod plan;
 pub(super) mod public;
 pub(super) mod replicas;
@@ -161,6 +162,7 @@ fn components(operations: &[Described]) -> Json {
         approvals::schemas(),
         audit::schemas(),
         replicas::schemas(),
+        master_key::schemas(),
         public::schemas(),
         problem::schemas(),
     ];
