@@ -35,7 +35,7 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<Head, CommitEr
 }
 
 /// The number of the last event; 0 when there is none.
-async fn last(connection: &mut PgConnection) -> Result<i64, StoreError> {
+pub(super) async fn last(connection: &mut PgConnection) -> Result<i64, StoreError> {
     sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
         .persistent(false)
         .fetch_one(connection)
