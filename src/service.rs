@@ -4,7 +4,6 @@ mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -22,8 +21,7 @@ use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
-use crate::store::KeyStore as _;
-use crate::store::sqlite::SqliteStore;
+use crate::store;
 use crate::telemetry::Metrics;
 
 /// The name of the issuer that an empty store receives.
@@ -46,7 +44,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public_tls = renewal("public", config.public.tls_files())?;
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
+    let store = store::open(&config.store.place(folder.database())).await?;
     let master_key = folder
         .master_key(config.master_key_file.as_deref(), &*store)
         .await?;
@@ -62,10 +60,14 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     let foundation = Foundation {
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
         master_key,
-        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
