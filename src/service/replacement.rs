@@ -1,7 +1,6 @@
 //! Going on without a master key that is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Map;
 
@@ -14,9 +13,8 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::master_key;
-use crate::store::KeyStore;
 use crate::store::seal::check;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{self, KeyStore};
 use crate::telemetry::Metrics;
 
 /// Retires the keys whose private halves none of the configured master keys opens, in every issuer,
@@ -29,7 +27,7 @@ pub async fn replace_lost_keys(
     reason: &str,
 ) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
+    let store = store::open(&config.store.place(folder.database())).await?;
     if store.setting(check::SETTING).await?.is_none() {
         return Err("the store is new: it was never sealed, and nothing is lost".into());
     }
@@ -38,10 +36,14 @@ pub async fn replace_lost_keys(
     let configured = master_key::read(&sources, &folder, false).await?;
     let clock = Clock::system();
     let foundation = Foundation {
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
         master_keys: configured.keys,
-        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
         clock,
         metrics: Arc::new(Metrics::default()),
         trusted: Default::default(),

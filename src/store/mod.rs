@@ -17,13 +17,38 @@ pub mod shared;
 mod sql;
 pub mod sqlite;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 use chain::{EventHash, Head};
+use postgres::{PostgresSettings, PostgresStore};
 use shared::SharedStore;
+use sqlite::SqliteStore;
+
+/// Which store, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file that one process has for itself.
+    Sqlite(PathBuf),
+    /// A database that any number of processes share.
+    Postgres(PostgresSettings),
+}
+
+/// Opens a store, and makes it where there is none.
+///
+/// # Errors
+/// When it cannot be reached, or is not keywright's. The error names the place.
+pub async fn open(place: &Place) -> Result<Arc<dyn KeyStore>, StoreError> {
+    Ok(match place {
+        Place::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Place::Postgres(settings) => Arc::new(PostgresStore::open(settings).await?),
+    })
+}
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
