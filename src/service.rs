@@ -1,11 +1,11 @@
 //! The whole service, from its configuration to its end.
 
 mod offline;
+mod replacement;
 mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -23,11 +23,12 @@ use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
-use crate::store::KeyStore as _;
-use crate::store::sqlite::SqliteStore;
+use crate::master_key;
+use crate::store;
 use crate::telemetry::Metrics;
 
-pub use offline::{Copied, CopyError, NoSuchPlace, Place, RestoreRequest, copy, restore};
+pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, restore};
+pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";
@@ -49,10 +50,9 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public_tls = renewal("public", config.public.tls_files())?;
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
-    let master_key = folder
-        .master_key(config.master_key_file.as_deref(), &*store)
-        .await?;
+    let store = store::open(&config.store.place(folder.database())).await?;
+    let sources = config.master_key_sources()?;
+    let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
             IssuanceLog::start(
@@ -65,10 +65,14 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     let foundation = Foundation {
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
-        master_key,
-        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
+        master_keys,
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,

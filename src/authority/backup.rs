@@ -11,6 +11,7 @@ use super::{Authority, ChangeError, Foundation};
 use crate::backup::file::{BackupError, Header, Writer};
 use crate::backup::register::{Register, RegisterError};
 use crate::store::chain::Head;
+use crate::store::seal::{MasterKey, check};
 use crate::store::transfer::{self, DumpError, Rows};
 use crate::store::{AccessChange, record};
 
@@ -43,9 +44,10 @@ impl Authority {
         self.commit_access(nothing, event, None, &actor, None)
             .await?;
         let rows = foundation.store.rows().await?;
-        let header = Header::new(self.now(), head_of(&rows), &foundation.master_key);
+        let sealing = sealing(foundation, &rows)?;
+        let header = Header::new(self.now(), head_of(&rows), sealing);
         let (writer, lines) =
-            Writer::begin(&header, &foundation.master_key).map_err(|_| ChangeError::Unsealable)?;
+            Writer::begin(&header, sealing).map_err(|_| ChangeError::Unsealable)?;
         tracing::info!(head = %header.head, "a backup is taken");
         let (chunks, taken) = mpsc::channel(WAITING_CHUNKS);
         let authority = Arc::clone(self);
@@ -85,8 +87,17 @@ impl Authority {
                 }
             }
         }
-        let written = register.write(&self.foundation.master_key);
+        let written = register.write(sealing(&self.foundation, &rows)?);
         written.map_err(|_: RegisterError| ChangeError::Unsealable)
+    }
+}
+
+/// The master key that seals what is new in the store.
+fn sealing<'a>(foundation: &'a Foundation, rows: &Rows) -> Result<&'a MasterKey, ChangeError> {
+    let mut settings = rows.settings.iter();
+    match settings.find(|(name, _)| name == check::SETTING) {
+        Some((_, setting)) => Ok(check::read(&foundation.master_keys, setting)?.key),
+        None => Ok(foundation.master_keys.first()),
     }
 }
 

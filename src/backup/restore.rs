@@ -23,7 +23,7 @@ use crate::lifecycle::{
 };
 use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
 use crate::store::record::{self, CorruptRecord};
-use crate::store::seal::{Fingerprint, MasterKey};
+use crate::store::seal::{MasterKey, MasterKeys, UnsealError, check};
 use crate::store::transfer::{self, Entry, FillError, StoredHead, set_entries};
 use crate::store::{EventRow, KeyRow, KeyStore, SealedChange, StoredSet};
 
@@ -38,7 +38,9 @@ pub struct Plan<'a> {
     /// Issuers that were deleted since.
     pub deleted: BTreeSet<IssuerName>,
     /// The master keys that open the backup.
-    pub master_keys: &'a [MasterKey],
+    pub master_keys: &'a MasterKeys,
+    /// Who restores.
+    pub actor: Actor,
     /// Where fresh keys are made.
     pub engine: &'a dyn SigningEngine,
     /// What time it is.
@@ -112,6 +114,9 @@ pub enum RestoreError {
         /// The key.
         kid: Kid,
     },
+    /// The master key that seals what is new is not here.
+    #[error(transparent)]
+    Sealing(#[from] UnsealError),
     /// A rule of the lifecycle stands in the way.
     #[error("issuer {issuer}: {source}")]
     Refused {
@@ -202,6 +207,8 @@ impl Prepared<'_> {
 struct Contents {
     header: Header,
     lines: Vec<u8>,
+    /// What says which master key seals what is new.
+    check: Option<Vec<u8>>,
     sets: BTreeMap<IssuerName, StoredSet>,
     /// Where the log is continued.
     end: Head,
@@ -212,18 +219,14 @@ fn reader<'a>(plan: &'a Plan<'_>) -> Result<Reader<BufReader<&'a File>>, BackupE
     let mut file = &plan.backup;
     file.seek(SeekFrom::Start(0))?;
     Reader::begin(BufReader::new(file), |fingerprint| {
-        find(plan.master_keys, fingerprint)
+        plan.master_keys.find(fingerprint)
     })
-}
-
-fn find(keys: &[MasterKey], fingerprint: Fingerprint) -> Option<&MasterKey> {
-    keys.iter().find(|key| key.fingerprint() == fingerprint)
 }
 
 fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     let mut reader = reader(plan)?;
     let mut sets = BTreeMap::<IssuerName, StoredSet>::new();
-    let (mut head, mut last_event) = (None, 0);
+    let (mut head, mut last_event, mut check) = (None, 0, None);
     let mut log = Verification::begin(Head::BEGINNING, []);
     while let Some(entry) = reader.next_row()? {
         match entry {
@@ -232,6 +235,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
                 log = Verification::begin(Head::BEGINNING, [(Witness::Service, stored)]);
                 head = Some((sequence, hash));
             }
+            Entry::Setting(name, value) if name == check::SETTING => check = Some(value),
             Entry::Issuer(issuer) => {
                 let name = issuer.name.clone();
                 let keys = Vec::new();
@@ -257,6 +261,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     Ok(Contents {
         header: reader.header().clone(),
         lines: reader.lines().to_vec(),
+        check,
         sets,
         end: Head::of_stored(sequence, &hash, last_event),
         broken: log.and_then(Verification::finish).err(),
@@ -303,6 +308,7 @@ async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recover
             return Err(RestoreError::ForeignRegister(what));
         }
     }
+    let sealing = sealing(plan, contents)?;
     let mut recovered = Vec::new();
     for (name, stored) in &contents.sets {
         let backup = record::key_set(stored)?;
@@ -317,11 +323,11 @@ async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recover
             },
             None => Testimony::Backup(&backup),
         };
-        recovered.push(recover_one(plan, &testimony, Some(stored)).await?);
+        recovered.push(recover_one(plan, sealing, &testimony, Some(stored)).await?);
     }
     let registered = plan.register.iter().flat_map(|register| &register.sets);
     for (_, set) in registered.filter(|(name, _)| !contents.sets.contains_key(*name)) {
-        recovered.push(recover_one(plan, &Testimony::Register(set), None).await?);
+        recovered.push(recover_one(plan, sealing, &Testimony::Register(set), None).await?);
     }
     recovered.sort_by(|one, other| one.stored.issuer.name.cmp(&other.stored.issuer.name));
     Ok(recovered)
@@ -339,6 +345,7 @@ fn register_of<'a>(register: &'a Register, name: &IssuerName) -> Result<&'a KeyS
 
 async fn recover_one(
     plan: &Plan<'_>,
+    sealing: &MasterKey,
     testimony: &Testimony<'_>,
     stored: Option<&StoredSet>,
 ) -> Result<Recovered, RestoreError> {
@@ -369,7 +376,7 @@ async fn recover_one(
     let mut sealed = sealed_halves(plan, &change.set, stored)?;
     for pair in &fresh {
         let kid = pair.jwk.kid().clone();
-        sealed.insert(kid, seal(plan, &issuer, pair)?);
+        sealed.insert(kid, seal(sealing, &issuer, pair)?);
     }
     let changes = record::key_changes(None, &change.set, &|kid| sealed.get(kid).cloned());
     let keys = changes.into_iter().map(|change| KeyRow {
@@ -402,11 +409,8 @@ fn sealed_halves(
         let Some(sealed) = row.and_then(|row| row.sealed.as_ref()) else {
             continue;
         };
-        let opens = |master_key: &MasterKey| {
-            let opened = master_key.open(set.issuer(), key.kid(), sealed);
-            opened.is_ok()
-        };
-        if !plan.master_keys.iter().any(opens) {
+        let opened = plan.master_keys.open(set.issuer(), key.kid(), sealed);
+        if opened.is_err() {
             return Err(RestoreError::PrivateHalf {
                 issuer: set.issuer().clone(),
                 kid: key.kid().clone(),
@@ -417,12 +421,23 @@ fn sealed_halves(
     Ok(halves)
 }
 
-fn seal(plan: &Plan<'_>, issuer: &IssuerName, pair: &KeyPair) -> Result<Vec<u8>, RestoreError> {
-    let master_key = plan.master_keys.first().ok_or(RestoreError::Unsealable)?;
+fn seal(
+    master_key: &MasterKey,
+    issuer: &IssuerName,
+    pair: &KeyPair,
+) -> Result<Vec<u8>, RestoreError> {
     let (kid, private) = (pair.jwk.kid(), pair.private.pkcs8());
     master_key
         .seal(issuer, kid, private, random()?)
         .ok_or(RestoreError::Unsealable)
+}
+
+/// The master key that seals what is new in the store that was backed up.
+fn sealing<'a>(plan: &'a Plan<'_>, contents: &Contents) -> Result<&'a MasterKey, RestoreError> {
+    match &contents.check {
+        Some(setting) => Ok(check::read(plan.master_keys, setting)?.key),
+        None => Ok(plan.master_keys.first()),
+    }
 }
 
 /// What the restore has changed, as the log says it: that it happened, then issuer after issuer.
@@ -438,7 +453,7 @@ fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> V
         revoked: plan.revoked.iter().cloned().collect(),
         deleted: plan.deleted.iter().map(ToString::to_string).collect(),
     };
-    let backing = Actor::Restore.into();
+    let backing = plan.actor.clone().into();
     let mut rows = vec![audit::row(&event, at, None, &backing, None)];
     for set in recovered {
         rows.extend(audit::rows(&set.change, &backing, None));

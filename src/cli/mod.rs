@@ -1,8 +1,8 @@
 //! The command line: every command is a thin client of the internal API, or works offline.
 //!
-//! Six of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline`,
-//! `restore` and `store copy`. What a command answers goes to standard output, alone, so that it can be
-//! captured; remarks and errors go to standard error. `--json` passes the server's answer on as
+//! Seven of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline`,
+//! `master-key replace`, `restore` and `store copy`. What a command answers goes to standard output,
+//! alone, so that it can be captured; remarks and errors go to standard error. `--json` passes the server's answer on as
 //! it is, indented; an error then appears as the server's problem document, or as an object with
 //! `code` and `detail` when no server was asked.
 //!
@@ -21,6 +21,7 @@ mod input;
 mod issuers;
 mod json_text;
 mod keys;
+mod master_key;
 mod moment;
 mod output;
 mod plan;
@@ -94,6 +95,9 @@ enum Command {
     /// Confirm what a second person must agree to.
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Show, rotate and replace the key that seals private keys.
+    #[command(subcommand)]
+    MasterKey(master_key::Command),
     /// Show who did what.
     Audit(audit::Arguments),
     /// Write everything that the service has into one sealed file, while it serves.
@@ -171,6 +175,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
+        Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
         Command::Backup(arguments) => backup::run(&arguments, session),
         Command::Register(command) => register::run(&command, session),

@@ -9,7 +9,7 @@ use super::client::Answer;
 use super::failure::Failure;
 use super::restore::run_offline;
 use super::session::Session;
-use crate::service::{self, Copied, Place};
+use crate::service::{self, Copied, StoreAddress};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -19,12 +19,12 @@ pub(super) enum Command {
 
 #[derive(clap::Args)]
 pub(super) struct CopyArguments {
-    /// The store to copy: sqlite (the one in the data folder) or sqlite:PATH.
+    /// The store to copy: sqlite (the one in the data folder), sqlite:PATH or postgres://….
     #[arg(long, value_name = "URL")]
-    from: Place,
+    from: StoreAddress,
     /// The empty store to fill.
     #[arg(long, value_name = "URL")]
-    to: Place,
+    to: StoreAddress,
 }
 
 #[derive(Deserialize)]

@@ -6,62 +6,62 @@ use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use keywright_verifier::Kid;
 use tokio::sync::mpsc;
 
+use super::replacement::nobody_serves;
+use crate::authority::audit::Actor;
 use crate::backup::register::Register;
 use crate::backup::restore::{Outcome, Plan, prepare};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config, InvalidStoreUrl, StoreUrl};
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::lifecycle::IssuerName;
+use crate::master_key;
 use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
-use crate::store::sqlite::SqliteStore;
 use crate::store::transfer::{self, DumpError, Entry, FillError};
-use crate::store::{KeyStore, StoreError};
+use crate::store::{self, KeyStore, StoreError};
 
-/// Where a store is.
+/// A store that is copied from or to: `sqlite`, the one in the data folder, `sqlite:PATH`, or the
+/// URL of a PostgreSQL database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The embedded store in a data folder.
-    DataFolder,
+pub enum StoreAddress {
     /// An SQLite file.
-    Sqlite(PathBuf),
+    File(PathBuf),
+    /// As in the configuration.
+    Url(StoreUrl),
 }
 
-/// A text names no store.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a store is \"sqlite\" (the one in the data folder) or \"sqlite:PATH\"")]
-pub struct NoSuchPlace;
+impl FromStr for StoreAddress {
+    type Err = InvalidStoreUrl;
 
-impl FromStr for Place {
-    type Err = NoSuchPlace;
-
-    fn from_str(text: &str) -> Result<Self, NoSuchPlace> {
-        match text.split_once(':') {
-            None if text == "sqlite" => Ok(Self::DataFolder),
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(NoSuchPlace),
+    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        match text.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Ok(Self::Url(text.parse()?)),
         }
     }
 }
 
-impl fmt::Display for Place {
+/// Without a password.
+impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DataFolder => f.write_str("sqlite"),
-            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::File(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Url(StoreUrl::Sqlite) => f.write_str("sqlite"),
+            Self::Url(StoreUrl::Postgres(url)) => write!(f, "{url}"),
         }
     }
 }
 
 /// A store that nobody else uses.
 struct Opened {
-    store: SqliteStore,
-    /// The lock, for as long as the store is open.
-    _folder: DataFolder,
+    store: Arc<dyn KeyStore>,
+    /// The lock of an SQLite file's folder, for as long as the store is open.
+    _folder: Option<DataFolder>,
 }
 
 /// Whether a store must be there already.
@@ -71,43 +71,35 @@ enum Presence {
     Made,
 }
 
-impl Place {
+impl StoreAddress {
     async fn open(&self, data_dir: &Path, presence: Presence) -> Result<Opened, Box<dyn Error>> {
-        let file = match self {
-            Self::DataFolder => data_dir.join("keywright.db"),
-            Self::Sqlite(path) => path.clone(),
+        let (url, file) = match self {
+            Self::File(path) => (StoreUrl::Sqlite, path.clone()),
+            Self::Url(url) => (url.clone(), data_dir.join("keywright.db")),
         };
-        if presence == Presence::Required && !file.is_file() {
-            return Err(format!("{}: there is no such file", file.display()).into());
-        }
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+        let folder = match url {
+            StoreUrl::Postgres(_) => None,
+            StoreUrl::Sqlite if presence == Presence::Required && !file.is_file() => {
+                return Err(format!("{}: there is no such file", file.display()).into());
+            }
+            StoreUrl::Sqlite => {
+                let folder = file
+                    .parent()
+                    .filter(|folder| !folder.as_os_str().is_empty());
+                Some(DataFolder::open(folder.unwrap_or(Path::new(".")))?)
+            }
         };
-        let folder = DataFolder::open(folder)?;
-        let store = SqliteStore::open(&file).await?;
-        refuse_live_replicas(&store).await?;
+        let settings = config::Store {
+            url,
+            ..config::Store::default()
+        };
+        let store = store::open(&settings.place(file)).await?;
+        nobody_serves(&*store).await?;
         Ok(Opened {
             store,
             _folder: folder,
         })
     }
-}
-
-async fn refuse_live_replicas(store: &dyn KeyStore) -> Result<(), Box<dyn Error>> {
-    let Some(shared) = store.shared() else {
-        return Ok(());
-    };
-    let roll = shared.roll().await?;
-    let live: Vec<&str> = roll
-        .live()
-        .map(|replica| replica.heartbeat.replica.as_str())
-        .collect();
-    if live.is_empty() {
-        return Ok(());
-    }
-    let names = live.join(", ");
-    Err(format!("the store is in use by these replicas: {names}; stop them first").into())
 }
 
 /// What was copied.
@@ -150,10 +142,14 @@ pub enum CopyError {
 ///
 /// # Errors
 /// Whatever keeps it from being done, in one sentence for the operator.
-pub async fn copy(from: &Place, to: &Place, data_dir: &Path) -> Result<Copied, Box<dyn Error>> {
+pub async fn copy(
+    from: &StoreAddress,
+    to: &StoreAddress,
+    data_dir: &Path,
+) -> Result<Copied, Box<dyn Error>> {
     let from = from.open(data_dir, Presence::Required).await?;
     let to = to.open(data_dir, Presence::Made).await?;
-    let copied = copy_store(&from.store, &to.store).await?;
+    let copied = copy_store(&*from.store, &*to.store).await?;
     from.store.close().await;
     to.store.close().await;
     Ok(copied)
@@ -274,13 +270,13 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
     let unreadable = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let backup = File::open(&request.backup).map_err(|error| unreadable(&request.backup, error))?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let master_keys = [folder.present_master_key(config.master_key_file.as_deref())?];
+    let sources = config.master_key_sources()?;
+    let master_keys = master_key::read(&sources, &folder, false).await?.keys;
     let register = match &request.register {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
             Some(Register::read(&text, |fingerprint| {
-                let mut keys = master_keys.iter();
-                keys.find(|key| key.fingerprint() == fingerprint)
+                master_keys.find(fingerprint)
             })?)
         }
         None => None,
@@ -294,11 +290,14 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         master_keys: &master_keys,
         engine: &engine,
         now: Clock::system().now(),
+        actor: Actor::Operator {
+            user: rustix::process::getuid().as_raw(),
+        },
     })
     .await?;
-    let store = SqliteStore::open(&folder.database()).await?;
-    refuse_live_replicas(&store).await?;
-    let outcome = prepared.write(&store).await;
+    let store = store::open(&config.store.place(folder.database())).await?;
+    nobody_serves(&*store).await?;
+    let outcome = prepared.write(&*store).await;
     store.close().await;
     Ok(outcome?)
 }

@@ -19,6 +19,7 @@ mod sets;
 mod transfer;
 mod url;
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,7 +39,7 @@ use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
     NumberedEvent, StoreError, StoredSet,
 };
-use crate::lifecycle::{IssuerName, format_duration};
+use crate::lifecycle::{IssuerName, Timestamp, format_duration};
 use session::{Beginnings, Session};
 
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
@@ -148,22 +149,35 @@ impl PostgresStore {
         outcome.map_err(|error| located(&self.place, error))
     }
 
-    /// Writes and commits, each for as long as a call may take. Until the commit begins a failure
-    /// is one that changed nothing.
+    /// Writes and commits, each for as long as a call may take.
     async fn write<T: Send>(
         &self,
         work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
     ) -> Result<T, CommitError> {
+        self.write_until(None, work).await
+    }
+
+    /// Writes and commits if the deadline has not passed by then. Until the commit begins a failure
+    /// is one that changed nothing.
+    async fn write_until<T: Send>(
+        &self,
+        deadline: Option<Timestamp>,
+        work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
+    ) -> Result<T, CommitError> {
         let done = self.in_time(work).await.map_err(CommitError::Store);
-        let (session, answer) = done.flatten().map_err(|error| match error {
-            CommitError::Store(error) => located(&self.place, error).into(),
+        let written = match done.flatten() {
+            Ok((session, answer)) => {
+                let committed = self.in_time(session.commit(deadline)).await;
+                let committed = committed.map_err(CommitError::Unknown).flatten();
+                committed.map(|()| answer)
+            }
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| match error {
+            CommitError::Store(error) => CommitError::Store(located(&self.place, error)),
+            CommitError::Unknown(error) => CommitError::Unknown(located(&self.place, error)),
             refusal => refusal,
-        })?;
-        let commit = async { session.commit().await.map_err(failed) };
-        match self.in_time(commit).await.flatten() {
-            Ok(()) => Ok(answer),
-            Err(error) => Err(CommitError::Unknown(located(&self.place, error))),
-        }
+        })
     }
 
     /// Writes a dump: each statement for as long as a call may take, and all of it for as long as
@@ -195,9 +209,11 @@ impl PostgresStore {
                 break;
             }
         }
-        let commit = async { session.commit().await.map_err(failed) };
-        let committed = self.in_time(commit).await.flatten();
-        committed.map_err(FillError::Unknown)
+        let committed = self.in_time(session.commit(None)).await;
+        committed
+            .map_err(CommitError::Unknown)
+            .flatten()
+            .map_err(|error| FillError::Unknown(plain(error)))
     }
 
     /// Gives up what takes too long. Its session is dropped, and its connection with it.
@@ -239,8 +255,7 @@ fn located(place: &str, error: StoreError) -> StoreError {
 /// What a statement's failure means for the commit that it belongs to.
 fn refused(error: sqlx::Error) -> CommitError {
     let told = error.as_database_error();
-    let code = told.and_then(|told| told.code().map(|code| code.into_owned()));
-    match code.as_deref() {
+    match code(&error).as_deref() {
         // Not serialisable; a deadlock. Whoever came first has changed what this one decided on.
         Some("40001" | "40P01") => CommitError::Conflict,
         Some("23505") if told.and_then(|told| told.constraint()) == Some("issuers_path") => {
@@ -249,6 +264,11 @@ fn refused(error: sqlx::Error) -> CommitError {
         Some("23505") => CommitError::Conflict,
         _ => failed(error).into(),
     }
+}
+
+/// The code (SQLSTATE) of an error that the database has told.
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 /// A failed write where nobody needs to know what has become of it.
@@ -280,18 +300,20 @@ impl KeyStore for PostgresStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.write(async {
+        self.write_until(Some(commit.deadline), async {
             let mut session = self.writing().await?;
             let connection = session.connection();
             let outcome = async {
                 let end = events::lock(connection).await?;
                 let Commit { issuer, keys, .. } = &commit;
+                if let Some(premise) = &commit.premise {
+                    access::hold(connection, premise).await?;
+                }
                 sets::write_issuer(connection, issuer, commit.expected_version).await?;
                 for key in keys {
                     sets::write_key(connection, &issuer.name, key).await?;
                 }
-                events::append(connection, end, commit.events).await?;
-                sets::check_deadline(connection, commit.deadline).await
+                events::append(connection, end, commit.events).await
             };
             let outcome = outcome.await;
             session.settle(outcome).await
@@ -391,6 +413,42 @@ impl KeyStore for PostgresStore {
         self.write(async {
             let mut session = self.writing().await?;
             let outcome = access::create_setting(session.connection(), name, value).await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                let end = events::lock(connection).await?;
+                access::replace_setting(connection, name, before, after).await?;
+                events::append(connection, end, [event]).await
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = sets::reseal(session.connection(), issuer, kid, before, after).await;
             session.settle(outcome).await
         })
         .await

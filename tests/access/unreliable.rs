@@ -106,6 +106,26 @@ impl KeyStore for Unreliable {
         self.store.create_setting(name, value).await
     }
 
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.store.replace_setting(name, before, after, event).await
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        self.store.reseal(issuer, kid, before, after).await
+    }
+
     async fn rows(&self) -> Result<Rows, StoreError> {
         self.store.rows().await
     }

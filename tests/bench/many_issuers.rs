@@ -24,10 +24,12 @@ use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
 use keywright::authority::{Authority, Foundation};
 use keywright::clock::Clock;
+use keywright::config::Config;
 use keywright::data_folder::DataFolder;
 use keywright::engine::software::SoftwareEngine;
 use keywright::engine::{EngineError, KeyPair, PrivateKey, Signer, SigningEngine, Urgency};
 use keywright::lifecycle::{IssuerName, IssuerUrl, KeySpecification, Policy, Schedule};
+use keywright::master_key;
 use keywright::store::KeyStore;
 use keywright::store::sqlite::SqliteStore;
 use keywright::telemetry::Metrics;
@@ -97,8 +99,11 @@ async fn main() {
     let folder = DataFolder::open(Path::new(data_dir)).unwrap();
     let store = Arc::new(SqliteStore::open(&folder.database()).await.unwrap());
     let clock = Clock::system();
+    let sources = Config::default().master_key_sources().unwrap();
     let foundation = Foundation {
-        master_key: folder.master_key(None, &*store).await.unwrap(),
+        master_keys: master_key::open(&sources, &folder, &*store, &clock)
+            .await
+            .unwrap(),
         lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::MAX)),
         store: Arc::clone(&store) as _,
         engine: Arc::new(Recycling::start().await),

@@ -30,6 +30,7 @@ mod founding;
 mod past;
 mod policy_change;
 mod recovery;
+mod replacement;
 mod revocation;
 mod rotation;
 mod taking_over;

@@ -12,6 +12,7 @@
 mod conformance;
 mod records;
 mod rows;
+mod shared;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,6 +9,7 @@ mod documentation;
 mod history;
 mod issuers;
 mod keys;
+mod master_key;
 mod plan;
 mod replicas;
 mod route;
@@ -90,6 +91,8 @@ fn table() -> Vec<Route> {
         Route::new("/v1/backup").post(backups::take, openapi::backups::take),
         Route::new("/v1/register").get(backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
+        Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
+        Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

@@ -24,6 +24,8 @@ pub(in crate::http) enum Area {
     Backups,
     /// The processes that share the store.
     Replicas,
+    /// What seals private keys.
+    MasterKey,
     /// What the service says of itself.
     Service,
     /// What verifiers fetch.
@@ -34,7 +36,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -44,6 +46,7 @@ impl Area {
         Self::Audit,
         Self::Backups,
         Self::Replicas,
+        Self::MasterKey,
         Self::Service,
         Self::Documents,
         Self::Probes,
@@ -61,6 +64,7 @@ impl Area {
             Self::Audit => "audit",
             Self::Backups => "backups",
             Self::Replicas => "replicas",
+            Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Probes => "probes",
@@ -79,6 +83,7 @@ impl Area {
             Self::Audit => "Who changed what.",
             Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
+            Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \

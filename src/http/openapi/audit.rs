@@ -158,6 +158,14 @@ fn event() -> Json {
         optional("client", text("The client's identifier.")),
         optional("credential", text("The credential's name.")),
         optional(
+            "to",
+            text("The fingerprint of the master key that seals from then on."),
+        ),
+        optional(
+            "records",
+            integer(0, u64::MAX, "How many private keys it seals."),
+        ),
+        optional(
             "expires_at",
             or_null(instant("In Unix seconds."), "When the credential ends."),
         ),
@@ -189,7 +197,7 @@ const KEY_EVENTS: [&str; 8] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 12] = [
+const OTHER_EVENTS: [&str; 16] = [
     "client-created",
     "client-changed",
     "client-deleted",
@@ -201,6 +209,10 @@ const OTHER_EVENTS: [&str; 12] = [
     "approval-expired",
     "backup-taken",
     "restored",
+    "master-key-named",
+    "master-key-rotation-started",
+    "master-key-rotation-finished",
+    "master-key-replaced",
     "corrupt-record",
 ];
 
@@ -250,7 +262,14 @@ fn lifecycle() -> Vec<Member> {
             flag("Whether it began before verifiers could be sure to know it."),
         ),
         optional("published_until", instant("Until when it is published.")),
-        optional("from", text("The state before it was revoked.")),
+        optional(
+            "from",
+            or_null(
+                text("The state of a key, or the fingerprint of a master key."),
+                "The state before a key was revoked, or the master key before another one, if its \
+                 fingerprint is known.",
+            ),
+        ),
         optional(
             "tokens_until",
             instant("When the last token that it may have signed would have expired."),
@@ -275,7 +294,7 @@ fn actor() -> Json {
         required(
             "kind",
             one_of(
-                ["client", "scheduler", "bootstrap", "restore"],
+                ["client", "scheduler", "bootstrap", "operator"],
                 "What kind of actor.",
             ),
         ),
@@ -294,6 +313,10 @@ fn actor() -> Json {
         optional("issuer", text("The trusted issuer's name.")),
         optional("subject", text("The `sub` of the trusted issuer's token.")),
         optional("address", text("Where the connection came from.")),
+        optional(
+            "user",
+            integer(0, u64::MAX, "The operator's user of the operating system."),
+        ),
     ])
     .with("description", "Who did it.")
     .with("if", object([("properties", kind("client"))]))

@@ -23,6 +23,7 @@ pub(super) mod backups;
 pub(super) mod clients;
 pub(super) mod issuers;
 pub(super) mod keys;
+pub(super) mod master_key;
 pub(super) mod plan;
 pub(super) mod public;
 pub(super) mod replicas;
@@ -163,6 +164,7 @@ fn components(operations: &[Described]) -> Json {
         audit::schemas(),
         backups::schemas(),
         replicas::schemas(),
+        master_key::schemas(),
         public::schemas(),
         problem::schemas(),
     ];

@@ -3,9 +3,9 @@
 use sqlx::postgres::PgConnection;
 
 use super::refused;
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::IssuerName;
 use crate::store::sql::{
-    IssuerColumns, KeyColumns, failed, names, sealed, signed, stored_set, unsigned,
+    IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set, unsigned,
 };
 use crate::store::{CommitError, IssuerRow, KeyChange, StoreError, StoredSet};
 
@@ -97,23 +97,23 @@ pub(super) async fn write_key(
     Ok(())
 }
 
-/// Refuses what comes too late. It is asked when everything is written and no lock has to be waited
-/// for any more; from then on the commit must follow within a second, or the database ends the
-/// transaction: this process may have been frozen.
-pub(super) async fn check_deadline(
+/// Replaces a sealed private half, if it is the expected one.
+pub(super) async fn reseal(
     connection: &mut PgConnection,
-    deadline: Timestamp,
+    issuer: &IssuerName,
+    kid: &str,
+    before: &[u8],
+    after: &[u8],
 ) -> Result<(), CommitError> {
-    let (_, now): (String, i64) = sqlx::query_as(
-        "SELECT set_config('idle_in_transaction_session_timeout', '1000', true), \
-         floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(refused)?;
-    if Timestamp::from_millis(unsigned(now)?) > deadline {
-        return Err(CommitError::Late);
-    }
-    Ok(())
+    let written =
+        sqlx::query("UPDATE keys SET sealed = $4 WHERE issuer = $1 AND kid = $2 AND sealed = $3")
+            .bind(issuer.as_str())
+            .bind(kid)
+            .bind(before)
+            .bind(after)
+            .persistent(false)
+            .execute(connection)
+            .await
+            .map_err(refused)?;
+    expected(written.rows_affected())
 }

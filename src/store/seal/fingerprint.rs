@@ -41,6 +41,14 @@ impl Fingerprint {
         output.fill(&mut bytes).ok()?;
         Some(Self(bytes))
     }
+
+    pub(super) fn from_bytes(bytes: [u8; BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl fmt::Display for Fingerprint {
@@ -75,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_reads_as_it_is_written() {
-        let fingerprint = Fingerprint([0, 1, 0xab, 3, 4, 5, 6, 0xff]);
+        let fingerprint = Fingerprint::from_bytes([0, 1, 0xab, 3, 4, 5, 6, 0xff]);
         assert_eq!(fingerprint.to_string(), "0001ab03040506ff");
         assert_eq!("0001ab03040506ff".parse(), Ok(fingerprint));
         for text in [
