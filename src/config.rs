@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `data_dir` | `keys` | database, master key, bootstrap credential |
 //! | `master_key_file` | `DATA_DIR/master.key`, made on first start | 32 bytes in base64 |
+//! | `master_key_command` | none | the program and arguments that print it instead |
+//! | `further_master_keys` | none | `[[further_master_keys]]`: each a `file` or a `command` |
 //! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
 //! | `public.max_connections` | `4096` | open at a time; further ones wait |
 //! | `public.idle_timeout` | `30s` | for the head of a request, and between two requests |
@@ -31,10 +33,12 @@
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
 //!
-//! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`.
+//! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`. Two variables
+//! are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
 
 mod issuance_log;
 mod listener;
+mod master_key;
 mod store;
 
 use std::net::SocketAddr;
@@ -52,6 +56,10 @@ use crate::telemetry::LogFormat;
 
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
 pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
+pub use master_key::{
+    FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
+    UnclearMasterKeySource, master_key_variable,
+};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
 /// Everything that an operator sets.
@@ -63,6 +71,12 @@ pub struct Config {
     /// The file that has the master key; by default one in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master_key_file: Option<PathBuf>,
+    /// The command that prints the master key: the program and its arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub master_key_command: Vec<String>,
+    /// Master keys that open what they have sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_master_keys: Vec<FurtherMasterKey>,
     /// The listener for verifiers.
     pub public: Public,
     /// The listener for everyone else.
@@ -135,6 +149,8 @@ impl Default for Config {
         Self {
             data_dir: "keys".into(),
             master_key_file: None,
+            master_key_command: Vec::new(),
+            further_master_keys: Vec::new(),
             public: Public {
                 listen: loopback(8080),
                 max_connections: MAX_CONNECTIONS,
@@ -229,6 +245,7 @@ impl Config {
         figment = figment.merge(
             Env::prefixed("KEYWRIGHT_")
                 .ignore(&CLIENT_VARIABLES)
+                .ignore(&master_key::SECRET_VARIABLES)
                 .split("__"),
         );
         let mut config: Self = figment.extract().map_err(explain)?;

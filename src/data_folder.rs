@@ -1,19 +1,9 @@
-//! The data folder: who may use it, and the secrets in it.
+//! The data folder: who may use it, and how files are written into it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use keywright_verifier::Kid;
-use zeroize::Zeroizing;
-
-use crate::engine::{RandomnessUnavailable, random};
-use crate::lifecycle::IssuerName;
-use crate::store::seal::{MASTER_KEY_BYTES, MasterKey};
-use crate::store::{CommitError, KeyStore, StoreError};
 
 /// A data folder that this process, and no other, uses.
 pub struct DataFolder {
@@ -22,7 +12,7 @@ pub struct DataFolder {
     _lock: File,
 }
 
-/// Why a data folder or its master key cannot be used.
+/// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
     /// Another process uses it.
@@ -38,31 +28,6 @@ pub enum DataFolderError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// There is a store and no key that opens it.
-    #[error(
-        "the store in {folder} was sealed with a master key, and {path} does not exist: put that \
-         key back; a new one would open nothing"
-    )]
-    MasterKeyMissing {
-        /// The data folder.
-        folder: PathBuf,
-        /// Where the key is expected.
-        path: PathBuf,
-    },
-    /// The file is no key.
-    #[error(
-        "{0} does not have a master key: 32 random bytes in base64 (`openssl rand -base64 32`)"
-    )]
-    MasterKeyMalformed(PathBuf),
-    /// The key is another one than the store was sealed with.
-    #[error("the master key does not open this store: it was sealed with another one")]
-    MasterKeyWrong,
-    /// The operating system gave no randomness.
-    #[error(transparent)]
-    Randomness(#[from] RandomnessUnavailable),
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl DataFolder {
@@ -94,9 +59,19 @@ impl DataFolder {
         }
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The embedded database.
     pub fn database(&self) -> PathBuf {
         self.path.join("keywright.db")
+    }
+
+    /// Where the master key is, unless another source is named.
+    pub fn master_key_file(&self) -> PathBuf {
+        self.path.join("master.key")
     }
 
     /// Where the bound addresses are written.
@@ -121,12 +96,7 @@ impl DataFolder {
     pub fn write(&self, path: &Path, contents: &str) -> Result<(), DataFolderError> {
         let draft = path.with_extension("draft");
         // A draft that a crash left behind may have other permissions.
-        match std::fs::remove_file(&draft) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failed("replace", &draft)(error));
-            }
-            _ => {}
-        }
+        self.remove(&draft)?;
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new()
                 .create_new(true)
@@ -141,95 +111,15 @@ impl DataFolder {
         write().map_err(failed("write", path))
     }
 
-    /// The master key for `store`: the one in `file`, or in `master.key` in the folder, which is
-    /// made when the store is new. A key that does not open the store is an error, and nothing is
-    /// overwritten.
+    /// Removes a small file, if it is there.
     ///
     /// # Errors
-    /// [`DataFolderError`] says what is wrong with the key.
-    pub async fn master_key(
-        &self,
-        file: Option<&Path>,
-        store: &dyn KeyStore,
-    ) -> Result<MasterKey, DataFolderError> {
-        let check = store.setting(CHECK).await?;
-        let path = file.map_or_else(|| self.path.join("master.key"), Path::to_owned);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == ErrorKind::NotFound && check.is_some() => {
-                return Err(DataFolderError::MasterKeyMissing {
-                    folder: self.path.clone(),
-                    path,
-                });
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && file.is_none() => {
-                self.create_master_key(&path)?
-            }
-            Err(error) => return Err(failed("read the master key", &path)(error)),
-        };
-        warn_if_shared(&path);
-        let malformed = || DataFolderError::MasterKeyMalformed(path.clone());
-        let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| malformed())?);
-        let bytes: [u8; MASTER_KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| malformed())?;
-        let key = MasterKey::new(&Zeroizing::new(bytes)).ok_or_else(malformed)?;
-        match check {
-            Some(check) => open_check(&key, &check).ok_or(DataFolderError::MasterKeyWrong)?,
-            None => write_check(&key, store).await?,
+    /// When the operating system refuses.
+    pub fn remove(&self, path: &Path) -> Result<(), DataFolderError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+            _ => Ok(()),
         }
-        Ok(key)
-    }
-
-    fn create_master_key(&self, path: &Path) -> Result<Zeroizing<String>, DataFolderError> {
-        let bytes = Zeroizing::new(random::<MASTER_KEY_BYTES>()?);
-        let text = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
-        self.write(path, &text)?;
-        tracing::warn!(
-            path = %path.display(),
-            "made a master key next to the data that it seals; for production keep it elsewhere: \
-             make one with `openssl rand -base64 32`, mount it from a secret store, and name it in \
-             KEYWRIGHT_MASTER_KEY_FILE before the first start"
-        );
-        Ok(text)
-    }
-}
-
-/// The setting that tells whether a master key is the one that the store was sealed with.
-const CHECK: &str = "master-key-check";
-
-/// The row that the check is sealed for; no issuer has a name with this many characters' worth of
-/// meaning, and no key of it has this kid.
-fn check_row() -> Option<(IssuerName, Kid)> {
-    Some((
-        IssuerName::parse("master-key-check").ok()?,
-        Kid::parse(CHECK).ok()?,
-    ))
-}
-
-fn open_check(key: &MasterKey, check: &[u8]) -> Option<()> {
-    let (issuer, kid) = check_row()?;
-    key.open(&issuer, &kid, check).ok().map(drop)
-}
-
-async fn write_check(key: &MasterKey, store: &dyn KeyStore) -> Result<(), DataFolderError> {
-    let sealed = match check_row() {
-        Some((issuer, kid)) => key.seal(&issuer, &kid, CHECK.as_bytes(), random()?),
-        None => None,
-    };
-    let sealed = sealed.ok_or(DataFolderError::MasterKeyWrong)?;
-    match store.create_setting(CHECK, &sealed).await {
-        Ok(()) => Ok(()),
-        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
-        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
-            Err(DataFolderError::MasterKeyWrong)
-        }
-    }
-}
-
-fn warn_if_shared(path: &Path) {
-    if let Ok(metadata) = std::fs::metadata(path)
-        && metadata.permissions().mode() & 0o077 != 0
-    {
-        tracing::warn!(path = %path.display(), "the master key is readable by others; chmod 600");
     }
 }
 

@@ -19,6 +19,7 @@ pub mod engine;
 pub mod http;
 pub mod issuance_log;
 pub mod lifecycle;
+pub mod master_key;
 pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! The whole service, from its configuration to its end.
 
+mod replacement;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
-use crate::authority::{Authority, Foundation, replication, scheduler};
+use crate::authority::{Authority, ChangeError, Foundation, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -21,8 +22,11 @@ use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use crate::master_key;
 use crate::store;
 use crate::telemetry::Metrics;
+
+pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";
@@ -45,9 +49,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = store::open(&config.store.place(folder.database())).await?;
-    let master_key = folder
-        .master_key(config.master_key_file.as_deref(), &*store)
-        .await?;
+    let sources = config.master_key_sources()?;
+    let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
             IssuanceLog::start(
@@ -62,12 +65,12 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let foundation = Foundation {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
-        master_key,
         lease: Arc::new(Lease::on(
             &*store,
             clock.clone(),
             config.store.max_staleness,
         )),
+        master_keys,
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
@@ -151,6 +154,10 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// The identifier of a store's first client. It is always the same, so that of several replicas that
+/// find the store empty one makes it.
+const BOOTSTRAP: &str = "bootstrap";
+
 /// Gives a store without clients its first one. The credential is put away before the client is
 /// let in, so that a crash in between leaves no client whose credential nobody has.
 async fn bootstrap_access(
@@ -169,11 +176,20 @@ async fn bootstrap_access(
         keys: None,
     };
     let mut client = authority.draft_client(terms)?;
+    BOOTSTRAP.clone_into(&mut client.id);
     let issued = authority.draft_credential(&client.id, None)?;
     client.credentials.push(issued.record);
     let file = folder.admin_token_file();
     folder.write(&file, issued.credential.reveal())?;
-    authority.admit_client(client, Actor::Bootstrap).await?;
+    match authority.admit_client(client, Actor::Bootstrap).await {
+        Err(ChangeError::Contended) => {
+            folder.remove(&file)?;
+            authority.catch_up().await?;
+            tracing::info!("another replica has written the bootstrap credential");
+            return Ok(());
+        }
+        admitted => admitted?,
+    }
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
     Ok(())
 }
@@ -187,9 +203,12 @@ async fn bootstrap_issuer(
     }
     let name = IssuerName::parse(DEFAULT_ISSUER)?;
     let policy = Policy::for_url(config.default_issuer_url()?);
-    authority
-        .set_issuer(&name, policy, None, Actor::Bootstrap)
-        .await?;
+    let set = authority.set_issuer(&name, policy, None, Actor::Bootstrap);
+    match set.await {
+        // Another replica was faster.
+        Err(ChangeError::Contended) => authority.catch_up().await?,
+        set => drop(set?),
+    }
     Ok(())
 }
 

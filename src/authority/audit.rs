@@ -34,6 +34,11 @@ pub enum Actor {
     Scheduler,
     /// The first start.
     Bootstrap,
+    /// Somebody at the machine, while nothing served.
+    Operator {
+        /// The user of the operating system.
+        user: u32,
+    },
     /// A caller as it was recorded when it asked for what a second one has confirmed since.
     #[serde(untagged)]
     Recorded(Value),
@@ -44,7 +49,7 @@ impl Actor {
     pub fn client(&self) -> Option<&str> {
         match self {
             Self::Client { id, .. } => Some(id),
-            Self::Scheduler | Self::Bootstrap | Self::Recorded(_) => None,
+            Self::Scheduler | Self::Bootstrap | Self::Operator { .. } | Self::Recorded(_) => None,
         }
     }
 }
@@ -168,6 +173,38 @@ pub enum AccessEvent {
         client: String,
         /// The credential's name.
         credential: String,
+    },
+}
+
+/// A change of the master key. Keys are named by their fingerprints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum MasterKeyEvent {
+    /// The key that has sealed the store all along got its name there.
+    MasterKeyNamed {
+        /// The key.
+        to: String,
+    },
+    /// Another key seals what is new, and everything else is being sealed anew with it.
+    MasterKeyRotationStarted {
+        /// The key until now.
+        from: String,
+        /// The key from now on.
+        to: String,
+    },
+    /// Everything is sealed with the new key; no other one is needed any more.
+    MasterKeyRotationFinished {
+        /// The key.
+        to: String,
+        /// How many private keys it seals.
+        records: usize,
+    },
+    /// A key was lost, and another one seals from here on.
+    MasterKeyReplaced {
+        /// The lost key, if the store knew its name.
+        from: Option<String>,
+        /// The key from now on.
+        to: String,
     },
 }
 

@@ -4,6 +4,7 @@ use super::issuer::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, Refusal};
 use crate::store::StoreError;
+use crate::store::seal::{Fingerprint, UnsealError};
 
 /// Why a change did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,29 @@ pub enum ChangeError {
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] RandomnessUnavailable),
+    /// This process does not have the master key that is asked for.
+    #[error("this process does not have the master key {0}: its configuration names it nowhere")]
+    UnknownMasterKey(Fingerprint),
+    /// It is not said which master key is meant.
+    #[error(
+        "say which master key is to seal the store from now on: beside the one that does, this \
+         process has {0}, not one"
+    )]
+    UnclearMasterKey(usize),
+    /// Other processes could not open what the new master key seals.
+    #[error(
+        "the master key {fingerprint} is not everywhere: {} serving without it; give it to them \
+         first", replicas.join(", ")
+    )]
+    MasterKeyNotEverywhere {
+        /// The key.
+        fingerprint: Fingerprint,
+        /// Who does not have it.
+        replicas: Vec<String>,
+    },
+    /// The store is sealed with a master key that this process does not have.
+    #[error("what seals the store cannot be used: {0}")]
+    Sealing(UnsealError),
     /// The cipher refused.
     #[error("a private key could not be sealed")]
     Unsealable,

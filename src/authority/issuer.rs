@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::audit::{self, Actor, Backing};
 use super::lease::Lease;
+use super::master_key::Sealing;
 use super::replication;
 use super::view::{LeasedView, View};
 use super::{ChangeError, Foundation};
@@ -74,7 +75,7 @@ pub struct Committed {
 #[derive(Default)]
 pub struct FreshKeys {
     pub(super) supply: Supply,
-    privates: BTreeMap<Kid, PrivateKey>,
+    pub(super) privates: BTreeMap<Kid, PrivateKey>,
 }
 
 impl FreshKeys {
@@ -208,7 +209,8 @@ impl Issuer {
         let view = self
             .prepare(foundation, &before, &change.set, &order.fresh)
             .await?;
-        let commit = commit_of(foundation, Some(before.set()), &change, order, moment)?;
+        let sealing = Sealing::of(foundation, &order.fresh).await?;
+        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, order, moment)?;
         let still_active =
             |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
         if !active(before.set()).all(still_active) {
@@ -377,7 +379,8 @@ pub(super) async fn found(
         fresh,
         ..Order::new(actor.clone(), Command::Tick)
     };
-    let commit = commit_of(foundation, None, &change, &order, moment)?;
+    let sealing = Sealing::of(foundation, &order.fresh).await?;
+    let commit = commit_of(sealing.as_ref(), None, &change, &order, moment)?;
     match foundation.store.commit(commit).await {
         Ok(()) => Ok(Issuer {
             name: change.set.issuer().clone(),
@@ -392,8 +395,8 @@ pub(super) async fn found(
     }
 }
 
-fn commit_of(
-    foundation: &Foundation,
+pub(super) fn commit_of(
+    sealing: Option<&Sealing<'_>>,
     before: Option<&KeySet>,
     change: &Change,
     order: &Order,
@@ -402,8 +405,8 @@ fn commit_of(
     let issuer = change.set.issuer();
     let mut sealed = BTreeMap::new();
     for (kid, private) in &order.fresh.privates {
-        let bytes = foundation
-            .master_key
+        let key = sealing.ok_or(ChangeError::Unsealable)?.key;
+        let bytes = key
             .seal(issuer, kid, private.pkcs8(), random()?)
             .ok_or(ChangeError::Unsealable)?;
         sealed.insert(kid, bytes);
@@ -428,6 +431,7 @@ fn commit_of(
         }),
         events: audit::rows(change, &order.backing, order.reason.as_deref()),
         deadline: Lease::deadline(moment),
+        premise: sealing.map(|sealing| sealing.premise.clone()),
     })
 }
 
@@ -489,7 +493,7 @@ fn unseal(
         .and_then(|row| row.sealed.as_deref())
         .unwrap_or_default();
     foundation
-        .master_key
+        .master_keys
         .open(set.issuer(), key.kid(), sealed)
         .map(PrivateKey::from_pkcs8)
         .map_err(|error| unusable(set, key, error))

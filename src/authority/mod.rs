@@ -13,6 +13,7 @@ pub mod clients;
 mod error;
 pub mod issuer;
 pub mod lease;
+pub mod master_key;
 pub mod publication;
 mod readiness;
 mod replay;
@@ -35,7 +36,7 @@ use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
 use crate::store::KeyStore;
-use crate::store::seal::MasterKey;
+use crate::store::seal::MasterKeys;
 use crate::telemetry::Metrics;
 use access::InMemory;
 use approvals::Answer;
@@ -59,7 +60,7 @@ pub struct Foundation {
     /// Where private keys are used.
     pub engine: Arc<dyn SigningEngine>,
     /// What seals private keys at rest.
-    pub master_key: MasterKey,
+    pub master_keys: MasterKeys,
     /// What time it is.
     pub clock: Clock,
     /// What is counted.

@@ -316,6 +316,17 @@ impl Authority {
         false
     }
 
+    /// Everyone who shares the store; `None` when this process alone uses it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn roll(&self) -> Result<Option<Roll>, StoreError> {
+        match self.foundation.store.shared() {
+            Some(shared) => Ok(Some(shared.roll().await?)),
+            None => Ok(None),
+        }
+    }
+
     /// Takes this process off the roll: it serves no more.
     ///
     /// # Errors

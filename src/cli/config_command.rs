@@ -44,6 +44,9 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Check(CheckArguments { config, .. }) => {
             let config = load(config.as_deref(), session)?;
             check_certificates(&config, session)?;
+            config
+                .master_key_sources()
+                .map_err(|error| Failure::rejected("invalid-config", error))?;
             session.output.line("ok")
         }
         Command::Print(PrintArguments { config }) => {

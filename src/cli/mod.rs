@@ -1,7 +1,7 @@
 //! The command line: every command is a thin client of the internal API, or works offline.
 //!
-//! Four of them never ask a server: `token inspect`, `token verify`, `config` and
-//! `plan --offline`. What a command answers goes to standard output, alone, so that it can be
+//! Five of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline` and
+//! `master-key replace`. What a command answers goes to standard output, alone, so that it can be
 //! captured; remarks and errors go to standard error. `--json` passes the server's answer on as
 //! it is, indented; an error then appears as the server's problem document, or as an object with
 //! `code` and `detail` when no server was asked.
@@ -20,9 +20,11 @@ mod input;
 mod issuers;
 mod json_text;
 mod keys;
+mod master_key;
 mod moment;
 mod output;
 mod plan;
+mod replicas;
 mod serve;
 mod session;
 mod table;
@@ -88,8 +90,13 @@ enum Command {
     /// Confirm what a second person must agree to.
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Show, rotate and replace the key that seals private keys.
+    #[command(subcommand)]
+    MasterKey(master_key::Command),
     /// Show who did what.
     Audit(audit::Arguments),
+    /// Show the processes that share the store.
+    Replicas,
     /// Check and print configuration, and check policies before they are set.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -153,7 +160,9 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
+        Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
+        Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
     }

@@ -137,6 +137,9 @@ codes! {
     InvalidDuration = "invalid-duration":
         "a duration does not read",
         "write it like `90s`, `5m`, `24h` or `30d`";
+    InvalidFingerprint = "invalid-fingerprint":
+        "`to` is no fingerprint of a master key",
+        "16 hexadecimal digits, as `GET /v1/master-key` shows them";
     CredentialInUrl = "credential-in-url":
         "the URL carries a credential or a token",
         "revoke it: every log on the way has seen it; send it in `Authorization`";
@@ -236,6 +239,15 @@ codes! {
     UntrustedIssuer = "untrusted-issuer":
         "`workloads` names an issuer that the configuration does not trust",
         "add it to `trusted_issuers` and restart";
+    MasterKeyUnknown = "master-key-unknown":
+        "the service does not have the master key `to`",
+        "add it to `further_master_keys` and restart";
+    MasterKeyUnclear = "master-key-unclear":
+        "the service has no other master key, or several",
+        "name one in `to`";
+    MasterKeyNotEverywhere = "master-key-not-everywhere":
+        "`replicas` serve without the master key `to`",
+        "give it to them and restart them";
     BodyTooLarge = "body-too-large":
         "the body is over `limit` bytes",
         "split it";

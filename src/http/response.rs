@@ -139,6 +139,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidLimits
         | Code::InvalidProof
         | Code::InvalidDuration
+        | Code::InvalidFingerprint
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::OwnApproval => StatusCode::FORBIDDEN,
@@ -168,7 +169,10 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::IssuerDeleted
         | Code::TooManyApprovals
         | Code::CertificateTaken
-        | Code::UntrustedIssuer => StatusCode::CONFLICT,
+        | Code::UntrustedIssuer
+        | Code::MasterKeyUnknown
+        | Code::MasterKeyUnclear
+        | Code::MasterKeyNotEverywhere => StatusCode::CONFLICT,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::RateLimited | Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,

@@ -40,6 +40,11 @@ pub enum Command {
         /// What it becomes.
         state: ImportAs,
     },
+    /// Go on without private halves that are lost: their keys retire, and others take over.
+    Replace {
+        /// The keys whose private halves are lost.
+        lost: Vec<Kid>,
+    },
     /// Replace the policy.
     SetPolicy(Policy),
     /// The end of the issuer: every key that is published is revoked, and nothing follows.
@@ -56,7 +61,7 @@ impl Command {
         match self {
             Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
-            Self::Revoke { .. } | Self::Delete { .. } => false,
+            Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
     }
 }
@@ -234,6 +239,7 @@ pub fn decide(
             revoke(&mut revision, kid, reason, *successor)?;
         }
         Command::Import { jwk, state } => import(&mut revision, jwk, *state)?,
+        Command::Replace { lost } => replace(&mut revision, lost)?,
         Command::SetPolicy(policy) => set_policy(&mut revision, policy)?,
     }
     settle(&mut revision)?;
@@ -320,13 +326,42 @@ fn revoke(
             revision.revoke(&kid, reason)?;
         }
     }
-    if !signed || !revision.set().policy().algorithms.contains(&algorithm) {
+    if signed {
+        fill_vacancy(revision, algorithm)
+    } else {
+        Ok(())
+    }
+}
+
+/// Lost keys go on verifying what they have signed: nobody else can sign with them either.
+fn replace(revision: &mut Revision<'_>, lost: &[Kid]) -> Result<(), Halt> {
+    let mut vacant = Vec::new();
+    for kid in lost {
+        let Some(key) = revision.set().key(kid) else {
+            return refuse(Refusal::UnknownKey(kid.clone()));
+        };
+        if matches!(key.state(), State::Active(_)) {
+            vacant.push(key.algorithm());
+        }
+        revision.retire(kid)?;
+    }
+    for algorithm in vacant {
+        fill_vacancy(revision, algorithm)?;
+    }
+    Ok(())
+}
+
+/// Lets the next successor sign, or a fresh key where there is none, if the policy has the
+/// algorithm.
+fn fill_vacancy(revision: &mut Revision<'_>, algorithm: Algorithm) -> Result<(), Halt> {
+    if !revision.set().policy().algorithms.contains(&algorithm) {
         return Ok(());
     }
     let next = match revision.set().successors(algorithm).first() {
         Some(successor) => successor.kid().clone(),
         None => match revision.introduce(algorithm) {
-            // A full set must not keep a leaked key alive. Nothing signs until there is room.
+            // A full set must not keep a leaked key alive, nor a lost one from being replaced.
+            // Nothing signs until there is room.
             Err(Halt::Refused(Refusal::SetFull)) => return Ok(()),
             introduced => introduced?,
         },

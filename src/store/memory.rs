@@ -137,6 +137,11 @@ impl KeyStore for MemoryStore {
         if contents.issuers.values().any(taken) {
             return Err(CommitError::PathTaken);
         }
+        if let Some(premise) = &commit.premise
+            && contents.settings.get(premise.setting) != premise.value.as_ref()
+        {
+            return Err(CommitError::Conflict);
+        }
         let mut keys = stored.map(|stored| stored.keys.clone()).unwrap_or_default();
         for change in commit.keys {
             apply(&mut keys, change.kid, change.document, change.sealed);
@@ -237,6 +242,37 @@ impl KeyStore for MemoryStore {
             return Err(CommitError::Conflict);
         }
         contents.settings.insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        let mut contents = self.contents();
+        let stored = contents.settings.get_mut(name);
+        let stored = stored.filter(|stored| stored.as_slice() == before);
+        *stored.ok_or(CommitError::Conflict)? = after.to_vec();
+        contents.append([event]);
+        self.tell(&contents);
+        Ok(())
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        let mut contents = self.contents();
+        let keys = contents.issuers.get_mut(issuer).map(|set| &mut set.keys);
+        let is_meant = |row: &&mut KeyRow| row.kid == kid && row.sealed.as_deref() == Some(before);
+        let row = keys.and_then(|keys| keys.iter_mut().find(is_meant));
+        row.ok_or(CommitError::Conflict)?.sealed = Some(after.to_vec());
         Ok(())
     }
 

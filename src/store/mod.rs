@@ -150,6 +150,17 @@ pub struct Commit {
     /// When it is too late for the change, by the clock of a store that several processes share:
     /// what it says of the time is not true then. Other stores do not look at it.
     pub deadline: Timestamp,
+    /// What the change rests on beside the set itself: otherwise it is a conflict.
+    pub premise: Option<Premise>,
+}
+
+/// A setting that must still be what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Premise {
+    /// Its name.
+    pub setting: &'static str,
+    /// Its value; `None` when it was not there.
+    pub value: Option<Vec<u8>>,
 }
 
 /// A key set's rows, its keys in the order in which they came.
@@ -169,7 +180,8 @@ pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The set, the client or the approval is not as the commit expects it. Load it again and decide anew.
+    /// The set, the client, the approval or the setting is not as the commit expects it. Load it
+    /// again and decide anew.
     #[error("the stored version is not the expected one")]
     Conflict,
     /// The change comes too late: its deadline has passed. Decide anew.
@@ -195,7 +207,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// One issuer's rows, from one consistent state; `None` when there is no such issuer.
     async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError>;
 
-    /// Writes a change and its events, all or nothing, if the version is the expected one.
+    /// Writes a change and its events, all or nothing, if the version is the expected one and the
+    /// premise holds.
     async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
 
     /// All clients, in the order of their ids.
@@ -232,6 +245,26 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Writes a named value once. A value that is there already is a conflict.
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+
+    /// Replaces a named value, with its event, all or nothing. Another value than `before`, or none,
+    /// is a conflict.
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError>;
+
+    /// Replaces a sealed private half by the same one sealed anew. `before` is in no file of the
+    /// store afterwards. Another half than `before`, or none, is a conflict.
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError>;
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;

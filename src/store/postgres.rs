@@ -265,6 +265,9 @@ impl KeyStore for PostgresStore {
             let outcome = async {
                 let end = events::lock(connection).await?;
                 let Commit { issuer, keys, .. } = &commit;
+                if let Some(premise) = &commit.premise {
+                    access::hold(connection, premise).await?;
+                }
                 sets::write_issuer(connection, issuer, commit.expected_version).await?;
                 for key in keys {
                     sets::write_key(connection, &issuer.name, key).await?;
@@ -369,6 +372,42 @@ impl KeyStore for PostgresStore {
         self.write(async {
             let mut session = self.writing().await?;
             let outcome = access::create_setting(session.connection(), name, value).await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                let end = events::lock(connection).await?;
+                access::replace_setting(connection, name, before, after).await?;
+                events::append(connection, end, [event]).await
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = sets::reseal(session.connection(), issuer, kid, before, after).await;
             session.settle(outcome).await
         })
         .await

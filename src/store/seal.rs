@@ -1,9 +1,15 @@
-//! Private keys at rest: AES-256-GCM under the master key.
+//! Private keys at rest: AES-256-GCM under a master key.
 //!
-//! A sealed record is `format (1 byte) ‖ nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)`. The
-//! format, the issuer and the kid are bound to it as associated data, so that a record which is
-//! moved to another row does not open. Nonces are random: a master key may seal 2^32 records
-//! before two of them are likely to meet (NIST SP 800-38D §8.3), and each key is sealed once.
+//! A sealed record is `format (1 byte) ‖ fingerprint of the master key (8 bytes) ‖ nonce (12 bytes)
+//! ‖ ciphertext ‖ tag (16 bytes)`. The format, the fingerprint, the issuer and the kid are bound to
+//! it as associated data, so that a record which is moved to another row does not open. Records of
+//! format 1, which was written before there could be several master keys, have no fingerprint: for
+//! those every key is tried. Nonces are random: a master key may seal 2^32 records before two of
+//! them are likely to meet (NIST SP 800-38D §8.3), and each key is sealed once for each master key.
+
+pub mod check;
+mod fingerprint;
+mod master_keys;
 
 use std::fmt;
 
@@ -13,13 +19,23 @@ use zeroize::Zeroizing;
 
 use crate::lifecycle::IssuerName;
 
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use master_keys::MasterKeys;
+
 /// The length of a master key, in bytes.
 pub const MASTER_KEY_BYTES: usize = 32;
 
-const FORMAT: u8 = 1;
+/// A record without a fingerprint.
+const UNNAMED: u8 = 1;
 
-/// The key-encryption key that seals private keys at rest.
-pub struct MasterKey(LessSafeKey);
+/// A record with the fingerprint of the master key that sealed it.
+const NAMED: u8 = 2;
+
+/// A key-encryption key that seals private keys at rest.
+pub struct MasterKey {
+    key: LessSafeKey,
+    fingerprint: Fingerprint,
+}
 
 /// A sealed record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +43,9 @@ pub enum UnsealError {
     /// A later version of keywright wrote it, or nobody did.
     #[error("the sealed record has an unknown format")]
     UnknownFormat,
+    /// It names a master key that is not here.
+    #[error("the sealed record needs the master key {0}, which is not here")]
+    MissingKey(Fingerprint),
     /// Another master key sealed it, it stood in another row, or it was altered.
     #[error("the sealed record does not open with this master key")]
     DoesNotOpen,
@@ -34,7 +53,7 @@ pub enum UnsealError {
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MasterKey(…)")
+        write!(f, "MasterKey({}…)", self.fingerprint)
     }
 }
 
@@ -42,7 +61,15 @@ impl MasterKey {
     /// Takes a key over; the bytes are wiped when they are dropped.
     pub fn new(bytes: &Zeroizing<[u8; MASTER_KEY_BYTES]>) -> Option<Self> {
         let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
-        Some(Self(LessSafeKey::new(key)))
+        Some(Self {
+            key: LessSafeKey::new(key),
+            fingerprint: Fingerprint::of(bytes)?,
+        })
+    }
+
+    /// What tells it from other keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// Seals a private key for its row. `nonce` must be fresh random bytes.
@@ -56,105 +83,187 @@ impl MasterKey {
         nonce: [u8; NONCE_LEN],
     ) -> Option<Vec<u8>> {
         let mut text = Zeroizing::new(private.to_vec());
-        let aad = Aad::from(associated_data(issuer.as_str(), kid.as_str()));
+        let head = [[NAMED].as_slice(), self.fingerprint.as_bytes()].concat();
+        let aad = Aad::from(associated_data(&head, issuer, kid));
         let tag = self
-            .0
+            .key
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
             .ok()?;
-        Some([[FORMAT].as_slice(), &nonce, &text, tag.as_ref()].concat())
+        Some([head.as_slice(), &nonce, &text, tag.as_ref()].concat())
     }
 
-    /// Opens what [`seal`](Self::seal) closed for the same row.
-    ///
-    /// # Errors
-    /// [`UnsealError`]; nothing of the contents is revealed.
-    pub fn open(
+    fn open(
         &self,
         issuer: &IssuerName,
         kid: &Kid,
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        let Some((FORMAT, rest)) = sealed.split_first().map(|(format, rest)| (*format, rest))
-        else {
-            return Err(UnsealError::UnknownFormat);
-        };
-        let (nonce, ciphertext) = rest
-            .split_at_checked(NONCE_LEN)
-            .ok_or(UnsealError::DoesNotOpen)?;
-        let nonce =
-            Nonce::try_assume_unique_for_key(nonce).map_err(|_| UnsealError::DoesNotOpen)?;
-        let aad = Aad::from(associated_data(issuer.as_str(), kid.as_str()));
+        record: &Record<'_>,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, ciphertext) = record.body.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let aad = Aad::from(associated_data(record.head, issuer, kid));
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let length = self
-            .0
-            .open_in_place(nonce, aad, &mut buffer)
-            .map_err(|_| UnsealError::DoesNotOpen)?
-            .len();
+        let length = self.key.open_in_place(nonce, aad, &mut buffer).ok()?.len();
         buffer.truncate(length);
-        Ok(buffer)
+        Some(buffer)
     }
 }
 
-/// The parts are separated by a byte that stands in none of them.
-fn associated_data(issuer: &str, kid: &str) -> Vec<u8> {
+/// A sealed record in its parts.
+struct Record<'a> {
+    /// The master key that it names.
+    sealed_with: Option<Fingerprint>,
+    /// What stands before the nonce.
+    head: &'a [u8],
+    /// The nonce, and everything after it.
+    body: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    fn read(sealed: &'a [u8]) -> Result<Self, UnsealError> {
+        let (sealed_with, length) = match sealed.split_first() {
+            Some((&UNNAMED, _)) => (None, 1),
+            Some((&NAMED, rest)) => {
+                let fingerprint = rest.first_chunk().ok_or(UnsealError::DoesNotOpen)?;
+                (
+                    Some(Fingerprint::from_bytes(*fingerprint)),
+                    1 + fingerprint.len(),
+                )
+            }
+            _ => return Err(UnsealError::UnknownFormat),
+        };
+        let (head, body) = sealed
+            .split_at_checked(length)
+            .ok_or(UnsealError::DoesNotOpen)?;
+        Ok(Self {
+            sealed_with,
+            head,
+            body,
+        })
+    }
+}
+
+/// The head tells its own length, and the last two parts are separated by a byte that stands in
+/// neither.
+fn associated_data(head: &[u8], issuer: &IssuerName, kid: &Kid) -> Vec<u8> {
     [
         b"keywright sealed key\0".as_slice(),
-        &[FORMAT],
-        issuer.as_bytes(),
+        head,
+        issuer.as_str().as_bytes(),
         b"\0",
-        kid.as_bytes(),
+        kid.as_str().as_bytes(),
     ]
     .concat()
 }
 
+/// Keys and records for tests.
 #[cfg(test)]
-mod tests {
+pub(crate) mod samples {
     use super::*;
 
-    fn names() -> (IssuerName, Kid) {
+    pub(crate) fn names() -> (IssuerName, Kid) {
         (IssuerName::parse("a").unwrap(), Kid::parse("k").unwrap())
     }
 
-    fn master(byte: u8) -> MasterKey {
+    pub(crate) fn master(byte: u8) -> MasterKey {
         MasterKey::new(&Zeroizing::new([byte; 32])).unwrap()
+    }
+
+    /// What a version without fingerprints wrote.
+    pub(crate) fn unnamed(
+        master: &MasterKey,
+        issuer: &IssuerName,
+        kid: &Kid,
+        private: &[u8],
+    ) -> Vec<u8> {
+        let nonce = [9; NONCE_LEN];
+        let mut text = private.to_vec();
+        let aad = Aad::from(associated_data(&[UNNAMED], issuer, kid));
+        let tag = master
+            .key
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
+            .unwrap();
+        [[UNNAMED].as_slice(), &nonce, &text, tag.as_ref()].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{master, names, unnamed};
+    use super::*;
+
+    fn alone(byte: u8) -> MasterKeys {
+        MasterKeys::of(master(byte))
     }
 
     #[test]
     fn what_was_sealed_opens_in_its_own_row_alone() {
         let (issuer, kid) = names();
-        let sealed = master(1).seal(&issuer, &kid, b"private", [7; 12]).unwrap();
-        assert_eq!(
-            master(1).open(&issuer, &kid, &sealed).unwrap().as_slice(),
-            b"private"
-        );
         let other_issuer = IssuerName::parse("b").unwrap();
         let other_kid = Kid::parse("l").unwrap();
-        for result in [
-            master(1).open(&other_issuer, &kid, &sealed),
-            master(1).open(&issuer, &other_kid, &sealed),
-            master(2).open(&issuer, &kid, &sealed),
+        for sealed in [
+            master(1).seal(&issuer, &kid, b"private", [7; 12]).unwrap(),
+            unnamed(&master(1), &issuer, &kid, b"private"),
         ] {
-            assert_eq!(result.unwrap_err(), UnsealError::DoesNotOpen);
+            assert_eq!(
+                alone(1).open(&issuer, &kid, &sealed).unwrap().as_slice(),
+                b"private"
+            );
+            for result in [
+                alone(1).open(&other_issuer, &kid, &sealed),
+                alone(1).open(&issuer, &other_kid, &sealed),
+            ] {
+                assert_eq!(result.unwrap_err(), UnsealError::DoesNotOpen);
+            }
+            assert!(alone(2).open(&issuer, &kid, &sealed).is_err());
         }
     }
 
     #[test]
-    fn no_altered_byte_goes_unnoticed() {
+    fn a_record_that_needs_another_key_names_it() {
         let (issuer, kid) = names();
         let sealed = master(1).seal(&issuer, &kid, b"private", [7; 12]).unwrap();
-        for index in 0..sealed.len() {
-            let mut altered = sealed.clone();
-            altered[index] ^= 1;
-            assert!(
-                master(1).open(&issuer, &kid, &altered).is_err(),
-                "byte {index}"
-            );
+        let missing = UnsealError::MissingKey(master(1).fingerprint());
+        assert_eq!(alone(2).open(&issuer, &kid, &sealed), Err(missing));
+    }
+
+    // The other key is there, too: an altered fingerprint must not lead to it.
+    #[test]
+    fn no_altered_byte_goes_unnoticed() {
+        let (issuer, kid) = names();
+        let keys = MasterKeys::new(master(1), vec![master(2)]).unwrap();
+        for sealed in [
+            master(1).seal(&issuer, &kid, b"private", [7; 12]).unwrap(),
+            unnamed(&master(1), &issuer, &kid, b"private"),
+        ] {
+            assert!(keys.open(&issuer, &kid, &sealed).is_ok());
+            for index in 0..sealed.len() {
+                for bit in 0..8 {
+                    let mut altered = sealed.clone();
+                    altered[index] ^= 1 << bit;
+                    let outcome = keys.open(&issuer, &kid, &altered);
+                    assert!(outcome.is_err(), "byte {index}, bit {bit}");
+                }
+            }
+            for length in 0..sealed.len() {
+                let cut = keys.open(&issuer, &kid, &sealed[..length]);
+                assert!(cut.is_err(), "length {length}");
+            }
+            let mut longer = sealed.clone();
+            longer.push(0);
+            assert!(keys.open(&issuer, &kid, &longer).is_err());
         }
-        for length in 0..sealed.len() {
-            assert!(
-                master(1).open(&issuer, &kid, &sealed[..length]).is_err(),
-                "length {length}"
-            );
-        }
+        let mut renamed = master(1).seal(&issuer, &kid, b"private", [7; 12]).unwrap();
+        renamed[1..9].copy_from_slice(master(2).fingerprint().as_bytes());
+        assert_eq!(
+            keys.open(&issuer, &kid, &renamed),
+            Err(UnsealError::DoesNotOpen)
+        );
+    }
+
+    #[test]
+    fn a_key_shows_its_fingerprint_and_nothing_else() {
+        let shown = format!("{:?}", master(0xab));
+        assert!(shown.contains(&master(0xab).fingerprint().to_string()));
+        assert!(!shown.contains("abab") && !shown.contains("171"), "{shown}");
     }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod events;
+mod settings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,6 +133,9 @@ impl KeyStore for SqliteStore {
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
         let mut transaction = self.begin().await?;
         write_issuer(&mut transaction, &commit.issuer, commit.expected_version).await?;
+        if let Some(premise) = &commit.premise {
+            settings::hold(&mut transaction, premise).await?;
+        }
         for key in &commit.keys {
             write_key(&mut transaction, &commit.issuer.name, key).await?;
         }
@@ -195,24 +199,56 @@ impl KeyStore for SqliteStore {
     }
 
     async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT value FROM settings WHERE name = ?1")
-            .bind(name)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        Ok(row.map(|(value,)| value))
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        settings::value(&mut connection, name).await
     }
 
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        settings::create(&mut connection, name, value).await
+    }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        let mut transaction = self.begin().await?;
+        settings::replace(&mut transaction, name, before, after).await?;
+        events::append(&mut transaction, [event]).await?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| CommitError::Unknown(failed(error)))
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        let mut transaction = self.begin().await?;
         let written = sqlx::query(
-            "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            "UPDATE keys SET sealed = ?4 WHERE issuer = ?1 AND kid = ?2 AND sealed = ?3",
         )
-        .bind(name)
-        .bind(value)
-        .execute(&self.pool)
+        .bind(issuer.as_str())
+        .bind(kid)
+        .bind(before)
+        .bind(after)
+        .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-        expected(written.rows_affected())
+        expected(written.rows_affected())?;
+        transaction
+            .commit()
+            .await
+            .map_err(|error| CommitError::Unknown(failed(error)))?;
+        self.forget_the_log().await;
+        Ok(())
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {

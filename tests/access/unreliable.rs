@@ -103,6 +103,27 @@ impl KeyStore for Unreliable {
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
         self.store.create_setting(name, value).await
     }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.store.replace_setting(name, before, after, event).await
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        self.store.reseal(issuer, kid, before, after).await
+    }
+
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
     }

@@ -20,7 +20,7 @@ use keywright::http::internal_router;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::KeyStore;
 use keywright::store::memory::MemoryStore;
-use keywright::store::seal::MasterKey;
+use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
 use keywright_verifier::json::Object;
 use serde_json::{Map, Value, json};
@@ -45,7 +45,7 @@ impl World {
         let foundation = Foundation {
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),
-            master_key: MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap(),
+            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
             lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),

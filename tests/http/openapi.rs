@@ -42,7 +42,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 44] = [
+const STORY: [&str; 45] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -70,6 +70,7 @@ const STORY: [&str; 44] = [
     "readAudit",
     "readAuditHead",
     "exportAudit",
+    "listReplicas",
     "readMetrics",
     "readDescription",
     "readDocumentation",

@@ -64,6 +64,8 @@ enum Request {
     RevokeActive(Algorithm, Successor),
     Import(Material, Algorithm, ImportAs),
     Policy(PolicyChange),
+    /// Goes on without private halves, chosen by the bits of this number.
+    Replace(u32),
     Delete,
 }
 
@@ -263,8 +265,10 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
         _ => false,
     };
     match world.run_with(&command, &mishap.fate, rival.as_ref()) {
-        Err(refusal @ Refusal::IllegalTransition { .. }) if rival.is_none() && revocable => {
-            Err(format!("revocation refused: {refusal}"))
+        Err(refusal @ Refusal::IllegalTransition { .. })
+            if rival.is_none() && (revocable || matches!(command, Command::Replace { .. })) =>
+        {
+            Err(format!("{command:?} refused: {refusal}"))
         }
         Err(Refusal::IllegalTransition { .. }) => Ok(()),
         // The rival may have been the one to delete it.
@@ -273,7 +277,11 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
         {
             Ok(())
         }
-        Err(refusal) if revocable || matches!(command, Command::Tick) => {
+        Err(refusal)
+            if revocable
+                || matches!(command, Command::Tick)
+                || (matches!(command, Command::Replace { .. }) && rival.is_none()) =>
+        {
             Err(format!("{command:?} refused: {refusal}"))
         }
         _ => Ok(()),
@@ -311,6 +319,19 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
                 }
             };
             Command::Import { jwk, state: *state }
+        }
+        Request::Replace(chosen) => {
+            let sealed = world
+                .view
+                .keys()
+                .iter()
+                .filter(|key| key.holds_private_half());
+            let lost = sealed
+                .enumerate()
+                .filter(|(index, _)| chosen >> (index % 32) & 1 == 1);
+            Command::Replace {
+                lost: lost.map(|(_, key)| key.kid().clone()).collect(),
+            }
         }
         Request::Delete => Command::Delete {
             reason: "over".to_owned(),
@@ -417,6 +438,7 @@ fn request() -> impl Strategy<Value = Request> {
         35 => policy_change().prop_map(Request::Policy),
         // It ends a life, so that it comes seldom.
         1 => Just(Request::Delete),
+        4 => prop_oneof![Just(u32::MAX), any::<u32>()].prop_map(Request::Replace),
     ]
 }
 

@@ -16,8 +16,10 @@ pub(crate) struct Ledger {
     served: BTreeMap<Duration, Timestamp>,
     /// The algorithms that have had a signing key since the policy last took them in.
     pub(crate) signing: BTreeSet<Algorithm>,
-    /// The algorithms whose signing key was revoked while no other key had room.
+    /// The algorithms whose signing key was revoked or lost while no other key had room.
     pub(crate) bereft: BTreeSet<Algorithm>,
+    /// Whether the commit that is being written down has taken a signing key away.
+    vacated: bool,
     /// The version under which the issuer was deleted.
     pub(crate) deleted: Option<u64>,
     /// How many commits and events the store must hold.
@@ -67,7 +69,7 @@ impl Ledger {
     ) {
         let may_force = match command {
             Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
-            Command::Revoke { .. } => true,
+            Command::Revoke { .. } | Command::Replace { .. } => true,
             Command::Tick
             | Command::Import { .. }
             | Command::SetPolicy(_)
@@ -97,7 +99,7 @@ impl Ledger {
         }
         self.latest = after.latest();
         for event in events {
-            self.replay(after, event, now);
+            self.replay(command, after, event, now);
         }
         for key in after.keys() {
             let Some(facts) = self.keys.get_mut(key.kid()) else {
@@ -116,11 +118,10 @@ impl Ledger {
             .retain(|algorithm| is_alive && after.policy().algorithms.contains(algorithm));
         let active = |algorithm: &Algorithm| after.active(*algorithm).is_some();
         self.bereft.retain(|algorithm| !active(algorithm));
-        let standing = |event: &&Event| matches!(event, Event::KeyRevoked { from: "active", .. });
-        if let Some(event) = events.iter().find(standing) {
+        if std::mem::take(&mut self.vacated) {
             let left = |algorithm: &&Algorithm| !after.successors(**algorithm).is_empty();
             if let Some(algorithm) = self.bereft.iter().find(left) {
-                let text = format!("{event:?} left {algorithm} without promoting a successor");
+                let text = format!("{command:?} left {algorithm} without promoting a successor");
                 self.offend(1, text);
             }
         }
@@ -129,7 +130,7 @@ impl Ledger {
     }
 
     /// Follows one event along the state graph.
-    fn replay(&mut self, after: &KeySet, event: &Event, now: Timestamp) {
+    fn replay(&mut self, command: &Command, after: &KeySet, event: &Event, now: Timestamp) {
         let Some(kid) = event.kid() else {
             return;
         };
@@ -157,8 +158,9 @@ impl Ledger {
         let Some(key) = after.key(kid) else {
             return self.offend(9, format!("{event:?} is about a key that is not there"));
         };
-        if let Event::KeyRevoked { from: "active", .. } = event {
+        if takes_the_signer(command, event, before) {
             self.bereft.insert(key.algorithm());
+            self.vacated = true;
         }
         let first_set = after.version() == 1 && after.founding() == Founding::Fresh;
         let facts = self.keys.entry(kid.clone()).or_insert_with(|| Facts {
@@ -217,5 +219,16 @@ impl Ledger {
         self.keys
             .get(kid)
             .is_some_and(|facts| facts.state == "revoked")
+    }
+}
+
+/// Whether an event leaves its algorithm without a signing key, for others to follow at once.
+fn takes_the_signer(command: &Command, event: &Event, before: Option<&str>) -> bool {
+    match event {
+        Event::KeyRevoked { from, .. } => *from == "active",
+        Event::KeyRetired { .. } => {
+            matches!(command, Command::Replace { .. }) && before == Some("active")
+        }
+        _ => false,
     }
 }

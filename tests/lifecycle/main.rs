@@ -29,6 +29,7 @@ mod capacity;
 mod founding;
 mod past;
 mod policy_change;
+mod replacement;
 mod revocation;
 mod rotation;
 mod taking_over;

@@ -422,6 +422,7 @@ impl World {
             keys: record::key_changes(before, &change.set, &sealed),
             events: events.collect(),
             deadline: decided_at,
+            premise: None,
         }))?;
         self.recollection.forget_from(decided_at);
         self.stored = change.set.clone();

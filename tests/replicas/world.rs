@@ -17,7 +17,7 @@ use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::memory::MemoryStore;
-use keywright::store::seal::MasterKey;
+use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
 use keywright_verifier::Kid;
 use keywright_verifier::json::Object;
@@ -73,7 +73,7 @@ impl World {
             lease: Arc::new(Lease::on(&*self.store, clock.clone(), max_staleness)),
             store: Arc::clone(&self.store) as _,
             engine: Arc::new(SoftwareEngine::start().unwrap()),
-            master_key: MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap(),
+            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),

@@ -2,6 +2,7 @@
 
 mod access;
 mod chain;
+mod master_key;
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -29,6 +30,12 @@ pub(crate) use chain::assert_whole;
 use chain::{
     a_refused_commit_leaves_the_head, an_empty_log_has_no_head,
     every_event_is_chained_to_the_one_before,
+};
+
+use master_key::{
+    a_commit_rests_on_its_premise, a_sealed_half_is_sealed_anew,
+    a_sealed_half_that_is_not_the_expected_one_stays, a_setting_is_replaced_with_its_event,
+    a_setting_that_is_not_the_expected_one_stays, of_twenty_replacements_of_one_setting_one_wins,
 };
 
 use crate::rows::{change, commit, event, name, set};
@@ -96,6 +103,12 @@ stores!({
     a_refused_commit_changes_nothing
     of_twenty_commits_on_one_version_one_wins
     of_twenty_values_for_one_setting_one_wins
+    a_setting_is_replaced_with_its_event
+    a_setting_that_is_not_the_expected_one_stays
+    of_twenty_replacements_of_one_setting_one_wins
+    a_commit_rests_on_its_premise
+    a_sealed_half_is_sealed_anew
+    a_sealed_half_that_is_not_the_expected_one_stays
     hostile_text_survives_bit_for_bit
     a_nul_survives_or_is_refused_whole
 });

@@ -154,6 +154,7 @@ fn write(store: &MemoryStore, before: Option<&KeySet>, change: Change) -> (KeySe
         keys: record::key_changes(before, &change.set, &fresh),
         events: Vec::new(),
         deadline: change.at,
+        premise: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

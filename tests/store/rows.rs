@@ -23,6 +23,7 @@ pub(crate) fn commit(issuer: &str, version: u64) -> Commit {
         keys: Vec::new(),
         events: vec![event(Some(issuer), &format!("{issuer} {version}"))],
         deadline: IN_TIME,
+        premise: None,
     }
 }
 

@@ -155,6 +155,31 @@ async fn an_erased_private_half_is_in_no_file_any_more() {
     }
 }
 
+// The next reader of the files must not find what another master key has sealed.
+#[tokio::test]
+async fn what_was_sealed_before_is_in_no_file_any_more() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let before = b"<sealed with the master key of before>";
+    let after = b"<sealed with the master key of now, which takes more room>";
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "key", set(before))];
+    store.commit(created).await.unwrap();
+    assert_ne!(files_with(folder.path(), before), Vec::<String>::new());
+    store.reseal(&name("a"), "k", before, after).await.unwrap();
+    for (moment, close) in [("while the store is open", false), ("once closed", true)] {
+        if close {
+            store.close().await;
+        }
+        assert_eq!(
+            files_with(folder.path(), before),
+            Vec::<String>::new(),
+            "{moment}"
+        );
+        assert_ne!(files_with(folder.path(), after), Vec::<String>::new());
+    }
+}
+
 #[tokio::test]
 async fn two_handles_see_and_respect_each_other() {
     let folder = folder();

@@ -8,7 +8,9 @@ mod documentation;
 mod history;
 mod issuers;
 mod keys;
+mod master_key;
 mod plan;
+mod replicas;
 mod route;
 mod tokens;
 
@@ -85,6 +87,9 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
         Route::new("/v1/audit/export").get(audit::export, openapi::audit::export),
         Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
+        Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
+        Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
+        Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

@@ -20,6 +20,10 @@ pub(in crate::http) enum Area {
     Approvals,
     /// What happened.
     Audit,
+    /// The processes that share the store.
+    Replicas,
+    /// What seals private keys.
+    MasterKey,
     /// What the service says of itself.
     Service,
     /// What verifiers fetch.
@@ -30,7 +34,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -38,6 +42,8 @@ impl Area {
         Self::Clients,
         Self::Approvals,
         Self::Audit,
+        Self::Replicas,
+        Self::MasterKey,
         Self::Service,
         Self::Documents,
         Self::Probes,
@@ -53,6 +59,8 @@ impl Area {
             Self::Clients => "clients",
             Self::Approvals => "approvals",
             Self::Audit => "audit",
+            Self::Replicas => "replicas",
+            Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Probes => "probes",
@@ -69,6 +77,8 @@ impl Area {
             Self::Clients => "Who may call, and what they may have signed.",
             Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
+            Self::Replicas => "The processes that share the store, and how far each has come.",
+            Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \

@@ -158,6 +158,14 @@ fn event() -> Json {
         optional("client", text("The client's identifier.")),
         optional("credential", text("The credential's name.")),
         optional(
+            "to",
+            text("The fingerprint of the master key that seals from then on."),
+        ),
+        optional(
+            "records",
+            integer(0, u64::MAX, "How many private keys it seals."),
+        ),
+        optional(
             "expires_at",
             or_null(instant("In Unix seconds."), "When the credential ends."),
         ),
@@ -188,7 +196,7 @@ const KEY_EVENTS: [&str; 8] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 10] = [
+const OTHER_EVENTS: [&str; 14] = [
     "client-created",
     "client-changed",
     "client-deleted",
@@ -198,6 +206,10 @@ const OTHER_EVENTS: [&str; 10] = [
     "approval-confirmed",
     "approval-rejected",
     "approval-expired",
+    "master-key-named",
+    "master-key-rotation-started",
+    "master-key-rotation-finished",
+    "master-key-replaced",
     "corrupt-record",
 ];
 
@@ -228,7 +240,14 @@ fn lifecycle() -> Vec<Member> {
             flag("Whether it began before verifiers could be sure to know it."),
         ),
         optional("published_until", instant("Until when it is published.")),
-        optional("from", text("The state before it was revoked.")),
+        optional(
+            "from",
+            or_null(
+                text("The state of a key, or the fingerprint of a master key."),
+                "The state before a key was revoked, or the master key before another one, if its \
+                 fingerprint is known.",
+            ),
+        ),
         optional(
             "tokens_until",
             instant("When the last token that it may have signed would have expired."),
@@ -252,7 +271,10 @@ fn actor() -> Json {
     answered([
         required(
             "kind",
-            one_of(["client", "scheduler", "bootstrap"], "What kind of actor."),
+            one_of(
+                ["client", "scheduler", "bootstrap", "operator"],
+                "What kind of actor.",
+            ),
         ),
         optional("id", text("The client's identifier.")),
         optional("name", text("The client's name.")),
@@ -269,6 +291,10 @@ fn actor() -> Json {
         optional("issuer", text("The trusted issuer's name.")),
         optional("subject", text("The `sub` of the trusted issuer's token.")),
         optional("address", text("Where the connection came from.")),
+        optional(
+            "user",
+            integer(0, u64::MAX, "The operator's user of the operating system."),
+        ),
     ])
     .with("description", "Who did it.")
     .with("if", object([("properties", kind("client"))]))

@@ -22,8 +22,10 @@ pub(super) mod audit;
 pub(super) mod clients;
 pub(super) mod issuers;
 pub(super) mod keys;
+pub(super) mod master_key;
 pub(super) mod plan;
 pub(super) mod public;
+pub(super) mod replicas;
 pub(super) mod service;
 pub(super) mod tokens;
 
@@ -159,6 +161,8 @@ fn components(operations: &[Described]) -> Json {
         clients::schemas(),
         approvals::schemas(),
         audit::schemas(),
+        replicas::schemas(),
+        master_key::schemas(),
         public::schemas(),
         problem::schemas(),
     ];

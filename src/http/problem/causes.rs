@@ -195,6 +195,12 @@ impl From<ChangeError> for Problem {
             ChangeError::SnapshotStale => {
                 Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
             }
+            ChangeError::UnknownMasterKey(_) => Self::new(Code::MasterKeyUnknown, error),
+            ChangeError::UnclearMasterKey(_) => Self::new(Code::MasterKeyUnclear, error),
+            ChangeError::MasterKeyNotEverywhere { ref replicas, .. } => {
+                let replicas = replicas.clone();
+                Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
+            }
             ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
             }
@@ -204,6 +210,7 @@ impl From<ChangeError> for Problem {
             | ChangeError::Engine(_)
             | ChangeError::Randomness(_)
             | ChangeError::Unsealable
+            | ChangeError::Sealing(_)
             | ChangeError::Load(_) => {
                 tracing::error!(%error, "a change failed");
                 Self::internal()

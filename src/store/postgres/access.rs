@@ -4,7 +4,9 @@ use sqlx::postgres::PgConnection;
 
 use super::refused;
 use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
-use crate::store::{AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, StoreError};
+use crate::store::{
+    AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, Premise, StoreError,
+};
 
 pub(super) async fn clients(connection: &mut PgConnection) -> Result<Vec<ClientRow>, StoreError> {
     let rows: Vec<(String, i64, String)> =
@@ -150,4 +152,16 @@ pub(super) async fn replace_setting(
         .await
         .map_err(refused)?;
     expected(written.rows_affected())
+}
+
+/// Whether a premise holds; otherwise it is a conflict.
+pub(super) async fn hold(
+    connection: &mut PgConnection,
+    premise: &Premise,
+) -> Result<(), CommitError> {
+    if setting(connection, premise.setting).await? == premise.value {
+        Ok(())
+    } else {
+        Err(CommitError::Conflict)
+    }
 }

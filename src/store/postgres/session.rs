@@ -112,7 +112,7 @@ impl Session {
     ) -> Result<(Self, T), CommitError> {
         match outcome {
             Ok(answer) => Ok((self, answer)),
-            Err(refusal @ (CommitError::Conflict | CommitError::PathTaken)) => {
+            Err(refusal @ (CommitError::Conflict | CommitError::Late | CommitError::PathTaken)) => {
                 self.end().await.map_err(refused)?;
                 Err(refusal)
             }

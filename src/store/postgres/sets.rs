@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use super::refused;
 use crate::lifecycle::IssuerName;
 use crate::store::sql::{
-    IssuerColumns, KeyColumns, failed, names, sealed, signed, stored_set, unsigned,
+    IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set, unsigned,
 };
 use crate::store::{CommitError, IssuerRow, KeyChange, StoreError, StoredSet};
 
@@ -95,4 +95,25 @@ pub(super) async fn write_key(
     .await
     .map_err(refused)?;
     Ok(())
+}
+
+/// Replaces a sealed private half, if it is the expected one.
+pub(super) async fn reseal(
+    connection: &mut PgConnection,
+    issuer: &IssuerName,
+    kid: &str,
+    before: &[u8],
+    after: &[u8],
+) -> Result<(), CommitError> {
+    let written =
+        sqlx::query("UPDATE keys SET sealed = $4 WHERE issuer = $1 AND kid = $2 AND sealed = $3")
+            .bind(issuer.as_str())
+            .bind(kid)
+            .bind(before)
+            .bind(after)
+            .persistent(false)
+            .execute(connection)
+            .await
+            .map_err(refused)?;
+    expected(written.rows_affected())
 }

@@ -1,0 +1,425 @@
+//! The master key: what seals now, and how another key takes its place.
+//!
+//! A setting of the store names the key that seals what is new ([`check`]). A commit that brings
+//! private halves rests on it: when another key has taken over in between, the commit is a conflict
+//! and is made anew. So nothing is sealed with the old key after the setting has changed, and one
+//! pass over all records ends a rotation. It may be interrupted anywhere; whoever asks again goes
+//! on, and until it has ended both keys are needed.
+
+mod replacement;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::audit::{self, Actor, Backing, MasterKeyEvent};
+use super::issuer::FreshKeys;
+use super::{Authority, ChangeError, Foundation, to_the_end};
+use crate::engine::random;
+use crate::lifecycle::IssuerName;
+use crate::store::seal::check::{self, Progress};
+use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
+use crate::store::{CommitError, KeyRow, KeyStore, Premise, StoreError};
+
+pub use replacement::{Replaced, replace_lost_keys};
+
+/// How many records one call seals anew, so that its answer comes in time.
+const RESEALED_AT_A_TIME: usize = 500;
+
+/// How often a record is looked at again because somebody changed it, before it is left to the
+/// next call.
+const MOST_CONFLICTS: usize = 16;
+
+/// What seals the private halves of a commit.
+pub(super) struct Sealing<'a> {
+    /// The key.
+    pub(super) key: &'a MasterKey,
+    /// What must still be so when the commit is written.
+    pub(super) premise: Premise,
+}
+
+impl<'a> Sealing<'a> {
+    /// The key that seals now; `None` where there is nothing to be sealed, so that a revocation
+    /// does not need a master key.
+    pub(super) async fn of(
+        foundation: &'a Foundation,
+        fresh: &FreshKeys,
+    ) -> Result<Option<Self>, ChangeError> {
+        if fresh.privates.is_empty() {
+            return Ok(None);
+        }
+        let value = foundation.store.setting(check::SETTING).await?;
+        let keys = &foundation.master_keys;
+        let key = match &value {
+            Some(setting) => check::read(keys, setting)?.key,
+            None => keys.first(),
+        };
+        let setting = check::SETTING;
+        Ok(Some(Self {
+            key,
+            premise: Premise { setting, value },
+        }))
+    }
+}
+
+impl From<UnsealError> for ChangeError {
+    fn from(error: UnsealError) -> Self {
+        Self::Sealing(error)
+    }
+}
+
+/// Which master keys a store needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MasterKeyState {
+    /// The key that seals what is new.
+    pub sealing: Fingerprint,
+    /// Whether everything else is being sealed anew with it.
+    pub rotating: bool,
+    /// How many records each key has sealed: of the keys that this process has, and of the others
+    /// that records name.
+    pub records: BTreeMap<Fingerprint, usize>,
+    /// The keys that this process has.
+    pub here: Vec<Fingerprint>,
+    /// How many records are corrupt: none of the keys opens them, and they name no other.
+    pub unopenable: usize,
+}
+
+/// What a call has done for a rotation of the master key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MasterKeyRotation {
+    /// The key that seals what is new.
+    pub sealing: Fingerprint,
+    /// How many records were sealed anew by this call.
+    pub resealed: usize,
+    /// How many are left to be sealed anew; ask again.
+    pub left: usize,
+    /// How many records are corrupt and stay as they are.
+    pub unopenable: usize,
+}
+
+impl Authority {
+    /// The fingerprints of the master keys that this process has, for others to see.
+    pub fn master_keys(&self) -> Vec<Fingerprint> {
+        self.foundation.master_keys.fingerprints()
+    }
+
+    /// Which master keys the store needs.
+    ///
+    /// # Errors
+    /// When the store does not answer, or is sealed with a key that this process does not have.
+    pub async fn master_key_state(&self) -> Result<MasterKeyState, ChangeError> {
+        let keys = &self.foundation.master_keys;
+        let setting = self.foundation.store.setting(check::SETTING).await?;
+        let (sealing, progress) = match &setting {
+            Some(setting) => {
+                let sealing = check::read(keys, setting)?;
+                (sealing.key.fingerprint(), sealing.progress)
+            }
+            None => (keys.first().fingerprint(), Progress::Settled),
+        };
+        let here = keys.fingerprints();
+        let mut records: BTreeMap<_, _> = here.iter().map(|key| (*key, 0)).collect();
+        let mut unopenable = 0;
+        let count = |issuer: &IssuerName, row: &KeyRow| match self.sealed_with(issuer, row) {
+            Sealed::With(key) => *records.entry(key).or_default() += 1,
+            Sealed::Corrupt => unopenable += 1,
+            Sealed::Not => {}
+        };
+        self.each_record(count).await?;
+        Ok(MasterKeyState {
+            sealing,
+            rotating: progress == Progress::Rotating,
+            records,
+            here,
+            unopenable,
+        })
+    }
+
+    /// Lets another master key seal what is new, and seals everything else anew with it, or goes
+    /// on where a rotation was interrupted. Without `to` it goes on, if there is one to go on with,
+    /// and otherwise takes the one other key that this process has.
+    ///
+    /// # Errors
+    /// [`ChangeError`]. Whatever was sealed anew stays so; ask again.
+    pub async fn rotate_master_key(
+        self: &Arc<Self>,
+        to: Option<Fingerprint>,
+        actor: Actor,
+        reason: Option<String>,
+    ) -> Result<MasterKeyRotation, ChangeError> {
+        let authority = Arc::clone(self);
+        to_the_end(async move {
+            let told = Telling { actor, reason };
+            let to = authority.begin_rotation(to, &told).await?;
+            let rotation = authority.reseal(to).await?;
+            if rotation.left == 0 {
+                authority.finish_rotation(to, &told).await?;
+            }
+            Ok(rotation)
+        })
+        .await
+    }
+
+    /// Changes what seals, unless it is so already. Answers the key that seals from now on.
+    async fn begin_rotation(
+        &self,
+        to: Option<Fingerprint>,
+        told: &Telling,
+    ) -> Result<Fingerprint, ChangeError> {
+        let Foundation {
+            store, master_keys, ..
+        } = &self.foundation;
+        let setting = store.setting(check::SETTING).await?;
+        let setting = setting.ok_or(ChangeError::Contended)?;
+        let sealing = check::read(master_keys, &setting)?;
+        let from = sealing.key.fingerprint();
+        let to = match (to, sealing.progress) {
+            (Some(to), _) => to,
+            (None, Progress::Rotating) => from,
+            (None, Progress::Settled) => self.only_other(from)?,
+        };
+        if to == from {
+            return Ok(to);
+        }
+        let key = master_keys.find(to);
+        let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
+        require_everywhere(&**store, to).await?;
+        let event = MasterKeyEvent::MasterKeyRotationStarted {
+            from: from.to_string(),
+            to: to.to_string(),
+        };
+        self.replace_check(&setting, key, Progress::Rotating, &event, told)
+            .await?;
+        Ok(to)
+    }
+
+    fn only_other(&self, sealing: Fingerprint) -> Result<Fingerprint, ChangeError> {
+        let mut others = self.master_keys();
+        others.retain(|key| *key != sealing);
+        match others.as_slice() {
+            [other] => Ok(*other),
+            others => Err(ChangeError::UnclearMasterKey(others.len())),
+        }
+    }
+
+    /// Writes down that no other key is needed any more, once.
+    async fn finish_rotation(&self, to: Fingerprint, told: &Telling) -> Result<(), ChangeError> {
+        let Foundation {
+            store, master_keys, ..
+        } = &self.foundation;
+        let Some(setting) = store.setting(check::SETTING).await? else {
+            return Ok(());
+        };
+        let sealing = check::read(master_keys, &setting)?;
+        if sealing.key.fingerprint() != to || sealing.progress == Progress::Settled {
+            return Ok(());
+        }
+        let mut records = 0;
+        let count = |issuer: &IssuerName, row: &KeyRow| {
+            records += usize::from(matches!(self.sealed_with(issuer, row), Sealed::With(_)));
+        };
+        self.each_record(count).await?;
+        let event = MasterKeyEvent::MasterKeyRotationFinished {
+            to: to.to_string(),
+            records,
+        };
+        let settled = self.replace_check(&setting, sealing.key, Progress::Settled, &event, told);
+        match settled.await {
+            // Another call has finished it, or a further rotation has begun.
+            Err(ChangeError::Contended) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn replace_check(
+        &self,
+        before: &[u8],
+        key: &MasterKey,
+        progress: Progress,
+        event: &MasterKeyEvent,
+        told: &Telling,
+    ) -> Result<(), ChangeError> {
+        let after = check::write(key, progress, random()?).ok_or(ChangeError::Unsealable)?;
+        let backing = Backing::from(told.actor.clone());
+        let row = audit::row(event, self.now(), None, &backing, told.reason.as_deref());
+        let store = &self.foundation.store;
+        let replaced = store.replace_setting(check::SETTING, before, &after, row);
+        committed(replaced.await)?;
+        tracing::info!(actor = ?told.actor, ?event, "master key changed");
+        Ok(())
+    }
+
+    /// Seals records anew that another key has sealed.
+    async fn reseal(&self, to: Fingerprint) -> Result<MasterKeyRotation, ChangeError> {
+        let key = self.foundation.master_keys.find(to);
+        let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
+        let mut rotation = MasterKeyRotation {
+            sealing: to,
+            resealed: 0,
+            left: 0,
+            unopenable: 0,
+        };
+        for issuer in self.foundation.store.issuers().await? {
+            self.reseal_issuer(&issuer, key, &mut rotation).await?;
+        }
+        Ok(rotation)
+    }
+
+    async fn reseal_issuer(
+        &self,
+        issuer: &IssuerName,
+        key: &MasterKey,
+        rotation: &mut MasterKeyRotation,
+    ) -> Result<(), ChangeError> {
+        let store = &self.foundation.store;
+        let mut conflicts = 0;
+        loop {
+            let (mut left, mut unopenable, mut changed) = (0, 0, false);
+            let stored = store.load(issuer).await?;
+            for row in stored.into_iter().flat_map(|stored| stored.keys) {
+                match self.sealed_with(issuer, &row) {
+                    Sealed::With(fingerprint) if fingerprint == key.fingerprint() => {}
+                    Sealed::Not => {}
+                    Sealed::Corrupt => unopenable += 1,
+                    Sealed::With(_) if rotation.resealed >= RESEALED_AT_A_TIME => left += 1,
+                    Sealed::With(_) => match self.reseal_row(issuer, &row, key).await? {
+                        Resealed::Done => rotation.resealed += 1,
+                        Resealed::KeyMissing => left += 1,
+                        Resealed::Changed => {
+                            changed = true;
+                            left += 1;
+                        }
+                    },
+                }
+            }
+            conflicts += 1;
+            if !changed || conflicts == MOST_CONFLICTS {
+                rotation.left += left;
+                rotation.unopenable += unopenable;
+                return Ok(());
+            }
+        }
+    }
+
+    async fn reseal_row(
+        &self,
+        issuer: &IssuerName,
+        row: &KeyRow,
+        key: &MasterKey,
+    ) -> Result<Resealed, ChangeError> {
+        let Foundation {
+            store, master_keys, ..
+        } = &self.foundation;
+        let before = row.sealed.as_deref().unwrap_or_default();
+        let Ok(kid) = row.kid.parse() else {
+            return Ok(Resealed::KeyMissing);
+        };
+        let Ok(private) = master_keys.open(issuer, &kid, before) else {
+            return Ok(Resealed::KeyMissing);
+        };
+        let after = key
+            .seal(issuer, &kid, &private, random()?)
+            .ok_or(ChangeError::Unsealable)?;
+        match store.reseal(issuer, &row.kid, before, &after).await {
+            Ok(()) => Ok(Resealed::Done),
+            Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+                Ok(Resealed::Changed)
+            }
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
+        }
+    }
+
+    async fn each_record(
+        &self,
+        mut look: impl FnMut(&IssuerName, &KeyRow),
+    ) -> Result<(), StoreError> {
+        let store = &self.foundation.store;
+        for issuer in store.issuers().await? {
+            let stored = store.load(&issuer).await?;
+            for row in stored.iter().flat_map(|stored| &stored.keys) {
+                look(&issuer, row);
+            }
+        }
+        Ok(())
+    }
+
+    fn sealed_with(&self, issuer: &IssuerName, row: &KeyRow) -> Sealed {
+        let (Some(sealed), Ok(kid)) = (row.sealed.as_deref(), row.kid.parse()) else {
+            return Sealed::Not;
+        };
+        match self.foundation.master_keys.open_with(issuer, &kid, sealed) {
+            Ok((key, _)) => Sealed::With(key.fingerprint()),
+            Err(UnsealError::MissingKey(key)) => Sealed::With(key),
+            Err(UnsealError::DoesNotOpen | UnsealError::UnknownFormat) => Sealed::Corrupt,
+        }
+    }
+}
+
+/// Who changes the master key, and why.
+struct Telling {
+    actor: Actor,
+    reason: Option<String>,
+}
+
+/// What has sealed a record.
+enum Sealed {
+    /// This key.
+    With(Fingerprint),
+    /// None of ours, and it names no other.
+    Corrupt,
+    /// There is no private half.
+    Not,
+}
+
+/// What became of a record.
+enum Resealed {
+    /// The new key seals it.
+    Done,
+    /// The key that opens it is not here.
+    KeyMissing,
+    /// Somebody has changed it meanwhile.
+    Changed,
+}
+
+/// Every process of a shared store must have the key before anything is sealed with it.
+async fn require_everywhere(
+    store: &dyn KeyStore,
+    fingerprint: Fingerprint,
+) -> Result<(), ChangeError> {
+    #[derive(Deserialize)]
+    struct Document {
+        master_keys: Vec<String>,
+    }
+    let Some(shared) = store.shared() else {
+        return Ok(());
+    };
+    let name = fingerprint.to_string();
+    let roll = shared.roll().await?;
+    let lacks_it = |document: &str| {
+        let document = serde_json::from_str::<Document>(document);
+        !document.is_ok_and(|document| document.master_keys.contains(&name))
+    };
+    let replicas: Vec<String> = roll
+        .live()
+        .filter(|replica| lacks_it(&replica.heartbeat.document))
+        .map(|replica| replica.heartbeat.replica.clone())
+        .collect();
+    if replicas.is_empty() {
+        return Ok(());
+    }
+    Err(ChangeError::MasterKeyNotEverywhere {
+        fingerprint,
+        replicas,
+    })
+}
+
+fn committed(outcome: Result<(), CommitError>) -> Result<(), ChangeError> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+            Err(ChangeError::Contended)
+        }
+        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
+    }
+}

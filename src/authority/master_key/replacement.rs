@@ -1,0 +1,126 @@
+//! Going on without a master key that is lost.
+
+use keywright_verifier::Kid;
+
+use super::{Sealing, committed};
+use crate::authority::audit::{self, Actor, Backing, MasterKeyEvent};
+use crate::authority::issuer::{LoadError, Order, commit_of};
+use crate::authority::{ChangeError, Foundation};
+use crate::engine::{Urgency, random};
+use crate::lifecycle::{Command, Halt, IssuerName, KeySet, decide};
+use crate::store::record::key_set;
+use crate::store::seal::MasterKeys;
+use crate::store::seal::check::{self, Progress};
+use crate::store::{Premise, StoredSet};
+
+/// What became of one issuer's lost keys.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The issuer.
+    pub issuer: IssuerName,
+    /// How many of its keys had no private half any more.
+    pub lost: usize,
+}
+
+/// Retires every key whose private half none of the master keys opens, lets others take over, and
+/// then has the first master key seal the store, unless what seals it is here. Nothing may serve
+/// the store meanwhile. A crash anywhere leaves the rest to the next call: until the end the store
+/// names the lost key, and nothing starts.
+///
+/// # Errors
+/// [`ChangeError`]; what was committed stays.
+pub async fn replace_lost_keys(
+    foundation: &Foundation,
+    actor: &Actor,
+    reason: &str,
+) -> Result<Vec<Replaced>, ChangeError> {
+    let Foundation {
+        store, master_keys, ..
+    } = foundation;
+    let value = store.setting(check::SETTING).await?;
+    let sealing = value
+        .as_deref()
+        .map(|value| check::read(master_keys, value));
+    let known = sealing.and_then(Result::ok);
+    let key = known
+        .as_ref()
+        .map_or(master_keys.first(), |known| known.key);
+    let premise = Premise {
+        setting: check::SETTING,
+        value: value.clone(),
+    };
+    let sealing = Sealing { key, premise };
+    let mut replaced = Vec::new();
+    for issuer in store.issuers().await? {
+        let lost = replace_in(foundation, &issuer, &sealing, actor, reason).await?;
+        if lost > 0 {
+            replaced.push(Replaced { issuer, lost });
+        }
+    }
+    if let (Some(before), None) = (value, known) {
+        let after = check::write(key, Progress::Settled, random()?);
+        let event = MasterKeyEvent::MasterKeyReplaced {
+            from: check::named(&before).map(|key| key.to_string()),
+            to: key.fingerprint().to_string(),
+        };
+        let backing = Backing::from(actor.clone());
+        let row = audit::row(&event, foundation.clock.now(), None, &backing, Some(reason));
+        let after = after.ok_or(ChangeError::Unsealable)?;
+        committed(
+            store
+                .replace_setting(check::SETTING, &before, &after, row)
+                .await,
+        )?;
+    }
+    Ok(replaced)
+}
+
+/// Replaces what one issuer has lost. Answers how many keys that were.
+async fn replace_in(
+    foundation: &Foundation,
+    issuer: &IssuerName,
+    sealing: &Sealing<'_>,
+    actor: &Actor,
+    reason: &str,
+) -> Result<usize, ChangeError> {
+    let Some(stored) = foundation.store.load(issuer).await? else {
+        return Ok(0);
+    };
+    let set = key_set(&stored).map_err(LoadError::from)?;
+    let lost = lost_keys(&foundation.master_keys, &set, &stored);
+    let count = lost.len();
+    if count == 0 {
+        return Ok(0);
+    }
+    let mut order = Order {
+        reason: Some(reason.to_owned()),
+        ..Order::new(actor.clone(), Command::Replace { lost })
+    };
+    let (change, moment) = loop {
+        let moment = foundation.lease.moment();
+        match decide(&set, &order.command, moment, &order.fresh.supply) {
+            Ok(Some(change)) => break (change, moment),
+            Ok(None) => return Ok(0),
+            Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+            Err(Halt::NeedsKey(wanted)) => {
+                let generated = foundation.engine.generate(wanted, Urgency::Immediate);
+                order.fresh.add_generated(generated.await?);
+            }
+        }
+    };
+    let commit = commit_of(Some(sealing), Some(&set), &change, &order, moment)?;
+    committed(foundation.store.commit(commit).await)?;
+    Ok(count)
+}
+
+/// The keys that should have a private half and have none that opens.
+fn lost_keys(master_keys: &MasterKeys, set: &KeySet, stored: &StoredSet) -> Vec<Kid> {
+    let opens = |kid: &Kid| {
+        let row = stored.keys.iter().find(|row| row.kid == kid.as_str());
+        let sealed = row.and_then(|row| row.sealed.as_deref());
+        sealed.is_some_and(|sealed| master_keys.open(set.issuer(), kid, sealed).is_ok())
+    };
+    let sealed = set.keys().iter().filter(|key| key.holds_private_half());
+    let kids = sealed.map(|key| key.kid().clone());
+    kids.filter(|kid| !opens(kid)).collect()
+}

@@ -1,0 +1,75 @@
+//! Going on without a master key that is lost.
+
+use std::sync::Arc;
+
+use serde_json::Map;
+
+use crate::authority::Foundation;
+use crate::authority::audit::Actor;
+use crate::authority::lease::Lease;
+use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::engine::software::SoftwareEngine;
+use crate::master_key;
+use crate::store::seal::check;
+use crate::store::{self, KeyStore};
+use crate::telemetry::Metrics;
+
+/// Retires the keys whose private halves none of the configured master keys opens, in every issuer,
+/// and has the configured master key seal the store. The folder is locked meanwhile.
+///
+/// # Errors
+/// Whatever is in the way, in one sentence for the operator.
+pub async fn replace_lost_keys(
+    config: &Config,
+    reason: &str,
+) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
+    let folder = DataFolder::open(&config.data_dir)?;
+    let store = store::open(&config.store.place(folder.database())).await?;
+    if store.setting(check::SETTING).await?.is_none() {
+        return Err("the store is new: it was never sealed, and nothing is lost".into());
+    }
+    nobody_serves(&*store).await?;
+    let sources = config.master_key_sources()?;
+    let configured = master_key::read(&sources, &folder, false).await?;
+    let clock = Clock::system();
+    let foundation = Foundation {
+        store: Arc::clone(&store),
+        engine: Arc::new(SoftwareEngine::start()?),
+        master_keys: configured.keys,
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
+        clock,
+        metrics: Arc::new(Metrics::default()),
+        trusted: Default::default(),
+        audience: None,
+        issuance_log: None,
+        identity: Map::new(),
+    };
+    let user = rustix::process::getuid().as_raw();
+    let replaced = replace(&foundation, &Actor::Operator { user }, reason).await?;
+    store.close().await;
+    Ok(replaced)
+}
+
+/// Processes that serve have private keys open that this one cannot see.
+async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(shared) = store.shared() else {
+        return Ok(());
+    };
+    let roll = shared.roll().await?;
+    match roll.live().next() {
+        Some(replica) => Err(format!(
+            "the replica {} serves the store: end all of them first, and wait until the store has \
+             not heard of them for the longest staleness",
+            replica.heartbeat.replica
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
