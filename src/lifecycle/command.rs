@@ -248,7 +248,7 @@ pub fn decide(
 
 /// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
 /// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
-fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
+pub(super) fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
     for _ in 0..8 {
         let steps = plan(revision.set(), revision.now()).steps;
         if steps.is_empty() {
