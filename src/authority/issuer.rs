@@ -294,19 +294,31 @@ pub(super) async fn found(
         fresh,
         ..Order::new(actor.clone(), Command::Tick)
     };
-    let sealing = Sealing::of(foundation, &order.fresh).await?;
-    let commit = commit_of(sealing.as_ref(), None, &change, &order)?;
-    match foundation.store.commit(commit).await {
-        Ok(()) => Ok(Issuer {
-            name: change.set.issuer().clone(),
-            view: ArcSwap::from_pointee(view),
-            writer: Mutex::new(()),
-            unsettled: AtomicBool::new(false),
-        }),
-        Err(CommitError::Conflict) => Err(ChangeError::Contended),
-        Err(CommitError::PathTaken) => Err(ChangeError::PathTaken),
-        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
+    let mut conflicts = 0;
+    while conflicts < MOST_CONFLICTS {
+        let sealing = Sealing::of(foundation, &order.fresh).await?;
+        let commit = commit_of(sealing.as_ref(), None, &change, &order)?;
+        match foundation.store.commit(commit).await {
+            Ok(()) => {
+                return Ok(Issuer {
+                    name: change.set.issuer().clone(),
+                    view: ArcSwap::from_pointee(view),
+                    writer: Mutex::new(()),
+                    unsettled: AtomicBool::new(false),
+                });
+            }
+            // Another master key seals since.
+            Err(CommitError::Conflict) if Sealing::has_changed(&sealing, foundation).await? => {
+                conflicts += 1;
+            }
+            Err(CommitError::Conflict) => break,
+            Err(CommitError::PathTaken) => return Err(ChangeError::PathTaken),
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
+                return Err(error.into());
+            }
+        }
     }
+    Err(ChangeError::Contended)
 }
 
 pub(super) fn commit_of(

@@ -61,6 +61,17 @@ impl<'a> Sealing<'a> {
             premise: Premise { setting, value },
         }))
     }
+
+    /// Whether another key seals now, so that a commit must be made anew.
+    pub(super) async fn has_changed(
+        sealing: &Option<Self>,
+        foundation: &Foundation,
+    ) -> Result<bool, StoreError> {
+        let Some(Self { premise, .. }) = sealing else {
+            return Ok(false);
+        };
+        Ok(foundation.store.setting(premise.setting).await? != premise.value)
+    }
 }
 
 impl From<UnsealError> for ChangeError {

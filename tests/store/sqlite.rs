@@ -166,10 +166,7 @@ async fn what_was_sealed_before_is_in_no_file_any_more() {
     created.keys = vec![change("k", "key", set(before))];
     store.commit(created).await.unwrap();
     assert_ne!(files_with(folder.path(), before), Vec::<String>::new());
-    store
-        .reseal(&name("a"), "k", before, after)
-        .await
-        .unwrap();
+    store.reseal(&name("a"), "k", before, after).await.unwrap();
     for (moment, close) in [("while the store is open", false), ("once closed", true)] {
         if close {
             store.close().await;
