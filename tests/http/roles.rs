@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 29] = [
+const CALLS: [Call; 31] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -66,6 +66,11 @@ const CALLS: [Call; 29] = [
     }),
     ("readAuditHead", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("readMasterKey", |_| Sample::default()),
+    ("rotateMasterKey", |server| {
+        let state = ok(server.call("GET", "/v1/master-key", None));
+        body(json!({ "to": state["sealing"] }))
+    }),
     ("readClient", short_lived_client),
     ("setClient", |server| Sample {
         body: Some(json!({ "name": "changed", "roles": ["issuer"] })),
