@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::lifecycle::Timestamp;
@@ -19,7 +20,24 @@ pub struct Clock {
 #[derive(Clone)]
 enum Source {
     System,
-    Manual(Arc<watch::Sender<Timestamp>>),
+    Manual(Arc<Manual>),
+}
+
+/// A clock that is turned by hand.
+struct Manual {
+    wall: watch::Sender<Timestamp>,
+    /// The time that has passed, in milliseconds.
+    steady: AtomicU64,
+}
+
+/// What the two clocks of a machine show at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The time of day, which can be set.
+    pub wall: Timestamp,
+    /// The time since some beginning, which nobody sets. It goes on while the process is frozen and
+    /// while the machine is suspended.
+    pub steady: Duration,
 }
 
 /// The longest that a sleep trusts the machine's timer. Timers stand still while a machine is
@@ -38,18 +56,29 @@ impl Clock {
 
     /// A clock that stands at `start` until it is [set](Self::set).
     pub fn manual(start: Timestamp) -> Self {
-        let (sender, _) = watch::channel(start);
+        let (wall, _) = watch::channel(start);
+        let steady = AtomicU64::new(0);
         Self {
-            source: Source::Manual(Arc::new(sender)),
+            source: Source::Manual(Arc::new(Manual { wall, steady })),
             latest: Arc::default(),
         }
     }
 
-    /// Turns a manual clock, forwards or backwards; whoever sleeps looks again. The machine's
-    /// clock is not ours to set: there it does nothing.
+    /// Turns a manual clock, forwards or backwards; whoever sleeps looks again. Forwards is time
+    /// that passes. The machine's clock is not ours to set: there it does nothing.
     pub fn set(&self, now: Timestamp) {
-        if let Source::Manual(sender) = &self.source {
-            sender.send_replace(now);
+        if let Source::Manual(manual) = &self.source {
+            let passed = now.since(*manual.wall.borrow());
+            let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+            manual.steady.fetch_add(passed, Ordering::SeqCst);
+            manual.wall.send_replace(now);
+        }
+    }
+
+    /// Sets a manual clock to another time of day, without any time passing.
+    pub fn jump(&self, now: Timestamp) {
+        if let Source::Manual(manual) = &self.source {
+            manual.wall.send_replace(now);
         }
     }
 
@@ -57,12 +86,32 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let now = match &self.source {
             Source::System => system_now(),
-            Source::Manual(sender) => *sender.borrow(),
+            Source::Manual(manual) => *manual.wall.borrow(),
         };
         if self.latest.load(Ordering::Relaxed) < now.millis() {
             self.latest.fetch_max(now.millis(), Ordering::Relaxed);
         }
         now
+    }
+
+    /// What both clocks show. It does not count as a time that was shown.
+    pub fn read(&self) -> Reading {
+        match &self.source {
+            Source::System => Reading {
+                wall: system_now(),
+                steady: system_steady(),
+            },
+            Source::Manual(manual) => Reading {
+                wall: *manual.wall.borrow(),
+                steady: Duration::from_millis(manual.steady.load(Ordering::SeqCst)),
+            },
+        }
+    }
+
+    /// Forgets that it ever showed a later time than this: for a clock that was wrong and that
+    /// nothing was done by.
+    pub fn forget_later_than(&self, instant: Timestamp) {
+        self.latest.fetch_min(instant.millis(), Ordering::Relaxed);
     }
 
     /// The latest time that this clock ever showed: ahead of [`now`](Self::now) after it has been
@@ -79,11 +128,22 @@ impl Clock {
                     tokio::time::sleep(wake.since(self.now()).min(LONGEST_NAP)).await;
                 }
             }
-            Source::Manual(sender) => {
-                let mut receiver = sender.subscribe();
+            Source::Manual(manual) => {
+                let mut receiver = manual.wall.subscribe();
                 // The sender lives as long as this borrow, so that waiting cannot fail.
                 let _ = receiver.wait_for(|now| *now >= wake).await;
             }
+        }
+    }
+}
+
+impl Clock {
+    /// Lets a little time pass. By a clock that is turned by hand none passes, and others get their
+    /// turn.
+    pub async fn nap(&self, duration: Duration) {
+        match &self.source {
+            Source::System => tokio::time::sleep(duration).await,
+            Source::Manual(_) => tokio::task::yield_now().await,
         }
     }
 }
@@ -122,6 +182,18 @@ fn system_now() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Of a machine's clocks the one that nobody sets and nothing stops.
+#[cfg(target_os = "linux")]
+const STEADY: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const STEADY: ClockId = ClockId::Monotonic;
+
+fn system_steady() -> Duration {
+    let time = clock_gettime(STEADY);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -96,12 +96,7 @@ impl DataFolder {
     pub fn write(&self, path: &Path, contents: &str) -> Result<(), DataFolderError> {
         let draft = path.with_extension("draft");
         // A draft that a crash left behind may have other permissions.
-        match std::fs::remove_file(&draft) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(failed("replace", &draft)(error));
-            }
-            _ => {}
-        }
+        self.remove(&draft)?;
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new()
                 .create_new(true)
@@ -114,6 +109,17 @@ impl DataFolder {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(failed("write", path))
+    }
+
+    /// Removes a small file, if it is there.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn remove(&self, path: &Path) -> Result<(), DataFolderError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", path)(error)),
+            _ => Ok(()),
+        }
     }
 }
 

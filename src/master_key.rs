@@ -133,7 +133,7 @@ pub async fn open(
             }
         };
         match outcome {
-            Ok(()) | Err(CommitError::Conflict | CommitError::PathTaken) => {}
+            Ok(()) | Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
                 return Err(error.into());
             }

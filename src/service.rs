@@ -5,15 +5,17 @@ mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
-use crate::authority::{Authority, Foundation, scheduler};
+use crate::authority::lease::Lease;
+use crate::authority::{Authority, ChangeError, Foundation, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -22,6 +24,7 @@ use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router,
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
+use crate::store::KeyStore as _;
 use crate::store::sqlite::SqliteStore;
 use crate::telemetry::Metrics;
 
@@ -65,11 +68,13 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
         master_keys,
+        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),
         issuance_log: issuance_log.clone(),
+        identity: identity(config),
     };
     let authority = Arc::new(Authority::start(foundation).await?);
     bootstrap_access(&authority, &folder).await?;
@@ -88,6 +93,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
+    let replication = tokio::spawn(replication::run(Arc::clone(&authority)));
     let access = tokio::spawn(scheduler::look_after_access(Arc::clone(&authority)));
     let public = Listener {
         name: "public",
@@ -136,10 +142,19 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = authority.keep_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }
+    replication.abort();
+    let _ = replication.await;
+    if let Err(error) = authority.leave().await {
+        tracing::warn!(%error, "the other replicas were not told that this one has ended");
+    }
     store.close().await;
     tracing::info!("keywright has ended");
     Ok(())
 }
+
+/// The identifier of a store's first client. It is always the same, so that of several replicas that
+/// find the store empty one makes it.
+const BOOTSTRAP: &str = "bootstrap";
 
 /// Gives a store without clients its first one. The credential is put away before the client is
 /// let in, so that a crash in between leaves no client whose credential nobody has.
@@ -159,11 +174,20 @@ async fn bootstrap_access(
         keys: None,
     };
     let mut client = authority.draft_client(terms)?;
+    BOOTSTRAP.clone_into(&mut client.id);
     let issued = authority.draft_credential(&client.id, None)?;
     client.credentials.push(issued.record);
     let file = folder.admin_token_file();
     folder.write(&file, issued.credential.reveal())?;
-    authority.admit_client(client, Actor::Bootstrap).await?;
+    match authority.admit_client(client, Actor::Bootstrap).await {
+        Err(ChangeError::Contended) => {
+            folder.remove(&file)?;
+            authority.catch_up().await?;
+            tracing::info!("another replica has written the bootstrap credential");
+            return Ok(());
+        }
+        admitted => admitted?,
+    }
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
     Ok(())
 }
@@ -177,10 +201,26 @@ async fn bootstrap_issuer(
     }
     let name = IssuerName::parse(DEFAULT_ISSUER)?;
     let policy = Policy::for_url(config.default_issuer_url()?);
-    authority
-        .set_issuer(&name, policy, None, Actor::Bootstrap)
-        .await?;
+    let set = authority.set_issuer(&name, policy, None, Actor::Bootstrap);
+    match set.await {
+        // Another replica was faster.
+        Err(ChangeError::Contended) => authority.catch_up().await?,
+        set => drop(set?),
+    }
     Ok(())
+}
+
+/// What the other replicas and people are told of this process.
+fn identity(config: &Config) -> Map<String, Value> {
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy().into_owned();
+    let mut identity = Map::new();
+    identity.insert("host".to_owned(), host.into());
+    identity.insert(
+        "data_dir".to_owned(),
+        config.data_dir.display().to_string().into(),
+    );
+    identity
 }
 
 fn url_of(listener: &TcpListener, tls: Option<&Renewal>) -> std::io::Result<String> {

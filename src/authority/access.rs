@@ -89,6 +89,8 @@ impl Authority {
             authority
                 .clients
                 .replace(others.into_iter().chain([client]));
+            drop(access);
+            authority.is_everywhere().await;
             Ok(())
         })
         .await
@@ -247,6 +249,8 @@ impl Authority {
                 .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
+            drop(access);
+            authority.is_everywhere().await;
             Ok(())
         })
         .await
@@ -307,6 +311,13 @@ impl Authority {
         Ok(())
     }
 
+    /// Takes over the clients that the store has.
+    pub(super) async fn take_over_clients(&self) -> Result<(), StoreError> {
+        let mut access = self.access.lock().await;
+        *access = InMemory::Unsettled;
+        self.settle(&mut access).await
+    }
+
     /// Takes over what the store has, if a change of a client ended without an answer.
     ///
     /// # Errors
@@ -325,11 +336,14 @@ impl Authority {
         actor: &Actor,
         reason: Option<&str>,
     ) -> Result<(), ChangeError> {
+        if !self.foundation.lease.holds() {
+            return Err(ChangeError::SnapshotStale);
+        }
         let backing = Backing::from(actor.clone());
         let row = audit::row(&event, self.now(), issuer, &backing, reason);
         match self.foundation.store.commit_access(change, row).await {
             Ok(()) => {}
-            Err(CommitError::Conflict | CommitError::PathTaken) => {
+            Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
                 return Err(ChangeError::Contended);
             }
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => {

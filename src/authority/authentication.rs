@@ -105,6 +105,8 @@ pub enum Unauthenticated {
     TooManyFailures,
     /// The keys that would tell are not there.
     Undecidable,
+    /// Who may call may have changed: the store has not been reached for too long.
+    Stale,
 }
 
 /// A trusted issuer, as it is configured.

@@ -48,6 +48,10 @@ pub struct Exposure {
     pub cached_until: Timestamp,
     /// When the last token that the key may have signed would have expired.
     pub tokens_until: Timestamp,
+    /// From when on no replica signs with the key or serves it as fresh, also one that has lost
+    /// touch with the store. It has come already where every replica that lives has taken the
+    /// revocation over.
+    pub in_force_everywhere_at: Timestamp,
 }
 
 impl Authority {
@@ -127,7 +131,11 @@ impl Authority {
         };
         let committed = self.change(issuer, order).await?;
         let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));
-        let Committed { before, change } = committed.ok_or_else(unknown)?;
+        let Committed {
+            before,
+            change,
+            is_everywhere,
+        } = committed.ok_or_else(unknown)?;
         let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
         let mut revoked = Vec::new();
         let mut tokens_until = change.at;
@@ -142,7 +150,12 @@ impl Authority {
                 tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
             }
         }
-        let served = change.at.after(before.set().policy().freshness());
+        let in_force_everywhere_at = match self.foundation.lease.max_staleness() {
+            None => change.at,
+            Some(_) if is_everywhere => self.now().max(change.at),
+            Some(max_staleness) => self.now().max(change.at).after(max_staleness),
+        };
+        let served = in_force_everywhere_at.after(before.set().policy().freshness());
         Ok(Exposure {
             kid: kid.clone(),
             algorithm,
@@ -155,6 +168,7 @@ impl Authority {
             signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
             cached_until: served.max(change.set.served_fresh_until()),
             tokens_until,
+            in_force_everywhere_at,
         })
     }
 
@@ -222,6 +236,6 @@ impl Authority {
     ) -> Result<Vec<Occurrence>, ChangeError> {
         let command = policy.map_or(Command::Tick, Command::SetPolicy);
         let proposal = Proposal::Change(Box::new(issuer.view().set().clone()), command);
-        simulate(&proposal, self.now(), until).map_err(ChangeError::Refused)
+        simulate(&proposal, self.foundation.lease.moment(), until).map_err(ChangeError::Refused)
     }
 }

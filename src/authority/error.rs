@@ -53,6 +53,13 @@ pub enum ChangeError {
     /// Another issuer is published under the same path.
     #[error("another issuer has a url with the same path; the path alone tells issuers apart")]
     PathTaken,
+    /// What is in memory has not been held against the store for too long, or the clock is not the
+    /// store's.
+    #[error("what is in memory may be out of date: the store has not confirmed it for too long")]
+    SnapshotStale,
+    /// A replica does not publish the successor yet.
+    #[error("a replica does not publish the successor yet")]
+    AwaitsReplicas,
     /// Other writers were faster every time; the caller can try again.
     #[error("the key set is being changed by others")]
     Contended,

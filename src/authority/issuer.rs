@@ -9,20 +9,24 @@ use keywright_verifier::Kid;
 use tokio::sync::Mutex;
 
 use super::audit::{self, Actor, Backing};
+use super::lease::Lease;
 use super::master_key::Sealing;
-use super::view::View;
+use super::replication;
+use super::view::{LeasedView, View};
 use super::{ChangeError, Foundation};
 use crate::engine::{KeyPair, PrivateKey, Signer, Urgency, random};
 use crate::lifecycle::{
-    Change, Command, Halt, IssuerName, Key, KeySet, KeySpecification, State, Supply, decide,
+    Change, Command, Event, Halt, IssuerName, Key, KeySet, KeySpecification, Moment, Refusal,
+    State, Supply, Timestamp, decide,
 };
 use crate::store::record::{CorruptRecord, issuer_row, key_changes, key_set};
-use crate::store::{Commit, CommitError, StoredSet};
+use crate::store::{Commit, CommitError, StoreError, StoredSet};
 
 /// One issuer in memory.
 pub struct Issuer {
     name: IssuerName,
     view: ArcSwap<View>,
+    lease: Arc<Lease>,
     writer: Mutex<()>,
     /// A commit failed and the store could not be asked how it ended.
     unsettled: AtomicBool,
@@ -41,6 +45,11 @@ pub struct Order {
 }
 
 impl Order {
+    /// Whether nobody but the schedule asks for it.
+    pub(super) fn is_scheduled(&self) -> bool {
+        matches!(self.command, Command::Tick)
+    }
+
     /// A command without a reason that brings no keys along.
     pub fn new(backing: impl Into<Backing>, command: Command) -> Self {
         Self {
@@ -58,6 +67,8 @@ pub struct Committed {
     pub before: Arc<View>,
     /// What happened.
     pub change: Change,
+    /// Whether every replica that lives has taken it over.
+    pub is_everywhere: bool,
 }
 
 /// Private halves that exist only in memory so far, ready to be committed.
@@ -92,6 +103,7 @@ impl Issuer {
         let view = open_view(foundation, stored, None, &FreshKeys::default())?;
         Ok(Self {
             name: stored.issuer.name.clone(),
+            lease: Arc::clone(&foundation.lease),
             view: ArcSwap::from_pointee(view),
             writer: Mutex::new(()),
             unsettled: AtomicBool::new(false),
@@ -108,12 +120,16 @@ impl Issuer {
         self.view.load_full()
     }
 
+    /// The snapshot as of now, with the term for which it may be used.
+    pub fn leased_view(&self) -> LeasedView {
+        LeasedView::take(&self.lease, || self.view())
+    }
+
     /// Decides what is published anew, without the store: for a set whose commit fails.
     pub fn republish(&self, foundation: &Foundation) {
-        let now = foundation.clock.now().max(foundation.clock.latest());
-        self.view.store(Arc::new(
-            self.view.load().republished(&foundation.metrics, now),
-        ));
+        let time = foundation.lease.time();
+        let republished = self.view.load().republished(&foundation.metrics, time);
+        self.view.store(Arc::new(republished));
     }
 
     /// Whether the snapshot is known to be what the store has.
@@ -165,23 +181,36 @@ impl Issuer {
             self.reload(foundation).await?;
         }
         let before = self.view();
-        let now = foundation.clock.now();
+        let moment = foundation.lease.moment();
+        if !self.lease.holds() {
+            return Err(ChangeError::SnapshotStale);
+        }
         let set = before
             .set()
             .clone()
             .having_witnessed(foundation.clock.latest());
-        let change = match decide(&set, &order.command, now, &order.fresh.supply) {
+        let change = match decide(&set, &order.command, moment, &order.fresh.supply) {
             Ok(Some(change)) => change,
             Ok(None) => return Ok(Attempt::Unchanged),
             Err(Halt::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
             Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
         };
+        if let Some((key, ready_at)) = self.not_everywhere(foundation, order, &change).await? {
+            return match order.command {
+                Command::Tick => Err(ChangeError::AwaitsReplicas),
+                _ => Err(ChangeError::Refused(Refusal::SuccessorNotReady {
+                    algorithm: key.algorithm(),
+                    kid: key.kid().clone(),
+                    ready_at,
+                })),
+            };
+        }
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let view = self
             .prepare(foundation, &before, &change.set, &order.fresh)
             .await?;
         let sealing = Sealing::of(foundation, &order.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, order)?;
+        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, order, moment)?;
         let still_active =
             |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
         if !active(before.set()).all(still_active) {
@@ -190,10 +219,14 @@ impl Issuer {
         match foundation.store.commit(commit).await {
             Ok(()) => {
                 self.view.store(Arc::new(view));
-                Ok(Attempt::Committed(Box::new(Committed { before, change })))
+                Ok(Attempt::committed(before, change))
             }
             Err(CommitError::Conflict) => {
                 self.reload(foundation).await?;
+                Ok(Attempt::Conflict)
+            }
+            Err(CommitError::Late) => {
+                before.cancel_switch_over();
                 Ok(Attempt::Conflict)
             }
             Err(CommitError::PathTaken) => {
@@ -207,11 +240,52 @@ impl Issuer {
             Err(CommitError::Unknown(error)) => {
                 self.reload(foundation).await?;
                 if *self.view().set() == change.set {
-                    return Ok(Attempt::Committed(Box::new(Committed { before, change })));
+                    return Ok(Attempt::committed(before, change));
                 }
                 Err(error.into())
             }
         }
+    }
+
+    /// The key that would sign although not every live replica publishes it yet, and when it may:
+    /// by then whoever lags behind counts as dead, and its lease has ended. What is forced and what
+    /// follows from a revocation does not wait.
+    async fn not_everywhere<'c>(
+        &self,
+        foundation: &Foundation,
+        order: &Order,
+        change: &'c Change,
+    ) -> Result<Option<(&'c Key, Timestamp)>, StoreError> {
+        if !order.command.waits_for_verifiers() {
+            return Ok(None);
+        }
+        let activated = change.events.iter().find_map(|event| match event {
+            Event::KeyActivated { kid, .. } => change.set.key(kid),
+            _ => None,
+        });
+        let Some(key) = activated else {
+            return Ok(None);
+        };
+        let behind = replication::behind(&*foundation.store, &self.name).await?;
+        Ok(behind.map(|until| (key, until)))
+    }
+
+    /// Takes over what the store had when `stored` was read, unless what is here is as new.
+    ///
+    /// # Errors
+    /// [`LoadError`]; the issuer is as it was, and must not be used any more.
+    pub(super) async fn take_over(
+        &self,
+        foundation: &Foundation,
+        stored: &StoredSet,
+    ) -> Result<(), LoadError> {
+        let _writer = self.writer.lock().await;
+        let before = self.view();
+        if stored.issuer.version > before.set().version() {
+            let view = open_view(foundation, stored, Some(&before), &FreshKeys::default())?;
+            self.view.store(Arc::new(view));
+        }
+        Ok(())
     }
 
     /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
@@ -264,6 +338,16 @@ enum Attempt {
     Conflict,
 }
 
+impl Attempt {
+    fn committed(before: Arc<View>, change: Change) -> Self {
+        Self::Committed(Box::new(Committed {
+            before,
+            change,
+            is_everywhere: false,
+        }))
+    }
+}
+
 /// Why an issuer cannot be put into memory.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -287,6 +371,7 @@ pub(super) async fn found(
     foundation: &Foundation,
     actor: &Actor,
     change: Change,
+    moment: Moment,
     fresh: FreshKeys,
 ) -> Result<Issuer, ChangeError> {
     let view = assemble(foundation, change.set.clone(), None, None, &fresh)?;
@@ -297,11 +382,12 @@ pub(super) async fn found(
     let mut conflicts = 0;
     while conflicts < MOST_CONFLICTS {
         let sealing = Sealing::of(foundation, &order.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), None, &change, &order)?;
+        let commit = commit_of(sealing.as_ref(), None, &change, &order, moment)?;
         match foundation.store.commit(commit).await {
             Ok(()) => {
                 return Ok(Issuer {
                     name: change.set.issuer().clone(),
+                    lease: Arc::clone(&foundation.lease),
                     view: ArcSwap::from_pointee(view),
                     writer: Mutex::new(()),
                     unsettled: AtomicBool::new(false),
@@ -311,7 +397,7 @@ pub(super) async fn found(
             Err(CommitError::Conflict) if Sealing::has_changed(&sealing, foundation).await? => {
                 conflicts += 1;
             }
-            Err(CommitError::Conflict) => break,
+            Err(CommitError::Conflict | CommitError::Late) => break,
             Err(CommitError::PathTaken) => return Err(ChangeError::PathTaken),
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
                 return Err(error.into());
@@ -326,6 +412,7 @@ pub(super) fn commit_of(
     before: Option<&KeySet>,
     change: &Change,
     order: &Order,
+    moment: Moment,
 ) -> Result<Commit, ChangeError> {
     let issuer = change.set.issuer();
     let mut sealed = BTreeMap::new();
@@ -355,6 +442,7 @@ pub(super) fn commit_of(
             }
         }),
         events: audit::rows(change, &order.backing, order.reason.as_deref()),
+        deadline: Lease::deadline(moment),
         premise: sealing.map(|sealing| sealing.premise.clone()),
     })
 }
@@ -402,9 +490,8 @@ fn assemble(
         };
         signers.push((key.kid().clone(), signer));
     }
-    // After the clock has been set back, what has left the published set stays out of it.
-    let now = foundation.clock.now().max(foundation.clock.latest());
-    Ok(View::new(set, signers, &foundation.metrics, now))
+    let time = foundation.lease.time();
+    Ok(View::new(set, signers, &foundation.metrics, time))
 }
 
 fn unseal(

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::audit::{self, Actor, Backing, MasterKeyEvent};
 use super::issuer::FreshKeys;
+use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Foundation, to_the_end};
 use crate::engine::random;
 use crate::lifecycle::IssuerName;
@@ -78,6 +79,16 @@ impl From<UnsealError> for ChangeError {
     fn from(error: UnsealError) -> Self {
         Self::Sealing(error)
     }
+}
+
+/// Whether what seals the store is here, for a process that is on the roll by now: whoever lets
+/// another key seal looks at the roll first, so that one of the two sees the other.
+pub(super) async fn require_sealing_key(foundation: &Foundation) -> Result<(), ReplicationError> {
+    let Some(value) = foundation.store.setting(check::SETTING).await? else {
+        return Ok(());
+    };
+    let sealing = check::read(&foundation.master_keys, &value);
+    sealing.map(drop).map_err(ReplicationError::Sealing)
 }
 
 /// Which master keys a store needs.
@@ -334,7 +345,9 @@ impl Authority {
             .ok_or(ChangeError::Unsealable)?;
         match store.reseal(issuer, &row.kid, before, &after).await {
             Ok(()) => Ok(Resealed::Done),
-            Err(CommitError::Conflict | CommitError::PathTaken) => Ok(Resealed::Changed),
+            Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+                Ok(Resealed::Changed)
+            }
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
         }
     }
@@ -426,7 +439,9 @@ async fn require_everywhere(
 fn committed(outcome: Result<(), CommitError>) -> Result<(), ChangeError> {
     match outcome {
         Ok(()) => Ok(()),
-        Err(CommitError::Conflict | CommitError::PathTaken) => Err(ChangeError::Contended),
+        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
+            Err(ChangeError::Contended)
+        }
         Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
     }
 }

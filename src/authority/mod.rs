@@ -12,19 +12,22 @@ mod changes;
 pub mod clients;
 mod error;
 pub mod issuer;
+pub mod lease;
 pub mod master_key;
 pub mod publication;
 mod readiness;
 mod replay;
+pub mod replication;
 pub mod scheduler;
 pub mod signing;
 pub mod throttle;
 pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use crate::access::approval::{Approval, Operation};
@@ -32,8 +35,8 @@ use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
+use crate::store::KeyStore;
 use crate::store::seal::MasterKeys;
-use crate::store::{KeyStore, StoreError};
 use crate::telemetry::Metrics;
 use access::InMemory;
 use approvals::Answer;
@@ -41,6 +44,8 @@ use audit::Actor;
 use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
 use clients::Clients;
 use issuer::{Committed, FreshKeys, Issuer, Order};
+use lease::Lease;
+use replication::{Replica, ReplicationError};
 use scheduler::Wakes;
 
 pub use access::Issued;
@@ -66,14 +71,19 @@ pub struct Foundation {
     pub audience: Option<String>,
     /// Where each token leaves a line.
     pub issuance_log: Option<Arc<IssuanceLog>>,
+    /// For how long what is in memory may be used.
+    pub lease: Arc<Lease>,
+    /// What other processes on the same store and people are told of this one.
+    pub identity: Map<String, Value>,
 }
 
 /// Every issuer of one deployment.
 pub struct Authority {
     foundation: Foundation,
     directory: ArcSwap<Directory>,
-    /// Issuers that the store has and that cannot be used, with the path of each.
-    unusable: BTreeMap<IssuerName, String>,
+    directory_writer: Mutex<()>,
+    /// This process among others; `None` when nobody shares its store.
+    replica: Option<Replica>,
     founding: tokio::sync::Mutex<()>,
     access: tokio::sync::Mutex<InMemory>,
     clients: Clients,
@@ -90,6 +100,8 @@ pub struct Authority {
 struct Directory {
     by_name: HashMap<IssuerName, Arc<Issuer>>,
     by_path: HashMap<String, Arc<Issuer>>,
+    /// Issuers that the store has and that cannot be used, with the path of each.
+    unusable: BTreeMap<IssuerName, String>,
 }
 
 impl Directory {
@@ -97,11 +109,22 @@ impl Directory {
     /// published nowhere.
     fn add(&mut self, issuer: Arc<Issuer>) {
         let view = issuer.view();
+        let path = view.set().policy().url.path();
         if view.set().deleted_at().is_none() {
-            let path = view.set().policy().url.path().to_owned();
-            self.by_path.insert(path, Arc::clone(&issuer));
+            self.by_path.insert(path.to_owned(), Arc::clone(&issuer));
+        } else {
+            self.by_path.remove(path);
         }
+        self.unusable.remove(issuer.name());
         self.by_name.insert(issuer.name().clone(), issuer);
+    }
+
+    /// Its documents are then not gone but out of service.
+    fn put_out_of_service(&mut self, name: IssuerName, path: String) {
+        if self.by_name.remove(&name).is_some() {
+            self.by_path.remove(&path);
+        }
+        self.unusable.insert(name, path);
     }
 }
 
@@ -110,11 +133,14 @@ impl Authority {
     /// the others serve.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn start(mut foundation: Foundation) -> Result<Self, StoreError> {
+    /// When the store does not answer, or this process cannot join others on it.
+    pub async fn start(mut foundation: Foundation) -> Result<Self, ReplicationError> {
         let mut directory = Directory::default();
-        let mut unusable = BTreeMap::new();
         let wakes = Wakes::default();
+        let replica = Replica::join(&foundation).await?;
+        master_key::require_sealing_key(&foundation).await?;
+        // What is committed while everything is loaded is asked for afterwards.
+        let head = foundation.store.audit_head().await?;
         for name in foundation.store.issuers().await? {
             let Some(stored) = foundation.store.load(&name).await? else {
                 continue;
@@ -126,7 +152,7 @@ impl Authority {
                 }
                 Err(error) => {
                     tracing::error!(issuer = %name, %error, "issuer refused");
-                    unusable.insert(name, stored.issuer.path);
+                    directory.put_out_of_service(name, stored.issuer.path);
                 }
             }
         }
@@ -136,10 +162,14 @@ impl Authority {
         clients.remember_uses(&foundation.store.last_uses().await?);
         let trusted = std::mem::take(&mut foundation.trusted);
         let gate = Gate::new(trusted, foundation.clock.now());
-        Ok(Self {
+        if let (Some(replica), Some(head)) = (&replica, head) {
+            replica.begin_after(head.sequence).await;
+        }
+        let authority = Self {
             foundation,
             directory: ArcSwap::from_pointee(directory),
-            unusable,
+            directory_writer: Mutex::default(),
+            replica,
             founding: tokio::sync::Mutex::new(()),
             access: tokio::sync::Mutex::default(),
             clients,
@@ -147,7 +177,9 @@ impl Authority {
             gate,
             wakes,
             failing: Mutex::default(),
-        })
+        };
+        authority.catch_up().await?;
+        Ok(authority)
     }
 
     /// What time it is.
@@ -180,12 +212,16 @@ impl Authority {
     /// # Errors
     /// [`Unauthenticated`].
     pub async fn admit(&self, presented: Presented<'_>) -> Result<Caller, Unauthenticated> {
+        if !self.foundation.lease.holds() {
+            return Err(Unauthenticated::Stale);
+        }
         self.gate.admit(&self.clients, presented, self.now()).await
     }
 
     /// Whether the store has any issuer, usable or not.
     pub fn has_issuers(&self) -> bool {
-        !self.directory.load().by_name.is_empty() || !self.unusable.is_empty()
+        let directory = self.directory.load();
+        !directory.by_name.is_empty() || !directory.unusable.is_empty()
     }
 
     /// All issuers that are not deleted, in the order of their names.
@@ -210,7 +246,8 @@ impl Authority {
     /// Whether an issuer that cannot be used was published under a path. Its documents are then
     /// not gone but out of service, and copies of them may go on being used.
     pub fn is_out_of_service(&self, path: &str) -> bool {
-        self.unusable.values().any(|unusable| unusable == path)
+        let directory = self.directory.load();
+        directory.unusable.values().any(|unusable| unusable == path)
     }
 
     /// The issuer with this name.
@@ -219,10 +256,11 @@ impl Authority {
     /// [`ChangeError::UnknownIssuer`], or [`ChangeError::UnusableIssuer`] when the store has it and
     /// it cannot be used.
     pub fn issuer(&self, name: &str) -> Result<Arc<Issuer>, ChangeError> {
-        if let Some(issuer) = self.directory.load().by_name.get(name) {
+        let directory = self.directory.load();
+        if let Some(issuer) = directory.by_name.get(name) {
             return Ok(Arc::clone(issuer));
         }
-        match self.unusable.get_key_value(name) {
+        match directory.unusable.get_key_value(name) {
             Some((name, _)) => Err(ChangeError::UnusableIssuer(name.clone())),
             None => Err(ChangeError::UnknownIssuer(name.chars().take(63).collect())),
         }
@@ -275,11 +313,20 @@ impl Authority {
         if self.published_under(policy.url.path()).is_some() {
             return Err(ChangeError::PathTaken);
         }
+        if !self.foundation.lease.holds() {
+            return Err(ChangeError::SnapshotStale);
+        }
         let mut fresh = FreshKeys::default();
-        let change = loop {
-            let now = self.now();
-            match found(name.clone(), policy.clone(), founding, now, &fresh.supply) {
-                Ok(change) => break change,
+        let (change, moment) = loop {
+            let moment = self.foundation.lease.moment();
+            match found(
+                name.clone(),
+                policy.clone(),
+                founding,
+                moment,
+                &fresh.supply,
+            ) {
+                Ok(change) => break (change, moment),
                 Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
                 Err(Halt::NeedsKey(wanted)) => {
                     let generated = self.foundation.engine.generate(wanted, Urgency::Immediate);
@@ -287,12 +334,11 @@ impl Authority {
                 }
             }
         };
-        let issuer = Arc::new(issuer::found(&self.foundation, actor, change, fresh).await?);
-        let mut directory = Directory::clone(&self.directory.load());
-        directory.add(Arc::clone(&issuer));
-        self.directory.store(Arc::new(directory));
+        let issuer = Arc::new(issuer::found(&self.foundation, actor, change, moment, fresh).await?);
+        self.edit_directory(|directory| directory.add(Arc::clone(&issuer)));
         self.schedule(&issuer);
         tracing::info!(issuer = %name, ?actor, "issuer created");
+        self.is_everywhere().await;
         Ok(issuer)
     }
 
@@ -306,14 +352,21 @@ impl Authority {
         to_the_end(async move {
             let _founding = authority.founding.lock().await;
             authority.change(&issuer, order).await?;
-            let mut directory = Directory::clone(&authority.directory.load());
-            directory
-                .by_path
-                .retain(|_, published| published.name() != issuer.name());
-            authority.directory.store(Arc::new(directory));
+            authority.edit_directory(|directory| directory.add(issuer));
             Ok(())
         })
         .await
+    }
+
+    /// Changes the directory, one at a time.
+    fn edit_directory(&self, edit: impl FnOnce(&mut Directory)) {
+        let _writer = self
+            .directory_writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut directory = Directory::clone(&self.directory.load());
+        edit(&mut directory);
+        self.directory.store(Arc::new(directory));
     }
 
     /// Carries out an order, to its end.
@@ -324,8 +377,8 @@ impl Authority {
     ) -> Result<Option<Committed>, ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
         to_the_end(async move {
-            let actor = order.backing.clone();
-            let outcome = issuer.change(&authority.foundation, order).await;
+            let (actor, is_asked_for) = (order.backing.clone(), !order.is_scheduled());
+            let mut outcome = issuer.change(&authority.foundation, order).await;
             if let Ok(Some(committed)) = &outcome {
                 let version = committed.change.set.version();
                 for event in &committed.change.events {
@@ -333,6 +386,11 @@ impl Authority {
                 }
             }
             authority.schedule(&issuer);
+            if let Ok(Some(committed)) = &mut outcome
+                && is_asked_for
+            {
+                committed.is_everywhere = authority.is_everywhere().await;
+            }
             outcome
         })
         .await
@@ -349,6 +407,8 @@ impl Authority {
             Some(now)
         };
         if let Some(wake) = wake {
+            let politeness = self.replica.as_ref().map(Replica::politeness);
+            let wake = wake.after(politeness.unwrap_or_default());
             self.wakes.set(issuer.name(), wake);
         }
     }

@@ -1,5 +1,6 @@
 //! What verifiers are served: documents whose bytes are built once for each snapshot.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -122,7 +123,7 @@ impl Publication {
     }
 
     /// The `Cache-Control` of a response that is served at `now`.
-    pub fn cache_control(&self, now: Timestamp) -> std::borrow::Cow<'_, str> {
+    pub fn cache_control(&self, now: Timestamp) -> Cow<'_, str> {
         let max_age = self.max_age(now);
         if max_age == self.max_age {
             self.calm_cache_control.as_str().into()

@@ -12,6 +12,9 @@ pub enum Unready {
     /// The store does not answer.
     #[error("the key store does not answer")]
     Store,
+    /// What is in memory may be out of date.
+    #[error("the store has not confirmed what is in memory for too long, or the clock is wrong")]
+    Stale,
     /// An issuer has no key that signs with its default algorithm.
     #[error("issuer {0} has no active key")]
     NoActiveKey(IssuerName),
@@ -35,7 +38,10 @@ impl Authority {
     /// # Errors
     /// The first reason why not.
     pub async fn readiness(&self) -> Result<(), Unready> {
-        if let Some(name) = self.unusable.keys().next() {
+        if !self.foundation.lease.holds() {
+            return Err(Unready::Stale);
+        }
+        if let Some(name) = self.directory.load().unusable.keys().next() {
             return Err(Unready::Unusable(name.clone()));
         }
         self.foundation

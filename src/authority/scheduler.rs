@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Authority;
 use super::audit::Actor;
 use super::issuer::Order;
+use super::{Authority, ChangeError};
 use crate::engine::random;
 use crate::lifecycle::{Command, IssuerName, Timestamp};
 
@@ -75,6 +75,9 @@ pub async fn run(authority: Arc<Authority>) {
     }
 }
 
+/// How long a rotation waits before it asks anew whether every replica publishes the successor.
+const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
+
 /// How often access is looked after.
 const LOOK_AFTER_ACCESS_EVERY: Duration = Duration::from_secs(60);
 
@@ -120,6 +123,11 @@ async fn attend(
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(name);
             authority.metrics().report_rotation_success(name.as_str());
+        }
+        // They take over what they lack within moments, or count as dead soon.
+        Err(ChangeError::AwaitsReplicas) => {
+            let soon = authority.now().after(ASK_REPLICAS_AGAIN);
+            authority.wakes.set(name, soon);
         }
         Err(error) => {
             let count = failures.entry(name.clone()).or_default();

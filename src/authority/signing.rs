@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
-use super::view::{SigningEntry, View};
+use super::view::{LeasedView, SigningEntry, View};
 use crate::access::{Asked, Client, LimitBroken, Limits};
 use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
@@ -96,7 +96,10 @@ pub enum SignRefusal {
     #[error("no {0} key is active for this issuer")]
     AlgorithmNotActive(Algorithm),
     /// The snapshot has been replaced in the store, or may have been.
-    #[error("the key set is being changed and its outcome is not known yet")]
+    #[error(
+        "the key set may have changed: a change is not settled yet, or the store has not confirmed \
+         what is in memory for too long"
+    )]
     SnapshotStale,
     /// Too many signatures are waiting.
     #[error("too many signatures are waiting")]
@@ -128,7 +131,7 @@ struct Prepared<'v> {
 /// # Errors
 /// [`SignRefusal`]; nothing has been signed then.
 pub async fn sign(
-    view: &View,
+    view: &LeasedView,
     client: &Client,
     request: SignRequest,
     now: Timestamp,
@@ -142,6 +145,9 @@ pub async fn sign(
     } = prepared;
     let token = entry.signer.complete(vec![signing_input]).await?.pop();
     let token = token.ok_or(SignRefusal::EngineFailed)?;
+    if !view.may_hand_out() {
+        return Err(SignRefusal::SnapshotStale);
+    }
     Ok(SignedToken {
         token,
         kid: entry.kid.clone(),
@@ -152,7 +158,7 @@ pub async fn sign(
 
 /// Signs many tokens with one snapshot: a result or a refusal for each, in order.
 pub async fn sign_all(
-    view: &View,
+    view: &LeasedView,
     client: &Client,
     requests: Vec<SignRequest>,
     now: Timestamp,
@@ -164,16 +170,21 @@ pub async fn sign_all(
     for algorithm in Algorithm::ALL {
         complete_all(view, algorithm, &mut prepared).await;
     }
+    let may_hand_out = view.may_hand_out();
+    let handed_out = |prepared: Prepared<'_>| {
+        if !may_hand_out {
+            return Err(SignRefusal::SnapshotStale);
+        }
+        Ok(SignedToken {
+            token: prepared.signing_input,
+            kid: prepared.entry.kid.clone(),
+            jti: prepared.jti,
+            expires_at: prepared.expires_at,
+        })
+    };
     prepared
         .into_iter()
-        .map(|prepared| {
-            prepared.map(|prepared| SignedToken {
-                token: prepared.signing_input,
-                kid: prepared.entry.kid.clone(),
-                jti: prepared.jti,
-                expires_at: prepared.expires_at,
-            })
-        })
+        .map(|prepared| prepared.and_then(handed_out))
         .collect()
 }
 
@@ -218,7 +229,7 @@ async fn complete_all(
 }
 
 fn prepare<'v>(
-    view: &'v View,
+    view: &'v LeasedView,
     client: &Client,
     request: SignRequest,
     now: Timestamp,

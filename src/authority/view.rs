@@ -3,11 +3,14 @@
 //! A request takes the snapshot once and has kid, algorithm and key from one entry of it, so that
 //! no rotation can fall between them.
 
+use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use keywright_verifier::{Algorithm, Kid};
 
+use super::lease::{Lease, Term};
 use super::publication::Publication;
 use super::signing;
 use crate::engine::Signer;
@@ -123,8 +126,60 @@ impl View {
         self.sign_until.store(u64::MAX, Ordering::Release);
     }
 
-    /// Whether this snapshot may sign at `now`.
-    pub fn may_sign(&self, now: Timestamp) -> bool {
+    /// Whether no commit has begun so long ago that another snapshot must sign at `now`.
+    fn is_in_office(&self, now: Timestamp) -> bool {
         now.millis() <= self.sign_until.load(Ordering::Acquire)
+    }
+}
+
+/// What is said of a document that nobody may keep, because it may be out of date.
+const DO_NOT_KEEP: &str = "no-cache";
+
+/// A snapshot together with the term of the lease under which it was taken. What it signs or says
+/// holds no longer than that term, also when the process was frozen in between and has renewed the
+/// lease on waking.
+pub struct LeasedView {
+    view: Arc<View>,
+    lease: Arc<Lease>,
+    term: Term,
+}
+
+impl LeasedView {
+    /// Takes what `view` hands out, after the term: it is no older than the term says.
+    pub(super) fn take(lease: &Arc<Lease>, view: impl FnOnce() -> Arc<View>) -> Self {
+        let term = lease.term();
+        Self {
+            view: view(),
+            lease: Arc::clone(lease),
+            term,
+        }
+    }
+
+    /// Whether it may sign at `now`.
+    pub fn may_sign(&self, now: Timestamp) -> bool {
+        self.view.is_in_office(now) && self.lease.is_within(self.term)
+    }
+
+    /// Whether what it has signed may be handed out now: time may have passed since
+    /// [`may_sign`](Self::may_sign).
+    pub fn may_hand_out(&self) -> bool {
+        self.may_sign(self.lease.now())
+    }
+
+    /// The `Cache-Control` of a document that is served at `now`.
+    pub fn cache_control(&self, now: Timestamp) -> Cow<'_, str> {
+        if self.lease.is_within(self.term) {
+            self.publication.cache_control(now)
+        } else {
+            DO_NOT_KEEP.into()
+        }
+    }
+}
+
+impl Deref for LeasedView {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
     }
 }

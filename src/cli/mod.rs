@@ -24,6 +24,7 @@ mod master_key;
 mod moment;
 mod output;
 mod plan;
+mod replicas;
 mod serve;
 mod session;
 mod table;
@@ -94,6 +95,8 @@ enum Command {
     MasterKey(master_key::Command),
     /// Show who did what.
     Audit(audit::Arguments),
+    /// Show the processes that share the store.
+    Replicas,
     /// Check and print configuration, and check policies before they are set.
     #[command(subcommand)]
     Config(config_command::Command),
@@ -159,6 +162,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Approvals(command) => approvals::run(command, session),
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
+        Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
     }

@@ -177,7 +177,7 @@ fn named_by(path: &str) -> Option<(Kind, &str)> {
 }
 
 fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {
-    let view = issuer.view();
+    let view = issuer.leased_view();
     let publication = view.publication();
     let Some(document) = document(publication, kind) else {
         return Problem::not_found().into_response();
@@ -203,7 +203,7 @@ fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap
     if let Ok(etag) = HeaderValue::from_str(&document.etag) {
         headers.insert(ETAG, etag);
     }
-    if let Ok(control) = HeaderValue::from_str(&publication.cache_control(authority.now())) {
+    if let Ok(control) = HeaderValue::from_str(&view.cache_control(authority.now())) {
         headers.insert(CACHE_CONTROL, control);
     }
     response

@@ -123,6 +123,7 @@ pub(super) fn exposure(exposure: &Exposure) -> Value {
         "signs_now": exposure.signs_now,
         "cached_until": exposure.cached_until.ceil_seconds(),
         "tokens_until": exposure.tokens_until.ceil_seconds(),
+        "in_force_everywhere_at": exposure.in_force_everywhere_at.ceil_seconds(),
     })
 }
 

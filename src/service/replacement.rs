@@ -1,9 +1,11 @@
 //! Going on without a master key that is lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authority::Foundation;
 use crate::authority::audit::Actor;
+use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,15 +34,18 @@ pub async fn replace_lost_keys(
     nobody_serves(&*store).await?;
     let sources = config.master_key_sources()?;
     let configured = master_key::read(&sources, &folder, false).await?;
+    let clock = Clock::system();
     let foundation = Foundation {
+        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
         store: Arc::clone(&store) as _,
         engine: Arc::new(SoftwareEngine::start()?),
         master_keys: configured.keys,
-        clock: Clock::system(),
+        clock,
         metrics: Arc::new(Metrics::default()),
         trusted: Default::default(),
         audience: None,
         issuance_log: None,
+        identity: Default::default(),
     };
     let user = rustix::process::getuid().as_raw();
     let replaced = replace(&foundation, &Actor::Operator { user }, reason).await?;

@@ -130,6 +130,9 @@ impl KeyStore for MemoryStore {
         if stored.map_or(0, |stored| stored.issuer.version) != commit.expected_version {
             return Err(CommitError::Conflict);
         }
+        if self.shared.is_some() && self.now() > commit.deadline {
+            return Err(CommitError::Late);
+        }
         let taken = |other: &StoredSet| other.issuer.name != *name && other.issuer.path == *path;
         if contents.issuers.values().any(taken) {
             return Err(CommitError::PathTaken);
@@ -321,6 +324,7 @@ impl SharedStore for MemoryStore {
         let contents = self.contents();
         Ok(Roll {
             now: self.now(),
+            head: contents.head().map_or(0, |head| head.sequence),
             max_staleness: contents.max_staleness,
             replicas: contents.replicas.values().cloned().collect(),
         })

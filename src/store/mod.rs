@@ -10,14 +10,16 @@
 mod access;
 pub mod chain;
 pub mod memory;
+pub mod postgres;
 pub mod record;
 pub mod seal;
 pub mod shared;
+mod sql;
 pub mod sqlite;
 
 use async_trait::async_trait;
 
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
 use chain::{EventHash, Head};
@@ -120,6 +122,9 @@ pub struct Commit {
     pub keys: Vec<KeyChange>,
     /// What happened.
     pub events: Vec<EventRow>,
+    /// When it is too late for the change, by the clock of a store that several processes share:
+    /// what it says of the time is not true then. Other stores do not look at it.
+    pub deadline: Timestamp,
     /// What the change rests on beside the set itself: otherwise it is a conflict.
     pub premise: Option<Premise>,
 }
@@ -154,6 +159,9 @@ pub enum CommitError {
     /// again and decide anew.
     #[error("the stored version is not the expected one")]
     Conflict,
+    /// The change comes too late: its deadline has passed. Decide anew.
+    #[error("the change came too late")]
+    Late,
     /// Another issuer is published under the same path.
     #[error("another issuer has the same path")]
     PathTaken,
@@ -223,8 +231,8 @@ pub trait KeyStore: Send + Sync + 'static {
         event: EventRow,
     ) -> Result<(), CommitError>;
 
-    /// Replaces a sealed private half by the same one sealed anew. `before` is in no file of the
-    /// store afterwards. Another half than `before`, or none, is a conflict.
+    /// Replaces a sealed private half by the same one sealed anew. What it was before is gone like
+    /// one that is erased. Another half than `before`, or none, is a conflict.
     async fn reseal(
         &self,
         issuer: &IssuerName,
@@ -235,4 +243,7 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn shared(&self) -> Option<&dyn SharedStore>;
+
+    /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
+    async fn close(&self) {}
 }

@@ -48,6 +48,8 @@ pub struct Replica {
 pub struct Roll {
     /// The time by the store's clock.
     pub now: Timestamp,
+    /// The number of the last event; 0 when there is none.
+    pub head: u64,
     /// The staleness that all have agreed on; `None` before anyone has proposed one.
     pub max_staleness: Option<Duration>,
     /// Every replica, in the order of their identifiers. Those that have been silent for an hour

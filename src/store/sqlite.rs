@@ -20,9 +20,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 
 use super::chain::Head;
 use super::shared::SharedStore;
+use super::sql::{IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
-    KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
+    KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
 };
 use crate::lifecycle::IssuerName;
 
@@ -72,11 +73,6 @@ impl SqliteStore {
         Ok(Self { pool })
     }
 
-    /// Closes the file, with the write-ahead log folded into it.
-    pub async fn close(&self) {
-        self.pool.close().await;
-    }
-
     /// Begins a transaction that writes. IMMEDIATE takes the write lock first: what is checked
     /// still holds when it is written.
     async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
@@ -106,51 +102,32 @@ impl SqliteStore {
 #[async_trait]
 impl KeyStore for SqliteStore {
     async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
-        let names: Vec<(String,)> = sqlx::query_as("SELECT name FROM issuers ORDER BY name")
+        let stored = sqlx::query_scalar("SELECT name FROM issuers ORDER BY name")
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        names
-            .into_iter()
-            .map(|(name,)| IssuerName::parse(&name).map_err(failed))
-            .collect()
+        names(stored)
     }
 
     async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        let row: Option<(String, i64, String)> =
+        let row: Option<IssuerColumns> =
             sqlx::query_as("SELECT path, version, document FROM issuers WHERE name = ?1")
                 .bind(issuer.as_str())
                 .fetch_optional(&mut *transaction)
                 .await
                 .map_err(failed)?;
-        let Some((path, version, document)) = row else {
+        let Some(row) = row else {
             return Ok(None);
         };
-        let version = unsigned(version)?;
-        let keys: Vec<(String, String, Option<Vec<u8>>)> = sqlx::query_as(
+        let keys: Vec<KeyColumns> = sqlx::query_as(
             "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
         )
         .bind(issuer.as_str())
         .fetch_all(&mut *transaction)
         .await
         .map_err(failed)?;
-        Ok(Some(StoredSet {
-            issuer: IssuerRow {
-                name: issuer.clone(),
-                path,
-                version,
-                document,
-            },
-            keys: keys
-                .into_iter()
-                .map(|(kid, document, sealed)| KeyRow {
-                    kid,
-                    document,
-                    sealed,
-                })
-                .collect(),
-        }))
+        stored_set(issuer, row, keys).map(Some)
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
@@ -265,9 +242,7 @@ impl KeyStore for SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-        if written.rows_affected() == 0 {
-            return Err(CommitError::Conflict);
-        }
+        expected(written.rows_affected())?;
         transaction
             .commit()
             .await
@@ -278,6 +253,11 @@ impl KeyStore for SqliteStore {
 
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
+    }
+
+    /// Closes the file, with the write-ahead log folded into it.
+    async fn close(&self) {
+        self.pool.close().await;
     }
 }
 
@@ -345,7 +325,7 @@ async fn write_issuer(
         .fetch_optional(&mut *connection)
         .await
         .map_err(failed)?;
-    let expected = i64::try_from(expected_version).map_err(failed)?;
+    let expected = signed(expected_version)?;
     if stored.map_or(0, |(version,)| version) != expected {
         return Err(CommitError::Conflict);
     }
@@ -366,7 +346,7 @@ async fn write_issuer(
     )
     .bind(issuer.name.as_str())
     .bind(&issuer.path)
-    .bind(i64::try_from(issuer.version).map_err(failed)?)
+    .bind(signed(issuer.version)?)
     .bind(&issuer.document)
     .execute(&mut *connection)
     .await
@@ -379,11 +359,7 @@ async fn write_key(
     issuer: &IssuerName,
     key: &KeyChange,
 ) -> Result<(), StoreError> {
-    let (keep, sealed) = match &key.sealed {
-        SealedChange::Keep => (true, None),
-        SealedChange::Set(bytes) => (false, Some(bytes.as_slice())),
-        SealedChange::Erase => (false, None),
-    };
+    let (keep, sealed) = sealed(key);
     sqlx::query(
         "INSERT INTO keys (issuer, kid, document, sealed) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (issuer, kid) DO UPDATE SET document = excluded.document, \
@@ -398,15 +374,6 @@ async fn write_key(
     .await
     .map_err(failed)?;
     Ok(())
-}
-
-/// A number that is never stored negative.
-fn unsigned(stored: i64) -> Result<u64, StoreError> {
-    u64::try_from(stored).map_err(failed)
-}
-
-fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError(Box::new(source))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! An authority in memory, with a clock that the test turns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,6 +11,7 @@ use keywright::access::{Client, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::{Caller, Presented, TrustedIssuers, Unauthenticated};
 use keywright::authority::issuer::Issuer;
+use keywright::authority::lease::Lease;
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
 use keywright::authority::{Authority, Foundation, IssuerSet};
 use keywright::clock::Clock;
@@ -21,7 +23,7 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
 use keywright_verifier::json::Object;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
 /// When every world begins.
@@ -44,11 +46,13 @@ impl World {
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),
             master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
+            lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),
             audience: None,
             issuance_log: None,
+            identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(foundation).await.unwrap());
         Self {
@@ -138,7 +142,7 @@ pub async fn signs(
     client: &Client,
     document: &Value,
 ) -> Result<SignedToken, SignRefusal> {
-    sign(&issuer.view(), client, sign_request(document), BEGIN).await
+    sign(&issuer.leased_view(), client, sign_request(document), BEGIN).await
 }
 
 /// The internal API without a connection.

@@ -43,7 +43,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 46] = [
+const STORY: [&str; 47] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -73,6 +73,7 @@ const STORY: [&str; 46] = [
     "exportAudit",
     "readMasterKey",
     "rotateMasterKey",
+    "listReplicas",
     "readMetrics",
     "readDescription",
     "readDocumentation",

@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 31] = [
+const CALLS: [Call; 32] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -65,6 +65,7 @@ const CALLS: [Call; 31] = [
         ..Sample::default()
     }),
     ("readAuditHead", |_| Sample::default()),
+    ("listReplicas", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
     ("readMasterKey", |_| Sample::default()),
     ("rotateMasterKey", |server| {

@@ -421,6 +421,7 @@ impl World {
             expected_version: before.map_or(0, KeySet::version),
             keys: record::key_changes(before, &change.set, &sealed),
             events: events.collect(),
+            deadline: decided_at,
             premise: None,
         }))?;
         self.recollection.forget_from(decided_at);

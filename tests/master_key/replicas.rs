@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
+use keywright::authority::lease::Lease;
 use keywright::authority::{Authority, ChangeError, Foundation};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -38,6 +39,8 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
         store: Arc::clone(store) as _,
         engine: Arc::new(SoftwareEngine::start().unwrap()),
         master_keys: MasterKeys::new(first, vec![further]).unwrap(),
+        lease: Arc::new(Lease::on(&**store, clock.clone(), Duration::from_secs(30))),
+        identity: serde_json::Map::new(),
         clock: clock.clone(),
         metrics: Arc::new(Metrics::default()),
         trusted: TrustedIssuers::default(),

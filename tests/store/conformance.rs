@@ -4,14 +4,18 @@ mod access;
 mod chain;
 mod master_key;
 
+use std::num::NonZeroU32;
+use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use keywright::store::chain::Head;
 use keywright::store::memory::MemoryStore;
+use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
     AccessChange, ApprovalRow, ClientRow, CommitError, KeyRow, KeyStore, LastUse, NumberedEvent,
-    SealedChange, StoredSet,
+    SealedChange, StoreError, StoredSet,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -35,12 +39,19 @@ use master_key::{
 };
 
 use crate::rows::{change, commit, event, name, set};
+use crate::support::postgres::{Pooler, shared};
 
 /// One line a store.
 macro_rules! stores {
     ($behaviours:tt) => {
         conformance!(memory, open_memory, $behaviours);
         conformance!(sqlite, open_sqlite, $behaviours);
+        conformance!(postgres, open_postgres, $behaviours);
+        conformance!(
+            postgres_behind_pgbouncer,
+            open_behind_pgbouncer,
+            $behaviours
+        );
     };
 }
 
@@ -50,7 +61,9 @@ macro_rules! conformance {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $behaviour() {
-                    let (store, _folder) = super::$open().await;
+                    let Some((store, _folder)) = super::$open().await else {
+                        return;
+                    };
                     super::$behaviour(&store).await;
                 }
             )*
@@ -97,18 +110,47 @@ stores!({
     a_sealed_half_is_sealed_anew
     a_sealed_half_that_is_not_the_expected_one_stays
     hostile_text_survives_bit_for_bit
+    a_nul_survives_or_is_refused_whole
 });
 
-async fn open_memory() -> (MemoryStore, ()) {
-    (MemoryStore::default(), ())
+async fn open_memory() -> Option<(MemoryStore, ())> {
+    Some((MemoryStore::default(), ()))
 }
 
-async fn open_sqlite() -> (SqliteStore, TempDir) {
+async fn open_sqlite() -> Option<(SqliteStore, TempDir)> {
     let folder = TempDir::new().unwrap();
     let store = SqliteStore::open(&folder.path().join("keywright.db"))
         .await
         .unwrap();
-    (store, folder)
+    Some((store, folder))
+}
+
+async fn open_postgres() -> Option<(PostgresStore, ())> {
+    let server = shared()?;
+    Some((open_database(&server.database()).await.unwrap(), ()))
+}
+
+async fn open_behind_pgbouncer() -> Option<(PostgresStore, ())> {
+    static POOLER: OnceLock<Option<Pooler>> = OnceLock::new();
+    let server = shared()?;
+    let pooler = POOLER.get_or_init(|| Pooler::start(server)).as_ref()?;
+    let url = pooler.url(&server.create_database());
+    Some((open_database(&url).await.unwrap(), ()))
+}
+
+/// A store in a database, with short time-outs.
+pub(crate) async fn open_database(url: &str) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(&settings(url)).await
+}
+
+/// What a test wants of a database.
+pub(crate) fn settings(url: &str) -> PostgresSettings {
+    PostgresSettings {
+        url: url.parse().unwrap(),
+        listen_url: None,
+        max_connections: NonZeroU32::new(4).unwrap(),
+        statement_timeout: Duration::from_secs(20),
+    }
 }
 
 async fn load(store: &dyn KeyStore, issuer: &str) -> StoredSet {
@@ -524,7 +566,7 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
         "",
         " leading and trailing ",
         "line\r\nbreaks\ttabs",
-        "NUL \0 in the middle",
+        "controls \u{1}\u{1b}\u{7f}\u{85} in the middle",
         "\u{feff}byte order mark, \u{202e}override, combining e\u{301} and é",
         "🔑𝄞\u{10ffff}",
         "123",
@@ -533,10 +575,16 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
         "NULL",
         "x'00'",
     ];
+    // What names something has an end somewhere; what a document says has not.
+    let long_name = "long ".repeat(200);
     let long = "long ".repeat(40_000);
     let mut hostile = commit("a", 1);
     hostile.events.clear();
-    for text in texts.into_iter().chain([long.as_str()]) {
+    hostile
+        .keys
+        .push(change("long", &long, set(long.as_bytes())));
+    hostile.events.push(event(Some("a"), &long));
+    for text in texts.into_iter().chain([long_name.as_str()]) {
         // The path and the kid identify rows, so that two texts must not become one.
         hostile.issuer.path = format!("/{text}");
         hostile.issuer.document = text.to_owned();
@@ -572,7 +620,9 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     let stored = load(store, "a").await;
     assert_eq!(stored.issuer, hostile.issuer);
     assert_eq!(stored.keys.len(), hostile.keys.len());
-    for (row, written) in stored.keys.iter().zip(&hostile.keys) {
+    assert_eq!(stored.keys[0].document, long);
+    assert_eq!(stored.keys[0].sealed.as_deref(), Some(long.as_bytes()));
+    for (row, written) in stored.keys.iter().zip(&hostile.keys).skip(1) {
         assert_eq!((&row.kid, &row.document), (&written.kid, &written.kid));
         assert_eq!(row.sealed.as_deref(), Some(written.kid.as_bytes()));
         let setting = store.setting(&written.kid).await.unwrap();
@@ -599,4 +649,28 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     assert_eq!(store.clients().await.unwrap(), []);
     assert_eq!(store.approvals().await.unwrap(), []);
     assert_eq!(store.last_uses().await.unwrap(), []);
+}
+
+// No document and no name has one: JSON escapes it. A store need not have a place for it, but it
+// must not cut a text short there.
+async fn a_nul_survives_or_is_refused_whole(store: &dyn KeyStore) {
+    let text = "NUL \0 in the middle";
+    let mut hostile = commit("a", 1);
+    hostile.issuer.document = text.to_owned();
+    hostile.keys = vec![change("k", text, set(b"sealed"))];
+    hostile.events = vec![event(None, text)];
+    match store.commit(hostile.clone()).await {
+        Ok(()) => {
+            let stored = load(store, "a").await;
+            assert_eq!(stored.issuer, hostile.issuer);
+            assert_eq!(stored.keys[0].document, text);
+            assert_eq!(all_events(store).await[0].event, hostile.events[0]);
+        }
+        Err(refused) => {
+            assert!(matches!(refused, CommitError::Store(_)), "{refused:?}");
+            assert_eq!(store.issuers().await.unwrap(), []);
+            assert_eq!(all_events(store).await, []);
+            store.commit(commit("a", 1)).await.unwrap();
+        }
+    }
 }

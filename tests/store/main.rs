@@ -13,5 +13,7 @@ mod conformance;
 mod records;
 mod rows;
 mod sqlite;
+#[path = "../support/mod.rs"]
+mod support;
 mod tampering;
 mod upgrade;

@@ -153,6 +153,7 @@ fn write(store: &MemoryStore, before: Option<&KeySet>, change: Change) -> (KeySe
         expected_version: before.map_or(0, KeySet::version),
         keys: record::key_changes(before, &change.set, &fresh),
         events: Vec::new(),
+        deadline: change.at,
         premise: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,7 +1,10 @@
 //! Rows as a caller writes them. A store does not look into them, so they say what they are for.
 
-use keywright::lifecycle::IssuerName;
+use keywright::lifecycle::{IssuerName, Timestamp};
 use keywright::store::{Commit, EventRow, IssuerRow, KeyChange, SealedChange};
+
+/// A deadline that no test lives to see.
+pub(crate) const IN_TIME: Timestamp = Timestamp::from_seconds(4_000_000_000);
 
 pub(crate) fn name(text: &str) -> IssuerName {
     IssuerName::parse(text).unwrap()
@@ -19,6 +22,7 @@ pub(crate) fn commit(issuer: &str, version: u64) -> Commit {
         expected_version: version - 1,
         keys: Vec::new(),
         events: vec![event(Some(issuer), &format!("{issuer} {version}"))],
+        deadline: IN_TIME,
         premise: None,
     }
 }

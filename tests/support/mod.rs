@@ -7,6 +7,7 @@
 )]
 
 pub mod page;
+pub mod postgres;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -96,10 +96,10 @@ async fn replace_in(
         reason: Some(reason.to_owned()),
         ..Order::new(actor.clone(), Command::Replace { lost })
     };
-    let change = loop {
-        let now = foundation.clock.now();
-        match decide(&set, &order.command, now, &order.fresh.supply) {
-            Ok(Some(change)) => break change,
+    let (change, moment) = loop {
+        let moment = foundation.lease.moment();
+        match decide(&set, &order.command, moment, &order.fresh.supply) {
+            Ok(Some(change)) => break (change, moment),
             Ok(None) => return Ok(0),
             Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
             Err(Halt::NeedsKey(wanted)) => {
@@ -108,7 +108,7 @@ async fn replace_in(
             }
         }
     };
-    let commit = commit_of(Some(sealing), Some(&set), &change, &order)?;
+    let commit = commit_of(Some(sealing), Some(&set), &change, &order, moment)?;
     committed(foundation.store.commit(commit).await)?;
     Ok(count)
 }

@@ -36,6 +36,7 @@ struct Exposure {
     signs_now: Option<String>,
     cached_until: u64,
     tokens_until: u64,
+    in_force_everywhere_at: Option<u64>,
 }
 
 pub(super) fn run(
@@ -78,6 +79,15 @@ fn sentences(exposure: &Exposure) -> Vec<String> {
         sentences.push(
             "It was forced: verifiers that have not fetched it yet refuse its tokens.".to_owned(),
         );
+    }
+    // A server of before it was told answers without it.
+    if let Some(at) = exposure.in_force_everywhere_at
+        && at > now.saturating_add(1)
+    {
+        sentences.push(format!(
+            "A replica does not know of it yet: it stops signing by {}.",
+            described(now, at)
+        ));
     }
     sentences.push(format!(
         "Cached copies of the key set may be used as fresh until {}.",
@@ -128,12 +138,14 @@ mod tests {
             signs_now: Some("successor".to_owned()),
             cached_until: 1_767_229_500,
             tokens_until: 1_767_229_200,
+            in_force_everywhere_at: Some(1_767_225_630),
         };
         assert_eq!(
             sentences(&exposure),
             [
                 "Revoked at 2026-01-01T00:00:00Z, and no longer published: leaked.",
                 "ES256 tokens are now signed by successor.",
+                "A replica does not know of it yet: it stops signing by 2026-01-01T00:00:30Z (in 30s).",
                 "Cached copies of the key set may be used as fresh until 2026-01-01T01:05:00Z \
                  (in 1h 5m).",
                 "Its last token would have lived until 2026-01-01T01:00:00Z (in 1h).",

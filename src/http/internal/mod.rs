@@ -10,6 +10,7 @@ mod issuers;
 mod keys;
 mod master_key;
 mod plan;
+mod replicas;
 mod route;
 mod tokens;
 
@@ -88,6 +89,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
         Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
         Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
+        Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
         Route::new("/metrics").get(metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(documentation::show, openapi::service::document),
         Route::new("/docs").get(documentation::page, openapi::service::page),

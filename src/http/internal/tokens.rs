@@ -44,7 +44,7 @@ async fn sign_one(
     // Before the body is read: a flood costs no more than its heads.
     let budget = asking.take(NonZeroU32::MIN)?;
     let Body(body) = Body::from_request(request, &()).await?;
-    let view = issuer.view();
+    let view = issuer.leased_view();
     let request = sign_request(body, &view, wish)?;
     let algorithm = algorithm_of(&request, &view);
     let stopwatch = Stopwatch::start();
@@ -92,7 +92,7 @@ async fn sign_items(
         return Err(Problem::new(Code::BatchSize, detail));
     };
     let budget = asking.take(signatures)?;
-    let view = issuer.view();
+    let view = issuer.leased_view();
     let mut wishes = Vec::with_capacity(items.len());
     let mut requests = Vec::with_capacity(items.len());
     for item in items {

@@ -22,6 +22,8 @@ pub(in crate::http) enum Area {
     Audit,
     /// What seals private keys.
     MasterKey,
+    /// The processes that share the store.
+    Replicas,
     /// What the service says of itself.
     Service,
     /// What verifiers fetch.
@@ -32,7 +34,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -41,6 +43,7 @@ impl Area {
         Self::Approvals,
         Self::Audit,
         Self::MasterKey,
+        Self::Replicas,
         Self::Service,
         Self::Documents,
         Self::Probes,
@@ -57,6 +60,7 @@ impl Area {
             Self::Approvals => "approvals",
             Self::Audit => "audit",
             Self::MasterKey => "master-key",
+            Self::Replicas => "replicas",
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Probes => "probes",
@@ -74,6 +78,7 @@ impl Area {
             Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
             Self::MasterKey => "What seals private keys at rest, and its rotation.",
+            Self::Replicas => "The processes that share the store, and how far each has come.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \

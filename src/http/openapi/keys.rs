@@ -134,7 +134,7 @@ pub(in crate::http) fn revoke() -> Operation {
     let exposure = json!({
         "kid": ACTIVE, "algorithm": "ES256", "revoked": [ACTIVE], "revoked_at": 1_795_294_674,
         "forced": false, "signs_now": SUCCESSOR, "cached_until": 1_795_298_575,
-        "tokens_until": 1_795_298_280,
+        "tokens_until": 1_795_298_280, "in_force_everywhere_at": 1_795_294_675,
     });
     let body = json!({"reason": "found in a public repository"});
     kid_path(issuer_path(operation))
@@ -310,6 +310,13 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         required(
             "tokens_until",
             instant("When the last token that it may have signed would have expired."),
+        ),
+        required(
+            "in_force_everywhere_at",
+            instant(
+                "From when on no process signs with the key, also one that has lost touch with \
+                 the store.",
+            ),
         ),
     ]);
     vec![

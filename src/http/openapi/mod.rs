@@ -25,6 +25,7 @@ pub(super) mod keys;
 pub(super) mod master_key;
 pub(super) mod plan;
 pub(super) mod public;
+pub(super) mod replicas;
 pub(super) mod service;
 pub(super) mod tokens;
 
@@ -161,6 +162,7 @@ fn components(operations: &[Described]) -> Json {
         approvals::schemas(),
         audit::schemas(),
         master_key::schemas(),
+        replicas::schemas(),
         public::schemas(),
         problem::schemas(),
     ];

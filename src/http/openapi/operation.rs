@@ -191,6 +191,7 @@ impl Operation {
             Code::RoleMissing,
             Code::TooManyFailures,
             Code::CallerUndecidable,
+            Code::SnapshotStale,
         ])
     }
 

@@ -98,6 +98,7 @@ impl From<Unauthenticated> for Problem {
             Unauthenticated::Invalid => Self::bad_credential(),
             Unauthenticated::TooManyFailures => Self::too_many_failures(),
             Unauthenticated::Undecidable => Self::undecidable_caller(),
+            Unauthenticated::Stale => ChangeError::SnapshotStale.into(),
         }
     }
 }
@@ -197,7 +198,12 @@ impl From<ChangeError> for Problem {
                 let replicas = replicas.clone();
                 Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
             }
-            ChangeError::Contended => Self::new(Code::Contended, error).header(RETRY_AFTER, 1),
+            ChangeError::SnapshotStale => {
+                Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
+            }
+            ChangeError::AwaitsReplicas | ChangeError::Contended => {
+                Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
+            }
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
             | ChangeError::Interrupted

@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
-use super::{failed, unsigned};
+use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
 use crate::store::{AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, StoreError};
 
 pub(super) async fn clients(pool: &SqlitePool) -> Result<Vec<ClientRow>, StoreError> {
@@ -12,15 +12,7 @@ pub(super) async fn clients(pool: &SqlitePool) -> Result<Vec<ClientRow>, StoreEr
             .fetch_all(pool)
             .await
             .map_err(failed)?;
-    rows.into_iter()
-        .map(|(id, version, document)| {
-            Ok(ClientRow {
-                id,
-                version: unsigned(version)?,
-                document,
-            })
-        })
-        .collect()
+    rows.into_iter().map(client_row).collect()
 }
 
 pub(super) async fn approvals(pool: &SqlitePool) -> Result<Vec<ApprovalRow>, StoreError> {
@@ -29,10 +21,7 @@ pub(super) async fn approvals(pool: &SqlitePool) -> Result<Vec<ApprovalRow>, Sto
             .fetch_all(pool)
             .await
             .map_err(failed)?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, document)| ApprovalRow { id, document })
-        .collect())
+    Ok(rows.into_iter().map(approval_row).collect())
 }
 
 /// Makes a change, which finds what it expects or is a conflict.
@@ -46,7 +35,7 @@ pub(super) async fn change(
              ON CONFLICT DO NOTHING",
         )
         .bind(&row.id)
-        .bind(i64::try_from(row.version).map_err(failed)?)
+        .bind(signed(row.version)?)
         .bind(&row.document),
         AccessChange::ReplaceClient {
             row,
@@ -55,9 +44,9 @@ pub(super) async fn change(
             "UPDATE clients SET version = ?2, document = ?3 WHERE id = ?1 AND version = ?4",
         )
         .bind(&row.id)
-        .bind(i64::try_from(row.version).map_err(failed)?)
+        .bind(signed(row.version)?)
         .bind(&row.document)
-        .bind(i64::try_from(*expected_version).map_err(failed)?),
+        .bind(signed(*expected_version)?),
         AccessChange::DeleteClient(id) => sqlx::query("DELETE FROM clients WHERE id = ?1").bind(id),
         AccessChange::CreateApproval(row) => sqlx::query(
             "INSERT INTO approvals (id, document) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
@@ -69,26 +58,23 @@ pub(super) async fn change(
         }
     };
     let outcome = statement.execute(connection).await.map_err(failed)?;
-    if outcome.rows_affected() == 0 {
-        return Err(CommitError::Conflict);
-    }
-    Ok(())
+    expected(outcome.rows_affected())
 }
 
 /// Keeps the later of what is stored and what is reported. The client may have been deleted since
 /// the use: then there is nothing to keep.
 pub(super) async fn record_use(
     connection: &mut SqliteConnection,
-    last_use: &LastUse,
+    noted: &LastUse,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO last_uses (client, credential, at) \
          SELECT id, ?2, ?3 FROM clients WHERE id = ?1 \
          ON CONFLICT (client, credential) DO UPDATE SET at = max(at, excluded.at)",
     )
-    .bind(&last_use.client)
-    .bind(&last_use.credential)
-    .bind(i64::try_from(last_use.at).map_err(failed)?)
+    .bind(&noted.client)
+    .bind(&noted.credential)
+    .bind(signed(noted.at)?)
     .execute(connection)
     .await
     .map_err(failed)?;
@@ -101,13 +87,5 @@ pub(super) async fn last_uses(pool: &SqlitePool) -> Result<Vec<LastUse>, StoreEr
             .fetch_all(pool)
             .await
             .map_err(failed)?;
-    rows.into_iter()
-        .map(|(client, credential, at)| {
-            Ok(LastUse {
-                client,
-                credential,
-                at: unsigned(at)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(last_use).collect()
 }

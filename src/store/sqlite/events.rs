@@ -3,9 +3,9 @@
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
-use super::failed;
 use crate::lifecycle::IssuerName;
 use crate::store::chain::{Head, StoredEvent};
+use crate::store::sql::failed;
 use crate::store::{EventRow, NumberedEvent, StoreError};
 
 /// Writes events and the head that they lead to, within the transaction of what they explain.

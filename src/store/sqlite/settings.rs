@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::failed;
+use crate::store::sql::{expected, failed};
 use crate::store::{CommitError, Premise, StoreError};
 
 pub(super) async fn value(
@@ -28,7 +28,7 @@ pub(super) async fn create(
             .execute(connection)
             .await
             .map_err(failed)?;
-    written_once(written.rows_affected())
+    expected(written.rows_affected())
 }
 
 /// Replaces the value that is expected, or is a conflict.
@@ -45,7 +45,7 @@ pub(super) async fn replace(
         .execute(connection)
         .await
         .map_err(failed)?;
-    written_once(written.rows_affected())
+    expected(written.rows_affected())
 }
 
 /// Whether a premise holds; otherwise it is a conflict.
@@ -57,13 +57,5 @@ pub(super) async fn hold(
         Ok(())
     } else {
         Err(CommitError::Conflict)
-    }
-}
-
-fn written_once(rows: u64) -> Result<(), CommitError> {
-    if rows == 0 {
-        Err(CommitError::Conflict)
-    } else {
-        Ok(())
     }
 }

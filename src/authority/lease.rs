@@ -1,0 +1,316 @@
+//! The right to sign and to be believed: for how long a snapshot holds after it was confirmed.
+//!
+//! Where several processes use one store, any of them may change a set. A process that has not
+//! asked the store for a while does not know of a revocation; so it signs only for
+//! `max_staleness` after the moment at which it began to ask and found itself up to date. The time
+//! is taken from the clock that nobody sets and that goes on while the process is frozen. Where one
+//! process alone uses the store there is nothing to miss, and the lease has no end.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, Reading};
+use crate::lifecycle::{Moment, SWITCH_OVER, Timestamp};
+use crate::store::KeyStore;
+
+/// How far a replica's time of day may be from the store's. One that is farther off does not sign:
+/// it would stamp tokens with times that others do not share.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// A lease on everything that a process has in memory.
+pub struct Lease {
+    clock: Clock,
+    terms: Option<Terms>,
+}
+
+struct Terms {
+    max_staleness: Duration,
+    /// Until when it lasts, in milliseconds of the steady clock.
+    until: AtomicU64,
+    /// How far the store's time of day was ahead of the steady clock when it was last asked, in
+    /// milliseconds.
+    ahead: AtomicI64,
+}
+
+/// Until when what was in memory at one moment may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term(u64);
+
+/// A replica's time of day is not the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the clock shows {ours} and the store's {theirs} (Unix seconds), asked and answered within \
+     {took:?}: they must be within {CLOCK_TOLERANCE:?} of each other",
+    ours = ours.floor_seconds(), theirs = theirs.floor_seconds()
+)]
+pub struct ClockDiffers {
+    ours: Timestamp,
+    theirs: Timestamp,
+    took: Duration,
+}
+
+impl Lease {
+    /// For a process on this store.
+    pub fn on(store: &dyn KeyStore, clock: Clock, max_staleness: Duration) -> Self {
+        match store.shared() {
+            Some(_) => Self::limited(clock, max_staleness),
+            None => Self::unlimited(clock),
+        }
+    }
+
+    /// For a process that nobody shares its store with.
+    fn unlimited(clock: Clock) -> Self {
+        Self { clock, terms: None }
+    }
+
+    /// For one of several processes. It has to be [renewed](Self::renew) first.
+    fn limited(clock: Clock, max_staleness: Duration) -> Self {
+        let terms = Terms {
+            max_staleness,
+            until: AtomicU64::new(0),
+            ahead: AtomicI64::new(0),
+        };
+        Self {
+            clock,
+            terms: Some(terms),
+        }
+    }
+
+    /// How long after it was confirmed a snapshot may be used; `None` without a limit.
+    pub fn max_staleness(&self) -> Option<Duration> {
+        self.terms.as_ref().map(|terms| terms.max_staleness)
+    }
+
+    /// Whether what is in memory may be signed with and served as fresh, now.
+    pub fn holds(&self) -> bool {
+        self.is_within(self.term())
+    }
+
+    /// The term that is running. Whoever looks at the clock again later holds against this term, and
+    /// not against one that has been granted since for what is in memory since.
+    pub fn term(&self) -> Term {
+        let until = |terms: &Terms| terms.until.load(Ordering::Acquire);
+        Term(self.terms.as_ref().map_or(u64::MAX, until))
+    }
+
+    /// Whether a term is still running, and the time of day is the store's, as far as the steady
+    /// clock can tell.
+    pub fn is_within(&self, Term(until): Term) -> bool {
+        let Some(terms) = &self.terms else {
+            return true;
+        };
+        let reading = self.clock.read();
+        let jump = ahead(reading).abs_diff(terms.ahead.load(Ordering::Acquire));
+        millis(reading.steady) < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
+    }
+
+    /// For how long it holds from now on, whatever the time of day; `None` without a limit.
+    pub fn remaining(&self) -> Option<Duration> {
+        let terms = self.terms.as_ref()?;
+        let until = Duration::from_millis(terms.until.load(Ordering::Acquire));
+        Some(until.saturating_sub(self.clock.read().steady))
+    }
+
+    /// Holds the time of day against the store's clock, which showed `theirs` between `sent` and
+    /// now.
+    ///
+    /// # Errors
+    /// [`ClockDiffers`]. The lease must not be renewed then, and ends when it ends.
+    pub fn check_clock(&self, sent: Reading, theirs: Timestamp) -> Result<(), ClockDiffers> {
+        let Some(terms) = &self.terms else {
+            return Ok(());
+        };
+        let received = self.clock.read();
+        let off = |ours: Timestamp| ours.since(theirs).max(theirs.since(ours));
+        if off(sent.wall).max(off(received.wall)) > CLOCK_TOLERANCE {
+            return Err(ClockDiffers {
+                ours: received.wall,
+                theirs,
+                took: received.steady.saturating_sub(sent.steady),
+            });
+        }
+        self.clock
+            .forget_later_than(received.wall.after(CLOCK_TOLERANCE));
+        let theirs = Reading {
+            wall: theirs,
+            ..received
+        };
+        terms.ahead.store(ahead(theirs), Ordering::Release);
+        Ok(())
+    }
+
+    /// Renews it: everything that the store had when `asked` was read is in memory, and the time of
+    /// day was found right since.
+    pub fn renew(&self, asked: Reading) {
+        if let Some(terms) = &self.terms {
+            let until = asked.steady.saturating_add(terms.max_staleness);
+            terms.until.fetch_max(millis(until), Ordering::AcqRel);
+        }
+    }
+
+    /// What time of day it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// By when, on the store's clock, a change that is decided at this moment must be committed.
+    pub fn deadline(moment: Moment) -> Timestamp {
+        moment.now.after(SWITCH_OVER + CLOCK_TOLERANCE)
+    }
+
+    /// The moment of a change that is decided now.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            now: self.clock.now(),
+            overlap: match &self.terms {
+                None => SWITCH_OVER,
+                // The commit has its deadline; then others go on for a staleness; and the clock
+                // that reads the end of it may be ahead of the store's.
+                Some(terms) => SWITCH_OVER + terms.max_staleness + CLOCK_TOLERANCE * 2,
+            },
+        }
+    }
+
+    /// The time that decides what is published: never one that was set back, and among several
+    /// processes the store's, carried on by the steady clock.
+    pub fn time(&self) -> Timestamp {
+        let Some(terms) = &self.terms else {
+            return self.clock.now().max(self.clock.latest());
+        };
+        let ahead = terms.ahead.load(Ordering::Acquire);
+        let steady = millis(self.clock.read().steady);
+        Timestamp::from_millis(steady.saturating_add_signed(ahead))
+    }
+}
+
+fn ahead(reading: Reading) -> i64 {
+    let (wall, steady) = (reading.wall.millis(), millis(reading.steady));
+    i64::try_from(i128::from(wall) - i128::from(steady)).unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Holds the clock against the store's, and renews if it agrees.
+    fn confirm(lease: &Lease, asked: Reading, theirs: Timestamp) -> Result<(), ClockDiffers> {
+        lease.check_clock(lease.clock.read(), theirs)?;
+        lease.renew(asked);
+        Ok(())
+    }
+
+    fn confirmed() -> (Clock, Lease) {
+        let clock = Clock::manual(START);
+        let lease = Lease::limited(clock.clone(), SECOND * 30);
+        confirm(&lease, clock.read(), START).unwrap();
+        (clock, lease)
+    }
+
+    #[test]
+    fn it_does_not_hold_before_it_is_confirmed() {
+        let lease = Lease::limited(Clock::manual(START), SECOND * 30);
+        assert!(!lease.holds());
+    }
+
+    #[test]
+    fn it_ends_a_staleness_after_the_question_and_not_after_the_answer() {
+        let clock = Clock::manual(START);
+        let lease = Lease::limited(clock.clone(), SECOND * 30);
+        let asked = clock.read();
+        clock.set(START.after(SECOND * 10));
+        confirm(&lease, asked, START.after(SECOND * 10)).unwrap();
+        clock.set(START.after(SECOND * 30).before(Duration::from_millis(1)));
+        assert!(lease.holds());
+        clock.set(START.after(SECOND * 30));
+        assert!(!lease.holds());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ends_it_at_once_and_lets_it_go_on_when_it_is_right_again() {
+        for jump in [START.after(SECOND * 3), START.before(SECOND * 3)] {
+            let (clock, lease) = confirmed();
+            clock.jump(jump);
+            assert!(!lease.holds(), "{jump:?}");
+            assert_eq!(lease.time(), START, "{jump:?}");
+            clock.jump(START);
+            assert!(lease.holds(), "{jump:?}");
+        }
+    }
+
+    /// A request may be frozen between its first look and its last, and the lease renewed on waking
+    /// before the request goes on.
+    #[test]
+    fn a_term_is_not_lengthened_by_the_next_one() {
+        let (clock, lease) = confirmed();
+        let term = lease.term();
+        clock.set(START.after(SECOND * 40));
+        let now = START.after(SECOND * 40);
+        confirm(&lease, clock.read(), now).unwrap();
+        assert!(lease.holds());
+        assert!(!lease.is_within(term));
+    }
+
+    #[test]
+    fn setting_the_clock_back_does_not_lengthen_it() {
+        let (clock, lease) = confirmed();
+        clock.set(START.after(SECOND * 29));
+        clock.jump(START.after(SECOND * 28));
+        assert!(lease.holds());
+        clock.set(START.after(SECOND * 29));
+        assert!(!lease.holds());
+    }
+
+    #[test]
+    fn a_clock_that_is_not_the_stores_does_not_renew_it() {
+        for off in [START.after(SECOND * 3), START.before(SECOND * 3)] {
+            let clock = Clock::manual(START);
+            let lease = Lease::limited(clock.clone(), SECOND * 30);
+            assert!(confirm(&lease, clock.read(), off).is_err());
+            assert!(!lease.holds(), "{off:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_takes_longer_than_the_tolerance_says_nothing_about_the_clock() {
+        let clock = Clock::manual(START);
+        let lease = Lease::limited(clock.clone(), SECOND * 30);
+        let sent = clock.read();
+        clock.set(START.after(SECOND * 3));
+        assert!(lease.check_clock(sent, START.after(SECOND)).is_err());
+    }
+
+    #[test]
+    fn an_earlier_confirmation_does_not_shorten_it() {
+        let (clock, lease) = confirmed();
+        let early = clock.read();
+        clock.set(START.after(SECOND * 10));
+        let now = START.after(SECOND * 10);
+        confirm(&lease, clock.read(), now).unwrap();
+        confirm(&lease, early, now).unwrap();
+        assert_eq!(lease.remaining(), Some(SECOND * 30));
+    }
+
+    #[test]
+    fn without_a_limit_it_always_holds_and_a_change_overlaps_the_switch_over_alone() {
+        let clock = Clock::manual(START);
+        let lease = Lease::unlimited(clock.clone());
+        clock.set(START.after(SECOND * 1_000_000));
+        clock.jump(START);
+        assert!(lease.holds());
+        assert_eq!(lease.moment(), Moment::from(START));
+        assert_eq!(lease.time(), START.after(SECOND * 1_000_000));
+    }
+
+    #[test]
+    fn with_a_limit_a_change_overlaps_all_that_others_may_still_do() {
+        let (_, lease) = confirmed();
+        assert_eq!(lease.moment().overlap, SECOND * (2 + 30 + 4));
+    }
+}

@@ -1,0 +1,387 @@
+//! One of several processes on one store: takes over what the others change, tells them how far it
+//! has come, and renews its lease.
+//!
+//! The order within one round is what all the rest stands on. First the clock is read, then the
+//! store is asked what has changed, then memory takes it over, then the others are told, and only
+//! then the lease is renewed, from the reading at the beginning. So whoever holds a lease serves
+//! everything that was committed before the lease began, and the others know it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::issuer::Issuer;
+use super::lease::ClockDiffers;
+use super::{Authority, Foundation};
+use crate::engine::{RandomnessUnavailable, random_name};
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::seal::UnsealError;
+use crate::store::shared::{self, Changes, Heartbeat, Roll, SharedStore};
+use crate::store::{CommitError, KeyStore, StoreError};
+
+/// This process among those that share its store.
+pub struct Replica {
+    id: String,
+    document: String,
+    max_staleness: Duration,
+    progress: Mutex<Progress>,
+    /// How many live replicas come before this one in the order of identifiers.
+    rank: AtomicU32,
+}
+
+/// How far a replica has come.
+struct Progress {
+    /// The number of the event up to which everything is in memory.
+    through: u64,
+    /// What it last told the others, and when by the steady clock; `None` before the first time.
+    told: Option<(u64, Duration)>,
+}
+
+/// Why a replica does not join, or is not up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicationError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The time of day is not the store's.
+    #[error(transparent)]
+    Clock(#[from] ClockDiffers),
+    /// Others run with another staleness.
+    #[error(
+        "store.max_staleness is {ours:?} here, and replicas that are running have agreed on \
+         {theirs:?}: set it alike everywhere; to change it, stop all replicas first"
+    )]
+    Disagreement {
+        /// What this process was configured with.
+        ours: Duration,
+        /// What the others have agreed on.
+        theirs: Duration,
+    },
+    /// What seals the store has changed to a key that is not here.
+    #[error("what seals the store cannot be used: {0}")]
+    Sealing(UnsealError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+}
+
+/// A round is made at least this often, however long the lease.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A change waits for a second until the others have taken it over, before it is answered: it looks
+/// so often, with so much between two looks.
+const MOST_LOOKS: u32 = 50;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How much later than the one before it in rank a replica begins what is due. Nothing depends on
+/// it; without it every replica would generate the key that only one of them publishes.
+const POLITENESS: Duration = Duration::from_secs(2);
+
+impl Replica {
+    /// Joins the others, if there can be others.
+    ///
+    /// # Errors
+    /// [`ReplicationError`].
+    pub(super) async fn join(foundation: &Foundation) -> Result<Option<Self>, ReplicationError> {
+        match (foundation.store.shared(), foundation.lease.max_staleness()) {
+            (Some(shared), Some(max_staleness)) => {
+                let replica = Self::enter(foundation, shared, max_staleness).await?;
+                Ok(Some(replica))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The store has had everything up to this event, and memory has it.
+    pub(super) async fn begin_after(&self, event: u64) {
+        self.progress.lock().await.through = event;
+    }
+
+    /// Enters the roll, and agrees with the others on the staleness or finds that they have agreed
+    /// on another one. The row is written before the agreement is read, so that of two that join
+    /// with different settings at least one sees the other.
+    async fn enter(
+        foundation: &Foundation,
+        shared: &dyn SharedStore,
+        max_staleness: Duration,
+    ) -> Result<Self, ReplicationError> {
+        let replica = Self {
+            id: random_name::<8>()?,
+            document: foundation.describe(),
+            max_staleness,
+            progress: Mutex::new(Progress {
+                through: 0,
+                told: None,
+            }),
+            rank: AtomicU32::new(0),
+        };
+        loop {
+            let sent = foundation.clock.read();
+            let roll = shared.beat(&replica.heartbeat(0)).await?;
+            let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
+            match roll.max_staleness {
+                Some(agreed) if agreed == max_staleness => {
+                    foundation.lease.check_clock(sent, roll.now)?;
+                    return Ok(replica);
+                }
+                Some(agreed) if others => {
+                    shared.leave(&replica.id).await?;
+                    return Err(ReplicationError::Disagreement {
+                        ours: max_staleness,
+                        theirs: agreed,
+                    });
+                }
+                agreed => match shared.agree(agreed, max_staleness).await {
+                    // One that has just begun under the old agreement, unseen, ends by then.
+                    Ok(()) => {
+                        let ended = foundation.clock.now().after(agreed.unwrap_or_default());
+                        foundation.clock.sleep_until(ended).await;
+                    }
+                    // Whoever was faster is looked at again.
+                    Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}
+                    Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
+                        return Err(error.into());
+                    }
+                },
+            }
+        }
+    }
+
+    /// Its identifier: new with each start of the process.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn heartbeat(&self, through: u64) -> Heartbeat {
+        Heartbeat {
+            replica: self.id.clone(),
+            through,
+            document: self.document.clone(),
+        }
+    }
+
+    /// How long it pauses between two rounds that nothing else begins.
+    fn pause(&self) -> Duration {
+        (self.max_staleness / 10).min(LONGEST_PAUSE)
+    }
+
+    /// How much later than others it begins what is due.
+    pub(super) fn politeness(&self) -> Duration {
+        POLITENESS * self.rank.load(Ordering::Relaxed)
+    }
+
+    /// What the roll says of it.
+    fn take_note(&self, roll: &Roll) {
+        let before = roll.live().filter(|one| one.heartbeat.replica < self.id);
+        let rank = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        self.rank.store(rank, Ordering::Relaxed);
+    }
+}
+
+impl Foundation {
+    /// What the others and people are told of this process.
+    fn describe(&self) -> String {
+        let started_at = self.clock.now().floor_seconds();
+        let mut document = self.identity.clone();
+        document.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+        document.insert("started_at".to_owned(), started_at.into());
+        let keys = self.master_keys.fingerprints().into_iter();
+        let keys: Vec<String> = keys.map(|key| key.to_string()).collect();
+        document.insert("master_keys".to_owned(), keys.into());
+        Value::Object(document).to_string()
+    }
+}
+
+/// Whether a live replica lags behind the last change of an issuer, and until when it counts as
+/// live if nothing more is heard of it.
+///
+/// # Errors
+/// When the store does not answer.
+pub(super) async fn behind(
+    store: &dyn KeyStore,
+    issuer: &IssuerName,
+) -> Result<Option<Timestamp>, StoreError> {
+    let Some(shared) = store.shared() else {
+        return Ok(None);
+    };
+    let last_change = shared.last_change(issuer).await?;
+    let roll = shared.roll().await?;
+    let lagging = |one: &&shared::Replica| one.heartbeat.through < last_change;
+    let seen = roll.live().filter(lagging).map(|one| one.seen_at).max();
+    Ok(seen.map(|seen| seen.after(roll.max_staleness.unwrap_or_default())))
+}
+
+/// Makes rounds until it is dropped: when the store says that something has changed, and now and
+/// then anyway.
+pub async fn run(authority: Arc<Authority>) {
+    let foundation = &authority.foundation;
+    let (Some(replica), Some(shared)) = (&authority.replica, foundation.store.shared()) else {
+        return;
+    };
+    let mut in_touch = true;
+    loop {
+        let next = foundation.clock.now().after(replica.pause());
+        tokio::select! {
+            () = shared.changed() => {}
+            () = foundation.clock.sleep_until(next) => {}
+        }
+        let outcome = authority.catch_up().await;
+        let holds_for = foundation.lease.remaining();
+        match &outcome {
+            Ok(()) if !in_touch => tracing::info!("the store confirms what is in memory again"),
+            Ok(()) => {}
+            Err(error) if in_touch => {
+                tracing::warn!(%error, ?holds_for, "the store does not confirm what is in memory");
+            }
+            Err(error) => tracing::debug!(%error, ?holds_for, "still not confirmed"),
+        }
+        in_touch = outcome.is_ok();
+    }
+}
+
+impl Authority {
+    /// One round: takes over what has changed, tells the others, and renews the lease.
+    ///
+    /// # Errors
+    /// [`ReplicationError`]; the lease is not renewed then.
+    pub async fn catch_up(&self) -> Result<(), ReplicationError> {
+        let Foundation {
+            store,
+            clock,
+            lease,
+            ..
+        } = &self.foundation;
+        let (Some(replica), Some(shared)) = (&self.replica, store.shared()) else {
+            return Ok(());
+        };
+        let mut progress = replica.progress.lock().await;
+        let asked = clock.read();
+        let Changes {
+            head,
+            issuers,
+            access,
+        } = shared.changes(progress.through).await?;
+        self.take_over_issuers(&issuers).await?;
+        if access {
+            self.take_over_clients().await?;
+        }
+        progress.through = head;
+        let longest_silence = replica.max_staleness / 6;
+        let is_due = progress.told.is_none_or(|(through, at)| {
+            through != head || asked.steady.saturating_sub(at) >= longest_silence
+        });
+        if !is_due {
+            return Ok(());
+        }
+        let sent = clock.read();
+        let roll = shared.beat(&replica.heartbeat(head)).await?;
+        replica.take_note(&roll);
+        if let Some(theirs) = roll.max_staleness
+            && theirs != replica.max_staleness
+        {
+            return Err(ReplicationError::Disagreement {
+                ours: replica.max_staleness,
+                theirs,
+            });
+        }
+        lease.check_clock(sent, roll.now)?;
+        // Whoever was not on the roll when others looked at it must not get a lease on less.
+        if roll.head <= head {
+            lease.renew(asked);
+        }
+        progress.told = Some((head, sent.steady));
+        Ok(())
+    }
+
+    /// Waits until every live replica has taken over what is committed now, for a second at most.
+    /// Whether they have.
+    pub(super) async fn is_everywhere(&self) -> bool {
+        let clock = &self.foundation.clock;
+        let Some(shared) = self.foundation.store.shared() else {
+            return true;
+        };
+        let Ok(Some(head)) = self.foundation.store.audit_head().await else {
+            return false;
+        };
+        for _ in 0..MOST_LOOKS {
+            // Our own heartbeat is one of those that are waited for.
+            if self.catch_up().await.is_err() {
+                return false;
+            }
+            let Ok(roll) = shared.roll().await else {
+                return false;
+            };
+            let has_it = |one: &shared::Replica| one.heartbeat.through >= head.sequence;
+            if roll.live().all(has_it) {
+                return true;
+            }
+            clock.nap(LOOK_EVERY).await;
+        }
+        false
+    }
+
+    /// Everyone who shares the store; `None` when this process alone uses it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn roll(&self) -> Result<Option<Roll>, StoreError> {
+        match self.foundation.store.shared() {
+            Some(shared) => Ok(Some(shared.roll().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes this process off the roll: it serves no more.
+    ///
+    /// # Errors
+    /// When the store does not answer; the others then wait until it is overdue.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        match (&self.replica, self.foundation.store.shared()) {
+            (Some(replica), Some(shared)) => shared.leave(replica.id()).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn take_over_issuers(&self, names: &[IssuerName]) -> Result<(), StoreError> {
+        let mut arrived = Vec::new();
+        let mut refused = Vec::new();
+        for name in names {
+            let Some(stored) = self.foundation.store.load(name).await? else {
+                continue;
+            };
+            let known = self.directory.load().by_name.get(name.as_str()).cloned();
+            let is_known = known.is_some();
+            let outcome = match known {
+                Some(issuer) => {
+                    let outcome = issuer.take_over(&self.foundation, &stored).await;
+                    outcome.map(|()| issuer)
+                }
+                None => Issuer::load(&self.foundation, &stored).map(Arc::new),
+            };
+            match outcome {
+                Ok(issuer) => {
+                    self.schedule(&issuer);
+                    if !is_known || issuer.view().set().deleted_at().is_some() {
+                        arrived.push(issuer);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(issuer = %name, %error, "issuer refused");
+                    refused.push((name.clone(), stored.issuer.path));
+                }
+            }
+        }
+        if !arrived.is_empty() || !refused.is_empty() {
+            self.edit_directory(|directory| {
+                arrived.into_iter().for_each(|issuer| directory.add(issuer));
+                for (name, path) in refused {
+                    directory.put_out_of_service(name, path);
+                }
+            });
+        }
+        Ok(())
+    }
+}

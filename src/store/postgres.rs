@@ -1,0 +1,491 @@
+//! The shared store: tables in a PostgreSQL database, for as many processes as there are.
+//!
+//! Commits queue behind the row that says where the audit log ends: their events are numbered in
+//! the order in which they happen, without gaps, and a version that was checked still holds when it
+//! is written. A commit is on the database's disk before it is answered. It also notifies whoever
+//! listens.
+//!
+//! A database that hangs, or a network that has been cut, fails a call within twice the statement
+//! time-out on this side too, and the connection is given up. How connections are used, so that a
+//! pooler may stand in between, is said in [`session`].
+
+mod access;
+mod events;
+mod listener;
+mod replicas;
+mod schema;
+mod session;
+mod sets;
+mod url;
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::chain::Head;
+use super::shared::{Changes, Heartbeat, Roll, SharedStore};
+use super::sql::{failed, names};
+use super::{
+    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
+    NumberedEvent, StoreError, StoredSet,
+};
+use crate::lifecycle::{IssuerName, format_duration};
+use session::{Beginnings, Session};
+
+pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
+
+/// Key sets in a PostgreSQL database.
+pub struct PostgresStore {
+    pool: PgPool,
+    beginnings: Beginnings,
+    /// How long this side waits for the work of a transaction, and again for its commit.
+    patience: Duration,
+    /// What errors call the database.
+    place: String,
+    /// Counts what was heard of others.
+    news: watch::Receiver<u64>,
+    /// How much of it someone has waited for.
+    known_news: AtomicU64,
+    listener: JoinHandle<()>,
+}
+
+/// How to use a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresSettings {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Where changes of others are listened for: the database itself, where `url` leads to a pooler.
+    pub listen_url: Option<DatabaseUrl>,
+    /// Connections at a time. One more listens.
+    pub max_connections: NonZeroU32,
+    /// How long one statement may take, or wait for another transaction.
+    pub statement_timeout: Duration,
+}
+
+/// The longest wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A failure, and the database that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {source}")]
+struct Failure {
+    place: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it did not answer within {}", format_duration(*.0))]
+struct NoAnswer(Duration);
+
+impl PostgresStore {
+    /// Connects to the database and brings its tables up to date, or creates them.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its tables are another program's or a later version's: then
+    /// they are left as they were. The error names host and database, and never the password.
+    pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let options = settings.url.options().map_err(failed)?;
+        let place = url::place(&options);
+        let locate = |error: StoreError| located(&place, error);
+        prepare(&options).await.map_err(locate)?;
+        let patience = settings.statement_timeout.saturating_mul(5) / 4;
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections.get())
+            .acquire_timeout(ACQUIRE_TIMEOUT.min(patience))
+            .connect_lazy_with(options.clone());
+        let listened = match &settings.listen_url {
+            Some(url) => url.options().map_err(failed)?,
+            None => options,
+        };
+        let (sender, news) = watch::channel(0);
+        let listener = listener::listen(listened.clone(), url::place(&listened), sender);
+        Ok(Self {
+            pool,
+            beginnings: Beginnings::new(settings.statement_timeout),
+            patience,
+            place,
+            news,
+            known_news: AtomicU64::new(0),
+            listener: tokio::spawn(listener),
+        })
+    }
+
+    async fn reading(&self) -> Result<Session, StoreError> {
+        Session::begin(&self.pool, &self.beginnings.read)
+            .await
+            .map_err(failed)
+    }
+
+    async fn writing(&self) -> Result<Session, CommitError> {
+        Session::begin(&self.pool, &self.beginnings.write)
+            .await
+            .map_err(refused)
+    }
+
+    /// Reads, for as long as a call may take.
+    async fn read<T: Send>(
+        &self,
+        work: impl Future<Output = Result<(Session, T), StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let whole = async {
+            let (session, answer) = work.await?;
+            session.end().await.map_err(failed)?;
+            Ok(answer)
+        };
+        let outcome = self.in_time(whole).await.flatten();
+        outcome.map_err(|error| located(&self.place, error))
+    }
+
+    /// Writes and commits, each for as long as a call may take. Until the commit begins a failure
+    /// is one that changed nothing.
+    async fn write<T: Send>(
+        &self,
+        work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
+    ) -> Result<T, CommitError> {
+        let done = self.in_time(work).await.map_err(CommitError::Store);
+        let (session, answer) = done.flatten().map_err(|error| match error {
+            CommitError::Store(error) => located(&self.place, error).into(),
+            refusal => refusal,
+        })?;
+        let commit = async { session.commit().await.map_err(failed) };
+        match self.in_time(commit).await.flatten() {
+            Ok(()) => Ok(answer),
+            Err(error) => Err(CommitError::Unknown(located(&self.place, error))),
+        }
+    }
+
+    /// Gives up what takes too long. Its session is dropped, and its connection with it.
+    async fn in_time<T>(&self, work: impl Future<Output = T> + Send) -> Result<T, StoreError> {
+        let outcome = timeout(self.patience, work).await;
+        outcome.map_err(|_| failed(NoAnswer(self.patience)))
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// Makes the tables ready, on a connection that is made once and tells why it cannot be.
+async fn prepare(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let connect = timeout(ACQUIRE_TIMEOUT, options.connect()).await;
+    let mut connection = connect
+        .map_err(|_| failed(NoAnswer(ACQUIRE_TIMEOUT)))?
+        .map_err(failed)?;
+    let limit = schema::PATIENCE.saturating_mul(2);
+    let prepared = timeout(limit, schema::prepare(&mut connection)).await;
+    prepared
+        .map_err(|_| failed(NoAnswer(limit)))?
+        .map_err(failed)?;
+    // Whether it can still say goodbye is of no concern.
+    let _ = timeout(ACQUIRE_TIMEOUT, connection.close()).await;
+    Ok(())
+}
+
+fn located(place: &str, error: StoreError) -> StoreError {
+    StoreError(Box::new(Failure {
+        place: place.to_owned(),
+        source: error.0,
+    }))
+}
+
+/// What a statement's failure means for the commit that it belongs to.
+fn refused(error: sqlx::Error) -> CommitError {
+    let told = error.as_database_error();
+    let code = told.and_then(|told| told.code().map(|code| code.into_owned()));
+    match code.as_deref() {
+        // Not serialisable; a deadlock. Whoever came first has changed what this one decided on.
+        Some("40001" | "40P01") => CommitError::Conflict,
+        Some("23505") if told.and_then(|told| told.constraint()) == Some("issuers_path") => {
+            CommitError::PathTaken
+        }
+        Some("23505") => CommitError::Conflict,
+        _ => failed(error).into(),
+    }
+}
+
+/// A failed write where nobody needs to know what has become of it.
+fn plain(error: CommitError) -> StoreError {
+    match error {
+        CommitError::Store(error) | CommitError::Unknown(error) => error,
+        refusal => failed(refusal),
+    }
+}
+
+#[async_trait]
+impl KeyStore for PostgresStore {
+    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let issuers = sets::issuers(session.connection()).await?;
+            Ok((session, issuers))
+        })
+        .await
+    }
+
+    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let set = sets::load(session.connection(), issuer).await?;
+            Ok((session, set))
+        })
+        .await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                let end = events::lock(connection).await?;
+                let Commit { issuer, keys, .. } = &commit;
+                sets::write_issuer(connection, issuer, commit.expected_version).await?;
+                if let Some(premise) = &commit.premise {
+                    access::hold(connection, premise).await?;
+                }
+                for key in keys {
+                    sets::write_key(connection, &issuer.name, key).await?;
+                }
+                events::append(connection, end, commit.events).await?;
+                sets::check_deadline(connection, commit.deadline).await
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let clients = access::clients(session.connection()).await?;
+            Ok((session, clients))
+        })
+        .await
+    }
+
+    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let approvals = access::approvals(session.connection()).await?;
+            Ok((session, approvals))
+        })
+        .await
+    }
+
+    async fn commit_access(
+        &self,
+        change: AccessChange,
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                let end = events::lock(connection).await?;
+                access::change(connection, &change).await?;
+                events::append(connection, end, [event]).await
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = access::record_uses(session.connection(), uses).await;
+            session.settle(outcome).await
+        })
+        .await
+        .map_err(plain)
+    }
+
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let uses = access::last_uses(session.connection()).await?;
+            Ok((session, uses))
+        })
+        .await
+    }
+
+    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let head = events::head(session.connection()).await?;
+            Ok((session, head))
+        })
+        .await
+    }
+
+    async fn events(
+        &self,
+        issuer: Option<&IssuerName>,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<NumberedEvent>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let page = events::page(session.connection(), issuer, after, limit).await?;
+            Ok((session, page))
+        })
+        .await
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let value = access::setting(session.connection(), name).await?;
+            Ok((session, value))
+        })
+        .await
+    }
+
+    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = access::create_setting(session.connection(), name, value).await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn replace_setting(
+        &self,
+        name: &str,
+        before: &[u8],
+        after: &[u8],
+        event: EventRow,
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                let end = events::lock(connection).await?;
+                access::replace_setting(connection, name, before, after).await?;
+                events::append(connection, end, [event]).await
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn reseal(
+        &self,
+        issuer: &IssuerName,
+        kid: &str,
+        before: &[u8],
+        after: &[u8],
+    ) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = sets::reseal(session.connection(), issuer, kid, before, after).await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        Some(self)
+    }
+
+    async fn close(&self) {
+        self.listener.abort();
+        // A database that does not answer keeps nobody from ending.
+        let _ = timeout(self.patience, self.pool.close()).await;
+    }
+}
+
+#[async_trait]
+impl SharedStore for PostgresStore {
+    async fn changes(&self, after: u64) -> Result<Changes, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let (head, issuers, access) = events::since(session.connection(), after).await?;
+            let changes = Changes {
+                head,
+                issuers: names(issuers)?,
+                access,
+            };
+            Ok((session, changes))
+        })
+        .await
+    }
+
+    async fn changed(&self) {
+        let known = self.known_news.load(Ordering::SeqCst);
+        let mut news = self.news.clone();
+        match news
+            .wait_for(|heard| *heard > known)
+            .await
+            .map(|heard| *heard)
+        {
+            Ok(heard) => drop(self.known_news.fetch_max(heard, Ordering::SeqCst)),
+            // Nobody listens (any more): there is nothing to wait for.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn beat(&self, heartbeat: &Heartbeat) -> Result<Roll, StoreError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let connection = session.connection();
+            let outcome = async {
+                replicas::beat(connection, heartbeat).await?;
+                Ok(replicas::roll(connection).await?)
+            };
+            let outcome = outcome.await;
+            session.settle(outcome).await
+        })
+        .await
+        .map_err(plain)
+    }
+
+    async fn roll(&self) -> Result<Roll, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let roll = replicas::roll(session.connection()).await?;
+            Ok((session, roll))
+        })
+        .await
+    }
+
+    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = replicas::leave(session.connection(), replica).await;
+            session.settle(outcome).await
+        })
+        .await
+        .map_err(plain)
+    }
+
+    async fn agree(&self, before: Option<Duration>, after: Duration) -> Result<(), CommitError> {
+        self.write(async {
+            let mut session = self.writing().await?;
+            let outcome = replicas::agree(session.connection(), before, after).await;
+            session.settle(outcome).await
+        })
+        .await
+    }
+
+    async fn last_change(&self, issuer: &IssuerName) -> Result<u64, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let last = events::last_of(session.connection(), issuer).await?;
+            Ok((session, last))
+        })
+        .await
+    }
+}

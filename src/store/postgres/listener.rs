@@ -1,0 +1,121 @@
+//! Hears of commits as soon as they happen, on a connection of its own.
+//!
+//! A pooler that hands connections around would keep a `LISTEN` and tell it to whoever gets the
+//! connection next. So the listener first asks for a setting of its own at the start of the
+//! connection, which poolers refuse or swallow: where it is not in force nothing is listened to.
+
+use std::time::Duration;
+
+use sqlx::Executor as _;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::events::CHANNEL;
+
+/// The setting that tells whether the server itself answers.
+const DIRECT: &str = "keywright.direct";
+
+/// The code of a start-up parameter that a pooler does not know: a violation of the protocol.
+const UNKNOWN_PARAMETER: &str = "08P01";
+
+/// How long a connection may be silent before it is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long the server may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why nothing is heard (any more).
+#[derive(Debug, thiserror::Error)]
+enum Deaf {
+    #[error("a pooler is in between")]
+    Indirect,
+    #[error("the server did not answer in time")]
+    Silent,
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Listens for as long as it is not aborted. `news` counts what was heard, and how often the
+/// connection was made: what happened meanwhile was missed.
+pub(super) async fn listen(options: PgConnectOptions, place: String, news: watch::Sender<u64>) {
+    let options = options.options([(DIRECT, "on")]);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let before = *news.borrow();
+        let deaf = hear(&options, &news).await;
+        let heard_anything = *news.borrow() != before;
+        match deaf {
+            Deaf::Indirect => {
+                tracing::info!(
+                    place,
+                    "changes of other replicas are found by asking: a pooler is in between, and \
+                     store.listen_url names no direct connection"
+                );
+                return;
+            }
+            error if heard_anything || pause == FIRST_PAUSE => {
+                tracing::warn!(place, %error, "changes of other replicas are found by asking for now");
+            }
+            error => tracing::debug!(place, %error, "still not listening"),
+        }
+        pause = if heard_anything { FIRST_PAUSE } else { pause };
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Connects, listens, and says why that has ended.
+async fn hear(options: &PgConnectOptions, news: &watch::Sender<u64>) -> Deaf {
+    let connected = timeout(PATIENCE, connect(options)).await;
+    let mut listener = match connected {
+        Ok(Ok(listener)) => listener,
+        Ok(Err(deaf)) => return deaf,
+        Err(_) => return Deaf::Silent,
+    };
+    news.send_modify(|count| *count = count.wrapping_add(1));
+    loop {
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => news.send_modify(|count| *count = count.wrapping_add(1)),
+            Ok(Ok(None)) => return Deaf::Silent,
+            Ok(Err(error)) => return error.into(),
+            // A network that was cut says nothing at all.
+            Err(_) => match timeout(PATIENCE, listener.execute("SELECT 1")).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return Deaf::Silent,
+            },
+        }
+    }
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgListener, Deaf> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options.clone())
+        .await;
+    let pool = pool.map_err(|error| match &error {
+        sqlx::Error::Database(told) if told.code().as_deref() == Some(UNKNOWN_PARAMETER) => {
+            Deaf::Indirect
+        }
+        _ => error.into(),
+    })?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
+    let direct: Option<String> = sqlx::query_scalar("SELECT current_setting($1, true)")
+        .bind(DIRECT)
+        .persistent(false)
+        .fetch_one(&mut listener)
+        .await?;
+    if direct.as_deref() != Some("on") {
+        return Err(Deaf::Indirect);
+    }
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}

@@ -1,0 +1,106 @@
+//! One transaction, from its first statement to its end, on a connection that is given up when
+//! anything goes wrong.
+//!
+//! Every statement runs in a transaction that sets what it needs for itself, and no statement is
+//! prepared by name: a session has no state. So a pooler that hands connections around between
+//! transactions may stand in between.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, Postgres};
+
+use super::refused;
+use crate::store::CommitError;
+
+/// How transactions begin.
+pub(super) struct Beginnings {
+    /// Reads that see one state of the database.
+    pub(super) read: String,
+    /// Writes, on disk when they are answered, whatever the role's settings say.
+    pub(super) write: String,
+}
+
+impl Beginnings {
+    /// Each statement may take, and wait for others, as long as `limit`. So may this side between
+    /// two statements: a process that is frozen in the middle must not keep the others waiting.
+    pub(super) fn new(limit: Duration) -> Self {
+        let limits = limits(limit);
+        Self {
+            read: format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {limits}"),
+            write: format!(
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+                 SET LOCAL synchronous_commit = on; {limits}"
+            ),
+        }
+    }
+}
+
+/// What a transaction may take, as statements.
+pub(super) fn limits(limit: Duration) -> String {
+    let limit = limit.as_millis();
+    format!(
+        "SET LOCAL statement_timeout = {limit}; SET LOCAL lock_timeout = {limit}; \
+         SET LOCAL idle_in_transaction_session_timeout = {limit}"
+    )
+}
+
+/// A transaction that has begun. Dropped before its end it takes its connection with it, which
+/// nobody knows the state of.
+pub(super) struct Session {
+    connection: PoolConnection<Postgres>,
+    ended: bool,
+}
+
+impl Session {
+    pub(super) async fn begin(pool: &PgPool, beginning: &str) -> Result<Self, sqlx::Error> {
+        let mut session = Self {
+            connection: pool.acquire().await?,
+            ended: false,
+        };
+        let beginning = sqlx::raw_sql(AssertSqlSafe(beginning));
+        session.connection.execute(beginning).await?;
+        Ok(session)
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("COMMIT").await?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Ends a transaction that wrote nothing, or must not have.
+    pub(super) async fn end(mut self) -> Result<(), sqlx::Error> {
+        self.connection.execute("ROLLBACK").await?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Goes on to the commit with what came of the work, or ends a transaction that was refused.
+    pub(super) async fn settle<T>(
+        self,
+        outcome: Result<T, CommitError>,
+    ) -> Result<(Self, T), CommitError> {
+        match outcome {
+            Ok(answer) => Ok((self, answer)),
+            Err(refusal @ (CommitError::Conflict | CommitError::Late | CommitError::PathTaken)) => {
+                self.end().await.map_err(refused)?;
+                Err(refusal)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
+}

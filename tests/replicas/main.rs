@@ -1,0 +1,18 @@
+//! Several processes on one store, as several authorities in one process: each with a clock that
+//! the test turns, and each round made when the test says so. What real processes do on a real
+//! database is in `tests/fleet`, what every interleaving does in `tests/model`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+
+mod clocks;
+mod joining;
+mod propagation;
+mod revocation;
+mod rotation;
+mod world;

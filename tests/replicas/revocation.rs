@@ -1,0 +1,108 @@
+//! A revocation is in force everywhere within a staleness, whatever a process has missed.
+
+use keywright::authority::audit::Actor;
+use keywright::authority::signing::SignRefusal;
+use keywright::lifecycle::Successor;
+use serde_json::json;
+
+use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
+
+async fn revoke(process: &Process, issuer: &str) -> keywright::authority::Exposure {
+    let kid = process.active(issuer);
+    let issuer = process.issuer(issuer).unwrap();
+    let (actor, reason) = (Actor::Bootstrap, "leak".to_owned());
+    process
+        .revoke(&issuer, &kid, Successor::Promote, actor, reason)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_process_that_is_cut_off_signs_until_its_lease_ends_and_not_longer() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    two.catch_up().await.unwrap();
+    let revoked = one.active("a");
+    let exposure = revoke(&one, "a").await;
+    assert_eq!(exposure.in_force_everywhere_at, BEGIN.after(MAX_STALENESS));
+
+    let millisecond = SECOND / 1000;
+    world.pass(MAX_STALENESS - millisecond, &[&one, &two]);
+    assert_eq!(two.sign("a").await, Ok(revoked));
+    let (_, kept) = two.serve("a");
+    assert!(kept.contains("max-age=300"), "{kept}");
+
+    world.pass(millisecond, &[&one, &two]);
+    assert_eq!(two.sign("a").await, Err(SignRefusal::SnapshotStale));
+    let (kids, kept) = two.serve("a");
+    assert_eq!((kids.len(), kept.as_str()), (2, "no-cache"));
+    assert!(two.readiness().await.is_err());
+
+    two.catch_up().await.unwrap();
+    assert_eq!(two.sign("a").await, Ok(exposure.signs_now.unwrap()));
+    assert!(two.readiness().await.is_ok());
+}
+
+#[tokio::test]
+async fn the_answer_says_so_when_everyone_has_it_already() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    let rounds = tokio::spawn(keywright::authority::replication::run((*two).clone()));
+    let exposure = revoke(&one, "a").await;
+    assert_eq!(exposure.in_force_everywhere_at, BEGIN);
+    assert_eq!(two.sign("a").await, one.sign("a").await);
+    rounds.abort();
+}
+
+#[tokio::test]
+async fn a_process_that_has_left_or_is_dead_is_not_waited_for() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    let three = world.process().await;
+    two.leave().await.unwrap();
+    world.pass(MAX_STALENESS + SECOND, &[&one, &three]);
+    one.catch_up().await.unwrap();
+    one.create("a", json!({})).await;
+    let exposure = revoke(&one, "a").await;
+    assert_eq!(exposure.in_force_everywhere_at, one.now());
+}
+
+/// The process wakes, its rounds renew the lease first, and then the request goes on with the
+/// snapshot that it had taken before.
+#[tokio::test]
+async fn a_request_that_was_frozen_hands_out_nothing_under_a_lease_that_was_renewed_since() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    two.catch_up().await.unwrap();
+    let view = two.issuer("a").unwrap().leased_view();
+    assert!(view.may_sign(two.now()));
+    revoke(&one, "a").await;
+    world.pass(MAX_STALENESS, &[&one, &two]);
+    two.catch_up().await.unwrap();
+    assert!(!view.may_sign(two.now()) && !view.may_hand_out());
+    assert_eq!(view.cache_control(two.now()), "no-cache");
+    assert!(two.issuer("a").unwrap().leased_view().may_hand_out());
+}
+
+#[tokio::test]
+async fn a_process_without_a_lease_changes_nothing() {
+    let world = World::new();
+    let one = world.process().await;
+    one.create("a", json!({})).await;
+    world.pass(MAX_STALENESS, &[&one]);
+    let issuer = one.issuer("a").unwrap();
+    let (kid, actor) = (one.active("a"), Actor::Bootstrap);
+    let refused = one
+        .revoke(&issuer, &kid, Successor::Promote, actor, "leak".to_owned())
+        .await;
+    let refused = refused.err().unwrap();
+    assert!(
+        matches!(refused, keywright::authority::ChangeError::SnapshotStale),
+        "{refused}"
+    );
+    one.catch_up().await.unwrap();
+    revoke(&one, "a").await;
+}
