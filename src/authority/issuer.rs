@@ -393,6 +393,7 @@ pub(super) async fn found(
         Err(CommitError::PathTaken) => Err(ChangeError::PathTaken),
         Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
     }
+    Err(ChangeError::Contended)
 }
 
 pub(super) fn commit_of(
