@@ -1,7 +1,6 @@
 //! Going on without a master key that is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Map;
 

@@ -310,9 +310,6 @@ impl KeyStore for PostgresStore {
                     access::hold(connection, premise).await?;
                 }
                 sets::write_issuer(connection, issuer, commit.expected_version).await?;
-                if let Some(premise) = &commit.premise {
-                    access::hold(connection, premise).await?;
-                }
                 for key in keys {
                     sets::write_key(connection, &issuer.name, key).await?;
                 }

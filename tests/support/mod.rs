@@ -116,15 +116,28 @@ impl Program {
         }
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
+    /// The build that is tested, with more in its environment.
+    pub fn within(environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            environment: environment.iter().map(owned).collect(),
+            ..Self::default()
+        }
     }
 }
 
 /// A service in a folder that may have a past. `Err` has the log of a service that did not start.
 pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
     start_program(&Program::default(), folder, extra)
+}
+
+/// The same with more in its environment.
+pub fn start_with(
+    folder: Arc<TempDir>,
+    extra: &str,
+    environment: &[(&str, &str)],
+) -> Result<Server, String> {
+    start_program(&Program::within(environment), folder, extra)
 }
 
 /// The same with another program.
@@ -176,6 +189,11 @@ pub fn start_program(
 /// The process alone, which may not have come far yet.
 pub fn spawn_in(folder: &Path, extra: &str) -> Child {
     spawn_program(&Program::default(), folder, extra)
+}
+
+/// The same with more in its environment.
+pub fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &str)]) -> Child {
+    spawn_program(&Program::within(environment), folder, extra)
 }
 
 fn spawn_program(program: &Program, folder: &Path, extra: &str) -> Child {
