@@ -56,7 +56,7 @@ pub enum Command {
 
 impl Command {
     /// Whether a key that begins to sign by it must be known to verifiers first. What is forced and
-    /// what a revocation or the end of an issuer brings about is not held up.
+    /// what a revocation, a loss or the end of an issuer brings about is not held up.
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
             Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,

@@ -275,8 +275,8 @@ pub trait KeyStore: Send + Sync + 'static {
         event: EventRow,
     ) -> Result<(), CommitError>;
 
-    /// Replaces a sealed private half by the same one sealed anew. `before` is in no file of the
-    /// store afterwards. Another half than `before`, or none, is a conflict.
+    /// Replaces a sealed private half by the same one sealed anew. What it was before is gone like
+    /// one that is erased. Another half than `before`, or none, is a conflict.
     async fn reseal(
         &self,
         issuer: &IssuerName,

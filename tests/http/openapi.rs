@@ -5,12 +5,13 @@
 //! what comes back is held against its schemas.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::document::{Document, FILE, Operation, document};
 use crate::exchange::plain;
-use crate::support::{Answer, Server, now_millis, request, start};
+use crate::support::{Answer, Server, now_millis, request, start, start_with};
 use crate::world::{create_client, create_issuer, kid, policy};
 
 /// Set to 1, it writes the golden file anew.
@@ -92,9 +93,17 @@ const STORY: [&str; 47] = [
     "readReadiness",
 ];
 
+/// A service that has the master key which the example names, beside its own.
+fn with_two_master_keys() -> Server {
+    let master_key = "AQEB".repeat(10) + "AQE=";
+    let further = [("KEYWRIGHT_FURTHER_MASTER_KEY", master_key.as_str())];
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    start_with(folder, "", &further).unwrap()
+}
+
 #[test]
 fn every_example_can_be_sent_and_is_answered_as_described() {
-    let server = start("");
+    let server = with_two_master_keys();
     let document = document();
     let ids: BTreeSet<String> = document
         .operations()
@@ -282,7 +291,7 @@ fn the_shown_problem_is_answered_as_it_is_shown() {
 /// Events have many shapes, and the examples meet only some of them.
 #[test]
 fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
-    let server = start("");
+    let server = with_two_master_keys();
     let document = document();
     let call = |method: &str, path: &str, body: Value| {
         let answer = server.call(method, path, Some(&body));
@@ -300,6 +309,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     );
     let path = format!("/v1/issuers/a/keys/{}/revoke", kid(&server, "a", "active"));
     call("POST", &path, json!({ "reason": "leak" }));
+    call("POST", "/v1/master-key/rotate", json!({}));
     let mut longer = short;
     longer["max_token_ttl"] = "2s".into();
     call("PUT", "/v1/issuers/a", policy("a", longer));

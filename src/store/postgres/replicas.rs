@@ -71,8 +71,8 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
             .await
             .map_err(failed)?;
     Ok(Roll {
-        head: unsigned(head)?,
         now: Timestamp::from_millis(unsigned(now)?),
+        head: unsigned(head)?,
         max_staleness: agreed.as_deref().map(read).transpose()?,
         replicas: rows.into_iter().map(replica).collect::<Result<_, _>>()?,
     })
