@@ -20,7 +20,11 @@
 //! | `internal.tls.certificate`, `.key` | none: plain HTTP | as for `public` |
 //! | `internal.tls.client_ca` | none: not asked for | PEM file with the roots of client certificates |
 //! | `internal.tls.client_certificates` | `optional` | or `required` |
-//! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db` |
+//! | `store.url` | `sqlite` | the file `DATA_DIR/keywright.db`; or `postgres://…`, a shared database |
+//! | `store.listen_url` | `store.url` | the database itself, where `store.url` leads to a pooler |
+//! | `store.max_connections` | `8` | to the database, at a time; one more listens |
+//! | `store.statement_timeout` | `5s` | for a statement; a call takes at most two and a half times that |
+//! | `store.max_staleness` | `30s` | for how long a replica signs without the database; alike everywhere |
 //! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
 //! | `issuance_log.to` | `off` | or `stdout` or `file`: a line for each token |
 //! | `issuance_log.path` | `DATA_DIR/issuance.jsonl` | the file |
@@ -35,6 +39,7 @@
 mod issuance_log;
 mod listener;
 mod master_key;
+mod store;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -55,6 +60,7 @@ pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
     UnclearMasterKeySource, master_key_variable,
 };
+pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
 /// Everything that an operator sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,14 +121,6 @@ pub struct TrustedIssuer {
     pub ca: Option<PathBuf>,
 }
 
-/// Where key sets rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Store {
-    /// `sqlite`.
-    pub url: String,
-}
-
 /// The issuer of an empty store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -169,9 +167,7 @@ impl Default for Config {
                 request_timeout: TIMEOUT,
                 tls: None,
             },
-            store: Store {
-                url: "sqlite".to_owned(),
-            },
+            store: Store::default(),
             default_issuer: DefaultIssuer {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
@@ -210,7 +206,7 @@ pub enum ConfigError {
         place: String,
     },
     /// The file is missing, or a value does not read.
-    #[error("the configuration does not read: {0}")]
+    #[error("the configuration does not read: {}", without_passwords(&.0.to_string()))]
     Unreadable(Box<figment::Error>),
     /// Credentials would cross the network in the clear.
     #[error(
@@ -225,9 +221,9 @@ pub enum ConfigError {
          the certificates"
     )]
     NoClientRoots,
-    /// A store that is not built in.
-    #[error("store.url = \"{0}\" is not known; the embedded store is \"sqlite\"")]
-    UnknownStore(String),
+    /// The store cannot be used as it is set.
+    #[error(transparent)]
+    Store(#[from] InvalidStore),
     /// The default issuer's URL breaks a rule.
     #[error("default_issuer.url: {0}")]
     IssuerUrl(#[from] InvalidIssuerUrl),
@@ -277,10 +273,7 @@ impl Config {
         {
             return Err(ConfigError::NoClientRoots);
         }
-        if self.store.url != "sqlite" {
-            let shown = self.store.url.split(':').next().unwrap_or_default();
-            return Err(ConfigError::UnknownStore(shown.to_owned()));
-        }
+        self.store.validate()?;
         self.default_issuer_url()?;
         Ok(())
     }
@@ -326,4 +319,54 @@ fn explain(error: figment::Error) -> ConfigError {
         };
     }
     ConfigError::Unreadable(Box::new(error))
+}
+
+/// The parser quotes the line that it does not understand, which may be a URL with a password.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, part) in text.split("://").enumerate() {
+        if index == 0 {
+            shown.push_str(part);
+            continue;
+        }
+        let end = part.find([' ', '\n', '"', '\'']).unwrap_or(part.len());
+        let (url, rest) = part.split_at(end);
+        shown.push_str("://");
+        match (url.find(':'), url.rfind('@')) {
+            (Some(from), Some(to)) if from < to => {
+                shown.extend(
+                    [url.get(..=from), Some("***"), url.get(to..)]
+                        .into_iter()
+                        .flatten(),
+                );
+            }
+            _ => shown.push_str(url),
+        }
+        shown.push_str(rest);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_quoted_has_no_password() {
+        for (quoted, shown) in [
+            (
+                "1 | url = \"postgres://me:pass:w@rd@db/keys\n  |",
+                "1 | url = \"postgres://me:***@db/keys\n  |",
+            ),
+            (
+                "url = https://id.example:8080/a@b:c",
+                "url = https://id.example:8080/a@b:c",
+            ),
+            ("postgres://me@db:5432/keys", "postgres://me@db:5432/keys"),
+            ("a://b:c@d e://f:g@h", "a://b:***@d e://f:***@h"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_passwords(quoted), shown);
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! The whole service, from its configuration to its end.
 
+mod offline;
 mod replacement;
 mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -24,10 +24,10 @@ use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router,
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
-use crate::store::KeyStore as _;
-use crate::store::sqlite::SqliteStore;
+use crate::store;
 use crate::telemetry::Metrics;
 
+pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, restore};
 pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.
@@ -50,7 +50,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public_tls = renewal("public", config.public.tls_files())?;
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
+    let store = store::open(&config.store.place(folder.database())).await?;
     let sources = config.master_key_sources()?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -65,10 +65,14 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         None => None,
     };
     let foundation = Foundation {
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
         master_keys,
-        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
         clock,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,

@@ -218,7 +218,7 @@ impl Issuer {
         }
         match foundation.store.commit(commit).await {
             Ok(()) => {
-                self.view.store(Arc::new(view));
+                self.install(view);
                 Ok(Attempt::committed(before, change))
             }
             Err(CommitError::Conflict) => {
@@ -244,6 +244,20 @@ impl Issuer {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
+    /// been revoked is not handed out any more; a key that retires may finish.
+    fn install(&self, view: View) {
+        let view = Arc::new(view);
+        let before = self.view.swap(Arc::clone(&view));
+        let is_revoked = |key: &Key| {
+            let now = view.set().key(key.kid()).map(Key::state);
+            matches!(now, Some(State::Revoked(_)))
+        };
+        if active(before.set()).any(is_revoked) {
+            before.leave_office();
         }
     }
 
@@ -283,7 +297,7 @@ impl Issuer {
         let before = self.view();
         if stored.issuer.version > before.set().version() {
             let view = open_view(foundation, stored, Some(&before), &FreshKeys::default())?;
-            self.view.store(Arc::new(view));
+            self.install(view);
         }
         Ok(())
     }
@@ -301,7 +315,7 @@ impl Issuer {
             Some(&self.view()),
             &FreshKeys::default(),
         )?;
-        self.view.store(Arc::new(view));
+        self.install(view);
         self.unsettled.store(false, Ordering::Release);
         Ok(())
     }

@@ -8,6 +8,7 @@ mod access;
 pub mod approvals;
 pub mod audit;
 pub mod authentication;
+pub mod backup;
 mod changes;
 pub mod clients;
 mod error;

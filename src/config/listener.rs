@@ -152,7 +152,7 @@ fn count(number: NonZeroU32) -> usize {
 }
 
 /// Durations as policies write them, and never zero: a time-out of nothing refuses everyone.
-mod duration {
+pub(super) mod duration {
     use std::time::Duration;
 
     use serde::de::Error as _;
@@ -160,14 +160,14 @@ mod duration {
 
     use crate::lifecycle::{format_duration, parse_duration};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in crate::config) fn serialize<S: Serializer>(
         duration: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format_duration(*duration))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -61,7 +61,7 @@ impl Command {
         match self {
             Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
-            Self::Revoke { .. } | Self::Replace { .. } | Self::Delete { .. } => false,
+            Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
     }
 }
@@ -248,7 +248,7 @@ pub fn decide(
 
 /// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
 /// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
-fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
+pub(super) fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
     for _ in 0..8 {
         let steps = plan(revision.set(), revision.now()).steps;
         if steps.is_empty() {

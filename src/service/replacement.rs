@@ -1,7 +1,8 @@
 //! Going on without a master key that is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+
+use serde_json::Map;
 
 use crate::authority::Foundation;
 use crate::authority::audit::Actor;
@@ -12,9 +13,8 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::master_key;
-use crate::store::KeyStore;
 use crate::store::seal::check;
-use crate::store::sqlite::SqliteStore;
+use crate::store::{self, KeyStore};
 use crate::telemetry::Metrics;
 
 /// Retires the keys whose private halves none of the configured master keys opens, in every issuer,
@@ -27,7 +27,7 @@ pub async fn replace_lost_keys(
     reason: &str,
 ) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = Arc::new(SqliteStore::open(&folder.database()).await?);
+    let store = store::open(&config.store.place(folder.database())).await?;
     if store.setting(check::SETTING).await?.is_none() {
         return Err("the store is new: it was never sealed, and nothing is lost".into());
     }
@@ -36,16 +36,20 @@ pub async fn replace_lost_keys(
     let configured = master_key::read(&sources, &folder, false).await?;
     let clock = Clock::system();
     let foundation = Foundation {
-        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
-        store: Arc::clone(&store) as _,
+        store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
         master_keys: configured.keys,
+        lease: Arc::new(Lease::on(
+            &*store,
+            clock.clone(),
+            config.store.max_staleness,
+        )),
         clock,
         metrics: Arc::new(Metrics::default()),
         trusted: Default::default(),
         audience: None,
         issuance_log: None,
-        identity: Default::default(),
+        identity: Map::new(),
     };
     let user = rustix::process::getuid().as_raw();
     let replaced = replace(&foundation, &Actor::Operator { user }, reason).await?;
@@ -54,7 +58,7 @@ pub async fn replace_lost_keys(
 }
 
 /// Processes that serve have private keys open that this one cannot see.
-async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
+pub(super) async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
     let Some(shared) = store.shared() else {
         return Ok(());
     };

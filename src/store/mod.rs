@@ -16,14 +16,42 @@ pub mod seal;
 pub mod shared;
 mod sql;
 pub mod sqlite;
+pub mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
-use chain::{EventHash, Head};
+use chain::{EventHash, Head, StoredEvent};
+use postgres::{PostgresSettings, PostgresStore};
 use shared::SharedStore;
+use sqlite::SqliteStore;
+use transfer::{Entry, FillError, Rows};
+
+/// Which store, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file that one process has for itself.
+    Sqlite(PathBuf),
+    /// A database that any number of processes share.
+    Postgres(PostgresSettings),
+}
+
+/// Opens a store, and makes it where there is none.
+///
+/// # Errors
+/// When it cannot be reached, or is not keywright's. The error names the place.
+pub async fn open(place: &Place) -> Result<Arc<dyn KeyStore>, StoreError> {
+    Ok(match place {
+        Place::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Place::Postgres(settings) => Arc::new(PostgresStore::open(settings).await?),
+    })
+}
 
 /// One issuer's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +248,22 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Writes a named value once. A value that is there already is a conflict.
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+
+    /// Every row but the events, from one consistent state.
+    async fn rows(&self) -> Result<Rows, StoreError>;
+
+    /// At most `limit` events as they are stored, after the one numbered `after` and up to the one
+    /// numbered `through`, in order.
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Writes a whole dump, all or nothing, into a store that has nothing yet. Later keys and
+    /// events follow those of the dump.
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError>;
 
     /// Replaces a named value, with its event, all or nothing. Another value than `before`, or none,
     /// is a conflict.

@@ -16,8 +16,10 @@ mod replicas;
 mod schema;
 mod session;
 mod sets;
+mod transfer;
 mod url;
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,18 +27,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::chain::Head;
+use super::chain::{Head, StoredEvent};
 use super::shared::{Changes, Heartbeat, Roll, SharedStore};
 use super::sql::{failed, names};
+use super::transfer::{Entry, FillError, Rows};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
     NumberedEvent, StoreError, StoredSet,
 };
-use crate::lifecycle::{IssuerName, format_duration};
+use crate::lifecycle::{IssuerName, Timestamp, format_duration};
 use session::{Beginnings, Session};
 
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
@@ -71,6 +74,9 @@ pub struct PostgresSettings {
 
 /// The longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many events of a dump one statement writes.
+const EVENTS_AT_A_TIME: usize = 500;
 
 /// A failure, and the database that it is about.
 #[derive(Debug, thiserror::Error)]
@@ -143,22 +149,71 @@ impl PostgresStore {
         outcome.map_err(|error| located(&self.place, error))
     }
 
-    /// Writes and commits, each for as long as a call may take. Until the commit begins a failure
-    /// is one that changed nothing.
+    /// Writes and commits, each for as long as a call may take.
     async fn write<T: Send>(
         &self,
         work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
     ) -> Result<T, CommitError> {
+        self.write_until(None, work).await
+    }
+
+    /// Writes and commits if the deadline has not passed by then. Until the commit begins a failure
+    /// is one that changed nothing.
+    async fn write_until<T: Send>(
+        &self,
+        deadline: Option<Timestamp>,
+        work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
+    ) -> Result<T, CommitError> {
         let done = self.in_time(work).await.map_err(CommitError::Store);
-        let (session, answer) = done.flatten().map_err(|error| match error {
-            CommitError::Store(error) => located(&self.place, error).into(),
+        let written = match done.flatten() {
+            Ok((session, answer)) => {
+                let committed = self.in_time(session.commit(deadline)).await;
+                let committed = committed.map_err(CommitError::Unknown).flatten();
+                committed.map(|()| answer)
+            }
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| match error {
+            CommitError::Store(error) => CommitError::Store(located(&self.place, error)),
+            CommitError::Unknown(error) => CommitError::Unknown(located(&self.place, error)),
             refusal => refusal,
-        })?;
-        let commit = async { session.commit().await.map_err(failed) };
-        match self.in_time(commit).await.flatten() {
-            Ok(()) => Ok(answer),
-            Err(error) => Err(CommitError::Unknown(located(&self.place, error))),
+        })
+    }
+
+    /// Writes a dump: each statement for as long as a call may take, and all of it for as long as
+    /// it comes.
+    async fn fill_with(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        let mut session = self.in_time(self.writing()).await?.map_err(plain)?;
+        let begun = self.in_time(transfer::begin(session.connection())).await?;
+        if let Err(refusal) = begun {
+            let _ = session.end().await;
+            return Err(refusal);
         }
+        let mut events = Vec::new();
+        loop {
+            let entry = entries.recv().await.ok_or(FillError::CutOff)?;
+            let is_end = entry == Entry::End;
+            match entry {
+                Entry::Event(event) => events.push(event),
+                entry => {
+                    let write = transfer::write(session.connection(), entry);
+                    self.in_time(write).await?.map_err(plain)?;
+                }
+            }
+            if events.len() >= EVENTS_AT_A_TIME || is_end {
+                let events = std::mem::take(&mut events);
+                let write = transfer::write_events(session.connection(), events);
+                self.in_time(write).await?.map_err(plain)?;
+            }
+            if is_end {
+                break;
+            }
+        }
+        let committed = self.in_time(session.commit(None)).await;
+        committed
+            .map_err(CommitError::Unknown)
+            .flatten()
+            .map_err(|error| FillError::Unknown(plain(error)))
     }
 
     /// Gives up what takes too long. Its session is dropped, and its connection with it.
@@ -200,8 +255,7 @@ fn located(place: &str, error: StoreError) -> StoreError {
 /// What a statement's failure means for the commit that it belongs to.
 fn refused(error: sqlx::Error) -> CommitError {
     let told = error.as_database_error();
-    let code = told.and_then(|told| told.code().map(|code| code.into_owned()));
-    match code.as_deref() {
+    match code(&error).as_deref() {
         // Not serialisable; a deadlock. Whoever came first has changed what this one decided on.
         Some("40001" | "40P01") => CommitError::Conflict,
         Some("23505") if told.and_then(|told| told.constraint()) == Some("issuers_path") => {
@@ -210,6 +264,11 @@ fn refused(error: sqlx::Error) -> CommitError {
         Some("23505") => CommitError::Conflict,
         _ => failed(error).into(),
     }
+}
+
+/// The code (SQLSTATE) of an error that the database has told.
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 /// A failed write where nobody needs to know what has become of it.
@@ -241,21 +300,20 @@ impl KeyStore for PostgresStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.write(async {
+        self.write_until(Some(commit.deadline), async {
             let mut session = self.writing().await?;
             let connection = session.connection();
             let outcome = async {
                 let end = events::lock(connection).await?;
                 let Commit { issuer, keys, .. } = &commit;
-                sets::write_issuer(connection, issuer, commit.expected_version).await?;
                 if let Some(premise) = &commit.premise {
                     access::hold(connection, premise).await?;
                 }
+                sets::write_issuer(connection, issuer, commit.expected_version).await?;
                 for key in keys {
                     sets::write_key(connection, &issuer.name, key).await?;
                 }
-                events::append(connection, end, commit.events).await?;
-                sets::check_deadline(connection, commit.deadline).await
+                events::append(connection, end, commit.events).await
             };
             let outcome = outcome.await;
             session.settle(outcome).await
@@ -394,6 +452,37 @@ impl KeyStore for PostgresStore {
             session.settle(outcome).await
         })
         .await
+    }
+
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let rows = transfer::rows(session.connection()).await?;
+            Ok((session, rows))
+        })
+        .await
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let events = events::stored(session.connection(), after, through, limit).await?;
+            Ok((session, events))
+        })
+        .await
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        self.fill_with(entries).await.map_err(|error| match error {
+            FillError::Store(error) => located(&self.place, error).into(),
+            FillError::Unknown(error) => FillError::Unknown(located(&self.place, error)),
+            refusal => refusal,
+        })
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {

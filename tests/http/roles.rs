@@ -67,11 +67,8 @@ const CALLS: [Call; 32] = [
     ("readAuditHead", |_| Sample::default()),
     ("listReplicas", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
-    ("readMasterKey", |_| Sample::default()),
-    ("rotateMasterKey", |server| {
-        let state = ok(server.call("GET", "/v1/master-key", None));
-        body(json!({ "to": state["sealing"] }))
-    }),
+    ("takeBackup", |_| Sample::default()),
+    ("readRegister", |_| Sample::default()),
     ("readClient", short_lived_client),
     ("setClient", |server| Sample {
         body: Some(json!({ "name": "changed", "roles": ["issuer"] })),

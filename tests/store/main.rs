@@ -10,8 +10,10 @@
 )]
 
 mod conformance;
+mod postgres;
 mod records;
 mod rows;
+mod shared;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;

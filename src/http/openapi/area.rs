@@ -20,10 +20,12 @@ pub(in crate::http) enum Area {
     Approvals,
     /// What happened.
     Audit,
-    /// What seals private keys.
-    MasterKey,
+    /// The whole store, out of the service.
+    Backups,
     /// The processes that share the store.
     Replicas,
+    /// What seals private keys.
+    MasterKey,
     /// What the service says of itself.
     Service,
     /// What verifiers fetch.
@@ -34,7 +36,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -42,8 +44,9 @@ impl Area {
         Self::Clients,
         Self::Approvals,
         Self::Audit,
-        Self::MasterKey,
+        Self::Backups,
         Self::Replicas,
+        Self::MasterKey,
         Self::Service,
         Self::Documents,
         Self::Probes,
@@ -59,8 +62,9 @@ impl Area {
             Self::Clients => "clients",
             Self::Approvals => "approvals",
             Self::Audit => "audit",
-            Self::MasterKey => "master-key",
+            Self::Backups => "backups",
             Self::Replicas => "replicas",
+            Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Probes => "probes",
@@ -77,8 +81,9 @@ impl Area {
             Self::Clients => "Who may call, and what they may have signed.",
             Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
-            Self::MasterKey => "What seals private keys at rest, and its rotation.",
+            Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
+            Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \

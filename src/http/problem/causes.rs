@@ -192,14 +192,14 @@ impl From<ChangeError> for Problem {
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
+            ChangeError::SnapshotStale => {
+                Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
+            }
             ChangeError::UnknownMasterKey(_) => Self::new(Code::MasterKeyUnknown, error),
             ChangeError::UnclearMasterKey(_) => Self::new(Code::MasterKeyUnclear, error),
             ChangeError::MasterKeyNotEverywhere { ref replicas, .. } => {
                 let replicas = replicas.clone();
                 Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
-            }
-            ChangeError::SnapshotStale => {
-                Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
             }
             ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)

@@ -36,6 +36,7 @@ pub(super) async fn change(
     change: &AccessChange,
 ) -> Result<(), CommitError> {
     let statement = match change {
+        AccessChange::Nothing => return Ok(()),
         AccessChange::CreateClient(row) => sqlx::query(
             "INSERT INTO clients (id, version, document) VALUES ($1, $2, $3) \
              ON CONFLICT DO NOTHING",
@@ -154,8 +155,7 @@ pub(super) async fn replace_setting(
     expected(written.rows_affected())
 }
 
-/// Whether a premise holds; otherwise it is a conflict. Settings change behind the row that says
-/// where the log ends, which this commit has locked.
+/// Whether a premise holds; otherwise it is a conflict.
 pub(super) async fn hold(
     connection: &mut PgConnection,
     premise: &Premise,

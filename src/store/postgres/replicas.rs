@@ -11,7 +11,7 @@ use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 /// The setting with the staleness that all agree on, in milliseconds.
-const MAX_STALENESS: &str = "max-staleness";
+pub(super) const MAX_STALENESS: &str = "max-staleness";
 
 /// Writes a heartbeat, and forgets whom nobody has heard of for an hour. A row that somebody else
 /// is about to forget, or that is beating after all, is left alone.
@@ -53,13 +53,6 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
     .fetch_all(&mut *connection)
     .await
     .map_err(failed)?;
-    let head = unsigned(events::last(&mut *connection).await?)?;
-    let now =
-        sqlx::query_scalar("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-            .persistent(false)
-            .fetch_one(connection)
-            .await
-            .map_err(failed)?;
     let replica = |(replica, through, document, seen_at)| {
         Ok(Replica {
             heartbeat: Heartbeat {
@@ -70,9 +63,16 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
             seen_at: Timestamp::from_millis(unsigned(seen_at)?),
         })
     };
+    let head = events::last(&mut *connection).await?;
+    let now =
+        sqlx::query_scalar("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+            .persistent(false)
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?;
     Ok(Roll {
         now: Timestamp::from_millis(unsigned(now)?),
-        head,
+        head: unsigned(head)?,
         max_staleness: agreed.as_deref().map(read).transpose()?,
         replicas: rows.into_iter().map(replica).collect::<Result<_, _>>()?,
     })

@@ -11,8 +11,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 
-use super::refused;
+use super::{code, refused};
+use crate::lifecycle::Timestamp;
 use crate::store::CommitError;
+use crate::store::sql::failed;
 
 /// How transactions begin.
 pub(super) struct Beginnings {
@@ -46,6 +48,9 @@ pub(super) fn limits(limit: Duration) -> String {
     )
 }
 
+/// The code of the error that a commit after its deadline ends with.
+const TOO_LATE: &str = "KW001";
+
 /// A transaction that has begun. Dropped before its end it takes its connection with it, which
 /// nobody knows the state of.
 pub(super) struct Session {
@@ -68,10 +73,29 @@ impl Session {
         &mut self.connection
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.connection.execute("COMMIT").await?;
-        self.ended = true;
-        Ok(())
+    /// Commits, if it is not too late. The database looks at its clock in the message that makes it
+    /// commit: this process may be frozen before, and not in between.
+    pub(super) async fn commit(mut self, deadline: Option<Timestamp>) -> Result<(), CommitError> {
+        let in_time = deadline.map(|deadline| {
+            let milliseconds = deadline.millis();
+            format!(
+                "DO $$BEGIN IF floor(extract(epoch FROM clock_timestamp()) * 1000) > {milliseconds} \
+                 THEN RAISE EXCEPTION 'too late' USING ERRCODE = '{TOO_LATE}'; END IF; END$$; "
+            )
+        });
+        let commit = format!("{}COMMIT", in_time.unwrap_or_default());
+        let commit = sqlx::raw_sql(AssertSqlSafe(commit));
+        match self.connection.execute(commit).await {
+            Ok(_) => {
+                self.ended = true;
+                Ok(())
+            }
+            Err(error) if code(&error).as_deref() == Some(TOO_LATE) => {
+                self.end().await.map_err(refused)?;
+                Err(CommitError::Late)
+            }
+            Err(error) => Err(CommitError::Unknown(failed(error))),
+        }
     }
 
     /// Ends a transaction that wrote nothing, or must not have.

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::refused;
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::IssuerName;
 use crate::store::sql::{
     IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set, unsigned,
 };
@@ -97,7 +97,7 @@ pub(super) async fn write_key(
     Ok(())
 }
 
-/// Replaces a private half that is sealed as `before`.
+/// Replaces a sealed private half, if it is the expected one.
 pub(super) async fn reseal(
     connection: &mut PgConnection,
     issuer: &IssuerName,
@@ -116,25 +116,4 @@ pub(super) async fn reseal(
             .await
             .map_err(refused)?;
     expected(written.rows_affected())
-}
-
-/// Refuses what comes too late. It is asked when everything is written and no lock has to be waited
-/// for any more; from then on the commit must follow within a second, or the database ends the
-/// transaction: this process may have been frozen.
-pub(super) async fn check_deadline(
-    connection: &mut PgConnection,
-    deadline: Timestamp,
-) -> Result<(), CommitError> {
-    let (_, now): (String, i64) = sqlx::query_as(
-        "SELECT set_config('idle_in_transaction_session_timeout', '1000', true), \
-         floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(refused)?;
-    if Timestamp::from_millis(unsigned(now)?) > deadline {
-        return Err(CommitError::Late);
-    }
-    Ok(())
 }
