@@ -52,8 +52,8 @@ pub struct ListenUrl(DatabaseUrl);
 pub enum InvalidStoreUrl {
     /// A store that is not built in.
     #[error(
-        "store.url = \"{0}\" is not known; a store is \"sqlite\" or \
-         postgres://user:password@host:port/database"
+        "store.url = \"{0}\" is not known; a store is \"sqlite\", or \"postgres\" as in \
+         postgres://user@host/database"
     )]
     Unknown(String),
     /// A database's URL that breaks a rule.

@@ -512,8 +512,23 @@ fn a_setting_that_does_not_read_is_named_with_its_place() {
         ("log.filter", "\"=\"", ["", ""]),
         (
             "store.url",
-            "\"postgres://user:hunter2@db/keywright\"",
-            ["store.url", "postgres"],
+            "\"mysql://user:hunter2@db/keywright\"",
+            ["store.url", "mysql"],
+        ),
+        (
+            "store.url",
+            "\"postgres://user:hunter2@db/keywright?sslcrl=x\"",
+            ["store.url", "sslcrl"],
+        ),
+        (
+            "store.url",
+            "\"postgres://user:hunter2@127.0.0.1:1/keys\"",
+            ["\"keys\"", "127.0.0.1:1"],
+        ),
+        (
+            "store.url",
+            "\"postgres://user@127.0.0.1:1/keys?password=hunter2&sslmode=require\"",
+            ["\"keys\"", "127.0.0.1:1"],
         ),
         (
             "default_issuer.url",

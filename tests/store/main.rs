@@ -10,6 +10,7 @@
 )]
 
 mod conformance;
+mod postgres;
 mod records;
 mod rows;
 mod shared;

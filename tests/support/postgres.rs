@@ -60,7 +60,7 @@ impl Postgres {
     /// A server of one's own, with more settings if need be; `None`, and a line that says so,
     /// where none is installed.
     pub fn start(settings: &str) -> Option<Self> {
-        if std::env::var("KEYWRIGHT_SKIP_POSTGRES").is_ok_and(|value| value == "1") {
+        if is_skipped("KEYWRIGHT_SKIP_POSTGRES") {
             report("SKIPPED: PostgreSQL: KEYWRIGHT_SKIP_POSTGRES=1");
             return None;
         }
@@ -237,7 +237,7 @@ pub struct Pooler {
 impl Pooler {
     /// `None`, and a line that says so, where none is installed.
     pub fn start(server: &Postgres) -> Option<Self> {
-        if std::env::var("KEYWRIGHT_SKIP_PGBOUNCER").is_ok_and(|value| value == "1") {
+        if is_skipped("KEYWRIGHT_SKIP_PGBOUNCER") {
             report("SKIPPED: pgbouncer: KEYWRIGHT_SKIP_PGBOUNCER=1");
             return None;
         }
@@ -301,6 +301,14 @@ impl Drop for Pooler {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the tests says what is left out"
+)]
+fn is_skipped(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|value| value == "1")
 }
 
 fn url(port: u16, database: &str) -> String {

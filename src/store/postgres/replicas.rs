@@ -11,7 +11,7 @@ use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 /// The setting with the staleness that all agree on, in milliseconds.
-const MAX_STALENESS: &str = "max-staleness";
+pub(super) const MAX_STALENESS: &str = "max-staleness";
 
 /// Writes a heartbeat, and forgets whom nobody has heard of for an hour. A row that somebody else
 /// is about to forget, or that is beating after all, is left alone.
@@ -71,8 +71,8 @@ pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreErr
             .await
             .map_err(failed)?;
     Ok(Roll {
-        head: unsigned(head)?,
         now: Timestamp::from_millis(unsigned(now)?),
+        head: unsigned(head)?,
         max_staleness: agreed.as_deref().map(read).transpose()?,
         replicas: rows.into_iter().map(replica).collect::<Result<_, _>>()?,
     })

@@ -86,7 +86,8 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), Unusabl
     check_tables(connection).await?;
     // What the migrator prepares has names, which a pooler would show to the next process.
     connection.execute("DEALLOCATE ALL").await?;
-    migrator().run(&mut *connection).await?;
+    // `run` would do the same in a future that may not move between threads.
+    migrator().run_direct(None, &mut *connection, false).await?;
     connection.execute("DEALLOCATE ALL").await?;
     connection.execute("COMMIT").await?;
     Ok(())
