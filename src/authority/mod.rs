@@ -403,6 +403,10 @@ impl Authority {
         let now = self.now();
         let plan = plan(issuer.view().set(), now);
         let wake = if plan.steps.is_empty() && issuer.is_settled() {
+            // What failed here, another replica may have done.
+            let failing = self.failing.lock();
+            let mut failing = failing.unwrap_or_else(PoisonError::into_inner);
+            failing.remove(issuer.name());
             plan.next_wake
         } else {
             Some(now)
