@@ -10,6 +10,7 @@
 )]
 
 mod conformance;
+mod encryption;
 mod postgres;
 mod records;
 mod rows;
