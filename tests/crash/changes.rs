@@ -74,10 +74,10 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
     });
 }
 
-/// A service on a shared database, whose replicas are given up soon after they were killed.
-fn shared_by(database: &Postgres) -> String {
+/// A service on a shared database.
+fn shared_by(database: &Postgres, max_staleness: &str) -> String {
     format!(
-        "[store]\nurl = \"{}\"\nmax_staleness = \"2s\"\nstatement_timeout = \"2s\"\n",
+        "[store]\nurl = \"{}\"\nmax_staleness = \"{max_staleness}\"\nstatement_timeout = \"2s\"\n",
         database.database()
     )
 }
@@ -89,7 +89,8 @@ fn a_change_of_a_shared_store_that_is_killed_anywhere_has_happened_whole_or_not_
     };
     run(&Trial {
         what: "changes of a shared store",
-        settings: shared_by(database),
+        // The others do not wait for long for a replica that was killed.
+        settings: shared_by(database, "2s"),
         victim: Victim::Service,
         crashes: 24,
         on_each_side: 5,
@@ -103,10 +104,11 @@ fn a_change_whose_database_is_killed_anywhere_has_happened_whole_or_not_at_all()
     };
     run(&Trial {
         what: "crashes of the database",
-        settings: shared_by(&database),
+        // It goes on signing while the database comes back.
+        settings: shared_by(&database, "20s"),
         victim: Victim::Database(&database),
-        crashes: 24,
-        on_each_side: 5,
+        crashes: 12,
+        on_each_side: 3,
     });
 }
 
@@ -267,7 +269,8 @@ fn crash(
             }
         };
         eventually("the service is ready", || {
-            (server.fetch("/readyz").status == 200).then_some(())
+            let log = server.call("GET", "/v1/audit?limit=1", None).status;
+            ([log, server.fetch("/readyz").status] == [200, 200]).then_some(())
         });
         (answer, tokens, server)
     })

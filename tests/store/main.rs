@@ -19,4 +19,5 @@ mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;
 mod tampering;
+mod torn;
 mod upgrade;

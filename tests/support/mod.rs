@@ -97,10 +97,19 @@ pub fn start(extra: &str) -> Server {
 
 /// A service in a folder that may have a past. `Err` has the log of a service that did not start.
 pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
+    start_with(folder, extra, &[])
+}
+
+/// The same with variables in its environment.
+pub fn start_with(
+    folder: Arc<TempDir>,
+    extra: &str,
+    environment: &[(&str, &Path)],
+) -> Result<Server, String> {
     let data = folder.path().join("keys");
     let listen = data.join("listen.json");
     let _ = std::fs::remove_file(&listen);
-    let mut child = spawn_in(folder.path(), extra);
+    let mut child = spawn_with(folder.path(), extra, environment);
     let log = Arc::new(Mutex::new(String::new()));
     let (started, wait) = std::sync::mpsc::channel();
     let stderr = child.stderr.take().expect("standard error is piped");
@@ -139,6 +148,10 @@ pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
 
 /// The process alone, which may not have come far yet.
 pub fn spawn_in(folder: &Path, extra: &str) -> Child {
+    spawn_with(folder, extra, &[])
+}
+
+fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &Path)]) -> Child {
     let data = folder.join("keys");
     let config = folder.join("config.toml");
     let addresses = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
@@ -153,6 +166,7 @@ pub fn spawn_in(folder: &Path, extra: &str) -> Child {
         ])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
