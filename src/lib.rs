@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod authority;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

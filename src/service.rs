@@ -1,5 +1,6 @@
 //! The whole service, from its configuration to its end.
 
+mod offline;
 mod replacement;
 mod trust;
 
@@ -26,6 +27,7 @@ use crate::master_key;
 use crate::store;
 use crate::telemetry::Metrics;
 
+pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, restore};
 pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.

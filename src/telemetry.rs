@@ -151,6 +151,9 @@ impl IssuanceMetrics {
     }
 }
 
+/// Of what there is one, or none as long as it was never observed.
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// What is counted and measured.
 pub struct Metrics {
     issuance: IssuanceMetrics,
@@ -165,6 +168,7 @@ pub struct Metrics {
     internal_responses: Family<StatusLabels, Counter>,
     tls_expiry: Family<ListenerLabels, SecondsGauge>,
     tls_reload_failing: Family<ListenerLabels, Gauge>,
+    lease: Family<NoLabels, SecondsGauge>,
 }
 
 /// From 16 µs to half a second, doubling.
@@ -181,6 +185,7 @@ impl Default for Metrics {
         let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
         let (jwks_responses, internal_responses) = (Family::default(), Family::default());
         let (tls_expiry, tls_reload_failing) = (Family::default(), Family::default());
+        let lease: Family<NoLabels, SecondsGauge> = Family::default();
         let mut registry = Registry::with_prefix("keywright");
         registry.register(
             "signatures",
@@ -236,6 +241,12 @@ impl Default for Metrics {
             "1 while the listener's certificate files cannot be used as they are",
             Family::clone(&tls_reload_failing),
         );
+        registry.register_with_unit(
+            "lease",
+            "For how long this replica may sign without reaching the store again",
+            Unit::Seconds,
+            Family::clone(&lease),
+        );
         let issuance = IssuanceMetrics::default();
         issuance.register(&mut registry);
         Self {
@@ -251,6 +262,7 @@ impl Default for Metrics {
             internal_responses,
             tls_expiry,
             tls_reload_failing,
+            lease,
         }
     }
 }
@@ -286,6 +298,11 @@ impl Metrics {
     pub fn forget_keys(&self) {
         self.key_age.clear();
         self.next_rotation.clear();
+    }
+
+    /// Shows for how long a lease holds.
+    pub fn observe_lease(&self, left: Duration) {
+        self.lease.get_or_create(&[]).set(left.as_secs_f64());
     }
 
     /// Shows an active key's age and the time that is left to it.

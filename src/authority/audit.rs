@@ -4,6 +4,7 @@ mod page;
 
 use std::net::IpAddr;
 
+use keywright_verifier::Kid;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -167,6 +168,8 @@ pub enum AccessEvent {
         /// What was asked for.
         operation: &'static str,
     },
+    /// A backup of the whole store was taken. It changes nothing.
+    BackupTaken {},
     /// A credential was taken away.
     CredentialRevoked {
         /// The client's identifier.
@@ -174,6 +177,26 @@ pub enum AccessEvent {
         /// The credential's name.
         credential: String,
     },
+}
+
+/// A store has come back from a backup. Serialised with `"event": "restored"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename = "restored")]
+pub struct Restored {
+    /// When the backup was taken, in Unix seconds.
+    pub backup_at: u64,
+    /// Where its audit log ended.
+    pub backup_head: String,
+    /// When the register was written, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_at: Option<u64>,
+    /// Where the audit log ended then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_head: Option<String>,
+    /// The keys that were named as revoked since.
+    pub revoked: Vec<Kid>,
+    /// The issuers that were named as deleted since.
+    pub deleted: Vec<String>,
 }
 
 /// A change of the master key. Keys are named by their fingerprints.

@@ -218,7 +218,7 @@ impl Issuer {
         }
         match foundation.store.commit(commit).await {
             Ok(()) => {
-                self.view.store(Arc::new(view));
+                self.install(view);
                 Ok(Attempt::committed(before, change))
             }
             Err(CommitError::Conflict) => {
@@ -244,6 +244,20 @@ impl Issuer {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
+    /// been revoked is not handed out any more; a key that retires may finish.
+    fn install(&self, view: View) {
+        let view = Arc::new(view);
+        let before = self.view.swap(Arc::clone(&view));
+        let is_revoked = |key: &Key| {
+            let now = view.set().key(key.kid()).map(Key::state);
+            matches!(now, Some(State::Revoked(_)))
+        };
+        if active(before.set()).any(is_revoked) {
+            before.leave_office();
         }
     }
 
@@ -283,7 +297,7 @@ impl Issuer {
         let before = self.view();
         if stored.issuer.version > before.set().version() {
             let view = open_view(foundation, stored, Some(&before), &FreshKeys::default())?;
-            self.view.store(Arc::new(view));
+            self.install(view);
         }
         Ok(())
     }
@@ -301,7 +315,7 @@ impl Issuer {
             Some(&self.view()),
             &FreshKeys::default(),
         )?;
-        self.view.store(Arc::new(view));
+        self.install(view);
         self.unsettled.store(false, Ordering::Release);
         Ok(())
     }
@@ -379,20 +393,32 @@ pub(super) async fn found(
         fresh,
         ..Order::new(actor.clone(), Command::Tick)
     };
-    let sealing = Sealing::of(foundation, &order.fresh).await?;
-    let commit = commit_of(sealing.as_ref(), None, &change, &order, moment)?;
-    match foundation.store.commit(commit).await {
-        Ok(()) => Ok(Issuer {
-            name: change.set.issuer().clone(),
-            lease: Arc::clone(&foundation.lease),
-            view: ArcSwap::from_pointee(view),
-            writer: Mutex::new(()),
-            unsettled: AtomicBool::new(false),
-        }),
-        Err(CommitError::Conflict | CommitError::Late) => Err(ChangeError::Contended),
-        Err(CommitError::PathTaken) => Err(ChangeError::PathTaken),
-        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
+    let mut conflicts = 0;
+    while conflicts < MOST_CONFLICTS {
+        let sealing = Sealing::of(foundation, &order.fresh).await?;
+        let commit = commit_of(sealing.as_ref(), None, &change, &order, moment)?;
+        match foundation.store.commit(commit).await {
+            Ok(()) => {
+                return Ok(Issuer {
+                    name: change.set.issuer().clone(),
+                    lease: Arc::clone(&foundation.lease),
+                    view: ArcSwap::from_pointee(view),
+                    writer: Mutex::new(()),
+                    unsettled: AtomicBool::new(false),
+                });
+            }
+            // Another master key seals since.
+            Err(CommitError::Conflict) if Sealing::has_changed(&sealing, foundation).await? => {
+                conflicts += 1;
+            }
+            Err(CommitError::Conflict | CommitError::Late) => break,
+            Err(CommitError::PathTaken) => return Err(ChangeError::PathTaken),
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
+                return Err(error.into());
+            }
+        }
     }
+    Err(ChangeError::Contended)
 }
 
 pub(super) fn commit_of(

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::audit::{self, Actor, Backing, MasterKeyEvent};
 use super::issuer::FreshKeys;
+use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Foundation, to_the_end};
 use crate::engine::random;
 use crate::lifecycle::IssuerName;
@@ -61,12 +62,33 @@ impl<'a> Sealing<'a> {
             premise: Premise { setting, value },
         }))
     }
+
+    /// Whether another key seals now, so that a commit must be made anew.
+    pub(super) async fn has_changed(
+        sealing: &Option<Self>,
+        foundation: &Foundation,
+    ) -> Result<bool, StoreError> {
+        let Some(Self { premise, .. }) = sealing else {
+            return Ok(false);
+        };
+        Ok(foundation.store.setting(premise.setting).await? != premise.value)
+    }
 }
 
 impl From<UnsealError> for ChangeError {
     fn from(error: UnsealError) -> Self {
         Self::Sealing(error)
     }
+}
+
+/// Whether what seals the store is here, for a process that is on the roll by now: whoever lets
+/// another key seal looks at the roll first, so that one of the two sees the other.
+pub(super) async fn require_sealing_key(foundation: &Foundation) -> Result<(), ReplicationError> {
+    let Some(value) = foundation.store.setting(check::SETTING).await? else {
+        return Ok(());
+    };
+    let sealing = check::read(&foundation.master_keys, &value);
+    sealing.map(drop).map_err(ReplicationError::Sealing)
 }
 
 /// Which master keys a store needs.

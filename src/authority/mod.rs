@@ -8,6 +8,7 @@ mod access;
 pub mod approvals;
 pub mod audit;
 pub mod authentication;
+pub mod backup;
 mod changes;
 pub mod clients;
 mod error;
@@ -138,6 +139,7 @@ impl Authority {
         let mut directory = Directory::default();
         let wakes = Wakes::default();
         let replica = Replica::join(&foundation).await?;
+        master_key::require_sealing_key(&foundation).await?;
         // What is committed while everything is loaded is asked for afterwards.
         let head = foundation.store.audit_head().await?;
         for name in foundation.store.issuers().await? {

@@ -78,6 +78,9 @@ impl Authority {
     pub fn measure(&self) {
         let now = self.now();
         self.metrics().forget_keys();
+        if let Some(left) = self.foundation.lease.remaining() {
+            self.metrics().observe_lease(left);
+        }
         for issuer in self.issuers() {
             let view = issuer.view();
             for key in view.set().keys() {

@@ -18,6 +18,7 @@ use super::lease::ClockDiffers;
 use super::{Authority, Foundation};
 use crate::engine::{RandomnessUnavailable, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::seal::UnsealError;
 use crate::store::shared::{self, Changes, Heartbeat, Roll, SharedStore};
 use crate::store::{CommitError, KeyStore, StoreError};
 
@@ -59,6 +60,9 @@ pub enum ReplicationError {
         /// What the others have agreed on.
         theirs: Duration,
     },
+    /// What seals the store has changed to a key that is not here.
+    #[error("what seals the store cannot be used: {0}")]
+    Sealing(UnsealError),
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] RandomnessUnavailable),
@@ -184,6 +188,9 @@ impl Foundation {
         let mut document = self.identity.clone();
         document.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
         document.insert("started_at".to_owned(), started_at.into());
+        let keys = self.master_keys.fingerprints().into_iter();
+        let keys: Vec<String> = keys.map(|key| key.to_string()).collect();
+        document.insert("master_keys".to_owned(), keys.into());
         Value::Object(document).to_string()
     }
 }

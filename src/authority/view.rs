@@ -121,6 +121,12 @@ impl View {
             .store(instant.after(SWITCH_OVER).millis(), Ordering::Release);
     }
 
+    /// A key that this snapshot signs with has been revoked: it signs no more, also what is being
+    /// signed with it now.
+    pub fn leave_office(&self) {
+        self.sign_until.store(0, Ordering::Release);
+    }
+
     /// The commit did not happen: this snapshot goes on.
     pub fn cancel_switch_over(&self) {
         self.sign_until.store(u64::MAX, Ordering::Release);

@@ -120,11 +120,21 @@ impl Client {
 
     /// A long answer, to be read as it comes, and the URL that it comes from.
     pub(super) fn stream(&self, path: &str) -> Result<(impl Read + use<>, String), Failure> {
+        self.stream_of(Method::GET, path)
+    }
+
+    /// A long answer to a POST without a body.
+    pub(super) fn stream_post(&self, path: &str) -> Result<(impl Read + use<>, String), Failure> {
+        self.stream_of(Method::POST, path)
+    }
+
+    fn stream_of(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<(impl Read + use<>, String), Failure> {
         let url = format!("{}{path}", self.base);
-        let request = self
-            .request(Method::GET, &url)
-            .header("accept", "*/*")
-            .body(());
+        let request = self.request(method, &url).header("accept", "*/*").body(());
         let response = request.map_err(ureq::Error::from).and_then(|request| {
             let configured = self.agent.configure_request(request);
             self.agent

@@ -36,6 +36,9 @@ pub(super) enum Failure {
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// A store could not be copied or restored.
+    #[error("{0}")]
+    Offline(Box<dyn Error>),
     /// The service could not start or did not end well.
     #[error("{0}")]
     Service(Box<dyn Error>),
@@ -71,6 +74,7 @@ impl Failure {
             Self::Rejected { code, .. } => code,
             Self::Usage(_) => "wrong-usage",
             Self::Output(_) => "output-failed",
+            Self::Offline(_) => "store-refused",
             Self::Service(_) => "service-failed",
         }
     }

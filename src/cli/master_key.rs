@@ -111,11 +111,10 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
     if let Some(reason) = &arguments.reason {
         body.insert("reason".to_owned(), reason.as_str().into());
     }
-    let mut body = Value::Object(body);
     let client = session.client()?;
     let mut resealed = 0;
     loop {
-        let answer = client.post("/v1/master-key/rotate", &body)?;
+        let answer = client.post("/v1/master-key/rotate", &Value::Object(body.clone()))?;
         let rotation: Rotation = answer.parse()?;
         resealed += rotation.resealed;
         if rotation.left > 0 && rotation.resealed > 0 {
@@ -124,7 +123,7 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
                 .output
                 .note(format_args!("sealed anew: {resealed}; left: {left}"))?;
             // It goes on with the key that the first call has chosen.
-            body["to"] = rotation.sealing.into();
+            body.insert("to".to_owned(), rotation.sealing.into());
             continue;
         }
         let whole = Answer::made_here(&json!({
@@ -163,8 +162,7 @@ fn replace(arguments: &ReplaceArguments, session: &mut Session) -> Result<(), Fa
     };
     let config = Config::load(arguments.config.as_deref(), overrides)
         .map_err(|error| Failure::rejected("invalid-config", error))?;
-    telemetry::start_logging(config.log.format, "warn")
-        .map_err(|error| Failure::Service(error.into()))?;
+    telemetry::start_logging(config.log.format, "warn").map_err(Failure::Service)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

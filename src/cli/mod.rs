@@ -1,8 +1,8 @@
 //! The command line: every command is a thin client of the internal API, or works offline.
 //!
-//! Five of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline` and
-//! `master-key replace`. What a command answers goes to standard output, alone, so that it can be
-//! captured; remarks and errors go to standard error. `--json` passes the server's answer on as
+//! Seven of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline`,
+//! `master-key replace`, `restore` and `store copy`. What a command answers goes to standard output,
+//! alone, so that it can be captured; remarks and errors go to standard error. `--json` passes the server's answer on as
 //! it is, indented; an error then appears as the server's problem document, or as an object with
 //! `code` and `detail` when no server was asked.
 //!
@@ -10,6 +10,7 @@
 
 mod approvals;
 mod audit;
+mod backup;
 mod client;
 mod clients;
 mod completions;
@@ -24,13 +25,17 @@ mod master_key;
 mod moment;
 mod output;
 mod plan;
+mod register;
 mod replicas;
+mod restore;
 mod serve;
 mod session;
+mod store;
 mod table;
 mod tls;
 mod token;
 mod usage;
+mod whole_file;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -95,6 +100,16 @@ enum Command {
     MasterKey(master_key::Command),
     /// Show who did what.
     Audit(audit::Arguments),
+    /// Write everything that the service has into one sealed file, while it serves.
+    Backup(backup::Arguments),
+    /// Write down what has become of every key, without a secret, for a restore.
+    #[command(subcommand)]
+    Register(register::Command),
+    /// Put a store together from a backup, without what was revoked since.
+    Restore(restore::Arguments),
+    /// Copy a store while no service uses it.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Show the processes that share the store.
     Replicas,
     /// Check and print configuration, and check policies before they are set.
@@ -162,6 +177,10 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Approvals(command) => approvals::run(command, session),
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
+        Command::Backup(arguments) => backup::run(&arguments, session),
+        Command::Register(command) => register::run(&command, session),
+        Command::Restore(arguments) => restore::run(arguments, session),
+        Command::Store(command) => store::run(&command, session),
         Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
 use serde::Serialize;
 use serde_json::Value;
@@ -84,17 +85,30 @@ pub(super) fn text(body: &'static str) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
 }
 
-/// 200 with JSON Lines, sent while they are made. Where making them fails the answer breaks off,
-/// and the client is told by the chunk that never ends it (RFC 9112 §8).
+/// 200 with JSON Lines, sent while they are made.
 pub(super) fn lines(
     lines: impl Stream<Item = Result<String, StoreError>> + Send + 'static,
 ) -> Response {
-    let logged = lines.inspect_err(|error| tracing::error!(%error, "an answer was broken off"));
-    (
-        [(CONTENT_TYPE, "application/jsonl")],
-        Body::from_stream(logged),
-    )
-        .into_response()
+    streamed("application/jsonl", lines)
+}
+
+/// 200 with what is sent while it is made. Where making it fails the answer breaks off, and the
+/// client is told by the chunk that never ends it (RFC 9112 §8).
+pub(super) fn streamed<T, E>(
+    media_type: &'static str,
+    parts: impl Stream<Item = Result<T, E>> + Send + 'static,
+) -> Response
+where
+    T: Into<Bytes> + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let logged = parts.inspect_err(|error| tracing::error!(%error, "an answer was broken off"));
+    ([(CONTENT_TYPE, media_type)], Body::from_stream(logged)).into_response()
+}
+
+/// 200 with a JSON document that is written already.
+pub(super) fn written(document: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document).into_response()
 }
 
 /// 503 with plain text, for probes.

@@ -56,7 +56,7 @@ pub enum Command {
 
 impl Command {
     /// Whether a key that begins to sign by it must be known to verifiers first. What is forced and
-    /// what a revocation or the end of an issuer brings about is not held up.
+    /// what a revocation, a loss or the end of an issuer brings about is not held up.
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
             Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,
@@ -248,7 +248,7 @@ pub fn decide(
 
 /// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
 /// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
-fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
+pub(super) fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
     for _ in 0..8 {
         let steps = plan(revision.set(), revision.now()).steps;
         if steps.is_empty() {

@@ -201,6 +201,11 @@ impl Key {
         matches!(self.state, State::Pending(_) | State::Active(_))
     }
 
+    /// Whether it is neither revoked nor at the end of its life.
+    pub(super) fn is_trusted(&self) -> bool {
+        !matches!(self.state, State::Removed(_) | State::Revoked(_))
+    }
+
     /// Whether a set that is served at `now` contains it.
     ///
     /// Decided when it is read: a retired key whose time is over is out of the set even when the

@@ -110,6 +110,25 @@ impl KeySet {
         })
     }
 
+    /// The same set with other keys.
+    ///
+    /// # Errors
+    /// [`InconsistentSet`], as [`restore`](Self::restore).
+    pub fn with_keys(&self, keys: Vec<Key>) -> Result<Self, InconsistentSet> {
+        let set = self.clone();
+        Self::restore(
+            set.issuer,
+            set.version,
+            set.founding,
+            set.created_at,
+            set.policy,
+            set.latest,
+            set.served_fresh_until,
+            set.deleted_at,
+            keys,
+        )
+    }
+
     /// The issuer's short name.
     pub fn issuer(&self) -> &IssuerName {
         &self.issuer

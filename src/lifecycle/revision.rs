@@ -270,6 +270,11 @@ impl<'a> Revision<'a> {
             tokens_until,
             published_until,
         });
+        self.record_retired(kid, published_until)
+    }
+
+    fn record_retired(&mut self, kid: &Kid, published_until: Timestamp) -> Result<(), Halt> {
+        let key = self.key_mut(kid)?;
         let imported = key.origin == Origin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         let published_until = published_until.ceil_seconds();
@@ -280,6 +285,43 @@ impl<'a> Revision<'a> {
             published_until,
         });
         Ok(())
+    }
+
+    /// `active → retired`, and `pending → retired` for a key that may have signed where nobody saw
+    /// it: it is published for one retention.
+    pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), Halt> {
+        let (stamp, tokens_until) = (
+            self.stamp,
+            self.in_use_until.after(self.set.policy.max_token_ttl),
+        );
+        let skew = self.set.policy.clock_skew;
+        let key = self.key_mut(kid)?;
+        if !matches!(key.state, State::Pending(_)) {
+            return self.retire(kid);
+        }
+        let published_until = tokens_until.after(skew);
+        key.state = State::Retired(Retired {
+            activated_at: None,
+            retired_at: stamp,
+            tokens_until,
+            published_until,
+        });
+        self.record_retired(kid, published_until)
+    }
+
+    /// Counts with sets that were served without the pending keys, until now at the latest.
+    pub(super) fn doubt_successors(&mut self) {
+        let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
+        self.set.served_fresh_until = fresh;
+        let fresh = fresh.after(self.set.policy.clock_skew);
+        for key in &mut self.set.keys {
+            if let State::Pending(pending) = &mut key.state {
+                pending.knowledge = Knowledge::MissingUntil(match pending.knowledge {
+                    Knowledge::FromTheStart => fresh,
+                    Knowledge::MissingUntil(until) => until.max(fresh),
+                });
+            }
+        }
     }
 
     /// `retired → removed`.
@@ -340,8 +382,7 @@ impl<'a> Revision<'a> {
 
     /// Ends the issuer: every key that is published is revoked, and none follows.
     pub(super) fn delete(&mut self, reason: &str) -> Result<(), Halt> {
-        let is_alive = |key: &&Key| !matches!(key.state, State::Removed(_) | State::Revoked(_));
-        let keys = self.set.keys.iter().filter(is_alive);
+        let keys = self.set.keys.iter().filter(|key| key.is_trusted());
         let kids: Vec<Kid> = keys.map(|key| key.kid().clone()).collect();
         for kid in kids {
             self.revoke(&kid, reason)?;

@@ -58,7 +58,7 @@ pub async fn replace_lost_keys(
 }
 
 /// Processes that serve have private keys open that this one cannot see.
-async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
+pub(super) async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
     let Some(shared) = store.shared() else {
         return Ok(());
     };

@@ -23,6 +23,8 @@ pub struct ApprovalRow {
 /// A change of who may call, or of what is approved.
 #[derive(Debug, Clone)]
 pub enum AccessChange {
+    /// Nothing but the event that comes with it.
+    Nothing,
     /// A new client. Its id must not exist.
     CreateClient(ClientRow),
     /// A client as it is from now on.

@@ -174,7 +174,7 @@ const BEFORE_HASH: &str = "{\"hash\":\"";
 const AFTER_HASH: &str = "\",\"event\":";
 
 /// An event's columns, as a database holds them: its own, or altered by somebody.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
     /// The number.
     pub sequence: i64,
@@ -186,6 +186,24 @@ pub struct StoredEvent {
     pub document: Vec<u8>,
     /// The hash.
     pub hash: Option<Vec<u8>>,
+}
+
+impl From<NumberedEvent> for StoredEvent {
+    fn from(numbered: NumberedEvent) -> Self {
+        let NumberedEvent {
+            sequence,
+            event,
+            hash,
+        } = numbered;
+        Self {
+            // Numbers and times are stored as they are here, and never come near the end.
+            sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+            at: i64::try_from(event.at).unwrap_or(i64::MAX),
+            issuer: event.issuer.map(|name| name.as_str().as_bytes().to_vec()),
+            document: event.document.into_bytes(),
+            hash: Some(hash.as_bytes().to_vec()),
+        }
+    }
 }
 
 impl StoredEvent {

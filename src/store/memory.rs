@@ -8,10 +8,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::chain::Head;
+use super::chain::{Head, StoredEvent};
 use super::shared::{Changes, Heartbeat, Replica, Roll, SharedStore};
+use super::transfer::{Entry as Row, FillError, Rows, StoredHead};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow,
     KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -87,8 +88,52 @@ impl Contents {
         self.events.extend(chained);
     }
 
+    fn rows(&self) -> Rows {
+        let last = self.events.last().cloned().map(StoredEvent::from);
+        let last_uses = self.last_uses.iter();
+        Rows {
+            last_event: last.as_ref().map_or(0, |last| last.sequence),
+            head: last.map(|last| StoredHead {
+                sequence: last.sequence,
+                hash: last.hash.unwrap_or_default(),
+            }),
+            settings: self.settings.clone().into_iter().collect(),
+            sets: self.issuers.values().cloned().collect(),
+            clients: self.clients.values().cloned().collect(),
+            approvals: self.approvals.values().cloned().collect(),
+            last_uses: last_uses.map(last_use).collect(),
+        }
+    }
+
+    /// Writes a row of a dump. The head is the last event's own.
+    fn take_over(&mut self, row: Row) {
+        match row {
+            Row::Head(_) | Row::End => {}
+            Row::Setting(name, value) => drop(self.settings.insert(name, value)),
+            Row::Issuer(issuer) => {
+                let name = issuer.name.clone();
+                let keys = Vec::new();
+                self.issuers.insert(name, StoredSet { issuer, keys });
+            }
+            Row::Key(issuer, row) => {
+                if let Some(set) = self.issuers.get_mut(&issuer) {
+                    set.keys.push(row);
+                }
+            }
+            Row::Client(row) => drop(self.clients.insert(row.id.clone(), row)),
+            Row::Approval(row) => drop(self.approvals.insert(row.id.clone(), row)),
+            Row::LastUse(LastUse {
+                client,
+                credential,
+                at,
+            }) => drop(self.last_uses.insert((client, credential), at)),
+            Row::Event(event) => self.events.push(event.read()),
+        }
+    }
+
     fn change_access(&mut self, change: AccessChange) -> Result<(), CommitError> {
         match change {
+            AccessChange::Nothing => Ok(()),
             AccessChange::CreateClient(row) => create(&mut self.clients, row.id.clone(), row),
             AccessChange::ReplaceClient {
                 row,
@@ -199,13 +244,7 @@ impl KeyStore for MemoryStore {
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
         let contents = self.contents();
         let uses = contents.last_uses.iter();
-        Ok(uses
-            .map(|((client, credential), at)| LastUse {
-                client: client.clone(),
-                credential: credential.clone(),
-                at: *at,
-            })
-            .collect())
+        Ok(uses.map(last_use).collect())
     }
 
     async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
@@ -273,6 +312,44 @@ impl KeyStore for MemoryStore {
         let is_meant = |row: &&mut KeyRow| row.kid == kid && row.sealed.as_deref() == Some(before);
         let row = keys.and_then(|keys| keys.iter_mut().find(is_meant));
         row.ok_or(CommitError::Conflict)?.sealed = Some(after.to_vec());
+        Ok(())
+    }
+
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        Ok(self.contents().rows())
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let contents = self.contents();
+        let events = contents.events.iter().cloned().map(StoredEvent::from);
+        Ok(events
+            .filter(|event| after < event.sequence && event.sequence <= through)
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect())
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Row>) -> Result<(), FillError> {
+        let mut filled = Contents::default();
+        loop {
+            match entries.recv().await.ok_or(FillError::CutOff)? {
+                Row::End => break,
+                row => filled.take_over(row),
+            }
+        }
+        let mut contents = self.contents();
+        if !contents.rows().is_empty() {
+            return Err(FillError::NotEmpty);
+        }
+        // What replicas have told stays: it is about them.
+        filled.max_staleness = contents.max_staleness;
+        filled.replicas = std::mem::take(&mut contents.replicas);
+        *contents = filled;
+        self.tell(&contents);
         Ok(())
     }
 
@@ -349,6 +426,14 @@ impl SharedStore for MemoryStore {
         let mut events = contents.events.iter().rev();
         let last = events.find(|one| one.event.issuer.as_ref() == Some(issuer));
         Ok(last.map_or(0, |event| event.sequence))
+    }
+}
+
+fn last_use(((client, credential), at): (&(String, String), &u64)) -> LastUse {
+    LastUse {
+        client: client.clone(),
+        credential: credential.clone(),
+        at: *at,
     }
 }
 

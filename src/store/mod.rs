@@ -16,19 +16,22 @@ pub mod seal;
 pub mod shared;
 mod sql;
 pub mod sqlite;
+pub mod transfer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::lifecycle::{IssuerName, Timestamp};
 
 pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
-use chain::{EventHash, Head};
+use chain::{EventHash, Head, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
 use shared::SharedStore;
 use sqlite::SqliteStore;
+use transfer::{Entry, FillError, Rows};
 
 /// Which store, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,6 +249,22 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Writes a named value once. A value that is there already is a conflict.
     async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
 
+    /// Every row but the events, from one consistent state.
+    async fn rows(&self) -> Result<Rows, StoreError>;
+
+    /// At most `limit` events as they are stored, after the one numbered `after` and up to the one
+    /// numbered `through`, in order.
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+
+    /// Writes a whole dump, all or nothing, into a store that has nothing yet. Later keys and
+    /// events follow those of the dump.
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError>;
+
     /// Replaces a named value, with its event, all or nothing. Another value than `before`, or none,
     /// is a conflict.
     async fn replace_setting(
@@ -256,8 +275,8 @@ pub trait KeyStore: Send + Sync + 'static {
         event: EventRow,
     ) -> Result<(), CommitError>;
 
-    /// Replaces a sealed private half by the same one sealed anew. `before` is in no file of the
-    /// store afterwards. Another half than `before`, or none, is a conflict.
+    /// Replaces a sealed private half by the same one sealed anew. What it was before is gone like
+    /// one that is erased. Another half than `before`, or none, is a conflict.
     async fn reseal(
         &self,
         issuer: &IssuerName,

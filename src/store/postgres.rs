@@ -16,6 +16,7 @@ mod replicas;
 mod schema;
 mod session;
 mod sets;
+mod transfer;
 mod url;
 
 use std::borrow::Cow;
@@ -26,13 +27,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::chain::Head;
+use super::chain::{Head, StoredEvent};
 use super::shared::{Changes, Heartbeat, Roll, SharedStore};
 use super::sql::{failed, names};
+use super::transfer::{Entry, FillError, Rows};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
     NumberedEvent, StoreError, StoredSet,
@@ -72,6 +74,9 @@ pub struct PostgresSettings {
 
 /// The longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many events of a dump one statement writes.
+const EVENTS_AT_A_TIME: usize = 500;
 
 /// A failure, and the database that it is about.
 #[derive(Debug, thiserror::Error)]
@@ -173,6 +178,42 @@ impl PostgresStore {
             CommitError::Unknown(error) => CommitError::Unknown(located(&self.place, error)),
             refusal => refusal,
         })
+    }
+
+    /// Writes a dump: each statement for as long as a call may take, and all of it for as long as
+    /// it comes.
+    async fn fill_with(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        let mut session = self.in_time(self.writing()).await?.map_err(plain)?;
+        let begun = self.in_time(transfer::begin(session.connection())).await?;
+        if let Err(refusal) = begun {
+            let _ = session.end().await;
+            return Err(refusal);
+        }
+        let mut events = Vec::new();
+        loop {
+            let entry = entries.recv().await.ok_or(FillError::CutOff)?;
+            let is_end = entry == Entry::End;
+            match entry {
+                Entry::Event(event) => events.push(event),
+                entry => {
+                    let write = transfer::write(session.connection(), entry);
+                    self.in_time(write).await?.map_err(plain)?;
+                }
+            }
+            if events.len() >= EVENTS_AT_A_TIME || is_end {
+                let events = std::mem::take(&mut events);
+                let write = transfer::write_events(session.connection(), events);
+                self.in_time(write).await?.map_err(plain)?;
+            }
+            if is_end {
+                break;
+            }
+        }
+        let committed = self.in_time(session.commit(None)).await;
+        committed
+            .map_err(CommitError::Unknown)
+            .flatten()
+            .map_err(|error| FillError::Unknown(plain(error)))
     }
 
     /// Gives up what takes too long. Its session is dropped, and its connection with it.
@@ -411,6 +452,37 @@ impl KeyStore for PostgresStore {
             session.settle(outcome).await
         })
         .await
+    }
+
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let rows = transfer::rows(session.connection()).await?;
+            Ok((session, rows))
+        })
+        .await
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.read(async {
+            let mut session = self.reading().await?;
+            let events = events::stored(session.connection(), after, through, limit).await?;
+            Ok((session, events))
+        })
+        .await
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        self.fill_with(entries).await.map_err(|error| match error {
+            FillError::Store(error) => located(&self.place, error).into(),
+            FillError::Unknown(error) => FillError::Unknown(located(&self.place, error)),
+            refusal => refusal,
+        })
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {

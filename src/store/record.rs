@@ -161,11 +161,41 @@ pub fn key_changes(
         .collect()
 }
 
+/// The rows of a set without its private halves.
+pub fn public_set(set: &KeySet) -> StoredSet {
+    let keys = set.keys().iter();
+    StoredSet {
+        issuer: issuer_row(set),
+        keys: keys
+            .map(|key| KeyRow {
+                kid: key.kid().as_str().to_owned(),
+                document: to_text(&key_document(key)),
+                sealed: None,
+            })
+            .collect(),
+    }
+}
+
+/// Reads the rows of a set that come without its private halves.
+///
+/// # Errors
+/// [`CorruptRecord`], as [`key_set`].
+pub fn read_public_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
+    read_set(stored, read_named)
+}
+
 /// Reads a set's rows.
 ///
 /// # Errors
 /// [`CorruptRecord`] names the issuer, and the key if it is one key's record that is corrupt.
 pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
+    read_set(stored, read_row)
+}
+
+fn read_set(
+    stored: &StoredSet,
+    read_row: impl Fn(&KeyRow) -> Result<Key, String>,
+) -> Result<KeySet, CorruptRecord> {
     let IssuerRow {
         name,
         path,
@@ -286,11 +316,16 @@ fn state_document(state: &State) -> StateDocument {
     }
 }
 
-fn read_row(row: &KeyRow) -> Result<Key, String> {
+fn read_named(row: &KeyRow) -> Result<Key, String> {
     let key = read_key(&row.document)?;
     if key.kid().as_str() != row.kid {
         return Err("its row holds another key".to_owned());
     }
+    Ok(key)
+}
+
+fn read_row(row: &KeyRow) -> Result<Key, String> {
+    let key = read_named(row)?;
     match (key.holds_private_half(), row.sealed.is_some()) {
         (true, false) => Err(format!(
             "a private half is missing: it is {}",

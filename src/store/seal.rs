@@ -15,6 +15,7 @@ use std::fmt;
 
 use keywright_verifier::Kid;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Prk};
 use zeroize::Zeroizing;
 
 use crate::lifecycle::IssuerName;
@@ -34,6 +35,7 @@ const NAMED: u8 = 2;
 /// A key-encryption key that seals private keys at rest.
 pub struct MasterKey {
     key: LessSafeKey,
+    derivation: Prk,
     fingerprint: Fingerprint,
 }
 
@@ -63,6 +65,7 @@ impl MasterKey {
         let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
         Some(Self {
             key: LessSafeKey::new(key),
+            derivation: Prk::new_less_safe(HKDF_SHA256, bytes.as_slice()),
             fingerprint: Fingerprint::of(bytes)?,
         })
     }
@@ -70,6 +73,12 @@ impl MasterKey {
     /// What tells it from other keys.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// What keys for other purposes are derived from: HKDF-Expand (RFC 5869 §2.3), because a master
+    /// key is uniformly random already. Each purpose has a text of its own.
+    pub fn derivation(&self) -> &Prk {
+        &self.derivation
     }
 
     /// Seals a private key for its row. `nonce` must be fresh random bytes.

@@ -7,6 +7,7 @@
 mod access;
 mod events;
 mod settings;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,10 +18,12 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
+use tokio::sync::mpsc;
 
-use super::chain::Head;
+use super::chain::{Head, StoredEvent};
 use super::shared::SharedStore;
 use super::sql::{IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set};
+use super::transfer::{Entry, FillError, Rows};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
     KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
@@ -120,13 +123,7 @@ impl KeyStore for SqliteStore {
         let Some(row) = row else {
             return Ok(None);
         };
-        let keys: Vec<KeyColumns> = sqlx::query_as(
-            "SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position",
-        )
-        .bind(issuer.as_str())
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        let keys = keys(&mut transaction, issuer).await?;
         stored_set(issuer, row, keys).map(Some)
     }
 
@@ -251,6 +248,26 @@ impl KeyStore for SqliteStore {
         Ok(())
     }
 
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        transfer::rows(&self.pool).await
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        events::stored(&self.pool, after, through, limit).await
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        let mut transaction = self.begin().await?;
+        transfer::fill(&mut transaction, entries).await?;
+        let ended = transaction.commit().await;
+        ended.map_err(|error| FillError::Unknown(failed(error)))
+    }
+
     fn shared(&self) -> Option<&dyn SharedStore> {
         None
     }
@@ -313,6 +330,18 @@ async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
     } else {
         Err(Unopened::NoLog)
     }
+}
+
+/// An issuer's keys, in the order in which they came.
+async fn keys(
+    connection: &mut SqliteConnection,
+    issuer: &IssuerName,
+) -> Result<Vec<KeyColumns>, StoreError> {
+    sqlx::query_as("SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position")
+        .bind(issuer.as_str())
+        .fetch_all(connection)
+        .await
+        .map_err(failed)
 }
 
 async fn write_issuer(

@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use keywright::lifecycle::IssuerName;
-use keywright::store::chain::Head;
+use keywright::store::chain::{Head, StoredEvent};
 use keywright::store::memory::MemoryStore;
 use keywright::store::shared::SharedStore;
+use keywright::store::transfer::{Entry, FillError, Rows};
 use keywright::store::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
     NumberedEvent, StoreError, StoredSet,
 };
+use tokio::sync::mpsc;
 
 const RELIABLE: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
@@ -122,6 +124,23 @@ impl KeyStore for Unreliable {
         after: &[u8],
     ) -> Result<(), CommitError> {
         self.store.reseal(issuer, kid, before, after).await
+    }
+
+    async fn rows(&self) -> Result<Rows, StoreError> {
+        self.store.rows().await
+    }
+
+    async fn stored_events(
+        &self,
+        after: i64,
+        through: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        self.store.stored_events(after, through, limit).await
+    }
+
+    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        self.store.fill(entries).await
     }
 
     fn shared(&self) -> Option<&dyn SharedStore> {

@@ -49,8 +49,8 @@ fn what_the_disk_did_not_keep_is_not_acknowledged_and_is_there_whole_or_not_at_a
     };
     let sign = tools.path().join("broken");
     let environment = [
-        ("LD_PRELOAD", library.as_path()),
-        ("BROKEN_WHILE_EXISTS", sign.as_path()),
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("BROKEN_WHILE_EXISTS", sign.to_str().unwrap()),
     ];
     let mut folder = Arc::new(TempDir::new().unwrap());
     for round in 0..5 {

@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 30] = [
+const CALLS: [Call; 32] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -67,6 +67,8 @@ const CALLS: [Call; 30] = [
     ("readAuditHead", |_| Sample::default()),
     ("listReplicas", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("takeBackup", |_| Sample::default()),
+    ("readRegister", |_| Sample::default()),
     ("readClient", short_lived_client),
     ("setClient", |server| Sample {
         body: Some(json!({ "name": "changed", "roles": ["issuer"] })),

@@ -136,6 +136,26 @@ impl History {
         )
     }
 
+    /// Lives it to its end, whatever the laws say, and dies. `note` sees the world at every step.
+    pub(crate) fn live_and_die(&self, mut note: impl FnMut(usize, &World)) -> World {
+        let mut world = World::found(policy(self.profile), self.founding);
+        if let Some(count) = self.crowd {
+            crowd(&mut world, count);
+        }
+        note(0, &world);
+        for (index, step) in self.steps.iter().enumerate() {
+            take(&mut world, step).unwrap();
+            note(index + 1, &world);
+        }
+        world.restart();
+        world
+    }
+
+    /// How many steps it has.
+    pub(crate) fn length(&self) -> usize {
+        self.steps.len()
+    }
+
     /// Lives it, and asks after every step whether the laws hold.
     pub(crate) fn live(&self, laws: &[Law]) -> Result<(), String> {
         let mut world = World::found(policy(self.profile), self.founding);

@@ -29,6 +29,7 @@ mod capacity;
 mod founding;
 mod past;
 mod policy_change;
+mod recovery;
 mod replacement;
 mod revocation;
 mod rotation;

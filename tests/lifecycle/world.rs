@@ -61,7 +61,7 @@ pub(crate) struct World {
     pub(crate) recollection: Recollection,
     /// Whether anything that could have reached the store has happened since the laws were asked.
     pub(crate) touched: bool,
-    keys_made: u64,
+    pub(crate) keys_made: u64,
 }
 
 /// A signed token.
@@ -433,7 +433,7 @@ impl World {
 }
 
 /// Tries until the supply suffices.
-fn supplied<T>(
+pub(crate) fn supplied<T>(
     keys_made: &mut u64,
     attempt: impl Fn(&Supply) -> Result<T, Halt>,
 ) -> Result<T, Refusal> {

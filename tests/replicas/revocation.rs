@@ -106,3 +106,29 @@ async fn a_process_without_a_lease_changes_nothing() {
     one.catch_up().await.unwrap();
     revoke(&one, "a").await;
 }
+
+/// Also where the answer says that it is in force now.
+#[tokio::test]
+async fn what_is_being_signed_when_its_key_is_revoked_is_not_handed_out() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    two.catch_up().await.unwrap();
+    let here = one.issuer("a").unwrap().leased_view();
+    let there = two.issuer("a").unwrap().leased_view();
+    revoke(&one, "a").await;
+    two.catch_up().await.unwrap();
+    assert!(!here.may_hand_out() && !there.may_hand_out());
+}
+
+#[tokio::test]
+async fn what_is_being_signed_when_its_key_retires_is_handed_out() {
+    let world = World::new();
+    let one = world.process().await;
+    let issuer = one.create("a", json!({})).await;
+    let view = issuer.leased_view();
+    let (readiness, actor) = (keywright::lifecycle::Readiness::Required, Actor::Bootstrap);
+    let rotated = one.rotate(&issuer, None, readiness, actor, None);
+    rotated.await.unwrap();
+    assert!(view.may_hand_out());
+}

@@ -3,6 +3,7 @@
 mod access;
 mod chain;
 mod master_key;
+mod transfer;
 
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
@@ -28,7 +29,7 @@ use access::{
 };
 pub(crate) use chain::assert_whole;
 use chain::{
-    a_refused_commit_leaves_the_head, an_empty_log_has_no_head,
+    a_refused_commit_leaves_the_head, an_empty_log_has_no_head, an_event_may_come_alone,
     every_event_is_chained_to_the_one_before,
 };
 
@@ -36,6 +37,11 @@ use master_key::{
     a_commit_rests_on_its_premise, a_sealed_half_is_sealed_anew,
     a_sealed_half_that_is_not_the_expected_one_stays, a_setting_is_replaced_with_its_event,
     a_setting_that_is_not_the_expected_one_stays, of_twenty_replacements_of_one_setting_one_wins,
+};
+use transfer::{
+    a_dump_that_is_cut_off_writes_nothing, a_dump_under_commits_is_a_state_that_was_there,
+    a_filled_store_goes_on_where_the_other_ended, a_store_that_is_not_empty_is_not_filled,
+    an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
 use crate::rows::{change, commit, event, name, set};
@@ -99,6 +105,14 @@ stores!({
     an_empty_log_has_no_head
     every_event_is_chained_to_the_one_before
     a_refused_commit_leaves_the_head
+    an_event_may_come_alone
+    everything_comes_out_of_a_dump
+    everything_goes_in_by_a_dump
+    an_empty_store_is_dumped_as_one
+    a_filled_store_goes_on_where_the_other_ended
+    a_store_that_is_not_empty_is_not_filled
+    a_dump_that_is_cut_off_writes_nothing
+    a_dump_under_commits_is_a_state_that_was_there
     a_setting_is_written_once
     a_refused_commit_changes_nothing
     of_twenty_commits_on_one_version_one_wins

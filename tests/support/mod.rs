@@ -95,21 +95,61 @@ pub fn start(extra: &str) -> Server {
     start_in(folder, extra).expect("the service starts")
 }
 
-/// A service in a folder that may have a past. `Err` has the log of a service that did not start.
-pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
-    start_with(folder, extra, &[])
+/// Which build runs, and what it finds in its environment.
+pub struct Program {
+    path: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
-/// The same with variables in its environment.
+impl Default for Program {
+    /// The build that is tested, with nothing in its environment but `PATH`.
+    fn default() -> Self {
+        Self::at(Path::new(env!("CARGO_BIN_EXE_keywright")))
+    }
+}
+
+impl Program {
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// The build that is tested, with more in its environment.
+    pub fn within(environment: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self {
+            environment: environment.iter().map(owned).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A service in a folder that may have a past. `Err` has the log of a service that did not start.
+pub fn start_in(folder: Arc<TempDir>, extra: &str) -> Result<Server, String> {
+    start_program(&Program::default(), folder, extra)
+}
+
+/// The same with more in its environment.
 pub fn start_with(
     folder: Arc<TempDir>,
     extra: &str,
-    environment: &[(&str, &Path)],
+    environment: &[(&str, &str)],
+) -> Result<Server, String> {
+    start_program(&Program::within(environment), folder, extra)
+}
+
+/// The same with another program.
+pub fn start_program(
+    program: &Program,
+    folder: Arc<TempDir>,
+    extra: &str,
 ) -> Result<Server, String> {
     let data = folder.path().join("keys");
     let listen = data.join("listen.json");
     let _ = std::fs::remove_file(&listen);
-    let mut child = spawn_with(folder.path(), extra, environment);
+    let mut child = spawn_program(program, folder.path(), extra);
     let log = Arc::new(Mutex::new(String::new()));
     let (started, wait) = std::sync::mpsc::channel();
     let stderr = child.stderr.take().expect("standard error is piped");
@@ -148,15 +188,20 @@ pub fn start_with(
 
 /// The process alone, which may not have come far yet.
 pub fn spawn_in(folder: &Path, extra: &str) -> Child {
-    spawn_with(folder, extra, &[])
+    spawn_program(&Program::default(), folder, extra)
 }
 
-fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &Path)]) -> Child {
+/// The same with more in its environment.
+pub fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &str)]) -> Child {
+    spawn_program(&Program::within(environment), folder, extra)
+}
+
+fn spawn_program(program: &Program, folder: &Path, extra: &str) -> Child {
     let data = folder.join("keys");
     let config = folder.join("config.toml");
     let addresses = "public.listen = \"127.0.0.1:0\"\ninternal.listen = \"127.0.0.1:0\"\n";
     std::fs::write(&config, format!("{addresses}{extra}")).expect("a configuration file");
-    Command::new(env!("CARGO_BIN_EXE_keywright"))
+    Command::new(&program.path)
         .arg("serve")
         .args([
             "--config".as_ref(),
@@ -166,7 +211,7 @@ fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &Path)]) -> Chil
         ])
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .envs(environment.iter().copied())
+        .envs(program.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

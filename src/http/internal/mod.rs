@@ -3,6 +3,7 @@
 mod approvals;
 mod asking;
 mod audit;
+mod backups;
 mod clients;
 mod documentation;
 mod history;
@@ -87,6 +88,8 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
         Route::new("/v1/audit/export").get(audit::export, openapi::audit::export),
         Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
+        Route::new("/v1/backup").post(backups::take, openapi::backups::take),
+        Route::new("/v1/register").get(backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
         Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
         Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),

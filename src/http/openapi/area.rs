@@ -20,6 +20,8 @@ pub(in crate::http) enum Area {
     Approvals,
     /// What happened.
     Audit,
+    /// The whole store, out of the service.
+    Backups,
     /// The processes that share the store.
     Replicas,
     /// What seals private keys.
@@ -34,7 +36,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -42,6 +44,7 @@ impl Area {
         Self::Clients,
         Self::Approvals,
         Self::Audit,
+        Self::Backups,
         Self::Replicas,
         Self::MasterKey,
         Self::Service,
@@ -59,6 +62,7 @@ impl Area {
             Self::Clients => "clients",
             Self::Approvals => "approvals",
             Self::Audit => "audit",
+            Self::Backups => "backups",
             Self::Replicas => "replicas",
             Self::MasterKey => "master-key",
             Self::Service => "service",
@@ -77,6 +81,7 @@ impl Area {
             Self::Clients => "Who may call, and what they may have signed.",
             Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
+            Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
             Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",

@@ -177,6 +177,7 @@ fn event() -> Json {
             ),
         ),
     ];
+    members.extend(restored());
     members.extend(lifecycle());
     answered(members).with(
         "description",
@@ -196,7 +197,7 @@ const KEY_EVENTS: [&str; 8] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 14] = [
+const OTHER_EVENTS: [&str; 16] = [
     "client-created",
     "client-changed",
     "client-deleted",
@@ -206,12 +207,33 @@ const OTHER_EVENTS: [&str; 14] = [
     "approval-confirmed",
     "approval-rejected",
     "approval-expired",
+    "backup-taken",
+    "restored",
     "master-key-named",
     "master-key-rotation-started",
     "master-key-rotation-finished",
     "master-key-replaced",
     "corrupt-record",
 ];
+
+/// The members of the event that says that the store came back from a backup.
+fn restored() -> [Member; 6] {
+    let head = || text("`SEQUENCE:HASH`.");
+    [
+        optional("backup_at", instant("When the backup was taken.")),
+        optional("backup_head", head()),
+        optional("register_at", instant("When the register was written.")),
+        optional("register_head", head()),
+        optional(
+            "revoked",
+            list(kid("A key."), "Keys that were named as revoked since."),
+        ),
+        optional(
+            "deleted",
+            list(issuer_name(), "Issuers that were named as deleted since."),
+        ),
+    ]
+}
 
 /// Something that will happen to a key set, for plans.
 pub(super) fn occurrence() -> Json {

@@ -19,6 +19,7 @@ mod schema;
 
 pub(super) mod approvals;
 pub(super) mod audit;
+pub(super) mod backups;
 pub(super) mod clients;
 pub(super) mod issuers;
 pub(super) mod keys;
@@ -161,6 +162,7 @@ fn components(operations: &[Described]) -> Json {
         clients::schemas(),
         approvals::schemas(),
         audit::schemas(),
+        backups::schemas(),
         replicas::schemas(),
         master_key::schemas(),
         public::schemas(),

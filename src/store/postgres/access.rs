@@ -36,6 +36,7 @@ pub(super) async fn change(
     change: &AccessChange,
 ) -> Result<(), CommitError> {
     let statement = match change {
+        AccessChange::Nothing => return Ok(()),
         AccessChange::CreateClient(row) => sqlx::query(
             "INSERT INTO clients (id, version, document) VALUES ($1, $2, $3) \
              ON CONFLICT DO NOTHING",

@@ -119,14 +119,38 @@ pub(super) async fn page(
     .fetch_all(connection)
     .await
     .map_err(failed)?;
-    let read = |(sequence, at, issuer, document, hash)| StoredEvent {
+    Ok(rows.into_iter().map(|row| as_stored(row).read()).collect())
+}
+
+/// Events with their columns as they are.
+pub(super) async fn stored(
+    connection: &mut PgConnection,
+    after: i64,
+    through: i64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT sequence, at, convert_to(issuer, 'UTF8'), convert_to(document, 'UTF8'), hash \
+         FROM events WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3",
+    )
+    .bind(after)
+    .bind(through)
+    .bind(i64::from(limit))
+    .persistent(false)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(as_stored).collect())
+}
+
+fn as_stored((sequence, at, issuer, document, hash): Columns) -> StoredEvent {
+    StoredEvent {
         sequence,
         at,
         issuer,
         document,
         hash,
-    };
-    Ok(rows.into_iter().map(|row| read(row).read()).collect())
+    }
 }
 
 /// The number of the last event, which issuers the events after `after` concern, and whether one

@@ -11,7 +11,7 @@ use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 /// The setting with the staleness that all agree on, in milliseconds.
-const MAX_STALENESS: &str = "max-staleness";
+pub(super) const MAX_STALENESS: &str = "max-staleness";
 
 /// Writes a heartbeat, and forgets whom nobody has heard of for an hour. A row that somebody else
 /// is about to forget, or that is beating after all, is left alone.

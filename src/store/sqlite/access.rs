@@ -1,24 +1,27 @@
 //! Clients, approvals and last uses, row by row.
 
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
+use sqlx::{SqliteConnection, SqliteExecutor};
 
 use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
 use crate::store::{AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, StoreError};
 
-pub(super) async fn clients(pool: &SqlitePool) -> Result<Vec<ClientRow>, StoreError> {
+pub(super) async fn clients(
+    executor: impl SqliteExecutor<'_>,
+) -> Result<Vec<ClientRow>, StoreError> {
     let rows: Vec<(String, i64, String)> =
         sqlx::query_as("SELECT id, version, document FROM clients ORDER BY id")
-            .fetch_all(pool)
+            .fetch_all(executor)
             .await
             .map_err(failed)?;
     rows.into_iter().map(client_row).collect()
 }
 
-pub(super) async fn approvals(pool: &SqlitePool) -> Result<Vec<ApprovalRow>, StoreError> {
+pub(super) async fn approvals(
+    executor: impl SqliteExecutor<'_>,
+) -> Result<Vec<ApprovalRow>, StoreError> {
     let rows: Vec<(String, String)> =
         sqlx::query_as("SELECT id, document FROM approvals ORDER BY id")
-            .fetch_all(pool)
+            .fetch_all(executor)
             .await
             .map_err(failed)?;
     Ok(rows.into_iter().map(approval_row).collect())
@@ -30,6 +33,7 @@ pub(super) async fn change(
     change: &AccessChange,
 ) -> Result<(), CommitError> {
     let statement = match change {
+        AccessChange::Nothing => return Ok(()),
         AccessChange::CreateClient(row) => sqlx::query(
             "INSERT INTO clients (id, version, document) VALUES (?1, ?2, ?3) \
              ON CONFLICT DO NOTHING",
@@ -81,10 +85,12 @@ pub(super) async fn record_use(
     Ok(())
 }
 
-pub(super) async fn last_uses(pool: &SqlitePool) -> Result<Vec<LastUse>, StoreError> {
+pub(super) async fn last_uses(
+    executor: impl SqliteExecutor<'_>,
+) -> Result<Vec<LastUse>, StoreError> {
     let rows: Vec<(String, String, i64)> =
         sqlx::query_as("SELECT client, credential, at FROM last_uses ORDER BY client, credential")
-            .fetch_all(pool)
+            .fetch_all(executor)
             .await
             .map_err(failed)?;
     rows.into_iter().map(last_use).collect()

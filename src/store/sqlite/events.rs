@@ -97,15 +97,38 @@ pub(super) async fn page(
     Ok(rows.into_iter().map(read).collect())
 }
 
-fn read((sequence, at, issuer, document, hash): Columns) -> NumberedEvent {
-    let stored = StoredEvent {
+/// Events with their columns as they are.
+pub(super) async fn stored(
+    pool: &SqlitePool,
+    after: i64,
+    through: i64,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT sequence, at, issuer, document, hash FROM events \
+         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence LIMIT ?3",
+    )
+    .bind(after)
+    .bind(through)
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    Ok(rows.into_iter().map(as_stored).collect())
+}
+
+fn read(columns: Columns) -> NumberedEvent {
+    as_stored(columns).read()
+}
+
+fn as_stored((sequence, at, issuer, document, hash): Columns) -> StoredEvent {
+    StoredEvent {
         sequence,
         at,
         issuer,
         document,
         hash,
-    };
-    stored.read()
+    }
 }
 
 /// How many events of an older database are in memory at a time while they are chained.

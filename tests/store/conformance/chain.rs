@@ -79,3 +79,12 @@ pub(super) async fn a_refused_commit_leaves_the_head(store: &dyn KeyStore) {
     store.commit(commit("a", 2)).await.unwrap();
     assert_whole(store).await;
 }
+
+pub(super) async fn an_event_may_come_alone(store: &dyn KeyStore) {
+    for document in ["1", "2"] {
+        let alone = store.commit_access(AccessChange::Nothing, event(None, document));
+        alone.await.unwrap();
+    }
+    assert_whole(store).await;
+    assert_eq!(head(store).await.sequence, 2);
+}

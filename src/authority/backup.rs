@@ -1,0 +1,134 @@
+//! A backup while the service serves, and the register.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use tokio::sync::mpsc;
+
+use super::audit::{AccessEvent, Actor};
+use super::{Authority, ChangeError, Foundation};
+use crate::backup::file::{BackupError, Header, Writer};
+use crate::backup::register::{Register, RegisterError};
+use crate::store::chain::Head;
+use crate::store::seal::{MasterKey, check};
+use crate::store::transfer::{self, DumpError, Rows};
+use crate::store::{AccessChange, record};
+
+/// Why a backup breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupFailure {
+    /// The store does not answer.
+    #[error(transparent)]
+    Dump(#[from] DumpError),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] BackupError),
+}
+
+/// How many chunks wait for a reader who is slow.
+const WAITING_CHUNKS: usize = 4;
+
+impl Authority {
+    /// Takes a backup: the file's bytes, while they are made. That it was taken is the last event
+    /// in it. No lock and no transaction is held while they are read.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing was read then.
+    pub async fn backup(
+        self: &Arc<Self>,
+        actor: Actor,
+    ) -> Result<impl Stream<Item = Result<Bytes, BackupFailure>> + Send + use<>, ChangeError> {
+        let foundation = &self.foundation;
+        let (nothing, event) = (AccessChange::Nothing, AccessEvent::BackupTaken {});
+        self.commit_access(nothing, event, None, &actor, None)
+            .await?;
+        let rows = foundation.store.rows().await?;
+        let sealing = sealing(foundation, &rows)?;
+        let header = Header::new(self.now(), head_of(&rows), sealing);
+        let (writer, lines) =
+            Writer::begin(&header, sealing).map_err(|_| ChangeError::Unsealable)?;
+        tracing::info!(head = %header.head, "a backup is taken");
+        let (chunks, taken) = mpsc::channel(WAITING_CHUNKS);
+        let authority = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = write(&authority.foundation, rows, writer, lines, &chunks).await;
+            if let Err(failure) = outcome {
+                // Where nobody takes it any more nobody is told either.
+                let _ = chunks.send(Err(failure)).await;
+            }
+        });
+        Ok(stream::unfold(taken, async |mut taken| {
+            let chunk = taken.recv().await?;
+            Some((chunk, taken))
+        }))
+    }
+
+    /// The register as of now, as it is written.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn register(&self) -> Result<String, ChangeError> {
+        let rows = self.foundation.store.rows().await?;
+        let latest = self.foundation.clock.latest().max(self.now());
+        let mut register = Register {
+            created_at: self.now(),
+            head: head_of(&rows),
+            sets: Default::default(),
+            unusable: Vec::new(),
+        };
+        for stored in &rows.sets {
+            let name = stored.issuer.name.clone();
+            match record::key_set(stored) {
+                Ok(set) => drop(register.sets.insert(name, set.having_witnessed(latest))),
+                Err(error) => {
+                    tracing::error!(issuer = %name, %error, "an issuer is left out of the register");
+                    register.unusable.push(name);
+                }
+            }
+        }
+        let written = register.write(sealing(&self.foundation, &rows)?);
+        written.map_err(|_: RegisterError| ChangeError::Unsealable)
+    }
+}
+
+/// The master key that seals what is new in the store.
+fn sealing<'a>(foundation: &'a Foundation, rows: &Rows) -> Result<&'a MasterKey, ChangeError> {
+    let mut settings = rows.settings.iter();
+    match settings.find(|(name, _)| name == check::SETTING) {
+        Some((_, setting)) => Ok(check::read(&foundation.master_keys, setting)?.key),
+        None => Ok(foundation.master_keys.first()),
+    }
+}
+
+fn head_of(rows: &Rows) -> Head {
+    rows.head.as_ref().map_or(Head::BEGINNING, |head| {
+        Head::of_stored(head.sequence, &head.hash, 0)
+    })
+}
+
+async fn write(
+    foundation: &Foundation,
+    rows: Rows,
+    mut writer: Writer,
+    lines: Vec<u8>,
+    chunks: &mpsc::Sender<Result<Bytes, BackupFailure>>,
+) -> Result<(), BackupFailure> {
+    let (sink, mut entries) = transfer::channel();
+    let dumped = async move { transfer::dump_rows(&*foundation.store, rows, &sink).await };
+    let sealed = async move {
+        let mut ready = lines;
+        loop {
+            if !ready.is_empty() && chunks.send(Ok(ready.into())).await.is_err() {
+                return Ok(());
+            }
+            let Some(entry) = entries.recv().await else {
+                return Ok::<_, BackupFailure>(());
+            };
+            ready = writer.write(entry)?;
+        }
+    };
+    let (dumped, sealed) = tokio::join!(dumped, sealed);
+    sealed?;
+    Ok(dumped?)
+}

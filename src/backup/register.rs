@@ -1,0 +1,254 @@
+//! The register: what has become of every key, without a secret.
+//!
+//! A register is one line, `{"mac":MAC,"register":TEXT}` and a line feed. `TEXT` has every issuer
+//! with all its keys as the store keeps them, public halves only and without the reasons that
+//! people have written; instants are in milliseconds since the Unix epoch. `MAC` is HMAC-SHA256 over
+//! the exact bytes of `TEXT`, under a key that is derived from the master key: a register may be put
+//! where everyone can read it, and whoever can write there can take it away, or put an older one in
+//! its place, and cannot bring a revoked key back with it.
+
+use std::collections::BTreeMap;
+
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::lifecycle::{IssuerName, Key, KeySet, Revoked, State, Timestamp};
+use crate::store::chain::Head;
+use crate::store::record::{CorruptRecord, public_set, read_public_set};
+use crate::store::seal::{Fingerprint, MasterKey};
+use crate::store::{IssuerRow, KeyRow, StoredSet};
+
+const FORMAT: u32 = 1;
+
+/// The text under which the key of the MAC is derived.
+const PURPOSE: &[u8] = b"keywright register\0";
+
+/// What has become of every key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register {
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// Where the audit log ended.
+    pub head: Head,
+    /// Every set, without its private halves.
+    pub sets: BTreeMap<IssuerName, KeySet>,
+    /// The issuers whose records cannot be read: nothing is said of those.
+    pub unusable: Vec<IssuerName>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    created_at: u64,
+    keywright: String,
+    head: String,
+    master_key: String,
+    issuers: Vec<IssuerDocument>,
+    unusable: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerDocument {
+    name: String,
+    path: String,
+    version: u64,
+    set: Box<RawValue>,
+    keys: Vec<KeyDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyDocument {
+    kid: String,
+    record: Box<RawValue>,
+}
+
+/// Why a file is no register that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Something else, or part of one.
+    #[error("this is no register of keywright, or not all of one")]
+    Foreign,
+    /// A later keywright wrote it.
+    #[error("the register has format {0}, which this version of keywright does not know")]
+    UnknownFormat(u32),
+    /// Its key is elsewhere.
+    #[error(
+        "the register was written under the master key {0}, which is not the one that is configured \
+         here"
+    )]
+    OtherMasterKey(Fingerprint),
+    /// It is not what was written.
+    #[error("the register was altered: it does not have the MAC that follows from its text")]
+    Altered,
+    /// What it says of an issuer does not read.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptRecord),
+    /// Its key cannot be derived.
+    #[error("the register cannot be signed")]
+    Unsignable,
+}
+
+const BEFORE_MAC: &str = "{\"mac\":\"";
+const AFTER_MAC: &str = "\",\"register\":";
+
+impl Register {
+    /// The register as it is written.
+    ///
+    /// # Errors
+    /// [`RegisterError::Unsignable`], which no system is known to answer with.
+    pub fn write(&self, master_key: &MasterKey) -> Result<String, RegisterError> {
+        let document = Document {
+            format: FORMAT,
+            created_at: self.created_at.floor_seconds(),
+            keywright: env!("CARGO_PKG_VERSION").to_owned(),
+            head: self.head.to_string(),
+            master_key: master_key.fingerprint().to_string(),
+            issuers: self
+                .sets
+                .values()
+                .map(issuer_document)
+                .collect::<Option<_>>()
+                .ok_or(RegisterError::Unsignable)?,
+            unusable: self.unusable.iter().map(ToString::to_string).collect(),
+        };
+        let text = serde_json::to_string(&document).map_err(|_| RegisterError::Unsignable)?;
+        let tag = hmac::sign(&key(master_key)?, text.as_bytes());
+        let mac: String = tag
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(format!("{BEFORE_MAC}{mac}{AFTER_MAC}{text}}}\n"))
+    }
+
+    /// Reads a register, and holds it against the master key that it names.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn read<'k>(
+        line: &str,
+        find: impl Fn(Fingerprint) -> Option<&'k MasterKey>,
+    ) -> Result<Self, RegisterError> {
+        let (mac, text) = parts(line).ok_or(RegisterError::Foreign)?;
+        let document: Document = match serde_json::from_str(text) {
+            Ok(document) => document,
+            Err(_) => return Err(unreadable(text)),
+        };
+        if document.format != FORMAT {
+            return Err(RegisterError::UnknownFormat(document.format));
+        }
+        let fingerprint = document.master_key.parse();
+        let fingerprint = fingerprint.map_err(|_| RegisterError::Foreign)?;
+        let master_key = find(fingerprint).ok_or(RegisterError::OtherMasterKey(fingerprint))?;
+        hmac::verify(&key(master_key)?, text.as_bytes(), &mac)
+            .map_err(|_| RegisterError::Altered)?;
+        let sets = document.issuers.into_iter().map(|issuer| {
+            let set = read_issuer(issuer)?;
+            Ok((set.issuer().clone(), set))
+        });
+        let unusable = document.unusable.iter().map(|name| IssuerName::parse(name));
+        Ok(Self {
+            created_at: Timestamp::from_seconds(document.created_at),
+            head: document.head.parse().map_err(|_| RegisterError::Foreign)?,
+            sets: sets.collect::<Result<_, RegisterError>>()?,
+            unusable: unusable
+                .collect::<Result<_, _>>()
+                .map_err(|_| RegisterError::Foreign)?,
+        })
+    }
+}
+
+/// A text that may be of a later format.
+fn unreadable(text: &str) -> RegisterError {
+    #[derive(Deserialize)]
+    struct Any {
+        format: u32,
+    }
+    match serde_json::from_str::<Any>(text) {
+        Ok(Any { format }) if format != FORMAT => RegisterError::UnknownFormat(format),
+        _ => RegisterError::Foreign,
+    }
+}
+
+fn key(master_key: &MasterKey) -> Result<hmac::Key, RegisterError> {
+    let output = master_key
+        .derivation()
+        .expand(&[PURPOSE], hmac::HMAC_SHA256);
+    output
+        .map(hmac::Key::from)
+        .map_err(|_| RegisterError::Unsignable)
+}
+
+/// The MAC that a line has, and the text that it is over.
+fn parts(line: &str) -> Option<(Vec<u8>, &str)> {
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    let (mac, rest) = line.strip_prefix(BEFORE_MAC)?.split_at_checked(64)?;
+    let text = rest.strip_prefix(AFTER_MAC)?.strip_suffix('}')?;
+    let (pairs, _) = mac.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| {
+        let digits = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(digits, 16).ok()
+    };
+    let mac = pairs.iter().map(byte).collect::<Option<_>>()?;
+    Some((mac, text))
+}
+
+fn issuer_document(set: &KeySet) -> Option<IssuerDocument> {
+    let StoredSet { issuer, keys } = public_set(&without_reasons(set)?);
+    let keys = keys.into_iter().map(|row| {
+        Some(KeyDocument {
+            kid: row.kid,
+            record: RawValue::from_string(row.document).ok()?,
+        })
+    });
+    Some(IssuerDocument {
+        name: issuer.name.as_str().to_owned(),
+        path: issuer.path,
+        version: issuer.version,
+        set: RawValue::from_string(issuer.document).ok()?,
+        keys: keys.collect::<Option<_>>()?,
+    })
+}
+
+/// Reasons are for those who may read the audit log.
+fn without_reasons(set: &KeySet) -> Option<KeySet> {
+    let keys = set.keys().iter().map(|key| {
+        let state = match key.state() {
+            State::Revoked(revoked) => State::Revoked(Revoked {
+                reason: String::new(),
+                ..revoked.clone()
+            }),
+            state => state.clone(),
+        };
+        Key::restore(
+            key.jwk().clone(),
+            key.origin(),
+            key.created_at(),
+            key.published_at(),
+            state,
+        )
+    });
+    set.with_keys(keys.collect()).ok()
+}
+
+fn read_issuer(document: IssuerDocument) -> Result<KeySet, RegisterError> {
+    let name = IssuerName::parse(&document.name).map_err(|_| RegisterError::Foreign)?;
+    let keys = document.keys.into_iter().map(|key| KeyRow {
+        kid: key.kid,
+        document: key.record.get().to_owned(),
+        sealed: None,
+    });
+    Ok(read_public_set(&StoredSet {
+        issuer: IssuerRow {
+            name,
+            path: document.path,
+            version: document.version,
+            document: document.set.get().to_owned(),
+        },
+        keys: keys.collect(),
+    })?)
+}

@@ -1,0 +1,536 @@
+//! The way back: a store from a backup, held against a register.
+//!
+//! The backup is read twice. The first time it is opened to its end, and every set in it becomes
+//! what [`recover`] says; nothing is written until all of that has come out well. The second time
+//! its rows go into the empty store in one transaction, with the recovered sets in the place of the
+//! old ones and, after the last event of the backup, the events that say what the restore has
+//! changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufReader, Seek as _, SeekFrom};
+
+use keywright_verifier::Kid;
+use tokio::sync::mpsc;
+
+use super::file::{BackupError, Header, Reader};
+use super::register::Register;
+use crate::authority::audit::{self, Actor, Restored};
+use crate::engine::{EngineError, KeyPair, RandomnessUnavailable, SigningEngine, Urgency, random};
+use crate::lifecycle::{
+    Change, Contradiction, Event, Halt, IssuerName, KeySet, Refusal, Remembered, State, Supply,
+    Testimony, Timestamp, recover,
+};
+use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
+use crate::store::record::{self, CorruptRecord};
+use crate::store::seal::{MasterKey, MasterKeys, UnsealError, check};
+use crate::store::transfer::{self, Entry, FillError, StoredHead, set_entries};
+use crate::store::{EventRow, KeyRow, KeyStore, SealedChange, StoredSet};
+
+/// What is restored, and what is known of the time after the backup.
+pub struct Plan<'a> {
+    /// The backup.
+    pub backup: File,
+    /// The register, if there is one.
+    pub register: Option<Register>,
+    /// Keys that were revoked since.
+    pub revoked: BTreeSet<Kid>,
+    /// Issuers that were deleted since.
+    pub deleted: BTreeSet<IssuerName>,
+    /// The master keys that open the backup.
+    pub master_keys: &'a MasterKeys,
+    /// Who restores.
+    pub actor: Actor,
+    /// Where fresh keys are made.
+    pub engine: &'a dyn SigningEngine,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the backup says of itself.
+    pub backup: Header,
+    /// How each set has changed.
+    pub issuers: Vec<Change>,
+    /// Where the audit log ends now.
+    pub head: Head,
+    /// What is wrong with the audit log of the backup, which came back as it was.
+    pub broken: Option<BrokenLink>,
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup cannot be used.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// A set in it cannot be read.
+    #[error("{0}; the backup cannot be restored while it has that record")]
+    Corrupt(#[from] CorruptRecord),
+    /// The register says nothing of what came after the backup.
+    #[error(
+        "the register is older than the backup: its audit log ends with event {register}, and the \
+         backup's with event {backup}"
+    )]
+    OldRegister {
+        /// The register's last event.
+        register: u64,
+        /// The backup's.
+        backup: u64,
+    },
+    /// The register is of another deployment, or of another past.
+    #[error("the register is not one of this deployment: {0}")]
+    ForeignRegister(String),
+    /// The register and the backup contradict each other.
+    #[error("issuer {issuer}: {source}")]
+    Contradiction {
+        /// The issuer.
+        issuer: IssuerName,
+        /// What does not fit.
+        source: Contradiction,
+    },
+    /// The register says nothing of an issuer, whose records could not be read when it was written.
+    #[error(
+        "the register says nothing of issuer {0}, whose records could not be read when it was \
+         written: restore without it, and name what was revoked"
+    )]
+    SilentRegister(IssuerName),
+    /// A key was named that is not in the backup.
+    #[error(
+        "neither the backup nor the register has a key {0}: check the kid; a key that was made \
+         later does not come back, and need not be named"
+    )]
+    UnknownKey(Kid),
+    /// An issuer was named that is not in the backup.
+    #[error("neither the backup nor the register has an issuer {0}")]
+    UnknownIssuer(IssuerName),
+    /// A private half in the backup cannot be used.
+    #[error("the private half of key {kid} of issuer {issuer} does not open with the master key")]
+    PrivateHalf {
+        /// The issuer.
+        issuer: IssuerName,
+        /// The key.
+        kid: Kid,
+    },
+    /// The master key that seals what is new is not here.
+    #[error(transparent)]
+    Sealing(#[from] UnsealError),
+    /// A rule of the lifecycle stands in the way.
+    #[error("issuer {issuer}: {source}")]
+    Refused {
+        /// The issuer.
+        issuer: IssuerName,
+        /// The rule.
+        source: Refusal,
+    },
+    /// A fresh key could not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The operating system gave no randomness.
+    #[error(transparent)]
+    Randomness(#[from] RandomnessUnavailable),
+    /// A fresh key could not be sealed.
+    #[error("a fresh key could not be sealed")]
+    Unsealable,
+    /// The store was not filled.
+    #[error(transparent)]
+    Fill(#[from] FillError),
+    /// The backup changed between the first and the second reading.
+    #[error("the backup was replaced while it was read")]
+    Replaced,
+}
+
+/// What is written down as the reason of what a restore revokes.
+const REASON: &str = "revoked after the backup that was restored";
+
+/// A restore of which everything is decided and nothing is written.
+pub struct Prepared<'a> {
+    plan: Plan<'a>,
+    lines: Vec<u8>,
+    second: Second,
+    outcome: Outcome,
+}
+
+/// Reads a backup to its end and decides what comes back.
+///
+/// # Errors
+/// [`RestoreError`].
+pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
+    let contents = read(&plan)?;
+    check_names(&plan, &contents)?;
+    let recovered = recover_all(&plan, &contents).await?;
+    let mut head = contents.end;
+    let events: Vec<Entry> = events_of(&plan, &contents, &recovered)
+        .into_iter()
+        .map(|event| Entry::Event(head.append(event).into()))
+        .collect();
+    let stored_head = StoredHead {
+        sequence: i64::try_from(head.sequence).unwrap_or(i64::MAX),
+        hash: head.hash.as_bytes().to_vec(),
+    };
+    let (changes, sets) = recovered
+        .into_iter()
+        .map(|set| (set.change, set.stored))
+        .unzip();
+    let second = Second {
+        head: Some(stored_head),
+        sets: Some(sets),
+        events,
+    };
+    Ok(Prepared {
+        plan,
+        lines: contents.lines,
+        second,
+        outcome: Outcome {
+            backup: contents.header,
+            issuers: changes,
+            head,
+            broken: contents.broken,
+        },
+    })
+}
+
+impl Prepared<'_> {
+    /// Writes it into an empty store, all or nothing.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; nothing was written then, unless it says that this is not known.
+    pub async fn write(self, store: &dyn KeyStore) -> Result<Outcome, RestoreError> {
+        write(&self.plan, &self.lines, self.second, store).await?;
+        Ok(self.outcome)
+    }
+}
+
+/// What the first reading finds.
+struct Contents {
+    header: Header,
+    lines: Vec<u8>,
+    /// What says which master key seals what is new.
+    check: Option<Vec<u8>>,
+    sets: BTreeMap<IssuerName, StoredSet>,
+    /// Where the log is continued.
+    end: Head,
+    broken: Option<BrokenLink>,
+}
+
+fn reader<'a>(plan: &'a Plan<'_>) -> Result<Reader<BufReader<&'a File>>, BackupError> {
+    let mut file = &plan.backup;
+    file.seek(SeekFrom::Start(0))?;
+    Reader::begin(BufReader::new(file), |fingerprint| {
+        plan.master_keys.find(fingerprint)
+    })
+}
+
+fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
+    let mut reader = reader(plan)?;
+    let mut sets = BTreeMap::<IssuerName, StoredSet>::new();
+    let (mut head, mut last_event, mut check) = (None, 0, None);
+    let mut log = Verification::begin(Head::BEGINNING, []);
+    while let Some(entry) = reader.next_row()? {
+        match entry {
+            Entry::Head(StoredHead { sequence, hash }) => {
+                let stored = Head::of_stored(sequence, &hash, 0);
+                log = Verification::begin(Head::BEGINNING, [(Witness::Service, stored)]);
+                head = Some((sequence, hash));
+            }
+            Entry::Setting(name, value) if name == check::SETTING => check = Some(value),
+            Entry::Issuer(issuer) => {
+                let name = issuer.name.clone();
+                let keys = Vec::new();
+                sets.insert(name, StoredSet { issuer, keys });
+            }
+            Entry::Key(issuer, row) => {
+                if let Some(set) = sets.get_mut(&issuer) {
+                    set.keys.push(row);
+                }
+            }
+            Entry::Event(event) => {
+                last_event = last_event.max(event.sequence);
+                let line = line(&event.read());
+                log = log.and_then(|mut log| {
+                    log.read(line.as_bytes())?;
+                    Ok(log)
+                });
+            }
+            _ => {}
+        }
+    }
+    let (sequence, hash) = head.unwrap_or_default();
+    Ok(Contents {
+        header: reader.header().clone(),
+        lines: reader.lines().to_vec(),
+        check,
+        sets,
+        end: Head::of_stored(sequence, &hash, last_event),
+        broken: log.and_then(Verification::finish).err(),
+    })
+}
+
+/// Whoever restores must have meant what is there.
+fn check_names(plan: &Plan<'_>, contents: &Contents) -> Result<(), RestoreError> {
+    let registered = plan.register.iter().flat_map(|register| &register.sets);
+    let registered: BTreeMap<_, _> = registered.collect();
+    for kid in &plan.revoked {
+        let stored = |set: &StoredSet| set.keys.iter().any(|row| row.kid == kid.as_str());
+        let is_known = contents.sets.values().any(stored)
+            || registered.values().any(|set| set.key(kid).is_some());
+        if !is_known {
+            return Err(RestoreError::UnknownKey(kid.clone()));
+        }
+    }
+    let is_unknown =
+        |name: &&IssuerName| !contents.sets.contains_key(*name) && !registered.contains_key(*name);
+    match plan.deleted.iter().find(is_unknown) {
+        Some(name) => Err(RestoreError::UnknownIssuer(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// A set as it comes back.
+struct Recovered {
+    change: Change,
+    stored: StoredSet,
+}
+
+async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recovered>, RestoreError> {
+    if let Some(register) = &plan.register {
+        let (register, backup) = (register.head, contents.header.head);
+        if register.sequence < backup.sequence {
+            return Err(RestoreError::OldRegister {
+                register: register.sequence,
+                backup: backup.sequence,
+            });
+        }
+        if register.sequence == backup.sequence && register.hash != backup.hash {
+            let what = "its audit log ends with another event".to_owned();
+            return Err(RestoreError::ForeignRegister(what));
+        }
+    }
+    let sealing = sealing(plan, contents)?;
+    let mut recovered = Vec::new();
+    for (name, stored) in &contents.sets {
+        let backup = record::key_set(stored)?;
+        let register = match &plan.register {
+            Some(register) => Some(register_of(register, name)?),
+            None => None,
+        };
+        let testimony = match register {
+            Some(register) => Testimony::Both {
+                backup: &backup,
+                register,
+            },
+            None => Testimony::Backup(&backup),
+        };
+        recovered.push(recover_one(plan, sealing, &testimony, Some(stored)).await?);
+    }
+    let registered = plan.register.iter().flat_map(|register| &register.sets);
+    for (_, set) in registered.filter(|(name, _)| !contents.sets.contains_key(*name)) {
+        recovered.push(recover_one(plan, sealing, &Testimony::Register(set), None).await?);
+    }
+    recovered.sort_by(|one, other| one.stored.issuer.name.cmp(&other.stored.issuer.name));
+    Ok(recovered)
+}
+
+fn register_of<'a>(register: &'a Register, name: &IssuerName) -> Result<&'a KeySet, RestoreError> {
+    register.sets.get(name).ok_or_else(|| {
+        if register.unusable.contains(name) {
+            RestoreError::SilentRegister(name.clone())
+        } else {
+            RestoreError::ForeignRegister(format!("it does not have issuer {name}"))
+        }
+    })
+}
+
+async fn recover_one(
+    plan: &Plan<'_>,
+    sealing: &MasterKey,
+    testimony: &Testimony<'_>,
+    stored: Option<&StoredSet>,
+) -> Result<Recovered, RestoreError> {
+    let issuer = testimony.issuer().clone();
+    testimony
+        .check()
+        .map_err(|source| RestoreError::Contradiction {
+            issuer: issuer.clone(),
+            source,
+        })?;
+    let remembered = Remembered {
+        revoked: &plan.revoked,
+        deleted: &plan.deleted,
+        reason: REASON,
+    };
+    let (mut supply, mut fresh) = (Supply::default(), Vec::new());
+    let change = loop {
+        match recover(testimony, &remembered, plan.now, &supply) {
+            Ok(change) => break change,
+            Err(Halt::Refused(source)) => return Err(RestoreError::Refused { issuer, source }),
+            Err(Halt::NeedsKey(wanted)) => {
+                let pair = plan.engine.generate(wanted, Urgency::Immediate).await?;
+                supply.add(pair.jwk.clone());
+                fresh.push(pair);
+            }
+        }
+    };
+    let mut sealed = sealed_halves(plan, &change.set, stored)?;
+    for pair in &fresh {
+        let kid = pair.jwk.kid().clone();
+        sealed.insert(kid, seal(sealing, &issuer, pair)?);
+    }
+    let changes = record::key_changes(None, &change.set, &|kid| sealed.get(kid).cloned());
+    let keys = changes.into_iter().map(|change| KeyRow {
+        kid: change.kid,
+        document: change.document,
+        sealed: match change.sealed {
+            SealedChange::Set(sealed) => Some(sealed),
+            SealedChange::Keep | SealedChange::Erase => None,
+        },
+    });
+    let stored = StoredSet {
+        issuer: record::issuer_row(&change.set),
+        keys: keys.collect(),
+    };
+    // What is written must be what a start can read.
+    record::key_set(&stored)?;
+    Ok(Recovered { change, stored })
+}
+
+/// The private halves that the recovered set keeps, each of which must open.
+fn sealed_halves(
+    plan: &Plan<'_>,
+    set: &KeySet,
+    stored: Option<&StoredSet>,
+) -> Result<BTreeMap<Kid, Vec<u8>>, RestoreError> {
+    let mut halves = BTreeMap::new();
+    for key in set.keys().iter().filter(|key| key.holds_private_half()) {
+        let mut rows = stored.into_iter().flat_map(|stored| &stored.keys);
+        let row = rows.find(|row| row.kid == key.kid().as_str());
+        let Some(sealed) = row.and_then(|row| row.sealed.as_ref()) else {
+            continue;
+        };
+        let opened = plan.master_keys.open(set.issuer(), key.kid(), sealed);
+        if opened.is_err() {
+            return Err(RestoreError::PrivateHalf {
+                issuer: set.issuer().clone(),
+                kid: key.kid().clone(),
+            });
+        }
+        halves.insert(key.kid().clone(), sealed.clone());
+    }
+    Ok(halves)
+}
+
+fn seal(
+    master_key: &MasterKey,
+    issuer: &IssuerName,
+    pair: &KeyPair,
+) -> Result<Vec<u8>, RestoreError> {
+    let (kid, private) = (pair.jwk.kid(), pair.private.pkcs8());
+    master_key
+        .seal(issuer, kid, private, random()?)
+        .ok_or(RestoreError::Unsealable)
+}
+
+/// The master key that seals what is new in the store that was backed up.
+fn sealing<'a>(plan: &'a Plan<'_>, contents: &Contents) -> Result<&'a MasterKey, RestoreError> {
+    match &contents.check {
+        Some(setting) => Ok(check::read(plan.master_keys, setting)?.key),
+        None => Ok(plan.master_keys.first()),
+    }
+}
+
+/// What the restore has changed, as the log says it: that it happened, then issuer after issuer.
+fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> Vec<EventRow> {
+    let latest = recovered.iter().map(|set| set.change.at);
+    let at = latest.fold(plan.now, Timestamp::max);
+    let register = plan.register.as_ref();
+    let event = Restored {
+        backup_at: contents.header.created_at.floor_seconds(),
+        backup_head: contents.header.head.to_string(),
+        register_at: register.map(|register| register.created_at.floor_seconds()),
+        register_head: register.map(|register| register.head.to_string()),
+        revoked: plan.revoked.iter().cloned().collect(),
+        deleted: plan.deleted.iter().map(ToString::to_string).collect(),
+    };
+    let backing = plan.actor.clone().into();
+    let mut rows = vec![audit::row(&event, at, None, &backing, None)];
+    for set in recovered {
+        rows.extend(audit::rows(&set.change, &backing, None));
+    }
+    rows
+}
+
+/// What the second reading puts in the place of what it reads. Each is sent once.
+struct Second {
+    head: Option<StoredHead>,
+    sets: Option<Vec<StoredSet>>,
+    events: Vec<Entry>,
+}
+
+async fn write(
+    plan: &Plan<'_>,
+    lines: &[u8],
+    mut second: Second,
+    store: &dyn KeyStore,
+) -> Result<(), RestoreError> {
+    let (sink, mut entries) = transfer::channel();
+    let given = async move {
+        let mut reader = reader(plan)?;
+        if reader.lines() != lines {
+            return Err(RestoreError::Replaced);
+        }
+        while let Some(entry) = reader.next_row()? {
+            if !second.send(entry, &sink).await {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let (given, filled) = tokio::join!(given, store.fill(&mut entries));
+    given?;
+    Ok(filled?)
+}
+
+impl Second {
+    /// Sends what stands for an entry of the backup; says whether anybody takes it.
+    async fn send(&mut self, entry: Entry, sink: &mpsc::Sender<Entry>) -> bool {
+        let mut instead: Vec<Entry> = self.head.take().map(Entry::Head).into_iter().collect();
+        match entry {
+            Entry::Head(_) | Entry::Issuer(_) | Entry::Key(..) => {}
+            Entry::Setting(..) => instead.push(entry),
+            _ => {
+                let sets = self.sets.take().into_iter().flatten();
+                instead.extend(sets.flat_map(set_entries));
+                if entry == Entry::End {
+                    instead.append(&mut self.events);
+                }
+                instead.push(entry);
+            }
+        }
+        for entry in instead {
+            if sink.send(entry).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Outcome {
+    /// The keys that sign before verifiers can be sure to know them.
+    pub fn forced(&self) -> impl Iterator<Item = (&IssuerName, &Kid)> {
+        self.issuers.iter().flat_map(|change| {
+            let events = change.events.iter();
+            events.filter_map(|event| match event {
+                Event::KeyActivated {
+                    kid, forced: true, ..
+                } => {
+                    let state = change.set.key(kid).map(|key| key.state());
+                    matches!(state, Some(State::Active(_))).then_some((change.set.issuer(), kid))
+                }
+                _ => None,
+            })
+        })
+    }
+}

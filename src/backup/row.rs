@@ -1,0 +1,271 @@
+//! A row of a dump as a line of JSON.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::IssuerName;
+use crate::store::chain::StoredEvent;
+use crate::store::transfer::{Entry, StoredHead};
+use crate::store::{ApprovalRow, ClientRow, IssuerRow, KeyRow, LastUse};
+
+/// Why a line is no row.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidRow {
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a member that should be base64 is not")]
+    Base64,
+    #[error("an issuer without a legal name")]
+    Name,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "row", rename_all = "kebab-case", deny_unknown_fields)]
+enum Line {
+    Head {
+        sequence: i64,
+        hash: String,
+    },
+    Setting {
+        name: String,
+        value: String,
+    },
+    Issuer {
+        name: String,
+        path: String,
+        version: u64,
+        document: String,
+    },
+    Key {
+        issuer: String,
+        kid: String,
+        document: String,
+        sealed: Option<String>,
+    },
+    Client {
+        id: String,
+        version: u64,
+        document: String,
+    },
+    Approval {
+        id: String,
+        document: String,
+    },
+    LastUse {
+        client: String,
+        credential: String,
+        at: u64,
+    },
+    Event {
+        sequence: i64,
+        at: i64,
+        issuer: Option<Text>,
+        document: Text,
+        hash: Option<String>,
+    },
+    End,
+}
+
+/// A column that somebody may have altered into something that is no text.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Bytes { base64: String },
+}
+
+impl Text {
+    fn of(bytes: Vec<u8>) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text(text),
+            Err(error) => Self::Bytes {
+                base64: STANDARD.encode(error.as_bytes()),
+            },
+        }
+    }
+
+    fn into_bytes(self) -> Result<Vec<u8>, InvalidRow> {
+        match self {
+            Self::Text(text) => Ok(text.into_bytes()),
+            Self::Bytes { base64 } => decode(&base64),
+        }
+    }
+}
+
+fn decode(base64: &str) -> Result<Vec<u8>, InvalidRow> {
+    STANDARD.decode(base64).map_err(|_| InvalidRow::Base64)
+}
+
+fn name(text: &str) -> Result<IssuerName, InvalidRow> {
+    IssuerName::parse(text).map_err(|_| InvalidRow::Name)
+}
+
+/// Adds a row and a line feed.
+pub(super) fn write(entry: Entry, output: &mut Vec<u8>) -> Result<(), InvalidRow> {
+    let line = match entry {
+        Entry::Head(StoredHead { sequence, hash }) => Line::Head {
+            sequence,
+            hash: STANDARD.encode(hash),
+        },
+        Entry::Setting(name, value) => Line::Setting {
+            name,
+            value: STANDARD.encode(value),
+        },
+        Entry::Issuer(row) => Line::Issuer {
+            name: row.name.as_str().to_owned(),
+            path: row.path,
+            version: row.version,
+            document: row.document,
+        },
+        Entry::Key(issuer, row) => Line::Key {
+            issuer: issuer.as_str().to_owned(),
+            kid: row.kid,
+            document: row.document,
+            sealed: row.sealed.map(|sealed| STANDARD.encode(sealed)),
+        },
+        Entry::Client(row) => Line::Client {
+            id: row.id,
+            version: row.version,
+            document: row.document,
+        },
+        Entry::Approval(row) => Line::Approval {
+            id: row.id,
+            document: row.document,
+        },
+        Entry::LastUse(row) => Line::LastUse {
+            client: row.client,
+            credential: row.credential,
+            at: row.at,
+        },
+        Entry::Event(row) => Line::Event {
+            sequence: row.sequence,
+            at: row.at,
+            issuer: row.issuer.map(Text::of),
+            document: Text::of(row.document),
+            hash: row.hash.map(|hash| STANDARD.encode(hash)),
+        },
+        Entry::End => Line::End,
+    };
+    serde_json::to_writer(&mut *output, &line)?;
+    output.push(b'\n');
+    Ok(())
+}
+
+/// Reads a line, without its line feed.
+pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
+    Ok(match serde_json::from_slice(line)? {
+        Line::Head { sequence, hash } => Entry::Head(StoredHead {
+            sequence,
+            hash: decode(&hash)?,
+        }),
+        Line::Setting { name, value } => Entry::Setting(name, decode(&value)?),
+        Line::Issuer {
+            name: issuer,
+            path,
+            version,
+            document,
+        } => Entry::Issuer(IssuerRow {
+            name: name(&issuer)?,
+            path,
+            version,
+            document,
+        }),
+        Line::Key {
+            issuer,
+            kid,
+            document,
+            sealed,
+        } => Entry::Key(
+            name(&issuer)?,
+            KeyRow {
+                kid,
+                document,
+                sealed: sealed.as_deref().map(decode).transpose()?,
+            },
+        ),
+        Line::Client {
+            id,
+            version,
+            document,
+        } => Entry::Client(ClientRow {
+            id,
+            version,
+            document,
+        }),
+        Line::Approval { id, document } => Entry::Approval(ApprovalRow { id, document }),
+        Line::LastUse {
+            client,
+            credential,
+            at,
+        } => Entry::LastUse(LastUse {
+            client,
+            credential,
+            at,
+        }),
+        Line::Event {
+            sequence,
+            at,
+            issuer,
+            document,
+            hash,
+        } => Entry::Event(StoredEvent {
+            sequence,
+            at,
+            issuer: issuer.map(Text::into_bytes).transpose()?,
+            document: document.into_bytes()?,
+            hash: hash.as_deref().map(decode).transpose()?,
+        }),
+        Line::End => Entry::End,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_read_as_they_were_written_whatever_their_bytes() {
+        let issuer = IssuerName::parse("a").unwrap();
+        let event = |issuer: Option<&[u8]>, document: &[u8], hash: Option<&[u8]>| {
+            Entry::Event(StoredEvent {
+                sequence: -1,
+                at: i64::MAX,
+                issuer: issuer.map(<[u8]>::to_vec),
+                document: document.to_vec(),
+                hash: hash.map(<[u8]>::to_vec),
+            })
+        };
+        let key = |sealed: Option<&[u8]>| {
+            Entry::Key(
+                issuer.clone(),
+                KeyRow {
+                    kid: "k\u{0}\n\"".to_owned(),
+                    document: "é\r\n".to_owned(),
+                    sealed: sealed.map(<[u8]>::to_vec),
+                },
+            )
+        };
+        let entries = [
+            Entry::Head(StoredHead {
+                sequence: 7,
+                hash: vec![0, 255],
+            }),
+            Entry::Setting("s".to_owned(), vec![10, 13, 0]),
+            key(None),
+            key(Some(&[])),
+            key(Some(&[10])),
+            event(None, b"{}", None),
+            event(Some(b"a"), b"\xff\xfe\n", Some(&[])),
+            event(Some(b"\xff"), b"", Some(&[1; 32])),
+            Entry::End,
+        ];
+        for entry in entries {
+            let mut line = Vec::new();
+            write(entry.clone(), &mut line).unwrap();
+            assert_eq!(line.pop(), Some(b'\n'));
+            assert!(!line.contains(&b'\n'));
+            assert_eq!(read(&line).unwrap(), entry);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `keywright restore`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use keywright_verifier::Kid;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::Answer;
+use super::failure::Failure;
+use super::session::Session;
+use crate::backup::restore::Outcome;
+use crate::config::{Config, Overrides};
+use crate::lifecycle::{Change, IssuerName};
+use crate::service::{self, RestoreRequest};
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("since").required(true).multiple(true))]
+pub(super) struct Arguments {
+    /// The backup.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// A register that was written after the backup: what it says revoked or removed does not come
+    /// back.
+    #[arg(long, value_name = "FILE", group = "since")]
+    register: Option<PathBuf>,
+    /// A key that was revoked after the backup, or after the register; once for each.
+    #[arg(long, value_name = "KID", group = "since", allow_hyphen_values = true)]
+    revoked_since: Vec<Kid>,
+    /// Nothing was revoked after the backup.
+    #[arg(long, group = "since", conflicts_with_all = ["register", "revoked_since"])]
+    nothing_revoked_since: bool,
+    /// An issuer that was deleted after the backup, or after the register; once for each.
+    #[arg(long, value_name = "NAME", value_parser = IssuerName::parse)]
+    deleted_since: Vec<IssuerName>,
+    /// The configuration file (TOML) of the service that is restored.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    backup: ShownBackup,
+    issuers: Vec<Value>,
+    forced: Vec<Forced>,
+    head: String,
+}
+
+#[derive(Deserialize)]
+struct ShownBackup {
+    head: String,
+}
+
+#[derive(Deserialize)]
+struct Forced {
+    issuer: String,
+    kid: String,
+}
+
+pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
+    let overrides = Overrides {
+        data_dir: session.connection.data_dir.clone(),
+        ..Overrides::default()
+    };
+    let config = Config::load(arguments.config.as_deref(), overrides)
+        .map_err(|error| Failure::rejected("invalid-config", error))?;
+    let request = RestoreRequest {
+        backup: arguments.from,
+        register: arguments.register,
+        revoked: arguments.revoked_since.into_iter().collect(),
+        deleted: arguments.deleted_since.into_iter().collect(),
+    };
+    let outcome = run_offline(service::restore(&config, request))?;
+    let answer = Answer::made_here(&document(&outcome));
+    session.output.show(&answer, |shown: Shown, output| {
+        output.line(format_args!(
+            "restored: {} issuers, from the backup with head {}",
+            shown.issuers.len(),
+            shown.backup.head
+        ))?;
+        for Forced { issuer, kid } in shown.forced {
+            output.line(format_args!(
+                "key {kid} of issuer {issuer} signs before verifiers can be sure to know it"
+            ))?;
+        }
+        output.line(format_args!("head: {}", shown.head))
+    })?;
+    match outcome.broken {
+        Some(broken) => session.output.note(format_args!(
+            "warning: the audit log came back as it was, and it is not whole: {broken}"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn document(outcome: &Outcome) -> Value {
+    let forced = outcome
+        .forced()
+        .map(|(issuer, kid)| json!({ "issuer": issuer.as_str(), "kid": kid.as_str() }));
+    json!({
+        "backup": {
+            "created_at": outcome.backup.created_at.floor_seconds(),
+            "keywright": outcome.backup.keywright,
+            "head": outcome.backup.head.to_string(),
+        },
+        "issuers": outcome.issuers.iter().map(issuer).collect::<Vec<_>>(),
+        "forced": forced.collect::<Vec<_>>(),
+        "head": outcome.head.to_string(),
+        "broken": outcome.broken.as_ref().map(ToString::to_string),
+    })
+}
+
+fn issuer(change: &Change) -> Value {
+    let keys = change.set.keys().iter().map(|key| {
+        json!({
+            "kid": key.kid().as_str(),
+            "algorithm": key.algorithm(),
+            "state": key.state().name(),
+        })
+    });
+    json!({
+        "name": change.set.issuer().as_str(),
+        "version": change.set.version(),
+        "keys": keys.collect::<Vec<_>>(),
+    })
+}
+
+/// Does something to a store that no service uses. What it writes is its owner's alone.
+pub(super) fn run_offline<T>(
+    work: impl Future<Output = Result<T, Box<dyn Error>>>,
+) -> Result<T, Failure> {
+    umask(Mode::RWXG | Mode::RWXO);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work).map_err(Failure::Offline)
+}

@@ -1,0 +1,96 @@
+//! Files that are there whole or not at all, and for their owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+use super::output::Output;
+
+/// Writes what is read into a file, or to standard output when none is named. `what` names what is
+/// read in an error.
+pub(super) fn save(
+    path: Option<&str>,
+    mut input: impl Read,
+    what: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let Some(path) = path else {
+        return copy(&mut input, what, &mut |bytes| output.bytes(bytes));
+    };
+    let unwritable = |source: io::Error| Failure::Unwritable {
+        what: path.to_owned(),
+        source,
+    };
+    let draft = Draft::create(Path::new(path)).map_err(unwritable)?;
+    let mut file = &draft.file;
+    copy(&mut input, what, &mut |bytes| {
+        file.write_all(bytes).map_err(unwritable)
+    })?;
+    draft.keep(Path::new(path)).map_err(unwritable)
+}
+
+fn copy(
+    input: &mut impl Read,
+    what: &str,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(source) => {
+                return Err(Failure::Unreadable {
+                    what: what.to_owned(),
+                    source,
+                });
+            }
+        };
+        sink(buffer.get(..length).unwrap_or_default())?;
+    }
+}
+
+/// A file under another name. It goes when it is dropped.
+struct Draft {
+    path: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".draft");
+        let path = path.with_file_name(name);
+        // One that a crash left behind may have other permissions.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    fn keep(self, path: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, path)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        File::open(folder)?.sync_all()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // It is gone when it was renamed.
+        let _ = fs::remove_file(&self.path);
+    }
+}

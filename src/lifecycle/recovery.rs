@@ -1,0 +1,318 @@
+//! What a key set becomes when it is restored from a backup.
+//!
+//! A backup is the past. What happened after it is told by a register, which is every set without
+//! its private halves as it was later; where there is none, whoever restores says what was revoked,
+//! and everything else that may have happened is reckoned with:
+//!
+//! - revoked and removed keys stay so, whoever says it;
+//! - a key that verifiers know and whose private half is lost comes back to verify, for one
+//!   retention from now: nobody knows until when it signed;
+//! - a key that the register shows active goes on signing. Without a register the active keys
+//!   retire: they may have retired since, and whoever restores may have forgotten one that leaked;
+//! - without a register nobody knows which sets were served in the meantime, so that every pending
+//!   key counts as unknown until the last of them that may have been is stale;
+//! - an algorithm that had a key which signs has one afterwards, if need be a fresh one.
+//!
+//! A key that begins to sign before verifiers can be sure to know it is `forced` in its event.
+
+use std::collections::BTreeSet;
+
+use keywright_verifier::{Algorithm, Kid};
+
+use super::command::{Halt, Refusal, settle};
+use super::event::Event;
+use super::issuer::IssuerName;
+use super::key::{Key, Origin, State};
+use super::key_set::{Founding, KeySet};
+use super::moment::Moment;
+use super::revision::{Change, Revision, Supply};
+
+/// What is known of a set that is restored.
+#[derive(Debug, Clone, Copy)]
+pub enum Testimony<'a> {
+    /// The backup alone: nobody wrote down what came after it.
+    Backup(&'a KeySet),
+    /// The backup, and the set as a register showed it later.
+    Both {
+        /// The set as it was when the backup was taken.
+        backup: &'a KeySet,
+        /// The set as it was later.
+        register: &'a KeySet,
+    },
+    /// The register alone: the issuer was created after the backup.
+    Register(&'a KeySet),
+}
+
+/// What whoever restores says beside it.
+#[derive(Debug, Clone)]
+pub struct Remembered<'a> {
+    /// Keys that were revoked. Those of other sets do not matter.
+    pub revoked: &'a BTreeSet<Kid>,
+    /// Issuers that were deleted.
+    pub deleted: &'a BTreeSet<IssuerName>,
+    /// What is written down as the reason.
+    pub reason: &'a str,
+}
+
+/// Why a register is not one of what became of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Contradiction {
+    /// The set had changed more often when the backup was taken.
+    #[error("the register has version {register} of the key set, and the backup has {backup}")]
+    Older {
+        /// The register's version.
+        register: u64,
+        /// The backup's.
+        backup: u64,
+    },
+    /// No key is ever forgotten.
+    #[error("the register does not have key {0}")]
+    LacksKey(Kid),
+    /// One name means one key.
+    #[error("the register has another key under the name {0}")]
+    OtherKey(Kid),
+    /// No key goes back.
+    #[error("key {kid} is {register} in the register and {backup} in the backup")]
+    WentBack {
+        /// The key.
+        kid: Kid,
+        /// Its state in the register.
+        register: &'static str,
+        /// Its state in the backup.
+        backup: &'static str,
+    },
+    /// An issuer keeps its URL, and stays deleted.
+    #[error("the register and the backup are not of one issuer")]
+    OtherIssuer,
+}
+
+impl Testimony<'_> {
+    /// Holds the register against the backup.
+    ///
+    /// # Errors
+    /// [`Contradiction`] when the one cannot have become the other.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let Self::Both { backup, register } = self else {
+            return Ok(());
+        };
+        if register.version < backup.version {
+            return Err(Contradiction::Older {
+                register: register.version,
+                backup: backup.version,
+            });
+        }
+        let revived = backup.deleted_at.is_some() && register.deleted_at.is_none();
+        if register.policy.url != backup.policy.url || revived {
+            return Err(Contradiction::OtherIssuer);
+        }
+        backup
+            .keys
+            .iter()
+            .try_for_each(|before| follows(before, register.key(before.kid())))
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &IssuerName {
+        &self.latest().issuer
+    }
+
+    /// The latest that is known of the set.
+    fn latest(&self) -> &KeySet {
+        match self {
+            Self::Backup(set) | Self::Register(set) => set,
+            Self::Both { register, .. } => register,
+        }
+    }
+
+    fn backup(&self) -> Option<&KeySet> {
+        match self {
+            Self::Backup(set) | Self::Both { backup: set, .. } => Some(set),
+            Self::Register(_) => None,
+        }
+    }
+
+    /// Whether the backup has the private half of a key.
+    fn holds_private_half(&self, kid: &Kid) -> bool {
+        let key = self.backup().and_then(|backup| backup.key(kid));
+        key.is_some_and(Key::holds_private_half)
+    }
+}
+
+fn follows(before: &Key, after: Option<&Key>) -> Result<(), Contradiction> {
+    let kid = before.kid().clone();
+    let Some(after) = after else {
+        return Err(Contradiction::LacksKey(kid));
+    };
+    if after.jwk != before.jwk {
+        return Err(Contradiction::OtherKey(kid));
+    }
+    let goes_on = match (&before.state, &after.state) {
+        (State::Removed(_), state) => matches!(state, State::Removed(_)),
+        (State::Revoked(_), state) => matches!(state, State::Revoked(_)),
+        (State::Retired(_), state) => !matches!(state, State::Pending(_) | State::Active(_)),
+        (State::Active(_), state) => !matches!(state, State::Pending(_)),
+        (State::Pending(_), _) => true,
+    };
+    if goes_on {
+        return Ok(());
+    }
+    Err(Contradiction::WentBack {
+        kid,
+        register: after.state.name(),
+        backup: before.state.name(),
+    })
+}
+
+/// Restores a set. The version only grows and no stamp goes back; the events are those by which
+/// the set differs from the one in the backup.
+///
+/// # Errors
+/// [`Halt::NeedsKey`] when the supply lacks a key.
+pub fn recover(
+    testimony: &Testimony<'_>,
+    remembered: &Remembered<'_>,
+    moment: impl Into<Moment>,
+    supply: &Supply,
+) -> Result<Change, Halt> {
+    let mut set = testimony.latest().clone();
+    give_reasons(&mut set, testimony.backup(), remembered.reason);
+    if let Some(backup) = testimony.backup() {
+        set = set.having_witnessed(backup.latest);
+        set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
+    }
+    let signed: Vec<Algorithm> = (set.policy.algorithms.iter().copied())
+        .filter(|algorithm| set.active(*algorithm).is_some())
+        .collect();
+    let mut revision = Revision::of(&set, moment.into(), supply);
+    tell_what_happened(&mut revision, testimony);
+    if set.deleted_at.is_some() {
+        return Ok(revision.finish());
+    }
+    if remembered.deleted.contains(&set.issuer) {
+        revision.delete(remembered.reason)?;
+        return Ok(revision.finish());
+    }
+    for kid in kids(&set, |key| {
+        remembered.revoked.contains(key.kid()) && key.is_trusted()
+    }) {
+        revision.revoke(&kid, remembered.reason)?;
+    }
+    if let Testimony::Backup(_) = testimony {
+        revision.doubt_successors();
+    }
+    for kid in kids(revision.set(), |key| match testimony {
+        Testimony::Backup(_) => matches!(key.state, State::Active(_)),
+        _ => key.holds_private_half() && !testimony.holds_private_half(key.kid()),
+    }) {
+        revision.end_signing(&kid)?;
+    }
+    for algorithm in signed {
+        replace_signer(&mut revision, algorithm)?;
+    }
+    settle(&mut revision)?;
+    Ok(revision.finish())
+}
+
+/// A register has no reasons: those that the backup knows come back.
+fn give_reasons(set: &mut KeySet, backup: Option<&KeySet>, otherwise: &str) {
+    for key in &mut set.keys {
+        let before = backup.and_then(|backup| backup.key(key.jwk.kid()));
+        if let State::Revoked(revoked) = &mut key.state
+            && revoked.reason.is_empty()
+        {
+            revoked.reason = match before.map(|before| &before.state) {
+                Some(State::Revoked(before)) => before.reason.clone(),
+                _ => otherwise.to_owned(),
+            };
+        }
+    }
+}
+
+fn kids(set: &KeySet, wanted: impl Fn(&Key) -> bool) -> Vec<Kid> {
+    let keys = set.keys.iter().filter(|key| wanted(key));
+    keys.map(|key| key.kid().clone()).collect()
+}
+
+/// Lets the next successor sign, or a fresh key, where nothing signs any more. A full set must not
+/// keep everything else from coming back: then the schedule does it when there is room.
+fn replace_signer(revision: &mut Revision<'_>, algorithm: Algorithm) -> Result<(), Halt> {
+    if revision.set().active(algorithm).is_some() {
+        return Ok(());
+    }
+    let successor = revision.set().successors(algorithm);
+    let next = match successor.first() {
+        Some(successor) => successor.kid().clone(),
+        None => match revision.introduce(algorithm) {
+            Err(Halt::Refused(Refusal::SetFull)) => return Ok(()),
+            introduced => introduced?,
+        },
+    };
+    revision.activate(&next)
+}
+
+/// Records what the register shows and the log of the backup does not say.
+fn tell_what_happened(revision: &mut Revision<'_>, testimony: &Testimony<'_>) {
+    let backup = testimony.backup();
+    let set = testimony.latest();
+    let document = set.policy.to_document();
+    match backup.map(|backup| &backup.policy) {
+        None => revision.record(Event::IssuerCreated {
+            policy: document,
+            takes_over: set.founding == Founding::TakesOver,
+        }),
+        Some(before) if *before != set.policy => revision.record(Event::PolicyChanged {
+            before: before.to_document(),
+            after: document,
+        }),
+        Some(_) => {}
+    }
+    for key in &set.keys {
+        let before = backup.and_then(|backup| backup.key(key.kid()));
+        let known = before.map(|before| before.state.name());
+        if known != Some(key.state.name()) {
+            revision.record(what_became_of(key, known.unwrap_or("pending"), set));
+        }
+    }
+    let lived = backup.is_none_or(|backup| backup.deleted_at.is_none());
+    if set.deleted_at.is_some() && lived {
+        revision.record(Event::IssuerDeleted {});
+    }
+}
+
+fn what_became_of(key: &Key, from: &'static str, set: &KeySet) -> Event {
+    let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+    let imported = key.origin == Origin::Imported;
+    match &key.state {
+        State::Pending(_) => Event::KeyPublished {
+            kid,
+            algorithm,
+            imported,
+            ready_at: key
+                .ready_at(&set.policy)
+                .unwrap_or(set.latest)
+                .ceil_seconds(),
+        },
+        State::Active(_) => Event::KeyActivated {
+            kid,
+            algorithm,
+            imported,
+            forced: false,
+        },
+        State::Retired(retired) => Event::KeyRetired {
+            kid,
+            algorithm,
+            imported,
+            published_until: retired.published_until.ceil_seconds(),
+        },
+        State::Removed(_) => Event::KeyRemoved { kid, algorithm },
+        State::Revoked(revoked) => Event::KeyRevoked {
+            kid,
+            algorithm,
+            from,
+            tokens_until: revoked
+                .published_until
+                .unwrap_or(revoked.revoked_at.after(set.policy.max_token_ttl))
+                .ceil_seconds(),
+        },
+    }
+}

@@ -1,0 +1,28 @@
+//! The master key from outside: where it comes from (`sources`), how another takes its place
+//! (`rotation`, and `upgrade` for stores from before keys had names), what is done when it is lost
+//! (`loss`), and what several processes on one store must agree on (`replicas`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is tested here is another process, which lives in real time"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "the support module is shared by test targets"
+)]
+
+mod loss;
+mod replicas;
+mod rotation;
+mod sources;
+#[path = "../support/mod.rs"]
+mod support;
+mod upgrade;
+mod world;

@@ -1,0 +1,121 @@
+//! What several processes on one store must agree on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywright::authority::audit::Actor;
+use keywright::authority::authentication::TrustedIssuers;
+use keywright::authority::lease::Lease;
+use keywright::authority::{Authority, ChangeError, Foundation};
+use keywright::clock::Clock;
+use keywright::engine::software::SoftwareEngine;
+use keywright::lifecycle::{IssuerName, Policy, Timestamp};
+use keywright::store::KeyStore;
+use keywright::store::memory::MemoryStore;
+use keywright::store::seal::MasterKeys;
+use keywright::store::seal::check::{self, Progress};
+use keywright::store::shared::{Heartbeat, SharedStore as _};
+use keywright::telemetry::Metrics;
+use serde_json::json;
+
+use crate::world::Key;
+
+const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::shared_by_all(clock.clone()));
+    let setting = check::write(&sealing.master(), Progress::Settled, [7; 12]).unwrap();
+    store
+        .create_setting(check::SETTING, &setting)
+        .await
+        .unwrap();
+    store.agree(None, Duration::from_secs(30)).await.unwrap();
+    store
+}
+
+async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Arc<Authority> {
+    let [first, further] = keys.map(Key::master);
+    let foundation = Foundation {
+        store: Arc::clone(store) as _,
+        engine: Arc::new(SoftwareEngine::start().unwrap()),
+        master_keys: MasterKeys::new(first, vec![further]).unwrap(),
+        lease: Arc::new(Lease::on(&**store, clock.clone(), Duration::from_secs(30))),
+        identity: serde_json::Map::new(),
+        clock: clock.clone(),
+        metrics: Arc::new(Metrics::default()),
+        trusted: TrustedIssuers::default(),
+        audience: None,
+        issuance_log: None,
+    };
+    Arc::new(Authority::start(foundation).await.unwrap())
+}
+
+async fn create(authority: &Arc<Authority>, name: &str) {
+    let document =
+        json!({"url": format!("https://id.example.com/{name}"), "algorithms": ["ES256"]});
+    let policy = Policy::from_document(document).unwrap();
+    let name = IssuerName::parse(name).unwrap();
+    let created = authority
+        .set_issuer(&name, policy, None, Actor::Bootstrap)
+        .await;
+    assert!(created.is_ok());
+}
+
+async fn beat(store: &MemoryStore, replica: &str, keys: &[&Key]) {
+    let fingerprints: Vec<String> = keys.iter().map(|key| key.fingerprint()).collect();
+    let heartbeat = Heartbeat {
+        replica: replica.to_owned(),
+        through: 0,
+        document: json!({ "master_keys": fingerprints }).to_string(),
+    };
+    store.beat(&heartbeat).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_a_live_replica_lacks_seals_nothing() {
+    let clock = Clock::manual(BEGIN);
+    let (before, after) = (Key::new(1), Key::new(2));
+    let store = store(&clock, &before).await;
+    let authority = replica(&store, &clock, [&before, &after]).await;
+    create(&authority, "a").await;
+    beat(&store, "one", &[&before, &after]).await;
+    beat(&store, "two", &[&before]).await;
+    let setting = store.setting(check::SETTING).await.unwrap();
+    let rotate = || authority.rotate_master_key(None, Actor::Scheduler, None);
+    match rotate().await {
+        Err(ChangeError::MasterKeyNotEverywhere { replicas, .. }) => assert_eq!(replicas, ["two"]),
+        outcome => panic!("{outcome:?}"),
+    }
+    assert_eq!(store.setting(check::SETTING).await.unwrap(), setting);
+    // Whoever has said nothing for the longest staleness serves no more.
+    clock.set(BEGIN.after(Duration::from_secs(31)));
+    beat(&store, "one", &[&before, &after]).await;
+    assert_eq!(rotate().await.unwrap().left, 0);
+    assert_eq!(authority.master_keys().len(), 2);
+}
+
+#[tokio::test]
+async fn whatever_a_replica_makes_during_a_rotation_is_sealed_with_the_new_key() {
+    let clock = Clock::manual(BEGIN);
+    let (before, after) = (Key::new(1), Key::new(2));
+    let store = store(&clock, &before).await;
+    let one = replica(&store, &clock, [&before, &after]).await;
+    let two = replica(&store, &clock, [&before, &after]).await;
+    let creating = tokio::spawn(async move {
+        for number in 0..60 {
+            create(&two, &format!("b-{number}")).await;
+        }
+        two
+    });
+    for number in 0..5 {
+        create(&one, &format!("a-{number}")).await;
+    }
+    // In the middle of what the other one makes.
+    let rotated = one.rotate_master_key(None, Actor::Scheduler, None).await;
+    assert_eq!(rotated.unwrap().left, 0);
+    creating.await.unwrap();
+    let state = one.master_key_state().await.unwrap();
+    assert_eq!(state.records[&before.master().fingerprint()], 0);
+    assert_eq!(state.records[&after.master().fingerprint()], 130);
+    assert!(!state.rotating);
+}

@@ -1,0 +1,179 @@
+//! How replicas agree on the staleness: of two that are configured differently never both have a
+//! lease, in whatever order they join (`authority::replication`, `Replica::enter`).
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// What one is configured with, in ticks.
+const OWN: [i8; 2] = [1, 3];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum At {
+    Outside,
+    /// It has written its row; nobody else was live and the agreement was another.
+    Alone {
+        agreed: i8,
+    },
+    /// It has changed the agreement, and waits for the end of what was granted under the old one.
+    Waiting {
+        until: i8,
+    },
+    /// It makes rounds; when it asked last, and until when its lease lasts.
+    Joined {
+        asked: i8,
+        lease: i8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct State {
+    agreed: i8,
+    at: [At; 2],
+    seen_at: [Option<i8>; 2],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Tick,
+    /// Writes its row and reads the agreement, while it joins or at the end of a round.
+    Beat(usize),
+    /// Changes the agreement, if it still is what it has read.
+    Agree(usize),
+    /// Begins a round.
+    Ask(usize),
+}
+
+/// Whether whoever has changed the agreement waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    WaitsForTheOld,
+    None,
+}
+
+fn take(mut state: State, step: Step, patience: Patience) -> Option<State> {
+    match step {
+        Step::Tick => {
+            for at in &mut state.at {
+                match at {
+                    At::Waiting { until } => *until = (*until - 1).max(0),
+                    At::Joined { asked, lease } => {
+                        *asked = (*asked - 1).max(-4);
+                        *lease = (*lease - 1).max(0);
+                    }
+                    At::Outside | At::Alone { .. } => {}
+                }
+            }
+            for seen_at in state.seen_at.iter_mut().flatten() {
+                *seen_at = (*seen_at - 1).max(-4);
+            }
+        }
+        Step::Beat(index) => {
+            let own = OWN[index];
+            let is_live = |seen: i8| -seen <= state.agreed;
+            let others = state.seen_at[1 - index].is_some_and(is_live);
+            state.seen_at[index] = Some(0);
+            let agrees = state.agreed == own;
+            state.at[index] = match state.at[index] {
+                At::Joined { asked, lease } if agrees => At::Joined {
+                    asked,
+                    lease: lease.max(asked + own),
+                },
+                At::Joined { .. } => return None,
+                At::Waiting { until: 1.. } => return None,
+                _ if agrees => At::Joined {
+                    asked: -own,
+                    lease: 0,
+                },
+                _ if others => {
+                    state.seen_at[index] = None;
+                    At::Outside
+                }
+                _ => At::Alone {
+                    agreed: state.agreed,
+                },
+            };
+        }
+        Step::Agree(index) => {
+            let At::Alone { agreed } = state.at[index] else {
+                return None;
+            };
+            state.at[index] = At::Waiting { until: 0 };
+            if agreed == state.agreed {
+                state.agreed = OWN[index];
+                if patience == Patience::WaitsForTheOld {
+                    state.at[index] = At::Waiting { until: agreed };
+                }
+            }
+        }
+        Step::Ask(index) => {
+            let At::Joined { asked, .. } = &mut state.at[index] else {
+                return None;
+            };
+            *asked = 0;
+        }
+    }
+    Some(state)
+}
+
+/// How each state was reached.
+type Origins = BTreeMap<State, Option<(State, Step)>>;
+
+/// Every state there is, with how it was reached; stops at one in which both have a lease.
+fn search(patience: Patience) -> (Origins, Option<State>) {
+    let mut seen = BTreeMap::new();
+    let mut waiting = VecDeque::new();
+    for agreed in OWN {
+        let beginning = State {
+            agreed,
+            at: [At::Outside; 2],
+            seen_at: [None; 2],
+        };
+        seen.insert(beginning, None);
+        waiting.push_back(beginning);
+    }
+    while let Some(state) = waiting.pop_front() {
+        let both = |at: At| matches!(at, At::Joined { lease: 1.., .. });
+        if state.at.into_iter().all(both) {
+            return (seen, Some(state));
+        }
+        let of = |index| [Step::Beat(index), Step::Agree(index), Step::Ask(index)];
+        for step in [Step::Tick].into_iter().chain(of(0)).chain(of(1)) {
+            if let Some(next) = take(state, step, patience)
+                && !seen.contains_key(&next)
+            {
+                seen.insert(next, Some((state, step)));
+                waiting.push_back(next);
+            }
+        }
+    }
+    (seen, None)
+}
+
+#[test]
+fn of_two_that_are_configured_differently_never_both_have_a_lease() {
+    let (seen, both) = search(Patience::WaitsForTheOld);
+    println!("model: the agreement: {} states", seen.len());
+    assert_eq!(both, None);
+    for (index, own) in OWN.into_iter().enumerate() {
+        let changed = seen.keys().any(|state| {
+            let begun = matches!(state.at[index], At::Joined { lease: 1.., .. });
+            begun && state.agreed == own && state.seen_at[1 - index].is_some()
+        });
+        assert!(changed, "nobody ever came to run with {own}");
+    }
+}
+
+#[test]
+fn whoever_changes_the_agreement_and_does_not_wait_meets_a_lease_under_the_old_one() {
+    let (seen, both) = search(Patience::None);
+    let mut story = Vec::new();
+    let mut state = both.expect("both have a lease");
+    while let Some((before, step)) = seen[&state] {
+        story.push(format!("  {step:?} {state:?}"));
+        state = before;
+    }
+    story.reverse();
+    println!(
+        "model: an agreement without patience:\n{}",
+        story.join("\n")
+    );
+}

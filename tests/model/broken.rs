@@ -1,0 +1,203 @@
+//! The protocol with one rule wrong at a time: the search finds the law that falls.
+
+use super::laws;
+use super::rules::{
+    Activation, ClockRule, CommitRule, HeartbeatComes, Lateness, LeaseFrom, Renewal, Rules,
+    SecondCheck,
+};
+use super::search::{Begins, Setting};
+use super::sound::two_replicas;
+
+/// Searches until a law is broken, prints the story, and expects it to be one of these.
+fn breaks(name: &str, setting: Setting, expected: &[u8]) {
+    let found = setting.search();
+    let Some((law, story)) = found.broken else {
+        panic!("{name}: every law holds in {} states", found.states);
+    };
+    println!(
+        "model: {name} breaks {} after {} steps, {} states:\n{story}",
+        laws::text(law),
+        found.steps,
+        found.states
+    );
+    assert!(expected.contains(&law), "{name} breaks {}", laws::text(law));
+}
+
+/// Two replicas that go by these rules.
+fn wrong(setting: Setting, rule: impl FnOnce(&mut Rules)) -> Setting {
+    let mut setting = setting;
+    rule(&mut setting.rules);
+    setting
+}
+
+/// With clocks at both ends of the tolerance.
+fn clocks_apart() -> Setting {
+    Setting {
+        rules: Rules::sound(1, 1),
+        skews: &[-1, 1],
+        ..two_replicas(1)
+    }
+}
+
+/// With a successor that is being published.
+fn publishing(setting: Setting) -> Setting {
+    Setting {
+        begins: Begins::WithOneOnItsWay,
+        changes: 2,
+        ..setting
+    }
+}
+
+fn long_lease() -> Setting {
+    Setting {
+        rules: Rules::sound(2, 0),
+        ..two_replicas(1)
+    }
+}
+
+fn signing() -> Setting {
+    Setting {
+        signs: true,
+        ..two_replicas(1)
+    }
+}
+
+#[test]
+fn without_the_overlap_a_successor_signs_before_it_is_known() {
+    let setting = wrong(publishing(long_lease()), |rules| {
+        rules.overlap_of_knowledge = rules.switch_over;
+    });
+    breaks(
+        "a successor that does not wait for the others",
+        setting,
+        &[2],
+    );
+}
+
+#[test]
+fn an_overlap_that_is_a_tick_too_short_is_too_short() {
+    let setting = wrong(publishing(clocks_apart()), |rules| {
+        rules.overlap_of_knowledge -= 1
+    });
+    breaks("a successor that waits a tick too little", setting, &[2]);
+}
+
+#[test]
+fn without_the_overlap_a_key_is_gone_before_its_last_token() {
+    let setting = wrong(long_lease(), |rules| {
+        rules.overlap_of_retention = rules.switch_over;
+    });
+    breaks("a retention that forgets the others", setting, &[3]);
+}
+
+#[test]
+fn a_retention_that_is_a_tick_too_short_is_too_short() {
+    let setting = wrong(clocks_apart(), |rules| rules.overlap_of_retention -= 1);
+    breaks("a retention that is a tick too short", setting, &[3]);
+}
+
+#[test]
+fn without_a_lease_a_revoked_key_signs_for_ever() {
+    let setting = wrong(two_replicas(1), |rules| {
+        rules.lease = LeaseFrom::Nothing;
+        // So that a replica that is silent is not told apart first.
+        rules.live_for = 9;
+    });
+    breaks("no lease", setting, &[4]);
+}
+
+#[test]
+fn a_lease_that_begins_with_the_answer_lasts_too_long() {
+    let setting = wrong(two_replicas(1), |rules| rules.lease = LeaseFrom::Answer);
+    breaks("a lease from the answer", setting, &[6]);
+}
+
+#[test]
+fn a_lease_that_begins_with_the_answer_outlasts_a_revocation() {
+    // Even where the dead are waited for as long as that.
+    let setting = wrong(two_replicas(1), |rules| {
+        rules.lease = LeaseFrom::Answer;
+        rules.live_for = 3;
+    });
+    breaks("a lease from the answer, and patience", setting, &[4]);
+}
+
+#[test]
+fn without_a_second_check_a_frozen_signer_signs_by_a_revoked_key() {
+    let setting = wrong(signing(), |rules| rules.second_check = SecondCheck::Nothing);
+    breaks("no second check", setting, &[4, 5]);
+}
+
+#[test]
+fn a_second_check_that_takes_a_newer_lease_says_nothing_about_an_older_snapshot() {
+    let setting = wrong(signing(), |rules| {
+        rules.second_check = SecondCheck::LeaseAlone;
+    });
+    breaks("a second check of any lease", setting, &[4, 5]);
+}
+
+#[test]
+fn a_second_check_of_the_term_alone_makes_in_force_everywhere_untrue() {
+    let setting = wrong(signing(), |rules| {
+        rules.second_check = SecondCheck::TermAlone;
+    });
+    breaks("a second check of the term alone", setting, &[5]);
+}
+
+#[test]
+fn a_heartbeat_before_the_swap_promises_what_is_not_so() {
+    let setting = wrong(two_replicas(1), |rules| {
+        rules.heartbeat = HeartbeatComes::BeforeTheSwap;
+    });
+    breaks("a heartbeat before the swap", setting, &[5]);
+}
+
+#[test]
+fn a_lease_that_reading_renews_belongs_to_a_replica_that_counts_as_dead() {
+    let setting = wrong(two_replicas(1), |rules| rules.renewal = Renewal::ByReading);
+    breaks("a lease by reading", setting, &[6]);
+}
+
+#[test]
+fn a_heartbeat_that_is_behind_and_renews_makes_in_force_everywhere_untrue() {
+    let setting = wrong(two_replicas(1), |rules| rules.renewal = Renewal::Always);
+    breaks("a lease for whoever is behind", setting, &[5]);
+}
+
+#[test]
+fn an_activation_that_waits_for_nothing_meets_verifiers_that_do_not_know_the_key() {
+    let setting = wrong(publishing(two_replicas(1)), |rules| {
+        rules.activation = Activation::AtOnce;
+    });
+    breaks("an activation at once", setting, &[2]);
+}
+
+#[test]
+fn whoever_counts_as_dead_before_its_lease_has_ended_is_not() {
+    let setting = wrong(long_lease(), |rules| rules.live_for = 0);
+    breaks("a time-out shorter than the lease", setting, &[6]);
+}
+
+#[test]
+fn a_commit_that_does_not_compare_versions_takes_a_revocation_back() {
+    let setting = wrong(two_replicas(2), |rules| rules.commit = CommitRule::LastWins);
+    breaks("commits without compare-and-swap", setting, &[1, 4]);
+}
+
+#[test]
+fn a_commit_that_may_be_late_carries_a_stamp_that_is_too_early() {
+    let setting = wrong(two_replicas(1), |rules| rules.lateness = Lateness::Ignored);
+    breaks("a commit after its deadline", setting, &[3]);
+}
+
+#[test]
+fn a_clock_that_is_compared_with_itself_is_off_by_twice_the_tolerance() {
+    let setting = Setting {
+        jumps: 1,
+        ..clocks_apart()
+    };
+    let setting = wrong(setting, |rules| {
+        rules.clock = ClockRule::ItselfWhenConfirmed
+    });
+    breaks("a clock compared with itself", setting, &[3]);
+}

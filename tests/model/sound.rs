@@ -1,0 +1,153 @@
+//! The protocol as it is: every law holds in every state that can be reached.
+
+use std::io::Write as _;
+
+use super::laws;
+use super::rules::Rules;
+use super::search::{Begins, Setting};
+use super::steps::Mark;
+
+/// Two replicas with clocks that are right, a staleness of one tick, and as many changes.
+pub(crate) fn two_replicas(changes: u8) -> Setting {
+    Setting {
+        rules: Rules::sound(1, 0),
+        skews: &[0, 0],
+        crashes: 0,
+        jumps: 0,
+        begins: Begins::WithASuccessor,
+        changes,
+        signs: false,
+    }
+}
+
+/// How many more changes there are than usual: `KEYWRIGHT_MODEL_CHANGES=1` takes minutes in a
+/// release build.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the size of a search is no configuration of the service"
+)]
+fn more_changes() -> u8 {
+    match std::env::var("KEYWRIGHT_MODEL_CHANGES") {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => 0,
+    }
+}
+
+/// Searches everything, and expects to have met what the setting is there for.
+fn holds(name: &str, mut setting: Setting, wanted: &[Mark]) {
+    setting.changes += more_changes();
+    let found = setting.search();
+    // Past the capture of the test runner, which hides what passing tests say.
+    let _ = writeln!(
+        std::io::stderr(),
+        "model: {name}: {} states, {} transitions, up to {} steps",
+        found.states,
+        found.transitions,
+        found.steps
+    );
+    for mark in Mark::ALL {
+        println!("{name}: {mark:?} {}", found.met(mark));
+    }
+    if let Some((law, story)) = &found.broken {
+        panic!("{name}: {} is broken:\n{story}", laws::text(*law));
+    }
+    for mark in wanted {
+        assert!(found.met(*mark) > 0, "{name}: {mark:?} was never met");
+    }
+}
+
+#[test]
+fn two_replicas_keep_the_laws_through_two_changes() {
+    let wanted = [
+        Mark::Conflict,
+        Mark::RefusedAsLate,
+        Mark::RotatedBySchedule,
+        Mark::RotatedByForce,
+        Mark::NotWaitedForTheDead,
+        Mark::WaitedForTheLive,
+        Mark::RemovedAfterRetention,
+        Mark::HeartbeatTooOldToRenew,
+        Mark::BackFromTheDead,
+        Mark::StaleWithoutLease,
+        Mark::StaleUnderLease,
+        Mark::InForceEverywhere,
+        Mark::TokenOfARetiredKeyLives,
+    ];
+    holds("two replicas", two_replicas(2), &wanted);
+}
+
+#[test]
+fn three_replicas_keep_the_laws() {
+    let setting = Setting {
+        skews: &[0, 0, 0],
+        ..two_replicas(1)
+    };
+    let wanted = [
+        Mark::Conflict,
+        Mark::RotatedBySchedule,
+        Mark::BackFromTheDead,
+        Mark::StaleWithoutLease,
+        Mark::InForceEverywhere,
+    ];
+    holds("three replicas", setting, &wanted);
+}
+
+#[test]
+fn a_lease_of_several_ticks_keeps_the_laws() {
+    let setting = Setting {
+        rules: Rules::sound(2, 0),
+        ..two_replicas(1)
+    };
+    let wanted = [
+        Mark::Conflict,
+        Mark::BackFromTheDead,
+        Mark::StaleWithoutLease,
+        Mark::StaleUnderLease,
+    ];
+    holds("a longer lease", setting, &wanted);
+}
+
+#[test]
+fn a_killed_process_that_comes_back_keeps_the_laws() {
+    let setting = Setting {
+        crashes: 1,
+        ..two_replicas(1)
+    };
+    let wanted = [Mark::BackFromTheDead, Mark::StaleWithoutLease];
+    holds("a killed process", setting, &wanted);
+}
+
+#[test]
+fn a_signer_that_is_frozen_half_way_keeps_the_laws() {
+    let setting = Setting {
+        signs: true,
+        ..two_replicas(1)
+    };
+    let wanted = [Mark::NoLeaseAfterSigning, Mark::RevokedWhileSigning];
+    holds("a frozen signer", setting, &wanted);
+}
+
+#[test]
+fn clocks_at_both_ends_of_the_tolerance_keep_the_laws() {
+    let wanted = [Mark::RefusedAsLate, Mark::RotatedBySchedule];
+    for skews in [&[-1, 1], &[1, -1]] {
+        let setting = Setting {
+            rules: Rules::sound(1, 1),
+            skews,
+            begins: Begins::WithOneOnItsWay,
+            ..two_replicas(2)
+        };
+        holds("clocks apart", setting, &wanted);
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_keeps_the_laws() {
+    let setting = Setting {
+        rules: Rules::sound(1, 1),
+        skews: &[-1, 1],
+        jumps: 1,
+        ..two_replicas(1)
+    };
+    holds("a jumping clock", setting, &[Mark::ClockTooFarOff]);
+}

@@ -1,0 +1,212 @@
+//! A whole store, out and in.
+
+use keywright::store::chain::{Head, StoredEvent, Verification, Witness, line};
+use keywright::store::memory::MemoryStore;
+use keywright::store::transfer::{self, Entry, FillError};
+use keywright::store::{
+    AccessChange, ApprovalRow, ClientRow, CommitError, KeyStore, LastUse, SealedChange,
+};
+
+use super::{Everything, assert_whole, everything, kids};
+use crate::rows::{change, commit, event, set};
+
+/// Something of everything, with what is easily lost: bytes that are no text, an empty sealed half,
+/// hostile text, keys whose order is not the alphabet's, an issuer whose last commit had no event.
+async fn furnish(store: &dyn KeyStore) {
+    for (issuer, kids) in [("b", ["z", "a", "m"]), ("a", ["2", "1", "3"])] {
+        let mut created = commit(issuer, 1);
+        created.keys = vec![
+            change(kids[0], "{\"\\u0000\": \"é\u{7f}\"}", set(&[0, 255, 10])),
+            change(kids[1], "", set(&[])),
+            change(kids[2], "third", SealedChange::Erase),
+        ];
+        created.events.push(event(None, "no { JSON"));
+        store.commit(created).await.unwrap();
+    }
+    let mut silent = commit("a", 2);
+    silent.events.clear();
+    store.commit(silent).await.unwrap();
+    store.create_setting("check", &[1, 0, 255]).await.unwrap();
+    store.create_setting("absent", &[]).await.unwrap();
+    for id in ["y", "x"] {
+        let client = AccessChange::CreateClient(ClientRow {
+            id: id.to_owned(),
+            version: 7,
+            document: format!("client {id}"),
+        });
+        let added = store.commit_access(client, event(None, "client"));
+        added.await.unwrap();
+        let approval = AccessChange::CreateApproval(ApprovalRow {
+            id: id.to_owned(),
+            document: format!("approval {id}"),
+        });
+        let added = store.commit_access(approval, event(None, "approval"));
+        added.await.unwrap();
+        let last_use = LastUse {
+            client: id.to_owned(),
+            credential: "c".to_owned(),
+            at: 1_800_000_000_001,
+        };
+        store.record_uses(&[last_use]).await.unwrap();
+    }
+}
+
+async fn furnished() -> MemoryStore {
+    let store = MemoryStore::default();
+    furnish(&store).await;
+    store
+}
+
+async fn dump(store: &dyn KeyStore) -> Vec<Entry> {
+    let (sink, mut entries) = transfer::channel();
+    let taken = async move {
+        let mut taken = Vec::new();
+        while let Some(entry) = entries.recv().await {
+            taken.push(entry);
+        }
+        taken
+    };
+    let given = async {
+        transfer::dump(store, &sink).await.unwrap();
+        drop(sink);
+    };
+    tokio::join!(given, taken).1
+}
+
+async fn fill(store: &dyn KeyStore, entries: Vec<Entry>) -> Result<(), FillError> {
+    let (sink, mut receiver) = transfer::channel();
+    let given = async move {
+        for entry in entries {
+            let _ = sink.send(entry).await;
+        }
+    };
+    tokio::join!(given, store.fill(&mut receiver)).1
+}
+
+pub(super) async fn everything_comes_out_of_a_dump(store: &dyn KeyStore) {
+    furnish(store).await;
+    let copy = MemoryStore::default();
+    fill(&copy, dump(store).await).await.unwrap();
+    assert_eq!(everything(&copy).await, everything(store).await);
+    assert_eq!(copy.setting("check").await.unwrap(), Some(vec![1, 0, 255]));
+    assert_eq!(dump(&copy).await, dump(store).await);
+}
+
+pub(super) async fn everything_goes_in_by_a_dump(store: &dyn KeyStore) {
+    let original = furnished().await;
+    fill(store, dump(&original).await).await.unwrap();
+    assert_eq!(everything(store).await, everything(&original).await);
+    assert_eq!(store.setting("absent").await.unwrap(), Some(Vec::new()));
+    assert_eq!(dump(store).await, dump(&original).await);
+    assert_whole(store).await;
+}
+
+pub(super) async fn an_empty_store_is_dumped_as_one(store: &dyn KeyStore) {
+    assert_eq!(dump(store).await, [Entry::End]);
+    assert!(store.rows().await.unwrap().is_empty());
+    fill(store, vec![Entry::End]).await.unwrap();
+    furnish(store).await;
+    assert_whole(store).await;
+}
+
+pub(super) async fn a_filled_store_goes_on_where_the_other_ended(store: &dyn KeyStore) {
+    fill(store, dump(&furnished().await).await).await.unwrap();
+    let before = store.audit_head().await.unwrap().unwrap();
+    let mut next = commit("b", 2);
+    next.keys = vec![change("b", "fourth", set(b"fresh"))];
+    store.commit(next).await.unwrap();
+    assert_eq!(kids(store, "b").await, ["z", "a", "m", "b"]);
+    let after = store.audit_head().await.unwrap().unwrap();
+    assert_eq!(after.sequence, before.sequence + 1);
+    assert_whole(store).await;
+    let stale = store.commit(commit("b", 2)).await;
+    assert!(matches!(stale, Err(CommitError::Conflict)));
+    let mut taken = commit("c", 1);
+    taken.issuer.path = "/a".to_owned();
+    let taken = store.commit(taken).await;
+    assert!(matches!(taken, Err(CommitError::PathTaken)));
+}
+
+pub(super) async fn a_store_that_is_not_empty_is_not_filled(store: &dyn KeyStore) {
+    let entries = dump(&furnished().await).await;
+    store.create_setting("one", b"value").await.unwrap();
+    let refused = fill(store, entries.clone()).await;
+    assert!(matches!(refused, Err(FillError::NotEmpty)), "{refused:?}");
+    store.commit(commit("c", 1)).await.unwrap();
+    let before = everything(store).await;
+    let refused = fill(store, entries).await;
+    assert!(matches!(refused, Err(FillError::NotEmpty)), "{refused:?}");
+    assert_eq!(everything(store).await, before);
+}
+
+pub(super) async fn a_dump_that_is_cut_off_writes_nothing(store: &dyn KeyStore) {
+    let entries = dump(&furnished().await).await;
+    for length in 0..entries.len() {
+        let refused = fill(store, entries[..length].to_vec()).await;
+        assert!(matches!(refused, Err(FillError::CutOff)), "{length}");
+        assert!(store.rows().await.unwrap().is_empty(), "{length}");
+    }
+    fill(store, entries).await.unwrap();
+}
+
+/// Each commit writes one event, so that a set's version is the number of its events. A dump in
+/// which they differ, or whose events do not lead to its head, never was a state of the store.
+pub(super) async fn a_dump_under_commits_is_a_state_that_was_there(store: &dyn KeyStore) {
+    let commits = async {
+        for version in 1..=150 {
+            for issuer in ["a", "b"] {
+                store.commit(commit(issuer, version)).await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let dumps = async {
+        let mut heads = Vec::new();
+        for _ in 0..20 {
+            heads.push(check(&dump(store).await));
+        }
+        heads
+    };
+    let ((), heads) = tokio::join!(commits, dumps);
+    assert!(heads.is_sorted(), "{heads:?}");
+    assert_eq!(check(&dump(store).await), 300);
+    let Everything { events, .. } = everything(store).await;
+    assert_eq!(events.len(), 300);
+}
+
+/// Checks that a dump is one state, and answers with the number of its last event.
+fn check(entries: &[Entry]) -> u64 {
+    let Some(Entry::Head(head)) = entries.first() else {
+        assert_eq!(entries, [Entry::End]);
+        return 0;
+    };
+    let head = Head::of_stored(head.sequence, &head.hash, 0);
+    let events = entries.iter().filter_map(|entry| match entry {
+        Entry::Event(event) => Some(event.clone().read()),
+        _ => None,
+    });
+    let events: Vec<_> = events.collect();
+    let mut log = Verification::begin(Head::BEGINNING, [(Witness::Service, head)]).unwrap();
+    for event in &events {
+        log.read(line(event).as_bytes()).unwrap();
+    }
+    assert_eq!(log.finish(), Ok(head));
+    for entry in entries {
+        if let Entry::Issuer(issuer) = entry {
+            let own = events
+                .iter()
+                .filter(|one| one.event.issuer.as_ref() == Some(&issuer.name));
+            assert_eq!(own.count() as u64, issuer.version, "{}", issuer.name);
+        }
+    }
+    head.sequence
+}
+
+#[test]
+fn an_event_is_stored_as_it_is_read() {
+    let mut head = Head::BEGINNING;
+    for event in [event(Some("a"), "{}"), event(None, "é")] {
+        let numbered = head.append(event);
+        assert_eq!(StoredEvent::from(numbered.clone()).read(), numbered);
+    }
+}

@@ -1,0 +1,228 @@
+//! Three replicas of an earlier build, replaced one by one by this one, while tokens are signed at
+//! all of them and verified with what any of them publishes.
+//!
+//! `scripts/test` builds the earlier one from this repository's history: `previous.txt` has its
+//! commit.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
+
+use keywright_verifier::{Algorithm, JwkSet, Rules, Verifier};
+use serde_json::{Value, json};
+use support::postgres::Postgres;
+use support::{Program, Server, eventually, report, since_epoch, start_program, try_request};
+use tempfile::TempDir;
+
+const REPLICAS: usize = 3;
+
+/// The earlier build, if there is one.
+fn previous() -> Option<PathBuf> {
+    let path = std::env::var_os("KEYWRIGHT_PREVIOUS_BUILD").map(PathBuf::from);
+    let path = path.filter(|path| path.is_file());
+    if path.is_none() {
+        report(
+            "SKIPPED: upgrade: KEYWRIGHT_PREVIOUS_BUILD names no program; scripts/test builds it",
+        );
+    }
+    path
+}
+
+/// Three replicas on one database, and where each can be reached while it serves.
+struct Fleet {
+    settings: String,
+    servers: Vec<Option<Server>>,
+    addresses: Arc<RwLock<Vec<Option<(String, String)>>>>,
+    admin: String,
+}
+
+impl Fleet {
+    fn start(postgres: &Postgres, program: &Path) -> Self {
+        let settings = format!(
+            "store.url = \"{}\"\nstore.max_staleness = \"5s\"\n",
+            postgres.database()
+        );
+        let mut fleet = Self {
+            settings,
+            servers: Vec::new(),
+            addresses: Arc::default(),
+            admin: String::new(),
+        };
+        let folders: Vec<_> = (0..REPLICAS)
+            .map(|_| Arc::new(tempfile::tempdir().unwrap()))
+            .collect();
+        for folder in &folders {
+            let data = folder.path().join("keys");
+            std::fs::create_dir_all(&data).unwrap();
+            if !fleet.admin.is_empty() {
+                std::fs::write(data.join("admin.token"), &fleet.admin).unwrap();
+                let key = std::fs::read(folders[0].path().join("keys/master.key")).unwrap();
+                std::fs::write(data.join("master.key"), key).unwrap();
+            }
+            let server = fleet.launch(program, Arc::clone(folder));
+            fleet.admin = server.admin.clone();
+            let addresses = (server.public.clone(), server.internal.clone());
+            fleet.addresses.write().unwrap().push(Some(addresses));
+            fleet.servers.push(Some(server));
+        }
+        fleet
+    }
+
+    fn launch(&self, program: &Path, folder: Arc<TempDir>) -> Server {
+        let program = Program::at(program);
+        start_program(&program, folder, &self.settings).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    /// Takes a replica out of the load balancer, ends it, and puts another build in its place.
+    fn replace(&mut self, index: usize, program: &Path) {
+        self.addresses.write().unwrap()[index] = None;
+        let (code, folder) = self.servers[index].take().unwrap().terminate();
+        assert_eq!(code, Some(0), "it drains");
+        let server = self.launch(program, folder);
+        eventually("readiness", || {
+            (server.fetch("/readyz").status == 200).then_some(())
+        });
+        let addresses = (server.public.clone(), server.internal.clone());
+        self.addresses.write().unwrap()[index] = Some(addresses);
+        self.servers[index] = Some(server);
+    }
+
+    fn any(&self) -> &Server {
+        self.servers.iter().flatten().next().unwrap()
+    }
+}
+
+/// What signers and verifiers have met.
+#[derive(Default)]
+struct Counts {
+    signed: Vec<String>,
+    refused_requests: Vec<String>,
+    refused_tokens: Vec<String>,
+}
+
+fn verify(jwks: &[u8], token: &str) -> Result<(), String> {
+    let set = JwkSet::parse(jwks).map_err(|error| error.to_string())?;
+    let rules = Rules::new("http://127.0.0.1:8080", "orders", [Algorithm::Es256]);
+    let verifier = Verifier::new(rules, set).map_err(|error| error.to_string())?;
+    let verified = verifier.verify_with_held_keys::<Value>(token, UNIX_EPOCH + since_epoch());
+    verified.map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
+    let Some(previous) = previous() else { return };
+    let Some(postgres) = Postgres::start("") else {
+        return;
+    };
+    let current = Path::new(env!("CARGO_BIN_EXE_keywright"));
+    let mut fleet = Fleet::start(&postgres, &previous);
+    let counts = Arc::new(Mutex::new(Counts::default()));
+    let over = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..REPLICAS)
+        .map(|preferred| {
+            let (addresses, admin) = (Arc::clone(&fleet.addresses), fleet.admin.clone());
+            let (counts, over) = (Arc::clone(&counts), Arc::clone(&over));
+            thread::spawn(move || call(preferred, &addresses, &admin, &counts, &over))
+        })
+        .collect();
+
+    let signed = |at_least: usize| {
+        let goal = counts.lock().unwrap().signed.len() + at_least;
+        eventually("signatures", || {
+            (counts.lock().unwrap().signed.len() >= goal).then_some(())
+        });
+    };
+    signed(50);
+    for index in 0..REPLICAS {
+        fleet.replace(index, current);
+        signed(50);
+        // Old and new ones beside each other take over what one of either kind has changed.
+        if index == 0 {
+            let rotated = json!({ "algorithm": "ES256", "reason": "upgrade" });
+            let path = "/v1/issuers/default/rotate";
+            let answer = fleet.any().call("POST", path, Some(&rotated));
+            assert_eq!(answer.status, 200, "{}", answer.json());
+        }
+        signed(50);
+    }
+    over.store(true, Ordering::SeqCst);
+    for caller in callers {
+        caller.join().unwrap();
+    }
+
+    let counts = Arc::into_inner(counts).unwrap().into_inner().unwrap();
+    report(&format!(
+        "{} tokens signed, {} requests refused, {} tokens refused",
+        counts.signed.len(),
+        counts.refused_requests.len(),
+        counts.refused_tokens.len()
+    ));
+    assert_eq!(counts.refused_requests, [""; 0]);
+    assert_eq!(counts.refused_tokens, [""; 0]);
+    // Nothing that was signed before the upgrade is lost by it.
+    let jwks = fleet.any().fetch("/.well-known/jwks.json").body;
+    for token in &counts.signed {
+        verify(&jwks, token).unwrap();
+    }
+    let roll = fleet.any().call("GET", "/v1/replicas", None).json();
+    assert_eq!(
+        roll["replicas"].as_array().unwrap().len(),
+        REPLICAS,
+        "{roll}"
+    );
+}
+
+/// Signs at one replica, or at the next one that the load balancer has, and verifies with what
+/// another one publishes.
+fn call(
+    preferred: usize,
+    addresses: &RwLock<Vec<Option<(String, String)>>>,
+    admin: &str,
+    counts: &Mutex<Counts>,
+    over: &AtomicBool,
+) {
+    let body =
+        json!({ "claims": { "sub": "user-1", "aud": "orders" }, "alg": "ES256" }).to_string();
+    let headers = [("authorization", format!("Bearer {admin}"))];
+    let mut turn = preferred;
+    while !over.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(5));
+        turn += 1;
+        let serving = addresses.read().unwrap().clone();
+        let serving: Vec<_> = serving.into_iter().flatten().collect();
+        let (_, internal) = &serving[turn % serving.len()];
+        let url = format!("{internal}/v1/issuers/default/tokens");
+        let request = ("application/json", body.clone().into_bytes());
+        // One that is being stopped accepts no more connections: the next one is asked.
+        let Ok(answer) = try_request("POST", &url, &headers, Some(request)) else {
+            continue;
+        };
+        if answer.status != 201 {
+            let refused = String::from_utf8_lossy(&answer.body).into_owned();
+            counts.lock().unwrap().refused_requests.push(refused);
+            continue;
+        }
+        let token = answer.json()["token"].as_str().unwrap().to_owned();
+        let (public, _) = &serving[(turn + 1) % serving.len()];
+        let url = format!("{public}/.well-known/jwks.json");
+        if let Ok(jwks) = try_request("GET", &url, &[], None)
+            && let Err(refused) = verify(&jwks.body, &token)
+        {
+            counts.lock().unwrap().refused_tokens.push(refused);
+        }
+        counts.lock().unwrap().signed.push(token);
+    }
+}
