@@ -359,8 +359,9 @@ mod tests {
                 "1 | url = \"postgres://me:***@db/keys\n  |",
             ),
             (
+                // A password may have a slash: rather too much is hidden than too little.
                 "url = https://id.example:8080/a@b:c",
-                "url = https://id.example:8080/a@b:c",
+                "url = https://id.example:***@b:c",
             ),
             ("postgres://me@db:5432/keys", "postgres://me@db:5432/keys"),
             ("a://b:c@d e://f:g@h", "a://b:***@d e://f:***@h"),

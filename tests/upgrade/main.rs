@@ -41,11 +41,14 @@ fn previous() -> Option<PathBuf> {
     path
 }
 
+/// The public and the internal URL of each replica that serves.
+type Addresses = RwLock<Vec<Option<(String, String)>>>;
+
 /// Three replicas on one database, and where each can be reached while it serves.
 struct Fleet {
     settings: String,
     servers: Vec<Option<Server>>,
-    addresses: Arc<RwLock<Vec<Option<(String, String)>>>>,
+    addresses: Arc<Addresses>,
     admin: String,
 }
 
@@ -187,9 +190,13 @@ fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
 
 /// Signs at one replica, or at the next one that the load balancer has, and verifies with what
 /// another one publishes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "callers of real processes have no other clock"
+)]
 fn call(
     preferred: usize,
-    addresses: &RwLock<Vec<Option<(String, String)>>>,
+    addresses: &Addresses,
     admin: &str,
     counts: &Mutex<Counts>,
     over: &AtomicBool,
