@@ -282,7 +282,7 @@ mod tests {
         let clock = Clock::manual(START);
         let lease = Lease::limited(clock.clone(), SECOND * 30);
         let sent = clock.read();
-        clock.set(START.after(SECOND * 3));
+        clock.set(START.after(SECOND * 4));
         assert!(lease.check_clock(sent, START.after(SECOND)).is_err());
     }
 
@@ -302,6 +302,7 @@ mod tests {
         let clock = Clock::manual(START);
         let lease = Lease::unlimited(clock.clone());
         clock.set(START.after(SECOND * 1_000_000));
+        lease.now();
         clock.jump(START);
         assert!(lease.holds());
         assert_eq!(lease.moment(), Moment::from(START));

@@ -6,6 +6,8 @@
 //! old ones and, after the last event of the backup, the events that say what the restore has
 //! changed.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
@@ -16,16 +18,18 @@ use tokio::sync::mpsc;
 use super::file::{BackupError, Header, Reader};
 use super::register::Register;
 use crate::authority::audit::{self, Actor, Restored};
-use crate::engine::{EngineError, KeyPair, RandomnessUnavailable, SigningEngine, Urgency, random};
+use crate::engine::{KeyPair, SigningEngine, Urgency, random};
 use crate::lifecycle::{
-    Change, Contradiction, Event, Halt, IssuerName, KeySet, Refusal, Remembered, State, Supply,
-    Testimony, Timestamp, recover,
+    Change, Event, Halt, IssuerName, KeySet, Remembered, State, Supply, Testimony, Timestamp,
+    recover,
 };
 use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
-use crate::store::record::{self, CorruptRecord};
-use crate::store::seal::{MasterKey, MasterKeys, UnsealError, check};
-use crate::store::transfer::{self, Entry, FillError, StoredHead, set_entries};
+use crate::store::record;
+use crate::store::seal::{MasterKey, MasterKeys, check};
+use crate::store::transfer::{self, Entry, StoredHead, set_entries};
 use crate::store::{EventRow, KeyRow, KeyStore, SealedChange, StoredSet};
+
+pub use error::RestoreError;
 
 /// What is restored, and what is known of the time after the backup.
 pub struct Plan<'a> {
@@ -58,88 +62,6 @@ pub struct Outcome {
     pub head: Head,
     /// What is wrong with the audit log of the backup, which came back as it was.
     pub broken: Option<BrokenLink>,
-}
-
-/// Why nothing was restored.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// The backup cannot be used.
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    /// A set in it cannot be read.
-    #[error("{0}; the backup cannot be restored while it has that record")]
-    Corrupt(#[from] CorruptRecord),
-    /// The register says nothing of what came after the backup.
-    #[error(
-        "the register is older than the backup: its audit log ends with event {register}, and the \
-         backup's with event {backup}"
-    )]
-    OldRegister {
-        /// The register's last event.
-        register: u64,
-        /// The backup's.
-        backup: u64,
-    },
-    /// The register is of another deployment, or of another past.
-    #[error("the register is not one of this deployment: {0}")]
-    ForeignRegister(String),
-    /// The register and the backup contradict each other.
-    #[error("issuer {issuer}: {source}")]
-    Contradiction {
-        /// The issuer.
-        issuer: IssuerName,
-        /// What does not fit.
-        source: Contradiction,
-    },
-    /// The register says nothing of an issuer, whose records could not be read when it was written.
-    #[error(
-        "the register says nothing of issuer {0}, whose records could not be read when it was \
-         written: restore without it, and name what was revoked"
-    )]
-    SilentRegister(IssuerName),
-    /// A key was named that is not in the backup.
-    #[error(
-        "neither the backup nor the register has a key {0}: check the kid; a key that was made \
-         later does not come back, and need not be named"
-    )]
-    UnknownKey(Kid),
-    /// An issuer was named that is not in the backup.
-    #[error("neither the backup nor the register has an issuer {0}")]
-    UnknownIssuer(IssuerName),
-    /// A private half in the backup cannot be used.
-    #[error("the private half of key {kid} of issuer {issuer} does not open with the master key")]
-    PrivateHalf {
-        /// The issuer.
-        issuer: IssuerName,
-        /// The key.
-        kid: Kid,
-    },
-    /// The master key that seals what is new is not here.
-    #[error(transparent)]
-    Sealing(#[from] UnsealError),
-    /// A rule of the lifecycle stands in the way.
-    #[error("issuer {issuer}: {source}")]
-    Refused {
-        /// The issuer.
-        issuer: IssuerName,
-        /// The rule.
-        source: Refusal,
-    },
-    /// A fresh key could not be made.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The operating system gave no randomness.
-    #[error(transparent)]
-    Randomness(#[from] RandomnessUnavailable),
-    /// A fresh key could not be sealed.
-    #[error("a fresh key could not be sealed")]
-    Unsealable,
-    /// The store was not filled.
-    #[error(transparent)]
-    Fill(#[from] FillError),
-    /// The backup changed between the first and the second reading.
-    #[error("the backup was replaced while it was read")]
-    Replaced,
 }
 
 /// What is written down as the reason of what a restore revokes.

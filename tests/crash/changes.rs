@@ -12,15 +12,32 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde_json::{Value, json};
 
 use crate::state::{IssuerState, State, Token, published, verifies};
-use crate::support::{Server, start_in, try_request};
+use crate::support::postgres::{self, Postgres};
+use crate::support::{Server, eventually, start_in, try_request};
 use crate::{Moments, report, since_epoch};
 
-/// At least so many crashes, of which at least so many came before the commit and after it.
-const CRASHES: usize = 55;
-const ON_EACH_SIDE: usize = 10;
+/// What is killed, of what, and how often.
+struct Trial<'a> {
+    what: &'static str,
+    /// The service's configuration.
+    settings: String,
+    victim: Victim<'a>,
+    /// At least so many crashes, of which at least so many come before the commit and after it.
+    crashes: usize,
+    on_each_side: usize,
+}
 
-/// After that the test gives up, on however slow a machine; a good one needs 45 s.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// What is killed.
+#[derive(Clone, Copy)]
+enum Victim<'a> {
+    /// The service, and then it is started anew.
+    Service,
+    /// The database that it uses. The service goes on.
+    Database(&'a Postgres),
+}
+
+/// After that a trial gives up, on however slow a machine; a good one needs 45 s.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// The issuers that are changed and rotate by command alone, so that a version tells what happened.
 const CALM: [&str; 3] = ["calm-1", "calm-2", "calm-3"];
@@ -48,9 +65,58 @@ pub(crate) struct Change {
 
 #[test]
 fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
+    run(&Trial {
+        what: "changes",
+        settings: String::new(),
+        victim: Victim::Service,
+        crashes: 55,
+        on_each_side: 10,
+    });
+}
+
+/// A service on a shared database.
+fn shared_by(database: &Postgres, max_staleness: &str) -> String {
+    format!(
+        "[store]\nurl = \"{}\"\nmax_staleness = \"{max_staleness}\"\nstatement_timeout = \"2s\"\n",
+        database.database()
+    )
+}
+
+#[test]
+fn a_change_of_a_shared_store_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
+    let Some(database) = postgres::shared() else {
+        return;
+    };
+    run(&Trial {
+        what: "changes of a shared store",
+        // The others do not wait for long for a replica that was killed.
+        settings: shared_by(database, "2s"),
+        victim: Victim::Service,
+        crashes: 24,
+        on_each_side: 5,
+    });
+}
+
+#[test]
+fn a_change_whose_database_is_killed_anywhere_has_happened_whole_or_not_at_all() {
+    let Some(database) = Postgres::start("") else {
+        return;
+    };
+    run(&Trial {
+        what: "crashes of the database",
+        // It goes on signing while the database comes back.
+        settings: shared_by(&database, "20s"),
+        victim: Victim::Database(&database),
+        crashes: 12,
+        on_each_side: 3,
+    });
+}
+
+fn run(trial: &Trial<'_>) {
     let began = Instant::now();
     let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-    let mut server = start_in(folder, "").unwrap_or_else(|log| panic!("no start: {log}"));
+    let mut server =
+        start_in(folder, &trial.settings).unwrap_or_else(|log| panic!("no start: {log}"));
     let create = |name: &str, policy: &Value| {
         let answer = server.call("PUT", &format!("/v1/issuers/{name}"), Some(policy));
         assert_eq!(answer.status, 201, "{}", answer.json());
@@ -69,14 +135,17 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
     });
     create("ticking", &ticking);
 
-    let mut moments = Moments::new("changes");
+    let mut moments = Moments::new(trial.what);
     let mut tokens: Vec<Token> = Vec::new();
     // How long after the request the crash comes at the latest, in milliseconds. It follows the
     // machine, so that about as many crashes come before the commit as after it.
     let mut span = 60.0_f64;
     let (mut acknowledged, mut in_between, mut undone) = (0, 0, 0);
     let mut crashes = 0;
-    while crashes < CRASHES || undone < ON_EACH_SIDE || acknowledged + in_between < ON_EACH_SIDE {
+    while crashes < trial.crashes
+        || undone < trial.on_each_side
+        || acknowledged + in_between < trial.on_each_side
+    {
         assert!(
             began.elapsed() < PATIENCE,
             "after {crashes} crashes only {undone} before and {acknowledged} + {in_between} after \
@@ -91,10 +160,9 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
             span
         };
         let wait = Duration::from_millis(moments.below(latest as u64));
-        let (answer, handed_out, folder) = crash(server, &change, wait);
+        let (answer, handed_out, survivor) = crash(server, &change, wait, trial);
         crashes += 1;
-
-        server = start_in(folder, "").unwrap_or_else(|log| panic!("no restart: {log}"));
+        server = survivor;
         let after = State::of(&server);
         after.check();
         let whole = format!("{} of {} after {wait:?}", change.what, change.issuer);
@@ -105,6 +173,14 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
         );
         let happened = check_change(&change, &before, &after, &whole);
         match answer {
+            // The service tells that the database does not answer, and knows no more than that.
+            Some((500.., _)) if matches!(trial.victim, Victim::Database(_)) => {
+                *(if happened {
+                    &mut in_between
+                } else {
+                    &mut undone
+                }) += 1;
+            }
             Some((status, answer)) => {
                 assert!(
                     (200..300).contains(&status),
@@ -124,8 +200,9 @@ fn a_change_that_is_killed_anywhere_has_happened_whole_or_not_at_all() {
         check_tokens(&server, &after, &mut tokens);
     }
     report(&format!(
-        "{crashes} crashes: {acknowledged} after the answer, {in_between} between commit and \
+        "{}: {crashes} crashes: {acknowledged} after the answer, {in_between} between commit and \
          answer, {undone} before the commit; {} tokens; {:?}",
+        trial.what,
         tokens.len(),
         began.elapsed()
     ));
@@ -154,21 +231,48 @@ impl Door {
     }
 }
 
-/// Asks for the change while tokens are signed, and kills the service a moment later.
+/// Asks for the change while tokens are signed, and kills the victim a moment later. Answers with
+/// the service as it is back.
 fn crash(
     server: Server,
     change: &Change,
     wait: Duration,
-) -> (Option<(u16, Value)>, Vec<Token>, Arc<tempfile::TempDir>) {
+    trial: &Trial<'_>,
+) -> (Option<(u16, Value)>, Vec<Token>, Server) {
     let door = Door::of(&server);
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let signing = scope.spawn(|| sign_until(&ended, &door, change));
         let asked = scope.spawn(|| door.ask(change.method, &change.path, &change.body));
         std::thread::sleep(wait);
-        let folder = server.kill();
+        let killed = match trial.victim {
+            Victim::Service => Err(server.kill()),
+            Victim::Database(database) => {
+                // Whether its processes end at once or tell each other first.
+                if wait.as_millis().is_multiple_of(2) {
+                    database.kill();
+                } else {
+                    database.stop_immediately();
+                }
+                Ok((server, database))
+            }
+        };
         ended.store(true, Ordering::Relaxed);
-        (asked.join().unwrap(), signing.join().unwrap(), folder)
+        let (answer, tokens) = (asked.join().unwrap(), signing.join().unwrap());
+        let server = match killed {
+            Err(folder) => {
+                start_in(folder, &trial.settings).unwrap_or_else(|log| panic!("no restart: {log}"))
+            }
+            Ok((server, database)) => {
+                database.resume();
+                server
+            }
+        };
+        eventually("the service is ready", || {
+            let log = server.call("GET", "/v1/audit?limit=1", None).status;
+            ([log, server.fetch("/readyz").status] == [200, 200]).then_some(())
+        });
+        (answer, tokens, server)
     })
 }
 
@@ -188,8 +292,8 @@ fn sign_until(ended: &AtomicBool, door: &Door, change: &Change) -> Vec<Token> {
         let body = json!({ "claims": { "sub": "user-1" }, "alg": algorithm });
         match door.ask("POST", &path, &body) {
             Some((201, answer)) => tokens.push(token(issuer, &answer)),
-            // The issuer is being created.
-            Some((status, answer)) => assert_eq!(status, 404, "{answer}"),
+            // The issuer is being created, or the database has not been heard of for too long.
+            Some((status, answer)) => assert!([404, 503].contains(&status), "{answer}"),
             None => {}
         }
     }

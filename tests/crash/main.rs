@@ -2,7 +2,8 @@
 //! happened whole or not at all, and no token that was handed out stops verifying.
 //!
 //! Killing a process tests the order of its steps. That the disk keeps what it was told to keep
-//! is between SQLite and the operating system, and is not tested here.
+//! is between the database and the operating system; what is tested here is that a disk that says
+//! it has not is believed.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,6 +20,7 @@
 mod blocked;
 mod bootstrap;
 mod changes;
+mod disk;
 mod state;
 #[path = "../support/mod.rs"]
 mod support;

@@ -182,7 +182,8 @@ fn events(server: &Server) -> Vec<Value> {
     loop {
         let path = format!("/v1/audit?after={}&limit=1000", events.len());
         let answer = server.call("GET", &path, None).json();
-        events.extend(answer["events"].as_array().expect("a list").iter().cloned());
+        let page = answer["events"].as_array();
+        events.extend(page.unwrap_or_else(|| panic!("{answer}")).iter().cloned());
         if answer["next"].is_null() {
             return events;
         }

@@ -808,6 +808,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     );
     // The rest needs a failure: `store-unavailable` and `issuer-unusable` are in `startup`; a full
     // set, a lost race, a stalled or overloaded process and a broken engine are tested below HTTP.
+    // What a service with several master keys refuses is in `tests/master_key`.
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
@@ -816,9 +817,13 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "contended",
         "internal-error",
         "invalid-body",
+        "invalid-fingerprint",
         "issuance-log-unavailable",
         "issuer-unusable",
         "key-set-full",
+        "master-key-not-everywhere",
+        "master-key-unclear",
+        "master-key-unknown",
         "no-successor",
         "overloaded",
         "rate-limited",

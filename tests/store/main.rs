@@ -10,6 +10,7 @@
 )]
 
 mod conformance;
+mod encryption;
 mod postgres;
 mod records;
 mod rows;
@@ -18,4 +19,5 @@ mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;
 mod tampering;
+mod torn;
 mod upgrade;

@@ -9,7 +9,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 
+use crate::conformance::open_database;
 use crate::rows::{commit, event, name};
+use crate::support::postgres::shared;
 
 const EVENTS: u64 = 4;
 
@@ -17,6 +19,13 @@ const EVENTS: u64 = 4;
 async fn small_log(folder: &TempDir) -> (std::path::PathBuf, Head) {
     let path = folder.path().join("keywright.db");
     let store = SqliteStore::open(&path).await.unwrap();
+    let head = fill(&store).await;
+    store.close().await;
+    (path, head)
+}
+
+/// Writes the small log, and answers where it ends.
+async fn fill(store: &dyn KeyStore) -> Head {
     for version in 1..=EVENTS {
         let mut written = commit("a", version);
         let actor = r#"{"kind":"client","id":"0","name":"é"}"#;
@@ -27,9 +36,7 @@ async fn small_log(folder: &TempDir) -> (std::path::PathBuf, Head) {
         }];
         store.commit(written).await.unwrap();
     }
-    let head = store.audit_head().await.unwrap().unwrap();
-    store.close().await;
-    (path, head)
+    store.audit_head().await.unwrap().unwrap()
 }
 
 /// Somebody else's connection, which is in no hurry to reach the disk.
@@ -48,7 +55,7 @@ async fn run(connection: &mut SqliteConnection, statement: &str) {
     assert!(done.rows_affected() > 0);
 }
 
-async fn verify(store: &SqliteStore, pins: &[(Witness, Head)]) -> Result<Head, BrokenLink> {
+async fn verify(store: &dyn KeyStore, pins: &[(Witness, Head)]) -> Result<Head, BrokenLink> {
     let head = store.audit_head().await.unwrap();
     let service = (Witness::Service, head.unwrap_or(Head::BEGINNING));
     let pins = pins.iter().copied().chain([service]);
@@ -338,5 +345,145 @@ async fn lines_that_no_export_has_are_named_by_the_event_before() {
     for end in 84..two.trim_end().len() {
         let cut = &two.as_bytes()[..end];
         assert!(read(&[one.as_bytes(), cut]).is_err(), "cut at {end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_altered_in_a_shared_database_is_found() {
+    let Some(server) = shared() else { return };
+    let (service, pinned) = (Witness::Service, Witness::Pinned);
+    let altered = |sequence| BrokenLink::Altered { sequence };
+    let missing = |sequence, found| BrokenLink::Missing { sequence, found };
+    let cut = |last| BrokenLink::CutOff {
+        last,
+        sequence: EVENTS,
+        witness: pinned,
+    };
+    let rewritten = |sequence| BrokenLink::Rewritten {
+        sequence,
+        witness: service,
+    };
+    let zeros = "decode(repeat('00', 32), 'hex')";
+    let swap = "UPDATE events SET sequence = 99 WHERE sequence = 2; \
+                UPDATE events SET sequence = 2 WHERE sequence = 3; \
+                UPDATE events SET sequence = 3 WHERE sequence = 99";
+    let mut cases = vec![
+        (
+            "DELETE FROM events WHERE sequence = 1".to_owned(),
+            missing(1, 2),
+        ),
+        (
+            "DELETE FROM events WHERE sequence = 3".to_owned(),
+            missing(3, 4),
+        ),
+        ("DELETE FROM events WHERE sequence = 4".to_owned(), cut(3)),
+        ("DELETE FROM events".to_owned(), cut(0)),
+        (swap.to_owned(), altered(2)),
+        (
+            "UPDATE events SET issuer = 'a' WHERE sequence = 2".to_owned(),
+            altered(2),
+        ),
+        (
+            "UPDATE events SET issuer = '!' WHERE sequence = 2".to_owned(),
+            altered(2),
+        ),
+        (
+            "UPDATE events SET issuer = NULL WHERE sequence = 1".to_owned(),
+            altered(1),
+        ),
+        (
+            format!("UPDATE audit_head SET hash = {zeros}"),
+            rewritten(4),
+        ),
+        (
+            "UPDATE audit_head SET hash = '\\x00'".to_owned(),
+            rewritten(4),
+        ),
+        (
+            "UPDATE audit_head SET sequence = 3".to_owned(),
+            rewritten(3),
+        ),
+        (
+            "DELETE FROM audit_head".to_owned(),
+            BrokenLink::BeyondHead { sequence: 1 },
+        ),
+        (
+            "ALTER TABLE events ALTER hash DROP NOT NULL; \
+             UPDATE events SET hash = NULL WHERE sequence = 3"
+                .to_owned(),
+            altered(3),
+        ),
+    ];
+    for sequence in 1..=EVENTS {
+        for change in [
+            "at = at + 1",
+            "at = -at",
+            "document = document || ' '",
+            "document = replace(document, 'k', 'K')",
+            "document = replace(document, 'é', 'e\u{301}')",
+            "hash = set_byte(hash, 31, get_byte(hash, 31) # 1)",
+            "hash = substr(hash, 2)",
+        ] {
+            let update = format!("UPDATE events SET {change} WHERE sequence = {sequence}");
+            cases.push((update, altered(sequence)));
+        }
+    }
+    let database = server.create_database();
+    let store = open_database(&server.url(&database)).await.unwrap();
+    let head = fill(&store).await;
+    server.psql(
+        &database,
+        "CREATE TABLE kept AS TABLE events; CREATE TABLE kept_head AS TABLE audit_head",
+    );
+    for (statement, expected) in cases {
+        server.psql(&database, &statement);
+        let told = verify(&store, &[(pinned, head)]).await;
+        assert_eq!(told, Err(expected), "{statement}");
+        server.psql(
+            &database,
+            "TRUNCATE events, audit_head; INSERT INTO events TABLE kept; \
+             INSERT INTO audit_head TABLE kept_head",
+        );
+        assert_eq!(verify(&store, &[(pinned, head)]).await, Ok(head));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_store_whose_head_was_altered_goes_on_and_stays_broken_there() {
+    let Some(server) = shared() else { return };
+    for (statement, expected) in [
+        (
+            "DELETE FROM audit_head",
+            BrokenLink::Altered { sequence: 5 },
+        ),
+        (
+            "UPDATE audit_head SET sequence = 6",
+            BrokenLink::Missing {
+                sequence: 5,
+                found: 7,
+            },
+        ),
+        (
+            "DELETE FROM events WHERE sequence > 2",
+            BrokenLink::Missing {
+                sequence: 3,
+                found: 5,
+            },
+        ),
+    ] {
+        let database = server.create_database();
+        let store = open_database(&server.url(&database)).await.unwrap();
+        fill(&store).await;
+        server.psql(&database, statement);
+        // A key can be revoked all the same, by several at a time.
+        let (one, other) = tokio::join!(
+            store.commit(commit("a", EVENTS + 1)),
+            store.commit(commit("b", 1))
+        );
+        one.unwrap();
+        other.unwrap();
+        store.commit(commit("a", EVENTS + 2)).await.unwrap();
+        let told = verify(&store, &[]).await;
+        assert_eq!(told, Err(expected), "{statement}");
     }
 }

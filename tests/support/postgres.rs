@@ -105,6 +105,21 @@ impl Postgres {
         Some(postgres)
     }
 
+    /// Starts it again with these files in its folder, which `settings` may name.
+    pub fn reconfigure(&self, files: &[(&str, &str)], settings: &str) {
+        let configuration = self.data().join("postgresql.auto.conf");
+        let before = fs::read_to_string(&configuration).expect("a configuration");
+        fs::write(&configuration, format!("{before}{settings}\n")).expect("a file");
+        for (name, contents) in files {
+            let path = self.data().join(name);
+            fs::write(&path, contents).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file of ours");
+            owned(&path);
+        }
+        self.stop_immediately();
+        self.resume();
+    }
+
     /// Starts the server where it was stopped or killed.
     pub fn resume(&self) {
         eventually("the server starts", || {
