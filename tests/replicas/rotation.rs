@@ -138,7 +138,7 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     let theirs = tokio::spawn(scheduler::run(Arc::clone(&two)));
     eventually(|| {
         two.metrics()
-            .encode()
+            .render()
             .contains("rotation_failing{issuer=\"a\"} 1")
     })
     .await;
