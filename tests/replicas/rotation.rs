@@ -1,9 +1,13 @@
 //! A key signs only when every process that lives publishes it.
 
+use std::sync::Arc;
+
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
+use keywright::authority::scheduler;
 use keywright::lifecycle::{Readiness, Refusal, SWITCH_OVER};
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
 
@@ -118,4 +122,44 @@ async fn a_retired_key_stays_until_the_last_token_of_the_last_lease_has_expired(
     world.pass(SECOND * 8, &[&one]);
     one.catch_up().await.unwrap();
     assert!(!one.serve("a").0.contains(&retired));
+}
+
+#[tokio::test]
+async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", short()).await;
+    for process in [&one, &two] {
+        process.catch_up().await.unwrap();
+    }
+    let all = [&one, &two];
+    world.pass(SECOND * 600, &all);
+    // Without a lease it fails to do what is due.
+    let theirs = tokio::spawn(scheduler::run(Arc::clone(&two)));
+    eventually(|| {
+        two.metrics()
+            .render()
+            .contains("rotation_failing{issuer=\"a\"} 1")
+    })
+    .await;
+    let before = one.issuer("a").unwrap().view().set().version();
+    one.catch_up().await.unwrap();
+    let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
+    eventually(|| one.issuer("a").unwrap().view().set().version() > before).await;
+
+    two.catch_up().await.unwrap();
+    assert_eq!(two.readiness().await, Ok(()));
+    for scheduler in [ours, theirs] {
+        scheduler.abort();
+    }
+}
+
+/// Lets other tasks run until it is so.
+async fn eventually(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            yield_now().await;
+        }
+    };
+    tokio::time::timeout(SECOND * 20, so).await.unwrap();
 }
