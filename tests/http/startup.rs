@@ -15,7 +15,8 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::exchange::{connect, head, parse, read_to_end};
-use crate::support::{Server, spawn_in, start, start_in};
+use crate::support::postgres::{self, PASSWORD, ROLE};
+use crate::support::{Server, spawn_in, start, start_in, start_with};
 use crate::world::{self, create_issuer, edit, eventually, kid, ok};
 
 fn folder() -> Arc<TempDir> {
@@ -778,4 +779,24 @@ fn a_store_that_somebody_holds_refuses_changes_and_keeps_signing() {
         holder.close().await.unwrap();
     });
     assert_eq!(rotate().status, 200);
+}
+
+#[test]
+fn a_password_from_a_file_opens_a_database() {
+    let Some(database) = postgres::shared() else {
+        return;
+    };
+    let folder = folder();
+    let file = folder.path().join("passwords");
+    std::fs::write(&file, format!("*:*:*:{ROLE}:{PASSWORD}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let name = database.create_database();
+    let url = format!("postgres://{ROLE}@127.0.0.1:{}/{name}", database.port());
+    let environment = [("PGPASSFILE", file.to_str().unwrap())];
+    let settings = format!("store.url = \"{url}\"\n");
+    let server = start_with(folder, &settings, &environment).unwrap();
+    assert_eq!(server.fetch("/readyz").status, 200);
+    assert!(!server.data().join("keywright.db").exists());
+    assert!(!server.log().contains(PASSWORD), "{}", server.log());
+    assert_eq!(server.terminate().0, Some(0));
 }
