@@ -270,8 +270,8 @@ codes! {
         "the signing queue is full",
         "`Retry-After`";
     SnapshotStale = "snapshot-stale":
-        "a change is being committed, or its outcome is not known",
-        "`Retry-After`; if it lasts, see what to do when the store is down";
+        "a change is being committed, or its outcome is not known; or a replica has not reached the store for `max_staleness`",
+        "`Retry-After`, another replica; if it lasts, see what to do when the store is down";
     Contended = "contended":
         "other writers were faster 16 times",
         "`Retry-After`";
