@@ -138,6 +138,18 @@ impl Clock {
 }
 
 impl Clock {
+    /// Returns when so much time has passed, whatever the time of day becomes meanwhile.
+    pub async fn pass(&self, duration: Duration) {
+        let until = self.read().steady.saturating_add(duration);
+        loop {
+            let left = until.saturating_sub(self.read().steady);
+            if left.is_zero() {
+                return;
+            }
+            self.sleep_until(self.now().after(left)).await;
+        }
+    }
+
     /// Lets a little time pass. By a clock that is turned by hand none passes, and others get their
     /// turn.
     pub async fn nap(&self, duration: Duration) {

@@ -137,8 +137,7 @@ impl Replica {
                 agreed => match shared.agree(agreed, max_staleness).await {
                     // One that has just begun under the old agreement, unseen, ends by then.
                     Ok(()) => {
-                        let ended = foundation.clock.now().after(agreed.unwrap_or_default());
-                        foundation.clock.sleep_until(ended).await;
+                        foundation.clock.pass(agreed.unwrap_or_default()).await;
                     }
                     // Whoever was faster is looked at again.
                     Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}

@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 32] = [
+const CALLS: [Call; 34] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -67,6 +67,11 @@ const CALLS: [Call; 32] = [
     ("readAuditHead", |_| Sample::default()),
     ("listReplicas", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("readMasterKey", |_| Sample::default()),
+    ("rotateMasterKey", |server| {
+        let state = ok(server.call("GET", "/v1/master-key", None));
+        body(json!({ "to": state["sealing"] }))
+    }),
     ("takeBackup", |_| Sample::default()),
     ("readRegister", |_| Sample::default()),
     ("readClient", short_lived_client),

@@ -31,14 +31,13 @@ const REPLICAS: usize = 3;
 
 /// The earlier build, if there is one.
 fn previous() -> Option<PathBuf> {
-    let path = std::env::var_os("KEYWRIGHT_PREVIOUS_BUILD").map(PathBuf::from);
-    let path = path.filter(|path| path.is_file());
-    if path.is_none() {
-        report(
-            "SKIPPED: upgrade: KEYWRIGHT_PREVIOUS_BUILD names no program; scripts/test builds it",
-        );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/previous");
+    let built = std::fs::read_to_string(folder.join("commit")).unwrap_or_default();
+    if built.trim() == include_str!("previous.txt").trim() {
+        return Some(folder.join("keywright"));
     }
-    path
+    report("SKIPPED: upgrade: target/previous has no earlier build; scripts/test makes it");
+    None
 }
 
 /// The public and the internal URL of each replica that serves.
