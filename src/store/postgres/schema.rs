@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::session::limits;
 
@@ -75,8 +75,9 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), Unusabl
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on; \
          SET LOCAL client_min_messages = warning; {limits}"
     );
-    let beginning = sqlx::raw_sql(AssertSqlSafe(beginning));
-    connection.execute(beginning).await?;
+    // The migrator must know that it is in a transaction: it would end one that it knows nothing of.
+    let mut transaction = connection.begin_with(AssertSqlSafe(beginning)).await?;
+    let connection = &mut *transaction;
     check_server(connection).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
@@ -89,7 +90,7 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), Unusabl
     // `run` would do the same in a future that may not move between threads.
     migrator().run_direct(None, &mut *connection, false).await?;
     connection.execute("DEALLOCATE ALL").await?;
-    connection.execute("COMMIT").await?;
+    transaction.commit().await?;
     Ok(())
 }
 
