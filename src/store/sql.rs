@@ -1,4 +1,7 @@
-//! What the stores that speak SQL have in common: how columns become rows.
+//! What the stores that speak SQL have in common: how columns become rows, and how tables are made.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::{
     ApprovalRow, ClientRow, CommitError, IssuerRow, KeyChange, KeyRow, LastUse, SealedChange,
@@ -77,6 +80,16 @@ pub(super) fn expected(rows_affected: u64) -> Result<(), CommitError> {
         return Err(CommitError::Conflict);
     }
     Ok(())
+}
+
+/// What makes the tables: what each migration is called and does, numbered from 1. One that has been
+/// published is never changed.
+pub(super) fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
+    let numbered = (1..).zip(migrations).map(|(number, &(name, text))| {
+        let text = text.into_sql_str();
+        Migration::new(number, name.into(), MigrationType::Simple, text, false)
+    });
+    Migrator::with_migrations(numbered.collect())
 }
 
 /// A number that is never stored negative.

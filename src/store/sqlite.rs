@@ -22,7 +22,9 @@ use tokio::sync::mpsc;
 
 use super::chain::{Head, StoredEvent};
 use super::shared::SharedStore;
-use super::sql::{IssuerColumns, KeyColumns, expected, failed, names, sealed, signed, stored_set};
+use super::sql::{
+    IssuerColumns, KeyColumns, expected, failed, migrator, names, sealed, signed, stored_set,
+};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
     AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
@@ -57,6 +59,12 @@ enum Unopened {
 
 /// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
 const APPLICATION_ID: i64 = 0x6b77_7274;
+
+const MIGRATIONS: [(&str, &str); 3] = [
+    ("first", include_str!("migrations/sqlite/0001_first.sql")),
+    ("access", include_str!("migrations/sqlite/0002_access.sql")),
+    ("chain", include_str!("migrations/sqlite/0003_chain.sql")),
+];
 
 /// How long a connection waits for another one's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -298,9 +306,7 @@ async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
         .connect_with(options)
         .await?;
     claim(&pool).await?;
-    sqlx::migrate!("src/store/migrations/sqlite")
-        .run(&pool)
-        .await?;
+    migrator(&MIGRATIONS).run(&pool).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     events::chain_the_unchained(&mut transaction).await?;
     transaction.commit().await?;

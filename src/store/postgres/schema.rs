@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::session::limits;
+use crate::store::sql;
 
 /// Why the tables cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +47,13 @@ impl From<MigrateError> for UnusableSchema {
     }
 }
 
+const MIGRATIONS: [(&str, &str); 1] = [(
+    "first",
+    include_str!("../migrations/postgres/0001_first.sql"),
+)];
+
 /// Where migrations that have been made are noted.
-const MIGRATIONS: &str = "keywright_migrations";
+const MADE: &str = "keywright_migrations";
 
 /// The tables that must be ours.
 const TABLES: [&str; 9] = [
@@ -95,8 +101,8 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), Unusabl
 }
 
 fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("src/store/migrations/postgres");
-    migrator.dangerous_set_table_name(MIGRATIONS);
+    let mut migrator = sql::migrator(&MIGRATIONS);
+    migrator.dangerous_set_table_name(MADE);
     // Its lock belongs to a session, which a pooler does not keep; ours to the transaction.
     migrator.set_locking(false);
     migrator
@@ -130,12 +136,12 @@ async fn check_tables(connection: &mut PgConnection) -> Result<(), UnusableSchem
          WHERE nspname = $1 AND (relname = $2 OR relname = ANY($3)) ORDER BY relname",
     )
     .bind(&schema)
-    .bind(MIGRATIONS)
+    .bind(MADE)
     .bind(TABLES.as_slice())
     .persistent(false)
     .fetch_all(connection)
     .await?;
-    let ours = found.iter().any(|name| name == MIGRATIONS);
+    let ours = found.iter().any(|name| name == MADE);
     match found.into_iter().next() {
         Some(table) if !ours => Err(UnusableSchema::Foreign { schema, table }),
         _ => Ok(()),
