@@ -5,7 +5,8 @@ use std::sync::Arc;
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::audit::{Actor, Backing};
-use super::issuer::{Committed, FreshKeys, Issuer, Order};
+use super::issuer::{Committed, Issuer, Order};
+use super::opening::FreshKeys;
 use super::{Authority, ChangeError};
 use crate::engine::KeyPair;
 use crate::lifecycle::{

@@ -1,6 +1,6 @@
 //! Why something could not be done.
 
-use super::issuer::LoadError;
+use super::opening::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, Refusal};
 use crate::store::StoreError;

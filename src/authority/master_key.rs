@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::audit::{self, Actor, Backing, MasterKeyEvent};
-use super::issuer::FreshKeys;
+use super::opening::FreshKeys;
 use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Foundation, to_the_end};
 use crate::engine::random;

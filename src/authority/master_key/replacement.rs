@@ -4,7 +4,8 @@ use keywright_verifier::Kid;
 
 use super::{Sealing, committed};
 use crate::authority::audit::{self, Actor, Backing, MasterKeyEvent};
-use crate::authority::issuer::{LoadError, Order, commit_of};
+use crate::authority::issuer::{Order, commit_of};
+use crate::authority::opening::LoadError;
 use crate::authority::{ChangeError, Foundation};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{Command, Halt, IssuerName, KeySet, decide};

@@ -1,0 +1,145 @@
+//! Private halves in memory: the keys of a set that may sign, opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keywright_verifier::Kid;
+
+use super::Foundation;
+use super::view::View;
+use crate::engine::{KeyPair, PrivateKey, Signer};
+use crate::lifecycle::{IssuerName, Key, KeySet, State, Supply};
+use crate::store::StoredSet;
+use crate::store::record::{CorruptRecord, key_set};
+
+/// Private halves that exist only in memory so far, ready to be committed.
+#[derive(Default)]
+pub struct FreshKeys {
+    pub(super) supply: Supply,
+    pub(super) privates: BTreeMap<Kid, PrivateKey>,
+}
+
+impl FreshKeys {
+    /// Adds a generated key, to be introduced when a change needs one.
+    pub fn add_generated(&mut self, pair: KeyPair) {
+        self.supply.add(pair.jwk.clone());
+        self.add_imported(pair);
+    }
+
+    /// Adds the private half of a key that a command brings in itself.
+    pub fn add_imported(&mut self, pair: KeyPair) {
+        self.privates.insert(pair.jwk.kid().clone(), pair.private);
+    }
+}
+
+/// Why an issuer cannot be put into memory.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A record that this program could not have written.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptRecord),
+    /// A private half that does not open, or opens to something else.
+    #[error("the private half of key {kid} of issuer {issuer} cannot be used: {source}")]
+    PrivateHalf {
+        /// The issuer.
+        issuer: IssuerName,
+        /// The key.
+        kid: Kid,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Reads a stored set and opens what it needs.
+pub(super) fn open_view(
+    foundation: &Foundation,
+    stored: &StoredSet,
+    before: Option<&View>,
+    fresh: &FreshKeys,
+) -> Result<View, LoadError> {
+    let set = key_set(stored)?;
+    // A successor that does not open would be found out only when it is needed most.
+    for key in set
+        .keys()
+        .iter()
+        .filter(|key| matches!(key.state(), State::Pending(_)))
+    {
+        unseal(foundation, &set, key, Some(stored))?;
+    }
+    assemble(foundation, set, Some(stored), before, fresh)
+}
+
+pub(super) fn assemble(
+    foundation: &Foundation,
+    set: KeySet,
+    stored: Option<&StoredSet>,
+    before: Option<&View>,
+    fresh: &FreshKeys,
+) -> Result<View, LoadError> {
+    let mut signers = Vec::new();
+    for key in active(&set) {
+        let signer = match (
+            before.and_then(|view| view.opened(key.kid())),
+            fresh.privates.get(key.kid()),
+        ) {
+            (Some(opened), _) => opened,
+            (None, Some(private)) => open(foundation, &set, key, private)?,
+            (None, None) => open(
+                foundation,
+                &set,
+                key,
+                &unseal(foundation, &set, key, stored)?,
+            )?,
+        };
+        signers.push((key.kid().clone(), signer));
+    }
+    let time = foundation.lease.time();
+    Ok(View::new(set, signers, &foundation.metrics, time))
+}
+
+fn unseal(
+    foundation: &Foundation,
+    set: &KeySet,
+    key: &Key,
+    stored: Option<&StoredSet>,
+) -> Result<PrivateKey, LoadError> {
+    let sealed = stored
+        .and_then(|stored| stored.keys.iter().find(|row| row.kid == key.kid().as_str()))
+        .and_then(|row| row.sealed.as_deref())
+        .unwrap_or_default();
+    foundation
+        .master_keys
+        .open(set.issuer(), key.kid(), sealed)
+        .map(PrivateKey::from_pkcs8)
+        .map_err(|error| unusable(set, key, error))
+}
+
+fn open(
+    foundation: &Foundation,
+    set: &KeySet,
+    key: &Key,
+    private: &PrivateKey,
+) -> Result<Arc<dyn Signer>, LoadError> {
+    foundation
+        .engine
+        .open(key.algorithm(), private)
+        .map_err(|error| unusable(set, key, error))
+}
+
+fn unusable(
+    set: &KeySet,
+    key: &Key,
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> LoadError {
+    LoadError::PrivateHalf {
+        issuer: set.issuer().clone(),
+        kid: key.kid().clone(),
+        source: Box::new(source),
+    }
+}
+
+pub(super) fn active(set: &KeySet) -> impl Iterator<Item = &Key> {
+    set.keys()
+        .iter()
+        .filter(|key| matches!(key.state(), State::Active(_)))
+}
