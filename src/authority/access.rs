@@ -10,7 +10,9 @@ use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Terms, record};
 use crate::engine::{random, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::store::{AccessChange, ClientRow, CommitError, StoreError};
+use crate::store::{
+    AccessChange, ClientChange, ClientRow, ClientVersions, CommitError, StoreError, versions,
+};
 
 /// A credential that was just made, with what is kept of it.
 pub struct Issued {
@@ -20,15 +22,9 @@ pub struct Issued {
     pub record: CredentialRecord,
 }
 
-/// Whether the clients in memory are those of the store.
-#[derive(Default, PartialEq, Eq)]
-pub(super) enum InMemory {
-    /// They are.
-    #[default]
-    Settled,
-    /// A commit ended without an answer.
-    Unsettled,
-}
+/// Which clients of the store are in memory, usable or not; `None` after a commit that ended without
+/// an answer.
+pub(super) type Known = Option<ClientVersions>;
 
 /// What a change makes of a client.
 struct Revised {
@@ -74,22 +70,22 @@ impl Authority {
     ) -> Result<(), ChangeError> {
         let authority = Arc::clone(self);
         to_the_end(async move {
-            let mut access = authority.access.lock().await;
-            authority.settle(&mut access).await?;
+            let mut known = authority.access.lock().await;
+            let among = authority.settle(&mut known).await?.clone();
             authority.check_proofs(&client)?;
             let event = AccessEvent::ClientCreated {
                 client: client.id.clone(),
                 after: client.terms.to_members(),
             };
-            let change = AccessChange::CreateClient(row(&client));
+            let change = ClientChange::Create(row(&client));
             authority
-                .commit_client(&mut access, change, event, &actor)
+                .commit_client(&mut known, among, change, event, &actor)
                 .await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
             authority
                 .clients
                 .replace(others.into_iter().chain([client]));
-            drop(access);
+            drop(known);
             authority.is_everywhere().await;
             Ok(())
         })
@@ -223,11 +219,11 @@ impl Authority {
     ) -> Result<(), ChangeError> {
         let (authority, id) = (Arc::clone(self), id.to_owned());
         to_the_end(async move {
-            let mut access = authority.access.lock().await;
-            authority.settle(&mut access).await?;
+            let mut known = authority.access.lock().await;
+            let among = authority.settle(&mut known).await?.clone();
             let before = authority.live_client(&id)?.client.clone();
             let now = authority.now();
-            let (expected_version, managed) = (before.version, before.manages_access(now));
+            let managed = before.manages_access(now);
             let Revised { after, event } = revise(before)?;
             let manages = |client: &Client| client.manages_access(now);
             let stays = after.as_ref().is_some_and(manages);
@@ -237,19 +233,16 @@ impl Authority {
             let change = match &after {
                 Some(after) => {
                     authority.check_proofs(after)?;
-                    AccessChange::ReplaceClient {
-                        row: row(after),
-                        expected_version,
-                    }
+                    ClientChange::Replace(row(after))
                 }
-                None => AccessChange::DeleteClient(id.clone()),
+                None => ClientChange::Delete(id.clone()),
             };
             authority
-                .commit_client(&mut access, change, event, &actor)
+                .commit_client(&mut known, among, change, event, &actor)
                 .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
-            drop(access);
+            drop(known);
             authority.is_everywhere().await;
             Ok(())
         })
@@ -279,21 +272,31 @@ impl Authority {
         }
     }
 
-    /// Commits a change of a client. If it is not known how that ended, memory takes over what the
-    /// store has: a client that was deleted must not live on because the answer was lost.
+    /// Commits a change of a client that was judged with these clients. If it is not known how that
+    /// ended, or another process has changed one of them, memory takes over what the store has: a
+    /// client that was deleted must not live on because the answer was lost.
     async fn commit_client(
         &self,
-        access: &mut InMemory,
-        change: AccessChange,
+        known: &mut Known,
+        among: ClientVersions,
+        change: ClientChange,
         event: AccessEvent,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
-        *access = InMemory::Unsettled;
+        let mut after = among.clone();
+        match &change {
+            ClientChange::Create(row) | ClientChange::Replace(row) => {
+                after.insert(row.id.clone(), row.version);
+            }
+            ClientChange::Delete(id) => drop(after.remove(id)),
+        }
+        *known = None;
+        let change = AccessChange::Client { change, among };
         let outcome = self.commit_access(change, event, None, actor, None).await;
         match &outcome {
-            Ok(()) => *access = InMemory::Settled,
+            Ok(()) => *known = Some(after),
             Err(_) => {
-                if let Err(error) = self.settle(access).await {
+                if let Err(error) = self.settle(known).await {
                     tracing::error!(%error, "who may call is not known until the store answers");
                 }
             }
@@ -301,21 +304,24 @@ impl Authority {
         outcome
     }
 
-    /// Takes over what the store has, if memory may differ from it.
-    async fn settle(&self, access: &mut InMemory) -> Result<(), StoreError> {
-        if *access == InMemory::Unsettled {
-            let rows = self.foundation.store.clients().await?;
-            self.clients.replace(usable(&rows));
-            *access = InMemory::Settled;
+    /// Takes over what the store has, if memory may differ from it. Answers with what it has.
+    async fn settle<'k>(&self, known: &'k mut Known) -> Result<&'k ClientVersions, StoreError> {
+        match known {
+            Some(known) => Ok(known),
+            None => {
+                let rows = self.foundation.store.clients().await?;
+                self.clients.replace(usable(&rows));
+                Ok(known.insert(versions(&rows)))
+            }
         }
-        Ok(())
     }
 
     /// Takes over the clients that the store has.
     pub(super) async fn take_over_clients(&self) -> Result<(), StoreError> {
-        let mut access = self.access.lock().await;
-        *access = InMemory::Unsettled;
-        self.settle(&mut access).await
+        let mut known = self.access.lock().await;
+        *known = None;
+        self.settle(&mut known).await?;
+        Ok(())
     }
 
     /// Takes over what the store has, if a change of a client ended without an answer.
@@ -323,8 +329,9 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn settle_access(&self) -> Result<(), StoreError> {
-        let mut access = self.access.lock().await;
-        self.settle(&mut access).await
+        let mut known = self.access.lock().await;
+        self.settle(&mut known).await?;
+        Ok(())
     }
 
     /// Commits a change of access with its event.

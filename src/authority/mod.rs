@@ -15,6 +15,7 @@ mod error;
 pub mod issuer;
 pub mod lease;
 pub mod master_key;
+pub mod opening;
 pub mod publication;
 mod readiness;
 mod replay;
@@ -36,16 +37,16 @@ use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
-use crate::store::KeyStore;
 use crate::store::seal::MasterKeys;
+use crate::store::{KeyStore, versions};
 use crate::telemetry::Metrics;
-use access::InMemory;
 use approvals::Answer;
 use audit::Actor;
 use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
 use clients::Clients;
-use issuer::{Committed, FreshKeys, Issuer, Order};
+use issuer::{Committed, Issuer, Order};
 use lease::Lease;
+use opening::FreshKeys;
 use replication::{Replica, ReplicationError};
 use scheduler::Wakes;
 
@@ -86,7 +87,7 @@ pub struct Authority {
     /// This process among others; `None` when nobody shares its store.
     replica: Option<Replica>,
     founding: tokio::sync::Mutex<()>,
-    access: tokio::sync::Mutex<InMemory>,
+    access: tokio::sync::Mutex<access::Known>,
     clients: Clients,
     /// Whether the store had a client at the start, usable or not.
     had_clients: bool,
@@ -172,7 +173,7 @@ impl Authority {
             directory_writer: Mutex::default(),
             replica,
             founding: tokio::sync::Mutex::new(()),
-            access: tokio::sync::Mutex::default(),
+            access: tokio::sync::Mutex::new(Some(versions(&rows))),
             clients,
             had_clients: !rows.is_empty(),
             gate,

@@ -1,5 +1,7 @@
 //! Who may call, as rows: clients, approvals, and when a credential was last used.
 
+use std::collections::BTreeMap;
+
 /// One client's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientRow {
@@ -9,6 +11,16 @@ pub struct ClientRow {
     pub version: u64,
     /// Its name, its roles and the hashes of its credentials.
     pub document: String,
+}
+
+/// The version of every client that there is, by id.
+pub type ClientVersions = BTreeMap<String, u64>;
+
+/// The versions of these clients.
+pub fn versions(rows: &[ClientRow]) -> ClientVersions {
+    rows.iter()
+        .map(|row| (row.id.clone(), row.version))
+        .collect()
 }
 
 /// One approval's row: what somebody has agreed to that has not happened yet.
@@ -25,22 +37,31 @@ pub struct ApprovalRow {
 pub enum AccessChange {
     /// Nothing but the event that comes with it.
     Nothing,
-    /// A new client. Its id must not exist.
-    CreateClient(ClientRow),
-    /// A client as it is from now on.
-    ReplaceClient {
-        /// Its new row.
-        row: ClientRow,
-        /// The version that the change was computed from: it must be the stored one.
-        expected_version: u64,
+    /// A change of one client.
+    Client {
+        /// What becomes of it.
+        change: ClientChange,
+        /// The clients that the change was judged with; the stored ones must be exactly these. Some
+        /// rules hold of all clients together, such as that one of them can still let others in, and
+        /// two changes of different clients could break them.
+        among: ClientVersions,
     },
-    /// The end of a client and of its last uses. It must exist.
-    DeleteClient(String),
     /// A new approval. Its id must not exist.
     CreateApproval(ApprovalRow),
     /// The end of an approval, which was used or withdrawn. It must exist: of two that use one
     /// approval, one does.
     DeleteApproval(String),
+}
+
+/// What becomes of one client.
+#[derive(Debug, Clone)]
+pub enum ClientChange {
+    /// It is new. Its id must not exist.
+    Create(ClientRow),
+    /// It is this from now on. Its id must exist.
+    Replace(ClientRow),
+    /// It ends, and its last uses with it. It must exist.
+    Delete(String),
 }
 
 /// When a credential was last used.

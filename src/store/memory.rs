@@ -14,8 +14,8 @@ use super::chain::{Head, StoredEvent};
 use super::shared::{Changes, Heartbeat, Replica, Roll, SharedStore};
 use super::transfer::{Entry as Row, FillError, Rows, StoredHead};
 use super::{
-    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyRow,
-    KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow,
+    KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet, versions,
 };
 use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp};
@@ -134,24 +134,32 @@ impl Contents {
     fn change_access(&mut self, change: AccessChange) -> Result<(), CommitError> {
         match change {
             AccessChange::Nothing => Ok(()),
-            AccessChange::CreateClient(row) => create(&mut self.clients, row.id.clone(), row),
-            AccessChange::ReplaceClient {
-                row,
-                expected_version,
-            } => {
-                let stored = self.clients.get_mut(&row.id);
-                let stored = stored.filter(|stored| stored.version == expected_version);
-                *stored.ok_or(CommitError::Conflict)? = row;
-                Ok(())
-            }
-            AccessChange::DeleteClient(id) => {
-                self.clients.remove(&id).ok_or(CommitError::Conflict)?;
-                self.last_uses.retain(|(client, _), _| *client != id);
-                Ok(())
+            AccessChange::Client { change, among } => {
+                let clients: Vec<ClientRow> = self.clients.values().cloned().collect();
+                if versions(&clients) != among {
+                    return Err(CommitError::Conflict);
+                }
+                self.change_client(change)
             }
             AccessChange::CreateApproval(row) => create(&mut self.approvals, row.id.clone(), row),
             AccessChange::DeleteApproval(id) => {
                 self.approvals.remove(&id).ok_or(CommitError::Conflict)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn change_client(&mut self, change: ClientChange) -> Result<(), CommitError> {
+        match change {
+            ClientChange::Create(row) => create(&mut self.clients, row.id.clone(), row),
+            ClientChange::Replace(row) => {
+                let stored = self.clients.get_mut(&row.id);
+                *stored.ok_or(CommitError::Conflict)? = row;
+                Ok(())
+            }
+            ClientChange::Delete(id) => {
+                self.clients.remove(&id).ok_or(CommitError::Conflict)?;
+                self.last_uses.retain(|(client, _), _| *client != id);
                 Ok(())
             }
         }

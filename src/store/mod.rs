@@ -26,7 +26,9 @@ use tokio::sync::mpsc;
 
 use crate::lifecycle::{IssuerName, Timestamp};
 
-pub use access::{AccessChange, ApprovalRow, ClientRow, LastUse};
+pub use access::{
+    AccessChange, ApprovalRow, ClientChange, ClientRow, ClientVersions, LastUse, versions,
+};
 use chain::{EventHash, Head, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
 use shared::SharedStore;
@@ -221,7 +223,7 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError>;
 
     /// Writes a change of who may call and its event, all or nothing. What the change says about
-    /// the stored row must hold; otherwise it is a conflict.
+    /// the stored rows must hold; otherwise it is a conflict.
     async fn commit_access(&self, change: AccessChange, event: EventRow)
     -> Result<(), CommitError>;
 

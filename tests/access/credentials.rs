@@ -10,7 +10,7 @@ use keywright::authority::audit::{Actor, Via};
 use keywright::authority::authentication::Unauthenticated;
 use keywright::lifecycle::Timestamp;
 use keywright::store::memory::MemoryStore;
-use keywright::store::{AccessChange, ClientRow, EventRow, KeyStore};
+use keywright::store::{AccessChange, ClientChange, ClientRow, EventRow, KeyStore, versions};
 use serde_json::{Value, json};
 
 use crate::unreliable::Unreliable;
@@ -257,12 +257,17 @@ async fn of_two_admins_that_delete_each_other_one_stays() {
     }
 }
 
-fn event() -> EventRow {
-    EventRow {
+/// Puts a client into an empty store, or beside those that are there.
+async fn create(store: &MemoryStore, row: ClientRow) {
+    let event = EventRow {
         at: BEGIN.millis(),
         issuer: None,
         document: json!({"event": "test"}).to_string(),
-    }
+    };
+    let among = versions(&store.clients().await.unwrap());
+    let change = ClientChange::Create(row);
+    let change = AccessChange::Client { change, among };
+    store.commit_access(change, event).await.unwrap();
 }
 
 #[tokio::test]
@@ -283,8 +288,7 @@ async fn a_client_of_the_first_format_is_let_in_and_a_corrupt_one_only_left_out(
             version: 1,
             document,
         };
-        let change = AccessChange::CreateClient(row);
-        store.commit_access(change, event()).await.unwrap();
+        create(&store, row).await;
     }
     let clock = keywright::clock::Clock::manual(BEGIN);
     let world = World::on(store, clock).await;
@@ -305,8 +309,7 @@ async fn a_store_whose_every_client_is_corrupt_had_clients() {
         version: 1,
         document: "{}".to_owned(),
     };
-    let change = AccessChange::CreateClient(row);
-    store.commit_access(change, event()).await.unwrap();
+    create(&store, row).await;
     let world = World::on(store, keywright::clock::Clock::manual(BEGIN)).await;
     assert!(world.authority.clients().all().is_empty());
     assert!(world.authority.had_clients(), "nobody new is let in");

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, also in the functions around it"
 )]
 
+mod access;
 mod clocks;
 mod joining;
 mod propagation;

@@ -15,17 +15,18 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
-    AccessChange, ApprovalRow, ClientRow, CommitError, KeyRow, KeyStore, LastUse, NumberedEvent,
-    SealedChange, StoreError, StoredSet,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, KeyRow, KeyStore, LastUse,
+    NumberedEvent, SealedChange, StoreError, StoredSet,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use access::{
-    a_client_is_replaced_on_the_expected_version, a_refused_change_of_access_writes_nothing,
-    approvals_are_created_and_deleted, clients_are_created_and_deleted,
-    of_twenty_replacements_on_one_version_one_wins, of_twenty_uses_of_one_approval_one_wins,
-    the_last_uses_of_a_client_go_with_it, the_latest_use_of_each_credential_stays,
+    a_client_changes_only_among_the_clients_that_the_change_was_judged_with,
+    a_refused_change_of_access_writes_nothing, approvals_are_created_and_deleted,
+    clients_are_created_and_deleted, of_twenty_changes_of_clients_at_once_one_wins,
+    of_twenty_uses_of_one_approval_one_wins, the_last_uses_of_a_client_go_with_it,
+    the_latest_use_of_each_credential_stays,
 };
 pub(crate) use chain::assert_whole;
 use chain::{
@@ -44,7 +45,7 @@ use transfer::{
     an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
-use crate::rows::{change, commit, event, name, set};
+use crate::rows::{change, commit, event, name, of_client, set};
 use crate::support::postgres::{Pooler, shared};
 
 /// One line a store.
@@ -95,11 +96,11 @@ stores!({
     events_are_filtered_by_issuer
     events_are_limited_and_paged
     clients_are_created_and_deleted
-    a_client_is_replaced_on_the_expected_version
+    a_client_changes_only_among_the_clients_that_the_change_was_judged_with
     a_refused_change_of_access_writes_nothing
     approvals_are_created_and_deleted
     of_twenty_uses_of_one_approval_one_wins
-    of_twenty_replacements_on_one_version_one_wins
+    of_twenty_changes_of_clients_at_once_one_wins
     the_latest_use_of_each_credential_stays
     the_last_uses_of_a_client_go_with_it
     an_empty_log_has_no_head
@@ -415,8 +416,9 @@ async fn events_are_numbered_from_one_across_issuers(store: &dyn KeyStore) {
     };
     // What was refused must not leave a gap that looks like a deleted event.
     store.commit(commit("b", 1)).await.unwrap_err();
+    let created = of_client(store, ClientChange::Create(client)).await;
     store
-        .commit_access(AccessChange::CreateClient(client), event(None, "5"))
+        .commit_access(created, event(None, "5"))
         .await
         .unwrap();
     let mut silent = commit("a", 2);
@@ -620,7 +622,7 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
             document,
         };
         for change in [
-            AccessChange::CreateClient(client),
+            of_client(store, ClientChange::Create(client)).await,
             AccessChange::CreateApproval(approval),
         ] {
             let told = event(None, text);
@@ -652,7 +654,7 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     }
     for row in store.clients().await.unwrap() {
         assert_eq!(row.id, row.document);
-        let delete = AccessChange::DeleteClient(row.id);
+        let delete = of_client(store, ClientChange::Delete(row.id)).await;
         store.commit_access(delete, event(None, "")).await.unwrap();
     }
     for row in store.approvals().await.unwrap() {

@@ -1,7 +1,10 @@
 //! Rows as a caller writes them. A store does not look into them, so they say what they are for.
 
 use keywright::lifecycle::{IssuerName, Timestamp};
-use keywright::store::{Commit, EventRow, IssuerRow, KeyChange, SealedChange};
+use keywright::store::{
+    AccessChange, ClientChange, Commit, EventRow, IssuerRow, KeyChange, KeyStore, SealedChange,
+    versions,
+};
 
 /// A deadline that no test lives to see.
 pub(crate) const IN_TIME: Timestamp = Timestamp::from_seconds(4_000_000_000);
@@ -25,6 +28,12 @@ pub(crate) fn commit(issuer: &str, version: u64) -> Commit {
         deadline: IN_TIME,
         premise: None,
     }
+}
+
+/// A change of a client, judged with the clients that the store has now.
+pub(crate) async fn of_client(store: &dyn KeyStore, change: ClientChange) -> AccessChange {
+    let among = versions(&store.clients().await.unwrap());
+    AccessChange::Client { change, among }
 }
 
 pub(crate) fn event(issuer: Option<&str>, document: &str) -> EventRow {

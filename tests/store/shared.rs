@@ -10,10 +10,10 @@ use keywright::clock::Clock;
 use keywright::lifecycle::{IssuerName, Timestamp};
 use keywright::store::memory::MemoryStore;
 use keywright::store::shared::{Changes, Heartbeat, SharedStore};
-use keywright::store::{AccessChange, ClientRow, CommitError, KeyStore};
+use keywright::store::{ClientChange, ClientRow, CommitError, KeyStore};
 
 use crate::conformance::{assert_whole, open_database};
-use crate::rows::{change, commit, event, name, set};
+use crate::rows::{change, commit, event, name, of_client, set};
 use crate::support::postgres::{Pooler, shared};
 
 /// Two handles on one empty store.
@@ -116,7 +116,7 @@ async fn add_client(store: &dyn KeyStore, id: &str) {
         version: 1,
         document: "{}".to_owned(),
     };
-    let change = AccessChange::CreateClient(client);
+    let change = of_client(store, ClientChange::Create(client)).await;
     store
         .commit_access(change, event(None, "{}"))
         .await

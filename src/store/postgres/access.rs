@@ -1,11 +1,14 @@
 //! Clients, approvals, last uses and settings, row by row.
 
-use sqlx::postgres::PgConnection;
+use sqlx::Postgres;
+use sqlx::postgres::{PgArguments, PgConnection};
+use sqlx::query::Query;
 
 use super::refused;
 use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
 use crate::store::{
-    AccessChange, ApprovalRow, ClientRow, CommitError, LastUse, Premise, StoreError,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, LastUse, Premise, StoreError,
+    versions,
 };
 
 pub(super) async fn clients(connection: &mut PgConnection) -> Result<Vec<ClientRow>, StoreError> {
@@ -37,24 +40,12 @@ pub(super) async fn change(
 ) -> Result<(), CommitError> {
     let statement = match change {
         AccessChange::Nothing => return Ok(()),
-        AccessChange::CreateClient(row) => sqlx::query(
-            "INSERT INTO clients (id, version, document) VALUES ($1, $2, $3) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&row.id)
-        .bind(signed(row.version)?)
-        .bind(&row.document),
-        AccessChange::ReplaceClient {
-            row,
-            expected_version,
-        } => sqlx::query(
-            "UPDATE clients SET version = $2, document = $3 WHERE id = $1 AND version = $4",
-        )
-        .bind(&row.id)
-        .bind(signed(row.version)?)
-        .bind(&row.document)
-        .bind(signed(*expected_version)?),
-        AccessChange::DeleteClient(id) => sqlx::query("DELETE FROM clients WHERE id = $1").bind(id),
+        AccessChange::Client { change, among } => {
+            if versions(&clients(&mut *connection).await?) != *among {
+                return Err(CommitError::Conflict);
+            }
+            change_of_client(change)?
+        }
         AccessChange::CreateApproval(row) => sqlx::query(
             "INSERT INTO approvals (id, document) VALUES ($1, $2) ON CONFLICT DO NOTHING",
         )
@@ -70,6 +61,26 @@ pub(super) async fn change(
         .await
         .map_err(refused)?;
     expected(outcome.rows_affected())
+}
+
+/// The statement of a change of a client: it concerns one row, or is a conflict.
+fn change_of_client(change: &ClientChange) -> Result<Query<'_, Postgres, PgArguments>, StoreError> {
+    Ok(match change {
+        ClientChange::Create(row) => sqlx::query(
+            "INSERT INTO clients (id, version, document) VALUES ($1, $2, $3) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&row.id)
+        .bind(signed(row.version)?)
+        .bind(&row.document),
+        ClientChange::Replace(row) => {
+            sqlx::query("UPDATE clients SET version = $2, document = $3 WHERE id = $1")
+                .bind(&row.id)
+                .bind(signed(row.version)?)
+                .bind(&row.document)
+        }
+        ClientChange::Delete(id) => sqlx::query("DELETE FROM clients WHERE id = $1").bind(id),
+    })
 }
 
 /// Keeps the later of what is stored and what is reported. A client may have been deleted since

@@ -1,11 +1,12 @@
 //! Who may call: clients, approvals and last uses.
 
 use keywright::store::{
-    AccessChange, ApprovalRow, ClientRow, CommitError, EventRow, KeyStore, LastUse,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, EventRow, KeyStore, LastUse,
+    versions,
 };
 
 use super::{all_events, everything, race};
-use crate::rows::event;
+use crate::rows::{event, of_client};
 
 fn client(id: &str) -> ClientRow {
     version(id, 1)
@@ -19,12 +20,13 @@ fn version(id: &str, version: u64) -> ClientRow {
     }
 }
 
-/// The change that brings the client `id` from the version before to `version`.
-fn replacement(id: &str, to: u64) -> AccessChange {
-    AccessChange::ReplaceClient {
-        row: version(id, to),
-        expected_version: to - 1,
-    }
+/// The change that brings the client `id` to a version.
+async fn replacement(store: &dyn KeyStore, id: &str, to: u64) -> AccessChange {
+    of_client(store, ClientChange::Replace(version(id, to))).await
+}
+
+async fn deletion(store: &dyn KeyStore, id: &str) -> AccessChange {
+    of_client(store, ClientChange::Delete(id.to_owned())).await
 }
 
 fn approval(id: &str) -> ApprovalRow {
@@ -52,7 +54,8 @@ async fn change(store: &dyn KeyStore, change: AccessChange) {
 
 async fn create_clients(store: &dyn KeyStore, ids: &[&str]) {
     for id in ids {
-        change(store, AccessChange::CreateClient(client(id))).await;
+        let create = of_client(store, ClientChange::Create(client(id))).await;
+        change(store, create).await;
     }
 }
 
@@ -70,20 +73,14 @@ async fn assert_conflict(store: &dyn KeyStore, change: AccessChange) {
 
 pub(super) async fn clients_are_created_and_deleted(store: &dyn KeyStore) {
     for id in ["z", "a", "m"] {
-        store
-            .commit_access(
-                AccessChange::CreateClient(client(id)),
-                event(None, &format!("created {id}")),
-            )
-            .await
-            .unwrap();
+        let create = of_client(store, ClientChange::Create(client(id))).await;
+        let told = event(None, &format!("created {id}"));
+        store.commit_access(create, told).await.unwrap();
     }
     assert_eq!(store.clients().await.unwrap(), ["a", "m", "z"].map(client));
+    let delete = deletion(store, "m").await;
     store
-        .commit_access(
-            AccessChange::DeleteClient("m".to_owned()),
-            event(None, "deleted m"),
-        )
+        .commit_access(delete, event(None, "deleted m"))
         .await
         .unwrap();
     assert_eq!(store.clients().await.unwrap(), ["a", "z"].map(client));
@@ -92,24 +89,37 @@ pub(super) async fn clients_are_created_and_deleted(store: &dyn KeyStore) {
     assert_eq!(events[3].event, event(None, "deleted m"));
 }
 
-pub(super) async fn a_client_is_replaced_on_the_expected_version(store: &dyn KeyStore) {
+/// Two changes of different clients can break what must hold of all of them.
+pub(super) async fn a_client_changes_only_among_the_clients_that_the_change_was_judged_with(
+    store: &dyn KeyStore,
+) {
     create_clients(store, &["a", "b"]).await;
     for to in 2..=3 {
-        change(store, replacement("a", to)).await;
+        change(store, replacement(store, "a", to).await).await;
     }
-    assert_eq!(
-        store.clients().await.unwrap(),
-        [version("a", 3), client("b")]
-    );
-    for (to, expected_version) in [(2, 1), (4, 0), (9, 8), (4, 1 << 40)] {
-        let row = version("a", to);
-        let stale = AccessChange::ReplaceClient {
-            row,
-            expected_version,
-        };
-        assert_conflict(store, stale).await;
+    let stored = [version("a", 3), client("b")];
+    assert_eq!(store.clients().await.unwrap(), stored);
+    let others: [&[ClientRow]; 7] = [
+        &[],
+        &[version("a", 3)],
+        &[client("b")],
+        &[version("a", 2), client("b")],
+        &[version("a", 3), version("b", 2)],
+        &[version("a", 3), client("c")],
+        &[version("a", 3), client("b"), client("c")],
+    ];
+    let changes = [
+        ClientChange::Create(client("c")),
+        ClientChange::Replace(version("a", 4)),
+        ClientChange::Delete("a".to_owned()),
+    ];
+    for among in others.map(versions) {
+        for change in changes.clone() {
+            let among = among.clone();
+            assert_conflict(store, AccessChange::Client { change, among }).await;
+        }
     }
-    change(store, replacement("a", 4)).await;
+    change(store, replacement(store, "a", 4).await).await;
 }
 
 pub(super) async fn a_refused_change_of_access_writes_nothing(store: &dyn KeyStore) {
@@ -119,12 +129,12 @@ pub(super) async fn a_refused_change_of_access_writes_nothing(store: &dyn KeySto
     other_client.document = "somebody else".to_owned();
     other_approval.document = "something else".to_owned();
     for refused in [
-        AccessChange::CreateClient(other_client),
-        AccessChange::DeleteClient("b".to_owned()),
+        of_client(store, ClientChange::Create(other_client)).await,
+        deletion(store, "b").await,
         // Identifiers of one kind are none of the other.
-        AccessChange::DeleteClient("p".to_owned()),
-        replacement("b", 2),
-        replacement("b", 1),
+        deletion(store, "p").await,
+        replacement(store, "b", 2).await,
+        replacement(store, "b", 1).await,
         AccessChange::CreateApproval(other_approval),
         AccessChange::DeleteApproval("q".to_owned()),
         AccessChange::DeleteApproval("a".to_owned()),
@@ -155,16 +165,19 @@ pub(super) async fn of_twenty_uses_of_one_approval_one_wins(store: &dyn KeyStore
     assert_eq!(all_events(store).await.len(), 2);
 }
 
-pub(super) async fn of_twenty_replacements_on_one_version_one_wins(store: &dyn KeyStore) {
-    create_clients(store, &["a"]).await;
+pub(super) async fn of_twenty_changes_of_clients_at_once_one_wins(store: &dyn KeyStore) {
+    create_clients(store, &["a", "b"]).await;
     for to in 2..=4 {
-        assert_eq!(
-            race(|_| store.commit_access(replacement("a", to), told())),
-            1
-        );
+        let replace = replacement(store, "a", to).await;
+        let won = race(|_| store.commit_access(replace.clone(), told()));
+        assert_eq!(won, 1);
     }
-    assert_eq!(store.clients().await.unwrap(), [version("a", 4)]);
-    assert_eq!(all_events(store).await.len(), 4);
+    // Each deletes the one that the other counts on.
+    let deletions = [deletion(store, "a").await, deletion(store, "b").await];
+    let won = race(|n| store.commit_access(deletions[n % 2].clone(), told()));
+    assert_eq!(won, 1);
+    assert_eq!(store.clients().await.unwrap().len(), 1);
+    assert_eq!(all_events(store).await.len(), 6);
 }
 
 pub(super) async fn the_latest_use_of_each_credential_stays(store: &dyn KeyStore) {
@@ -182,7 +195,7 @@ pub(super) async fn the_latest_use_of_each_credential_stays(store: &dyn KeyStore
     let expected = [used("a", "1", 5), used("a", "2", 0), used("b", "1", 9)];
     assert_eq!(store.last_uses().await.unwrap(), expected);
     // A client that changes goes on being used.
-    change(store, replacement("a", 2)).await;
+    change(store, replacement(store, "a", 2).await).await;
     assert_eq!(store.last_uses().await.unwrap(), expected);
     assert_eq!(all_events(store).await.len(), before.len() + 1);
 }
@@ -192,7 +205,7 @@ pub(super) async fn the_last_uses_of_a_client_go_with_it(store: &dyn KeyStore) {
     create_clients(store, &["a", "b"]).await;
     let uses = [used("a", "1", 5), used("gone", "1", 6), used("b", "1", 7)];
     store.record_uses(&uses).await.unwrap();
-    change(store, AccessChange::DeleteClient("a".to_owned())).await;
+    change(store, deletion(store, "a").await).await;
     store.record_uses(&uses).await.unwrap();
     assert_eq!(store.last_uses().await.unwrap(), [used("b", "1", 7)]);
     create_clients(store, &["a"]).await;

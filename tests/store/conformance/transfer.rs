@@ -4,11 +4,12 @@ use keywright::store::chain::{Head, StoredEvent, Verification, Witness, line};
 use keywright::store::memory::MemoryStore;
 use keywright::store::transfer::{self, Entry, FillError};
 use keywright::store::{
-    AccessChange, ApprovalRow, ClientRow, CommitError, KeyStore, LastUse, SealedChange,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, KeyStore, LastUse,
+    SealedChange,
 };
 
 use super::{Everything, assert_whole, everything, kids};
-use crate::rows::{change, commit, event, set};
+use crate::rows::{change, commit, event, of_client, set};
 
 /// Something of everything, with what is easily lost: bytes that are no text, an empty sealed half,
 /// hostile text, keys whose order is not the alphabet's, an issuer whose last commit had no event.
@@ -29,11 +30,12 @@ async fn furnish(store: &dyn KeyStore) {
     store.create_setting("check", &[1, 0, 255]).await.unwrap();
     store.create_setting("absent", &[]).await.unwrap();
     for id in ["y", "x"] {
-        let client = AccessChange::CreateClient(ClientRow {
+        let client = ClientChange::Create(ClientRow {
             id: id.to_owned(),
             version: 7,
             document: format!("client {id}"),
         });
+        let client = of_client(store, client).await;
         let added = store.commit_access(client, event(None, "client"));
         added.await.unwrap();
         let approval = AccessChange::CreateApproval(ApprovalRow {
