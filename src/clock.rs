@@ -135,9 +135,7 @@ impl Clock {
             }
         }
     }
-}
 
-impl Clock {
     /// Returns when so much time has passed, whatever the time of day becomes meanwhile.
     pub async fn pass(&self, duration: Duration) {
         let until = self.read().steady.saturating_add(duration);
