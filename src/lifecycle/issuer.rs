@@ -202,6 +202,30 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_url_is_at_most_512_bytes_long() {
+        let url = |length: usize| format!("https://a.example/{}", "a".repeat(length - 18));
+        assert!(IssuerUrl::parse(&url(512)).is_ok());
+        assert_eq!(
+            IssuerUrl::parse(&url(513)),
+            Err(InvalidIssuerUrl::NotNormal)
+        );
+    }
+
+    #[test]
+    fn names_and_urls_are_shown_as_they_are() {
+        let url = IssuerUrl::parse("https://a.example/b/").unwrap();
+        let shown = format!("{url} {url:?} {}", url.jwks_url());
+        let text = "https://a.example/b/";
+        assert_eq!(
+            shown,
+            format!("{text} {text:?} {text}.well-known/jwks.json")
+        );
+        let name = IssuerName::parse("orders").unwrap();
+        assert_eq!(format!("{name} {name:?}"), "orders \"orders\"");
+        assert!(std::collections::BTreeSet::from([name]).contains("orders"));
+    }
+
+    #[test]
     fn issuer_names_are_short_and_plain() {
         assert!(IssuerName::parse("orders-2").is_ok());
         for text in ["", "Orders", "a/b", "..", "a b", &"a".repeat(64)] {

@@ -230,10 +230,9 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Takes the room of one more key of `bytes` with the comma that follows it, if there is so
-    /// much.
+    /// Takes the room of one more key, if there is so much. `bytes` counts the comma that follows it.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let fits = self.keys > 0 && bytes < self.bytes;
+        let fits = self.keys > 0 && bytes <= self.bytes;
         if fits {
             self.keys -= 1;
             self.bytes -= bytes;
@@ -244,3 +243,21 @@ impl Room {
 
 /// `{"keys":[` and `]}` around the keys, rounded up.
 const ENVELOPE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_taken_key_by_key_and_byte_by_byte() {
+        let mut room = Room { keys: 9, bytes: 10 };
+        assert!(!room.take(11));
+        assert!(room.take(6));
+        assert!(!room.take(5));
+        assert!(room.take(4));
+        assert!(!room.take(1));
+        let mut room = Room { keys: 1, bytes: 10 };
+        assert!(room.take(1));
+        assert!(!room.take(1));
+    }
+}

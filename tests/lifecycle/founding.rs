@@ -1,9 +1,11 @@
 //! How an issuer begins.
 
-use keywright::lifecycle::{Command, Knowledge, Readiness, State, plan, rotation_due};
+use keywright::lifecycle::{
+    Command, Event, Founding, IssuerName, Knowledge, Readiness, State, found, plan, rotation_due,
+};
 use keywright_verifier::Algorithm;
 
-use super::world::{BEGINNING, DAY, World, default_policy};
+use super::world::{BEGINNING, DAY, World, default_policy, supplied};
 
 #[test]
 fn a_fresh_issuer_begins_with_an_active_key_and_a_successor_for_every_algorithm() {
@@ -34,6 +36,21 @@ fn successors_of_the_first_set_are_ready_at_once() {
         readiness: Readiness::Required,
     };
     world.run(&rotate).unwrap();
+}
+
+#[test]
+fn the_first_event_says_whether_the_issuer_takes_over() {
+    for (founding, expected) in [(Founding::Fresh, false), (Founding::TakesOver, true)] {
+        let name = IssuerName::parse("example").unwrap();
+        let change = supplied(&mut 0, |supply| {
+            let (name, policy) = (name.clone(), default_policy());
+            found(name, policy, founding, BEGINNING, supply)
+        });
+        let Event::IssuerCreated { takes_over, .. } = change.unwrap().events[0] else {
+            panic!("an issuer is created first");
+        };
+        assert_eq!(takes_over, expected);
+    }
 }
 
 #[test]

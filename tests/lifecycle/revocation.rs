@@ -140,3 +140,33 @@ fn neither_a_revoked_kid_nor_a_revoked_key_is_imported_again() {
         }
     }
 }
+
+/// What several processes must agree on first, and what must not be held up by one that is away.
+#[test]
+fn nothing_that_is_forced_or_follows_from_a_loss_waits_for_verifiers() {
+    let mut world = World::fresh(single_policy());
+    let (kid, jwk) = (signing(&world), world.new_key(ES256));
+    let import = |state| Command::Import {
+        jwk: jwk.clone(),
+        state,
+    };
+    for waits in [
+        Command::Tick,
+        Command::SetPolicy(single_policy()),
+        rotate(ES256, Readiness::Required),
+        import(ImportAs::Pending),
+        import(ImportAs::Active),
+    ] {
+        assert!(waits.waits_for_verifiers(), "{waits:?}");
+    }
+    let reason = "over".to_owned();
+    for hurries in [
+        rotate(ES256, Readiness::Waived),
+        revoke(&kid, Successor::Promote),
+        revoke(&kid, Successor::Discard),
+        Command::Replace { lost: vec![kid] },
+        Command::Delete { reason },
+    ] {
+        assert!(!hurries.waits_for_verifiers(), "{hurries:?}");
+    }
+}

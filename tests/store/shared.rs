@@ -11,6 +11,7 @@ use keywright::lifecycle::{IssuerName, Timestamp};
 use keywright::store::memory::MemoryStore;
 use keywright::store::shared::{Changes, Heartbeat, SharedStore};
 use keywright::store::{ClientChange, ClientRow, CommitError, KeyStore};
+use tokio::sync::Semaphore;
 
 use crate::conformance::{assert_whole, open_database};
 use crate::rows::{change, commit, event, name, of_client, set};
@@ -336,15 +337,21 @@ async fn of_twenty_commits_by_two_handles_one_wins(pair: &Pair) {
     assert_eq!(pair.one.events(None, 0, 100).await.unwrap().len(), 2);
 }
 
-/// Commits `count` new issuers at once, by both handles.
+/// Commits `count` new issuers by both handles, so many at once that all their connections are busy,
+/// and not so many that a slow disk keeps one waiting for a connection until its patience ends.
 async fn commit_many(pair: &Pair, count: usize) {
+    let places = Arc::new(Semaphore::new(24));
     let commits = (0..count).map(|number| {
+        let places = Arc::clone(&places);
         let store = Arc::clone(if number % 2 == 0 {
             &pair.one
         } else {
             &pair.other
         });
-        tokio::spawn(async move { store.commit(commit(&format!("i{number}"), 1)).await })
+        tokio::spawn(async move {
+            let _place = places.acquire().await.unwrap();
+            store.commit(commit(&format!("i{number}"), 1)).await
+        })
     });
     for commit in commits.collect::<Vec<_>>() {
         commit.await.unwrap().unwrap();
