@@ -25,6 +25,7 @@ mod recollection;
 mod verifiers;
 mod world;
 
+mod bounds;
 mod capacity;
 mod founding;
 mod past;
