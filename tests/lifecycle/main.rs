@@ -35,4 +35,5 @@ mod replacement;
 mod revocation;
 mod rotation;
 mod taking_over;
+mod testimony;
 mod time;
