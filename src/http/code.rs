@@ -273,7 +273,7 @@ codes! {
         "a change is being committed, or its outcome is not known; or a replica has not reached the store for `max_staleness`",
         "`Retry-After`, another replica; if it lasts, see what to do when the store is down";
     Contended = "contended":
-        "other writers were faster 16 times",
+        "other writers were faster 16 times; of a client: another replica has changed one since",
         "`Retry-After`";
     IssuanceLogUnavailable = "issuance-log-unavailable":
         "the token has no place in the issuance log, so it is not handed out",

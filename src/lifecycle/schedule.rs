@@ -332,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_a_zone_skips_fires_right_after_it() {
+        // Samoa crossed the date line at the end of 29 December 2011.
+        assert_eq!(
+            firings("0 12 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", 3),
+            [
+                "Thu 2011-12-29T12:00-10:00",
+                "Sat 2011-12-31T00:00+14:00",
+                "Sat 2011-12-31T12:00+14:00"
+            ]
+        );
+    }
+
+    #[test]
     fn a_time_that_comes_twice_fires_once() {
         // Berlin, 25 October 2026: 03:00 is followed by 02:00.
         assert_eq!(
