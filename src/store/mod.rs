@@ -4,8 +4,8 @@
 //! only on the version that it was computed from. It does not look into the documents that it
 //! keeps; [`record`] writes and reads those for every store alike, and [`seal`] has closed the
 //! private halves before they come here. [`chain`] says what makes the audit log one log, which
-//! every store computes in the transaction that writes an event. A new store is therefore one file, and the conformance
-//! suite in `tests/store.rs` says when it is done.
+//! every store computes in the transaction that writes an event. What several processes share also
+//! implements [`SharedStore`]. The conformance suite in `tests/store/` says when a store is done.
 
 mod access;
 pub mod chain;
