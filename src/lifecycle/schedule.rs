@@ -311,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn weekdays_have_ranges_and_steps() {
+        // The first Sunday of 2026 is 4 January.
+        let days = |field: &str, count| -> Vec<String> {
+            let line = format!("0 3 * * {field}");
+            let fired = firings(&line, "UTC", "2026-01-04T00:00:00Z", count);
+            fired.iter().map(|text| text[..3].to_owned()).collect()
+        };
+        assert_eq!(days("*/2", 5), ["Sun", "Tue", "Thu", "Sat", "Sun"]);
+        assert_eq!(days("mon-fri/2", 4), ["Mon", "Wed", "Fri", "Mon"]);
+        assert_eq!(days("4/2", 3), ["Thu", "Sat", "Thu"]);
+        assert_eq!(days("1,3", 3), ["Mon", "Wed", "Mon"]);
+        for field in ["*/0", "5-1", "8", "1/x", ""] {
+            let line = format!("0 3 * * {field}");
+            assert!(Schedule::cron(&line, "UTC").is_err(), "{field}");
+        }
+    }
+
+    #[test]
     fn either_day_matches_when_both_days_are_restricted() {
         assert_eq!(
             firings("0 0 13 * 5", "UTC", "2026-01-03T00:00:00Z", 3),
@@ -356,6 +374,16 @@ mod tests {
             firings("30 2 * * *", "Europe/Berlin", "2026-10-25T00:45:00Z", 1),
             ["Mon 2026-10-26T02:30+01:00"]
         );
+    }
+
+    #[test]
+    fn schedules_differ_by_their_line_and_by_their_zone() {
+        let berlin = |line| Schedule::cron(line, "Europe/Berlin").unwrap();
+        let first = berlin("0 3 1 * *");
+        assert_eq!(first, berlin("0  3 1 * *"));
+        assert_ne!(first, berlin("0 4 1 * *"));
+        assert_ne!(first, Schedule::cron("0 3 1 * *", "UTC").unwrap());
+        assert!(format!("{first:?}").contains("\"0 3 1 * *\" in Europe/Berlin"));
     }
 
     #[test]
