@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use keywright::lifecycle::{
-    Command, Contradiction, Event, ImportAs, KeySet, Policy, Readiness, Remembered, State,
-    Successor, Testimony, recover,
+    Command, Contradiction, Event, Founding, ImportAs, KeySet, Policy, Readiness, Remembered,
+    State, Successor, Testimony, recover,
 };
 use keywright_verifier::Kid;
 
@@ -183,4 +183,24 @@ fn reasons_come_from_the_backup_and_otherwise_from_whoever_restores() {
         panic!("it is revoked");
     };
     assert_eq!(revoked.reason, "lost");
+}
+
+#[test]
+fn an_issuer_that_only_the_register_knows_is_told_as_created() {
+    for (founding, expected) in [(Founding::Fresh, false), (Founding::TakesOver, true)] {
+        let mut world = World::found(single_policy(), founding);
+        let (register, now) = (world.stored.clone(), world.clock);
+        let remembered = Remembered {
+            revoked: &BTreeSet::new(),
+            deleted: &BTreeSet::new(),
+            reason: "lost",
+        };
+        let change = supplied(&mut world.keys_made, |supply| {
+            recover(&Testimony::Register(&register), &remembered, now, supply)
+        });
+        let Event::IssuerCreated { takes_over, .. } = change.unwrap().events[0] else {
+            panic!("it is created first");
+        };
+        assert_eq!(takes_over, expected);
+    }
 }
