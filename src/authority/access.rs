@@ -71,7 +71,7 @@ impl Authority {
         let authority = Arc::clone(self);
         to_the_end(async move {
             let mut known = authority.access.lock().await;
-            let among = authority.settle(&mut known).await?.clone();
+            authority.settle(&mut known).await?;
             authority.check_proofs(&client)?;
             let event = AccessEvent::ClientCreated {
                 client: client.id.clone(),
@@ -79,7 +79,7 @@ impl Authority {
             };
             let change = ClientChange::Create(row(&client));
             authority
-                .commit_client(&mut known, among, change, event, &actor)
+                .commit_client(&mut known, change, event, &actor)
                 .await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
             authority
@@ -220,7 +220,7 @@ impl Authority {
         let (authority, id) = (Arc::clone(self), id.to_owned());
         to_the_end(async move {
             let mut known = authority.access.lock().await;
-            let among = authority.settle(&mut known).await?.clone();
+            authority.settle(&mut known).await?;
             let before = authority.live_client(&id)?.client.clone();
             let now = authority.now();
             let managed = before.manages_access(now);
@@ -238,7 +238,7 @@ impl Authority {
                 None => ClientChange::Delete(id.clone()),
             };
             authority
-                .commit_client(&mut known, among, change, event, &actor)
+                .commit_client(&mut known, change, event, &actor)
                 .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
@@ -272,17 +272,17 @@ impl Authority {
         }
     }
 
-    /// Commits a change of a client that was judged with these clients. If it is not known how that
+    /// Commits a change of a client that was judged with the known ones. If it is not known how that
     /// ended, or another process has changed one of them, memory takes over what the store has: a
     /// client that was deleted must not live on because the answer was lost.
     async fn commit_client(
         &self,
         known: &mut Known,
-        among: ClientVersions,
         change: ClientChange,
         event: AccessEvent,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
+        let among = known.take().unwrap_or_default();
         let mut after = among.clone();
         match &change {
             ClientChange::Create(row) | ClientChange::Replace(row) => {
@@ -290,7 +290,6 @@ impl Authority {
             }
             ClientChange::Delete(id) => drop(after.remove(id)),
         }
-        *known = None;
         let change = AccessChange::Client { change, among };
         let outcome = self.commit_access(change, event, None, actor, None).await;
         match &outcome {
@@ -304,24 +303,21 @@ impl Authority {
         outcome
     }
 
-    /// Takes over what the store has, if memory may differ from it. Answers with what it has.
-    async fn settle<'k>(&self, known: &'k mut Known) -> Result<&'k ClientVersions, StoreError> {
-        match known {
-            Some(known) => Ok(known),
-            None => {
-                let rows = self.foundation.store.clients().await?;
-                self.clients.replace(usable(&rows));
-                Ok(known.insert(versions(&rows)))
-            }
+    /// Takes over what the store has, if memory may differ from it.
+    async fn settle(&self, known: &mut Known) -> Result<(), StoreError> {
+        if known.is_none() {
+            let rows = self.foundation.store.clients().await?;
+            self.clients.replace(usable(&rows));
+            *known = Some(versions(&rows));
         }
+        Ok(())
     }
 
     /// Takes over the clients that the store has.
     pub(super) async fn take_over_clients(&self) -> Result<(), StoreError> {
         let mut known = self.access.lock().await;
         *known = None;
-        self.settle(&mut known).await?;
-        Ok(())
+        self.settle(&mut known).await
     }
 
     /// Takes over what the store has, if a change of a client ended without an answer.
@@ -330,8 +326,7 @@ impl Authority {
     /// When the store does not answer.
     pub async fn settle_access(&self) -> Result<(), StoreError> {
         let mut known = self.access.lock().await;
-        self.settle(&mut known).await?;
-        Ok(())
+        self.settle(&mut known).await
     }
 
     /// Commits a change of access with its event.

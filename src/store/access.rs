@@ -17,8 +17,8 @@ pub struct ClientRow {
 pub type ClientVersions = BTreeMap<String, u64>;
 
 /// The versions of these clients.
-pub fn versions(rows: &[ClientRow]) -> ClientVersions {
-    rows.iter()
+pub fn versions<'r>(rows: impl IntoIterator<Item = &'r ClientRow>) -> ClientVersions {
+    rows.into_iter()
         .map(|row| (row.id.clone(), row.version))
         .collect()
 }

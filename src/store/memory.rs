@@ -135,8 +135,7 @@ impl Contents {
         match change {
             AccessChange::Nothing => Ok(()),
             AccessChange::Client { change, among } => {
-                let clients: Vec<ClientRow> = self.clients.values().cloned().collect();
-                if versions(&clients) != among {
+                if versions(self.clients.values()) != among {
                     return Err(CommitError::Conflict);
                 }
                 self.change_client(change)

@@ -4,8 +4,8 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::{
-    ApprovalRow, ClientRow, CommitError, IssuerRow, KeyChange, KeyRow, LastUse, SealedChange,
-    StoreError, StoredSet,
+    ApprovalRow, ClientRow, ClientVersions, CommitError, IssuerRow, KeyChange, KeyRow, LastUse,
+    SealedChange, StoreError, StoredSet,
 };
 use crate::lifecycle::IssuerName;
 
@@ -80,6 +80,13 @@ pub(super) fn expected(rows_affected: u64) -> Result<(), CommitError> {
         return Err(CommitError::Conflict);
     }
     Ok(())
+}
+
+/// The columns `id, version` of every client.
+pub(super) fn client_versions(rows: Vec<(String, i64)>) -> Result<ClientVersions, StoreError> {
+    rows.into_iter()
+        .map(|(id, version)| Ok((id, unsigned(version)?)))
+        .collect()
 }
 
 /// What makes the tables: what each migration is called and does, numbered from 1. One that has been

@@ -69,7 +69,7 @@ impl Loss {
     }
 }
 
-fn recovered(
+pub(crate) fn recovered(
     testimony: &Testimony<'_>,
     revoked: &BTreeSet<Kid>,
     now: Timestamp,

@@ -3,29 +3,21 @@
 use std::collections::BTreeSet;
 
 use keywright::lifecycle::{
-    Command, Contradiction, Event, Founding, ImportAs, KeySet, Policy, Readiness, Remembered,
-    State, Successor, Testimony, recover,
+    Command, Contradiction, Event, Founding, ImportAs, KeySet, Policy, Readiness, State, Successor,
+    Testimony,
 };
 use keywright_verifier::Kid;
 
-use super::revocation::revoke;
+use super::recovery::recovered;
 use super::rotation::{ES256, rotate, signing, standing_by};
-use super::world::{DAY, HOUR, MINUTE, World, single_policy, supplied};
+use super::world::{DAY, HOUR, MINUTE, World, single_policy};
 
 /// Restores a set that was `backup` and became `register`.
 fn restored(world: &mut World, backup: &KeySet, register: &KeySet) -> (KeySet, Vec<Event>) {
     let testimony = Testimony::Both { backup, register };
     testimony.check().unwrap();
-    let remembered = Remembered {
-        revoked: &BTreeSet::new(),
-        deleted: &BTreeSet::new(),
-        reason: "told by whoever restores",
-    };
     let now = world.clock;
-    let change = supplied(&mut world.keys_made, |supply| {
-        recover(&testimony, &remembered, now, supply)
-    });
-    let change = change.unwrap();
+    let change = recovered(&testimony, &BTreeSet::new(), now, &mut world.keys_made);
     (change.set, change.events)
 }
 
@@ -56,7 +48,7 @@ fn what_the_register_shows_is_told_as_it_would_have_been() {
         state: ImportAs::Retired,
     };
     world.run(&import).unwrap();
-    world.run(&revoke(&third, Successor::Promote)).unwrap();
+    world.run(&because(&third, "leaked")).unwrap();
     let fourth = standing_by(&world)[0].clone();
     let register = world.stored.clone();
     let (set, events) = restored(&mut world, &backup, &register);
@@ -174,7 +166,7 @@ fn reasons_come_from_the_backup_and_otherwise_from_whoever_restores() {
         State::Revoked(revoked) => revoked.reason.clone(),
         other => panic!("{other:?}"),
     });
-    assert_eq!(reasons, ["stolen", "told by whoever restores"]);
+    assert_eq!(reasons, ["stolen", "leaked"]);
     // What a register does say is left as it is.
     let (mut world, _, [_, second]) = life("", "lost");
     let register = world.stored.clone();
@@ -190,15 +182,9 @@ fn an_issuer_that_only_the_register_knows_is_told_as_created() {
     for (founding, expected) in [(Founding::Fresh, false), (Founding::TakesOver, true)] {
         let mut world = World::found(single_policy(), founding);
         let (register, now) = (world.stored.clone(), world.clock);
-        let remembered = Remembered {
-            revoked: &BTreeSet::new(),
-            deleted: &BTreeSet::new(),
-            reason: "lost",
-        };
-        let change = supplied(&mut world.keys_made, |supply| {
-            recover(&Testimony::Register(&register), &remembered, now, supply)
-        });
-        let Event::IssuerCreated { takes_over, .. } = change.unwrap().events[0] else {
+        let testimony = Testimony::Register(&register);
+        let change = recovered(&testimony, &BTreeSet::new(), now, &mut world.keys_made);
+        let Event::IssuerCreated { takes_over, .. } = change.events[0] else {
             panic!("it is created first");
         };
         assert_eq!(takes_over, expected);

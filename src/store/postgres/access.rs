@@ -5,10 +5,11 @@ use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 
 use super::refused;
-use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
+use crate::store::sql::{
+    approval_row, client_row, client_versions, expected, failed, last_use, signed,
+};
 use crate::store::{
     AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, LastUse, Premise, StoreError,
-    versions,
 };
 
 pub(super) async fn clients(connection: &mut PgConnection) -> Result<Vec<ClientRow>, StoreError> {
@@ -41,7 +42,12 @@ pub(super) async fn change(
     let statement = match change {
         AccessChange::Nothing => return Ok(()),
         AccessChange::Client { change, among } => {
-            if versions(&clients(&mut *connection).await?) != *among {
+            let stored = sqlx::query_as("SELECT id, version FROM clients")
+                .persistent(false)
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
+            if client_versions(stored)? != *among {
                 return Err(CommitError::Conflict);
             }
             change_of_client(change)?

@@ -4,9 +4,11 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, SqliteExecutor};
 
-use crate::store::sql::{approval_row, client_row, expected, failed, last_use, signed};
+use crate::store::sql::{
+    approval_row, client_row, client_versions, expected, failed, last_use, signed,
+};
 use crate::store::{
-    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, LastUse, StoreError, versions,
+    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, LastUse, StoreError,
 };
 
 pub(super) async fn clients(
@@ -39,7 +41,11 @@ pub(super) async fn change(
     let statement = match change {
         AccessChange::Nothing => return Ok(()),
         AccessChange::Client { change, among } => {
-            if versions(&clients(&mut *connection).await?) != *among {
+            let stored = sqlx::query_as("SELECT id, version FROM clients")
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
+            if client_versions(stored)? != *among {
                 return Err(CommitError::Conflict);
             }
             change_of_client(change)?

@@ -172,6 +172,8 @@ pub(super) async fn of_twenty_changes_of_clients_at_once_one_wins(store: &dyn Ke
         let won = race(|_| store.commit_access(replace.clone(), told()));
         assert_eq!(won, 1);
     }
+    let stored = [version("a", 4), client("b")];
+    assert_eq!(store.clients().await.unwrap(), stored);
     // Each deletes the one that the other counts on.
     let deletions = [deletion(store, "a").await, deletion(store, "b").await];
     let won = race(|n| store.commit_access(deletions[n % 2].clone(), told()));
