@@ -27,23 +27,23 @@ enum Source {
 struct Manual {
     wall: watch::Sender<Timestamp>,
     /// The time that has passed, in milliseconds.
-    steady: AtomicU64,
+    monotonic: AtomicU64,
 }
 
 /// What the two clocks of a machine show at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The time of day, which can be set.
     pub wall: Timestamp,
     /// The time since some beginning, which nobody sets. It goes on while the process is frozen and
     /// while the machine is suspended.
-    pub steady: Duration,
+    pub monotonic: Duration,
 }
 
 /// The longest that a sleep trusts the machine's timer. Timers stand still while a machine is
 /// suspended and know nothing of a clock that is set, so a longer sleep looks at the wall clock
 /// in between; it reads one number and touches nothing else.
-const LONGEST_NAP: Duration = Duration::from_secs(20);
+const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 
 impl Clock {
     /// The machine's clock.
@@ -57,9 +57,9 @@ impl Clock {
     /// A clock that stands at `start` until it is [set](Self::set).
     pub fn manual(start: Timestamp) -> Self {
         let (wall, _) = watch::channel(start);
-        let steady = AtomicU64::new(0);
+        let monotonic = AtomicU64::new(0);
         Self {
-            source: Source::Manual(Arc::new(Manual { wall, steady })),
+            source: Source::Manual(Arc::new(Manual { wall, monotonic })),
             latest: Arc::default(),
         }
     }
@@ -70,13 +70,13 @@ impl Clock {
         if let Source::Manual(manual) = &self.source {
             let passed = now.since(*manual.wall.borrow());
             let passed = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-            manual.steady.fetch_add(passed, Ordering::SeqCst);
+            manual.monotonic.fetch_add(passed, Ordering::SeqCst);
             manual.wall.send_replace(now);
         }
     }
 
     /// Sets a manual clock to another time of day, without any time passing.
-    pub fn jump(&self, now: Timestamp) {
+    pub fn set_wall(&self, now: Timestamp) {
         if let Source::Manual(manual) = &self.source {
             manual.wall.send_replace(now);
         }
@@ -95,15 +95,15 @@ impl Clock {
     }
 
     /// What both clocks show. It does not count as a time that was shown.
-    pub fn read(&self) -> Reading {
+    pub fn read(&self) -> ClockReading {
         match &self.source {
-            Source::System => Reading {
+            Source::System => ClockReading {
                 wall: system_now(),
-                steady: system_steady(),
+                monotonic: system_steady(),
             },
-            Source::Manual(manual) => Reading {
+            Source::Manual(manual) => ClockReading {
                 wall: *manual.wall.borrow(),
-                steady: Duration::from_millis(manual.steady.load(Ordering::SeqCst)),
+                monotonic: Duration::from_millis(manual.monotonic.load(Ordering::SeqCst)),
             },
         }
     }
@@ -125,7 +125,7 @@ impl Clock {
         match &self.source {
             Source::System => {
                 while self.now() < wake {
-                    tokio::time::sleep(wake.since(self.now()).min(LONGEST_NAP)).await;
+                    tokio::time::sleep(wake.since(self.now()).min(LONGEST_SLEEP)).await;
                 }
             }
             Source::Manual(manual) => {
@@ -137,10 +137,10 @@ impl Clock {
     }
 
     /// Returns when so much time has passed, whatever the time of day becomes meanwhile.
-    pub async fn pass(&self, duration: Duration) {
-        let until = self.read().steady.saturating_add(duration);
+    pub async fn wait_for(&self, duration: Duration) {
+        let until = self.read().monotonic.saturating_add(duration);
         loop {
-            let left = until.saturating_sub(self.read().steady);
+            let left = until.saturating_sub(self.read().monotonic);
             if left.is_zero() {
                 return;
             }
@@ -150,7 +150,7 @@ impl Clock {
 
     /// Lets a little time pass. By a clock that is turned by hand none passes, and others get their
     /// turn.
-    pub async fn nap(&self, duration: Duration) {
+    pub async fn sleep(&self, duration: Duration) {
         match &self.source {
             Source::System => tokio::time::sleep(duration).await,
             Source::Manual(_) => tokio::task::yield_now().await,

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::authority::audit::{self, Actor, Backing, MasterKeyEvent};
+use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::clock::Clock;
 use crate::config::{MasterKeySource, MasterKeySources, UnclearMasterKeySource};
 use crate::data_folder::{DataFolder, DataFolderError};
@@ -153,8 +153,8 @@ async fn name(
     let named = named.ok_or(MasterKeyError::Unusable)?;
     let to = key.fingerprint().to_string();
     let event = MasterKeyEvent::MasterKeyNamed { to };
-    let backing = Backing::from(Actor::Bootstrap);
-    let row = audit::row(&event, clock.now(), None, &backing, None);
+    let attribution = Attribution::from(Actor::Bootstrap);
+    let row = audit::row(&event, clock.now(), None, &attribution, None);
     let replaced = store.replace_setting(check::SETTING, setting, &named, row);
     Ok(replaced.await)
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
-use crate::authority::{Authority, ChangeError, Foundation, replication, scheduler};
+use crate::authority::{Authority, ChangeError, Services, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -64,7 +64,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         )),
         None => None,
     };
-    let foundation = Foundation {
+    let services = Services {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
         lease: Arc::new(Lease::on(
@@ -80,7 +80,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         issuance_log: issuance_log.clone(),
         identity: identity(config),
     };
-    let authority = Arc::new(Authority::start(foundation).await?);
+    let authority = Arc::new(Authority::start(services).await?);
     bootstrap_access(&authority, &folder).await?;
     bootstrap_issuer(&authority, config).await?;
 
@@ -98,7 +98,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let (stop, stopped) = watch::channel(false);
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
     let replication = tokio::spawn(replication::run(Arc::clone(&authority)));
-    let access = tokio::spawn(scheduler::look_after_access(Arc::clone(&authority)));
+    let access = tokio::spawn(scheduler::run_access_upkeep(Arc::clone(&authority)));
     let public = Listener {
         name: "public",
         socket: public,
@@ -143,7 +143,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     access.abort();
     // A change that is being committed ends, whole or not at all, before the store is closed.
     let _ = scheduler.await;
-    if let Err(error) = authority.keep_last_uses(Timestamp::default()).await {
+    if let Err(error) = authority.store_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }
     replication.abort();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::{self, AccessEvent, Actor, Backing};
-use super::clients::LiveClient;
-use super::{Authority, ChangeError, to_the_end};
+use super::audit::{self, AccessEvent, Actor, Attribution};
+use super::clients::ClientState;
+use super::{Authority, ChangeError, run_to_completion};
 use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Terms, record};
 use crate::engine::{random, random_name};
@@ -27,7 +27,7 @@ pub struct Issued {
 pub(super) type Known = Option<ClientVersions>;
 
 /// What a change makes of a client.
-struct Revised {
+struct ClientUpdate {
     /// The client from now on; `None` when there is none any more.
     after: Option<Client>,
     event: AccessEvent,
@@ -69,7 +69,7 @@ impl Authority {
         actor: Actor,
     ) -> Result<(), ChangeError> {
         let authority = Arc::clone(self);
-        to_the_end(async move {
+        run_to_completion(async move {
             let mut known = authority.access.lock().await;
             authority.settle(&mut known).await?;
             authority.check_proofs(&client)?;
@@ -86,7 +86,7 @@ impl Authority {
                 .clients
                 .replace(others.into_iter().chain([client]));
             drop(known);
-            authority.is_everywhere().await;
+            authority.on_all_replicas().await;
             Ok(())
         })
         .await
@@ -101,20 +101,20 @@ impl Authority {
         id: &str,
         terms: Terms,
         actor: Actor,
-    ) -> Result<Arc<LiveClient>, ChangeError> {
-        self.revise_client(id, actor, move |client| {
+    ) -> Result<Arc<ClientState>, ChangeError> {
+        self.update_client(id, actor, move |client| {
             let event = AccessEvent::ClientChanged {
                 client: client.id.clone(),
                 before: client.terms.to_members(),
                 after: terms.to_members(),
             };
-            Ok(Revised {
+            Ok(ClientUpdate {
                 after: Some(client.under(terms)),
                 event,
             })
         })
         .await?;
-        self.live_client(id)
+        self.client(id)
     }
 
     /// Gives a client one more credential; the one before it stays valid for the overlap.
@@ -127,11 +127,11 @@ impl Authority {
         lifetime: Option<Duration>,
         overlap: Duration,
         actor: Actor,
-    ) -> Result<(Issued, Arc<LiveClient>), ChangeError> {
-        self.live_client(id)?;
+    ) -> Result<(Issued, Arc<ClientState>), ChangeError> {
+        self.client(id)?;
         let issued = self.draft_credential(id, lifetime)?;
         let (record, now) = (issued.record.clone(), self.now());
-        self.revise_client(id, actor, move |client| {
+        self.update_client(id, actor, move |client| {
             let name = record.id.clone();
             let expires_at = record.expires_at.map(Timestamp::ceil_seconds);
             let client = client.with_credential(record, now, overlap);
@@ -144,13 +144,13 @@ impl Authority {
                     .and_then(|previous| previous.expires_at)
                     .map(Timestamp::ceil_seconds),
             };
-            Ok(Revised {
+            Ok(ClientUpdate {
                 after: Some(client),
                 event,
             })
         })
         .await?;
-        Ok((issued, self.live_client(id)?))
+        Ok((issued, self.client(id)?))
     }
 
     /// Takes one credential of a client away, at once.
@@ -164,7 +164,7 @@ impl Authority {
         actor: Actor,
     ) -> Result<(), ChangeError> {
         let credential: String = credential.chars().take(64).collect();
-        self.revise_client(id, actor, move |client| {
+        self.update_client(id, actor, move |client| {
             let event = AccessEvent::CredentialRevoked {
                 client: client.id.clone(),
                 credential: credential.clone(),
@@ -174,7 +174,7 @@ impl Authority {
                 credential: credential.clone(),
             };
             let after = client.without_credential(&credential).ok_or(unknown)?;
-            Ok(Revised {
+            Ok(ClientUpdate {
                 after: Some(after),
                 event,
             })
@@ -191,12 +191,12 @@ impl Authority {
         id: &str,
         actor: Actor,
     ) -> Result<(), ChangeError> {
-        self.revise_client(id, actor, |client| {
+        self.update_client(id, actor, |client| {
             let event = AccessEvent::ClientDeleted {
                 client: client.id.clone(),
                 before: client.terms.to_members(),
             };
-            Ok(Revised { after: None, event })
+            Ok(ClientUpdate { after: None, event })
         })
         .await
     }
@@ -205,26 +205,26 @@ impl Authority {
     ///
     /// # Errors
     /// [`ChangeError::UnknownClient`].
-    pub fn live_client(&self, id: &str) -> Result<Arc<LiveClient>, ChangeError> {
+    pub fn client(&self, id: &str) -> Result<Arc<ClientState>, ChangeError> {
         self.clients
             .find(id)
             .ok_or_else(|| ChangeError::UnknownClient(id.chars().take(64).collect()))
     }
 
-    async fn revise_client(
+    async fn update_client(
         self: &Arc<Self>,
         id: &str,
         actor: Actor,
-        revise: impl FnOnce(Client) -> Result<Revised, ChangeError> + Send + 'static,
+        revise: impl FnOnce(Client) -> Result<ClientUpdate, ChangeError> + Send + 'static,
     ) -> Result<(), ChangeError> {
         let (authority, id) = (Arc::clone(self), id.to_owned());
-        to_the_end(async move {
+        run_to_completion(async move {
             let mut known = authority.access.lock().await;
             authority.settle(&mut known).await?;
-            let before = authority.live_client(&id)?.client.clone();
+            let before = authority.client(&id)?.client.clone();
             let now = authority.now();
             let managed = before.manages_access(now);
-            let Revised { after, event } = revise(before)?;
+            let ClientUpdate { after, event } = revise(before)?;
             let manages = |client: &Client| client.manages_access(now);
             let stays = after.as_ref().is_some_and(manages);
             if managed && !stays && !authority.other_clients(&id).any(|one| manages(&one)) {
@@ -243,7 +243,7 @@ impl Authority {
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
             drop(known);
-            authority.is_everywhere().await;
+            authority.on_all_replicas().await;
             Ok(())
         })
         .await
@@ -266,7 +266,7 @@ impl Authority {
             return Err(ChangeError::CertificateTaken);
         }
         let mut workloads = client.terms.workloads.iter();
-        match workloads.find(|rule| !self.gate.trusts(&rule.issuer)) {
+        match workloads.find(|rule| !self.authenticator.trusts(&rule.issuer)) {
             Some(rule) => Err(ChangeError::UntrustedIssuer(rule.issuer.clone())),
             None => Ok(()),
         }
@@ -306,7 +306,7 @@ impl Authority {
     /// Takes over what the store has, if memory may differ from it.
     async fn settle(&self, known: &mut Known) -> Result<(), StoreError> {
         if known.is_none() {
-            let rows = self.foundation.store.clients().await?;
+            let rows = self.services.store.clients().await?;
             self.clients.replace(usable(&rows));
             *known = Some(versions(&rows));
         }
@@ -338,12 +338,12 @@ impl Authority {
         actor: &Actor,
         reason: Option<&str>,
     ) -> Result<(), ChangeError> {
-        if !self.foundation.lease.holds() {
+        if !self.services.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
-        let backing = Backing::from(actor.clone());
-        let row = audit::row(&event, self.now(), issuer, &backing, reason);
-        match self.foundation.store.commit_access(change, row).await {
+        let attribution = Attribution::from(actor.clone());
+        let row = audit::row(&event, self.now(), issuer, &attribution, reason);
+        match self.services.store.commit_access(change, row).await {
             Ok(()) => {}
             Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
                 return Err(ChangeError::Contended);
@@ -360,13 +360,13 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn keep_last_uses(&self, since: Timestamp) -> Result<(), StoreError> {
+    pub async fn store_last_uses(&self, since: Timestamp) -> Result<(), StoreError> {
         let mut uses = self.clients.last_uses();
         uses.retain(|used| used.at >= since.millis());
         if uses.is_empty() {
             return Ok(());
         }
-        self.foundation.store.record_uses(&uses).await
+        self.services.store.record_uses(&uses).await
     }
 }
 

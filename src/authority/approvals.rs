@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use super::audit::{AccessEvent, Actor, Backing};
+use super::audit::{AccessEvent, Actor, Attribution};
 use super::authentication::Caller;
-use super::issuer::{Issuer, Order};
-use super::{Authority, ChangeError, Exposure, Rotation, to_the_end};
+use super::issuer::{ChangeRequest, Issuer};
+use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::engine::random_name;
 use crate::lifecycle::{Command, Readiness, Successor};
 use crate::store::{AccessChange, ApprovalRow, StoreError};
 
 /// What became of an operation that somebody asked for.
-pub enum Answer {
+pub enum ApprovalOutcome {
     /// It is done.
     Done(Outcome),
     /// It waits for a second person.
@@ -57,11 +57,11 @@ impl Authority {
         operation: Operation,
         reason: Option<String>,
         actor: Actor,
-    ) -> Result<Answer, ChangeError> {
+    ) -> Result<ApprovalOutcome, ChangeError> {
         let now = self.now();
-        if !operation.needs_confirmation(issuer.view().set(), now) {
-            let done = self.carry_out(issuer, operation, reason, actor.into());
-            return Ok(Answer::Done(done.await?));
+        if !operation.needs_confirmation(issuer.snapshot().set(), now) {
+            let done = self.execute(issuer, operation, reason, actor.into());
+            return Ok(ApprovalOutcome::Done(done.await?));
         }
         let approval = Approval {
             id: random_name::<8>()?,
@@ -76,14 +76,15 @@ impl Authority {
         let (waiting, over) = self.approvals_by_time().await?;
         // Nobody can confirm them any more; the log has them.
         for approval in &over {
-            self.take_step(approval, Step::Expired, &Actor::Scheduler)
+            self.write_transition(approval, Step::Expired, &Actor::Scheduler)
                 .await?;
         }
         if waiting.len() >= MOST_WAITING {
             return Err(ChangeError::TooManyApprovals);
         }
-        self.take_step(&approval, Step::Requested, &actor).await?;
-        Ok(Answer::Awaits(Box::new(approval)))
+        self.write_transition(&approval, Step::Requested, &actor)
+            .await?;
+        Ok(ApprovalOutcome::Awaits(Box::new(approval)))
     }
 
     /// The operations that wait and can still be confirmed.
@@ -96,7 +97,7 @@ impl Authority {
 
     /// The operations that can still be confirmed, and those whose time is over.
     async fn approvals_by_time(&self) -> Result<(Vec<Approval>, Vec<Approval>), StoreError> {
-        let (now, rows) = (self.now(), self.foundation.store.approvals().await?);
+        let (now, rows) = (self.now(), self.services.store.approvals().await?);
         let read = |row: &ApprovalRow| Approval::from_document(&row.id, &row.document);
         let approvals = rows.iter().filter_map(read);
         Ok(approvals.partition(|approval| now < approval.expires_at))
@@ -128,16 +129,16 @@ impl Authority {
         }
         let issuer = self.issuer(approval.issuer.as_str())?;
         let (authority, actor) = (Arc::clone(self), caller.actor());
-        to_the_end(async move {
+        run_to_completion(async move {
             authority
-                .take_step(&approval, Step::Confirmed, &actor)
+                .write_transition(&approval, Step::Confirmed, &actor)
                 .await?;
-            let backing = Backing {
+            let attribution = Attribution {
                 actor: Actor::Recorded(approval.requested_by),
                 confirmed_by: Some(actor),
             };
             authority
-                .carry_out(&issuer, approval.operation, approval.reason, backing)
+                .execute(&issuer, approval.operation, approval.reason, attribution)
                 .await
         })
         .await
@@ -148,11 +149,11 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; it waits on then.
     pub async fn reject(&self, approval: &Approval, caller: &Caller) -> Result<(), ChangeError> {
-        self.take_step(approval, Step::Rejected, &caller.actor())
+        self.write_transition(approval, Step::Rejected, &caller.actor())
             .await
     }
 
-    async fn take_step(
+    async fn write_transition(
         &self,
         approval: &Approval,
         step: Step,
@@ -189,17 +190,17 @@ impl Authority {
             .await
     }
 
-    async fn carry_out(
+    async fn execute(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         operation: Operation,
         reason: Option<String>,
-        backing: Backing,
+        attribution: Attribution,
     ) -> Result<Outcome, ChangeError> {
         match operation {
             Operation::ForceRotation { algorithm } => {
                 let (version, rotations) = self
-                    .rotate(issuer, algorithm, Readiness::Waived, backing, reason)
+                    .rotate(issuer, algorithm, Readiness::Waived, attribution, reason)
                     .await?;
                 Ok(Outcome::Rotated(version, rotations))
             }
@@ -214,7 +215,7 @@ impl Authority {
                 };
                 let reason = reason.unwrap_or_default();
                 let exposure = self
-                    .revoke(issuer, &kid, successor, backing, reason)
+                    .revoke(issuer, &kid, successor, attribution, reason)
                     .await?;
                 Ok(Outcome::Revoked(Box::new(exposure)))
             }
@@ -222,19 +223,19 @@ impl Authority {
                 let command = Command::Delete {
                     reason: reason.clone().unwrap_or_default(),
                 };
-                let order = Order {
+                let request = ChangeRequest {
                     reason,
-                    ..Order::new(backing, command)
+                    ..ChangeRequest::new(attribution, command)
                 };
-                self.end_issuer(issuer, order).await?;
+                self.end_issuer(issuer, request).await?;
                 Ok(Outcome::Deleted(Arc::clone(issuer)))
             }
             Operation::SetPolicy(policy) => {
-                let order = Order {
+                let request = ChangeRequest {
                     reason,
-                    ..Order::new(backing, Command::SetPolicy(*policy))
+                    ..ChangeRequest::new(attribution, Command::SetPolicy(*policy))
                 };
-                self.change(issuer, order).await?;
+                self.change(issuer, request).await?;
                 Ok(Outcome::PolicySet(Arc::clone(issuer)))
             }
         }

@@ -26,7 +26,7 @@ pub enum Actor {
         name: String,
         /// How it proved who it is.
         #[serde(flatten)]
-        via: Via,
+        via: AuthenticationMethod,
         /// Where its connection came from.
         #[serde(skip_serializing_if = "Option::is_none")]
         address: Option<IpAddr>,
@@ -57,14 +57,14 @@ impl Actor {
 
 /// Who stands behind a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Backing {
+pub struct Attribution {
     /// Who asked for it.
     pub actor: Actor,
     /// Who confirmed it, where a second person was needed.
     pub confirmed_by: Option<Actor>,
 }
 
-impl From<Actor> for Backing {
+impl From<Actor> for Attribution {
     fn from(actor: Actor) -> Self {
         Self {
             actor,
@@ -76,7 +76,7 @@ impl From<Actor> for Backing {
 /// How a caller proved who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "via", rename_all = "kebab-case")]
-pub enum Via {
+pub enum AuthenticationMethod {
     /// A bearer credential.
     Credential {
         /// Its name among the client's credentials.
@@ -232,12 +232,12 @@ pub enum MasterKeyEvent {
 }
 
 /// The rows of a change's events.
-pub fn rows(change: &Change, backing: &Backing, reason: Option<&str>) -> Vec<EventRow> {
+pub fn rows(change: &Change, attribution: &Attribution, reason: Option<&str>) -> Vec<EventRow> {
     let issuer = change.set.issuer();
     change
         .events
         .iter()
-        .map(|event| row(event, change.at, Some(issuer), backing, reason))
+        .map(|event| row(event, change.at, Some(issuer), attribution, reason))
         .collect()
 }
 
@@ -247,7 +247,7 @@ pub fn row(
     event: &impl Serialize,
     at: Timestamp,
     issuer: Option<&IssuerName>,
-    backing: &Backing,
+    attribution: &Attribution,
     reason: Option<&str>,
 ) -> EventRow {
     #[derive(Serialize)]
@@ -263,8 +263,8 @@ pub fn row(
     // Text, numbers and JSON values always serialise.
     let document = serde_json::to_string(&Document {
         event,
-        actor: &backing.actor,
-        confirmed_by: backing.confirmed_by.as_ref(),
+        actor: &attribution.actor,
+        confirmed_by: attribution.confirmed_by.as_ref(),
         reason,
     })
     .unwrap_or_default();

@@ -19,10 +19,10 @@ use keywright_verifier::{Fault, Jws, KeySource, Rules, Verifier, VerifyError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::audit::{Actor, Via};
-use super::clients::{Clients, Found, LARGEST_ASSERTION, LiveClient};
-use super::replay::FirstUse;
-use super::throttle::{Budget, Failures, Spent};
+use super::audit::{Actor, AuthenticationMethod};
+use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
+use super::replay::Consumption;
+use super::throttle::{Budget, FailureLimiter, RateExceeded};
 use crate::access::Role;
 use crate::access::certificate::PeerCertificate;
 use crate::access::credential::{self, PREFIX};
@@ -36,7 +36,7 @@ const LONGEST_JTI: usize = 128;
 
 /// What a request brings along.
 #[derive(Clone, Copy, Default)]
-pub struct Presented<'r> {
+pub struct RequestCredentials<'r> {
     /// What follows `Authorization: Bearer`.
     pub bearer: Option<&'r str>,
     /// The certificate that the connection was opened with, verified.
@@ -49,9 +49,9 @@ pub struct Presented<'r> {
 #[derive(Clone)]
 pub struct Caller {
     /// The client.
-    pub live: Arc<LiveClient>,
+    pub live: Arc<ClientState>,
     /// How it proved that.
-    pub via: Via,
+    pub via: AuthenticationMethod,
     /// Where it calls from.
     pub address: Option<IpAddr>,
 }
@@ -71,15 +71,18 @@ impl Caller {
     /// rate is not limited.
     ///
     /// # Errors
-    /// [`Spent`], with the bucket as it is; nothing has been taken then.
-    pub fn take_signatures(&self, count: NonZeroU32) -> Result<Option<Budget>, (Spent, Budget)> {
+    /// [`RateExceeded`], with the bucket as it is; nothing has been taken then.
+    pub fn take_signatures(
+        &self,
+        count: NonZeroU32,
+    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
         let Some(bucket) = &self.live.bucket else {
             return Ok(None);
         };
         match bucket.take(count) {
             Ok(budget) => Ok(Some(budget)),
-            Err(spent @ Spent::For { left, .. }) => Err((spent, bucket.budget(left))),
-            Err(Spent::Never) => Err((Spent::Never, bucket.budget(0))),
+            Err(spent @ RateExceeded::RetryAfter { left, .. }) => Err((spent, bucket.budget(left))),
+            Err(RateExceeded::AboveBurst) => Err((RateExceeded::AboveBurst, bucket.budget(0))),
         }
     }
 
@@ -156,9 +159,9 @@ impl TrustedIssuers {
 }
 
 /// Finds out who calls.
-pub struct Gate {
+pub struct Authenticator {
     trusted: TrustedIssuers,
-    failures: Failures,
+    failures: FailureLimiter,
     /// Assertions from before are refused: whether they were used cannot be told.
     started_at: Timestamp,
 }
@@ -171,12 +174,12 @@ struct Assertion {
     exp: u64,
 }
 
-impl Gate {
-    /// A gate that is open from `now` on.
+impl Authenticator {
+    /// A authenticator that is open from `now` on.
     pub fn new(trusted: TrustedIssuers, now: Timestamp) -> Self {
         Self {
             trusted,
-            failures: Failures::default(),
+            failures: FailureLimiter::default(),
             started_at: now,
         }
     }
@@ -193,7 +196,7 @@ impl Gate {
     pub async fn admit(
         &self,
         clients: &Clients,
-        presented: Presented<'_>,
+        presented: RequestCredentials<'_>,
         now: Timestamp,
     ) -> Result<Caller, Unauthenticated> {
         let found = match (presented.bearer, presented.certificate) {
@@ -211,7 +214,7 @@ impl Gate {
             Err(Unauthenticated::Invalid)
                 if presented
                     .address
-                    .is_some_and(|address| self.failures.is_one_too_many(address)) =>
+                    .is_some_and(|address| self.failures.record_failure(address)) =>
             {
                 Err(Unauthenticated::TooManyFailures)
             }
@@ -225,7 +228,7 @@ impl Gate {
         clients: &Clients,
         text: &str,
         now: Timestamp,
-    ) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+    ) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
         let issuer = Jws::parse(text, LARGEST_ASSERTION)
             .and_then(|jws| jws.unverified_claims())
             .map_err(|_| Unauthenticated::Invalid)?;
@@ -242,17 +245,17 @@ impl Gate {
         let verified = verifier.verify_at::<Value>(text, at).await;
         let claims = verified.map_err(|error| refused(&error))?.claims;
         match clients.with_workload(name, &claims) {
-            Found::One(live) => {
+            ClientMatch::One(live) => {
                 let subject = claims.get("sub").and_then(Value::as_str);
                 let subject = subject.map(|subject| subject.chars().take(256).collect());
-                let via = Via::Workload {
+                let via = AuthenticationMethod::Workload {
                     issuer: name.clone(),
                     subject,
                 };
                 Ok((live, via))
             }
-            Found::Nobody => Err(Unauthenticated::Invalid),
-            Found::Several => {
+            ClientMatch::Nobody => Err(Unauthenticated::Invalid),
+            ClientMatch::Several => {
                 tracing::warn!(issuer = %name, "a workload token is of several clients, and is refused");
                 Err(Unauthenticated::Invalid)
             }
@@ -262,10 +265,10 @@ impl Gate {
     /// `private_key_jwt`: RFC 7523 §3 with `sub` = `iss` = the client, short-lived, and used once.
     fn with_own_assertion(
         &self,
-        live: Arc<LiveClient>,
+        live: Arc<ClientState>,
         text: &str,
         now: Timestamp,
-    ) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+    ) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
         let verifier = live.assertions.as_ref().ok_or(Unauthenticated::Invalid)?;
         let at = UNIX_EPOCH + Duration::from_millis(now.millis());
         let Assertion { sub, jti, iat, exp } = verifier
@@ -281,9 +284,9 @@ impl Gate {
             return Err(Unauthenticated::Invalid);
         }
         match live.used.consume(&jti, Timestamp::from_seconds(exp), now) {
-            FirstUse::Yes => Ok((live, Via::Assertion { jti })),
-            FirstUse::No => Err(Unauthenticated::Invalid),
-            FirstUse::Unknown => Err(Unauthenticated::Undecidable),
+            Consumption::Accepted => Ok((live, AuthenticationMethod::Assertion { jti })),
+            Consumption::Replayed => Err(Unauthenticated::Invalid),
+            Consumption::Full => Err(Unauthenticated::Undecidable),
         }
     }
 }
@@ -299,7 +302,7 @@ fn with_credential(
     clients: &Clients,
     text: &str,
     now: Timestamp,
-) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
     let (id, secret) = credential::split(text).ok_or(Unauthenticated::Invalid)?;
     let live = clients.find(id).ok_or(Unauthenticated::Invalid)?;
     let credentials = &live.client.credentials;
@@ -308,7 +311,7 @@ fn with_credential(
         .find(|record| record.is_of(secret) && record.is_valid(now))
         .ok_or(Unauthenticated::Invalid)?;
     live.note_use(&record.id, now);
-    let via = Via::Credential {
+    let via = AuthenticationMethod::Credential {
         credential: record.id.clone(),
     };
     Ok((Arc::clone(&live), via))
@@ -317,16 +320,16 @@ fn with_credential(
 fn with_certificate(
     clients: &Clients,
     certificate: &PeerCertificate,
-) -> Result<(Arc<LiveClient>, Via), Unauthenticated> {
+) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
     match clients.with_certificate(certificate) {
-        Found::One(live) => {
-            let via = Via::Certificate {
+        ClientMatch::One(live) => {
+            let via = AuthenticationMethod::Certificate {
                 sha256: certificate.thumbprint_text(),
             };
             Ok((live, via))
         }
-        Found::Nobody => Err(Unauthenticated::Invalid),
-        Found::Several => {
+        ClientMatch::Nobody => Err(Unauthenticated::Invalid),
+        ClientMatch::Several => {
             tracing::warn!("a certificate names several clients, and is refused");
             Err(Unauthenticated::Invalid)
         }

@@ -7,10 +7,10 @@ use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 
 use super::audit::{AccessEvent, Actor};
-use super::{Authority, ChangeError, Foundation};
+use super::{Authority, ChangeError, Services};
 use crate::backup::file::{BackupError, Header, Writer};
 use crate::backup::register::{Register, RegisterError};
-use crate::store::chain::Head;
+use crate::store::chain::LogHead;
 use crate::store::seal::{MasterKey, check};
 use crate::store::transfer::{self, DumpError, Rows};
 use crate::store::{AccessChange, record};
@@ -39,12 +39,12 @@ impl Authority {
         self: &Arc<Self>,
         actor: Actor,
     ) -> Result<impl Stream<Item = Result<Bytes, BackupFailure>> + Send + use<>, ChangeError> {
-        let foundation = &self.foundation;
+        let services = &self.services;
         let (nothing, event) = (AccessChange::Nothing, AccessEvent::BackupTaken {});
         self.commit_access(nothing, event, None, &actor, None)
             .await?;
-        let rows = foundation.store.rows().await?;
-        let sealing = sealing(foundation, &rows)?;
+        let rows = services.store.rows().await?;
+        let sealing = sealing(services, &rows)?;
         let header = Header::new(self.now(), head_of(&rows), sealing);
         let (writer, lines) =
             Writer::begin(&header, sealing).map_err(|_| ChangeError::Unsealable)?;
@@ -52,7 +52,7 @@ impl Authority {
         let (chunks, taken) = mpsc::channel(WAITING_CHUNKS);
         let authority = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = write(&authority.foundation, rows, writer, lines, &chunks).await;
+            let outcome = write(&authority.services, rows, writer, lines, &chunks).await;
             if let Err(failure) = outcome {
                 // Where nobody takes it any more nobody is told either.
                 let _ = chunks.send(Err(failure)).await;
@@ -69,8 +69,8 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`].
     pub async fn register(&self) -> Result<String, ChangeError> {
-        let rows = self.foundation.store.rows().await?;
-        let latest = self.foundation.clock.latest().max(self.now());
+        let rows = self.services.store.rows().await?;
+        let latest = self.services.clock.latest().max(self.now());
         let mut register = Register {
             created_at: self.now(),
             head: head_of(&rows),
@@ -80,42 +80,42 @@ impl Authority {
         for stored in &rows.sets {
             let name = stored.issuer.name.clone();
             match record::key_set(stored) {
-                Ok(set) => drop(register.sets.insert(name, set.having_witnessed(latest))),
+                Ok(set) => drop(register.sets.insert(name, set.with_latest_at_least(latest))),
                 Err(error) => {
                     tracing::error!(issuer = %name, %error, "an issuer is left out of the register");
                     register.unusable.push(name);
                 }
             }
         }
-        let written = register.write(sealing(&self.foundation, &rows)?);
+        let written = register.write(sealing(&self.services, &rows)?);
         written.map_err(|_: RegisterError| ChangeError::Unsealable)
     }
 }
 
 /// The master key that seals what is new in the store.
-fn sealing<'a>(foundation: &'a Foundation, rows: &Rows) -> Result<&'a MasterKey, ChangeError> {
+fn sealing<'a>(services: &'a Services, rows: &Rows) -> Result<&'a MasterKey, ChangeError> {
     let mut settings = rows.settings.iter();
     match settings.find(|(name, _)| name == check::SETTING) {
-        Some((_, setting)) => Ok(check::read(&foundation.master_keys, setting)?.key),
-        None => Ok(foundation.master_keys.first()),
+        Some((_, setting)) => Ok(check::read(&services.master_keys, setting)?.key),
+        None => Ok(services.master_keys.first()),
     }
 }
 
-fn head_of(rows: &Rows) -> Head {
-    rows.head.as_ref().map_or(Head::BEGINNING, |head| {
-        Head::of_stored(head.sequence, &head.hash, 0)
+fn head_of(rows: &Rows) -> LogHead {
+    rows.head.as_ref().map_or(LogHead::BEGINNING, |head| {
+        LogHead::of_stored(head.sequence, &head.hash, 0)
     })
 }
 
 async fn write(
-    foundation: &Foundation,
+    services: &Services,
     rows: Rows,
     mut writer: Writer,
     lines: Vec<u8>,
     chunks: &mpsc::Sender<Result<Bytes, BackupFailure>>,
 ) -> Result<(), BackupFailure> {
     let (sink, mut entries) = transfer::channel();
-    let dumped = async move { transfer::dump_rows(&*foundation.store, rows, &sink).await };
+    let dumped = async move { transfer::dump_rows(&*services.store, rows, &sink).await };
     let sealed = async move {
         let mut ready = lines;
         loop {

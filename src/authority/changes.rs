@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::audit::{Actor, Backing};
-use super::issuer::{Committed, Issuer, Order};
-use super::opening::FreshKeys;
+use super::audit::{Actor, Attribution};
+use super::issuer::{ChangeRequest, Committed, Issuer};
+use super::load::NewKeys;
 use super::{Authority, ChangeError};
 use crate::engine::KeyPair;
 use crate::lifecycle::{
-    Command, Event, ImportAs, Occurrence, Policy, Proposal, Readiness, Refusal, Successor,
-    Timestamp, simulate,
+    Command, Event, ImportAs, PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart,
+    Successor, Timestamp, simulate,
 };
 
 /// What a rotation did for one algorithm.
@@ -65,18 +65,18 @@ impl Authority {
         issuer: &Arc<Issuer>,
         algorithm: Option<Algorithm>,
         readiness: Readiness,
-        backing: impl Into<Backing>,
+        attribution: impl Into<Attribution>,
         reason: Option<String>,
     ) -> Result<(u64, Vec<Rotation>), ChangeError> {
         let command = Command::Rotate {
             algorithm,
             readiness,
         };
-        let order = Order {
+        let request = ChangeRequest {
             reason,
-            ..Order::new(backing, command)
+            ..ChangeRequest::new(attribution, command)
         };
-        let committed = self.change(issuer, order).await?;
+        let committed = self.change(issuer, request).await?;
         let Some(Committed { change, .. }) = committed else {
             return Ok((0, Vec::new()));
         };
@@ -118,7 +118,7 @@ impl Authority {
         issuer: &Arc<Issuer>,
         kid: &Kid,
         successor: Successor,
-        backing: impl Into<Backing>,
+        attribution: impl Into<Attribution>,
         reason: String,
     ) -> Result<Exposure, ChangeError> {
         let command = Command::Revoke {
@@ -126,16 +126,16 @@ impl Authority {
             reason: reason.clone(),
             successor,
         };
-        let order = Order {
+        let request = ChangeRequest {
             reason: Some(reason),
-            ..Order::new(backing, command)
+            ..ChangeRequest::new(attribution, command)
         };
-        let committed = self.change(issuer, order).await?;
-        let unknown = || ChangeError::Refused(Refusal::UnknownKey(kid.clone()));
+        let committed = self.change(issuer, request).await?;
+        let unknown = || ChangeError::Refused(RuleViolation::UnknownKey(kid.clone()));
         let Committed {
             before,
             change,
-            is_everywhere,
+            on_all_replicas,
         } = committed.ok_or_else(unknown)?;
         let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
         let mut revoked = Vec::new();
@@ -151,9 +151,9 @@ impl Authority {
                 tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
             }
         }
-        let in_force_everywhere_at = match self.foundation.lease.max_staleness() {
+        let in_force_everywhere_at = match self.services.lease.max_staleness() {
             None => change.at,
-            Some(_) if is_everywhere => self.now().max(change.at),
+            Some(_) if on_all_replicas => self.now().max(change.at),
             Some(max_staleness) => self.now().max(change.at).after(max_staleness),
         };
         let served = in_force_everywhere_at.after(before.set().policy().freshness());
@@ -186,7 +186,7 @@ impl Authority {
         actor: Actor,
     ) -> Result<Kid, ChangeError> {
         let jwk = pair.jwk.clone();
-        let mut fresh = FreshKeys::default();
+        let mut fresh = NewKeys::default();
         if state != ImportAs::Retired {
             fresh.add_imported(pair);
         }
@@ -203,7 +203,7 @@ impl Authority {
         jwk: Jwk,
         actor: Actor,
     ) -> Result<Kid, ChangeError> {
-        self.import(issuer, jwk, ImportAs::Retired, actor, FreshKeys::default())
+        self.import(issuer, jwk, ImportAs::Retired, actor, NewKeys::default())
             .await
     }
 
@@ -213,15 +213,15 @@ impl Authority {
         jwk: Jwk,
         state: ImportAs,
         actor: Actor,
-        fresh: FreshKeys,
+        fresh: NewKeys,
     ) -> Result<Kid, ChangeError> {
         let kid = jwk.kid().clone();
         let command = Command::Import { jwk, state };
-        let order = Order {
+        let request = ChangeRequest {
             fresh,
-            ..Order::new(actor, command)
+            ..ChangeRequest::new(actor, command)
         };
-        self.change(issuer, order).await?;
+        self.change(issuer, request).await?;
         Ok(kid)
     }
 
@@ -229,14 +229,14 @@ impl Authority {
     ///
     /// # Errors
     /// [`ChangeError::Refused`] when the policy cannot be set.
-    pub fn foresee(
+    pub fn simulate(
         &self,
         issuer: &Issuer,
         policy: Option<Policy>,
         until: Timestamp,
-    ) -> Result<Vec<Occurrence>, ChangeError> {
-        let command = policy.map_or(Command::Tick, Command::SetPolicy);
-        let proposal = Proposal::Change(Box::new(issuer.view().set().clone()), command);
-        simulate(&proposal, self.foundation.lease.moment(), until).map_err(ChangeError::Refused)
+    ) -> Result<Vec<PlannedEvent>, ChangeError> {
+        let command = policy.map_or(Command::ApplyPlan, Command::SetPolicy);
+        let proposal = SimulationStart::Change(Box::new(issuer.snapshot().set().clone()), command);
+        simulate(&proposal, self.services.lease.change_time(), until).map_err(ChangeError::Refused)
     }
 }

@@ -16,7 +16,7 @@ use crate::lifecycle::Timestamp;
 use crate::store::LastUse;
 
 /// A client in memory.
-pub struct LiveClient {
+pub struct ClientState {
     /// What the store has of it.
     pub client: Client,
     /// How many signatures it may still ask for; `None` when its rate is not limited.
@@ -30,7 +30,7 @@ pub struct LiveClient {
 /// When each credential was last used, in milliseconds since the Unix epoch.
 type Uses = BTreeMap<String, AtomicU64>;
 
-impl LiveClient {
+impl ClientState {
     /// When a credential was last used.
     pub fn last_used(&self, credential: &str) -> Option<Timestamp> {
         let millis = self.uses.get(credential)?.load(Ordering::Relaxed);
@@ -53,15 +53,15 @@ pub struct Clients {
 
 #[derive(Default)]
 struct Directory {
-    by_id: BTreeMap<String, Arc<LiveClient>>,
-    by_certificate: HashMap<CertificateRule, Arc<LiveClient>>,
-    by_workload: HashMap<String, Vec<Arc<LiveClient>>>,
+    by_id: BTreeMap<String, Arc<ClientState>>,
+    by_certificate: HashMap<CertificateRule, Arc<ClientState>>,
+    by_workload: HashMap<String, Vec<Arc<ClientState>>>,
 }
 
 /// Nobody, somebody, or more than one, which is nobody too.
-pub(super) enum Found {
+pub(super) enum ClientMatch {
     Nobody,
-    One(Arc<LiveClient>),
+    One(Arc<ClientState>),
     Several,
 }
 
@@ -80,7 +80,7 @@ impl Clients {
         let mut directory = Directory::default();
         for client in clients {
             let known = before.by_id.get(&client.id);
-            let live = Arc::new(self.enliven(client, known));
+            let live = Arc::new(self.build_state(client, known));
             for rule in &live.client.terms.certificates {
                 let (rule, live) = (rule.clone(), Arc::clone(&live));
                 directory.by_certificate.insert(rule, live);
@@ -97,7 +97,7 @@ impl Clients {
         self.directory.store(Arc::new(directory));
     }
 
-    fn enliven(&self, client: Client, known: Option<&Arc<LiveClient>>) -> LiveClient {
+    fn build_state(&self, client: Client, known: Option<&Arc<ClientState>>) -> ClientState {
         let rate = client.terms.limits.rate;
         let kept = known.filter(|known| known.client.terms.limits.rate == rate);
         let bucket = match kept {
@@ -109,7 +109,7 @@ impl Clients {
             let at = at.map_or(0, Timestamp::millis);
             (credential.id.clone(), AtomicU64::new(at))
         });
-        LiveClient {
+        ClientState {
             uses: Arc::new(uses.collect()),
             used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
             assertions: self.verifier(&client),
@@ -131,22 +131,22 @@ impl Clients {
     }
 
     /// All clients, in the order of their ids.
-    pub fn all(&self) -> Vec<Arc<LiveClient>> {
+    pub fn all(&self) -> Vec<Arc<ClientState>> {
         self.directory.load().by_id.values().cloned().collect()
     }
 
     /// The client with this id.
-    pub fn find(&self, id: &str) -> Option<Arc<LiveClient>> {
+    pub fn find(&self, id: &str) -> Option<Arc<ClientState>> {
         self.directory.load().by_id.get(id).cloned()
     }
 
     /// Whether another client than this one has the same certificate.
-    pub(super) fn holder(&self, rule: &CertificateRule) -> Option<Arc<LiveClient>> {
+    pub(super) fn holder(&self, rule: &CertificateRule) -> Option<Arc<ClientState>> {
         self.directory.load().by_certificate.get(rule).cloned()
     }
 
     /// The client that a certificate names. Each of its names may be another one's.
-    pub(super) fn with_certificate(&self, certificate: &PeerCertificate) -> Found {
+    pub(super) fn with_certificate(&self, certificate: &PeerCertificate) -> ClientMatch {
         let directory = self.directory.load();
         let names = certificate.dns_names.iter().cloned();
         let uris = certificate.uris.iter().cloned();
@@ -158,7 +158,7 @@ impl Clients {
     }
 
     /// The client whose workload a verified token of a trusted issuer names.
-    pub(super) fn with_workload(&self, issuer: &str, claims: &serde_json::Value) -> Found {
+    pub(super) fn with_workload(&self, issuer: &str, claims: &serde_json::Value) -> ClientMatch {
         let directory = self.directory.load();
         let of_issuer = directory.by_workload.get(issuer).into_iter().flatten();
         only(of_issuer.filter(|live| {
@@ -195,13 +195,13 @@ impl Clients {
 /// The largest assertion, in bytes.
 pub(super) const LARGEST_ASSERTION: usize = 8 * 1024;
 
-fn only<'a>(mut found: impl Iterator<Item = &'a Arc<LiveClient>>) -> Found {
+fn only<'a>(mut found: impl Iterator<Item = &'a Arc<ClientState>>) -> ClientMatch {
     let Some(first) = found.next() else {
-        return Found::Nobody;
+        return ClientMatch::Nobody;
     };
     if found.all(|other| Arc::ptr_eq(first, other)) {
-        Found::One(Arc::clone(first))
+        ClientMatch::One(Arc::clone(first))
     } else {
-        Found::Several
+        ClientMatch::Several
     }
 }

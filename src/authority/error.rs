@@ -1,8 +1,8 @@
 //! Why something could not be done.
 
-use super::opening::LoadError;
+use super::load::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
-use crate::lifecycle::{IssuerName, Refusal};
+use crate::lifecycle::{IssuerName, RuleViolation};
 use crate::store::StoreError;
 use crate::store::seal::{Fingerprint, UnsealError};
 
@@ -11,7 +11,7 @@ use crate::store::seal::{Fingerprint, UnsealError};
 pub enum ChangeError {
     /// A rule forbids it; the caller can ask for something else.
     #[error(transparent)]
-    Refused(Refusal),
+    Refused(RuleViolation),
     /// There is no such issuer.
     #[error("there is no issuer {0}")]
     UnknownIssuer(String),

@@ -8,17 +8,17 @@ use arc_swap::ArcSwap;
 use keywright_verifier::Kid;
 use tokio::sync::Mutex;
 
-use super::audit::{self, Actor, Backing};
+use super::audit::{self, Actor, Attribution};
 use super::lease::Lease;
+use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
 use super::master_key::Sealing;
-use super::opening::{FreshKeys, LoadError, active, assemble, open_view};
 use super::replication;
-use super::view::{LeasedView, View};
-use super::{ChangeError, Foundation};
+use super::snapshot::{LeasedSnapshot, Snapshot};
+use super::{ChangeError, Services};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{
-    Change, Command, Event, Halt, IssuerName, Key, KeySet, KeySpecification, Moment, Refusal,
-    State, Timestamp, decide,
+    Change, ChangeTime, Command, DecisionError, Event, IssuerName, Key, KeySet, KeySpecification,
+    RuleViolation, State, Timestamp, decide,
 };
 use crate::store::record::{issuer_row, key_changes};
 use crate::store::{Commit, CommitError, StoreError, StoredSet};
@@ -26,38 +26,38 @@ use crate::store::{Commit, CommitError, StoreError, StoredSet};
 /// One issuer in memory.
 pub struct Issuer {
     name: IssuerName,
-    view: ArcSwap<View>,
+    snapshot: ArcSwap<Snapshot>,
     lease: Arc<Lease>,
     writer: Mutex<()>,
     /// A commit failed and the store could not be asked how it ended.
-    unsettled: AtomicBool,
+    outcome_unknown: AtomicBool,
 }
 
 /// What is asked of an issuer, and by whom.
-pub struct Order {
+pub struct ChangeRequest {
     /// Who asks, and who has confirmed it.
-    pub backing: Backing,
+    pub attribution: Attribution,
     /// Why, in their own words.
     pub reason: Option<String>,
     /// What they ask.
     pub command: Command,
     /// Keys that the command brings along.
-    pub fresh: FreshKeys,
+    pub fresh: NewKeys,
 }
 
-impl Order {
+impl ChangeRequest {
     /// Whether nobody but the schedule asks for it.
     pub(super) fn is_scheduled(&self) -> bool {
-        matches!(self.command, Command::Tick)
+        matches!(self.command, Command::ApplyPlan)
     }
 
     /// A command without a reason that brings no keys along.
-    pub fn new(backing: impl Into<Backing>, command: Command) -> Self {
+    pub fn new(attribution: impl Into<Attribution>, command: Command) -> Self {
         Self {
-            backing: backing.into(),
+            attribution: attribution.into(),
             reason: None,
             command,
-            fresh: FreshKeys::default(),
+            fresh: NewKeys::default(),
         }
     }
 }
@@ -65,29 +65,29 @@ impl Order {
 /// A change that was committed.
 pub struct Committed {
     /// The set before it.
-    pub before: Arc<View>,
+    pub before: Arc<Snapshot>,
     /// What happened.
     pub change: Change,
     /// Whether every replica that lives has taken it over.
-    pub is_everywhere: bool,
+    pub on_all_replicas: bool,
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.
-const MOST_CONFLICTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 impl Issuer {
     /// Puts an issuer into memory as the store has it.
     ///
     /// # Errors
     /// [`LoadError`] when a record is corrupt or a private half does not open.
-    pub fn load(foundation: &Foundation, stored: &StoredSet) -> Result<Self, LoadError> {
-        let view = open_view(foundation, stored, None, &FreshKeys::default())?;
+    pub fn load(services: &Services, stored: &StoredSet) -> Result<Self, LoadError> {
+        let snapshot = load_snapshot(services, stored, None, &NewKeys::default())?;
         Ok(Self {
             name: stored.issuer.name.clone(),
-            lease: Arc::clone(&foundation.lease),
-            view: ArcSwap::from_pointee(view),
+            lease: Arc::clone(&services.lease),
+            snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
-            unsettled: AtomicBool::new(false),
+            outcome_unknown: AtomicBool::new(false),
         })
     }
 
@@ -97,25 +97,25 @@ impl Issuer {
     }
 
     /// The snapshot as of now.
-    pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     /// The snapshot as of now, with the term for which it may be used.
-    pub fn leased_view(&self) -> LeasedView {
-        LeasedView::take(&self.lease, || self.view())
+    pub fn leased_snapshot(&self) -> LeasedSnapshot {
+        LeasedSnapshot::take(&self.lease, || self.snapshot())
     }
 
     /// Decides what is published anew, without the store: for a set whose commit fails.
-    pub fn republish(&self, foundation: &Foundation) {
-        let time = foundation.lease.time();
-        let republished = self.view.load().republished(&foundation.metrics, time);
-        self.view.store(Arc::new(republished));
+    pub fn republish(&self, services: &Services) {
+        let time = services.lease.time();
+        let republished = self.snapshot.load().republished(&services.metrics, time);
+        self.snapshot.store(Arc::new(republished));
     }
 
     /// Whether the snapshot is known to be what the store has.
-    pub fn is_settled(&self) -> bool {
-        !self.unsettled.load(Ordering::Acquire)
+    pub fn is_confirmed(&self) -> bool {
+        !self.outcome_unknown.load(Ordering::Acquire)
     }
 
     /// Changes the issuer: decide, commit, and only then swap the snapshot. `None` when nothing
@@ -129,22 +129,22 @@ impl Issuer {
     /// [`ChangeError`]; the issuer is as it was, unless the error says that this is not known.
     pub(super) async fn change(
         &self,
-        foundation: &Foundation,
-        mut order: Order,
+        services: &Services,
+        mut request: ChangeRequest,
     ) -> Result<Option<Committed>, ChangeError> {
-        let urgency = match order.command {
-            Command::Tick => Urgency::Background,
+        let urgency = match request.command {
+            Command::ApplyPlan => Urgency::Background,
             _ => Urgency::Immediate,
         };
         let mut conflicts = 0;
-        while conflicts < MOST_CONFLICTS {
-            match self.attempt(foundation, &order).await? {
+        while conflicts < MAX_ATTEMPTS {
+            match self.attempt(services, &request).await? {
                 Attempt::Unchanged => return Ok(None),
                 Attempt::Committed(committed) => return Ok(Some(*committed)),
                 Attempt::NeedsKey(wanted) => {
-                    order
+                    request
                         .fresh
-                        .add_generated(foundation.engine.generate(wanted, urgency).await?);
+                        .add_generated(services.engine.generate(wanted, urgency).await?);
                 }
                 Attempt::Conflict => conflicts += 1,
             }
@@ -154,32 +154,35 @@ impl Issuer {
 
     async fn attempt(
         &self,
-        foundation: &Foundation,
-        order: &Order,
+        services: &Services,
+        request: &ChangeRequest,
     ) -> Result<Attempt, ChangeError> {
         let _writer = self.writer.lock().await;
-        if !self.is_settled() {
-            self.reload(foundation).await?;
+        if !self.is_confirmed() {
+            self.reload(services).await?;
         }
-        let before = self.view();
-        let moment = foundation.lease.moment();
+        let before = self.snapshot();
+        let time = services.lease.change_time();
         if !self.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
         let set = before
             .set()
             .clone()
-            .having_witnessed(foundation.clock.latest());
-        let change = match decide(&set, &order.command, moment, &order.fresh.supply) {
+            .with_latest_at_least(services.clock.latest());
+        let change = match decide(&set, &request.command, time, &request.fresh.supply) {
             Ok(Some(change)) => change,
             Ok(None) => return Ok(Attempt::Unchanged),
-            Err(Halt::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
-            Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+            Err(DecisionError::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
+            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
         };
-        if let Some((key, ready_at)) = self.not_everywhere(foundation, order, &change).await? {
-            return match order.command {
-                Command::Tick => Err(ChangeError::AwaitsReplicas),
-                _ => Err(ChangeError::Refused(Refusal::SuccessorNotReady {
+        if let Some((key, ready_at)) = self
+            .key_not_published_everywhere(services, request, &change)
+            .await?
+        {
+            return match request.command {
+                Command::ApplyPlan => Err(ChangeError::AwaitsReplicas),
+                _ => Err(ChangeError::Refused(RuleViolation::SuccessorNotReady {
                     algorithm: key.algorithm(),
                     kid: key.kid().clone(),
                     ready_at,
@@ -187,23 +190,23 @@ impl Issuer {
             };
         }
         // Opening the keys comes before the commit: a key that does not open must not become active.
-        let view = self
-            .prepare(foundation, &before, &change.set, &order.fresh)
+        let snapshot = self
+            .prepare(services, &before, &change.set, &request.fresh)
             .await?;
-        let sealing = Sealing::of(foundation, &order.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, order, moment)?;
+        let sealing = Sealing::of(services, &request.fresh).await?;
+        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, request, time)?;
         let still_active =
             |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
         if !active(before.set()).all(still_active) {
             before.begin_switch_over(change.at);
         }
-        match foundation.store.commit(commit).await {
+        match services.store.commit(commit).await {
             Ok(()) => {
-                self.install(view);
+                self.install(snapshot);
                 Ok(Attempt::committed(before, change))
             }
             Err(CommitError::Conflict) => {
-                self.reload(foundation).await?;
+                self.reload(services).await?;
                 Ok(Attempt::Conflict)
             }
             Err(CommitError::Late) => {
@@ -219,8 +222,8 @@ impl Issuer {
                 Err(error.into())
             }
             Err(CommitError::Unknown(error)) => {
-                self.reload(foundation).await?;
-                if *self.view().set() == change.set {
+                self.reload(services).await?;
+                if *self.snapshot().set() == change.set {
                     return Ok(Attempt::committed(before, change));
                 }
                 Err(error.into())
@@ -230,11 +233,11 @@ impl Issuer {
 
     /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
     /// been revoked is not handed out any more; a key that retires may finish.
-    fn install(&self, view: View) {
-        let view = Arc::new(view);
-        let before = self.view.swap(Arc::clone(&view));
+    fn install(&self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
         let is_revoked = |key: &Key| {
-            let now = view.set().key(key.kid()).map(Key::state);
+            let now = snapshot.set().key(key.kid()).map(Key::state);
             matches!(now, Some(State::Revoked(_)))
         };
         if active(before.set()).any(is_revoked) {
@@ -245,13 +248,13 @@ impl Issuer {
     /// The key that would sign although not every live replica publishes it yet, and when it may:
     /// by then whoever lags behind counts as dead, and its lease has ended. What is forced and what
     /// follows from a revocation does not wait.
-    async fn not_everywhere<'c>(
+    async fn key_not_published_everywhere<'c>(
         &self,
-        foundation: &Foundation,
-        order: &Order,
+        services: &Services,
+        request: &ChangeRequest,
         change: &'c Change,
     ) -> Result<Option<(&'c Key, Timestamp)>, StoreError> {
-        if !order.command.waits_for_verifiers() {
+        if !request.command.waits_for_verifiers() {
             return Ok(None);
         }
         let activated = change.events.iter().find_map(|event| match event {
@@ -261,7 +264,7 @@ impl Issuer {
         let Some(key) = activated else {
             return Ok(None);
         };
-        let behind = replication::behind(&*foundation.store, &self.name).await?;
+        let behind = replication::behind(&*services.store, &self.name).await?;
         Ok(behind.map(|until| (key, until)))
     }
 
@@ -271,53 +274,53 @@ impl Issuer {
     /// [`LoadError`]; the issuer is as it was, and must not be used any more.
     pub(super) async fn take_over(
         &self,
-        foundation: &Foundation,
+        services: &Services,
         stored: &StoredSet,
     ) -> Result<(), LoadError> {
         let _writer = self.writer.lock().await;
-        let before = self.view();
+        let before = self.snapshot();
         if stored.issuer.version > before.set().version() {
-            let view = open_view(foundation, stored, Some(&before), &FreshKeys::default())?;
-            self.install(view);
+            let snapshot = load_snapshot(services, stored, Some(&before), &NewKeys::default())?;
+            self.install(snapshot);
         }
         Ok(())
     }
 
     /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
     /// than its switch-over allows.
-    async fn reload(&self, foundation: &Foundation) -> Result<(), ChangeError> {
-        self.unsettled.store(true, Ordering::Release);
-        let Some(stored) = foundation.store.load(&self.name).await? else {
+    async fn reload(&self, services: &Services) -> Result<(), ChangeError> {
+        self.outcome_unknown.store(true, Ordering::Release);
+        let Some(stored) = services.store.load(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
-        let view = open_view(
-            foundation,
+        let snapshot = load_snapshot(
+            services,
             &stored,
-            Some(&self.view()),
-            &FreshKeys::default(),
+            Some(&self.snapshot()),
+            &NewKeys::default(),
         )?;
-        self.install(view);
-        self.unsettled.store(false, Ordering::Release);
+        self.install(snapshot);
+        self.outcome_unknown.store(false, Ordering::Release);
         Ok(())
     }
 
     async fn prepare(
         &self,
-        foundation: &Foundation,
-        before: &View,
+        services: &Services,
+        before: &Snapshot,
         set: &KeySet,
-        fresh: &FreshKeys,
-    ) -> Result<View, ChangeError> {
+        fresh: &NewKeys,
+    ) -> Result<Snapshot, ChangeError> {
         let known = |key: &Key| {
             before.opened(key.kid()).is_some() || fresh.privates.contains_key(key.kid())
         };
         let stored = if active(set).all(known) {
             None
         } else {
-            foundation.store.load(&self.name).await?
+            services.store.load(&self.name).await?
         };
-        Ok(assemble(
-            foundation,
+        Ok(build_snapshot(
+            services,
             set.clone(),
             stored.as_ref(),
             Some(before),
@@ -334,44 +337,44 @@ enum Attempt {
 }
 
 impl Attempt {
-    fn committed(before: Arc<View>, change: Change) -> Self {
+    fn committed(before: Arc<Snapshot>, change: Change) -> Self {
         Self::Committed(Box::new(Committed {
             before,
             change,
-            is_everywhere: false,
+            on_all_replicas: false,
         }))
     }
 }
 
 /// Founds an issuer in the store and puts it into memory.
 pub(super) async fn found(
-    foundation: &Foundation,
+    services: &Services,
     actor: &Actor,
     change: Change,
-    moment: Moment,
-    fresh: FreshKeys,
+    time: ChangeTime,
+    fresh: NewKeys,
 ) -> Result<Issuer, ChangeError> {
-    let view = assemble(foundation, change.set.clone(), None, None, &fresh)?;
-    let order = Order {
+    let snapshot = build_snapshot(services, change.set.clone(), None, None, &fresh)?;
+    let request = ChangeRequest {
         fresh,
-        ..Order::new(actor.clone(), Command::Tick)
+        ..ChangeRequest::new(actor.clone(), Command::ApplyPlan)
     };
     let mut conflicts = 0;
-    while conflicts < MOST_CONFLICTS {
-        let sealing = Sealing::of(foundation, &order.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), None, &change, &order, moment)?;
-        match foundation.store.commit(commit).await {
+    while conflicts < MAX_ATTEMPTS {
+        let sealing = Sealing::of(services, &request.fresh).await?;
+        let commit = commit_of(sealing.as_ref(), None, &change, &request, time)?;
+        match services.store.commit(commit).await {
             Ok(()) => {
                 return Ok(Issuer {
                     name: change.set.issuer().clone(),
-                    lease: Arc::clone(&foundation.lease),
-                    view: ArcSwap::from_pointee(view),
+                    lease: Arc::clone(&services.lease),
+                    snapshot: ArcSwap::from_pointee(snapshot),
                     writer: Mutex::new(()),
-                    unsettled: AtomicBool::new(false),
+                    outcome_unknown: AtomicBool::new(false),
                 });
             }
             // Another master key seals since.
-            Err(CommitError::Conflict) if Sealing::has_changed(&sealing, foundation).await? => {
+            Err(CommitError::Conflict) if Sealing::has_changed(&sealing, services).await? => {
                 conflicts += 1;
             }
             Err(CommitError::Conflict | CommitError::Late) => break,
@@ -388,12 +391,12 @@ pub(super) fn commit_of(
     sealing: Option<&Sealing<'_>>,
     before: Option<&KeySet>,
     change: &Change,
-    order: &Order,
-    moment: Moment,
+    request: &ChangeRequest,
+    time: ChangeTime,
 ) -> Result<Commit, ChangeError> {
     let issuer = change.set.issuer();
     let mut sealed = BTreeMap::new();
-    for (kid, private) in &order.fresh.privates {
+    for (kid, private) in &request.fresh.privates {
         let key = sealing.ok_or(ChangeError::Unsealable)?.key;
         let bytes = key
             .seal(issuer, kid, private.pkcs8(), random()?)
@@ -418,8 +421,8 @@ pub(super) fn commit_of(
                 None
             }
         }),
-        events: audit::rows(change, &order.backing, order.reason.as_deref()),
-        deadline: Lease::deadline(moment),
+        events: audit::rows(change, &request.attribution, request.reason.as_deref()),
+        deadline: Lease::deadline(time),
         premise: sealing.map(|sealing| sealing.premise.clone()),
     })
 }

@@ -9,8 +9,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::{Clock, Reading};
-use crate::lifecycle::{Moment, SWITCH_OVER, Timestamp};
+use crate::clock::{Clock, ClockReading};
+use crate::lifecycle::{ChangeTime, SWITCH_OVER, Timestamp};
 use crate::store::KeyStore;
 
 /// How far a replica's time of day may be from the store's. One that is farther off does not sign:
@@ -101,14 +101,14 @@ impl Lease {
         };
         let reading = self.clock.read();
         let jump = ahead(reading).abs_diff(terms.ahead.load(Ordering::Acquire));
-        millis(reading.steady) < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
+        millis(reading.monotonic) < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
     }
 
     /// For how long it holds from now on, whatever the time of day; `None` without a limit.
     pub fn remaining(&self) -> Option<Duration> {
         let terms = self.terms.as_ref()?;
         let until = Duration::from_millis(terms.until.load(Ordering::Acquire));
-        Some(until.saturating_sub(self.clock.read().steady))
+        Some(until.saturating_sub(self.clock.read().monotonic))
     }
 
     /// Holds the time of day against the store's clock, which showed `theirs` between `sent` and
@@ -116,7 +116,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`ClockDiffers`]. The lease must not be renewed then, and ends when it ends.
-    pub fn check_clock(&self, sent: Reading, theirs: Timestamp) -> Result<(), ClockDiffers> {
+    pub fn check_clock(&self, sent: ClockReading, theirs: Timestamp) -> Result<(), ClockDiffers> {
         let Some(terms) = &self.terms else {
             return Ok(());
         };
@@ -126,12 +126,12 @@ impl Lease {
             return Err(ClockDiffers {
                 ours: received.wall,
                 theirs,
-                took: received.steady.saturating_sub(sent.steady),
+                took: received.monotonic.saturating_sub(sent.monotonic),
             });
         }
         self.clock
             .forget_later_than(received.wall.after(CLOCK_TOLERANCE));
-        let theirs = Reading {
+        let theirs = ClockReading {
             wall: theirs,
             ..received
         };
@@ -141,9 +141,9 @@ impl Lease {
 
     /// Renews it: everything that the store had when `asked` was read is in memory, and the time of
     /// day was found right since.
-    pub fn renew(&self, asked: Reading) {
+    pub fn renew(&self, asked: ClockReading) {
         if let Some(terms) = &self.terms {
-            let until = asked.steady.saturating_add(terms.max_staleness);
+            let until = asked.monotonic.saturating_add(terms.max_staleness);
             terms.until.fetch_max(millis(until), Ordering::AcqRel);
         }
     }
@@ -154,13 +154,13 @@ impl Lease {
     }
 
     /// By when, on the store's clock, a change that is decided at this moment must be committed.
-    pub fn deadline(moment: Moment) -> Timestamp {
-        moment.now.after(SWITCH_OVER + CLOCK_TOLERANCE)
+    pub fn deadline(time: ChangeTime) -> Timestamp {
+        time.now.after(SWITCH_OVER + CLOCK_TOLERANCE)
     }
 
     /// The moment of a change that is decided now.
-    pub fn moment(&self) -> Moment {
-        Moment {
+    pub fn change_time(&self) -> ChangeTime {
+        ChangeTime {
             now: self.clock.now(),
             overlap: match &self.terms {
                 None => SWITCH_OVER,
@@ -178,14 +178,14 @@ impl Lease {
             return self.clock.now().max(self.clock.latest());
         };
         let ahead = terms.ahead.load(Ordering::Acquire);
-        let steady = millis(self.clock.read().steady);
-        Timestamp::from_millis(steady.saturating_add_signed(ahead))
+        let monotonic = millis(self.clock.read().monotonic);
+        Timestamp::from_millis(monotonic.saturating_add_signed(ahead))
     }
 }
 
-fn ahead(reading: Reading) -> i64 {
-    let (wall, steady) = (reading.wall.millis(), millis(reading.steady));
-    i64::try_from(i128::from(wall) - i128::from(steady)).unwrap_or_default()
+fn ahead(reading: ClockReading) -> i64 {
+    let (wall, monotonic) = (reading.wall.millis(), millis(reading.monotonic));
+    i64::try_from(i128::from(wall) - i128::from(monotonic)).unwrap_or_default()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -200,7 +200,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Holds the clock against the store's, and renews if it agrees.
-    fn confirm(lease: &Lease, asked: Reading, theirs: Timestamp) -> Result<(), ClockDiffers> {
+    fn confirm(lease: &Lease, asked: ClockReading, theirs: Timestamp) -> Result<(), ClockDiffers> {
         lease.check_clock(lease.clock.read(), theirs)?;
         lease.renew(asked);
         Ok(())
@@ -236,10 +236,10 @@ mod tests {
     fn a_clock_that_jumps_ends_it_at_once_and_lets_it_go_on_when_it_is_right_again() {
         for jump in [START.after(SECOND * 3), START.before(SECOND * 3)] {
             let (clock, lease) = confirmed();
-            clock.jump(jump);
+            clock.set_wall(jump);
             assert!(!lease.holds(), "{jump:?}");
             assert_eq!(lease.time(), START, "{jump:?}");
-            clock.jump(START);
+            clock.set_wall(START);
             assert!(lease.holds(), "{jump:?}");
         }
     }
@@ -261,7 +261,7 @@ mod tests {
     fn setting_the_clock_back_does_not_lengthen_it() {
         let (clock, lease) = confirmed();
         clock.set(START.after(SECOND * 29));
-        clock.jump(START.after(SECOND * 28));
+        clock.set_wall(START.after(SECOND * 28));
         assert!(lease.holds());
         clock.set(START.after(SECOND * 29));
         assert!(!lease.holds());
@@ -303,15 +303,15 @@ mod tests {
         let lease = Lease::unlimited(clock.clone());
         clock.set(START.after(SECOND * 1_000_000));
         lease.now();
-        clock.jump(START);
+        clock.set_wall(START);
         assert!(lease.holds());
-        assert_eq!(lease.moment(), Moment::from(START));
+        assert_eq!(lease.change_time(), ChangeTime::from(START));
         assert_eq!(lease.time(), START.after(SECOND * 1_000_000));
     }
 
     #[test]
     fn with_a_limit_a_change_overlaps_all_that_others_may_still_do() {
         let (_, lease) = confirmed();
-        assert_eq!(lease.moment().overlap, SECOND * (2 + 30 + 4));
+        assert_eq!(lease.change_time().overlap, SECOND * (2 + 30 + 4));
     }
 }

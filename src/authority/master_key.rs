@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::audit::{self, Actor, Backing, MasterKeyEvent};
-use super::opening::FreshKeys;
+use super::audit::{self, Actor, Attribution, MasterKeyEvent};
+use super::load::NewKeys;
 use super::replication::ReplicationError;
-use super::{Authority, ChangeError, Foundation, to_the_end};
+use super::{Authority, ChangeError, Services, run_to_completion};
 use crate::engine::random;
 use crate::lifecycle::IssuerName;
 use crate::store::seal::check::{self, Progress};
@@ -30,7 +30,7 @@ const RESEALED_AT_A_TIME: usize = 500;
 
 /// How often a record is looked at again because somebody changed it, before it is left to the
 /// next call.
-const MOST_CONFLICTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// What seals the private halves of a commit.
 pub(super) struct Sealing<'a> {
@@ -44,14 +44,14 @@ impl<'a> Sealing<'a> {
     /// The key that seals now; `None` where there is nothing to be sealed, so that a revocation
     /// does not need a master key.
     pub(super) async fn of(
-        foundation: &'a Foundation,
-        fresh: &FreshKeys,
+        services: &'a Services,
+        fresh: &NewKeys,
     ) -> Result<Option<Self>, ChangeError> {
         if fresh.privates.is_empty() {
             return Ok(None);
         }
-        let value = foundation.store.setting(check::SETTING).await?;
-        let keys = &foundation.master_keys;
+        let value = services.store.setting(check::SETTING).await?;
+        let keys = &services.master_keys;
         let key = match &value {
             Some(setting) => check::read(keys, setting)?.key,
             None => keys.first(),
@@ -66,12 +66,12 @@ impl<'a> Sealing<'a> {
     /// Whether another key seals now, so that a commit must be made anew.
     pub(super) async fn has_changed(
         sealing: &Option<Self>,
-        foundation: &Foundation,
+        services: &Services,
     ) -> Result<bool, StoreError> {
         let Some(Self { premise, .. }) = sealing else {
             return Ok(false);
         };
-        Ok(foundation.store.setting(premise.setting).await? != premise.value)
+        Ok(services.store.setting(premise.setting).await? != premise.value)
     }
 }
 
@@ -83,11 +83,11 @@ impl From<UnsealError> for ChangeError {
 
 /// Whether what seals the store is here, for a process that is on the roll by now: whoever lets
 /// another key seal looks at the roll first, so that one of the two sees the other.
-pub(super) async fn require_sealing_key(foundation: &Foundation) -> Result<(), ReplicationError> {
-    let Some(value) = foundation.store.setting(check::SETTING).await? else {
+pub(super) async fn require_sealing_key(services: &Services) -> Result<(), ReplicationError> {
+    let Some(value) = services.store.setting(check::SETTING).await? else {
         return Ok(());
     };
-    let sealing = check::read(&foundation.master_keys, &value);
+    let sealing = check::read(&services.master_keys, &value);
     sealing.map(drop).map_err(ReplicationError::Sealing)
 }
 
@@ -123,7 +123,7 @@ pub struct MasterKeyRotation {
 impl Authority {
     /// The fingerprints of the master keys that this process has, for others to see.
     pub fn master_keys(&self) -> Vec<Fingerprint> {
-        self.foundation.master_keys.fingerprints()
+        self.services.master_keys.fingerprints()
     }
 
     /// Which master keys the store needs.
@@ -131,8 +131,8 @@ impl Authority {
     /// # Errors
     /// When the store does not answer, or is sealed with a key that this process does not have.
     pub async fn master_key_state(&self) -> Result<MasterKeyState, ChangeError> {
-        let keys = &self.foundation.master_keys;
-        let setting = self.foundation.store.setting(check::SETTING).await?;
+        let keys = &self.services.master_keys;
+        let setting = self.services.store.setting(check::SETTING).await?;
         let (sealing, progress) = match &setting {
             Some(setting) => {
                 let sealing = check::read(keys, setting)?;
@@ -171,7 +171,7 @@ impl Authority {
         reason: Option<String>,
     ) -> Result<MasterKeyRotation, ChangeError> {
         let authority = Arc::clone(self);
-        to_the_end(async move {
+        run_to_completion(async move {
             let told = Telling { actor, reason };
             let to = authority.begin_rotation(to, &told).await?;
             let rotation = authority.reseal(to).await?;
@@ -189,9 +189,9 @@ impl Authority {
         to: Option<Fingerprint>,
         told: &Telling,
     ) -> Result<Fingerprint, ChangeError> {
-        let Foundation {
+        let Services {
             store, master_keys, ..
-        } = &self.foundation;
+        } = &self.services;
         let setting = store.setting(check::SETTING).await?;
         let setting = setting.ok_or(ChangeError::Contended)?;
         let sealing = check::read(master_keys, &setting)?;
@@ -227,9 +227,9 @@ impl Authority {
 
     /// Writes down that no other key is needed any more, once.
     async fn finish_rotation(&self, to: Fingerprint, told: &Telling) -> Result<(), ChangeError> {
-        let Foundation {
+        let Services {
             store, master_keys, ..
-        } = &self.foundation;
+        } = &self.services;
         let Some(setting) = store.setting(check::SETTING).await? else {
             return Ok(());
         };
@@ -263,9 +263,15 @@ impl Authority {
         told: &Telling,
     ) -> Result<(), ChangeError> {
         let after = check::write(key, progress, random()?).ok_or(ChangeError::Unsealable)?;
-        let backing = Backing::from(told.actor.clone());
-        let row = audit::row(event, self.now(), None, &backing, told.reason.as_deref());
-        let store = &self.foundation.store;
+        let attribution = Attribution::from(told.actor.clone());
+        let row = audit::row(
+            event,
+            self.now(),
+            None,
+            &attribution,
+            told.reason.as_deref(),
+        );
+        let store = &self.services.store;
         let replaced = store.replace_setting(check::SETTING, before, &after, row);
         committed(replaced.await)?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
@@ -274,7 +280,7 @@ impl Authority {
 
     /// Seals records anew that another key has sealed.
     async fn reseal(&self, to: Fingerprint) -> Result<MasterKeyRotation, ChangeError> {
-        let key = self.foundation.master_keys.find(to);
+        let key = self.services.master_keys.find(to);
         let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
         let mut rotation = MasterKeyRotation {
             sealing: to,
@@ -282,7 +288,7 @@ impl Authority {
             left: 0,
             unopenable: 0,
         };
-        for issuer in self.foundation.store.issuers().await? {
+        for issuer in self.services.store.issuers().await? {
             self.reseal_issuer(&issuer, key, &mut rotation).await?;
         }
         Ok(rotation)
@@ -294,7 +300,7 @@ impl Authority {
         key: &MasterKey,
         rotation: &mut MasterKeyRotation,
     ) -> Result<(), ChangeError> {
-        let store = &self.foundation.store;
+        let store = &self.services.store;
         let mut conflicts = 0;
         loop {
             let (mut left, mut unopenable, mut changed) = (0, 0, false);
@@ -316,7 +322,7 @@ impl Authority {
                 }
             }
             conflicts += 1;
-            if !changed || conflicts == MOST_CONFLICTS {
+            if !changed || conflicts == MAX_ATTEMPTS {
                 rotation.left += left;
                 rotation.unopenable += unopenable;
                 return Ok(());
@@ -330,9 +336,9 @@ impl Authority {
         row: &KeyRow,
         key: &MasterKey,
     ) -> Result<Resealed, ChangeError> {
-        let Foundation {
+        let Services {
             store, master_keys, ..
-        } = &self.foundation;
+        } = &self.services;
         let before = row.sealed.as_deref().unwrap_or_default();
         let Ok(kid) = row.kid.parse() else {
             return Ok(Resealed::KeyMissing);
@@ -356,7 +362,7 @@ impl Authority {
         &self,
         mut look: impl FnMut(&IssuerName, &KeyRow),
     ) -> Result<(), StoreError> {
-        let store = &self.foundation.store;
+        let store = &self.services.store;
         for issuer in store.issuers().await? {
             let stored = store.load(&issuer).await?;
             for row in stored.iter().flat_map(|stored| &stored.keys) {
@@ -370,7 +376,7 @@ impl Authority {
         let (Some(sealed), Ok(kid)) = (row.sealed.as_deref(), row.kid.parse()) else {
             return Sealed::Not;
         };
-        match self.foundation.master_keys.open_with(issuer, &kid, sealed) {
+        match self.services.master_keys.open_with(issuer, &kid, sealed) {
             Ok((key, _)) => Sealed::With(key.fingerprint()),
             Err(UnsealError::MissingKey(key)) => Sealed::With(key),
             Err(UnsealError::DoesNotOpen | UnsealError::UnknownFormat) => Sealed::Corrupt,

@@ -1,6 +1,6 @@
 //! The living service: issuers in memory, and everything that can be asked of them.
 //!
-//! Reading (a signature, a key set) takes a snapshot without a lock. Changing goes through
+//! ClockReading (a signature, a key set) takes a snapshot without a lock. Changing goes through
 //! `issuer::Issuer::change` alone: decide, commit to the store, swap the snapshot. No lock or
 //! transaction is held while a key is generated or a token is signed.
 
@@ -14,16 +14,16 @@ pub mod clients;
 mod error;
 pub mod issuer;
 pub mod lease;
+pub mod load;
 pub mod master_key;
-pub mod opening;
 pub mod publication;
 mod readiness;
 mod replay;
 pub mod replication;
 pub mod scheduler;
 pub mod signing;
+pub mod snapshot;
 pub mod throttle;
-pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,19 +36,21 @@ use crate::access::approval::{Approval, Operation};
 use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::{Founding, Halt, IssuerName, Policy, Refusal, Timestamp, found, plan};
+use crate::lifecycle::{
+    DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, create, plan,
+};
 use crate::store::seal::MasterKeys;
 use crate::store::{KeyStore, versions};
 use crate::telemetry::Metrics;
-use approvals::Answer;
+use approvals::ApprovalOutcome;
 use audit::Actor;
-use authentication::{Caller, Gate, Presented, TrustedIssuers, Unauthenticated};
+use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
-use issuer::{Committed, Issuer, Order};
+use issuer::{ChangeRequest, Committed, Issuer};
 use lease::Lease;
-use opening::FreshKeys;
-use replication::{Replica, ReplicationError};
-use scheduler::Wakes;
+use load::NewKeys;
+use replication::{OwnReplica, ReplicationError};
+use scheduler::WakeQueue;
 
 pub use access::Issued;
 pub use changes::{Exposure, Rotation};
@@ -56,7 +58,7 @@ pub use error::ChangeError;
 pub use readiness::Unready;
 
 /// What an authority stands on.
-pub struct Foundation {
+pub struct Services {
     /// Where key sets rest.
     pub store: Arc<dyn KeyStore>,
     /// Where private keys are used.
@@ -81,20 +83,20 @@ pub struct Foundation {
 
 /// Every issuer of one deployment.
 pub struct Authority {
-    foundation: Foundation,
+    services: Services,
     directory: ArcSwap<Directory>,
     directory_writer: Mutex<()>,
     /// This process among others; `None` when nobody shares its store.
-    replica: Option<Replica>,
-    founding: tokio::sync::Mutex<()>,
+    replica: Option<OwnReplica>,
+    origin: tokio::sync::Mutex<()>,
     access: tokio::sync::Mutex<access::Known>,
     clients: Clients,
     /// Whether the store had a client at the start, usable or not.
     had_clients: bool,
-    gate: Gate,
-    wakes: Wakes,
+    authenticator: Authenticator,
+    wakes: WakeQueue,
     /// Issuers whose last scheduled change failed.
-    failing: Mutex<BTreeSet<IssuerName>>,
+    failed_schedules: Mutex<BTreeSet<IssuerName>>,
 }
 
 /// Issuers by name, and by the path under which they are published.
@@ -110,9 +112,9 @@ impl Directory {
     /// An issuer that is deleted keeps its name, so that its history can be asked for, and is
     /// published nowhere.
     fn add(&mut self, issuer: Arc<Issuer>) {
-        let view = issuer.view();
-        let path = view.set().policy().url.path();
-        if view.set().deleted_at().is_none() {
+        let snapshot = issuer.snapshot();
+        let path = snapshot.set().policy().url.path();
+        if snapshot.set().deleted_at().is_none() {
             self.by_path.insert(path.to_owned(), Arc::clone(&issuer));
         } else {
             self.by_path.remove(path);
@@ -136,21 +138,21 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer, or this process cannot join others on it.
-    pub async fn start(mut foundation: Foundation) -> Result<Self, ReplicationError> {
+    pub async fn start(mut services: Services) -> Result<Self, ReplicationError> {
         let mut directory = Directory::default();
-        let wakes = Wakes::default();
-        let replica = Replica::join(&foundation).await?;
-        master_key::require_sealing_key(&foundation).await?;
+        let wakes = WakeQueue::default();
+        let replica = OwnReplica::join(&services).await?;
+        master_key::require_sealing_key(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
-        let head = foundation.store.audit_head().await?;
-        for name in foundation.store.issuers().await? {
-            let Some(stored) = foundation.store.load(&name).await? else {
+        let head = services.store.audit_head().await?;
+        for name in services.store.issuers().await? {
+            let Some(stored) = services.store.load(&name).await? else {
                 continue;
             };
-            match Issuer::load(&foundation, &stored) {
+            match Issuer::load(&services, &stored) {
                 Ok(issuer) => {
                     directory.add(Arc::new(issuer));
-                    wakes.set(&name, foundation.clock.now());
+                    wakes.set(&name, services.clock.now());
                 }
                 Err(error) => {
                     tracing::error!(issuer = %name, %error, "issuer refused");
@@ -158,27 +160,27 @@ impl Authority {
                 }
             }
         }
-        let clients = Clients::new(foundation.audience.take());
-        let rows = foundation.store.clients().await?;
+        let clients = Clients::new(services.audience.take());
+        let rows = services.store.clients().await?;
         clients.replace(access::usable(&rows));
-        clients.remember_uses(&foundation.store.last_uses().await?);
-        let trusted = std::mem::take(&mut foundation.trusted);
-        let gate = Gate::new(trusted, foundation.clock.now());
+        clients.remember_uses(&services.store.last_uses().await?);
+        let trusted = std::mem::take(&mut services.trusted);
+        let authenticator = Authenticator::new(trusted, services.clock.now());
         if let (Some(replica), Some(head)) = (&replica, head) {
             replica.begin_after(head.sequence).await;
         }
         let authority = Self {
-            foundation,
+            services,
             directory: ArcSwap::from_pointee(directory),
             directory_writer: Mutex::default(),
             replica,
-            founding: tokio::sync::Mutex::new(()),
+            origin: tokio::sync::Mutex::new(()),
             access: tokio::sync::Mutex::new(Some(versions(&rows))),
             clients,
             had_clients: !rows.is_empty(),
-            gate,
+            authenticator,
             wakes,
-            failing: Mutex::default(),
+            failed_schedules: Mutex::default(),
         };
         authority.catch_up().await?;
         Ok(authority)
@@ -186,17 +188,17 @@ impl Authority {
 
     /// What time it is.
     pub fn now(&self) -> Timestamp {
-        self.foundation.clock.now()
+        self.services.clock.now()
     }
 
     /// The metrics that this authority reports to.
     pub fn metrics(&self) -> &Metrics {
-        &self.foundation.metrics
+        &self.services.metrics
     }
 
     /// Where each token leaves a line, if anywhere.
     pub fn issuance_log(&self) -> Option<&IssuanceLog> {
-        self.foundation.issuance_log.as_deref()
+        self.services.issuance_log.as_deref()
     }
 
     /// The clients that may call.
@@ -213,11 +215,16 @@ impl Authority {
     ///
     /// # Errors
     /// [`Unauthenticated`].
-    pub async fn admit(&self, presented: Presented<'_>) -> Result<Caller, Unauthenticated> {
-        if !self.foundation.lease.holds() {
+    pub async fn admit(
+        &self,
+        presented: RequestCredentials<'_>,
+    ) -> Result<Caller, Unauthenticated> {
+        if !self.services.lease.holds() {
             return Err(Unauthenticated::Stale);
         }
-        self.gate.admit(&self.clients, presented, self.now()).await
+        self.authenticator
+            .admit(&self.clients, presented, self.now())
+            .await
     }
 
     /// Whether the store has any issuer, usable or not.
@@ -229,7 +236,7 @@ impl Authority {
     /// All issuers that are not deleted, in the order of their names.
     pub fn issuers(&self) -> Vec<Arc<Issuer>> {
         let directory = self.directory.load();
-        let is_alive = |issuer: &&Arc<Issuer>| issuer.view().set().deleted_at().is_none();
+        let is_alive = |issuer: &&Arc<Issuer>| issuer.snapshot().set().deleted_at().is_none();
         let mut issuers: Vec<_> = directory
             .by_name
             .values()
@@ -277,26 +284,26 @@ impl Authority {
         self: &Arc<Self>,
         name: &IssuerName,
         policy: Policy,
-        founding: Option<Founding>,
+        origin: Option<IssuerOrigin>,
         actor: Actor,
     ) -> Result<IssuerSet, ChangeError> {
         let (authority, name) = (Arc::clone(self), name.clone());
-        to_the_end(async move {
-            let _founding = authority.founding.lock().await;
+        run_to_completion(async move {
+            let _founding = authority.origin.lock().await;
             match authority.issuer(name.as_str()) {
                 Ok(issuer) => {
-                    if founding.is_some_and(|asked| asked != issuer.view().set().founding()) {
-                        return Err(ChangeError::Refused(Refusal::FoundingFixed));
+                    if origin.is_some_and(|asked| asked != issuer.snapshot().set().origin()) {
+                        return Err(ChangeError::Refused(RuleViolation::IssuerOriginFixed));
                     }
                     let operation = Operation::SetPolicy(Box::new(policy));
                     match authority.ask(&issuer, operation, None, actor).await? {
-                        Answer::Done(_) => Ok(IssuerSet::Replaced(issuer)),
-                        Answer::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
+                        ApprovalOutcome::Done(_) => Ok(IssuerSet::Replaced(issuer)),
+                        ApprovalOutcome::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
                     }
                 }
                 Err(ChangeError::UnknownIssuer(_)) => {
-                    let founding = founding.unwrap_or(Founding::Fresh);
-                    let issuer = authority.found(&name, policy, founding, &actor).await?;
+                    let origin = origin.unwrap_or(IssuerOrigin::Fresh);
+                    let issuer = authority.found(&name, policy, origin, &actor).await?;
                     Ok(IssuerSet::Created(issuer))
                 }
                 Err(error) => Err(error),
@@ -309,38 +316,32 @@ impl Authority {
         &self,
         name: &IssuerName,
         policy: Policy,
-        founding: Founding,
+        origin: IssuerOrigin,
         actor: &Actor,
     ) -> Result<Arc<Issuer>, ChangeError> {
         if self.published_under(policy.url.path()).is_some() {
             return Err(ChangeError::PathTaken);
         }
-        if !self.foundation.lease.holds() {
+        if !self.services.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
-        let mut fresh = FreshKeys::default();
-        let (change, moment) = loop {
-            let moment = self.foundation.lease.moment();
-            match found(
-                name.clone(),
-                policy.clone(),
-                founding,
-                moment,
-                &fresh.supply,
-            ) {
-                Ok(change) => break (change, moment),
-                Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-                Err(Halt::NeedsKey(wanted)) => {
-                    let generated = self.foundation.engine.generate(wanted, Urgency::Immediate);
+        let mut fresh = NewKeys::default();
+        let (change, time) = loop {
+            let time = self.services.lease.change_time();
+            match create(name.clone(), policy.clone(), origin, time, &fresh.supply) {
+                Ok(change) => break (change, time),
+                Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+                Err(DecisionError::NeedsKey(wanted)) => {
+                    let generated = self.services.engine.generate(wanted, Urgency::Immediate);
                     fresh.add_generated(generated.await?);
                 }
             }
         };
-        let issuer = Arc::new(issuer::found(&self.foundation, actor, change, moment, fresh).await?);
+        let issuer = Arc::new(issuer::found(&self.services, actor, change, time, fresh).await?);
         self.edit_directory(|directory| directory.add(Arc::clone(&issuer)));
         self.schedule(&issuer);
         tracing::info!(issuer = %name, ?actor, "issuer created");
-        self.is_everywhere().await;
+        self.on_all_replicas().await;
         Ok(issuer)
     }
 
@@ -348,12 +349,12 @@ impl Authority {
     async fn end_issuer(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
-        order: Order,
+        request: ChangeRequest,
     ) -> Result<(), ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        to_the_end(async move {
-            let _founding = authority.founding.lock().await;
-            authority.change(&issuer, order).await?;
+        run_to_completion(async move {
+            let _founding = authority.origin.lock().await;
+            authority.change(&issuer, request).await?;
             authority.edit_directory(|directory| directory.add(issuer));
             Ok(())
         })
@@ -375,12 +376,12 @@ impl Authority {
     async fn change(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
-        order: Order,
+        request: ChangeRequest,
     ) -> Result<Option<Committed>, ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        to_the_end(async move {
-            let (actor, is_asked_for) = (order.backing.clone(), !order.is_scheduled());
-            let mut outcome = issuer.change(&authority.foundation, order).await;
+        run_to_completion(async move {
+            let (actor, is_asked_for) = (request.attribution.clone(), !request.is_scheduled());
+            let mut outcome = issuer.change(&authority.services, request).await;
             if let Ok(Some(committed)) = &outcome {
                 let version = committed.change.set.version();
                 for event in &committed.change.events {
@@ -391,7 +392,7 @@ impl Authority {
             if let Ok(Some(committed)) = &mut outcome
                 && is_asked_for
             {
-                committed.is_everywhere = authority.is_everywhere().await;
+                committed.on_all_replicas = authority.on_all_replicas().await;
             }
             outcome
         })
@@ -402,19 +403,19 @@ impl Authority {
     /// made when the set changed, and may lie behind us without anything being due.
     fn schedule(&self, issuer: &Issuer) {
         let now = self.now();
-        let plan = plan(issuer.view().set(), now);
-        let wake = if plan.steps.is_empty() && issuer.is_settled() {
+        let plan = plan(issuer.snapshot().set(), now);
+        let wake = if plan.steps.is_empty() && issuer.is_confirmed() {
             // What failed here, another replica may have done.
-            let failing = self.failing.lock();
-            let mut failing = failing.unwrap_or_else(PoisonError::into_inner);
-            failing.remove(issuer.name());
+            let failed_schedules = self.failed_schedules.lock();
+            let mut failed_schedules = failed_schedules.unwrap_or_else(PoisonError::into_inner);
+            failed_schedules.remove(issuer.name());
             plan.next_wake
         } else {
             Some(now)
         };
         if let Some(wake) = wake {
-            let politeness = self.replica.as_ref().map(Replica::politeness);
-            let wake = wake.after(politeness.unwrap_or_default());
+            let start_delay = self.replica.as_ref().map(OwnReplica::start_delay);
+            let wake = wake.after(start_delay.unwrap_or_default());
             self.wakes.set(issuer.name(), wake);
         }
     }
@@ -423,7 +424,7 @@ impl Authority {
 /// Runs a change to its end in a task of its own. A caller that hangs up or runs out of time drops
 /// its future wherever that stands; between a commit and the swap of the snapshot that would leave
 /// a revoked key published.
-async fn to_the_end<T: Send + 'static>(
+async fn run_to_completion<T: Send + 'static>(
     change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
 ) -> Result<T, ChangeError> {
     tokio::spawn(change.in_current_span())

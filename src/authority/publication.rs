@@ -20,7 +20,7 @@ pub struct Publication {
     max_age: Duration,
     stale_if_error: Duration,
     next_publication: Option<Timestamp>,
-    calm_cache_control: String,
+    default_cache_control: String,
 }
 
 /// Bytes and their strong entity tag.
@@ -88,9 +88,9 @@ impl Publication {
             max_age: policy.jwks_max_age,
             stale_if_error: policy.stale_if_error,
             next_publication,
-            calm_cache_control: String::new(),
+            default_cache_control: String::new(),
         };
-        publication.calm_cache_control = publication.cache_control_with(policy.jwks_max_age);
+        publication.default_cache_control = publication.cache_control_with(policy.jwks_max_age);
         publication
     }
 
@@ -126,7 +126,7 @@ impl Publication {
     pub fn cache_control(&self, now: Timestamp) -> Cow<'_, str> {
         let max_age = self.max_age(now);
         if max_age == self.max_age {
-            self.calm_cache_control.as_str().into()
+            self.default_cache_control.as_str().into()
         } else {
             self.cache_control_with(max_age).into()
         }

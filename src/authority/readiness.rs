@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::Authority;
-use crate::lifecycle::{Founding, IssuerName, State, rotation_due};
+use crate::lifecycle::{IssuerName, IssuerOrigin, State, rotation_due};
 
 /// Why the service is not ready.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,28 +38,28 @@ impl Authority {
     /// # Errors
     /// The first reason why not.
     pub async fn readiness(&self) -> Result<(), Unready> {
-        if !self.foundation.lease.holds() {
+        if !self.services.lease.holds() {
             return Err(Unready::Stale);
         }
         if let Some(name) = self.directory.load().unusable.keys().next() {
             return Err(Unready::Unusable(name.clone()));
         }
-        self.foundation
+        self.services
             .store
             .setting("master-key-check")
             .await
             .map_err(|_| Unready::Store)?;
         let now = self.now();
-        let failing = self
-            .failing
+        let failed_schedules = self
+            .failed_schedules
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         for issuer in self.issuers() {
             let name = issuer.name();
-            let view = issuer.view();
-            let set = view.set();
-            let waits = set.founding() == Founding::TakesOver
+            let snapshot = issuer.snapshot();
+            let set = snapshot.set();
+            let waits = set.origin() == IssuerOrigin::TakesOver
                 && set.keys().iter().all(|key| key.activated_at().is_none());
             if !waits && set.active(set.policy().default_algorithm).is_none() {
                 return Err(Unready::NoActiveKey(name.clone()));
@@ -67,7 +67,7 @@ impl Authority {
             let overdue = set.policy().algorithms.iter().any(|algorithm| {
                 rotation_due(set, *algorithm).is_some_and(|due| due.after(OVERDUE_AFTER) < now)
             });
-            if overdue || failing.contains(name) {
+            if overdue || failed_schedules.contains(name) {
                 return Err(Unready::RotationOverdue(name.clone()));
             }
         }
@@ -75,19 +75,19 @@ impl Authority {
     }
 
     /// What the gauges show: the age of every active key and the time to the next rotation.
-    pub fn measure(&self) {
+    pub fn update_gauges(&self) {
         let now = self.now();
         self.metrics().forget_keys();
-        if let Some(left) = self.foundation.lease.remaining() {
+        if let Some(left) = self.services.lease.remaining() {
             self.metrics().observe_lease(left);
         }
         for issuer in self.issuers() {
-            let view = issuer.view();
-            for key in view.set().keys() {
+            let snapshot = issuer.snapshot();
+            for key in snapshot.set().keys() {
                 if let State::Active(active) = key.state() {
                     let algorithm = key.algorithm();
                     let age = now.since(active.activated_at);
-                    let due = rotation_due(view.set(), algorithm);
+                    let due = rotation_due(snapshot.set(), algorithm);
                     let left = due.map(|due| due.since(now));
                     self.metrics()
                         .observe_key(issuer.name().as_str(), algorithm, age, left);

@@ -27,18 +27,18 @@ const MOST: usize = 100_000;
 
 /// What using an assertion came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FirstUse {
+pub(super) enum Consumption {
     /// It had not been used.
-    Yes,
+    Accepted,
     /// It had been used.
-    No,
+    Replayed,
     /// It cannot be told, because no more can be remembered.
-    Unknown,
+    Full,
 }
 
 impl UsedAssertions {
     /// Uses an assertion up.
-    pub(super) fn consume(&self, jti: &str, expires_at: Timestamp, now: Timestamp) -> FirstUse {
+    pub(super) fn consume(&self, jti: &str, expires_at: Timestamp, now: Timestamp) -> Consumption {
         let mut name = [0; 32];
         name.copy_from_slice(digest(&SHA256, jti.as_bytes()).as_ref());
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,13 +48,13 @@ impl UsedAssertions {
             used.swept = now;
         }
         if used.until.contains_key(&name) {
-            return FirstUse::No;
+            return Consumption::Replayed;
         }
         if used.until.len() >= MOST {
-            return FirstUse::Unknown;
+            return Consumption::Full;
         }
         used.until.insert(name, expires_at);
-        FirstUse::Yes
+        Consumption::Accepted
     }
 }
 
@@ -66,16 +66,16 @@ mod tests {
     fn an_assertion_counts_once_and_a_full_memory_takes_no_more() {
         let used = UsedAssertions::default();
         let (now, end) = (Timestamp::from_seconds(10), Timestamp::from_seconds(20));
-        assert_eq!(used.consume("a", end, now), FirstUse::Yes);
-        assert_eq!(used.consume("a", end, now), FirstUse::No);
+        assert_eq!(used.consume("a", end, now), Consumption::Accepted);
+        assert_eq!(used.consume("a", end, now), Consumption::Replayed);
         for number in 1..MOST {
             used.consume(&number.to_string(), end, now);
         }
-        assert_eq!(used.consume("b", end, now), FirstUse::Unknown);
-        assert_eq!(used.consume("a", end, now), FirstUse::No);
+        assert_eq!(used.consume("b", end, now), Consumption::Full);
+        assert_eq!(used.consume("a", end, now), Consumption::Replayed);
         assert_eq!(
             used.consume("b", Timestamp::from_seconds(30), end),
-            FirstUse::Yes
+            Consumption::Accepted
         );
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::issuer::Issuer;
 use super::lease::ClockDiffers;
-use super::{Authority, Foundation};
+use super::{Authority, Services};
 use crate::engine::{RandomnessUnavailable, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::seal::UnsealError;
@@ -23,7 +23,7 @@ use crate::store::shared::{self, Changes, Heartbeat, Roll, SharedStore};
 use crate::store::{CommitError, KeyStore, StoreError};
 
 /// This process among those that share its store.
-pub struct Replica {
+pub struct OwnReplica {
     id: String,
     document: String,
     max_staleness: Duration,
@@ -78,17 +78,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How much later than the one before it in rank a replica begins what is due. Nothing depends on
 /// it; without it every replica would generate the key that only one of them publishes.
-const POLITENESS: Duration = Duration::from_secs(2);
+const START_DELAY_PER_RANK: Duration = Duration::from_secs(2);
 
-impl Replica {
+impl OwnReplica {
     /// Joins the others, if there can be others.
     ///
     /// # Errors
     /// [`ReplicationError`].
-    pub(super) async fn join(foundation: &Foundation) -> Result<Option<Self>, ReplicationError> {
-        match (foundation.store.shared(), foundation.lease.max_staleness()) {
+    pub(super) async fn join(services: &Services) -> Result<Option<Self>, ReplicationError> {
+        match (services.store.shared(), services.lease.max_staleness()) {
             (Some(shared), Some(max_staleness)) => {
-                let replica = Self::enter(foundation, shared, max_staleness).await?;
+                let replica = Self::enter(services, shared, max_staleness).await?;
                 Ok(Some(replica))
             }
             _ => Ok(None),
@@ -104,13 +104,13 @@ impl Replica {
     /// on another one. The row is written before the agreement is read, so that of two that join
     /// with different settings at least one sees the other.
     async fn enter(
-        foundation: &Foundation,
+        services: &Services,
         shared: &dyn SharedStore,
         max_staleness: Duration,
     ) -> Result<Self, ReplicationError> {
         let replica = Self {
             id: random_name::<8>()?,
-            document: foundation.describe(),
+            document: services.describe(),
             max_staleness,
             progress: Mutex::new(Progress {
                 through: 0,
@@ -119,12 +119,12 @@ impl Replica {
             rank: AtomicU32::new(0),
         };
         loop {
-            let sent = foundation.clock.read();
+            let sent = services.clock.read();
             let roll = shared.beat(&replica.heartbeat(0)).await?;
             let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
             match roll.max_staleness {
                 Some(agreed) if agreed == max_staleness => {
-                    foundation.lease.check_clock(sent, roll.now)?;
+                    services.lease.check_clock(sent, roll.now)?;
                     return Ok(replica);
                 }
                 Some(agreed) if others => {
@@ -137,7 +137,7 @@ impl Replica {
                 agreed => match shared.agree(agreed, max_staleness).await {
                     // One that has just begun under the old agreement, unseen, ends by then.
                     Ok(()) => {
-                        foundation.clock.pass(agreed.unwrap_or_default()).await;
+                        services.clock.wait_for(agreed.unwrap_or_default()).await;
                     }
                     // Whoever was faster is looked at again.
                     Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}
@@ -168,19 +168,19 @@ impl Replica {
     }
 
     /// How much later than others it begins what is due.
-    pub(super) fn politeness(&self) -> Duration {
-        POLITENESS * self.rank.load(Ordering::Relaxed)
+    pub(super) fn start_delay(&self) -> Duration {
+        START_DELAY_PER_RANK * self.rank.load(Ordering::Relaxed)
     }
 
     /// What the roll says of it.
-    fn take_note(&self, roll: &Roll) {
+    fn update_rank(&self, roll: &Roll) {
         let before = roll.live().filter(|one| one.heartbeat.replica < self.id);
         let rank = u32::try_from(before.count()).unwrap_or(u32::MAX);
         self.rank.store(rank, Ordering::Relaxed);
     }
 }
 
-impl Foundation {
+impl Services {
     /// What the others and people are told of this process.
     fn describe(&self) -> String {
         let started_at = self.clock.now().floor_seconds();
@@ -216,19 +216,19 @@ pub(super) async fn behind(
 /// Makes rounds until it is dropped: when the store says that something has changed, and now and
 /// then anyway.
 pub async fn run(authority: Arc<Authority>) {
-    let foundation = &authority.foundation;
-    let (Some(replica), Some(shared)) = (&authority.replica, foundation.store.shared()) else {
+    let services = &authority.services;
+    let (Some(replica), Some(shared)) = (&authority.replica, services.store.shared()) else {
         return;
     };
     let mut in_touch = true;
     loop {
-        let next = foundation.clock.now().after(replica.pause());
+        let next = services.clock.now().after(replica.pause());
         tokio::select! {
             () = shared.changed() => {}
-            () = foundation.clock.sleep_until(next) => {}
+            () = services.clock.sleep_until(next) => {}
         }
         let outcome = authority.catch_up().await;
-        let holds_for = foundation.lease.remaining();
+        let holds_for = services.lease.remaining();
         match &outcome {
             Ok(()) if !in_touch => tracing::info!("the store confirms what is in memory again"),
             Ok(()) => {}
@@ -247,12 +247,12 @@ impl Authority {
     /// # Errors
     /// [`ReplicationError`]; the lease is not renewed then.
     pub async fn catch_up(&self) -> Result<(), ReplicationError> {
-        let Foundation {
+        let Services {
             store,
             clock,
             lease,
             ..
-        } = &self.foundation;
+        } = &self.services;
         let (Some(replica), Some(shared)) = (&self.replica, store.shared()) else {
             return Ok(());
         };
@@ -270,14 +270,14 @@ impl Authority {
         progress.through = head;
         let longest_silence = replica.max_staleness / 6;
         let is_due = progress.told.is_none_or(|(through, at)| {
-            through != head || asked.steady.saturating_sub(at) >= longest_silence
+            through != head || asked.monotonic.saturating_sub(at) >= longest_silence
         });
         if !is_due {
             return Ok(());
         }
         let sent = clock.read();
         let roll = shared.beat(&replica.heartbeat(head)).await?;
-        replica.take_note(&roll);
+        replica.update_rank(&roll);
         if let Some(theirs) = roll.max_staleness
             && theirs != replica.max_staleness
         {
@@ -291,18 +291,18 @@ impl Authority {
         if roll.head <= head {
             lease.renew(asked);
         }
-        progress.told = Some((head, sent.steady));
+        progress.told = Some((head, sent.monotonic));
         Ok(())
     }
 
     /// Waits until every live replica has taken over what is committed now, for a second at most.
     /// Whether they have.
-    pub(super) async fn is_everywhere(&self) -> bool {
-        let clock = &self.foundation.clock;
-        let Some(shared) = self.foundation.store.shared() else {
+    pub(super) async fn on_all_replicas(&self) -> bool {
+        let clock = &self.services.clock;
+        let Some(shared) = self.services.store.shared() else {
             return true;
         };
-        let Ok(Some(head)) = self.foundation.store.audit_head().await else {
+        let Ok(Some(head)) = self.services.store.audit_head().await else {
             return false;
         };
         for _ in 0..MOST_LOOKS {
@@ -317,7 +317,7 @@ impl Authority {
             if roll.live().all(has_it) {
                 return true;
             }
-            clock.nap(LOOK_EVERY).await;
+            clock.sleep(LOOK_EVERY).await;
         }
         false
     }
@@ -327,7 +327,7 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn roll(&self) -> Result<Option<Roll>, StoreError> {
-        match self.foundation.store.shared() {
+        match self.services.store.shared() {
             Some(shared) => Ok(Some(shared.roll().await?)),
             None => Ok(None),
         }
@@ -338,7 +338,7 @@ impl Authority {
     /// # Errors
     /// When the store does not answer; the others then wait until it is overdue.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        match (&self.replica, self.foundation.store.shared()) {
+        match (&self.replica, self.services.store.shared()) {
             (Some(replica), Some(shared)) => shared.leave(replica.id()).await,
             _ => Ok(()),
         }
@@ -348,22 +348,22 @@ impl Authority {
         let mut arrived = Vec::new();
         let mut refused = Vec::new();
         for name in names {
-            let Some(stored) = self.foundation.store.load(name).await? else {
+            let Some(stored) = self.services.store.load(name).await? else {
                 continue;
             };
             let known = self.directory.load().by_name.get(name.as_str()).cloned();
             let is_known = known.is_some();
             let outcome = match known {
                 Some(issuer) => {
-                    let outcome = issuer.take_over(&self.foundation, &stored).await;
+                    let outcome = issuer.take_over(&self.services, &stored).await;
                     outcome.map(|()| issuer)
                 }
-                None => Issuer::load(&self.foundation, &stored).map(Arc::new),
+                None => Issuer::load(&self.services, &stored).map(Arc::new),
             };
             match outcome {
                 Ok(issuer) => {
                     self.schedule(&issuer);
-                    if !is_known || issuer.view().set().deleted_at().is_some() {
+                    if !is_known || issuer.snapshot().set().deleted_at().is_some() {
                         arrived.push(issuer);
                     }
                 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::audit::Actor;
-use super::issuer::Order;
+use super::issuer::ChangeRequest;
 use super::{Authority, ChangeError};
 use crate::engine::random;
 use crate::lifecycle::{Command, IssuerName, Timestamp};
 
 /// When to look at which issuer.
 #[derive(Default)]
-pub struct Wakes {
+pub struct WakeQueue {
     queue: Mutex<Queue>,
     changed: Notify,
 }
@@ -29,7 +29,7 @@ struct Queue {
     by_name: HashMap<IssuerName, Timestamp>,
 }
 
-impl Wakes {
+impl WakeQueue {
     /// Sets the one time at which an issuer is looked at next.
     pub fn set(&self, issuer: &IssuerName, wake: Timestamp) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,12 +62,12 @@ pub async fn run(authority: Arc<Authority>) {
     let mut failures: HashMap<IssuerName, u32> = HashMap::new();
     loop {
         while let Some(name) = authority.wakes.take_due(authority.now()) {
-            attend(&authority, &name, &mut failures).await;
+            run_scheduled_change(&authority, &name, &mut failures).await;
         }
         let changed = authority.wakes.changed.notified();
         match authority.wakes.earliest() {
             Some(wake) => tokio::select! {
-                () = authority.foundation.clock.sleep_until(wake) => {}
+                () = authority.services.clock.sleep_until(wake) => {}
                 () = changed => {}
             },
             None => changed.await,
@@ -79,22 +79,22 @@ pub async fn run(authority: Arc<Authority>) {
 const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often access is looked after.
-const LOOK_AFTER_ACCESS_EVERY: Duration = Duration::from_secs(60);
+const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Every minute until it is dropped: looks up a change of a client that ended without an answer, and
 /// writes down when credentials were last used, those that were used since it last did. What a
 /// crash loses is a minute of it.
-pub async fn look_after_access(authority: Arc<Authority>) {
-    let clock = &authority.foundation.clock;
+pub async fn run_access_upkeep(authority: Arc<Authority>) {
+    let clock = &authority.services.clock;
     let mut written_until = Timestamp::default();
     loop {
-        let next = clock.now().after(LOOK_AFTER_ACCESS_EVERY);
+        let next = clock.now().after(ACCESS_UPKEEP_INTERVAL);
         clock.sleep_until(next).await;
         if let Err(error) = authority.settle_access().await {
             tracing::error!(%error, "who may call is not known until the store answers");
         }
         let now = clock.now();
-        match authority.keep_last_uses(written_until).await {
+        match authority.store_last_uses(written_until).await {
             Ok(()) => written_until = now,
             Err(error) => {
                 tracing::warn!(%error, "the last uses of credentials were not written down");
@@ -103,7 +103,7 @@ pub async fn look_after_access(authority: Arc<Authority>) {
     }
 }
 
-async fn attend(
+async fn run_scheduled_change(
     authority: &Arc<Authority>,
     name: &IssuerName,
     failures: &mut HashMap<IssuerName, u32>,
@@ -112,13 +112,16 @@ async fn attend(
         return;
     };
     match authority
-        .change(&issuer, Order::new(Actor::Scheduler, Command::Tick))
+        .change(
+            &issuer,
+            ChangeRequest::new(Actor::Scheduler, Command::ApplyPlan),
+        )
         .await
     {
         Ok(_) => {
             failures.remove(name);
             authority
-                .failing
+                .failed_schedules
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(name);
@@ -135,13 +138,13 @@ async fn attend(
             let pause = pause_after(*count);
             tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
             authority
-                .failing
+                .failed_schedules
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(name.clone());
             authority.metrics().report_rotation_failure(name.as_str());
             // What has to leave the published set leaves it, whether or not the store answers.
-            issuer.republish(&authority.foundation);
+            issuer.republish(&authority.services);
             authority.wakes.set(name, authority.now().after(pause));
         }
     }

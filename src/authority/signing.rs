@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
-use super::view::{LeasedView, SigningEntry, View};
+use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
 use crate::access::{Asked, Client, LimitBroken, Limits};
 use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
@@ -131,12 +131,12 @@ struct Prepared<'v> {
 /// # Errors
 /// [`SignRefusal`]; nothing has been signed then.
 pub async fn sign(
-    view: &LeasedView,
+    snapshot: &LeasedSnapshot,
     client: &Client,
     request: SignRequest,
     now: Timestamp,
 ) -> Result<SignedToken, SignRefusal> {
-    let prepared = prepare(view, client, request, now)?;
+    let prepared = prepare(snapshot, client, request, now)?;
     let Prepared {
         entry,
         signing_input,
@@ -145,7 +145,7 @@ pub async fn sign(
     } = prepared;
     let token = entry.signer.complete(vec![signing_input]).await?.pop();
     let token = token.ok_or(SignRefusal::EngineFailed)?;
-    if !view.may_hand_out() {
+    if !snapshot.may_hand_out() {
         return Err(SignRefusal::SnapshotStale);
     }
     Ok(SignedToken {
@@ -158,19 +158,19 @@ pub async fn sign(
 
 /// Signs many tokens with one snapshot: a result or a refusal for each, in order.
 pub async fn sign_all(
-    view: &LeasedView,
+    snapshot: &LeasedSnapshot,
     client: &Client,
     requests: Vec<SignRequest>,
     now: Timestamp,
 ) -> Vec<Result<SignedToken, SignRefusal>> {
     let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = requests
         .into_iter()
-        .map(|request| prepare(view, client, request, now))
+        .map(|request| prepare(snapshot, client, request, now))
         .collect();
     for algorithm in Algorithm::ALL {
-        complete_all(view, algorithm, &mut prepared).await;
+        complete_all(snapshot, algorithm, &mut prepared).await;
     }
-    let may_hand_out = view.may_hand_out();
+    let may_hand_out = snapshot.may_hand_out();
     let handed_out = |prepared: Prepared<'_>| {
         if !may_hand_out {
             return Err(SignRefusal::SnapshotStale);
@@ -190,11 +190,11 @@ pub async fn sign_all(
 
 /// Completes the prepared tokens of one algorithm in one go.
 async fn complete_all(
-    view: &View,
+    snapshot: &Snapshot,
     algorithm: Algorithm,
     prepared: &mut [Result<Prepared<'_>, SignRefusal>],
 ) {
-    let Some(entry) = view.signer(algorithm) else {
+    let Some(entry) = snapshot.signer(algorithm) else {
         return;
     };
     let of_algorithm = |prepared: &&mut Result<Prepared<'_>, SignRefusal>| matches!(prepared, Ok(prepared) if prepared.entry.algorithm == algorithm);
@@ -229,12 +229,12 @@ async fn complete_all(
 }
 
 fn prepare<'v>(
-    view: &'v LeasedView,
+    snapshot: &'v LeasedSnapshot,
     client: &Client,
     request: SignRequest,
     now: Timestamp,
 ) -> Result<Prepared<'v>, SignRefusal> {
-    let policy = view.set().policy();
+    let policy = snapshot.set().policy();
     let SignRequest {
         mut claims,
         expires_in,
@@ -261,10 +261,10 @@ fn prepare<'v>(
         typ,
     };
     limits.check(&client.id, &asked)?;
-    let entry = view
+    let entry = snapshot
         .signer(algorithm)
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
-    if !view.may_sign(now) {
+    if !snapshot.may_sign(now) {
         return Err(SignRefusal::SnapshotStale);
     }
 

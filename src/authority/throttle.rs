@@ -32,16 +32,16 @@ pub struct Budget {
 
 /// Why signatures are not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent {
+pub enum RateExceeded {
     /// There are not enough now.
-    For {
+    RetryAfter {
         /// After this time there will be.
         wait: Duration,
         /// What there is meanwhile.
         left: u32,
     },
     /// There will never be as many at once.
-    Never,
+    AboveBurst,
 }
 
 impl Bucket {
@@ -58,16 +58,16 @@ impl Bucket {
     /// Takes so many signatures, or none at all.
     ///
     /// # Errors
-    /// [`Spent`] says when there will be enough.
-    pub fn take(&self, signatures: NonZeroU32) -> Result<Budget, Spent> {
+    /// [`RateExceeded`] says when there will be enough.
+    pub fn take(&self, signatures: NonZeroU32) -> Result<Budget, RateExceeded> {
         match self.limiter.check_n(signatures) {
             Ok(Ok(state)) => Ok(self.budget(state.remaining_burst_capacity())),
             Ok(Err(not_yet)) => {
                 let wait = not_yet.wait_time_from(self.clock.now());
                 let left = signatures.get().saturating_sub(self.refilled_in(wait));
-                Err(Spent::For { wait, left })
+                Err(RateExceeded::RetryAfter { wait, left })
             }
-            Err(_) => Err(Spent::Never),
+            Err(_) => Err(RateExceeded::AboveBurst),
         }
     }
 
@@ -95,7 +95,7 @@ impl Bucket {
 
 /// Bad credentials by the address that they come from. A good credential is not looked at here, so
 /// that nobody can lock anybody else out.
-pub struct Failures {
+pub struct FailureLimiter {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     since_swept: AtomicU32,
 }
@@ -107,7 +107,7 @@ const FAILURES_A_SECOND: u32 = 1;
 /// How many failures pass between two searches for addresses that may be forgotten.
 const SWEEP_EVERY: u32 = 10_000;
 
-impl Default for Failures {
+impl Default for FailureLimiter {
     fn default() -> Self {
         let one = NonZeroU32::MIN;
         let quota = Quota::per_second(NonZeroU32::new(FAILURES_A_SECOND).unwrap_or(one))
@@ -119,9 +119,9 @@ impl Default for Failures {
     }
 }
 
-impl Failures {
+impl FailureLimiter {
     /// Counts a failure, and says whether the address has had too many.
-    pub fn is_one_too_many(&self, address: IpAddr) -> bool {
+    pub fn record_failure(&self, address: IpAddr) -> bool {
         if self.since_swept.fetch_add(1, Ordering::Relaxed) >= SWEEP_EVERY {
             self.since_swept.store(0, Ordering::Relaxed);
             self.limiter.retain_recent();
@@ -155,9 +155,9 @@ mod tests {
             signatures_per_second: count(1),
             burst: count(10),
         });
-        assert_eq!(bucket.take(count(11)), Err(Spent::Never));
+        assert_eq!(bucket.take(count(11)), Err(RateExceeded::AboveBurst));
         assert_eq!(bucket.take(count(7)).unwrap().left, 3);
-        let Err(Spent::For { wait, left }) = bucket.take(count(4)) else {
+        let Err(RateExceeded::RetryAfter { wait, left }) = bucket.take(count(4)) else {
             panic!("four of three");
         };
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn neighbours_in_a_network_share_their_failures_and_strangers_do_not() {
-        let failures = Failures::default();
+        let failures = FailureLimiter::default();
         let [one, neighbour, stranger]: [IpAddr; 3] =
             ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().unwrap());
         for _ in 0..FAILURES_AT_ONCE {
-            assert!(!failures.is_one_too_many(one));
+            assert!(!failures.record_failure(one));
         }
-        assert!(failures.is_one_too_many(neighbour));
-        assert!(!failures.is_one_too_many(stranger));
+        assert!(failures.record_failure(neighbour));
+        assert!(!failures.record_failure(stranger));
     }
 }

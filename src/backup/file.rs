@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::row;
 use crate::engine::{RandomnessUnavailable, random_name};
 use crate::lifecycle::Timestamp;
-use crate::store::chain::Head;
+use crate::store::chain::LogHead;
 use crate::store::seal::{Fingerprint, MasterKey};
 use crate::store::transfer::Entry;
 
@@ -53,7 +53,7 @@ pub struct Header {
     /// The version of the program that took it.
     pub keywright: String,
     /// Where the audit log ended.
-    pub head: Head,
+    pub head: LogHead,
     /// The master key whose holder can open it.
     pub master_key: Fingerprint,
 }
@@ -107,7 +107,7 @@ pub enum BackupError {
 
 impl Header {
     /// The header of a backup that is taken now.
-    pub fn new(created_at: Timestamp, head: Head, master_key: &MasterKey) -> Self {
+    pub fn new(created_at: Timestamp, head: LogHead, master_key: &MasterKey) -> Self {
         Self {
             created_at: Timestamp::from_seconds(created_at.floor_seconds()),
             keywright: env!("CARGO_PKG_VERSION").to_owned(),

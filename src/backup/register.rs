@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::lifecycle::{IssuerName, Key, KeySet, Revoked, State, Timestamp};
-use crate::store::chain::Head;
+use crate::store::chain::LogHead;
 use crate::store::record::{CorruptRecord, public_set, read_public_set};
 use crate::store::seal::{Fingerprint, MasterKey};
 use crate::store::{IssuerRow, KeyRow, StoredSet};
@@ -30,7 +30,7 @@ pub struct Register {
     /// When it was written.
     pub created_at: Timestamp,
     /// Where the audit log ended.
-    pub head: Head,
+    pub head: LogHead,
     /// Every set, without its private halves.
     pub sets: BTreeMap<IssuerName, KeySet>,
     /// The issuers whose records cannot be read: nothing is said of those.

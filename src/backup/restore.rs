@@ -20,10 +20,10 @@ use super::register::Register;
 use crate::authority::audit::{self, Actor, Restored};
 use crate::engine::{KeyPair, SigningEngine, Urgency, random};
 use crate::lifecycle::{
-    Change, Event, Halt, IssuerName, KeySet, Remembered, State, Supply, Testimony, Timestamp,
-    recover,
+    AvailableKeys, Change, DecisionError, Event, IssuerName, KeySet, OperatorStatements,
+    RestoreSources, State, Timestamp, recover,
 };
-use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
+use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::record;
 use crate::store::seal::{MasterKey, MasterKeys, check};
 use crate::store::transfer::{self, Entry, StoredHead, set_entries};
@@ -59,7 +59,7 @@ pub struct Outcome {
     /// How each set has changed.
     pub issuers: Vec<Change>,
     /// Where the audit log ends now.
-    pub head: Head,
+    pub head: LogHead,
     /// What is wrong with the audit log of the backup, which came back as it was.
     pub broken: Option<BrokenLink>,
 }
@@ -133,7 +133,7 @@ struct Contents {
     check: Option<Vec<u8>>,
     sets: BTreeMap<IssuerName, StoredSet>,
     /// Where the log is continued.
-    end: Head,
+    end: LogHead,
     broken: Option<BrokenLink>,
 }
 
@@ -149,12 +149,12 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     let mut reader = reader(plan)?;
     let mut sets = BTreeMap::<IssuerName, StoredSet>::new();
     let (mut head, mut last_event, mut check) = (None, 0, None);
-    let mut log = Verification::begin(Head::BEGINNING, []);
+    let mut log = Verification::begin(LogHead::BEGINNING, []);
     while let Some(entry) = reader.next_row()? {
         match entry {
             Entry::Head(StoredHead { sequence, hash }) => {
-                let stored = Head::of_stored(sequence, &hash, 0);
-                log = Verification::begin(Head::BEGINNING, [(Witness::Service, stored)]);
+                let stored = LogHead::of_stored(sequence, &hash, 0);
+                log = Verification::begin(LogHead::BEGINNING, [(HeadSource::Service, stored)]);
                 head = Some((sequence, hash));
             }
             Entry::Setting(name, value) if name == check::SETTING => check = Some(value),
@@ -185,7 +185,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
         lines: reader.lines().to_vec(),
         check,
         sets,
-        end: Head::of_stored(sequence, &hash, last_event),
+        end: LogHead::of_stored(sequence, &hash, last_event),
         broken: log.and_then(Verification::finish).err(),
     })
 }
@@ -239,17 +239,17 @@ async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recover
             None => None,
         };
         let testimony = match register {
-            Some(register) => Testimony::Both {
+            Some(register) => RestoreSources::Both {
                 backup: &backup,
                 register,
             },
-            None => Testimony::Backup(&backup),
+            None => RestoreSources::Backup(&backup),
         };
         recovered.push(recover_one(plan, sealing, &testimony, Some(stored)).await?);
     }
     let registered = plan.register.iter().flat_map(|register| &register.sets);
     for (_, set) in registered.filter(|(name, _)| !contents.sets.contains_key(*name)) {
-        recovered.push(recover_one(plan, sealing, &Testimony::Register(set), None).await?);
+        recovered.push(recover_one(plan, sealing, &RestoreSources::Register(set), None).await?);
     }
     recovered.sort_by(|one, other| one.stored.issuer.name.cmp(&other.stored.issuer.name));
     Ok(recovered)
@@ -268,27 +268,29 @@ fn register_of<'a>(register: &'a Register, name: &IssuerName) -> Result<&'a KeyS
 async fn recover_one(
     plan: &Plan<'_>,
     sealing: &MasterKey,
-    testimony: &Testimony<'_>,
+    testimony: &RestoreSources<'_>,
     stored: Option<&StoredSet>,
 ) -> Result<Recovered, RestoreError> {
     let issuer = testimony.issuer().clone();
     testimony
         .check()
-        .map_err(|source| RestoreError::Contradiction {
+        .map_err(|source| RestoreError::RegisterMismatch {
             issuer: issuer.clone(),
             source,
         })?;
-    let remembered = Remembered {
+    let remembered = OperatorStatements {
         revoked: &plan.revoked,
         deleted: &plan.deleted,
         reason: REASON,
     };
-    let (mut supply, mut fresh) = (Supply::default(), Vec::new());
+    let (mut supply, mut fresh) = (AvailableKeys::default(), Vec::new());
     let change = loop {
         match recover(testimony, &remembered, plan.now, &supply) {
             Ok(change) => break change,
-            Err(Halt::Refused(source)) => return Err(RestoreError::Refused { issuer, source }),
-            Err(Halt::NeedsKey(wanted)) => {
+            Err(DecisionError::Refused(source)) => {
+                return Err(RestoreError::Refused { issuer, source });
+            }
+            Err(DecisionError::NeedsKey(wanted)) => {
                 let pair = plan.engine.generate(wanted, Urgency::Immediate).await?;
                 supply.add(pair.jwk.clone());
                 fresh.push(pair);
@@ -375,10 +377,10 @@ fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> V
         revoked: plan.revoked.iter().cloned().collect(),
         deleted: plan.deleted.iter().map(ToString::to_string).collect(),
     };
-    let backing = plan.actor.clone().into();
-    let mut rows = vec![audit::row(&event, at, None, &backing, None)];
+    let attribution = plan.actor.clone().into();
+    let mut rows = vec![audit::row(&event, at, None, &attribution, None)];
     for set in recovered {
-        rows.extend(audit::rows(&set.change, &backing, None));
+        rows.extend(audit::rows(&set.change, &attribution, None));
     }
     rows
 }

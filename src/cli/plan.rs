@@ -12,7 +12,9 @@ use super::config_command::read_policy;
 use super::failure::Failure;
 use super::input;
 use super::session::Session;
-use crate::lifecycle::{Founding, IssuerName, Proposal, Timestamp, parse_duration, simulate};
+use crate::lifecycle::{
+    IssuerName, IssuerOrigin, SimulationStart, Timestamp, parse_duration, simulate,
+};
 use lanes::KeyNow;
 use story::Story;
 
@@ -85,7 +87,7 @@ fn foretell(
 ) -> Result<Answer, Failure> {
     let policy = read_policy(file)?;
     let warnings = policy.warnings();
-    let proposal = Proposal::Found(issuer.clone(), policy, Founding::Fresh);
+    let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
     let occurrences =
         simulate(&proposal, now, until).map_err(|refusal| Failure::rejected("refused", refusal))?;
     let shown = occurrences.iter().map(|occurrence| {

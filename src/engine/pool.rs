@@ -58,12 +58,12 @@ impl SigningPool {
     }
 
     /// Reserves room for `signatures` in the queue, or says at once that there is none.
-    pub(super) fn reserve(&self, signatures: usize) -> Result<Reservation, SignError> {
+    pub(super) fn reserve(&self, signatures: usize) -> Result<QueuePermit, SignError> {
         let count = u32::try_from(signatures).map_err(|_| SignError::Busy)?;
         let permit = Arc::clone(&self.room)
             .try_acquire_many_owned(count)
             .map_err(|_| SignError::Busy)?;
-        Ok(Reservation {
+        Ok(QueuePermit {
             _permit: permit,
             jobs: self.jobs.clone(),
             turn: JOBS_AHEAD * self.threads,
@@ -72,13 +72,13 @@ impl SigningPool {
 }
 
 /// Room in the queue; given back when it is dropped.
-pub(super) struct Reservation {
+pub(super) struct QueuePermit {
     _permit: OwnedSemaphorePermit,
     jobs: mpsc::Sender<Job>,
     turn: usize,
 }
 
-impl Reservation {
+impl QueuePermit {
     /// How many jobs one request may have in the queue at a time. The queue is first come, first
     /// served: whoever put a whole batch into it would let everybody else wait for all of it.
     pub(super) fn turn(&self) -> usize {

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
-use crate::authority::authentication::{Caller, Presented};
+use crate::authority::authentication::{Caller, RequestCredentials};
 
 /// The roles as types.
 pub(super) mod role {
@@ -74,7 +74,7 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for As<R> {
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
         let peer = parts.extensions.get::<Peer>();
-        let presented = Presented {
+        let presented = RequestCredentials {
             bearer: bearer(&parts.headers)?,
             certificate: peer.and_then(|peer| peer.certificate.as_deref()),
             address: peer.map(|peer| peer.address.ip()),

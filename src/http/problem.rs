@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::response::{budget_headers, status_of};
 use crate::access::LimitBroken;
-use crate::authority::throttle::{Budget, Spent};
+use crate::authority::throttle::{Budget, RateExceeded};
 use crate::lifecycle::Timestamp;
 
 /// The challenge of every 403 (RFC 6750 §3.1).
@@ -96,16 +96,16 @@ impl Problem {
     }
 
     /// 429: the client's bucket has not enough signatures.
-    pub(super) fn rate_limited(spent: Spent, budget: Budget) -> Self {
+    pub(super) fn rate_limited(spent: RateExceeded, budget: Budget) -> Self {
         match spent {
-            Spent::For { wait, .. } => {
+            RateExceeded::RetryAfter { wait, .. } => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 let detail = "this client asks for more signatures than its rate allows";
                 Self::new(Code::RateLimited, detail)
                     .header(RETRY_AFTER, seconds.max(1))
                     .budget(budget)
             }
-            Spent::Never => {
+            RateExceeded::AboveBurst => {
                 let detail = "the batch has more requests than this client's burst";
                 Self::new(Code::ClientLimit, detail)
                     .with("claim", "requests")

@@ -177,7 +177,7 @@ fn named_by(path: &str) -> Option<(Kind, &str)> {
 }
 
 fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {
-    let view = issuer.leased_view();
+    let view = issuer.leased_snapshot();
     let publication = view.publication();
     let Some(document) = document(publication, kind) else {
         return Problem::not_found().into_response();

@@ -5,15 +5,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::access::approval::{Approval, Operation};
-use crate::authority::clients::LiveClient;
+use crate::authority::clients::ClientState;
 use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
 use crate::authority::{Exposure, Rotation};
-use crate::lifecycle::{Key, Occurrence, Policy, State, Timestamp};
+use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 
 /// `{"name", "version", "policy"}`, and `deleted_at` when it is deleted.
 pub(super) fn issuer(issuer: &Issuer) -> Value {
-    let view = issuer.view();
+    let view = issuer.snapshot();
     let mut shown = json!({
         "name": issuer.name().as_str(),
         "version": view.set().version(),
@@ -145,7 +145,7 @@ pub(super) fn token(token: &SignedToken) -> Token<'_> {
     }
 }
 
-pub(super) fn occurrence(occurrence: &Occurrence) -> Value {
+pub(super) fn occurrence(occurrence: &PlannedEvent) -> Value {
     let mut shown = Map::new();
     shown.insert("at".to_owned(), occurrence.at.ceil_seconds().into());
     if let Ok(Value::Object(event)) = serde_json::to_value(&occurrence.event) {
@@ -155,7 +155,7 @@ pub(super) fn occurrence(occurrence: &Occurrence) -> Value {
 }
 
 /// A client with its credentials, which have no secret in them.
-pub(super) fn client(live: &LiveClient) -> Map<String, Value> {
+pub(super) fn client(live: &ClientState) -> Map<String, Value> {
     let client = &live.client;
     let mut shown = Map::new();
     shown.insert("id".to_owned(), client.id.as_str().into());

@@ -2,21 +2,21 @@
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::change_time::ChangeTime;
 use super::event::Event;
 use super::issuer::IssuerName;
-use super::key::{Key, Origin, State};
-use super::key_set::{Founding, KeySet};
-use super::moment::Moment;
+use super::key::{Key, KeyOrigin, State};
+use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
 use super::plan::{Step, plan};
 use super::policy::Policy;
-use super::revision::{Change, KeySpecification, Revision, Supply};
 use super::time::Timestamp;
 
 /// A request to change a key set.
 #[derive(Debug, Clone)]
 pub enum Command {
     /// Do whatever is due.
-    Tick,
+    ApplyPlan,
     /// Let the successor take over now.
     Rotate {
         /// For which algorithm; `None` for every algorithm of the policy, all or nothing.
@@ -59,7 +59,7 @@ impl Command {
     /// what a revocation, a loss or the end of an issuer brings about is not held up.
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
-            Self::Tick | Self::SetPolicy(_) | Self::Import { .. } => true,
+            Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } => true,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
             Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
@@ -97,16 +97,16 @@ pub enum ImportAs {
 
 /// Why a change did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Halt {
+pub enum DecisionError {
     /// Generate such a key, add it to the supply and try again.
     NeedsKey(KeySpecification),
     /// The request is against the rules; nothing changed.
-    Refused(Refusal),
+    Refused(RuleViolation),
 }
 
 /// The rule that a request breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum RuleViolation {
     /// No key of the issuer has this name.
     #[error("there is no key {0}")]
     UnknownKey(Kid),
@@ -168,28 +168,28 @@ pub enum Refusal {
     IssuerDeleted,
     /// The founding of an issuer cannot be changed afterwards.
     #[error("takes_over can be set only when the issuer is created")]
-    FoundingFixed,
+    IssuerOriginFixed,
 }
 
 /// Founds an issuer: its first set, with an active key and a successor for every algorithm, or
 /// with keys that wait out their lead when it takes over.
 ///
 /// # Errors
-/// [`Halt::NeedsKey`] until the supply has a key for each.
-pub fn found(
+/// [`DecisionError::NeedsKey`] until the supply has a key for each.
+pub fn create(
     issuer: IssuerName,
     policy: Policy,
-    founding: Founding,
-    moment: impl Into<Moment>,
-    supply: &Supply,
-) -> Result<Change, Halt> {
-    let moment = moment.into();
-    let now = moment.now;
+    origin: IssuerOrigin,
+    time: impl Into<ChangeTime>,
+    supply: &AvailableKeys,
+) -> Result<Change, DecisionError> {
+    let time = time.into();
+    let now = time.now;
     let document = policy.to_document();
     let set = KeySet {
         issuer,
         version: 0,
-        founding,
+        origin,
         created_at: now,
         policy,
         latest: now,
@@ -197,69 +197,69 @@ pub fn found(
         deleted_at: None,
         keys: Vec::new(),
     };
-    let mut revision = Revision::of(&set, moment, supply);
-    let takes_over = founding == Founding::TakesOver;
-    revision.record(Event::IssuerCreated {
+    let mut update = KeySetUpdate::of(&set, time, supply);
+    let takes_over = origin == IssuerOrigin::TakesOver;
+    update.record(Event::IssuerCreated {
         policy: document,
         takes_over,
     });
-    settle(&mut revision)?;
-    Ok(revision.finish())
+    apply_plan(&mut update)?;
+    Ok(update.finish())
 }
 
 /// Answers a command: what the set becomes, or `None` when it is already so.
 ///
 /// # Errors
-/// [`Halt::NeedsKey`] when the supply lacks a key; [`Halt::Refused`] when a rule forbids it.
+/// [`DecisionError::NeedsKey`] when the supply lacks a key; [`DecisionError::Refused`] when a rule forbids it.
 pub fn decide(
     set: &KeySet,
     command: &Command,
-    moment: impl Into<Moment>,
-    supply: &Supply,
-) -> Result<Option<Change>, Halt> {
+    time: impl Into<ChangeTime>,
+    supply: &AvailableKeys,
+) -> Result<Option<Change>, DecisionError> {
     if set.deleted_at.is_some() {
         return match command {
-            Command::Tick => Ok(None),
-            _ => Err(Halt::Refused(Refusal::IssuerDeleted)),
+            Command::ApplyPlan => Ok(None),
+            _ => Err(DecisionError::Refused(RuleViolation::IssuerDeleted)),
         };
     }
-    let mut revision = Revision::of(set, moment.into(), supply);
+    let mut update = KeySetUpdate::of(set, time.into(), supply);
     match command {
-        Command::Tick => {}
-        Command::Delete { reason } => revision.delete(reason)?,
+        Command::ApplyPlan => {}
+        Command::Delete { reason } => update.delete(reason)?,
         Command::Rotate {
             algorithm,
             readiness,
-        } => rotate(&mut revision, *algorithm, *readiness)?,
+        } => rotate(&mut update, *algorithm, *readiness)?,
         Command::Revoke {
             kid,
             reason,
             successor,
         } => {
-            revoke(&mut revision, kid, reason, *successor)?;
+            revoke(&mut update, kid, reason, *successor)?;
         }
-        Command::Import { jwk, state } => import(&mut revision, jwk, *state)?,
-        Command::Replace { lost } => replace(&mut revision, lost)?,
-        Command::SetPolicy(policy) => set_policy(&mut revision, policy)?,
+        Command::Import { jwk, state } => import(&mut update, jwk, *state)?,
+        Command::Replace { lost } => replace(&mut update, lost)?,
+        Command::SetPolicy(policy) => set_policy(&mut update, policy)?,
     }
-    settle(&mut revision)?;
-    Ok(revision.has_changed().then(|| revision.finish()))
+    apply_plan(&mut update)?;
+    Ok(update.has_changed().then(|| update.finish()))
 }
 
 /// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
 /// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
-pub(super) fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
+pub(super) fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<(), DecisionError> {
     for _ in 0..8 {
-        let steps = plan(revision.set(), revision.now()).steps;
+        let steps = plan(update.set(), update.now()).steps;
         if steps.is_empty() {
             break;
         }
         for step in steps {
             match step {
-                Step::Introduce(algorithm) => drop(revision.introduce(algorithm)?),
-                Step::Activate(kid) => revision.activate(&kid)?,
-                Step::Retire(kid) => revision.retire(&kid)?,
-                Step::Remove(kid) => revision.remove(&kid)?,
+                Step::Publish(algorithm) => drop(update.publish_new(algorithm)?),
+                Step::Activate(kid) => update.activate(&kid)?,
+                Step::Retire(kid) => update.retire(&kid)?,
+                Step::Remove(kid) => update.remove(&kid)?,
             }
         }
     }
@@ -267,147 +267,147 @@ pub(super) fn settle(revision: &mut Revision<'_>) -> Result<(), Halt> {
 }
 
 fn rotate(
-    revision: &mut Revision<'_>,
+    update: &mut KeySetUpdate<'_>,
     algorithm: Option<Algorithm>,
     readiness: Readiness,
-) -> Result<(), Halt> {
-    let listed = revision.set().policy().algorithms.clone();
+) -> Result<(), DecisionError> {
+    let listed = update.set().policy().algorithms.clone();
     let algorithms = match algorithm {
         Some(algorithm) if listed.contains(&algorithm) => vec![algorithm],
-        Some(algorithm) => return refuse(Refusal::AlgorithmNotInPolicy(algorithm)),
+        Some(algorithm) => return refuse(RuleViolation::AlgorithmNotInPolicy(algorithm)),
         None => listed,
     };
     for algorithm in algorithms {
-        let set = revision.set();
+        let set = update.set();
         let successors = set.successors(algorithm);
         let Some(successor) = successors.first() else {
-            return refuse(Refusal::NoSuccessor(algorithm));
+            return refuse(RuleViolation::NoSuccessor(algorithm));
         };
         let kid = successor.kid().clone();
-        let ready_at = successor.ready_at(set.policy()).unwrap_or(revision.now());
-        if ready_at > revision.now() && readiness == Readiness::Required {
-            return refuse(Refusal::SuccessorNotReady {
+        let ready_at = successor.ready_at(set.policy()).unwrap_or(update.now());
+        if ready_at > update.now() && readiness == Readiness::Required {
+            return refuse(RuleViolation::SuccessorNotReady {
                 algorithm,
                 kid,
                 ready_at,
             });
         }
         if let Some(active) = set.active(algorithm).map(|key| key.kid().clone()) {
-            revision.retire(&active)?;
+            update.retire(&active)?;
         }
-        revision.activate(&kid)?;
-        if revision.set().successors(algorithm).is_empty() {
-            revision.introduce(algorithm)?;
+        update.activate(&kid)?;
+        if update.set().successors(algorithm).is_empty() {
+            update.publish_new(algorithm)?;
         }
     }
     Ok(())
 }
 
 fn revoke(
-    revision: &mut Revision<'_>,
+    update: &mut KeySetUpdate<'_>,
     kid: &Kid,
     reason: &str,
     successor: Successor,
-) -> Result<(), Halt> {
-    let Some(key) = revision.set().key(kid) else {
-        return refuse(Refusal::UnknownKey(kid.clone()));
+) -> Result<(), DecisionError> {
+    let Some(key) = update.set().key(kid) else {
+        return refuse(RuleViolation::UnknownKey(kid.clone()));
     };
     let algorithm = key.algorithm();
     let signed = matches!(key.state(), State::Active(_));
-    revision.revoke(kid, reason)?;
+    update.revoke(kid, reason)?;
     if successor == Successor::Discard {
-        let kids: Vec<Kid> = revision
+        let kids: Vec<Kid> = update
             .set()
             .successors(algorithm)
             .iter()
             .map(|key| key.kid().clone())
             .collect();
         for kid in kids {
-            revision.revoke(&kid, reason)?;
+            update.revoke(&kid, reason)?;
         }
     }
     if signed {
-        fill_vacancy(revision, algorithm)
+        fill_vacancy(update, algorithm)
     } else {
         Ok(())
     }
 }
 
 /// Lost keys go on verifying what they have signed: nobody else can sign with them either.
-fn replace(revision: &mut Revision<'_>, lost: &[Kid]) -> Result<(), Halt> {
+fn replace(update: &mut KeySetUpdate<'_>, lost: &[Kid]) -> Result<(), DecisionError> {
     let mut vacant = Vec::new();
     for kid in lost {
-        let Some(key) = revision.set().key(kid) else {
-            return refuse(Refusal::UnknownKey(kid.clone()));
+        let Some(key) = update.set().key(kid) else {
+            return refuse(RuleViolation::UnknownKey(kid.clone()));
         };
         if matches!(key.state(), State::Active(_)) {
             vacant.push(key.algorithm());
         }
-        revision.retire(kid)?;
+        update.retire(kid)?;
     }
     for algorithm in vacant {
-        fill_vacancy(revision, algorithm)?;
+        fill_vacancy(update, algorithm)?;
     }
     Ok(())
 }
 
 /// Lets the next successor sign, or a fresh key where there is none, if the policy has the
 /// algorithm.
-fn fill_vacancy(revision: &mut Revision<'_>, algorithm: Algorithm) -> Result<(), Halt> {
-    if !revision.set().policy().algorithms.contains(&algorithm) {
+fn fill_vacancy(update: &mut KeySetUpdate<'_>, algorithm: Algorithm) -> Result<(), DecisionError> {
+    if !update.set().policy().algorithms.contains(&algorithm) {
         return Ok(());
     }
-    let next = match revision.set().successors(algorithm).first() {
+    let next = match update.set().successors(algorithm).first() {
         Some(successor) => successor.kid().clone(),
-        None => match revision.introduce(algorithm) {
+        None => match update.publish_new(algorithm) {
             // A full set must not keep a leaked key alive, nor a lost one from being replaced.
             // Nothing signs until there is room.
-            Err(Halt::Refused(Refusal::SetFull)) => return Ok(()),
+            Err(DecisionError::Refused(RuleViolation::SetFull)) => return Ok(()),
             introduced => introduced?,
         },
     };
-    revision.activate(&next)
+    update.activate(&next)
 }
 
-fn import(revision: &mut Revision<'_>, jwk: &Jwk, state: ImportAs) -> Result<(), Halt> {
+fn import(update: &mut KeySetUpdate<'_>, jwk: &Jwk, state: ImportAs) -> Result<(), DecisionError> {
     let algorithm = jwk.algorithm();
-    let set = revision.set();
+    let set = update.set();
     if state != ImportAs::Retired && !set.policy().algorithms.contains(&algorithm) {
-        return refuse(Refusal::AlgorithmNotInPolicy(algorithm));
+        return refuse(RuleViolation::AlgorithmNotInPolicy(algorithm));
     }
     match state {
-        ImportAs::Pending => revision.publish_pending(jwk.clone(), Origin::Imported),
-        ImportAs::Retired => revision.continue_verifying(jwk.clone()),
+        ImportAs::Pending => update.publish_pending(jwk.clone(), KeyOrigin::Imported),
+        ImportAs::Retired => update.continue_verifying(jwk.clone()),
         ImportAs::Active => {
-            if set.founding() != Founding::TakesOver {
-                return refuse(Refusal::NotTakingOver);
+            if set.origin() != IssuerOrigin::TakesOver {
+                return refuse(RuleViolation::NotTakingOver);
             }
             let signed = |key: &Key| key.algorithm() == algorithm && key.activated_at().is_some();
             if set.keys().iter().any(signed) {
-                return refuse(Refusal::AlreadySigning(algorithm));
+                return refuse(RuleViolation::AlreadySigning(algorithm));
             }
-            revision.continue_signing(jwk.clone())
+            update.continue_signing(jwk.clone())
         }
     }
 }
 
-fn set_policy(revision: &mut Revision<'_>, policy: &Policy) -> Result<(), Halt> {
-    let set = revision.set();
+fn set_policy(update: &mut KeySetUpdate<'_>, policy: &Policy) -> Result<(), DecisionError> {
+    let set = update.set();
     let current = set.policy();
     if policy == current {
         return Ok(());
     }
     if policy.url != current.url {
-        return refuse(Refusal::UrlFixed);
+        return refuse(RuleViolation::UrlFixed);
     }
     let default = policy.default_algorithm;
     if default != current.default_algorithm && set.active(default).is_none() {
-        return refuse(Refusal::DefaultNotActive(default));
+        return refuse(RuleViolation::DefaultNotActive(default));
     }
-    revision.adopt(policy.clone());
+    update.replace_policy(policy.clone());
     Ok(())
 }
 
-fn refuse<T>(refusal: Refusal) -> Result<T, Halt> {
-    Err(Halt::Refused(refusal))
+fn refuse<T>(refusal: RuleViolation) -> Result<T, DecisionError> {
+    Err(DecisionError::Refused(refusal))
 }

@@ -45,7 +45,7 @@ impl Key {
         if instant < self.published_at {
             return None;
         }
-        let has_come = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= instant);
+        let has_come = |time: Option<Timestamp>| time.is_some_and(|time| time <= instant);
         let (retired_at, end) = match &self.state {
             State::Pending(_) | State::Active(_) => (None, None),
             State::Retired(retired) => (Some(retired.retired_at), None),

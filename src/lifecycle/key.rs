@@ -17,7 +17,7 @@ use super::time::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub(super) jwk: Jwk,
-    pub(super) origin: Origin,
+    pub(super) origin: KeyOrigin,
     pub(super) created_at: Timestamp,
     pub(super) published_at: Timestamp,
     pub(super) state: State,
@@ -25,7 +25,7 @@ pub struct Key {
 
 /// Where a key came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum KeyOrigin {
     /// Made here.
     Generated,
     /// Brought in from another system.
@@ -51,14 +51,14 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Who may still hold a set without this key.
-    pub knowledge: Knowledge,
+    pub visibility: Visibility,
 }
 
 /// Until when a verifier may hold, as fresh, a set that lacks a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knowledge {
+pub enum Visibility {
     /// The key stands in the first set that was ever served: nobody holds a set without it.
-    FromTheStart,
+    SinceFirstSet,
     /// Sets without it were served, and the last of them is fresh until this instant, with its
     /// stale windows and the clock skew counted in.
     MissingUntil(Timestamp),
@@ -136,7 +136,7 @@ impl Key {
     /// [`KeySet::restore`](super::KeySet::restore).
     pub fn restore(
         jwk: Jwk,
-        origin: Origin,
+        origin: KeyOrigin,
         created_at: Timestamp,
         published_at: Timestamp,
         state: State,
@@ -166,7 +166,7 @@ impl Key {
     }
 
     /// Where it came from.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> KeyOrigin {
         self.origin
     }
 
@@ -226,9 +226,9 @@ impl Key {
         let State::Pending(pending) = &self.state else {
             return None;
         };
-        Some(match pending.knowledge {
-            Knowledge::FromTheStart => self.published_at,
-            Knowledge::MissingUntil(until) => until.max(self.published_at.after(policy.lead)),
+        Some(match pending.visibility {
+            Visibility::SinceFirstSet => self.published_at,
+            Visibility::MissingUntil(until) => until.max(self.published_at.after(policy.lead)),
         })
     }
 }

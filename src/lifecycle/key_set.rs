@@ -17,7 +17,7 @@ pub const MAX_PUBLISHED_BYTES: usize = 51_200;
 
 /// How an issuer came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Founding {
+pub enum IssuerOrigin {
     /// Its first set is the first that anyone ever saw: its keys are ready at once.
     Fresh,
     /// It continues a set that another system published: its own keys wait out their lead, and
@@ -30,7 +30,7 @@ pub enum Founding {
 pub struct KeySet {
     pub(super) issuer: IssuerName,
     pub(super) version: u64,
-    pub(super) founding: Founding,
+    pub(super) origin: IssuerOrigin,
     pub(super) created_at: Timestamp,
     pub(super) policy: Policy,
     /// The latest instant that this set has witnessed. New stamps are never earlier, so that a
@@ -72,7 +72,7 @@ impl KeySet {
     pub fn restore(
         issuer: IssuerName,
         version: u64,
-        founding: Founding,
+        origin: IssuerOrigin,
         created_at: Timestamp,
         policy: Policy,
         latest: Timestamp,
@@ -100,7 +100,7 @@ impl KeySet {
         Ok(Self {
             issuer,
             version,
-            founding,
+            origin,
             created_at,
             policy,
             latest,
@@ -119,7 +119,7 @@ impl KeySet {
         Self::restore(
             set.issuer,
             set.version,
-            set.founding,
+            set.origin,
             set.created_at,
             set.policy,
             set.latest,
@@ -140,8 +140,8 @@ impl KeySet {
     }
 
     /// How the issuer came to be.
-    pub fn founding(&self) -> Founding {
-        self.founding
+    pub fn origin(&self) -> IssuerOrigin {
+        self.origin
     }
 
     /// When the issuer was created.
@@ -172,7 +172,7 @@ impl KeySet {
     /// Tells the set that something was signed or served at `instant`. What changes from here on
     /// is stamped no earlier, also when the clock has been set back since.
     #[must_use]
-    pub fn having_witnessed(mut self, instant: Timestamp) -> Self {
+    pub fn with_latest_at_least(mut self, instant: Timestamp) -> Self {
         self.latest = self.latest.max(instant);
         self
     }
@@ -211,25 +211,26 @@ impl KeySet {
     }
 
     /// How much may still be published beside what a set served at `now` contains.
-    pub(super) fn room(&self, now: Timestamp) -> Room {
-        let empty = Room {
+    pub(super) fn capacity(&self, now: Timestamp) -> PublishedCapacity {
+        let empty = PublishedCapacity {
             keys: MAX_PUBLISHED_KEYS,
             bytes: MAX_PUBLISHED_BYTES - ENVELOPE,
         };
-        self.published(now).fold(empty, |room, key| Room {
-            keys: room.keys.saturating_sub(1),
-            bytes: room.bytes.saturating_sub(key.jwk.to_json().len() + 1),
-        })
+        self.published(now)
+            .fold(empty, |capacity, key| PublishedCapacity {
+                keys: capacity.keys.saturating_sub(1),
+                bytes: capacity.bytes.saturating_sub(key.jwk.to_json().len() + 1),
+            })
     }
 }
 
 /// What is left of the limits that verifiers set.
-pub(super) struct Room {
+pub(super) struct PublishedCapacity {
     keys: usize,
     bytes: usize,
 }
 
-impl Room {
+impl PublishedCapacity {
     /// Takes the room of one more key, if there is so much. `bytes` counts the comma that follows it.
     pub(super) fn take(&mut self, bytes: usize) -> bool {
         let fits = self.keys > 0 && bytes <= self.bytes;
@@ -250,14 +251,14 @@ mod tests {
 
     #[test]
     fn room_is_taken_key_by_key_and_byte_by_byte() {
-        let mut room = Room { keys: 9, bytes: 10 };
-        assert!(!room.take(11));
-        assert!(room.take(6));
-        assert!(!room.take(5));
-        assert!(room.take(4));
-        assert!(!room.take(1));
-        let mut room = Room { keys: 1, bytes: 10 };
-        assert!(room.take(1));
-        assert!(!room.take(1));
+        let mut capacity = PublishedCapacity { keys: 9, bytes: 10 };
+        assert!(!capacity.take(11));
+        assert!(capacity.take(6));
+        assert!(!capacity.take(5));
+        assert!(capacity.take(4));
+        assert!(!capacity.take(1));
+        let mut capacity = PublishedCapacity { keys: 1, bytes: 10 };
+        assert!(capacity.take(1));
+        assert!(!capacity.take(1));
     }
 }

@@ -3,7 +3,7 @@
 use keywright_verifier::{Algorithm, Kid};
 
 use super::key::{Key, State};
-use super::key_set::{KeySet, Room};
+use super::key_set::{KeySet, PublishedCapacity};
 use super::policy::{Policy, published_bytes};
 use super::time::Timestamp;
 
@@ -22,7 +22,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Publish a fresh key as pending.
-    Introduce(Algorithm),
+    Publish(Algorithm),
     /// Let a pending key sign.
     Activate(Kid),
     /// Let a key sign no more.
@@ -65,9 +65,9 @@ pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
         }
     }
     // One room for all: two algorithms must not both count on the last place.
-    let mut room = set.room(now);
+    let mut capacity = set.capacity(now);
     for algorithm in &set.policy.algorithms {
-        plan_algorithm(set, *algorithm, now, &mut room, &mut plan);
+        plan_algorithm(set, *algorithm, now, &mut capacity, &mut plan);
     }
     plan
 }
@@ -76,21 +76,21 @@ fn plan_algorithm(
     set: &KeySet,
     algorithm: Algorithm,
     now: Timestamp,
-    room: &mut Room,
+    capacity: &mut PublishedCapacity,
     plan: &mut Plan,
 ) {
     let bytes = published_bytes(algorithm, set.policy.rsa_bits);
     let successors = set.successors(algorithm);
     let Some(successor) = successors.first() else {
-        if room.take(bytes) {
-            plan.steps.push(Step::Introduce(algorithm));
+        if capacity.take(bytes) {
+            plan.steps.push(Step::Publish(algorithm));
         }
         return;
     };
     let due = rotation_due(set, algorithm).unwrap_or(now);
     let stands_by = successors.len() > 1;
     if due <= now {
-        if stands_by || room.take(bytes) {
+        if stands_by || capacity.take(bytes) {
             plan.steps.extend(
                 set.active(algorithm)
                     .map(|key| Step::Retire(key.kid().clone())),
@@ -110,8 +110,8 @@ fn plan_algorithm(
             plan.next_publication
                 .map_or(publication, |other| other.min(publication)),
         );
-    } else if room.take(bytes) {
-        plan.steps.push(Step::Introduce(algorithm));
+    } else if capacity.take(bytes) {
+        plan.steps.push(Step::Publish(algorithm));
     }
 }
 

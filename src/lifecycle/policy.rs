@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use keywright_verifier::Algorithm;
 
+use super::change_time::SWITCH_OVER;
 use super::issuer::IssuerUrl;
 use super::key_set::{MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
-use super::moment::SWITCH_OVER;
 use super::schedule::Schedule;
 use super::time::format_duration;
 use super::verifiers::verifiers_outpaced_by;

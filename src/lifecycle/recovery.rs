@@ -19,17 +19,17 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::{Algorithm, Kid};
 
-use super::command::{Halt, Refusal, settle};
+use super::change_time::ChangeTime;
+use super::command::{DecisionError, RuleViolation, apply_plan};
 use super::event::Event;
 use super::issuer::IssuerName;
-use super::key::{Key, Origin, State};
-use super::key_set::{Founding, KeySet};
-use super::moment::Moment;
-use super::revision::{Change, Revision, Supply};
+use super::key::{Key, KeyOrigin, State};
+use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set_update::{AvailableKeys, Change, KeySetUpdate};
 
 /// What is known of a set that is restored.
 #[derive(Debug, Clone, Copy)]
-pub enum Testimony<'a> {
+pub enum RestoreSources<'a> {
     /// The backup alone: nobody wrote down what came after it.
     Backup(&'a KeySet),
     /// The backup, and the set as a register showed it later.
@@ -45,7 +45,7 @@ pub enum Testimony<'a> {
 
 /// What whoever restores says beside it.
 #[derive(Debug, Clone)]
-pub struct Remembered<'a> {
+pub struct OperatorStatements<'a> {
     /// Keys that were revoked. Those of other sets do not matter.
     pub revoked: &'a BTreeSet<Kid>,
     /// Issuers that were deleted.
@@ -56,7 +56,7 @@ pub struct Remembered<'a> {
 
 /// Why a register is not one of what became of a backup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Contradiction {
+pub enum RegisterMismatch {
     /// The set had changed more often when the backup was taken.
     #[error("the register has version {register} of the key set, and the backup has {backup}")]
     Older {
@@ -86,24 +86,24 @@ pub enum Contradiction {
     OtherIssuer,
 }
 
-impl Testimony<'_> {
+impl RestoreSources<'_> {
     /// Holds the register against the backup.
     ///
     /// # Errors
-    /// [`Contradiction`] when the one cannot have become the other.
-    pub fn check(&self) -> Result<(), Contradiction> {
+    /// [`RegisterMismatch`] when the one cannot have become the other.
+    pub fn check(&self) -> Result<(), RegisterMismatch> {
         let Self::Both { backup, register } = self else {
             return Ok(());
         };
         if register.version < backup.version {
-            return Err(Contradiction::Older {
+            return Err(RegisterMismatch::Older {
                 register: register.version,
                 backup: backup.version,
             });
         }
         let revived = backup.deleted_at.is_some() && register.deleted_at.is_none();
         if register.policy.url != backup.policy.url || revived {
-            return Err(Contradiction::OtherIssuer);
+            return Err(RegisterMismatch::OtherIssuer);
         }
         backup
             .keys
@@ -138,13 +138,13 @@ impl Testimony<'_> {
     }
 }
 
-fn follows(before: &Key, after: Option<&Key>) -> Result<(), Contradiction> {
+fn follows(before: &Key, after: Option<&Key>) -> Result<(), RegisterMismatch> {
     let kid = before.kid().clone();
     let Some(after) = after else {
-        return Err(Contradiction::LacksKey(kid));
+        return Err(RegisterMismatch::LacksKey(kid));
     };
     if after.jwk != before.jwk {
-        return Err(Contradiction::OtherKey(kid));
+        return Err(RegisterMismatch::OtherKey(kid));
     }
     let goes_on = match (&before.state, &after.state) {
         (State::Removed(_), state) => matches!(state, State::Removed(_)),
@@ -156,7 +156,7 @@ fn follows(before: &Key, after: Option<&Key>) -> Result<(), Contradiction> {
     if goes_on {
         return Ok(());
     }
-    Err(Contradiction::WentBack {
+    Err(RegisterMismatch::WentBack {
         kid,
         register: after.state.name(),
         backup: before.state.name(),
@@ -167,50 +167,50 @@ fn follows(before: &Key, after: Option<&Key>) -> Result<(), Contradiction> {
 /// the set differs from the one in the backup.
 ///
 /// # Errors
-/// [`Halt::NeedsKey`] when the supply lacks a key.
+/// [`DecisionError::NeedsKey`] when the supply lacks a key.
 pub fn recover(
-    testimony: &Testimony<'_>,
-    remembered: &Remembered<'_>,
-    moment: impl Into<Moment>,
-    supply: &Supply,
-) -> Result<Change, Halt> {
+    testimony: &RestoreSources<'_>,
+    remembered: &OperatorStatements<'_>,
+    time: impl Into<ChangeTime>,
+    supply: &AvailableKeys,
+) -> Result<Change, DecisionError> {
     let mut set = testimony.latest().clone();
     give_reasons(&mut set, testimony.backup(), remembered.reason);
     if let Some(backup) = testimony.backup() {
-        set = set.having_witnessed(backup.latest);
+        set = set.with_latest_at_least(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
     }
     let signed: Vec<Algorithm> = (set.policy.algorithms.iter().copied())
         .filter(|algorithm| set.active(*algorithm).is_some())
         .collect();
-    let mut revision = Revision::of(&set, moment.into(), supply);
-    tell_what_happened(&mut revision, testimony);
+    let mut update = KeySetUpdate::of(&set, time.into(), supply);
+    tell_what_happened(&mut update, testimony);
     if set.deleted_at.is_some() {
-        return Ok(revision.finish());
+        return Ok(update.finish());
     }
     if remembered.deleted.contains(&set.issuer) {
-        revision.delete(remembered.reason)?;
-        return Ok(revision.finish());
+        update.delete(remembered.reason)?;
+        return Ok(update.finish());
     }
     for kid in kids(&set, |key| {
         remembered.revoked.contains(key.kid()) && key.is_trusted()
     }) {
-        revision.revoke(&kid, remembered.reason)?;
+        update.revoke(&kid, remembered.reason)?;
     }
-    if let Testimony::Backup(_) = testimony {
-        revision.doubt_successors();
+    if let RestoreSources::Backup(_) = testimony {
+        update.reset_readiness();
     }
-    for kid in kids(revision.set(), |key| match testimony {
-        Testimony::Backup(_) => matches!(key.state, State::Active(_)),
+    for kid in kids(update.set(), |key| match testimony {
+        RestoreSources::Backup(_) => matches!(key.state, State::Active(_)),
         _ => key.holds_private_half() && !testimony.holds_private_half(key.kid()),
     }) {
-        revision.end_signing(&kid)?;
+        update.end_signing(&kid)?;
     }
     for algorithm in signed {
-        replace_signer(&mut revision, algorithm)?;
+        replace_signer(&mut update, algorithm)?;
     }
-    settle(&mut revision)?;
-    Ok(revision.finish())
+    apply_plan(&mut update)?;
+    Ok(update.finish())
 }
 
 /// A register has no reasons: those that the backup knows come back.
@@ -235,32 +235,35 @@ fn kids(set: &KeySet, wanted: impl Fn(&Key) -> bool) -> Vec<Kid> {
 
 /// Lets the next successor sign, or a fresh key, where nothing signs any more. A full set must not
 /// keep everything else from coming back: then the schedule does it when there is room.
-fn replace_signer(revision: &mut Revision<'_>, algorithm: Algorithm) -> Result<(), Halt> {
-    if revision.set().active(algorithm).is_some() {
+fn replace_signer(
+    update: &mut KeySetUpdate<'_>,
+    algorithm: Algorithm,
+) -> Result<(), DecisionError> {
+    if update.set().active(algorithm).is_some() {
         return Ok(());
     }
-    let successor = revision.set().successors(algorithm);
+    let successor = update.set().successors(algorithm);
     let next = match successor.first() {
         Some(successor) => successor.kid().clone(),
-        None => match revision.introduce(algorithm) {
-            Err(Halt::Refused(Refusal::SetFull)) => return Ok(()),
+        None => match update.publish_new(algorithm) {
+            Err(DecisionError::Refused(RuleViolation::SetFull)) => return Ok(()),
             introduced => introduced?,
         },
     };
-    revision.activate(&next)
+    update.activate(&next)
 }
 
 /// Records what the register shows and the log of the backup does not say.
-fn tell_what_happened(revision: &mut Revision<'_>, testimony: &Testimony<'_>) {
+fn tell_what_happened(update: &mut KeySetUpdate<'_>, testimony: &RestoreSources<'_>) {
     let backup = testimony.backup();
     let set = testimony.latest();
     let document = set.policy.to_document();
     match backup.map(|backup| &backup.policy) {
-        None => revision.record(Event::IssuerCreated {
+        None => update.record(Event::IssuerCreated {
             policy: document,
-            takes_over: set.founding == Founding::TakesOver,
+            takes_over: set.origin == IssuerOrigin::TakesOver,
         }),
-        Some(before) if *before != set.policy => revision.record(Event::PolicyChanged {
+        Some(before) if *before != set.policy => update.record(Event::PolicyChanged {
             before: before.to_document(),
             after: document,
         }),
@@ -270,18 +273,18 @@ fn tell_what_happened(revision: &mut Revision<'_>, testimony: &Testimony<'_>) {
         let before = backup.and_then(|backup| backup.key(key.kid()));
         let known = before.map(|before| before.state.name());
         if known != Some(key.state.name()) {
-            revision.record(what_became_of(key, known.unwrap_or("pending"), set));
+            update.record(what_became_of(key, known.unwrap_or("pending"), set));
         }
     }
     let lived = backup.is_none_or(|backup| backup.deleted_at.is_none());
     if set.deleted_at.is_some() && lived {
-        revision.record(Event::IssuerDeleted {});
+        update.record(Event::IssuerDeleted {});
     }
 }
 
 fn what_became_of(key: &Key, from: &'static str, set: &KeySet) -> Event {
     let (kid, algorithm) = (key.kid().clone(), key.algorithm());
-    let imported = key.origin == Origin::Imported;
+    let imported = key.origin == KeyOrigin::Imported;
     match &key.state {
         State::Pending(_) => Event::KeyPublished {
             kid,

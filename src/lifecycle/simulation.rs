@@ -4,28 +4,28 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
-use super::command::{Command, Halt, Refusal, decide, found};
+use super::change_time::ChangeTime;
+use super::command::{Command, DecisionError, RuleViolation, create, decide};
 use super::event::Event;
 use super::issuer::IssuerName;
-use super::key_set::{Founding, KeySet};
-use super::moment::Moment;
+use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set_update::{AvailableKeys, Change, KeySpecification};
 use super::plan::plan;
 use super::policy::Policy;
-use super::revision::{Change, KeySpecification, Supply};
 use super::time::Timestamp;
 
 /// The life to be told.
 #[derive(Debug, Clone)]
-pub enum Proposal {
+pub enum SimulationStart {
     /// An issuer that does not exist yet.
-    Found(IssuerName, Policy, Founding),
+    Create(IssuerName, Policy, IssuerOrigin),
     /// An issuer as it is, after one command.
     Change(Box<KeySet>, Command),
 }
 
 /// Something that will happen, if nobody interferes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Occurrence {
+pub struct PlannedEvent {
     /// When.
     pub at: Timestamp,
     /// What. A key that does not exist yet is called `next-ES256-1` and so on.
@@ -38,39 +38,38 @@ const LONGEST_STORY: usize = 1000;
 /// Tells what happens from the moment until `until`, at most 1,000 occurrences.
 ///
 /// # Errors
-/// The [`Refusal`] of the proposal's first command.
+/// The [`RuleViolation`] of the proposal's first command.
 pub fn simulate(
-    proposal: &Proposal,
-    moment: impl Into<Moment>,
+    proposal: &SimulationStart,
+    time: impl Into<ChangeTime>,
     until: Timestamp,
-) -> Result<Vec<Occurrence>, Refusal> {
-    let mut moment = moment.into();
+) -> Result<Vec<PlannedEvent>, RuleViolation> {
+    let mut time = time.into();
     let mut story = Vec::new();
     let mut names = Names::default();
     let mut set = match proposal {
-        Proposal::Found(issuer, policy, founding) => {
-            let change = names.supplied(|supply| {
-                found(issuer.clone(), policy.clone(), *founding, moment, supply)
-            })?;
-            tell(&mut story, change)
+        SimulationStart::Create(issuer, policy, origin) => {
+            let change = names
+                .supplied(|supply| create(issuer.clone(), policy.clone(), *origin, time, supply))?;
+            append(&mut story, change)
         }
-        Proposal::Change(set, command) => {
-            match names.supplied(|supply| decide(set, command, moment, supply))? {
-                Some(change) => tell(&mut story, change),
+        SimulationStart::Change(set, command) => {
+            match names.supplied(|supply| decide(set, command, time, supply))? {
+                Some(change) => append(&mut story, change),
                 None => set.as_ref().clone(),
             }
         }
     };
     while story.len() < LONGEST_STORY {
-        let Some(wake) = plan(&set, moment.now).next_wake else {
+        let Some(wake) = plan(&set, time.now).next_wake else {
             break;
         };
-        if wake > until || wake <= moment.now {
+        if wake > until || wake <= time.now {
             break;
         }
-        moment.now = wake;
-        match names.supplied(|supply| decide(&set, &Command::Tick, moment, supply)) {
-            Ok(Some(change)) => set = tell(&mut story, change),
+        time.now = wake;
+        match names.supplied(|supply| decide(&set, &Command::ApplyPlan, time, supply)) {
+            Ok(Some(change)) => set = append(&mut story, change),
             Ok(None) => {}
             Err(_) => break,
         }
@@ -78,13 +77,13 @@ pub fn simulate(
     Ok(story)
 }
 
-fn tell(story: &mut Vec<Occurrence>, change: Change) -> KeySet {
+fn append(story: &mut Vec<PlannedEvent>, change: Change) -> KeySet {
     let at = change.at;
     story.extend(
         change
             .events
             .into_iter()
-            .map(|event| Occurrence { at, event }),
+            .map(|event| PlannedEvent { at, event }),
     );
     change.set
 }
@@ -92,20 +91,23 @@ fn tell(story: &mut Vec<Occurrence>, change: Change) -> KeySet {
 /// Keys that do not exist yet.
 #[derive(Default)]
 struct Names {
-    supply: Supply,
+    supply: AvailableKeys,
     count: u64,
 }
 
 impl Names {
-    fn supplied<T>(&mut self, attempt: impl Fn(&Supply) -> Result<T, Halt>) -> Result<T, Refusal> {
+    fn supplied<T>(
+        &mut self,
+        attempt: impl Fn(&AvailableKeys) -> Result<T, DecisionError>,
+    ) -> Result<T, RuleViolation> {
         loop {
             match attempt(&self.supply) {
                 Ok(outcome) => return Ok(outcome),
-                Err(Halt::Refused(refusal)) => return Err(refusal),
-                Err(Halt::NeedsKey(wanted)) => {
+                Err(DecisionError::Refused(refusal)) => return Err(refusal),
+                Err(DecisionError::NeedsKey(wanted)) => {
                     self.count += 1;
                     let jwk = sample_jwk(wanted, self.count)
-                        .ok_or(Refusal::NoSuccessor(wanted.algorithm))?;
+                        .ok_or(RuleViolation::NoSuccessor(wanted.algorithm))?;
                     self.supply.add(jwk);
                 }
             }

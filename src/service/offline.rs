@@ -21,7 +21,7 @@ use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::lifecycle::IssuerName;
 use crate::master_key;
-use crate::store::chain::{BrokenLink, Head, Verification, Witness, line};
+use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::transfer::{self, DumpError, Entry, FillError};
 use crate::store::{self, KeyStore, StoreError};
 
@@ -116,7 +116,7 @@ pub struct Copied {
     /// How many events.
     pub events: u64,
     /// Where the audit log ends; `None` when there is none.
-    pub head: Option<Head>,
+    pub head: Option<LogHead>,
     /// What is wrong with the audit log, which was copied as it is.
     pub broken: Option<BrokenLink>,
 }
@@ -210,7 +210,7 @@ impl Default for Count {
     fn default() -> Self {
         Self {
             copied: Copied::default(),
-            log: Verification::begin(Head::BEGINNING, []),
+            log: Verification::begin(LogHead::BEGINNING, []),
         }
     }
 }
@@ -220,9 +220,9 @@ impl Count {
         let copied = &mut self.copied;
         match entry {
             Entry::Head(head) => {
-                let head = Head::of_stored(head.sequence, &head.hash, 0);
+                let head = LogHead::of_stored(head.sequence, &head.hash, 0);
                 copied.head = Some(head);
-                self.log = Verification::begin(Head::BEGINNING, [(Witness::Service, head)]);
+                self.log = Verification::begin(LogHead::BEGINNING, [(HeadSource::Service, head)]);
             }
             Entry::Issuer(_) => copied.issuers += 1,
             Entry::Key(..) => copied.keys += 1,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
-use crate::authority::Foundation;
+use crate::authority::Services;
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
@@ -35,7 +35,7 @@ pub async fn replace_lost_keys(
     let sources = config.master_key_sources()?;
     let configured = master_key::read(&sources, &folder, false).await?;
     let clock = Clock::system();
-    let foundation = Foundation {
+    let services = Services {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
         master_keys: configured.keys,
@@ -52,7 +52,7 @@ pub async fn replace_lost_keys(
         identity: Map::new(),
     };
     let user = rustix::process::getuid().as_raw();
-    let replaced = replace(&foundation, &Actor::Operator { user }, reason).await?;
+    let replaced = replace(&services, &Actor::Operator { user }, reason).await?;
     store.close().await;
     Ok(replaced)
 }

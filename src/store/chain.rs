@@ -4,7 +4,7 @@
 //! `null` for no issuer and the stored document as it is. Its hash is SHA-256 over the 32 bytes of
 //! the hash before it, 32 zero bytes at the beginning, and over that text. Every store computes it
 //! within the transaction that writes the event, and keeps the last sequence number and hash, the
-//! [`Head`], in the same transaction: without it nobody would miss the last events.
+//! [`LogHead`], in the same transaction: without it nobody would miss the last events.
 //!
 //! Whoever can write to the database can also compute the chain anew. What makes the log evidence
 //! is a head that was written down elsewhere; [`Verification`] holds the log against it.
@@ -20,7 +20,7 @@ use serde_json::json;
 use super::{EventRow, NumberedEvent};
 use crate::lifecycle::IssuerName;
 
-pub use verification::{BrokenLink, Verification, Witness};
+pub use verification::{BrokenLink, HeadSource, Verification};
 
 /// The hash of an event and of everything before it. Written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,14 +91,14 @@ impl FromStr for EventHash {
 
 /// Where a log ends: its last event's number and hash. Written as `SEQUENCE:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct LogHead {
     /// The number of the last event; 0 when there is none.
     pub sequence: u64,
     /// Its hash.
     pub hash: EventHash,
 }
 
-impl Head {
+impl LogHead {
     /// The head of an empty log.
     pub const BEGINNING: Self = Self {
         sequence: 0,
@@ -129,7 +129,7 @@ impl Head {
     }
 }
 
-impl fmt::Display for Head {
+impl fmt::Display for LogHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.sequence, self.hash)
     }
@@ -140,7 +140,7 @@ impl fmt::Display for Head {
 #[error("a head is SEQUENCE:HASH, as `keywright audit export` and `audit verify` print it")]
 pub struct InvalidHead;
 
-impl FromStr for Head {
+impl FromStr for LogHead {
     type Err = InvalidHead;
 
     fn from_str(text: &str) -> Result<Self, InvalidHead> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
-use super::chain::{Head, StoredEvent};
+use super::chain::{LogHead, StoredEvent};
 use super::shared::{Changes, Heartbeat, Replica, Roll, SharedStore};
 use super::transfer::{Entry as Row, FillError, Rows, StoredHead};
 use super::{
@@ -75,15 +75,15 @@ impl MemoryStore {
 }
 
 impl Contents {
-    fn head(&self) -> Option<Head> {
-        self.events.last().map(|last| Head {
+    fn head(&self) -> Option<LogHead> {
+        self.events.last().map(|last| LogHead {
             sequence: last.sequence,
             hash: last.hash,
         })
     }
 
     fn append(&mut self, events: impl IntoIterator<Item = EventRow>) {
-        let mut head = self.head().unwrap_or(Head::BEGINNING);
+        let mut head = self.head().unwrap_or(LogHead::BEGINNING);
         let chained = events.into_iter().map(|event| head.append(event));
         self.events.extend(chained);
     }
@@ -254,7 +254,7 @@ impl KeyStore for MemoryStore {
         Ok(uses.map(last_use).collect())
     }
 
-    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
         Ok(self.contents().head())
     }
 

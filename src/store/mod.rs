@@ -29,7 +29,7 @@ use crate::lifecycle::{IssuerName, Timestamp};
 pub use access::{
     AccessChange, ApprovalRow, ClientChange, ClientRow, ClientVersions, LastUse, versions,
 };
-use chain::{EventHash, Head, StoredEvent};
+use chain::{EventHash, LogHead, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
 use shared::SharedStore;
 use sqlite::SqliteStore;
@@ -235,7 +235,7 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
 
     /// Where the log ends, as the last commit left it; `None` before the first event.
-    async fn audit_head(&self) -> Result<Option<Head>, StoreError>;
+    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError>;
 
     /// At most `limit` events after the one numbered `after`, in order; of one issuer or of all.
     async fn events(

@@ -32,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::chain::{Head, StoredEvent};
+use super::chain::{LogHead, StoredEvent};
 use super::shared::SharedStore;
 use super::sql::failed;
 use super::transfer::{Entry, FillError, Rows};
@@ -378,7 +378,7 @@ impl KeyStore for PostgresStore {
         .await
     }
 
-    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
         self.read(async {
             let mut session = self.reading().await?;
             let head = events::head(session.connection()).await?;

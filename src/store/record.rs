@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{IssuerRow, KeyChange, KeyRow, SealedChange, StoredSet};
 use crate::lifecycle::{
-    Active, Founding, IssuerName, Key, KeySet, Knowledge, Origin, Pending, Policy, Removed,
-    Retired, Revoked, State, Timestamp,
+    Active, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy, Removed, Retired,
+    Revoked, State, Timestamp, Visibility,
 };
 
 const FORMAT: u32 = 1;
@@ -119,9 +119,9 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u
 pub fn issuer_row(set: &KeySet) -> IssuerRow {
     let document = SetDocument {
         format: FORMAT,
-        founding: match set.founding() {
-            Founding::Fresh => FoundingDocument::Fresh,
-            Founding::TakesOver => FoundingDocument::TakesOver,
+        founding: match set.origin() {
+            IssuerOrigin::Fresh => FoundingDocument::Fresh,
+            IssuerOrigin::TakesOver => FoundingDocument::TakesOver,
         },
         created_at: set.created_at().millis(),
         latest: set.latest().millis(),
@@ -229,8 +229,8 @@ fn read_set(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let founding = match document.founding {
-        FoundingDocument::Fresh => Founding::Fresh,
-        FoundingDocument::TakesOver => Founding::TakesOver,
+        FoundingDocument::Fresh => IssuerOrigin::Fresh,
+        FoundingDocument::TakesOver => IssuerOrigin::TakesOver,
     };
     KeySet::restore(
         IssuerName::clone(name),
@@ -251,8 +251,8 @@ fn key_document(key: &Key) -> KeyDocument {
         format: FORMAT,
         jwk: serde_json::from_str(&key.jwk().to_json()).unwrap_or_default(),
         origin: match key.origin() {
-            Origin::Generated => OriginDocument::Generated,
-            Origin::Imported => OriginDocument::Imported,
+            KeyOrigin::Generated => OriginDocument::Generated,
+            KeyOrigin::Imported => OriginDocument::Imported,
         },
         created_at: key.created_at().millis(),
         published_at: key.published_at().millis(),
@@ -263,10 +263,10 @@ fn key_document(key: &Key) -> KeyDocument {
 fn state_document(state: &State) -> StateDocument {
     let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
     match state {
-        State::Pending(Pending { knowledge }) => StateDocument::Pending {
-            missing_until: match knowledge {
-                Knowledge::FromTheStart => None,
-                Knowledge::MissingUntil(until) => Some(until.millis()),
+        State::Pending(Pending { visibility }) => StateDocument::Pending {
+            missing_until: match visibility {
+                Visibility::SinceFirstSet => None,
+                Visibility::MissingUntil(until) => Some(until.millis()),
             },
         },
         State::Active(Active {
@@ -347,14 +347,14 @@ fn read_key(document: &str) -> Result<Key, String> {
     }
     let jwk = Jwk::from_value(document.jwk).map_err(|error| error.to_string())?;
     let origin = match document.origin {
-        OriginDocument::Generated => Origin::Generated,
-        OriginDocument::Imported => Origin::Imported,
+        OriginDocument::Generated => KeyOrigin::Generated,
+        OriginDocument::Imported => KeyOrigin::Imported,
     };
     let instant = Timestamp::from_millis;
     let state = match document.state {
         StateDocument::Pending { missing_until } => State::Pending(Pending {
-            knowledge: missing_until.map_or(Knowledge::FromTheStart, |until| {
-                Knowledge::MissingUntil(instant(until))
+            visibility: missing_until.map_or(Visibility::SinceFirstSet, |until| {
+                Visibility::MissingUntil(instant(until))
             }),
         }),
         StateDocument::Active {

@@ -20,7 +20,7 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 use tokio::sync::mpsc;
 
-use super::chain::{Head, StoredEvent};
+use super::chain::{LogHead, StoredEvent};
 use super::shared::SharedStore;
 use super::sql::{
     IssuerColumns, KeyColumns, expected, failed, migrator, names, sealed, signed, stored_set,
@@ -190,7 +190,7 @@ impl KeyStore for SqliteStore {
         access::last_uses(&self.pool).await
     }
 
-    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
         events::head(&self.pool).await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright::authority::ChangeError;
-use keywright::authority::audit::{Actor, Via};
+use keywright::authority::audit::{Actor, AuthenticationMethod};
 use keywright::authority::authentication::Unauthenticated;
 use keywright::lifecycle::Timestamp;
 use keywright::store::memory::MemoryStore;
@@ -66,7 +66,7 @@ async fn without_an_overlap_the_credential_before_ends_with_the_rotation() {
     assert_eq!(
         world
             .authority
-            .live_client(&client)
+            .client(&client)
             .unwrap()
             .client
             .credentials
@@ -224,12 +224,7 @@ async fn the_last_admin_that_can_manage_access_stays() {
         Err(ChangeError::LastAdmin)
     ));
     // Its only credential is its only way in.
-    let name = world
-        .authority
-        .live_client(&one)
-        .unwrap()
-        .client
-        .credentials[0]
+    let name = world.authority.client(&one).unwrap().client.credentials[0]
         .id
         .clone();
     let revoked = world
@@ -321,7 +316,7 @@ async fn the_last_use_is_of_the_credential_that_was_used_and_outlives_a_restart(
     let (client, first) = world.client(json!({})).await;
     let (second, name) = rotate(&world, &client, None, DAY).await;
     let last = |world: &World, credential: &str| {
-        let live = world.authority.live_client(&client).unwrap();
+        let live = world.authority.client(&client).unwrap();
         live.last_used(credential)
     };
     assert_eq!(last(&world, &name), None);
@@ -330,7 +325,7 @@ async fn the_last_use_is_of_the_credential_that_was_used_and_outlives_a_restart(
     let caller = world.admit(&second).await.unwrap();
     assert_eq!(
         caller.via,
-        Via::Credential {
+        AuthenticationMethod::Credential {
             credential: name.clone()
         }
     );
@@ -342,7 +337,7 @@ async fn the_last_use_is_of_the_credential_that_was_used_and_outlives_a_restart(
     assert_eq!(last(&world, &name), Some(later));
     world
         .authority
-        .keep_last_uses(Timestamp::default())
+        .store_last_uses(Timestamp::default())
         .await
         .unwrap();
     let world = world.restarted().await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use keywright::lifecycle::IssuerName;
-use keywright::store::chain::{Head, StoredEvent};
+use keywright::store::chain::{LogHead, StoredEvent};
 use keywright::store::memory::MemoryStore;
 use keywright::store::shared::SharedStore;
 use keywright::store::transfer::{Entry, FillError, Rows};
@@ -85,7 +85,7 @@ impl KeyStore for Unreliable {
         self.store.last_uses().await
     }
 
-    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
         self.store.audit_head().await
     }
 

@@ -9,11 +9,13 @@ use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use keywright::access::{Client, Terms};
 use keywright::authority::audit::Actor;
-use keywright::authority::authentication::{Caller, Presented, TrustedIssuers, Unauthenticated};
+use keywright::authority::authentication::{
+    Caller, RequestCredentials, TrustedIssuers, Unauthenticated,
+};
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
-use keywright::authority::{Authority, Foundation, IssuerSet};
+use keywright::authority::{Authority, IssuerSet, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::http::internal_router;
@@ -42,7 +44,7 @@ impl World {
 
     /// A world on what the store has.
     pub async fn on(store: Arc<dyn KeyStore>, clock: Clock) -> Self {
-        let foundation = Foundation {
+        let services = Services {
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),
             master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
@@ -54,7 +56,7 @@ impl World {
             issuance_log: None,
             identity: Map::new(),
         };
-        let authority = Arc::new(Authority::start(foundation).await.unwrap());
+        let authority = Arc::new(Authority::start(services).await.unwrap());
         Self {
             authority,
             store,
@@ -97,9 +99,9 @@ impl World {
     }
 
     pub async fn admit(&self, credential: &str) -> Result<Caller, Unauthenticated> {
-        let presented = Presented {
+        let presented = RequestCredentials {
             bearer: Some(credential),
-            ..Presented::default()
+            ..RequestCredentials::default()
         };
         self.authority.admit(presented).await
     }
@@ -142,7 +144,13 @@ pub async fn signs(
     client: &Client,
     document: &Value,
 ) -> Result<SignedToken, SignRefusal> {
-    sign(&issuer.leased_view(), client, sign_request(document), BEGIN).await
+    sign(
+        &issuer.leased_snapshot(),
+        client,
+        sign_request(document),
+        BEGIN,
+    )
+    .await
 }
 
 /// The internal API without a connection.

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
-use keywright::authority::{Authority, Foundation};
+use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::config::Config;
 use keywright::data_folder::DataFolder;
@@ -100,7 +100,7 @@ async fn main() {
     let store = Arc::new(SqliteStore::open(&folder.database()).await.unwrap());
     let clock = Clock::system();
     let sources = Config::default().master_key_sources().unwrap();
-    let foundation = Foundation {
+    let services = Services {
         master_keys: master_key::open(&sources, &folder, &*store, &clock)
             .await
             .unwrap(),
@@ -114,7 +114,7 @@ async fn main() {
         issuance_log: None,
         identity: Map::new(),
     };
-    let authority = Arc::new(Authority::start(foundation).await.unwrap());
+    let authority = Arc::new(Authority::start(services).await.unwrap());
     for number in 0..count.parse().unwrap() {
         let name = IssuerName::parse(&format!("issuer-{number}")).unwrap();
         let url = format!("https://id.example.com/{name}");

@@ -222,7 +222,7 @@ fn what_a_client_accepts_asks_or_says_of_itself_changes_no_byte() {
             ("X-HTTP-Method-Override", "DELETE"),
             ("Range", "bytes=0-9"),
             ("Accept-Encoding", "gzip, br"),
-            ("Origin", "https://evil.example"),
+            ("KeyOrigin", "https://evil.example"),
             ("Authorization", "Bearer x"),
             ("Cookie", "a=b"),
             ("If-Modified-Since", "Thu, 01 Jan 2099 00:00:00 GMT"),
@@ -342,7 +342,7 @@ fn caches_are_told_for_how_long_and_browsers_that_they_may() {
         assert_eq!(answer.header("pragma"), None);
 
         let asked = [
-            ("Origin", "https://app.example"),
+            ("KeyOrigin", "https://app.example"),
             ("Access-Control-Request-Method", "GET"),
         ];
         let preflight = plain(&server.public, "OPTIONS", &document, &asked);

@@ -1,11 +1,11 @@
 //! A set that is as large as verifiers accept.
 
 use keywright::lifecycle::{
-    Command, ImportAs, MAX_PUBLISHED_KEYS, Policy, Readiness, Refusal, Schedule, Successor,
+    Command, ImportAs, MAX_PUBLISHED_KEYS, Policy, Readiness, RuleViolation, Schedule, Successor,
 };
 use keywright_verifier::Algorithm;
 
-use super::laws;
+use super::invariants;
 use super::revocation::revoke;
 use super::rotation::{ES256, rotate, signing, standing_by};
 use super::world::{BEGINNING, DAY, World, default_policy};
@@ -23,7 +23,7 @@ fn count(world: &World) -> usize {
     world.view.published(world.clock).count()
 }
 
-fn flood(world: &mut World) -> Refusal {
+fn flood(world: &mut World) -> RuleViolation {
     loop {
         if let Err(refusal) = world.run(&rotate(ES256, Readiness::Waived)) {
             return refusal;
@@ -32,14 +32,17 @@ fn flood(world: &mut World) -> Refusal {
 }
 
 fn hold(world: &World) {
-    laws::ALL.iter().try_for_each(|law| law(world)).unwrap();
+    invariants::ALL
+        .iter()
+        .try_for_each(|law| law(world))
+        .unwrap();
 }
 
 // Attack 66.
 #[test]
 fn a_flood_of_forced_rotations_is_refused_at_the_limit_of_keys() {
     let mut world = World::fresh(long_lived());
-    assert_eq!(flood(&mut world), Refusal::SetFull);
+    assert_eq!(flood(&mut world), RuleViolation::SetFull);
     assert_eq!(count(&world), MAX_PUBLISHED_KEYS);
     hold(&world);
 }

@@ -1,7 +1,8 @@
 //! How an issuer begins.
 
 use keywright::lifecycle::{
-    Command, Event, Founding, IssuerName, Knowledge, Readiness, State, found, plan, rotation_due,
+    Command, Event, IssuerName, IssuerOrigin, Readiness, State, Visibility, create, plan,
+    rotation_due,
 };
 use keywright_verifier::Algorithm;
 
@@ -29,7 +30,7 @@ fn successors_of_the_first_set_are_ready_at_once() {
         let State::Pending(pending) = successor.state() else {
             panic!("pending");
         };
-        assert_eq!(pending.knowledge, Knowledge::FromTheStart);
+        assert_eq!(pending.visibility, Visibility::SinceFirstSet);
     }
     let rotate = Command::Rotate {
         algorithm: None,
@@ -40,11 +41,14 @@ fn successors_of_the_first_set_are_ready_at_once() {
 
 #[test]
 fn the_first_event_says_whether_the_issuer_takes_over() {
-    for (founding, expected) in [(Founding::Fresh, false), (Founding::TakesOver, true)] {
+    for (founding, expected) in [
+        (IssuerOrigin::Fresh, false),
+        (IssuerOrigin::TakesOver, true),
+    ] {
         let name = IssuerName::parse("example").unwrap();
         let change = supplied(&mut 0, |supply| {
             let (name, policy) = (name.clone(), default_policy());
-            found(name, policy, founding, BEGINNING, supply)
+            create(name, policy, founding, BEGINNING, supply)
         });
         let Event::IssuerCreated { takes_over, .. } = change.unwrap().events[0] else {
             panic!("an issuer is created first");

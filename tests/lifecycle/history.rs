@@ -4,23 +4,23 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Command, Founding, ImportAs, Policy, Readiness, Refusal, SWITCH_OVER, Schedule, State,
-    Successor,
+    Command, ImportAs, IssuerOrigin, Policy, Readiness, RuleViolation, SWITCH_OVER, Schedule,
+    State, Successor,
 };
 use keywright_verifier::Algorithm;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 
+use super::invariants::Law;
 use super::keys;
-use super::laws::Law;
 use super::world::{Crash, DAY, Fate, HOUR, MINUTE, SECOND, World, default_policy, single_policy};
 
 /// A life: how the issuer begins, and what happens to it.
 #[derive(Debug, Clone)]
 pub(crate) struct History {
     profile: Profile,
-    founding: Founding,
+    founding: IssuerOrigin,
     /// How many keys a flood of forced rotations leaves before anything else happens.
     crowd: Option<usize>,
     steps: Vec<Step>,
@@ -124,7 +124,8 @@ impl History {
             8 => Just(Profile::Dense),
             1 => Just(Profile::Cron),
         ];
-        let founding = prop_oneof![3 => Just(Founding::Fresh), 1 => Just(Founding::TakesOver)];
+        let founding =
+            prop_oneof![3 => Just(IssuerOrigin::Fresh), 1 => Just(IssuerOrigin::TakesOver)];
         let crowd = prop_oneof![60 => Just(None), 1 => (90_usize..=100).prop_map(Some)];
         (profile, founding, crowd, vec(step(), 1..=length)).prop_map(
             |(profile, founding, crowd, steps)| Self {
@@ -138,7 +139,7 @@ impl History {
 
     /// Lives it to its end, whatever the laws say, and dies. `note` sees the world at every step.
     pub(crate) fn live_and_die(&self, mut note: impl FnMut(usize, &World)) -> World {
-        let mut world = World::found(policy(self.profile), self.founding);
+        let mut world = World::create(policy(self.profile), self.founding);
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
@@ -158,7 +159,7 @@ impl History {
 
     /// Lives it, and asks after every step whether the laws hold.
     pub(crate) fn live(&self, laws: &[Law]) -> Result<(), String> {
-        let mut world = World::found(policy(self.profile), self.founding);
+        let mut world = World::create(policy(self.profile), self.founding);
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
@@ -285,21 +286,21 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
         _ => false,
     };
     match world.run_with(&command, &mishap.fate, rival.as_ref()) {
-        Err(refusal @ Refusal::IllegalTransition { .. })
+        Err(refusal @ RuleViolation::IllegalTransition { .. })
             if rival.is_none() && (revocable || matches!(command, Command::Replace { .. })) =>
         {
             Err(format!("{command:?} refused: {refusal}"))
         }
-        Err(Refusal::IllegalTransition { .. }) => Ok(()),
+        Err(RuleViolation::IllegalTransition { .. }) => Ok(()),
         // The rival may have been the one to delete it.
-        Err(Refusal::IssuerDeleted)
-            if world.view.deleted_at().is_some() && !matches!(command, Command::Tick) =>
+        Err(RuleViolation::IssuerDeleted)
+            if world.view.deleted_at().is_some() && !matches!(command, Command::ApplyPlan) =>
         {
             Ok(())
         }
         Err(refusal)
             if revocable
-                || matches!(command, Command::Tick)
+                || matches!(command, Command::ApplyPlan)
                 || (matches!(command, Command::Replace { .. }) && rival.is_none()) =>
         {
             Err(format!("{command:?} refused: {refusal}"))
@@ -319,7 +320,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
         keys[index % keys.len()].jwk().clone()
     };
     Some(match request {
-        Request::Tick => Command::Tick,
+        Request::Tick => Command::ApplyPlan,
         Request::Rotate(algorithm, readiness) => Command::Rotate {
             algorithm: *algorithm,
             readiness: *readiness,

@@ -16,12 +16,12 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod expected_state;
 mod history;
+mod invariants;
 mod keys;
-mod laws;
-mod ledger;
 mod properties;
-mod recollection;
+mod restore_register;
 mod verifiers;
 mod world;
 
@@ -32,8 +32,8 @@ mod past;
 mod policy_change;
 mod recovery;
 mod replacement;
+mod restore_sources;
 mod revocation;
 mod rotation;
 mod taking_over;
-mod testimony;
 mod time;

@@ -46,21 +46,21 @@ fn a_key_is_told_in_every_state_that_it_passed_through() {
         panic!("it is over");
     };
     let until = removed.published_until.unwrap();
-    let moment = SECOND / 1000;
+    let time = SECOND / 1000;
     for (at, expected) in [
         (BEGINNING, ("pending", true)),
-        (activated.before(moment), ("pending", true)),
+        (activated.before(time), ("pending", true)),
         (activated, ("active", true)),
-        (retired.before(moment), ("active", true)),
+        (retired.before(time), ("active", true)),
         (retired, ("retired", true)),
-        (until.before(moment), ("retired", true)),
+        (until.before(time), ("retired", true)),
         (until.max(removed.removed_at), ("removed", false)),
     ] {
         assert_eq!(told(&world, &second, at), Some(expected), "{at:?}");
     }
     assert_eq!(told(&world, &first, BEGINNING), Some(("active", true)));
     let third = active(&world);
-    assert_eq!(told(&world, &third, activated.before(moment)), None);
+    assert_eq!(told(&world, &third, activated.before(time)), None);
 }
 
 // The service was down when the time of a key was over: nobody was served it after that.
@@ -82,7 +82,7 @@ fn a_key_leaves_the_told_set_with_its_time_and_not_with_its_removal() {
                 successor: Successor::Promote,
             }
         } else {
-            Command::Tick
+            Command::ApplyPlan
         };
         world.run(&command).unwrap();
         assert_eq!(

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Command, Event, Policy, Readiness, Refusal, SWITCH_OVER, State, Timestamp,
+    Command, Event, Policy, Readiness, RuleViolation, SWITCH_OVER, State, Timestamp,
 };
 use keywright_verifier::{Algorithm, Kid};
 
 use super::rotation::{ES256, rotate, signing, standing_by};
 use super::world::{BEGINNING, DAY, HOUR, MINUTE, SECOND, World, default_policy, single_policy};
 
-fn set_policy(world: &mut World, change: impl FnOnce(&mut Policy)) -> Result<(), Refusal> {
+fn set_policy(world: &mut World, change: impl FnOnce(&mut Policy)) -> Result<(), RuleViolation> {
     let mut policy = world.view.policy().clone();
     change(&mut policy);
     policy.validate().unwrap();
@@ -55,7 +55,7 @@ fn the_default_cannot_move_to_an_algorithm_that_does_not_sign_yet() {
         policy.algorithms = Algorithm::ALL.to_vec();
         policy.default_algorithm = Algorithm::Rs256;
     };
-    let refusal = Err(Refusal::DefaultNotActive(Algorithm::Rs256));
+    let refusal = Err(RuleViolation::DefaultNotActive(Algorithm::Rs256));
     assert_eq!(set_policy(&mut world, switched), refusal);
     set_policy(&mut world, |policy| {
         policy.algorithms = Algorithm::ALL.to_vec();
@@ -96,7 +96,7 @@ fn the_url_is_fixed() {
     let moved = set_policy(&mut world, |policy| {
         policy.url = keywright::lifecycle::IssuerUrl::parse(&url).unwrap();
     });
-    assert_eq!(moved, Err(Refusal::UrlFixed));
+    assert_eq!(moved, Err(RuleViolation::UrlFixed));
 }
 
 #[test]

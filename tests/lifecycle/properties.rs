@@ -3,7 +3,7 @@
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::history::History;
-use super::laws::{self, Law};
+use super::invariants::{self, Law};
 
 /// How many histories the test of all laws together lives through, unless
 /// `KEYWRIGHT_PROPERTY_CASES` says otherwise. Each law alone gets a 40th of them, which are longer.
@@ -53,70 +53,70 @@ fn holds(law: Law) {
 
 #[test]
 fn every_law_holds_in_every_history() {
-    hold(&laws::ALL, cases(), 40);
+    hold(&invariants::ALL, cases(), 40);
 }
 
 #[test]
 fn invariant_1_one_signer() {
-    holds(laws::one_signer);
+    holds(invariants::one_signer);
 }
 
 #[test]
 fn invariant_2_known_before_used() {
-    holds(laws::known_before_used);
+    holds(invariants::known_before_used);
 }
 
 #[test]
 fn invariant_3_published_while_needed() {
-    holds(laws::published_while_needed);
+    holds(invariants::published_while_needed);
 }
 
 #[test]
 fn invariant_4_revoked_is_final() {
-    holds(laws::revoked_is_final);
+    holds(invariants::revoked_is_final);
 }
 
 #[test]
 fn invariant_5_a_successor_stands_by() {
-    holds(laws::a_successor_stands_by);
+    holds(invariants::a_successor_stands_by);
 }
 
 #[test]
 fn invariant_6_private_halves_are_short_lived() {
-    holds(laws::private_halves_are_short_lived);
+    holds(invariants::private_halves_are_short_lived);
 }
 
 #[test]
 fn invariant_7_kid_and_signature_are_one_act() {
-    holds(laws::kid_and_signature_are_one_act);
+    holds(invariants::kid_and_signature_are_one_act);
 }
 
 #[test]
 fn invariant_8_time_may_jump() {
-    holds(laws::time_may_jump);
+    holds(invariants::time_may_jump);
 }
 
 #[test]
 fn invariant_9_store_first_then_memory() {
-    holds(laws::store_first_then_memory);
+    holds(invariants::store_first_then_memory);
 }
 
 #[test]
 fn invariant_10_the_set_stays_small() {
-    holds(laws::the_set_stays_small);
+    holds(invariants::the_set_stays_small);
 }
 
 #[test]
 fn the_past_stays_told() {
-    holds(laws::the_past_stays_told);
+    holds(invariants::the_past_stays_told);
 }
 
 #[test]
 fn deleted_is_final() {
-    holds(laws::deleted_is_final);
+    holds(invariants::deleted_is_final);
 }
 
 #[test]
 fn per_token_law() {
-    holds(laws::per_token_law);
+    holds(invariants::per_token_law);
 }

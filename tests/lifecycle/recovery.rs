@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keywright::lifecycle::{
-    Change, Command, Contradiction, Event, IssuerName, Key, KeySet, Knowledge, Readiness,
-    Remembered, State, Successor, Testimony, Timestamp, decide, recover,
+    Change, Command, Event, IssuerName, Key, KeySet, OperatorStatements, Readiness,
+    RegisterMismatch, RestoreSources, State, Successor, Timestamp, Visibility, decide, recover,
 };
 use keywright::store::{IssuerRow, KeyRow, SealedChange, StoredSet, record};
 use keywright_verifier::{Algorithm, Kid};
@@ -45,19 +45,19 @@ impl Loss {
             world,
             backup,
             backup_at,
-            register: register.having_witnessed(register_at),
+            register: register.with_latest_at_least(register_at),
             register_at,
         }
     }
 
-    fn both(&self) -> Testimony<'_> {
-        Testimony::Both {
+    fn both(&self) -> RestoreSources<'_> {
+        RestoreSources::Both {
             backup: &self.backup,
             register: &self.register,
         }
     }
 
-    fn recover(&mut self, testimony: &Testimony<'_>, revoked: &BTreeSet<Kid>) -> Change {
+    fn recover(&mut self, testimony: &RestoreSources<'_>, revoked: &BTreeSet<Kid>) -> Change {
         let now = self.world.clock;
         recovered(testimony, revoked, now, &mut self.world.keys_made)
     }
@@ -70,12 +70,12 @@ impl Loss {
 }
 
 pub(crate) fn recovered(
-    testimony: &Testimony<'_>,
+    testimony: &RestoreSources<'_>,
     revoked: &BTreeSet<Kid>,
     now: Timestamp,
     keys_made: &mut u64,
 ) -> Change {
-    let remembered = Remembered {
+    let remembered = OperatorStatements {
         revoked,
         deleted: &BTreeSet::new(),
         reason: "leaked",
@@ -112,11 +112,11 @@ fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 /// What must hold of every restored set, whatever was known.
-fn is_sound(change: &Change, testimony: &Testimony<'_>, now: Timestamp) -> Result<(), String> {
+fn is_sound(change: &Change, testimony: &RestoreSources<'_>, now: Timestamp) -> Result<(), String> {
     let (backup, base) = match *testimony {
-        Testimony::Backup(set) => (Some(set), set),
-        Testimony::Both { backup, register } => (Some(backup), register),
-        Testimony::Register(set) => (None, set),
+        RestoreSources::Backup(set) => (Some(set), set),
+        RestoreSources::Both { backup, register } => (Some(backup), register),
+        RestoreSources::Register(set) => (None, set),
     };
     let set = &change.set;
     for before in backup.into_iter().chain([base]) {
@@ -146,7 +146,9 @@ fn is_sound(change: &Change, testimony: &Testimony<'_>, now: Timestamp) -> Resul
             format!("nothing signs for {algorithm}")
         })?;
     }
-    let again = supplied(&mut 900, |supply| decide(set, &Command::Tick, now, supply));
+    let again = supplied(&mut 900, |supply| {
+        decide(set, &Command::ApplyPlan, now, supply)
+    });
     let again = again.map_err(|refusal| refusal.to_string())?;
     ensure(again.is_none(), || format!("{again:?} is due at once"))
 }
@@ -216,8 +218,8 @@ fn verifies(set: &KeySet, token: &Token, now: Timestamp) -> Result<(), String> {
 #[test]
 fn with_a_fresh_register_every_live_token_verifies_and_the_set_is_sound() {
     for_many_losses(|loss| {
-        loss.register = (loss.world.stored.clone()).having_witnessed(loss.world.latest_ever);
-        let both = Testimony::Both {
+        loss.register = (loss.world.stored.clone()).with_latest_at_least(loss.world.latest_ever);
+        let both = RestoreSources::Both {
             backup: &loss.backup.clone(),
             register: &loss.register.clone(),
         };
@@ -248,7 +250,7 @@ fn with_a_fresh_register_every_live_token_verifies_and_the_set_is_sound() {
 fn with_an_older_register_what_it_knows_verifies_and_the_set_is_sound() {
     for_many_losses(|loss| {
         let (backup, register) = (loss.backup.clone(), loss.register.clone());
-        let both = Testimony::Both {
+        let both = RestoreSources::Both {
             backup: &backup,
             register: &register,
         };
@@ -273,7 +275,7 @@ fn with_an_older_register_what_it_knows_verifies_and_the_set_is_sound() {
 fn without_a_register_what_was_revoked_stays_revoked_and_what_signed_before_verifies() {
     for_many_losses(|loss| {
         let backup = loss.backup.clone();
-        let testimony = Testimony::Backup(&backup);
+        let testimony = RestoreSources::Backup(&backup);
         let revoked: BTreeSet<Kid> = (loss.world.stored.keys().iter())
             .filter(|key| matches!(key.state(), State::Revoked(_)))
             .map(|key| key.kid().clone())
@@ -296,8 +298,8 @@ fn without_a_register_what_was_revoked_stays_revoked_and_what_signed_before_veri
             if let State::Pending(pending) = key.state() {
                 let policy = change.set.policy();
                 let fresh = now.after(policy.freshness()).after(policy.clock_skew);
-                let counted = matches!(pending.knowledge,
-                    Knowledge::MissingUntil(until) if until >= fresh);
+                let counted = matches!(pending.visibility,
+                    Visibility::MissingUntil(until) if until >= fresh);
                 ensure(counted, || {
                     format!("{key:?} may be missing until {fresh:?}")
                 })?;
@@ -317,7 +319,7 @@ fn without_a_register_what_was_revoked_stays_revoked_and_what_signed_before_veri
 fn an_issuer_that_the_backup_does_not_have_comes_back_with_fresh_keys() {
     for_many_losses(|loss| {
         let register = loss.register.clone();
-        let testimony = Testimony::Register(&register);
+        let testimony = RestoreSources::Register(&register);
         let change = loss.recover(&testimony, &BTreeSet::new());
         let now = loss.world.clock;
         is_sound(&change, &testimony, now)?;
@@ -340,7 +342,7 @@ fn an_issuer_that_the_backup_does_not_have_comes_back_with_fresh_keys() {
 #[test]
 fn a_register_that_is_older_than_the_backup_is_refused() {
     for_many_losses(|loss| {
-        let swapped = Testimony::Both {
+        let swapped = RestoreSources::Both {
             backup: &loss.register,
             register: &loss.backup,
         };
@@ -370,7 +372,7 @@ fn the_successor_of_the_backup_signs_where_nobody_knows_what_happened() {
     let successor = backup.successors(Algorithm::Es256)[0].kid().clone();
     world.pass(HOUR);
     let now = world.clock;
-    let testimony = Testimony::Backup(&backup);
+    let testimony = RestoreSources::Backup(&backup);
     let change = recovered(&testimony, &BTreeSet::new(), now, &mut world.keys_made);
     assert_eq!(active(&change.set), successor);
     let retired = change.set.key(&active(&backup)).unwrap();
@@ -392,7 +394,7 @@ fn a_key_that_the_register_shows_active_signs_on() {
     world.run(&rotate).unwrap();
     let register = world.stored.clone();
     world.pass(MINUTE);
-    let both = Testimony::Both {
+    let both = RestoreSources::Both {
         backup: &backup,
         register: &register,
     };
@@ -419,7 +421,7 @@ fn a_fresh_key_signs_where_both_keys_of_the_backup_were_revoked() {
     };
     world.run(&discard).unwrap();
     let register = world.stored.clone();
-    let both = Testimony::Both {
+    let both = RestoreSources::Both {
         backup: &backup,
         register: &register,
     };
@@ -437,14 +439,14 @@ fn an_issuer_that_was_deleted_stays_deleted() {
     let mut world = world();
     let backup = world.stored.clone();
     let deleted = BTreeSet::from([IssuerName::clone(backup.issuer())]);
-    let remembered = Remembered {
+    let remembered = OperatorStatements {
         revoked: &BTreeSet::new(),
         deleted: &deleted,
         reason: "over",
     };
     let now = world.clock;
     let change = supplied(&mut world.keys_made, |supply| {
-        recover(&Testimony::Backup(&backup), &remembered, now, supply)
+        recover(&RestoreSources::Backup(&backup), &remembered, now, supply)
     })
     .unwrap();
     assert!(change.set.deleted_at().is_some());
@@ -474,7 +476,7 @@ fn a_register_of_another_issuer_is_refused() {
         })
         .unwrap();
     // Both begin with the same keys; what one has introduced since, the other does not have.
-    let foreign = Testimony::Both {
+    let foreign = RestoreSources::Both {
         backup: &ahead.stored,
         register: &other,
     };
@@ -482,7 +484,7 @@ fn a_register_of_another_issuer_is_refused() {
     assert!(
         matches!(
             contradiction,
-            Contradiction::WentBack { .. } | Contradiction::LacksKey(_)
+            RegisterMismatch::WentBack { .. } | RegisterMismatch::LacksKey(_)
         ),
         "{contradiction}"
     );

@@ -1,6 +1,6 @@
 //! Keys whose private halves are lost.
 
-use keywright::lifecycle::{Command, Event, Refusal, State};
+use keywright::lifecycle::{Command, Event, RuleViolation, State};
 use keywright_verifier::{Algorithm, Kid};
 
 use super::rotation::{ES256, signing, standing_by};
@@ -102,7 +102,7 @@ fn keys_without_a_private_half_cannot_lose_it() {
     let (from, to) = ("retired", "retired");
     assert_eq!(
         again,
-        Err(Refusal::IllegalTransition {
+        Err(RuleViolation::IllegalTransition {
             kid: first,
             from,
             to
@@ -110,6 +110,6 @@ fn keys_without_a_private_half_cannot_lose_it() {
     );
     let nobody = Kid::parse("nobody").unwrap();
     let unknown = world.run(&replace([nobody.clone()]));
-    assert_eq!(unknown, Err(Refusal::UnknownKey(nobody)));
+    assert_eq!(unknown, Err(RuleViolation::UnknownKey(nobody)));
     assert_eq!(world.run(&replace([])), Ok(Vec::new()));
 }

@@ -1,6 +1,6 @@
 //! Keys that nobody may trust any more.
 
-use keywright::lifecycle::{Command, Event, ImportAs, Readiness, Refusal, State, Successor};
+use keywright::lifecycle::{Command, Event, ImportAs, Readiness, RuleViolation, State, Successor};
 use keywright_verifier::Kid;
 
 use super::keys;
@@ -102,7 +102,10 @@ fn revoking_a_removed_or_revoked_key_is_refused_by_its_state() {
     for (kid, from) in [(first, "removed"), (second, "revoked")] {
         let refusal = world.run(&revoke(&kid, Successor::Promote));
         let to = "revoked";
-        assert_eq!(refusal, Err(Refusal::IllegalTransition { kid, from, to }));
+        assert_eq!(
+            refusal,
+            Err(RuleViolation::IllegalTransition { kid, from, to })
+        );
     }
 }
 
@@ -112,7 +115,7 @@ fn revoking_an_unknown_key_is_refused() {
     let kid = Kid::parse("nobody").unwrap();
     assert_eq!(
         world.run(&revoke(&kid, Successor::Promote)),
-        Err(Refusal::UnknownKey(kid))
+        Err(RuleViolation::UnknownKey(kid))
     );
 }
 
@@ -136,7 +139,10 @@ fn neither_a_revoked_kid_nor_a_revoked_key_is_imported_again() {
                 state: state_wanted,
             };
             let kid = kid.clone();
-            assert_eq!(world.run(&import), Err(Refusal::KeyKnown { kid, state }));
+            assert_eq!(
+                world.run(&import),
+                Err(RuleViolation::KeyKnown { kid, state })
+            );
         }
     }
 }
@@ -151,7 +157,7 @@ fn nothing_that_is_forced_or_follows_from_a_loss_waits_for_verifiers() {
         state,
     };
     for waits in [
-        Command::Tick,
+        Command::ApplyPlan,
         Command::SetPolicy(single_policy()),
         rotate(ES256, Readiness::Required),
         import(ImportAs::Pending),

@@ -1,7 +1,7 @@
 //! Rotations: by schedule, by hand and by force.
 
 use keywright::lifecycle::{
-    Command, Event, Proposal, Readiness, Refusal, SWITCH_OVER, Successor, simulate,
+    Command, Event, Readiness, RuleViolation, SWITCH_OVER, SimulationStart, Successor, simulate,
 };
 use keywright_verifier::{Algorithm, Kid};
 
@@ -107,7 +107,7 @@ fn a_manual_rotation_right_after_another_is_refused_with_the_time_of_readiness()
     let ready_at = BEGINNING.after(DAY);
     assert_eq!(
         world.run(&rotate(ES256, Readiness::Required)),
-        Err(Refusal::SuccessorNotReady {
+        Err(RuleViolation::SuccessorNotReady {
             algorithm: ES256,
             kid,
             ready_at
@@ -130,7 +130,7 @@ fn a_rotation_of_all_algorithms_happens_for_all_or_for_none() {
     };
     assert!(matches!(
         world.run(&all),
-        Err(Refusal::SuccessorNotReady {
+        Err(RuleViolation::SuccessorNotReady {
             algorithm: Algorithm::Rs256,
             ..
         })
@@ -143,7 +143,7 @@ fn a_rotation_of_an_algorithm_that_the_policy_lacks_is_refused() {
     let mut world = World::fresh(single_policy());
     assert_eq!(
         world.run(&rotate(Algorithm::Rs256, Readiness::Waived)),
-        Err(Refusal::AlgorithmNotInPolicy(Algorithm::Rs256))
+        Err(RuleViolation::AlgorithmNotInPolicy(Algorithm::Rs256))
     );
 }
 
@@ -192,7 +192,7 @@ fn the_schedule_counts_from_the_last_rotation_also_from_one_by_hand() {
 fn a_simulation_tells_the_story_that_ticking_lives() {
     let mut world = World::fresh(default_policy());
     let until = BEGINNING.after(DAY * 100);
-    let proposal = Proposal::Change(Box::new(world.view.clone()), Command::Tick);
+    let proposal = SimulationStart::Change(Box::new(world.view.clone()), Command::ApplyPlan);
     let told = simulate(&proposal, BEGINNING, until).unwrap();
     let lived = world.live_until(until);
     assert!(lived.len() > 20);

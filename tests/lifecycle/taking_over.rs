@@ -1,6 +1,8 @@
 //! Moving in from another system.
 
-use keywright::lifecycle::{Command, Event, Founding, ImportAs, Refusal, SWITCH_OVER, State};
+use keywright::lifecycle::{
+    Command, Event, ImportAs, IssuerOrigin, RuleViolation, SWITCH_OVER, State,
+};
 use keywright_verifier::{Algorithm, Jwk};
 
 use super::keys;
@@ -8,7 +10,7 @@ use super::rotation::{ES256, signing, standing_by};
 use super::world::{BEGINNING, DAY, HOUR, MINUTE, SECOND, World, single_policy};
 
 fn taking_over() -> World {
-    World::found(single_policy(), Founding::TakesOver)
+    World::create(single_policy(), IssuerOrigin::TakesOver)
 }
 
 fn import(jwk: &Jwk, state: ImportAs) -> Command {
@@ -54,7 +56,7 @@ fn the_other_systems_signing_key_goes_on_signing_under_its_own_kid() {
 #[test]
 fn an_active_key_is_imported_once() {
     let mut world = taking_over();
-    for expected in [Ok(()), Err(Refusal::AlreadySigning(ES256))] {
+    for expected in [Ok(()), Err(RuleViolation::AlreadySigning(ES256))] {
         let foreign = world.new_key(ES256);
         let outcome = world.run(&import(&foreign, ImportAs::Active));
         assert_eq!(outcome.map(drop), expected);
@@ -66,7 +68,7 @@ fn an_active_key_is_not_imported_once_a_generated_one_has_signed() {
     let mut world = taking_over();
     world.live_until(BEGINNING.after(DAY));
     let foreign = world.new_key(ES256);
-    let refusal = Err(Refusal::AlreadySigning(ES256));
+    let refusal = Err(RuleViolation::AlreadySigning(ES256));
     assert_eq!(world.run(&import(&foreign, ImportAs::Active)), refusal);
 }
 
@@ -74,7 +76,7 @@ fn an_active_key_is_not_imported_once_a_generated_one_has_signed() {
 fn an_active_key_is_imported_nowhere_else() {
     let mut world = World::fresh(single_policy());
     let foreign = world.new_key(ES256);
-    let refusal = Err(Refusal::NotTakingOver);
+    let refusal = Err(RuleViolation::NotTakingOver);
     assert_eq!(world.run(&import(&foreign, ImportAs::Active)), refusal);
 }
 
@@ -83,7 +85,7 @@ fn a_key_of_an_algorithm_that_the_policy_lacks_is_imported_only_to_verify() {
     let mut world = taking_over();
     let foreign = world.new_key(Algorithm::Rs256);
     for state in [ImportAs::Active, ImportAs::Pending] {
-        let refusal = Err(Refusal::AlgorithmNotInPolicy(Algorithm::Rs256));
+        let refusal = Err(RuleViolation::AlgorithmNotInPolicy(Algorithm::Rs256));
         assert_eq!(world.run(&import(&foreign, state)), refusal);
     }
     world.run(&import(&foreign, ImportAs::Retired)).unwrap();

@@ -1,6 +1,8 @@
 //! Time that stands still, runs backwards and leaps.
 
-use keywright::lifecycle::{Command, Event, Readiness, Refusal, Schedule, State, Supply, decide};
+use keywright::lifecycle::{
+    AvailableKeys, Command, Event, Readiness, RuleViolation, Schedule, State, decide,
+};
 
 use super::rotation::{ES256, rotate, signing, standing_by};
 use super::world::{BEGINNING, DAY, HOUR, SECOND, World, single_policy};
@@ -11,7 +13,7 @@ fn ninety_days_offline_end_in_exactly_one_rotation() {
     let successor = standing_by(&world)[0].clone();
     world.pass(DAY * 90);
     world.restart();
-    let events = world.run(&Command::Tick).unwrap();
+    let events = world.run(&Command::ApplyPlan).unwrap();
     let activated = |event: &&Event| matches!(event, Event::KeyActivated { .. });
     assert_eq!(events.iter().filter(activated).count(), 1);
     assert_eq!(signing(&world), successor);
@@ -34,7 +36,7 @@ fn a_clock_that_is_set_back_changes_no_state() {
     world.live_until(BEGINNING.after(DAY * 31));
     let before = world.view.clone();
     world.jump_back(DAY * 20);
-    assert_eq!(world.run(&Command::Tick), Ok(Vec::new()));
+    assert_eq!(world.run(&Command::ApplyPlan), Ok(Vec::new()));
     assert_eq!(world.view, before);
     world.restart();
     assert_eq!(world.view, before);
@@ -67,14 +69,14 @@ fn a_lead_that_began_before_the_clock_was_set_back_is_not_shortened() {
     world.pass(DAY + HOUR);
     assert!(matches!(
         world.run(&rotate(ES256, Readiness::Required)),
-        Err(Refusal::SuccessorNotReady { ready_at, .. }) if ready_at == seen.after(DAY)
+        Err(RuleViolation::SuccessorNotReady { ready_at, .. }) if ready_at == seen.after(DAY)
     ));
 }
 
 #[test]
 fn a_commit_remembers_its_instant_also_when_nobody_witnessed_it() {
     let mut world = World::fresh(single_policy());
-    let mut supply = Supply::default();
+    let mut supply = AvailableKeys::default();
     supply.add(world.new_key(ES256));
     let later = BEGINNING.after(DAY);
     let command = rotate(ES256, Readiness::Required);

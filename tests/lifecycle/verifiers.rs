@@ -7,7 +7,7 @@ use std::time::Duration;
 use keywright::lifecycle::{KeySet, SWITCH_OVER, Timestamp};
 use keywright_verifier::Kid;
 
-use super::ledger::Facts;
+use super::expected_state::Facts;
 
 /// A JWKS response.
 #[derive(Clone)]

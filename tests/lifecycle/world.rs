@@ -8,16 +8,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Change, Command, Event, Founding, Halt, IssuerName, IssuerUrl, Key, KeySet, Policy, Refusal,
-    State, Supply, Timestamp, decide, found, plan,
+    AvailableKeys, Change, Command, DecisionError, Event, IssuerName, IssuerOrigin, IssuerUrl, Key,
+    KeySet, Policy, RuleViolation, State, Timestamp, create, decide, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::expected_state::Ledger;
 use super::keys;
-use super::ledger::Ledger;
-use super::recollection::Recollection;
+use super::restore_register::Recollection;
 use super::verifiers::{Network, Response, Verifier};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -98,11 +98,11 @@ pub(crate) enum Crash {
 
 impl World {
     /// A new issuer, as of [`BEGINNING`].
-    pub(crate) fn found(policy: Policy, founding: Founding) -> Self {
+    pub(crate) fn create(policy: Policy, founding: IssuerOrigin) -> Self {
         let mut keys_made = 0;
         let name = IssuerName::parse("example").unwrap();
         let change = supplied(&mut keys_made, |supply| {
-            found(name.clone(), policy.clone(), founding, BEGINNING, supply)
+            create(name.clone(), policy.clone(), founding, BEGINNING, supply)
         })
         .unwrap();
         let mut world = Self {
@@ -124,7 +124,7 @@ impl World {
             keys_made,
         };
         world
-            .write(None, &Command::Tick, &change, BEGINNING)
+            .write(None, &Command::ApplyPlan, &change, BEGINNING)
             .unwrap();
         world.ledger.begins_to_serve(&change.set, BEGINNING);
         world
@@ -132,7 +132,7 @@ impl World {
 
     /// A fresh issuer with this policy.
     pub(crate) fn fresh(policy: Policy) -> Self {
-        Self::found(policy, Founding::Fresh)
+        Self::create(policy, IssuerOrigin::Fresh)
     }
 
     /// A key that nobody has seen yet.
@@ -182,7 +182,7 @@ impl World {
             let wake = self.next_wake().filter(|wake| *wake <= until);
             self.clock = wake.unwrap_or(until).max(self.clock);
             self.witness();
-            let events = self.run(&Command::Tick).unwrap();
+            let events = self.run(&Command::ApplyPlan).unwrap();
             story.extend(events.into_iter().map(|event| (self.clock, event)));
             if wake.is_none() {
                 return story;
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// Carries a command out without mishap.
-    pub(crate) fn run(&mut self, command: &Command) -> Result<Vec<Event>, Refusal> {
+    pub(crate) fn run(&mut self, command: &Command) -> Result<Vec<Event>, RuleViolation> {
         self.run_with(command, &Fate::default(), None)
     }
 
@@ -201,11 +201,11 @@ impl World {
         command: &Command,
         fate: &Fate,
         rival: Option<&Command>,
-    ) -> Result<Vec<Event>, Refusal> {
+    ) -> Result<Vec<Event>, RuleViolation> {
         self.witness();
         self.touched = true;
         let decided_at = self.clock;
-        let base = self.view.clone().having_witnessed(self.latest);
+        let base = self.view.clone().with_latest_at_least(self.latest);
         let decision = supplied(&mut self.keys_made, |supply| {
             decide(&base, command, decided_at, supply)
         })?;
@@ -374,7 +374,7 @@ impl World {
     /// Another process decides and commits first. Whether it had anything to do.
     fn rival_commits(&mut self, command: &Command) -> bool {
         let seen = self.load().latest().max(self.clock);
-        let base = self.load().having_witnessed(seen);
+        let base = self.load().with_latest_at_least(seen);
         let now = self.clock;
         let decision = supplied(&mut self.keys_made, |supply| {
             decide(&base, command, now, supply)
@@ -435,14 +435,14 @@ impl World {
 /// Tries until the supply suffices.
 pub(crate) fn supplied<T>(
     keys_made: &mut u64,
-    attempt: impl Fn(&Supply) -> Result<T, Halt>,
-) -> Result<T, Refusal> {
-    let mut supply = Supply::default();
+    attempt: impl Fn(&AvailableKeys) -> Result<T, DecisionError>,
+) -> Result<T, RuleViolation> {
+    let mut supply = AvailableKeys::default();
     loop {
         match attempt(&supply) {
             Ok(outcome) => return Ok(outcome),
-            Err(Halt::Refused(refusal)) => return Err(refusal),
-            Err(Halt::NeedsKey(wanted)) => {
+            Err(DecisionError::Refused(refusal)) => return Err(refusal),
+            Err(DecisionError::NeedsKey(wanted)) => {
                 *keys_made += 1;
                 supply.add(keys::key(wanted, *keys_made));
             }

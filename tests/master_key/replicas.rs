@@ -6,7 +6,7 @@ use std::time::Duration;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
-use keywright::authority::{Authority, ChangeError, Foundation};
+use keywright::authority::{Authority, ChangeError, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
@@ -35,7 +35,7 @@ async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
 
 async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Arc<Authority> {
     let [first, further] = keys.map(Key::master);
-    let foundation = Foundation {
+    let services = Services {
         store: Arc::clone(store) as _,
         engine: Arc::new(SoftwareEngine::start().unwrap()),
         master_keys: MasterKeys::new(first, vec![further]).unwrap(),
@@ -47,7 +47,7 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
         audience: None,
         issuance_log: None,
     };
-    Arc::new(Authority::start(foundation).await.unwrap())
+    Arc::new(Authority::start(services).await.unwrap())
 }
 
 async fn create(authority: &Arc<Authority>, name: &str) {

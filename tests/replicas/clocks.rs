@@ -14,10 +14,10 @@ async fn a_clock_that_jumps_stops_signatures_at_once_until_it_is_right_again() {
     one.create("a", json!({})).await;
     let right = one.now();
     for wrong in [right.after(SECOND * 3600), right.before(SECOND * 3)] {
-        one.clock.jump(wrong);
+        one.clock.set_wall(wrong);
         assert_eq!(one.sign("a").await, Err(SignRefusal::SnapshotStale));
         assert_eq!(one.serve("a").1, "no-cache");
-        one.clock.jump(right);
+        one.clock.set_wall(right);
         assert!(one.sign("a").await.is_ok());
     }
 }
@@ -27,7 +27,7 @@ async fn a_process_whose_clock_is_wrong_is_not_confirmed() {
     let world = World::new();
     let (one, two) = (world.process().await, world.process().await);
     one.create("a", json!({})).await;
-    two.clock.jump(two.now().after(SECOND * 60));
+    two.clock.set_wall(two.now().after(SECOND * 60));
     assert!(two.catch_up().await.is_err());
     assert_eq!(two.sign("a").await, Err(SignRefusal::SnapshotStale));
     assert!(one.sign("a").await.is_ok());
@@ -43,9 +43,10 @@ async fn a_clock_that_is_far_ahead_takes_no_key_out_of_the_set() {
     let actor = Actor::Bootstrap;
     let rotated = one.rotate(&issuer, None, Readiness::Required, actor, None);
     rotated.await.unwrap();
-    one.clock.jump(one.now().after(SECOND * 3600 * 24 * 365));
+    one.clock
+        .set_wall(one.now().after(SECOND * 3600 * 24 * 365));
     let _ = one.catch_up().await;
-    let published = one.issuer("a").unwrap().view();
+    let published = one.issuer("a").unwrap().snapshot();
     let served = String::from_utf8(published.publication().jwks().bytes.to_vec()).unwrap();
     assert!(served.contains(retired.as_str()));
 }
@@ -57,13 +58,13 @@ async fn a_clock_that_was_ahead_leaves_no_stamps() {
     let one = world.process().await;
     let issuer = one.create("a", json!({})).await;
     let right = one.now();
-    one.clock.jump(right.after(SECOND * 3600));
+    one.clock.set_wall(right.after(SECOND * 3600));
     one.now();
-    one.clock.jump(right);
+    one.clock.set_wall(right);
     world.pass(SECOND * 6, &[&one]);
     one.catch_up().await.unwrap();
     let actor = Actor::Bootstrap;
     let rotated = one.rotate(&issuer, None, Readiness::Required, actor, None);
     rotated.await.unwrap();
-    assert!(issuer.view().set().latest() <= right.after(SECOND * 8));
+    assert!(issuer.snapshot().set().latest() <= right.after(SECOND * 8));
 }

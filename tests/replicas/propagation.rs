@@ -42,7 +42,7 @@ async fn a_process_that_missed_much_catches_up_in_one_round() {
     }
     two.catch_up().await.unwrap();
     for name in ["a", "b", "c"] {
-        let view = |process: &crate::world::Process| process.issuer(name).unwrap().view();
+        let view = |process: &crate::world::Process| process.issuer(name).unwrap().snapshot();
         assert_eq!(*view(&two).set(), *view(&one).set(), "{name}");
     }
 }
@@ -65,9 +65,9 @@ async fn of_two_that_change_one_version_one_is_told_to_decide_anew() {
     let longer = crate::world::policy("a", json!({ "default_token_ttl": "30m" }));
     let actor = Actor::Bootstrap;
     two.set_issuer(&name, longer, None, actor).await.unwrap();
-    assert_eq!(two.issuer("a").unwrap().view().set().version(), 3);
+    assert_eq!(two.issuer("a").unwrap().snapshot().set().version(), 3);
     one.catch_up().await.unwrap();
-    let view = one.issuer("a").unwrap().view();
+    let view = one.issuer("a").unwrap().snapshot();
     assert_eq!(view.set().policy().default_token_ttl, SECOND * 1800);
 }
 

@@ -77,14 +77,14 @@ async fn a_request_that_was_frozen_hands_out_nothing_under_a_lease_that_was_rene
     let (one, two) = (world.process().await, world.process().await);
     one.create("a", json!({})).await;
     two.catch_up().await.unwrap();
-    let view = two.issuer("a").unwrap().leased_view();
+    let view = two.issuer("a").unwrap().leased_snapshot();
     assert!(view.may_sign(two.now()));
     revoke(&one, "a").await;
     world.pass(MAX_STALENESS, &[&one, &two]);
     two.catch_up().await.unwrap();
     assert!(!view.may_sign(two.now()) && !view.may_hand_out());
     assert_eq!(view.cache_control(two.now()), "no-cache");
-    assert!(two.issuer("a").unwrap().leased_view().may_hand_out());
+    assert!(two.issuer("a").unwrap().leased_snapshot().may_hand_out());
 }
 
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn what_is_being_signed_when_its_key_is_revoked_is_not_handed_out() {
     let (one, two) = (world.process().await, world.process().await);
     one.create("a", json!({})).await;
     two.catch_up().await.unwrap();
-    let here = one.issuer("a").unwrap().leased_view();
-    let there = two.issuer("a").unwrap().leased_view();
+    let here = one.issuer("a").unwrap().leased_snapshot();
+    let there = two.issuer("a").unwrap().leased_snapshot();
     revoke(&one, "a").await;
     two.catch_up().await.unwrap();
     assert!(!here.may_hand_out() && !there.may_hand_out());
@@ -126,7 +126,7 @@ async fn what_is_being_signed_when_its_key_retires_is_handed_out() {
     let world = World::new();
     let one = world.process().await;
     let issuer = one.create("a", json!({})).await;
-    let view = issuer.leased_view();
+    let view = issuer.leased_snapshot();
     let (readiness, actor) = (keywright::lifecycle::Readiness::Required, Actor::Bootstrap);
     let rotated = one.rotate(&issuer, None, readiness, actor, None);
     rotated.await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
 use keywright::authority::scheduler;
-use keywright::lifecycle::{Readiness, Refusal, SWITCH_OVER};
+use keywright::lifecycle::{Readiness, RuleViolation, SWITCH_OVER};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 
@@ -46,7 +46,7 @@ async fn a_successor_waits_for_what_others_may_serve_without_it() {
     let world = World::new();
     let one = world.process().await;
     with_a_later_successor(&world, &[&one]).await;
-    let view = one.issuer("a").unwrap().view();
+    let view = one.issuer("a").unwrap().snapshot();
     let successor = view.set().successors(view.set().policy().default_algorithm)[0];
     // Served for an overlap, fresh for 10 s from then on, by clocks that are 5 s apart.
     let overlap = SWITCH_OVER + MAX_STALENESS + SECOND * 4;
@@ -72,7 +72,7 @@ async fn a_live_process_that_lags_behind_holds_a_rotation_up() {
     let actor = Actor::Bootstrap;
     one.set_issuer(&name, policy, None, actor).await.unwrap();
     let refused = rotate(&one, Readiness::Required).await.err().unwrap();
-    let ChangeError::Refused(Refusal::SuccessorNotReady { ready_at, .. }) = refused else {
+    let ChangeError::Refused(RuleViolation::SuccessorNotReady { ready_at, .. }) = refused else {
         panic!("{refused}");
     };
     assert_eq!(ready_at, two.now().after(MAX_STALENESS));
@@ -142,10 +142,10 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
             .contains("rotation_failing{issuer=\"a\"} 1")
     })
     .await;
-    let before = one.issuer("a").unwrap().view().set().version();
+    let before = one.issuer("a").unwrap().snapshot().set().version();
     one.catch_up().await.unwrap();
     let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
-    eventually(|| one.issuer("a").unwrap().view().set().version() > before).await;
+    eventually(|| one.issuer("a").unwrap().snapshot().set().version() > before).await;
 
     two.catch_up().await.unwrap();
     assert_eq!(two.readiness().await, Ok(()));

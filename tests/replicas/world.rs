@@ -12,7 +12,7 @@ use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::replication::ReplicationError;
 use keywright::authority::signing::{SignRefusal, SignRequest, sign};
-use keywright::authority::{Authority, Foundation};
+use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
@@ -69,7 +69,7 @@ impl World {
         max_staleness: Duration,
     ) -> Result<Process, ReplicationError> {
         let clock = Clock::manual(now);
-        let foundation = Foundation {
+        let services = Services {
             lease: Arc::new(Lease::on(&*self.store, clock.clone(), max_staleness)),
             store: Arc::clone(&self.store) as _,
             engine: Arc::new(SoftwareEngine::start().unwrap()),
@@ -81,7 +81,7 @@ impl World {
             issuance_log: None,
             identity: Map::new(),
         };
-        let authority = Arc::new(Authority::start(foundation).await?);
+        let authority = Arc::new(Authority::start(services).await?);
         Ok(Process { authority, clock })
     }
 
@@ -106,7 +106,7 @@ impl Process {
 
     /// Has a token signed. Answers with the key that did it.
     pub(crate) async fn sign(&self, issuer: &str) -> Result<Kid, SignRefusal> {
-        let view = self.issuer(issuer).unwrap().leased_view();
+        let view = self.issuer(issuer).unwrap().leased_snapshot();
         let request = SignRequest {
             claims: Map::new(),
             expires_in: None,
@@ -119,7 +119,7 @@ impl Process {
 
     /// What a verifier that asks this process is told: the kids, and for how long it may keep them.
     pub(crate) fn serve(&self, issuer: &str) -> (Vec<Kid>, String) {
-        let view = self.issuer(issuer).unwrap().leased_view();
+        let view = self.issuer(issuer).unwrap().leased_snapshot();
         let published = view.set().published(self.now());
         let kids = published.map(|key| key.kid().clone()).collect();
         (kids, view.cache_control(self.now()).into_owned())
@@ -127,7 +127,7 @@ impl Process {
 
     /// The key that signs by what this process has in memory.
     pub(crate) fn active(&self, issuer: &str) -> Kid {
-        let view = self.issuer(issuer).unwrap().view();
+        let view = self.issuer(issuer).unwrap().snapshot();
         let algorithm = view.set().policy().default_algorithm;
         view.set().active(algorithm).unwrap().kid().clone()
     }

@@ -2,7 +2,7 @@
 
 use keywright::backup::file::{BackupError, Header, Reader, Writer};
 use keywright::lifecycle::Timestamp;
-use keywright::store::chain::{Head, StoredEvent};
+use keywright::store::chain::{LogHead, StoredEvent};
 use keywright::store::seal::MasterKey;
 use keywright::store::transfer::Entry;
 use zeroize::Zeroizing;
@@ -31,7 +31,7 @@ fn write(entries: &[Entry]) -> Vec<u8> {
     let key = master_key(1);
     let header = Header::new(
         Timestamp::from_seconds(1_800_000_000),
-        Head::BEGINNING,
+        LogHead::BEGINNING,
         &key,
     );
     let (mut writer, mut bytes) = Writer::begin(&header, &key).unwrap();
@@ -115,26 +115,29 @@ fn no_chunk_can_be_left_out_moved_repeated_or_taken_from_another_backup() {
     let head = &bytes[..starts[0]];
     let chunk = |number: usize| &bytes[starts[number]..starts[number + 1]];
     let whole: Vec<&[u8]> = (0..count).map(chunk).collect();
-    let assemble = |parts: &[&[u8]]| [head, &parts.concat()].concat();
-    assert_eq!(read(&assemble(&whole)).unwrap(), entries);
+    let build_snapshot = |parts: &[&[u8]]| [head, &parts.concat()].concat();
+    assert_eq!(read(&build_snapshot(&whole)).unwrap(), entries);
     for number in 0..count {
         let mut without = whole.clone();
         without.remove(number);
-        assert!(read(&assemble(&without)).is_err(), "without {number}");
+        assert!(read(&build_snapshot(&without)).is_err(), "without {number}");
         let mut twice = whole.clone();
         twice.insert(number, whole[number]);
-        assert!(read(&assemble(&twice)).is_err(), "{number} twice");
+        assert!(read(&build_snapshot(&twice)).is_err(), "{number} twice");
         let mut foreign = whole.clone();
         foreign[number] = &other[others[number]..others[number + 1]];
-        assert!(read(&assemble(&foreign)).is_err(), "a foreign {number}");
+        assert!(
+            read(&build_snapshot(&foreign)).is_err(),
+            "a foreign {number}"
+        );
         if number > 0 {
             let mut moved = whole.clone();
             moved.swap(number - 1, number);
-            assert!(read(&assemble(&moved)).is_err(), "{number} moved");
+            assert!(read(&build_snapshot(&moved)).is_err(), "{number} moved");
         }
     }
     for length in 0..count {
-        let cut_off = read(&assemble(&whole[..length]));
+        let cut_off = read(&build_snapshot(&whole[..length]));
         assert!(matches!(cut_off, Err(BackupError::CutOff(_))), "{length}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use keywright::store::chain::Head;
+use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::sqlite::SqliteStore;
@@ -194,7 +194,7 @@ struct Everything {
     clients: Vec<ClientRow>,
     approvals: Vec<ApprovalRow>,
     last_uses: Vec<LastUse>,
-    head: Option<Head>,
+    head: Option<LogHead>,
 }
 
 async fn everything(store: &dyn KeyStore) -> Everything {

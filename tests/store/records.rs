@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Change, Command, Founding, Halt, ImportAs, IssuerUrl, Key, KeySet, KeySpecification, Policy,
-    Readiness, Refusal, State, Successor, Supply, Timestamp, decide, found,
+    AvailableKeys, Change, Command, DecisionError, ImportAs, IssuerOrigin, IssuerUrl, Key, KeySet,
+    KeySpecification, Policy, Readiness, RuleViolation, State, Successor, Timestamp, create,
+    decide,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
@@ -42,19 +43,19 @@ fn public_key(algorithm: Algorithm, number: u64) -> PublicKey {
 struct Life {
     set: KeySet,
     now: Timestamp,
-    supply: Supply,
+    supply: AvailableKeys,
     made: u64,
     stored: StoredSet,
     store: MemoryStore,
 }
 
 impl Life {
-    fn begin(founding: Founding) -> Self {
+    fn begin(founding: IssuerOrigin) -> Self {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let (mut supply, mut made) = (Supply::default(), 0);
+        let (mut supply, mut made) = (AvailableKeys::default(), 0);
         let url = IssuerUrl::parse("https://id.example.com/a").unwrap();
         let change = loop {
-            match found(
+            match create(
                 name("a"),
                 Policy::for_url(url.clone()),
                 founding,
@@ -78,7 +79,7 @@ impl Life {
     }
 
     /// Commits what `command` does, unless a rule forbids it.
-    fn attempt(&mut self, command: &Command) -> Result<(), Refusal> {
+    fn attempt(&mut self, command: &Command) -> Result<(), RuleViolation> {
         let change = loop {
             match decide(&self.set, command, self.now, &self.supply) {
                 Ok(Some(change)) => break change,
@@ -96,7 +97,7 @@ impl Life {
 
     fn wait(&mut self, duration: Duration) {
         self.now = self.now.after(duration);
-        self.run(&Command::Tick);
+        self.run(&Command::ApplyPlan);
     }
 
     fn rotate(&mut self, algorithm: Algorithm) {
@@ -119,7 +120,12 @@ impl Life {
         });
     }
 
-    fn import(&mut self, kid: &str, algorithm: Algorithm, state: ImportAs) -> Result<(), Refusal> {
+    fn import(
+        &mut self,
+        kid: &str,
+        algorithm: Algorithm,
+        state: ImportAs,
+    ) -> Result<(), RuleViolation> {
         self.made += 1;
         let key = public_key(algorithm, self.made);
         let jwk = Jwk::new(Some(Kid::parse(kid).unwrap()), key).unwrap();
@@ -127,14 +133,18 @@ impl Life {
     }
 }
 
-fn make(supply: &mut Supply, made: &mut u64, halt: Halt) -> Result<(), Refusal> {
+fn make(
+    supply: &mut AvailableKeys,
+    made: &mut u64,
+    halt: DecisionError,
+) -> Result<(), RuleViolation> {
     match halt {
-        Halt::NeedsKey(KeySpecification { algorithm, .. }) => {
+        DecisionError::NeedsKey(KeySpecification { algorithm, .. }) => {
             *made += 1;
             supply.add(Jwk::new(None, public_key(algorithm, *made)).unwrap());
             Ok(())
         }
-        Halt::Refused(refusal) => Err(refusal),
+        DecisionError::Refused(refusal) => Err(refusal),
     }
 }
 
@@ -177,7 +187,7 @@ fn write(store: &MemoryStore, before: Option<&KeySet>, change: Change) -> (KeySe
 fn full_life() -> Life {
     use Algorithm::{Es256, Rs256};
     let day = Duration::from_secs(86_400);
-    let mut life = Life::begin(Founding::Fresh);
+    let mut life = Life::begin(IssuerOrigin::Fresh);
     life.rotate(Es256);
     life.wait(day);
     life.rotate(Es256);
@@ -207,13 +217,13 @@ fn a_set_reads_back_as_it_was_written_in_every_state() {
         BTreeSet::from(["pending", "active", "retired", "removed", "revoked"])
     );
     assert_ne!(life.set.served_fresh_until(), Timestamp::default());
-    let taken_over = Life::begin(Founding::TakesOver);
-    assert_eq!(taken_over.set.founding(), Founding::TakesOver);
+    let taken_over = Life::begin(IssuerOrigin::TakesOver);
+    assert_eq!(taken_over.set.origin(), IssuerOrigin::TakesOver);
 }
 
 #[test]
 fn a_takeover_reads_back_with_its_imported_signing_key() {
-    let mut life = Life::begin(Founding::TakesOver);
+    let mut life = Life::begin(IssuerOrigin::TakesOver);
     life.import("their-kid/1", Algorithm::Es256, ImportAs::Active)
         .unwrap();
     let active = life.set.active(Algorithm::Es256).unwrap();
@@ -222,16 +232,18 @@ fn a_takeover_reads_back_with_its_imported_signing_key() {
 
 #[test]
 fn an_instant_or_length_beyond_every_calendar_reads_back() {
-    let mut life = Life::begin(Founding::Fresh);
-    life.set = life.set.having_witnessed(Timestamp::from_millis(u64::MAX));
+    let mut life = Life::begin(IssuerOrigin::Fresh);
+    life.set = life
+        .set
+        .with_latest_at_least(Timestamp::from_millis(u64::MAX));
     life.rotate(Algorithm::Es256);
     assert_eq!(life.set.latest(), Timestamp::from_millis(u64::MAX));
 }
 
 #[test]
 fn only_keys_that_changed_are_written_and_a_lost_private_half_is_erased() {
-    let before = Life::begin(Founding::Fresh).set;
-    let mut life = Life::begin(Founding::Fresh);
+    let before = Life::begin(IssuerOrigin::Fresh).set;
+    let mut life = Life::begin(IssuerOrigin::Fresh);
     let retiring = life.kid_of(Algorithm::Es256, "active");
     let standing_by = life.kid_of(Algorithm::Es256, "pending");
     life.rotate(Algorithm::Es256);
@@ -289,12 +301,12 @@ fn moves() -> impl Strategy<Value = Move> {
     ]
 }
 
-fn play(life: &mut Life, number: usize, step: &Move) -> Result<(), Refusal> {
+fn play(life: &mut Life, number: usize, step: &Move) -> Result<(), RuleViolation> {
     let mut policy = life.set.policy().clone();
     match step {
         Move::Wait(seconds) => {
             life.now = life.now.after(Duration::from_secs(*seconds));
-            life.attempt(&Command::Tick)
+            life.attempt(&Command::ApplyPlan)
         }
         Move::Rotate(algorithm, readiness) => life.attempt(&Command::Rotate {
             algorithm: *algorithm,
@@ -333,7 +345,7 @@ proptest! {
         takes_over in any::<bool>(),
         steps in proptest::collection::vec(moves(), 1..25),
     ) {
-        let founding = if takes_over { Founding::TakesOver } else { Founding::Fresh };
+        let founding = if takes_over { IssuerOrigin::TakesOver } else { IssuerOrigin::Fresh };
         let mut life = Life::begin(founding);
         for (number, step) in steps.iter().enumerate() {
             // A refusal is an answer, too; the set is then as it was.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keywright::store::chain::{BrokenLink, Head, Verification, Witness, line};
+use keywright::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{EventRow, KeyStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
@@ -16,7 +16,7 @@ use crate::support::postgres::shared;
 const EVENTS: u64 = 4;
 
 /// A closed database with a small log, and the head that somebody pinned.
-async fn small_log(folder: &TempDir) -> (std::path::PathBuf, Head) {
+async fn small_log(folder: &TempDir) -> (std::path::PathBuf, LogHead) {
     let path = folder.path().join("keywright.db");
     let store = SqliteStore::open(&path).await.unwrap();
     let head = fill(&store).await;
@@ -25,7 +25,7 @@ async fn small_log(folder: &TempDir) -> (std::path::PathBuf, Head) {
 }
 
 /// Writes the small log, and answers where it ends.
-async fn fill(store: &dyn KeyStore) -> Head {
+async fn fill(store: &dyn KeyStore) -> LogHead {
     for version in 1..=EVENTS {
         let mut written = commit("a", version);
         let actor = r#"{"kind":"client","id":"0","name":"é"}"#;
@@ -55,11 +55,14 @@ async fn run(connection: &mut SqliteConnection, statement: &str) {
     assert!(done.rows_affected() > 0);
 }
 
-async fn verify(store: &dyn KeyStore, pins: &[(Witness, Head)]) -> Result<Head, BrokenLink> {
+async fn verify(
+    store: &dyn KeyStore,
+    pins: &[(HeadSource, LogHead)],
+) -> Result<LogHead, BrokenLink> {
     let head = store.audit_head().await.unwrap();
-    let service = (Witness::Service, head.unwrap_or(Head::BEGINNING));
+    let service = (HeadSource::Service, head.unwrap_or(LogHead::BEGINNING));
     let pins = pins.iter().copied().chain([service]);
-    let mut verification = Verification::begin(Head::BEGINNING, pins)?;
+    let mut verification = Verification::begin(LogHead::BEGINNING, pins)?;
     for numbered in store.events(None, 0, 100).await.unwrap() {
         verification.read(line(&numbered).as_bytes())?;
     }
@@ -127,7 +130,7 @@ async fn every_altered_byte_of_every_column_is_found() {
 
 #[tokio::test]
 async fn events_and_heads_that_are_gone_moved_or_changed_are_found() {
-    let (service, pinned) = (Witness::Service, Witness::Pinned);
+    let (service, pinned) = (HeadSource::Service, HeadSource::Pinned);
     let swap = "UPDATE events SET sequence = 99 WHERE sequence = 2; \
                 UPDATE events SET sequence = 2 WHERE sequence = 3; \
                 UPDATE events SET sequence = 3 WHERE sequence = 99";
@@ -245,9 +248,9 @@ async fn a_log_that_was_written_anew_is_found_by_a_pinned_head_alone() {
     assert_eq!(told.sequence, head.sequence);
     let rewritten = BrokenLink::Rewritten {
         sequence: 4,
-        witness: Witness::Pinned,
+        witness: HeadSource::Pinned,
     };
-    let told = verify(&store, &[(Witness::Pinned, head)]).await;
+    let told = verify(&store, &[(HeadSource::Pinned, head)]).await;
     assert_eq!(told, Err(rewritten));
 }
 
@@ -303,7 +306,7 @@ async fn lines_that_no_export_has_are_named_by_the_event_before() {
         .map(line)
         .collect();
     let read = |lines: &[&[u8]]| {
-        let mut verification = Verification::begin(Head::BEGINNING, []).unwrap();
+        let mut verification = Verification::begin(LogHead::BEGINNING, []).unwrap();
         lines.iter().try_for_each(|line| verification.read(line))
     };
     let verified =
@@ -351,7 +354,7 @@ async fn lines_that_no_export_has_are_named_by_the_event_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_altered_in_a_shared_database_is_found() {
     let Some(server) = shared() else { return };
-    let (service, pinned) = (Witness::Service, Witness::Pinned);
+    let (service, pinned) = (HeadSource::Service, HeadSource::Pinned);
     let altered = |sequence| BrokenLink::Altered { sequence };
     let missing = |sequence, found| BrokenLink::Missing { sequence, found };
     let cut = |last| BrokenLink::CutOff {

@@ -58,11 +58,11 @@ struct Login {
 async fn log_in(
     State(identity): State<Arc<Identity>>,
     Json(login): Json<Login>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, RuleViolation> {
     let user = identity.users.log_in(&login.user, login.password).await;
     let user = user
-        .map_err(|error| Refusal::broken(&*error))?
-        .ok_or(Refusal::LoginFailed)?;
+        .map_err(|error| RuleViolation::broken(&*error))?
+        .ok_or(RuleViolation::LoginFailed)?;
     let scope = granted(&user, login.scope.as_deref(), login.order.is_some())?;
     let life = login.expires_in.unwrap_or(LONGEST_LIFE);
     let life = life.clamp(1, LONGEST_LIFE);
@@ -83,7 +83,11 @@ async fn log_in(
 
 /// The scope of the token. Who asks for more than the user has gets nothing: a token with less than
 /// was asked for would fail later, where nobody knows why.
-fn granted(user: &User, asked: Option<&str>, is_for_one_order: bool) -> Result<String, Refusal> {
+fn granted(
+    user: &User,
+    asked: Option<&str>,
+    is_for_one_order: bool,
+) -> Result<String, RuleViolation> {
     let asked: BTreeSet<&str> = match asked {
         Some(asked) => asked.split_ascii_whitespace().collect(),
         None if is_for_one_order => BTreeSet::from(["orders:read"]),
@@ -93,13 +97,13 @@ fn granted(user: &User, asked: Option<&str>, is_for_one_order: bool) -> Result<S
         user.scope.contains(*scope) && (!is_for_one_order || *scope == "orders:read")
     };
     if !asked.iter().all(is_allowed) {
-        return Err(Refusal::ScopeNotGranted);
+        return Err(RuleViolation::ScopeNotGranted);
     }
     Ok(asked.into_iter().collect::<Vec<_>>().join(" "))
 }
 
 /// Why there is no token.
-enum Refusal {
+enum RuleViolation {
     /// The same for a wrong name as for a wrong password.
     LoginFailed,
     ScopeNotGranted,
@@ -108,14 +112,14 @@ enum Refusal {
     Broken,
 }
 
-impl Refusal {
+impl RuleViolation {
     fn broken(error: &(dyn Error + 'static)) -> Self {
         tracing::error!(error, "no token could be made");
         Self::Broken
     }
 }
 
-impl From<reqwest::Error> for Refusal {
+impl From<reqwest::Error> for RuleViolation {
     fn from(error: reqwest::Error) -> Self {
         // keywright has refused: a wrong credential, or an issuer that it does not know.
         if error
@@ -129,7 +133,7 @@ impl From<reqwest::Error> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RuleViolation {
     fn into_response(self) -> Response {
         let problem = |code| Json(json!({"code": code}));
         match self {

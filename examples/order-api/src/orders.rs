@@ -89,22 +89,22 @@ async fn show(
     State(orders): State<Orders>,
     Authenticated(token): Authenticated<Claims>,
     Path(id): Path<String>,
-) -> Result<Json<Order>, Refusal> {
+) -> Result<Json<Order>, RuleViolation> {
     let orders = orders.read().unwrap_or_else(PoisonError::into_inner);
     // One answer for an order of somebody else and for none: nobody can count our orders.
     let found = orders
         .iter()
         .find(|order| order.id == id && token.claims.reach(order));
-    found.cloned().map(Json).ok_or(Refusal::NoSuchOrder)
+    found.cloned().map(Json).ok_or(RuleViolation::NoSuchOrder)
 }
 
 async fn create(
     State(orders): State<Orders>,
     Authenticated(token): Authenticated<Claims>,
     Json(new): Json<NewOrder>,
-) -> Result<(StatusCode, Json<Order>), Refusal> {
+) -> Result<(StatusCode, Json<Order>), RuleViolation> {
     if token.claims.order.is_some() {
-        return Err(Refusal::OneOrderOnly);
+        return Err(RuleViolation::OneOrderOnly);
     }
     let mut orders = orders.write().unwrap_or_else(PoisonError::into_inner);
     let order = Order {
@@ -117,12 +117,12 @@ async fn create(
 }
 
 /// Why a good token gets nothing.
-enum Refusal {
+enum RuleViolation {
     NoSuchOrder,
     OneOrderOnly,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RuleViolation {
     fn into_response(self) -> Response {
         let (status, code) = match self {
             Self::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::shown;
 use crate::authority::Authority;
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::store::chain::{self, Head};
+use crate::store::chain::{self, LogHead};
 use crate::store::{NumberedEvent, StoreError};
 
 /// Which events are looked for. What is `None` does not matter.
@@ -117,9 +117,9 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn audit_head(&self) -> Result<Head, StoreError> {
-        let head = self.foundation.store.audit_head().await?;
-        Ok(head.unwrap_or(Head::BEGINNING))
+    pub async fn audit_head(&self) -> Result<LogHead, StoreError> {
+        let head = self.services.store.audit_head().await?;
+        Ok(head.unwrap_or(LogHead::BEGINNING))
     }
 
     async fn read_events(
@@ -127,7 +127,7 @@ impl Authority {
         issuer: Option<&IssuerName>,
         after: u64,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        let store = &self.foundation.store;
+        let store = &self.services.store;
         store.events(issuer, after, READ_AT_A_TIME).await
     }
 }

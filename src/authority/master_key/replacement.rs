@@ -3,12 +3,12 @@
 use keywright_verifier::Kid;
 
 use super::{Sealing, committed};
-use crate::authority::audit::{self, Actor, Backing, MasterKeyEvent};
-use crate::authority::issuer::{Order, commit_of};
-use crate::authority::opening::LoadError;
-use crate::authority::{ChangeError, Foundation};
+use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
+use crate::authority::issuer::{ChangeRequest, commit_of};
+use crate::authority::load::LoadError;
+use crate::authority::{ChangeError, Services};
 use crate::engine::{Urgency, random};
-use crate::lifecycle::{Command, Halt, IssuerName, KeySet, decide};
+use crate::lifecycle::{Command, DecisionError, IssuerName, KeySet, decide};
 use crate::store::record::key_set;
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, Progress};
@@ -31,13 +31,13 @@ pub struct Replaced {
 /// # Errors
 /// [`ChangeError`]; what was committed stays.
 pub async fn replace_lost_keys(
-    foundation: &Foundation,
+    services: &Services,
     actor: &Actor,
     reason: &str,
 ) -> Result<Vec<Replaced>, ChangeError> {
-    let Foundation {
+    let Services {
         store, master_keys, ..
-    } = foundation;
+    } = services;
     let value = store.setting(check::SETTING).await?;
     let sealing = value
         .as_deref()
@@ -53,7 +53,7 @@ pub async fn replace_lost_keys(
     let sealing = Sealing { key, premise };
     let mut replaced = Vec::new();
     for issuer in store.issuers().await? {
-        let lost = replace_in(foundation, &issuer, &sealing, actor, reason).await?;
+        let lost = replace_in(services, &issuer, &sealing, actor, reason).await?;
         if lost > 0 {
             replaced.push(Replaced { issuer, lost });
         }
@@ -64,8 +64,14 @@ pub async fn replace_lost_keys(
             from: check::named(&before).map(|key| key.to_string()),
             to: key.fingerprint().to_string(),
         };
-        let backing = Backing::from(actor.clone());
-        let row = audit::row(&event, foundation.clock.now(), None, &backing, Some(reason));
+        let attribution = Attribution::from(actor.clone());
+        let row = audit::row(
+            &event,
+            services.clock.now(),
+            None,
+            &attribution,
+            Some(reason),
+        );
         let after = after.ok_or(ChangeError::Unsealable)?;
         committed(
             store
@@ -78,39 +84,39 @@ pub async fn replace_lost_keys(
 
 /// Replaces what one issuer has lost. Answers how many keys that were.
 async fn replace_in(
-    foundation: &Foundation,
+    services: &Services,
     issuer: &IssuerName,
     sealing: &Sealing<'_>,
     actor: &Actor,
     reason: &str,
 ) -> Result<usize, ChangeError> {
-    let Some(stored) = foundation.store.load(issuer).await? else {
+    let Some(stored) = services.store.load(issuer).await? else {
         return Ok(0);
     };
     let set = key_set(&stored).map_err(LoadError::from)?;
-    let lost = lost_keys(&foundation.master_keys, &set, &stored);
+    let lost = lost_keys(&services.master_keys, &set, &stored);
     let count = lost.len();
     if count == 0 {
         return Ok(0);
     }
-    let mut order = Order {
+    let mut request = ChangeRequest {
         reason: Some(reason.to_owned()),
-        ..Order::new(actor.clone(), Command::Replace { lost })
+        ..ChangeRequest::new(actor.clone(), Command::Replace { lost })
     };
-    let (change, moment) = loop {
-        let moment = foundation.lease.moment();
-        match decide(&set, &order.command, moment, &order.fresh.supply) {
-            Ok(Some(change)) => break (change, moment),
+    let (change, time) = loop {
+        let time = services.lease.change_time();
+        match decide(&set, &request.command, time, &request.fresh.supply) {
+            Ok(Some(change)) => break (change, time),
             Ok(None) => return Ok(0),
-            Err(Halt::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-            Err(Halt::NeedsKey(wanted)) => {
-                let generated = foundation.engine.generate(wanted, Urgency::Immediate);
-                order.fresh.add_generated(generated.await?);
+            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+            Err(DecisionError::NeedsKey(wanted)) => {
+                let generated = services.engine.generate(wanted, Urgency::Immediate);
+                request.fresh.add_generated(generated.await?);
             }
         }
     };
-    let commit = commit_of(Some(sealing), Some(&set), &change, &order, moment)?;
-    committed(foundation.store.commit(commit).await)?;
+    let commit = commit_of(Some(sealing), Some(&set), &change, &request, time)?;
+    committed(services.store.commit(commit).await)?;
     Ok(count)
 }
 

@@ -4,7 +4,7 @@ use keywright_verifier::Kid;
 
 use crate::backup::file::BackupError;
 use crate::engine::{EngineError, RandomnessUnavailable};
-use crate::lifecycle::{Contradiction, IssuerName, Refusal};
+use crate::lifecycle::{IssuerName, RegisterMismatch, RuleViolation};
 use crate::store::record::CorruptRecord;
 use crate::store::seal::UnsealError;
 use crate::store::transfer::FillError;
@@ -34,11 +34,11 @@ pub enum RestoreError {
     ForeignRegister(String),
     /// The register and the backup contradict each other.
     #[error("issuer {issuer}: {source}")]
-    Contradiction {
+    RegisterMismatch {
         /// The issuer.
         issuer: IssuerName,
         /// What does not fit.
-        source: Contradiction,
+        source: RegisterMismatch,
     },
     /// The register says nothing of an issuer, whose records could not be read when it was written.
     #[error(
@@ -72,7 +72,7 @@ pub enum RestoreError {
         /// The issuer.
         issuer: IssuerName,
         /// The rule.
-        source: Refusal,
+        source: RuleViolation,
     },
     /// A fresh key could not be made.
     #[error(transparent)]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use super::log::{self, broken};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
-use crate::store::chain::Head;
+use crate::store::chain::LogHead;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -15,13 +15,13 @@ pub(super) struct Arguments {
     output: Option<String>,
     /// Only what follows this head, to go on with a file that ends there.
     #[arg(long, value_name = "SEQUENCE:HASH")]
-    after: Option<Head>,
+    after: Option<LogHead>,
 }
 
 /// A broken log is written like a whole one, and is an error all the same: it is the evidence.
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
-    let after = arguments.after.unwrap_or(Head::BEGINNING);
+    let after = arguments.after.unwrap_or(LogHead::BEGINNING);
     let end = match &arguments.output {
         Some(path) => {
             let unwritable = |source: io::Error| Failure::Unwritable {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
-use crate::store::chain::{BrokenLink, Head, Verification, Witness};
+use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification};
 
 /// A head as the API and this program show it.
 #[derive(Serialize, Deserialize)]
@@ -15,8 +15,8 @@ pub(super) struct ShownHead {
     hash: String,
 }
 
-impl From<Head> for ShownHead {
-    fn from(head: Head) -> Self {
+impl From<LogHead> for ShownHead {
+    fn from(head: LogHead) -> Self {
         Self {
             sequence: head.sequence,
             hash: head.hash.to_string(),
@@ -31,15 +31,15 @@ pub(super) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Failure> + 'a;
 /// first of those is the inner error.
 pub(super) fn of_service(
     client: &Client,
-    after: Head,
-    pinned: Option<Head>,
+    after: LogHead,
+    pinned: Option<LogHead>,
     sink: &mut Sink<'_>,
-) -> Result<Result<Head, BrokenLink>, Failure> {
+) -> Result<Result<LogHead, BrokenLink>, Failure> {
     // The service goes on while its log is read: the log must reach the head of before, and must
     // not go past the head of afterwards.
     let before = head(client)?;
-    let pins = pinned.map(|head| (Witness::Pinned, head));
-    let pins = pins.into_iter().chain([(Witness::Service, before)]);
+    let pins = pinned.map(|head| (HeadSource::Pinned, head));
+    let pins = pins.into_iter().chain([(HeadSource::Service, before)]);
     let path = format!("/v1/audit/export?after={}", after.sequence);
     let (export, url) = client.stream(&path)?;
     let end = read(export, Verification::begin(after, pins), &url, sink)?;
@@ -47,12 +47,12 @@ pub(super) fn of_service(
     Ok(end.and_then(|end| end.within(afterwards)))
 }
 
-fn head(client: &Client) -> Result<Head, Failure> {
+fn head(client: &Client) -> Result<LogHead, Failure> {
     let ShownHead { sequence, hash } = client.read("/v1/audit/head")?.parse()?;
     let hash = hash
         .parse()
         .map_err(|error| Failure::rejected("invalid-head", error))?;
-    Ok(Head { sequence, hash })
+    Ok(LogHead { sequence, hash })
 }
 
 /// The longest line that is read, in bytes; an event is far shorter.
@@ -64,7 +64,7 @@ pub(super) fn read(
     verification: Result<Verification, BrokenLink>,
     what: &str,
     sink: &mut Sink<'_>,
-) -> Result<Result<Head, BrokenLink>, Failure> {
+) -> Result<Result<LogHead, BrokenLink>, Failure> {
     let mut state = verification;
     let mut lines = BufReader::new(export);
     let mut line = Vec::new();

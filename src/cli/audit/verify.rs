@@ -10,7 +10,7 @@ use super::log::{self, ShownHead, broken};
 use crate::cli::client::Answer;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
-use crate::store::chain::{Head, Verification, Witness};
+use crate::store::chain::{HeadSource, LogHead, Verification};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     file: Option<String>,
     /// A head that was written down before: the log must pass through it.
     #[arg(long, value_name = "SEQUENCE:HASH")]
-    head: Option<Head>,
+    head: Option<LogHead>,
 }
 
 #[derive(Deserialize)]
@@ -33,11 +33,11 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     let sink = &mut |_: &[u8]| Ok(());
     let end = match &arguments.file {
         Some(path) => {
-            let pins = pinned.map(|head| (Witness::Pinned, head));
-            let verification = Verification::begin(Head::BEGINNING, pins);
+            let pins = pinned.map(|head| (HeadSource::Pinned, head));
+            let verification = Verification::begin(LogHead::BEGINNING, pins);
             log::read(open(path)?, verification, path, sink)?
         }
-        None => log::of_service(&session.client()?, Head::BEGINNING, pinned, sink)?,
+        None => log::of_service(&session.client()?, LogHead::BEGINNING, pinned, sink)?,
     };
     let end = end.map_err(broken)?;
     let whole = json!({ "events": end.sequence, "head": ShownHead::from(end) });

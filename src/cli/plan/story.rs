@@ -13,14 +13,14 @@ use crate::cli::table::columns;
 pub(super) struct Story {
     pub(super) now: u64,
     pub(super) until: u64,
-    pub(super) occurrences: Vec<Occurrence>,
+    pub(super) occurrences: Vec<PlannedEvent>,
     #[serde(default)]
     pub(super) warnings: Vec<String>,
 }
 
 /// One event to come.
 #[derive(Deserialize)]
-pub(super) struct Occurrence {
+pub(super) struct PlannedEvent {
     pub(super) at: u64,
     pub(super) event: String,
     pub(super) kid: Option<String>,
@@ -101,7 +101,7 @@ impl Story {
     }
 }
 
-impl Occurrence {
+impl PlannedEvent {
     fn words(&self, names: &Names) -> String {
         let kid = self.kid.as_deref().map_or("", |kid| names.short(kid));
         match self.event.as_str() {

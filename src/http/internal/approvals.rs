@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Named, Service, optional_reason, path_parameter};
 use crate::access::approval::{Approval, Operation};
 use crate::authority::Authority;
-use crate::authority::approvals::{Answer, Outcome};
+use crate::authority::approvals::{ApprovalOutcome, Outcome};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
@@ -86,10 +86,10 @@ pub(super) async fn delete_issuer(
 }
 
 /// 200 with what was done, or 202 with what waits.
-pub(super) fn answer(answer: &Answer) -> Response {
+pub(super) fn answer(answer: &ApprovalOutcome) -> Response {
     match answer {
-        Answer::Done(outcome) => ok(result(outcome)),
-        Answer::Awaits(approval) => awaits(approval),
+        ApprovalOutcome::Done(outcome) => ok(result(outcome)),
+        ApprovalOutcome::Awaits(approval) => awaits(approval),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::http::code::Code;
 use crate::http::guard::REQUEST_ID;
 use crate::http::problem::Problem;
 use crate::issuance_log::{Asserted, Decision, Line};
-use crate::lifecycle::Refusal;
+use crate::lifecycle::RuleViolation;
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
 const LONGEST_NAME: usize = 63;
@@ -79,8 +79,8 @@ impl Asking {
     /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
         let issuer = named(&self.authority, &self.caller, &self.issuer)?;
-        if issuer.view().set().deleted_at().is_some() {
-            return Err(Refusal::IssuerDeleted.into());
+        if issuer.snapshot().set().deleted_at().is_some() {
+            return Err(RuleViolation::IssuerDeleted.into());
         }
         Ok(issuer)
     }

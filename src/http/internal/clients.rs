@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Service, path_parameter};
 use crate::access::Terms;
 use crate::authority::Authority;
-use crate::authority::clients::LiveClient;
+use crate::authority::clients::ClientState;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
@@ -69,7 +69,7 @@ pub(super) async fn show(
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let live = authority.live_client(&id)?;
+    let live = authority.client(&id)?;
     Ok(ok(Value::Object(shown::client(&live))))
 }
 
@@ -102,7 +102,7 @@ pub(super) async fn create(
         .extend(issued.as_ref().map(|issued| issued.record.clone()));
     let id = client.id.clone();
     authority.admit_client(client, caller.actor()).await?;
-    let live = authority.live_client(&id)?;
+    let live = authority.client(&id)?;
     Ok(with_credential(&live, issued.as_ref()))
 }
 
@@ -163,7 +163,7 @@ pub(super) async fn revoke_credential(
 }
 
 /// The client, and its new credential this once.
-fn with_credential(live: &LiveClient, issued: Option<&crate::authority::Issued>) -> Response {
+fn with_credential(live: &ClientState, issued: Option<&crate::authority::Issued>) -> Response {
     let mut shown = shown::client(live);
     if let Some(issued) = issued {
         shown.insert("credential".to_owned(), issued.credential.reveal().into());

@@ -50,7 +50,7 @@ pub(super) async fn show(
         let detail = format!("at must not lie ahead: it is {}", now.floor_seconds());
         return Err(Problem::new(Code::InvalidQuery, detail));
     }
-    let view = issuer.view();
+    let view = issuer.snapshot();
     let set = view.set();
     let keys = set
         .keys_at(at)

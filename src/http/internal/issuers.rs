@@ -15,7 +15,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created_at, ok};
 use crate::http::shown;
-use crate::lifecycle::{Founding, IssuerName, Policy};
+use crate::lifecycle::{IssuerName, IssuerOrigin, Policy};
 
 /// The name in the path, of an issuer that need not exist.
 pub(super) struct NewName(IssuerName);
@@ -57,16 +57,16 @@ pub(super) async fn set(
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(Some(name.as_str()))?;
-    let founding = match body.optional_bool("takes_over")? {
-        Some(true) => Some(Founding::TakesOver),
-        Some(false) => Some(Founding::Fresh),
+    let origin = match body.optional_bool("takes_over")? {
+        Some(true) => Some(IssuerOrigin::TakesOver),
+        Some(false) => Some(IssuerOrigin::Fresh),
         None => None,
     };
     let policy = Policy::take_from(&mut body)?;
     body.finish()?;
     let warnings = policy.warnings();
     let set = authority
-        .set_issuer(&name, policy, founding, caller.actor())
+        .set_issuer(&name, policy, origin, caller.actor())
         .await?;
     let shown = |issuer| {
         let mut shown = shown::issuer(issuer);

@@ -13,7 +13,7 @@ use super::approvals;
 use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
-use crate::authority::view::View;
+use crate::authority::snapshot::Snapshot;
 use crate::engine::import_private_key;
 use crate::http::authentication::{As, role};
 use crate::http::body::{Body, OptionalBody};
@@ -38,7 +38,7 @@ pub(super) async fn list(
     _caller: As<role::Auditor>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
-    let view = issuer.view();
+    let view = issuer.snapshot();
     let set = view.set();
     let keys: Vec<Value> = set
         .keys()
@@ -53,11 +53,11 @@ pub(super) async fn show(
     Named(issuer): Named,
     KidText(kid): KidText,
 ) -> Result<Response, Problem> {
-    let view = issuer.view();
+    let view = issuer.snapshot();
     show_key(&view, &kid).map(ok)
 }
 
-fn show_key(view: &View, kid: &str) -> Result<Value, Problem> {
+fn show_key(view: &Snapshot, kid: &str) -> Result<Value, Problem> {
     let set = view.set();
     let key = Kid::parse(kid).ok().and_then(|kid| set.key(&kid));
     let key = key.ok_or_else(|| Problem::unknown_key(kid))?;
@@ -167,6 +167,6 @@ pub(super) async fn import(
             return Err(Problem::new(Code::KeyMaterial, detail));
         }
     };
-    let shown = show_key(&issuer.view(), kid.as_str())?;
+    let shown = show_key(&issuer.snapshot(), kid.as_str())?;
     Ok(created(shown))
 }

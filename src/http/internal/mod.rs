@@ -111,7 +111,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 /// Counters and gauges in the OpenMetrics text format. Like the probes it needs no credential: it
 /// names issuers and counts, and a scraper rarely has a place for a secret.
 async fn metrics(State(authority): Service) -> Response {
-    authority.measure();
+    authority.update_gauges();
     let content_type = openapi::service::OPENMETRICS;
     ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()
 }

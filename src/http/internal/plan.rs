@@ -32,7 +32,7 @@ pub(super) async fn show(
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
 ) -> Result<Response, Problem> {
-    foresee(&authority, &issuer, None, &query)
+    simulate(&authority, &issuer, None, &query)
 }
 
 /// The same under another policy, which is not set.
@@ -45,10 +45,10 @@ pub(super) async fn preview(
 ) -> Result<Response, Problem> {
     let policy = Policy::take_from(&mut body)?;
     body.finish()?;
-    foresee(&authority, &issuer, Some(policy), &query)
+    simulate(&authority, &issuer, Some(policy), &query)
 }
 
-fn foresee(
+fn simulate(
     authority: &Authority,
     issuer: &Issuer,
     policy: Option<Policy>,
@@ -59,7 +59,7 @@ fn foresee(
         .until
         .map_or(now.after(DEFAULT_OUTLOOK), Timestamp::from_seconds);
     let warnings = policy.as_ref().map(Policy::warnings).unwrap_or_default();
-    let occurrences = authority.foresee(issuer, policy, until)?;
+    let occurrences = authority.simulate(issuer, policy, until)?;
     Ok(ok(json!({
         "now": now.floor_seconds(),
         "until": until.ceil_seconds(),

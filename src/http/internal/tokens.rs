@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::asking::{Asking, Wish};
 use super::optional_algorithm;
 use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
-use crate::authority::view::View;
 use crate::clock::Stopwatch;
 use crate::http::body::{BatchBody, Body};
 use crate::http::code::Code;
@@ -44,7 +44,7 @@ async fn sign_one(
     // Before the body is read: a flood costs no more than its heads.
     let budget = asking.take(NonZeroU32::MIN)?;
     let Body(body) = Body::from_request(request, &()).await?;
-    let view = issuer.leased_view();
+    let view = issuer.leased_snapshot();
     let request = sign_request(body, &view, wish)?;
     let algorithm = algorithm_of(&request, &view);
     let stopwatch = Stopwatch::start();
@@ -92,7 +92,7 @@ async fn sign_items(
         return Err(Problem::new(Code::BatchSize, detail));
     };
     let budget = asking.take(signatures)?;
-    let view = issuer.leased_view();
+    let view = issuer.leased_snapshot();
     let mut wishes = Vec::with_capacity(items.len());
     let mut requests = Vec::with_capacity(items.len());
     for item in items {
@@ -138,7 +138,7 @@ enum Item<'a> {
 fn settle(
     asking: &Asking,
     wish: &Wish,
-    view: &View,
+    view: &Snapshot,
     algorithm: Algorithm,
     stopwatch: &Stopwatch,
     outcome: Result<SignedToken, SignRefusal>,
@@ -158,14 +158,18 @@ fn settle(
     settled
 }
 
-fn algorithm_of(request: &SignRequest, view: &View) -> Algorithm {
+fn algorithm_of(request: &SignRequest, view: &Snapshot) -> Algorithm {
     request
         .algorithm
         .unwrap_or(view.set().policy().default_algorithm)
 }
 
 /// Reads what is asked for. What of it is good is noted, also where the rest is not.
-fn sign_request(mut body: Object, view: &View, wish: &mut Wish) -> Result<SignRequest, Problem> {
+fn sign_request(
+    mut body: Object,
+    view: &Snapshot,
+    wish: &mut Wish,
+) -> Result<SignRequest, Problem> {
     let claims = body.object("claims")?.into_map();
     wish.note_claims(&claims);
     let expires_in = body.optional_u64("expires_in")?;

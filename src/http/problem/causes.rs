@@ -10,7 +10,7 @@ use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
 use crate::engine::ImportError;
 use crate::http::code::Code;
-use crate::lifecycle::{PolicyError, Refusal};
+use crate::lifecycle::{PolicyError, RuleViolation};
 use crate::store::StoreError;
 
 impl From<BodyError> for Problem {
@@ -139,31 +139,31 @@ impl From<SignRefusal> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<RuleViolation> for Problem {
+    fn from(refusal: RuleViolation) -> Self {
         let conflict = |code| Self::new(code, &refusal);
         match &refusal {
-            Refusal::UnknownKey(kid) => Self::unknown_key(kid.as_str()),
-            Refusal::AlgorithmNotInPolicy(_) => conflict(Code::AlgorithmNotInPolicy),
-            Refusal::SuccessorNotReady {
+            RuleViolation::UnknownKey(kid) => Self::unknown_key(kid.as_str()),
+            RuleViolation::AlgorithmNotInPolicy(_) => conflict(Code::AlgorithmNotInPolicy),
+            RuleViolation::SuccessorNotReady {
                 algorithm,
                 ready_at,
                 ..
             } => conflict(Code::SuccessorNotReady)
                 .with("algorithm", algorithm.as_str())
                 .with("ready_at", ready_at.ceil_seconds()),
-            Refusal::NoSuccessor(_) => conflict(Code::NoSuccessor),
-            Refusal::IllegalTransition { from, .. } => {
+            RuleViolation::NoSuccessor(_) => conflict(Code::NoSuccessor),
+            RuleViolation::IllegalTransition { from, .. } => {
                 conflict(Code::IllegalTransition).with("state", *from)
             }
-            Refusal::KeyKnown { state, .. } => conflict(Code::KeyKnown).with("state", *state),
-            Refusal::SetFull => conflict(Code::KeySetFull),
-            Refusal::NotTakingOver => conflict(Code::NotTakingOver),
-            Refusal::AlreadySigning(_) => conflict(Code::AlreadySigning),
-            Refusal::UrlFixed => conflict(Code::IssuerUrlFixed),
-            Refusal::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
-            Refusal::IssuerDeleted => conflict(Code::IssuerDeleted),
-            Refusal::FoundingFixed => conflict(Code::TakesOverFixed),
+            RuleViolation::KeyKnown { state, .. } => conflict(Code::KeyKnown).with("state", *state),
+            RuleViolation::SetFull => conflict(Code::KeySetFull),
+            RuleViolation::NotTakingOver => conflict(Code::NotTakingOver),
+            RuleViolation::AlreadySigning(_) => conflict(Code::AlreadySigning),
+            RuleViolation::UrlFixed => conflict(Code::IssuerUrlFixed),
+            RuleViolation::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
+            RuleViolation::IssuerDeleted => conflict(Code::IssuerDeleted),
+            RuleViolation::IssuerOriginFixed => conflict(Code::TakesOverFixed),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AFTER_HASH, BEFORE_HASH, EventHash, Head};
+use super::{AFTER_HASH, BEFORE_HASH, EventHash, LogHead};
 
 /// The first place at which a log is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum BrokenLink {
         /// The event's number.
         sequence: u64,
         /// Who says so.
-        witness: Witness,
+        witness: HeadSource,
     },
     /// The log ends too early.
     #[error("the log ends with event {last}, but {witness} is event {sequence}: {} is missing",
@@ -52,7 +52,7 @@ pub enum BrokenLink {
         /// The number that the log should reach.
         sequence: u64,
         /// Who says so.
-        witness: Witness,
+        witness: HeadSource,
     },
     /// The log goes on after its own head.
     #[error("event {sequence} stands after the service's head")]
@@ -71,14 +71,14 @@ fn events(last: u64, head: u64) -> String {
 
 /// Who says where the log ended at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Witness {
+pub enum HeadSource {
     /// The service, in the row beside the log.
     Service,
     /// Somebody who wrote the head down.
     Pinned,
 }
 
-impl fmt::Display for Witness {
+impl fmt::Display for HeadSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Service => "the service's head",
@@ -90,8 +90,8 @@ impl fmt::Display for Witness {
 /// A log while it is read, line by line.
 #[derive(Debug)]
 pub struct Verification {
-    last: Head,
-    pins: Vec<(Witness, Head)>,
+    last: LogHead,
+    pins: Vec<(HeadSource, LogHead)>,
 }
 
 impl Verification {
@@ -101,24 +101,24 @@ impl Verification {
     /// # Errors
     /// [`BrokenLink`] when a pin says that this is not where the log stands.
     pub fn begin(
-        after: Head,
-        pins: impl IntoIterator<Item = (Witness, Head)>,
+        after: LogHead,
+        pins: impl IntoIterator<Item = (HeadSource, LogHead)>,
     ) -> Result<Self, BrokenLink> {
         let verification = Self {
             last: after,
             pins: pins.into_iter().collect(),
         };
-        let before = |(witness, pin): &&(Witness, Head)| {
-            *witness == Witness::Service && pin.sequence < after.sequence
+        let before = |(witness, pin): &&(HeadSource, LogHead)| {
+            *witness == HeadSource::Service && pin.sequence < after.sequence
         };
         if let Some((_, pin)) = verification.pins.iter().find(before) {
             return Err(BrokenLink::CutOff {
                 last: pin.sequence,
                 sequence: after.sequence,
-                witness: Witness::Pinned,
+                witness: HeadSource::Pinned,
             });
         }
-        verification.hold_against_pins()?;
+        verification.check_pinned_heads()?;
         Ok(verification)
     }
 
@@ -140,7 +140,7 @@ impl Verification {
         if found > sequence {
             return Err(BrokenLink::Missing { sequence, found });
         }
-        let next = Head {
+        let next = LogHead {
             sequence,
             hash: self.last.hash.followed_by(text),
         };
@@ -148,14 +148,14 @@ impl Verification {
             return Err(BrokenLink::Altered { sequence });
         }
         self.last = next;
-        self.hold_against_pins()
+        self.check_pinned_heads()
     }
 
     /// Says that there are no more lines, and returns where the log ends.
     ///
     /// # Errors
     /// [`BrokenLink::CutOff`] when it ends before a head that it must pass through.
-    pub fn finish(self) -> Result<Head, BrokenLink> {
+    pub fn finish(self) -> Result<LogHead, BrokenLink> {
         let last = self.last.sequence;
         match self.pins.iter().find(|(_, pin)| pin.sequence > last) {
             Some((witness, pin)) => Err(BrokenLink::CutOff {
@@ -167,8 +167,8 @@ impl Verification {
         }
     }
 
-    fn hold_against_pins(&self) -> Result<(), BrokenLink> {
-        let here = |(_, pin): &&(Witness, Head)| pin.sequence == self.last.sequence;
+    fn check_pinned_heads(&self) -> Result<(), BrokenLink> {
+        let here = |(_, pin): &&(HeadSource, LogHead)| pin.sequence == self.last.sequence;
         let mut pins = self.pins.iter().filter(here);
         match pins.find(|(_, pin)| *pin != self.last) {
             Some((witness, pin)) => Err(BrokenLink::Rewritten {
@@ -180,7 +180,7 @@ impl Verification {
     }
 }
 
-impl Head {
+impl LogHead {
     /// Holds the end of a log, which was read completely, against the head that the service names
     /// afterwards, when it may have gone on; returns that end.
     ///
@@ -195,7 +195,7 @@ impl Head {
         if self.sequence == service.sequence && self.hash != service.hash {
             return Err(BrokenLink::Rewritten {
                 sequence: self.sequence,
-                witness: Witness::Service,
+                witness: HeadSource::Service,
             });
         }
         Ok(self)

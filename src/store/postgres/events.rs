@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::refused;
 use crate::lifecycle::IssuerName;
-use crate::store::chain::{Head, StoredEvent};
+use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, EventRow, NumberedEvent, StoreError};
 
@@ -13,13 +13,13 @@ pub(super) const CHANNEL: &str = "keywright";
 
 /// Locks the end of the log until the transaction ends, and says where it is. It comes first in a
 /// commit: what is read afterwards is as the commit before has left it.
-pub(super) async fn lock(connection: &mut PgConnection) -> Result<Head, CommitError> {
+pub(super) async fn lock(connection: &mut PgConnection) -> Result<LogHead, CommitError> {
     // Everyone who commits waits here. The row is missing before the first commit, and where
     // somebody has deleted it.
     sqlx::query(
         "INSERT INTO audit_head (singleton, sequence, hash) VALUES (1, 0, $1) ON CONFLICT DO NOTHING",
     )
-    .bind(Head::BEGINNING.hash.as_bytes().as_slice())
+    .bind(LogHead::BEGINNING.hash.as_bytes().as_slice())
     .persistent(false)
     .execute(&mut *connection)
     .await
@@ -31,7 +31,7 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<Head, CommitEr
             .await
             .map_err(refused)?;
     let last_event = last(connection).await?;
-    Ok(Head::of_stored(sequence, &hash, last_event))
+    Ok(LogHead::of_stored(sequence, &hash, last_event))
 }
 
 /// The number of the last event; 0 when there is none.
@@ -46,7 +46,7 @@ pub(super) async fn last(connection: &mut PgConnection) -> Result<i64, StoreErro
 /// Writes events after `end`, which [`lock`] has found, and tells everyone who listens.
 pub(super) async fn append(
     connection: &mut PgConnection,
-    mut end: Head,
+    mut end: LogHead,
     events: impl IntoIterator<Item = EventRow>,
 ) -> Result<(), CommitError> {
     let before = end;
@@ -89,14 +89,14 @@ pub(super) async fn append(
     Ok(())
 }
 
-pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<Head>, StoreError> {
+pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<LogHead>, StoreError> {
     let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
         .persistent(false)
         .fetch_optional(connection)
         .await
         .map_err(failed)?;
-    let head = stored.map(|(sequence, hash)| Head::of_stored(sequence, &hash, 0));
-    Ok(head.filter(|head| *head != Head::BEGINNING))
+    let head = stored.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0));
+    Ok(head.filter(|head| *head != LogHead::BEGINNING))
 }
 
 type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);

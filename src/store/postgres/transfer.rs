@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use super::{access, events, refused};
 use crate::lifecycle::IssuerName;
-use crate::store::chain::{Head, StoredEvent};
+use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::sql::{IssuerColumns, KeyColumns, failed, signed, stored_set};
 use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
 use crate::store::{
@@ -23,8 +23,8 @@ pub(super) async fn rows(connection: &mut PgConnection) -> Result<Rows, StoreErr
         .await
         .map_err(failed)?;
     // The row is there before the first event, for commits to queue behind.
-    let head =
-        head.filter(|(sequence, hash)| Head::of_stored(*sequence, hash, 0) != Head::BEGINNING);
+    let head = head
+        .filter(|(sequence, hash)| LogHead::of_stored(*sequence, hash, 0) != LogHead::BEGINNING);
     let settings: Vec<(String, Vec<u8>)> =
         sqlx::query_as("SELECT name, value FROM settings WHERE name <> $1 ORDER BY name")
             .bind(super::replicas::MAX_STALENESS)

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
 use crate::lifecycle::IssuerName;
-use crate::store::chain::{Head, StoredEvent};
+use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::sql::failed;
 use crate::store::{EventRow, NumberedEvent, StoreError};
 
@@ -40,7 +40,7 @@ pub(super) async fn append(
 }
 
 /// Where the log is continued.
-async fn end(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
+async fn end(connection: &mut SqliteConnection) -> Result<LogHead, StoreError> {
     let (last_event, head): (i64, Option<(i64, Vec<u8>)>) = (
         sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
             .fetch_one(&mut *connection)
@@ -52,10 +52,10 @@ async fn end(connection: &mut SqliteConnection) -> Result<Head, StoreError> {
             .map_err(failed)?,
     );
     let (sequence, hash) = head.unwrap_or_default();
-    Ok(Head::of_stored(sequence, &hash, last_event))
+    Ok(LogHead::of_stored(sequence, &hash, last_event))
 }
 
-async fn write_head(connection: &mut SqliteConnection, head: Head) -> Result<(), StoreError> {
+async fn write_head(connection: &mut SqliteConnection, head: LogHead) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO audit_head (only, sequence, hash) VALUES (1, ?1, ?2) \
          ON CONFLICT (only) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash",
@@ -68,12 +68,12 @@ async fn write_head(connection: &mut SqliteConnection, head: Head) -> Result<(),
     Ok(())
 }
 
-pub(super) async fn head(pool: &SqlitePool) -> Result<Option<Head>, StoreError> {
+pub(super) async fn head(pool: &SqlitePool) -> Result<Option<LogHead>, StoreError> {
     let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
         .fetch_optional(pool)
         .await
         .map_err(failed)?;
-    Ok(stored.map(|(sequence, hash)| Head::of_stored(sequence, &hash, 0)))
+    Ok(stored.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0)))
 }
 
 type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
@@ -148,7 +148,7 @@ pub(super) async fn chain_the_unchained(
     if chained {
         return Ok(());
     }
-    let mut head = Head::BEGINNING;
+    let mut head = LogHead::BEGINNING;
     loop {
         let rows: Vec<Columns> = sqlx::query_as(
             "SELECT sequence, at, issuer, document, hash FROM events WHERE sequence > ?1 \

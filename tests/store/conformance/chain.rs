@@ -1,14 +1,14 @@
 //! The audit log as a chain.
 
 use keywright::lifecycle::IssuerName;
-use keywright::store::chain::{Head, Verification, Witness, line};
+use keywright::store::chain::{HeadSource, LogHead, Verification, line};
 use keywright::store::{AccessChange, ApprovalRow, KeyStore};
 use ring::digest::{Context, SHA256};
 
 use super::all_events;
 use crate::rows::{commit, event};
 
-async fn head(store: &dyn KeyStore) -> Head {
+async fn head(store: &dyn KeyStore) -> LogHead {
     store.audit_head().await.unwrap().unwrap()
 }
 
@@ -16,8 +16,8 @@ async fn head(store: &dyn KeyStore) -> Head {
 pub(crate) async fn assert_whole(store: &dyn KeyStore) {
     let mut before = [0; 32];
     let head = head(store).await;
-    let pins = [(Witness::Service, head)];
-    let mut verification = Verification::begin(Head::BEGINNING, pins).unwrap();
+    let pins = [(HeadSource::Service, head)];
+    let mut verification = Verification::begin(LogHead::BEGINNING, pins).unwrap();
     let mut last = 0;
     for (expected, numbered) in (1..).zip(all_events(store).await) {
         assert_eq!(numbered.sequence, expected);

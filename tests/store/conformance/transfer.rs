@@ -1,6 +1,6 @@
 //! A whole store, out and in.
 
-use keywright::store::chain::{Head, StoredEvent, Verification, Witness, line};
+use keywright::store::chain::{HeadSource, LogHead, StoredEvent, Verification, line};
 use keywright::store::memory::MemoryStore;
 use keywright::store::transfer::{self, Entry, FillError};
 use keywright::store::{
@@ -182,13 +182,13 @@ fn check(entries: &[Entry]) -> u64 {
         assert_eq!(entries, [Entry::End]);
         return 0;
     };
-    let head = Head::of_stored(head.sequence, &head.hash, 0);
+    let head = LogHead::of_stored(head.sequence, &head.hash, 0);
     let events = entries.iter().filter_map(|entry| match entry {
         Entry::Event(event) => Some(event.clone().read()),
         _ => None,
     });
     let events: Vec<_> = events.collect();
-    let mut log = Verification::begin(Head::BEGINNING, [(Witness::Service, head)]).unwrap();
+    let mut log = Verification::begin(LogHead::BEGINNING, [(HeadSource::Service, head)]).unwrap();
     for event in &events {
         log.read(line(event).as_bytes()).unwrap();
     }
@@ -206,7 +206,7 @@ fn check(entries: &[Entry]) -> u64 {
 
 #[test]
 fn an_event_is_stored_as_it_is_read() {
-    let mut head = Head::BEGINNING;
+    let mut head = LogHead::BEGINNING;
     for event in [event(Some("a"), "{}"), event(None, "é")] {
         let numbered = head.append(event);
         assert_eq!(StoredEvent::from(numbered.clone()).read(), numbered);

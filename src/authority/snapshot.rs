@@ -18,7 +18,7 @@ use crate::lifecycle::{KeySet, SWITCH_OVER, Timestamp, plan};
 use crate::telemetry::{Metrics, SigningMetrics};
 
 /// A snapshot of one issuer.
-pub struct View {
+pub struct Snapshot {
     set: KeySet,
     signers: Vec<SigningEntry>,
     publication: Publication,
@@ -43,7 +43,7 @@ pub struct SigningEntry {
     pub metrics: SigningMetrics,
 }
 
-impl View {
+impl Snapshot {
     /// Puts a snapshot together as of `now`. `signers` has one entry for each active key.
     pub fn new(
         set: KeySet,
@@ -83,10 +83,11 @@ impl View {
             .iter()
             .map(|entry| (entry.kid.clone(), Arc::clone(&entry.signer)))
             .collect();
-        let view = Self::new(self.set.clone(), signers, metrics, now);
-        view.sign_until
+        let snapshot = Self::new(self.set.clone(), signers, metrics, now);
+        snapshot
+            .sign_until
             .store(self.sign_until.load(Ordering::Acquire), Ordering::Release);
-        view
+        snapshot
     }
 
     /// The key set.
@@ -144,18 +145,18 @@ const DO_NOT_KEEP: &str = "no-cache";
 /// A snapshot together with the term of the lease under which it was taken. What it signs or says
 /// holds no longer than that term, also when the process was frozen in between and has renewed the
 /// lease on waking.
-pub struct LeasedView {
-    view: Arc<View>,
+pub struct LeasedSnapshot {
+    snapshot: Arc<Snapshot>,
     lease: Arc<Lease>,
     term: Term,
 }
 
-impl LeasedView {
-    /// Takes what `view` hands out, after the term: it is no older than the term says.
-    pub(super) fn take(lease: &Arc<Lease>, view: impl FnOnce() -> Arc<View>) -> Self {
+impl LeasedSnapshot {
+    /// Takes what `snapshot` hands out, after the term: it is no older than the term says.
+    pub(super) fn take(lease: &Arc<Lease>, snapshot: impl FnOnce() -> Arc<Snapshot>) -> Self {
         let term = lease.term();
         Self {
-            view: view(),
+            snapshot: snapshot(),
             lease: Arc::clone(lease),
             term,
         }
@@ -163,7 +164,7 @@ impl LeasedView {
 
     /// Whether it may sign at `now`.
     pub fn may_sign(&self, now: Timestamp) -> bool {
-        self.view.is_in_office(now) && self.lease.is_within(self.term)
+        self.snapshot.is_in_office(now) && self.lease.is_within(self.term)
     }
 
     /// Whether what it has signed may be handed out now: time may have passed since
@@ -182,10 +183,10 @@ impl LeasedView {
     }
 }
 
-impl Deref for LeasedView {
-    type Target = View;
+impl Deref for LeasedSnapshot {
+    type Target = Snapshot;
 
-    fn deref(&self) -> &View {
-        &self.view
+    fn deref(&self) -> &Snapshot {
+        &self.snapshot
     }
 }

@@ -11,7 +11,7 @@ pub const SWITCH_OVER: Duration = Duration::from_secs(2);
 
 /// The instant of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct ChangeTime {
     /// What time it is.
     pub now: Timestamp,
     /// How long after it somebody may still sign with the set that is replaced, and serve it as
@@ -20,7 +20,7 @@ pub struct Moment {
     pub overlap: Duration,
 }
 
-impl From<Timestamp> for Moment {
+impl From<Timestamp> for ChangeTime {
     /// The instant of a change that one process alone knows of.
     fn from(now: Timestamp) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use keywright::lifecycle::{Command, Event, Founding, KeySet, Readiness, State, Timestamp};
+use keywright::lifecycle::{Command, Event, IssuerOrigin, KeySet, Readiness, State, Timestamp};
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 /// The facts that the laws are judged by.
@@ -70,7 +70,7 @@ impl Ledger {
         let may_force = match command {
             Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
             Command::Revoke { .. } | Command::Replace { .. } => true,
-            Command::Tick
+            Command::ApplyPlan
             | Command::Import { .. }
             | Command::SetPolicy(_)
             | Command::Delete { .. } => false,
@@ -162,7 +162,7 @@ impl Ledger {
             self.bereft.insert(key.algorithm());
             self.vacated = true;
         }
-        let first_set = after.version() == 1 && after.founding() == Founding::Fresh;
+        let first_set = after.version() == 1 && after.origin() == IssuerOrigin::Fresh;
         let facts = self.keys.entry(kid.clone()).or_insert_with(|| Facts {
             jwk: key.jwk().clone(),
             state,

@@ -8,14 +8,14 @@ use keywright_verifier::Kid;
 
 /// What was so at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Moment {
+struct ChangeTime {
     published: Vec<Kid>,
     states: Vec<(Kid, &'static str)>,
 }
 
 /// The moments of a life, by the instants that the clock showed.
 #[derive(Default)]
-pub(crate) struct Recollection(BTreeMap<Timestamp, Moment>);
+pub(crate) struct Recollection(BTreeMap<Timestamp, ChangeTime>);
 
 impl Recollection {
     /// Writes down what is served when the clock shows `now`.
@@ -24,11 +24,11 @@ impl Recollection {
             .keys()
             .iter()
             .map(|key| (key.kid().clone(), key.state().name()));
-        let moment = Moment {
+        let time = ChangeTime {
             published: view.published(now).map(|key| key.kid().clone()).collect(),
             states: states.collect(),
         };
-        self.0.insert(now, moment);
+        self.0.insert(now, time);
     }
 
     /// A clock that was set back made a change while it showed `now`: whatever it showed from then
@@ -44,7 +44,7 @@ impl Recollection {
                 .keys_at(*at)
                 .ok_or_else(|| format!("nothing is known of {at:?}"))?;
             let published = keys.iter().filter(|past| past.was_published);
-            let told = Moment {
+            let told = ChangeTime {
                 published: published.map(|past| past.key.kid().clone()).collect(),
                 states: keys
                     .iter()

@@ -2,11 +2,11 @@
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::command::{Halt, Refusal};
+use super::change_time::ChangeTime;
+use super::command::{DecisionError, RuleViolation};
 use super::event::Event;
-use super::key::{Active, Key, Knowledge, Origin, Pending, Removed, Retired, Revoked, State};
-use super::key_set::{Founding, KeySet};
-use super::moment::Moment;
+use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
+use super::key_set::{IssuerOrigin, KeySet};
 use super::policy::Policy;
 use super::time::Timestamp;
 
@@ -33,11 +33,11 @@ pub struct KeySpecification {
 /// Fresh public halves that a change may use, oldest first.
 ///
 /// Generating a key takes long and may fail, so it happens before the change and outside it: a
-/// change that lacks a key says so ([`Halt::NeedsKey`]), and is tried again with one more.
+/// change that lacks a key says so ([`DecisionError::NeedsKey`]), and is tried again with one more.
 #[derive(Debug, Default)]
-pub struct Supply(Vec<Jwk>);
+pub struct AvailableKeys(Vec<Jwk>);
 
-impl Supply {
+impl AvailableKeys {
     /// Adds a fresh key.
     pub fn add(&mut self, jwk: Jwk) {
         self.0.push(jwk);
@@ -53,7 +53,7 @@ impl Supply {
 }
 
 /// A key set while it changes.
-pub(super) struct Revision<'a> {
+pub(super) struct KeySetUpdate<'a> {
     set: KeySet,
     events: Vec<Event>,
     now: Timestamp,
@@ -62,12 +62,12 @@ pub(super) struct Revision<'a> {
     stamp: Timestamp,
     /// Until when somebody may still sign with the set before, and serve it as fresh.
     in_use_until: Timestamp,
-    supply: &'a Supply,
+    supply: &'a AvailableKeys,
 }
 
-impl<'a> Revision<'a> {
-    pub(super) fn of(set: &KeySet, moment: Moment, supply: &'a Supply) -> Self {
-        let Moment { now, overlap } = moment;
+impl<'a> KeySetUpdate<'a> {
+    pub(super) fn of(set: &KeySet, time: ChangeTime, supply: &'a AvailableKeys) -> Self {
+        let ChangeTime { now, overlap } = time;
         let stamp = now.max(set.latest);
         Self {
             set: set.clone(),
@@ -106,37 +106,41 @@ impl<'a> Revision<'a> {
     }
 
     /// Publishes a fresh key as pending.
-    pub(super) fn introduce(&mut self, algorithm: Algorithm) -> Result<Kid, Halt> {
+    pub(super) fn publish_new(&mut self, algorithm: Algorithm) -> Result<Kid, DecisionError> {
         let rsa_bits = self.set.policy.rsa_bits;
         let jwk = self
             .supply
             .next_for(&self.set, algorithm)
-            .ok_or(Halt::NeedsKey(KeySpecification {
+            .ok_or(DecisionError::NeedsKey(KeySpecification {
                 algorithm,
                 rsa_bits,
             }))?;
         let kid = jwk.kid().clone();
-        self.publish_pending(jwk, Origin::Generated)?;
+        self.publish_pending(jwk, KeyOrigin::Generated)?;
         Ok(kid)
     }
 
     /// Publishes a key as pending: no set that was served until now has it.
-    pub(super) fn publish_pending(&mut self, jwk: Jwk, origin: Origin) -> Result<(), Halt> {
+    pub(super) fn publish_pending(
+        &mut self,
+        jwk: Jwk,
+        origin: KeyOrigin,
+    ) -> Result<(), DecisionError> {
         // Nobody has seen version 0, the set that is being founded.
-        let first_set = self.set.version == 0 && self.set.founding == Founding::Fresh;
-        let knowledge = if first_set {
-            Knowledge::FromTheStart
+        let first_set = self.set.version == 0 && self.set.origin == IssuerOrigin::Fresh;
+        let visibility = if first_set {
+            Visibility::SinceFirstSet
         } else {
             let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
-            Knowledge::MissingUntil(fresh.after(self.set.policy.clock_skew))
+            Visibility::MissingUntil(fresh.after(self.set.policy.clock_skew))
         };
-        let key = self.admit(jwk, origin, State::Pending(Pending { knowledge }))?;
+        let key = self.admit(jwk, origin, State::Pending(Pending { visibility }))?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         let ready_at = key
             .ready_at(&self.set.policy)
             .unwrap_or(self.stamp)
             .ceil_seconds();
-        let imported = origin == Origin::Imported;
+        let imported = origin == KeyOrigin::Imported;
         self.record(Event::KeyPublished {
             kid,
             algorithm,
@@ -147,13 +151,13 @@ impl<'a> Revision<'a> {
     }
 
     /// Lets a key of another system go on signing here, under the kid that verifiers know.
-    pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), Halt> {
+    pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), DecisionError> {
         let state = State::Active(Active {
             activated_at: self.stamp,
             longest_ttl: self.set.policy.max_token_ttl,
             widest_skew: self.set.policy.clock_skew,
         });
-        let key = self.admit(jwk, Origin::Imported, state)?;
+        let key = self.admit(jwk, KeyOrigin::Imported, state)?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         self.record(Event::KeyActivated {
             kid,
@@ -165,7 +169,7 @@ impl<'a> Revision<'a> {
     }
 
     /// Publishes a key of another system for one retention, to verify only.
-    pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), Halt> {
+    pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), DecisionError> {
         let tokens_until = self.in_use_until.after(self.set.policy.max_token_ttl);
         let published_until = tokens_until.after(self.set.policy.clock_skew);
         let state = State::Retired(Retired {
@@ -174,7 +178,7 @@ impl<'a> Revision<'a> {
             tokens_until,
             published_until,
         });
-        let key = self.admit(jwk, Origin::Imported, state)?;
+        let key = self.admit(jwk, KeyOrigin::Imported, state)?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         let published_until = published_until.ceil_seconds();
         self.record(Event::KeyRetired {
@@ -186,7 +190,7 @@ impl<'a> Revision<'a> {
         Ok(())
     }
 
-    fn admit(&mut self, jwk: Jwk, origin: Origin, state: State) -> Result<Key, Halt> {
+    fn admit(&mut self, jwk: Jwk, origin: KeyOrigin, state: State) -> Result<Key, DecisionError> {
         let thumbprint = jwk.thumbprint();
         // Neither the name nor the key itself may come back: not under another name either.
         let twin = self
@@ -195,13 +199,13 @@ impl<'a> Revision<'a> {
             .iter()
             .find(|key| key.kid() == jwk.kid() || key.jwk.thumbprint() == thumbprint);
         if let Some(twin) = twin {
-            return Err(Halt::Refused(Refusal::KeyKnown {
+            return Err(DecisionError::Refused(RuleViolation::KeyKnown {
                 kid: twin.kid().clone(),
                 state: twin.state.name(),
             }));
         }
-        if !self.set.room(self.now).take(jwk.to_json().len() + 1) {
-            return Err(Halt::Refused(Refusal::SetFull));
+        if !self.set.capacity(self.now).take(jwk.to_json().len() + 1) {
+            return Err(DecisionError::Refused(RuleViolation::SetFull));
         }
         let key = Key {
             jwk,
@@ -215,7 +219,7 @@ impl<'a> Revision<'a> {
     }
 
     /// `pending → active`. Whether it is ready is the caller's question; `forced` is the answer.
-    pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), Halt> {
+    pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), DecisionError> {
         let (now, stamp) = (self.now, self.stamp);
         let longest_ttl = self.set.policy.max_token_ttl;
         if let Some(algorithm) = self.set.key(kid).map(Key::algorithm)
@@ -234,7 +238,7 @@ impl<'a> Revision<'a> {
             longest_ttl,
             widest_skew: policy.clock_skew,
         });
-        let imported = key.origin == Origin::Imported;
+        let imported = key.origin == KeyOrigin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         self.record(Event::KeyActivated {
             kid,
@@ -247,7 +251,7 @@ impl<'a> Revision<'a> {
 
     /// `active → retired`, or `pending → retired` for a key that will never be needed: nothing
     /// was signed with that one, so that its publication ends at once.
-    pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), Halt> {
+    pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), DecisionError> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let (activated_at, tokens_until, published_until) = match &key.state {
@@ -273,9 +277,13 @@ impl<'a> Revision<'a> {
         self.record_retired(kid, published_until)
     }
 
-    fn record_retired(&mut self, kid: &Kid, published_until: Timestamp) -> Result<(), Halt> {
+    fn record_retired(
+        &mut self,
+        kid: &Kid,
+        published_until: Timestamp,
+    ) -> Result<(), DecisionError> {
         let key = self.key_mut(kid)?;
-        let imported = key.origin == Origin::Imported;
+        let imported = key.origin == KeyOrigin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
         let published_until = published_until.ceil_seconds();
         self.record(Event::KeyRetired {
@@ -289,7 +297,7 @@ impl<'a> Revision<'a> {
 
     /// `active → retired`, and `pending → retired` for a key that may have signed where nobody saw
     /// it: it is published for one retention.
-    pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), Halt> {
+    pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), DecisionError> {
         let (stamp, tokens_until) = (
             self.stamp,
             self.in_use_until.after(self.set.policy.max_token_ttl),
@@ -310,22 +318,22 @@ impl<'a> Revision<'a> {
     }
 
     /// Counts with sets that were served without the pending keys, until now at the latest.
-    pub(super) fn doubt_successors(&mut self) {
+    pub(super) fn reset_readiness(&mut self) {
         let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
         self.set.served_fresh_until = fresh;
         let fresh = fresh.after(self.set.policy.clock_skew);
         for key in &mut self.set.keys {
             if let State::Pending(pending) = &mut key.state {
-                pending.knowledge = Knowledge::MissingUntil(match pending.knowledge {
-                    Knowledge::FromTheStart => fresh,
-                    Knowledge::MissingUntil(until) => until.max(fresh),
+                pending.visibility = Visibility::MissingUntil(match pending.visibility {
+                    Visibility::SinceFirstSet => fresh,
+                    Visibility::MissingUntil(until) => until.max(fresh),
                 });
             }
         }
     }
 
     /// `retired → removed`.
-    pub(super) fn remove(&mut self, kid: &Kid) -> Result<(), Halt> {
+    pub(super) fn remove(&mut self, kid: &Kid) -> Result<(), DecisionError> {
         let stamp = self.stamp;
         let key = self.key_mut(kid)?;
         let State::Retired(retired) = &key.state else {
@@ -343,7 +351,7 @@ impl<'a> Revision<'a> {
     }
 
     /// `pending | active | retired → revoked`.
-    pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), Halt> {
+    pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), DecisionError> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let from = key.state.name();
@@ -381,7 +389,7 @@ impl<'a> Revision<'a> {
     }
 
     /// Ends the issuer: every key that is published is revoked, and none follows.
-    pub(super) fn delete(&mut self, reason: &str) -> Result<(), Halt> {
+    pub(super) fn delete(&mut self, reason: &str) -> Result<(), DecisionError> {
         let keys = self.set.keys.iter().filter(|key| key.is_trusted());
         let kids: Vec<Kid> = keys.map(|key| key.kid().clone()).collect();
         for kid in kids {
@@ -394,7 +402,7 @@ impl<'a> Revision<'a> {
 
     /// Replaces the policy. What was promised under the old one stays promised: sets that were
     /// served with its freshness, tokens that were signed with its lifetimes.
-    pub(super) fn adopt(&mut self, policy: Policy) {
+    pub(super) fn replace_policy(&mut self, policy: Policy) {
         let before = self.set.policy.to_document();
         let after = policy.to_document();
         let served = self.served_fresh_until();
@@ -427,17 +435,17 @@ impl<'a> Revision<'a> {
         self.in_use_until.after(self.set.policy.freshness())
     }
 
-    fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, Halt> {
+    fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, DecisionError> {
         self.set
             .keys
             .iter_mut()
             .find(|key| key.kid() == kid)
-            .ok_or_else(|| Halt::Refused(Refusal::UnknownKey(kid.clone())))
+            .ok_or_else(|| DecisionError::Refused(RuleViolation::UnknownKey(kid.clone())))
     }
 }
 
-fn illegal(key: &Key, to: &'static str) -> Halt {
-    Halt::Refused(Refusal::IllegalTransition {
+fn illegal(key: &Key, to: &'static str) -> DecisionError {
+    DecisionError::Refused(RuleViolation::IllegalTransition {
         kid: key.kid().clone(),
         from: key.state.name(),
         to,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use keywright::lifecycle::{
-    Command, Contradiction, Event, Founding, ImportAs, KeySet, Policy, Readiness, State, Successor,
-    Testimony,
+    Command, Event, ImportAs, IssuerOrigin, KeySet, Policy, Readiness, RegisterMismatch,
+    RestoreSources, State, Successor,
 };
 use keywright_verifier::Kid;
 
@@ -14,7 +14,7 @@ use super::world::{DAY, HOUR, MINUTE, World, single_policy};
 
 /// Restores a set that was `backup` and became `register`.
 fn restored(world: &mut World, backup: &KeySet, register: &KeySet) -> (KeySet, Vec<Event>) {
-    let testimony = Testimony::Both { backup, register };
+    let testimony = RestoreSources::Both { backup, register };
     testimony.check().unwrap();
     let now = world.clock;
     let change = recovered(&testimony, &BTreeSet::new(), now, &mut world.keys_made);
@@ -141,11 +141,11 @@ fn an_issuer_that_was_deleted_before_the_backup_is_not_deleted_again() {
     let mut other = World::fresh(single_policy());
     other.run(&rotate(ES256, Readiness::Waived)).unwrap();
     other.run(&rotate(ES256, Readiness::Waived)).unwrap();
-    let revived = Testimony::Both {
+    let revived = RestoreSources::Both {
         backup: &deleted,
         register: &other.stored,
     };
-    assert_eq!(revived.check(), Err(Contradiction::OtherIssuer));
+    assert_eq!(revived.check(), Err(RegisterMismatch::OtherIssuer));
 }
 
 #[test]
@@ -179,10 +179,13 @@ fn reasons_come_from_the_backup_and_otherwise_from_whoever_restores() {
 
 #[test]
 fn an_issuer_that_only_the_register_knows_is_told_as_created() {
-    for (founding, expected) in [(Founding::Fresh, false), (Founding::TakesOver, true)] {
-        let mut world = World::found(single_policy(), founding);
+    for (founding, expected) in [
+        (IssuerOrigin::Fresh, false),
+        (IssuerOrigin::TakesOver, true),
+    ] {
+        let mut world = World::create(single_policy(), founding);
         let (register, now) = (world.stored.clone(), world.clock);
-        let testimony = Testimony::Register(&register);
+        let testimony = RestoreSources::Register(&register);
         let change = recovered(&testimony, &BTreeSet::new(), now, &mut world.keys_made);
         let Event::IssuerCreated { takes_over, .. } = change.events[0] else {
             panic!("it is created first");

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use keywright_verifier::Kid;
 
-use super::Foundation;
-use super::view::View;
+use super::Services;
+use super::snapshot::Snapshot;
 use crate::engine::{KeyPair, PrivateKey, Signer};
-use crate::lifecycle::{IssuerName, Key, KeySet, State, Supply};
+use crate::lifecycle::{AvailableKeys, IssuerName, Key, KeySet, State};
 use crate::store::StoredSet;
 use crate::store::record::{CorruptRecord, key_set};
 
 /// Private halves that exist only in memory so far, ready to be committed.
 #[derive(Default)]
-pub struct FreshKeys {
-    pub(super) supply: Supply,
+pub struct NewKeys {
+    pub(super) supply: AvailableKeys,
     pub(super) privates: BTreeMap<Kid, PrivateKey>,
 }
 
-impl FreshKeys {
+impl NewKeys {
     /// Adds a generated key, to be introduced when a change needs one.
     pub fn add_generated(&mut self, pair: KeyPair) {
         self.supply.add(pair.jwk.clone());
@@ -51,12 +51,12 @@ pub enum LoadError {
 }
 
 /// Reads a stored set and opens what it needs.
-pub(super) fn open_view(
-    foundation: &Foundation,
+pub(super) fn load_snapshot(
+    services: &Services,
     stored: &StoredSet,
-    before: Option<&View>,
-    fresh: &FreshKeys,
-) -> Result<View, LoadError> {
+    before: Option<&Snapshot>,
+    fresh: &NewKeys,
+) -> Result<Snapshot, LoadError> {
     let set = key_set(stored)?;
     // A successor that does not open would be found out only when it is needed most.
     for key in set
@@ -64,41 +64,36 @@ pub(super) fn open_view(
         .iter()
         .filter(|key| matches!(key.state(), State::Pending(_)))
     {
-        unseal(foundation, &set, key, Some(stored))?;
+        unseal(services, &set, key, Some(stored))?;
     }
-    assemble(foundation, set, Some(stored), before, fresh)
+    build_snapshot(services, set, Some(stored), before, fresh)
 }
 
-pub(super) fn assemble(
-    foundation: &Foundation,
+pub(super) fn build_snapshot(
+    services: &Services,
     set: KeySet,
     stored: Option<&StoredSet>,
-    before: Option<&View>,
-    fresh: &FreshKeys,
-) -> Result<View, LoadError> {
+    before: Option<&Snapshot>,
+    fresh: &NewKeys,
+) -> Result<Snapshot, LoadError> {
     let mut signers = Vec::new();
     for key in active(&set) {
         let signer = match (
-            before.and_then(|view| view.opened(key.kid())),
+            before.and_then(|snapshot| snapshot.opened(key.kid())),
             fresh.privates.get(key.kid()),
         ) {
             (Some(opened), _) => opened,
-            (None, Some(private)) => open(foundation, &set, key, private)?,
-            (None, None) => open(
-                foundation,
-                &set,
-                key,
-                &unseal(foundation, &set, key, stored)?,
-            )?,
+            (None, Some(private)) => open(services, &set, key, private)?,
+            (None, None) => open(services, &set, key, &unseal(services, &set, key, stored)?)?,
         };
         signers.push((key.kid().clone(), signer));
     }
-    let time = foundation.lease.time();
-    Ok(View::new(set, signers, &foundation.metrics, time))
+    let time = services.lease.time();
+    Ok(Snapshot::new(set, signers, &services.metrics, time))
 }
 
 fn unseal(
-    foundation: &Foundation,
+    services: &Services,
     set: &KeySet,
     key: &Key,
     stored: Option<&StoredSet>,
@@ -107,7 +102,7 @@ fn unseal(
         .and_then(|stored| stored.keys.iter().find(|row| row.kid == key.kid().as_str()))
         .and_then(|row| row.sealed.as_deref())
         .unwrap_or_default();
-    foundation
+    services
         .master_keys
         .open(set.issuer(), key.kid(), sealed)
         .map(PrivateKey::from_pkcs8)
@@ -115,12 +110,12 @@ fn unseal(
 }
 
 fn open(
-    foundation: &Foundation,
+    services: &Services,
     set: &KeySet,
     key: &Key,
     private: &PrivateKey,
 ) -> Result<Arc<dyn Signer>, LoadError> {
-    foundation
+    services
         .engine
         .open(key.algorithm(), private)
         .map_err(|error| unusable(set, key, error))
