@@ -40,6 +40,13 @@ pub struct ClockReading {
     pub monotonic: Duration,
 }
 
+impl ClockReading {
+    /// The monotonic time in milliseconds.
+    pub fn monotonic_millis(self) -> u64 {
+        u64::try_from(self.monotonic.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The longest that a sleep trusts the machine's timer. Timers stand still while a machine is
 /// suspended and know nothing of a clock that is set, so a longer sleep looks at the wall clock
 /// in between; it reads one number and touches nothing else.

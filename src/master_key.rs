@@ -19,15 +19,17 @@ use crate::data_folder::{DataFolder, DataFolderError};
 use crate::engine::{RandomnessUnavailable, random};
 use crate::store::seal::check::{self, Progress};
 use crate::store::seal::{Fingerprint, MASTER_KEY_BYTES, MasterKey, MasterKeys};
-use crate::store::{CommitError, KeyStore, StoreError};
+use crate::store::{
+    Batch, BatchId, CommitError, Content, Record, Store, StoreError, Write, commit,
+};
 
 pub use command::CommandError;
 
 /// How long a command may take to print a key.
-const PATIENCE: Duration = Duration::from_secs(30);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often the store is asked again because another process was faster, before giving up.
-const MOST_CONFLICTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// Why the master keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,54 +111,62 @@ pub enum MasterKeyError {
 pub async fn open(
     sources: &MasterKeySources,
     folder: &DataFolder,
-    store: &dyn KeyStore,
+    store: &dyn Store,
     clock: &Clock,
 ) -> Result<MasterKeys, MasterKeyError> {
-    let is_new = store.setting(check::SETTING).await?.is_none();
+    let is_new = store.get(&check::record_key()).await?.is_none();
     let Configured { keys, places } = read(sources, folder, is_new).await?;
-    for _ in 0..MOST_CONFLICTS {
-        let outcome = match store.setting(check::SETTING).await? {
+    for _ in 0..MAX_ATTEMPTS {
+        let mut batch = Batch::new(BatchId(random()?));
+        match store.get(&check::record_key()).await? {
             None => {
                 let setting = check::write(keys.first(), Progress::Settled, random()?);
-                let setting = setting.ok_or(MasterKeyError::Unusable)?;
-                store.create_setting(check::SETTING, &setting).await
+                let content = Content::sealed(setting.ok_or(MasterKeyError::Unusable)?);
+                batch
+                    .writes
+                    .push(Write::Create(check::record_key(), content));
             }
-            Some(setting) => {
-                let sealing = check::read(&keys, &setting).map_err(|_| MasterKeyError::Wrong {
-                    sealing: check::named(&setting),
+            Some(record) => {
+                let setting = record.sealed.as_deref().unwrap_or_default();
+                let sealing = check::read(&keys, setting).map_err(|_| MasterKeyError::Wrong {
+                    sealing: check::named(setting),
                     configured: places.clone(),
                 })?;
-                if check::named(&setting).is_some() {
+                if check::named(setting).is_some() {
                     return Ok(keys);
                 }
-                name(store, &setting, sealing.key, clock).await?
+                name(&mut batch, &record, sealing.key, clock)?;
             }
-        };
-        match outcome {
-            Ok(()) | Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}
+        }
+        match commit(store, batch).await {
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
                 return Err(error.into());
             }
+            // Done, or another process was faster: the setting is looked at again.
+            _ => {}
         }
     }
     Err(MasterKeyError::Contended)
 }
 
 /// Writes the key's name into a store that was sealed before keys had names.
-async fn name(
-    store: &dyn KeyStore,
-    setting: &[u8],
+fn name(
+    batch: &mut Batch,
+    setting: &Record,
     key: &MasterKey,
     clock: &Clock,
-) -> Result<Result<(), CommitError>, MasterKeyError> {
+) -> Result<(), MasterKeyError> {
     let named = check::write(key, Progress::Settled, random()?);
-    let named = named.ok_or(MasterKeyError::Unusable)?;
+    let content = Content::sealed(named.ok_or(MasterKeyError::Unusable)?);
     let to = key.fingerprint().to_string();
     let event = MasterKeyEvent::MasterKeyNamed { to };
     let attribution = Attribution::from(Actor::Bootstrap);
     let row = audit::row(&event, clock.now(), None, &attribution, None);
-    let replaced = store.replace_setting(check::SETTING, setting, &named, row);
-    Ok(replaced.await)
+    batch
+        .writes
+        .push(Write::Replace(setting.key.clone(), setting.token, content));
+    batch.events.push(row);
+    Ok(())
 }
 
 /// The master keys that the configuration names.
@@ -204,7 +214,7 @@ async fn read_source(source: &MasterKeySource) -> Result<MasterKey, MasterKeyErr
         }
         MasterKeySource::Variable(name) => crate::config::master_key_variable(name),
         MasterKeySource::Command { words, .. } => {
-            let printed = command::run(words, PATIENCE).await;
+            let printed = command::run(words, COMMAND_TIMEOUT).await;
             let failed = |error| MasterKeyError::Command {
                 place: source.to_string(),
                 source: error,

@@ -50,7 +50,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public_tls = renewal("public", config.public.tls_files())?;
     let internal_tls = renewal("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = store::open(&config.store.place(folder.database())).await?;
+    let store = store::open(&config.store.location(folder.database()), &clock).await?;
     let sources = config.master_key_sources()?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {

@@ -11,7 +11,8 @@ use crate::access::{Client, Terms, record};
 use crate::engine::{random, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{
-    AccessChange, ClientChange, ClientRow, ClientVersions, CommitError, StoreError, versions,
+    Batch, BatchId, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, StoreError,
+    Token, Tokens, Write, commit,
 };
 
 /// A credential that was just made, with what is kept of it.
@@ -22,9 +23,15 @@ pub struct Issued {
     pub record: CredentialRecord,
 }
 
-/// Which clients of the store are in memory, usable or not; `None` after a commit that ended without
-/// an answer.
-pub(super) type Known = Option<ClientVersions>;
+/// Which clients of the store are in memory, usable or not.
+#[derive(PartialEq, Eq)]
+pub(super) enum KnownClients {
+    /// These, in these states.
+    All(Tokens),
+    /// It is not known since a commit failed. One whose outcome the store could not tell may still
+    /// come to stand.
+    Unknown(Option<BatchId>),
+}
 
 /// What a change makes of a client.
 struct ClientUpdate {
@@ -71,15 +78,15 @@ impl Authority {
         let authority = Arc::clone(self);
         run_to_completion(async move {
             let mut known = authority.access.lock().await;
-            authority.settle(&mut known).await?;
+            authority.reload_if_unknown(&mut known).await?;
             authority.check_proofs(&client)?;
             let event = AccessEvent::ClientCreated {
                 client: client.id.clone(),
                 after: client.terms.to_members(),
             };
-            let change = ClientChange::Create(row(&client));
+            let write = Write::Create(client_key(&client.id), content(&client));
             authority
-                .commit_client(&mut known, change, event, &actor)
+                .commit_client(&mut known, write, event, &actor)
                 .await?;
             let others: Vec<Client> = authority.other_clients(&client.id).collect();
             authority
@@ -220,7 +227,7 @@ impl Authority {
         let (authority, id) = (Arc::clone(self), id.to_owned());
         run_to_completion(async move {
             let mut known = authority.access.lock().await;
-            authority.settle(&mut known).await?;
+            authority.reload_if_unknown(&mut known).await?;
             let before = authority.client(&id)?.client.clone();
             let now = authority.now();
             let managed = before.manages_access(now);
@@ -230,15 +237,17 @@ impl Authority {
             if managed && !stays && !authority.other_clients(&id).any(|one| manages(&one)) {
                 return Err(ChangeError::LastAdmin);
             }
-            let change = match &after {
+            let key = client_key(&id);
+            let token = known.token(&id).ok_or(ChangeError::Contended)?;
+            let write = match &after {
                 Some(after) => {
                     authority.check_proofs(after)?;
-                    ClientChange::Replace(row(after))
+                    Write::Replace(key, token, content(after))
                 }
-                None => ClientChange::Delete(id.clone()),
+                None => Write::Delete(key, token),
             };
             authority
-                .commit_client(&mut known, change, event, &actor)
+                .commit_client(&mut known, write, event, &actor)
                 .await?;
             let others = authority.other_clients(&id);
             authority.clients.replace(others.chain(after));
@@ -277,83 +286,97 @@ impl Authority {
     /// client that was deleted must not live on because the answer was lost.
     async fn commit_client(
         &self,
-        known: &mut Known,
-        change: ClientChange,
+        known: &mut KnownClients,
+        write: Write,
         event: AccessEvent,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
-        let among = known.take().unwrap_or_default();
-        let mut after = among.clone();
-        match &change {
-            ClientChange::Create(row) | ClientChange::Replace(row) => {
-                after.insert(row.id.clone(), row.version);
+        let KnownClients::All(mut tokens) = std::mem::replace(known, KnownClients::Unknown(None))
+        else {
+            return Err(ChangeError::Contended);
+        };
+        let mut batch = self.access_batch(&event, None, actor, None)?;
+        let id = batch.id;
+        let all = Expectation::Exactly(Kind::Client, tokens.clone());
+        batch.expectations.push(all);
+        match &write {
+            Write::Create(key, _) => {
+                tokens.insert(key.id.clone(), Token::UNWRITTEN.followed_by(id));
             }
-            ClientChange::Delete(id) => drop(after.remove(id)),
+            Write::Replace(key, token, _) => {
+                tokens.insert(key.id.clone(), token.followed_by(id));
+            }
+            Write::Delete(key, _) => drop(tokens.remove(&key.id)),
         }
-        let change = AccessChange::Client { change, among };
-        let outcome = self.commit_access(change, event, None, actor, None).await;
-        match &outcome {
-            Ok(()) => *known = Some(after),
-            Err(_) => {
-                if let Err(error) = self.settle(known).await {
+        batch.writes.push(write);
+        match commit(&*self.services.store, batch).await {
+            Ok(_) => {
+                *known = KnownClients::All(tokens);
+                tracing::info!(?actor, ?event, "access changed");
+                Ok(())
+            }
+            Err(error) => {
+                if let CommitError::Unknown(_) = &error {
+                    *known = KnownClients::Unknown(Some(id));
+                }
+                if let Err(error) = self.reload_if_unknown(known).await {
                     tracing::error!(%error, "who may call is not known until the store answers");
                 }
+                Err(error.into())
             }
         }
-        outcome
     }
 
     /// Takes over what the store has, if memory may differ from it.
-    async fn settle(&self, known: &mut Known) -> Result<(), StoreError> {
-        if known.is_none() {
-            let rows = self.services.store.clients().await?;
-            self.clients.replace(usable(&rows));
-            *known = Some(versions(&rows));
+    async fn reload_if_unknown(&self, known: &mut KnownClients) -> Result<(), StoreError> {
+        let KnownClients::Unknown(batch) = known else {
+            return Ok(());
+        };
+        if let Some(batch) = *batch {
+            self.services.store.outcome(batch).await?;
         }
+        let records = self.services.store.list(Query::all(Kind::Client)).await?;
+        self.clients.replace(usable(&records));
+        *known = KnownClients::of(&records);
         Ok(())
     }
 
-    /// Takes over the clients that the store has.
-    pub(super) async fn take_over_clients(&self) -> Result<(), StoreError> {
+    /// Takes over what the store has, if these records of it differ from memory. They may have been
+    /// read before a commit of this process, so that they are not taken themselves.
+    pub(super) async fn take_over_clients(&self, records: &[Record]) -> Result<(), StoreError> {
         let mut known = self.access.lock().await;
-        *known = None;
-        self.settle(&mut known).await
+        if *known != KnownClients::of(records) {
+            *known = KnownClients::Unknown(None);
+        }
+        self.reload_if_unknown(&mut known).await
     }
 
     /// Takes over what the store has, if a change of a client ended without an answer.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn settle_access(&self) -> Result<(), StoreError> {
+    pub async fn reload_unknown_clients(&self) -> Result<(), StoreError> {
         let mut known = self.access.lock().await;
-        self.settle(&mut known).await
+        self.reload_if_unknown(&mut known).await
     }
 
-    /// Commits a change of access with its event.
-    pub(super) async fn commit_access(
+    /// A batch with one event of access, and no write yet.
+    pub(super) fn access_batch(
         &self,
-        change: AccessChange,
-        event: AccessEvent,
+        event: &AccessEvent,
         issuer: Option<&IssuerName>,
         actor: &Actor,
         reason: Option<&str>,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<Batch, ChangeError> {
         if !self.services.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
         let attribution = Attribution::from(actor.clone());
-        let row = audit::row(&event, self.now(), issuer, &attribution, reason);
-        match self.services.store.commit_access(change, row).await {
-            Ok(()) => {}
-            Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
-                return Err(ChangeError::Contended);
-            }
-            Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
-                return Err(error.into());
-            }
-        }
-        tracing::info!(?actor, ?event, "access changed");
-        Ok(())
+        let row = audit::row(event, self.now(), issuer, &attribution, reason);
+        Ok(Batch {
+            events: vec![row],
+            ..Batch::new(BatchId(random()?))
+        })
     }
 
     /// Writes down when credentials were last used that were used at `since` or later.
@@ -370,21 +393,40 @@ impl Authority {
     }
 }
 
-/// The clients of these rows that can be used.
-pub(super) fn usable(rows: &[ClientRow]) -> impl Iterator<Item = Client> {
-    rows.iter().filter_map(|row| {
-        let client = record::client(&row.id, row.version, &row.document);
+impl KnownClients {
+    /// Those of these records.
+    pub(super) fn of(records: &[Record]) -> Self {
+        let tokens = records.iter();
+        Self::All(
+            tokens
+                .map(|record| (record.key.id.clone(), record.token))
+                .collect(),
+        )
+    }
+
+    fn token(&self, client: &str) -> Option<Token> {
+        match self {
+            Self::All(tokens) => tokens.get(client).copied(),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// The clients of these records that can be used.
+pub(super) fn usable(records: &[Record]) -> impl Iterator<Item = Client> {
+    records.iter().filter_map(|stored| {
+        let client = record::client(&stored.key.id, stored.version, &stored.document);
         if client.is_none() {
-            tracing::error!(client = %row.id, "client refused: its stored record is corrupt");
+            tracing::error!(client = %stored.key.id, "client refused: its stored record is corrupt");
         }
         client
     })
 }
 
-fn row(client: &Client) -> ClientRow {
-    ClientRow {
-        id: client.id.clone(),
-        version: client.version,
-        document: record::to_document(client),
-    }
+fn client_key(id: &str) -> RecordKey {
+    RecordKey::unowned(Kind::Client, id)
+}
+
+fn content(client: &Client) -> Content {
+    Content::of(record::to_document(client))
 }

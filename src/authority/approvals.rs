@@ -1,18 +1,21 @@
 //! Two people for what hurts: an operation is asked for, and happens when a second one confirms.
 //!
-//! What waits is in the store, so that it survives a restart. Confirming takes it out of the store
-//! first: of two that confirm, one does.
+//! What waits is in the store, so that it survives a restart. The commit that carries an operation
+//! out also ends its waiting: of two that confirm, one does, and no crash loses what was confirmed.
 
 use std::sync::Arc;
 
-use super::audit::{AccessEvent, Actor, Attribution};
+use super::audit::{self, AccessEvent, Actor, Attribution};
 use super::authentication::Caller;
-use super::issuer::{ChangeRequest, Issuer};
+use super::issuer::{Confirmation, Issuer, Request};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::engine::random_name;
-use crate::lifecycle::{Command, Readiness, Successor};
-use crate::store::{AccessChange, ApprovalRow, StoreError};
+use crate::lifecycle::{Command, Readiness, Successor, Timestamp};
+use crate::store::{
+    CommitError, Content, EventRow, Expectation, Kind, Query, Record, RecordKey, StoreError, Token,
+    Write, commit,
+};
 
 /// What became of an operation that somebody asked for.
 pub enum ApprovalOutcome {
@@ -37,9 +40,9 @@ pub enum Outcome {
 /// The most operations that wait at a time.
 const MOST_WAITING: usize = 100;
 
-/// What becomes of an operation that waits, for the log and for the store.
+/// What becomes of an operation that waits.
 #[derive(Clone, Copy)]
-enum Step {
+enum Transition {
     Requested,
     Confirmed,
     Rejected,
@@ -60,7 +63,11 @@ impl Authority {
     ) -> Result<ApprovalOutcome, ChangeError> {
         let now = self.now();
         if !operation.needs_confirmation(issuer.snapshot().set(), now) {
-            let done = self.execute(issuer, operation, reason, actor.into());
+            let request = Request {
+                reason,
+                ..Request::by(actor)
+            };
+            let done = self.execute(issuer, operation, request);
             return Ok(ApprovalOutcome::Done(done.await?));
         }
         let approval = Approval {
@@ -74,17 +81,26 @@ impl Authority {
             expires_at: now.after(CONFIRM_WITHIN),
         };
         let (waiting, over) = self.approvals_by_time().await?;
-        // Nobody can confirm them any more; the log has them.
-        for approval in &over {
-            self.write_transition(approval, Step::Expired, &Actor::Scheduler)
+        // They cannot be confirmed any more; the log has them.
+        for stored in over {
+            self.end(&stored, Transition::Expired, &Actor::Scheduler)
                 .await?;
         }
-        if waiting.len() >= MOST_WAITING {
-            return Err(ChangeError::TooManyApprovals);
+        let event = Transition::Requested.event(&approval);
+        let reason = approval.reason.as_deref();
+        let mut batch = self.access_batch(&event, Some(&approval.issuer), &actor, reason)?;
+        let content = Content::of(approval.to_document());
+        batch.writes.push(Write::Create(key(&approval), content));
+        batch
+            .expectations
+            .push(Expectation::AtMost(Kind::Approval, MOST_WAITING - 1));
+        match commit(&*self.services.store, batch).await {
+            Ok(_) => Ok(ApprovalOutcome::Awaits(Box::new(approval))),
+            Err(CommitError::Conflict) if waiting.len() + 1 >= MOST_WAITING => {
+                Err(ChangeError::TooManyApprovals)
+            }
+            Err(error) => Err(error.into()),
         }
-        self.write_transition(&approval, Step::Requested, &actor)
-            .await?;
-        Ok(ApprovalOutcome::Awaits(Box::new(approval)))
     }
 
     /// The operations that wait and can still be confirmed.
@@ -92,53 +108,62 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn approvals(&self) -> Result<Vec<Approval>, StoreError> {
-        Ok(self.approvals_by_time().await?.0)
+        let (waiting, _) = self.approvals_by_time().await?;
+        Ok(waiting.into_iter().map(|stored| stored.approval).collect())
     }
 
     /// The operations that can still be confirmed, and those whose time is over.
-    async fn approvals_by_time(&self) -> Result<(Vec<Approval>, Vec<Approval>), StoreError> {
-        let (now, rows) = (self.now(), self.services.store.approvals().await?);
-        let read = |row: &ApprovalRow| Approval::from_document(&row.id, &row.document);
-        let approvals = rows.iter().filter_map(read);
-        Ok(approvals.partition(|approval| now < approval.expires_at))
+    async fn approvals_by_time(
+        &self,
+    ) -> Result<(Vec<StoredApproval>, Vec<StoredApproval>), StoreError> {
+        let records = self.services.store.list(Query::all(Kind::Approval)).await?;
+        let now = self.now();
+        let approvals = records.iter().filter_map(StoredApproval::read);
+        Ok(approvals.partition(|stored| now < stored.approval.expires_at))
     }
 
     /// The operation with this id, if it waits.
     ///
     /// # Errors
     /// [`ChangeError::UnknownApproval`], also when its time is over.
-    pub async fn approval(&self, id: &str) -> Result<Approval, ChangeError> {
-        let mut waiting = self.approvals().await?.into_iter();
+    pub async fn approval(&self, id: &str) -> Result<StoredApproval, ChangeError> {
+        let (waiting, _) = self.approvals_by_time().await?;
         waiting
-            .find(|approval| approval.id == id)
+            .into_iter()
+            .find(|stored| stored.approval.id == id)
             .ok_or_else(|| ChangeError::UnknownApproval(id.chars().take(64).collect()))
     }
 
-    /// Confirms an operation, and does it: to its end, also when whoever confirms has hung up.
+    /// Confirms an operation, and does it: to its end, also when the caller has hung up.
     ///
     /// # Errors
-    /// [`ChangeError`]. The operation waits no longer, unless the one who asked has tried to confirm
-    /// it, or the store failed.
+    /// [`ChangeError`]. The operation waits on then.
     pub async fn confirm(
         self: &Arc<Self>,
-        approval: Approval,
+        stored: StoredApproval,
         caller: &Caller,
     ) -> Result<Outcome, ChangeError> {
-        if approval.requester == caller.id() {
+        if stored.approval.requester == caller.id() {
             return Err(ChangeError::OwnApproval);
         }
-        let issuer = self.issuer(approval.issuer.as_str())?;
+        let issuer = self.issuer(stored.approval.issuer.as_str())?;
         let (authority, actor) = (Arc::clone(self), caller.actor());
         run_to_completion(async move {
-            authority
-                .write_transition(&approval, Step::Confirmed, &actor)
-                .await?;
-            let attribution = Attribution {
-                actor: Actor::Recorded(approval.requested_by),
-                confirmed_by: Some(actor),
+            let approval = stored.approval.clone();
+            let request = Request {
+                attribution: Attribution {
+                    actor: Actor::Recorded(approval.requested_by),
+                    confirmed_by: Some(actor.clone()),
+                },
+                reason: approval.reason,
+                confirmation: Some(Confirmation {
+                    end: Write::Delete(key(&stored.approval), stored.token),
+                    event: stored.row(Transition::Confirmed, authority.now(), &actor),
+                    approval: approval.id,
+                }),
             };
             authority
-                .execute(&issuer, approval.operation, approval.reason, attribution)
+                .execute(&issuer, approval.operation, request)
                 .await
         })
         .await
@@ -148,60 +173,43 @@ impl Authority {
     ///
     /// # Errors
     /// [`ChangeError`]; it waits on then.
-    pub async fn reject(&self, approval: &Approval, caller: &Caller) -> Result<(), ChangeError> {
-        self.write_transition(approval, Step::Rejected, &caller.actor())
+    pub async fn reject(
+        &self,
+        stored: &StoredApproval,
+        caller: &Caller,
+    ) -> Result<(), ChangeError> {
+        self.end(stored, Transition::Rejected, &caller.actor())
             .await
     }
 
-    async fn write_transition(
+    /// Ends the waiting of an operation that does not happen.
+    async fn end(
         &self,
-        approval: &Approval,
-        step: Step,
+        stored: &StoredApproval,
+        transition: Transition,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
-        let (id, operation) = (approval.id.clone(), approval.operation.as_str());
-        let event = match step {
-            Step::Requested => AccessEvent::ApprovalRequested {
-                approval: id.clone(),
-                operation,
-            },
-            Step::Confirmed => AccessEvent::ApprovalConfirmed {
-                approval: id.clone(),
-                operation,
-            },
-            Step::Rejected => AccessEvent::ApprovalRejected {
-                approval: id.clone(),
-                operation,
-            },
-            Step::Expired => AccessEvent::ApprovalExpired {
-                approval: id.clone(),
-                operation,
-            },
-        };
-        let change = match step {
-            Step::Requested => AccessChange::CreateApproval(ApprovalRow {
-                id,
-                document: approval.to_document(),
-            }),
-            Step::Confirmed | Step::Rejected | Step::Expired => AccessChange::DeleteApproval(id),
-        };
-        let (issuer, reason) = (Some(&approval.issuer), approval.reason.as_deref());
-        self.commit_access(change, event, issuer, actor, reason)
-            .await
+        let approval = &stored.approval;
+        let event = transition.event(approval);
+        let reason = approval.reason.as_deref();
+        let mut batch = self.access_batch(&event, Some(&approval.issuer), actor, reason)?;
+        let write = Write::Delete(key(approval), stored.token);
+        batch.writes.push(write);
+        commit(&*self.services.store, batch).await?;
+        tracing::info!(?actor, ?event, "access changed");
+        Ok(())
     }
 
     async fn execute(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         operation: Operation,
-        reason: Option<String>,
-        attribution: Attribution,
+        request: Request,
     ) -> Result<Outcome, ChangeError> {
         match operation {
             Operation::ForceRotation { algorithm } => {
-                let (version, rotations) = self
-                    .rotate(issuer, algorithm, Readiness::Waived, attribution, reason)
-                    .await?;
+                let rotate = self.rotate(issuer, algorithm, Readiness::Waived, request);
+                let (version, rotations) = rotate.await?;
                 Ok(Outcome::Rotated(version, rotations))
             }
             Operation::Revoke {
@@ -213,31 +221,71 @@ impl Authority {
                 } else {
                     Successor::Promote
                 };
-                let reason = reason.unwrap_or_default();
-                let exposure = self
-                    .revoke(issuer, &kid, successor, attribution, reason)
-                    .await?;
+                let exposure = self.revoke(issuer, &kid, successor, request).await?;
                 Ok(Outcome::Revoked(Box::new(exposure)))
             }
             Operation::Delete => {
-                let command = Command::Delete {
-                    reason: reason.clone().unwrap_or_default(),
-                };
-                let request = ChangeRequest {
-                    reason,
-                    ..ChangeRequest::new(attribution, command)
-                };
-                self.end_issuer(issuer, request).await?;
+                let reason = request.reason.clone().unwrap_or_default();
+                let command = Command::Delete { reason };
+                self.delete_issuer(issuer, request.asks(command)).await?;
                 Ok(Outcome::Deleted(Arc::clone(issuer)))
             }
             Operation::SetPolicy(policy) => {
-                let request = ChangeRequest {
-                    reason,
-                    ..ChangeRequest::new(attribution, Command::SetPolicy(*policy))
-                };
-                self.change(issuer, request).await?;
+                let command = Command::SetPolicy(*policy);
+                self.change(issuer, request.asks(command)).await?;
                 Ok(Outcome::PolicySet(Arc::clone(issuer)))
             }
+        }
+    }
+}
+
+/// An operation that waits, as the store has it.
+pub struct StoredApproval {
+    /// What waits.
+    pub approval: Approval,
+    token: Token,
+}
+
+impl StoredApproval {
+    fn read(record: &Record) -> Option<Self> {
+        let approval = Approval::from_document(&record.key.id, &record.document)?;
+        let token = record.token;
+        Some(Self { approval, token })
+    }
+
+    fn row(&self, transition: Transition, at: Timestamp, actor: &Actor) -> EventRow {
+        let Approval { issuer, reason, .. } = &self.approval;
+        let event = transition.event(&self.approval);
+        let attribution = Attribution::from(actor.clone());
+        audit::row(&event, at, Some(issuer), &attribution, reason.as_deref())
+    }
+}
+
+fn key(approval: &Approval) -> RecordKey {
+    RecordKey::owned(Kind::Approval, &approval.issuer, &approval.id)
+}
+
+impl Transition {
+    fn event(self, approval: &Approval) -> AccessEvent {
+        let operation = approval.operation.as_str();
+        let approval = approval.id.clone();
+        match self {
+            Self::Requested => AccessEvent::ApprovalRequested {
+                approval,
+                operation,
+            },
+            Self::Confirmed => AccessEvent::ApprovalConfirmed {
+                approval,
+                operation,
+            },
+            Self::Rejected => AccessEvent::ApprovalRejected {
+                approval,
+                operation,
+            },
+            Self::Expired => AccessEvent::ApprovalExpired {
+                approval,
+                operation,
+            },
         }
     }
 }

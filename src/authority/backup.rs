@@ -10,10 +10,10 @@ use super::audit::{AccessEvent, Actor};
 use super::{Authority, ChangeError, Services};
 use crate::backup::file::{BackupError, Header, Writer};
 use crate::backup::register::{Register, RegisterError};
-use crate::store::chain::LogHead;
+use crate::lifecycle::IssuerName;
 use crate::store::seal::{MasterKey, check};
 use crate::store::transfer::{self, DumpError, Rows};
-use crate::store::{AccessChange, record};
+use crate::store::{Kind, commit, documents, key_sets};
 
 /// Why a backup breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +40,11 @@ impl Authority {
         actor: Actor,
     ) -> Result<impl Stream<Item = Result<Bytes, BackupFailure>> + Send + use<>, ChangeError> {
         let services = &self.services;
-        let (nothing, event) = (AccessChange::Nothing, AccessEvent::BackupTaken {});
-        self.commit_access(nothing, event, None, &actor, None)
-            .await?;
+        let batch = self.access_batch(&AccessEvent::BackupTaken {}, None, &actor, None)?;
+        commit(&*services.store, batch).await?;
         let rows = services.store.rows().await?;
         let sealing = sealing(services, &rows)?;
-        let header = Header::new(self.now(), head_of(&rows), sealing);
+        let header = Header::new(self.now(), rows.log_head(), sealing);
         let (writer, lines) =
             Writer::begin(&header, sealing).map_err(|_| ChangeError::Unsealable)?;
         tracing::info!(head = %header.head, "a backup is taken");
@@ -73,17 +72,22 @@ impl Authority {
         let latest = self.services.clock.latest().max(self.now());
         let mut register = Register {
             created_at: self.now(),
-            head: head_of(&rows),
+            head: rows.log_head(),
             sets: Default::default(),
             unusable: Vec::new(),
         };
-        for stored in &rows.sets {
-            let name = stored.issuer.name.clone();
-            match record::key_set(stored) {
-                Ok(set) => drop(register.sets.insert(name, set.with_latest_at_least(latest))),
+        let of = |kind| rows.of(kind).cloned().collect();
+        for stored in key_sets(of(Kind::Issuer), of(Kind::Key)) {
+            match documents::key_set(&stored) {
+                Ok(set) => {
+                    let name = set.issuer().clone();
+                    let set = set.with_latest_at_least(latest);
+                    register.sets.insert(name, set);
+                }
                 Err(error) => {
-                    tracing::error!(issuer = %name, %error, "an issuer is left out of the register");
-                    register.unusable.push(name);
+                    tracing::error!(%error, "an issuer is left out of the register");
+                    let name = IssuerName::parse(&stored.issuer.key.id);
+                    register.unusable.extend(name);
                 }
             }
         }
@@ -94,17 +98,12 @@ impl Authority {
 
 /// The master key that seals what is new in the store.
 fn sealing<'a>(services: &'a Services, rows: &Rows) -> Result<&'a MasterKey, ChangeError> {
-    let mut settings = rows.settings.iter();
-    match settings.find(|(name, _)| name == check::SETTING) {
-        Some((_, setting)) => Ok(check::read(&services.master_keys, setting)?.key),
+    let mut settings = rows.of(Kind::Setting);
+    let setting = settings.find(|record| record.key == check::record_key());
+    match setting.and_then(|record| record.sealed.as_deref()) {
+        Some(setting) => Ok(check::read(&services.master_keys, setting)?.key),
         None => Ok(services.master_keys.first()),
     }
-}
-
-fn head_of(rows: &Rows) -> LogHead {
-    rows.head.as_ref().map_or(LogHead::BEGINNING, |head| {
-        LogHead::of_stored(head.sequence, &head.hash, 0)
-    })
 }
 
 async fn write(

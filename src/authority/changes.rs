@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::audit::{Actor, Attribution};
-use super::issuer::{ChangeRequest, Committed, Issuer};
+use super::audit::Actor;
+use super::issuer::{ChangeRequest, Committed, Issuer, Request};
 use super::load::NewKeys;
 use super::{Authority, ChangeError};
 use crate::engine::KeyPair;
@@ -65,18 +65,13 @@ impl Authority {
         issuer: &Arc<Issuer>,
         algorithm: Option<Algorithm>,
         readiness: Readiness,
-        attribution: impl Into<Attribution>,
-        reason: Option<String>,
+        request: Request,
     ) -> Result<(u64, Vec<Rotation>), ChangeError> {
         let command = Command::Rotate {
             algorithm,
             readiness,
         };
-        let request = ChangeRequest {
-            reason,
-            ..ChangeRequest::new(attribution, command)
-        };
-        let committed = self.change(issuer, request).await?;
+        let committed = self.change(issuer, request.asks(command)).await?;
         let Some(Committed { change, .. }) = committed else {
             return Ok((0, Vec::new()));
         };
@@ -118,23 +113,19 @@ impl Authority {
         issuer: &Arc<Issuer>,
         kid: &Kid,
         successor: Successor,
-        attribution: impl Into<Attribution>,
-        reason: String,
+        request: Request,
     ) -> Result<Exposure, ChangeError> {
         let command = Command::Revoke {
             kid: kid.clone(),
-            reason: reason.clone(),
+            reason: request.reason.clone().unwrap_or_default(),
             successor,
         };
-        let request = ChangeRequest {
-            reason: Some(reason),
-            ..ChangeRequest::new(attribution, command)
-        };
-        let committed = self.change(issuer, request).await?;
+        let committed = self.change(issuer, request.asks(command)).await?;
         let unknown = || ChangeError::Refused(RuleViolation::UnknownKey(kid.clone()));
         let Committed {
             before,
             change,
+            installed_at,
             on_all_replicas,
         } = committed.ok_or_else(unknown)?;
         let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
@@ -152,9 +143,9 @@ impl Authority {
             }
         }
         let in_force_everywhere_at = match self.services.lease.max_staleness() {
-            None => change.at,
-            Some(_) if on_all_replicas => self.now().max(change.at),
-            Some(max_staleness) => self.now().max(change.at).after(max_staleness),
+            None => installed_at,
+            Some(_) if on_all_replicas => self.now().max(installed_at),
+            Some(max_staleness) => self.now().max(installed_at).after(max_staleness),
         };
         let served = in_force_everywhere_at.after(before.set().policy().freshness());
         Ok(Exposure {
@@ -219,7 +210,7 @@ impl Authority {
         let command = Command::Import { jwk, state };
         let request = ChangeRequest {
             fresh,
-            ..ChangeRequest::new(actor, command)
+            ..Request::by(actor).asks(command)
         };
         self.change(issuer, request).await?;
         Ok(kid)

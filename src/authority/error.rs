@@ -3,8 +3,8 @@
 use super::load::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RuleViolation};
-use crate::store::StoreError;
 use crate::store::seal::{Fingerprint, UnsealError};
+use crate::store::{CommitError, StoreError};
 
 /// Why a change did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,11 @@ pub enum ChangeError {
     /// The store has no set for an issuer that is in memory.
     #[error("the store has lost the issuer")]
     Vanished,
+    /// The store refuses to change a record that is final, whatever was decided here.
+    #[error(
+        "the store has a record that is final, such as that of a revoked key, and refuses to change it"
+    )]
+    RecordFinal,
     /// The store failed; the caller can try again.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,4 +112,15 @@ pub enum ChangeError {
     /// A record cannot be used; an operator must look.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+impl From<CommitError> for ChangeError {
+    /// What a refused batch means where it is not decided on again.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict | CommitError::Late | CommitError::NotUnique => Self::Contended,
+            CommitError::Final => Self::RecordFinal,
+            CommitError::Store(error) | CommitError::Unknown(error) => Self::Store(error),
+        }
+    }
 }

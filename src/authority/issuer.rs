@@ -1,17 +1,21 @@
 //! One living issuer: its snapshot, and the one way in which it changes.
+//!
+//! Every change is made in one order, on every store: *lock, stamp, decide, commit, install*; then
+//! the caller is answered, and what is left to tidy up follows. Nothing that may take long stands
+//! between the stamp and the moment at which the change is in force: keys are generated before, and
+//! what a commit has left behind is cleared after.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use keywright_verifier::Kid;
 use tokio::sync::Mutex;
 
 use super::audit::{self, Actor, Attribution};
 use super::lease::Lease;
 use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
 use super::master_key::Sealing;
+use super::permit::Replaces;
 use super::replication;
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
@@ -20,25 +24,75 @@ use crate::lifecycle::{
     Change, ChangeTime, Command, DecisionError, Event, IssuerName, Key, KeySet, KeySpecification,
     RuleViolation, State, Timestamp, decide,
 };
-use crate::store::record::{issuer_row, key_changes};
-use crate::store::{Commit, CommitError, StoreError, StoredSet};
+use crate::store::documents::{SetTokens, writes};
+use crate::store::{Batch, BatchId, CommitError, EventRow, StoredSet, Write, commit_and_settle};
 
 /// One issuer in memory.
 pub struct Issuer {
     name: IssuerName,
     snapshot: ArcSwap<Snapshot>,
     lease: Arc<Lease>,
-    writer: Mutex<()>,
-    /// A commit failed and the store could not be asked how it ended.
+    /// A commit whose outcome the store could not tell yet.
+    writer: Mutex<Option<BatchId>>,
+    /// Whether there is one.
     outcome_unknown: AtomicBool,
 }
 
-/// What is asked of an issuer, and by whom.
-pub struct ChangeRequest {
+/// Who asks for a change, why, and what its commit does beside it.
+pub struct Request {
     /// Who asks, and who has confirmed it.
     pub attribution: Attribution,
     /// Why, in their own words.
     pub reason: Option<String>,
+    /// The end of the waiting of an operation that was confirmed.
+    pub confirmation: Option<Confirmation>,
+}
+
+/// The end of the waiting of an operation that a second person has confirmed.
+pub struct Confirmation {
+    /// What takes it out of the store.
+    pub end: Write,
+    /// What the log says of it.
+    pub event: EventRow,
+    /// Its identifier.
+    pub approval: String,
+}
+
+impl Request {
+    /// A request without a reason.
+    pub fn by(actor: Actor) -> Self {
+        Self {
+            attribution: actor.into(),
+            reason: None,
+            confirmation: None,
+        }
+    }
+
+    /// Whether what was confirmed still waits: of two that confirm, one does.
+    async fn still_waits(&self, services: &Services) -> Result<(), ChangeError> {
+        let Some(Confirmation { end, approval, .. }) = &self.confirmation else {
+            return Ok(());
+        };
+        match services.store.get(end.key()).await? {
+            Some(_) => Ok(()),
+            None => Err(ChangeError::UnknownApproval(approval.clone())),
+        }
+    }
+
+    /// The request to carry out a command.
+    pub fn asks(self, command: Command) -> ChangeRequest {
+        ChangeRequest {
+            request: self,
+            command,
+            fresh: NewKeys::default(),
+        }
+    }
+}
+
+/// What is asked of an issuer, and by whom.
+pub struct ChangeRequest {
+    /// Who asks, and why.
+    pub request: Request,
     /// What they ask.
     pub command: Command,
     /// Keys that the command brings along.
@@ -46,19 +100,14 @@ pub struct ChangeRequest {
 }
 
 impl ChangeRequest {
-    /// Whether nobody but the schedule asks for it.
+    /// Whether the schedule asks for it.
     pub(super) fn is_scheduled(&self) -> bool {
         matches!(self.command, Command::ApplyPlan)
     }
 
-    /// A command without a reason that brings no keys along.
-    pub fn new(attribution: impl Into<Attribution>, command: Command) -> Self {
-        Self {
-            attribution: attribution.into(),
-            reason: None,
-            command,
-            fresh: NewKeys::default(),
-        }
+    /// What the schedule asks for.
+    pub fn scheduled() -> Self {
+        Request::by(Actor::Scheduler).asks(Command::ApplyPlan)
     }
 }
 
@@ -68,12 +117,14 @@ pub struct Committed {
     pub before: Arc<Snapshot>,
     /// What happened.
     pub change: Change,
+    /// When it was in force in this process.
+    pub installed_at: Timestamp,
     /// Whether every replica that lives has taken it over.
     pub on_all_replicas: bool,
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.
-const MAX_ATTEMPTS: usize = 16;
+pub(super) const MAX_ATTEMPTS: usize = 16;
 
 impl Issuer {
     /// Puts an issuer into memory as the store has it.
@@ -82,13 +133,17 @@ impl Issuer {
     /// [`LoadError`] when a record is corrupt or a private half does not open.
     pub fn load(services: &Services, stored: &StoredSet) -> Result<Self, LoadError> {
         let snapshot = load_snapshot(services, stored, None, &NewKeys::default())?;
-        Ok(Self {
-            name: stored.issuer.name.clone(),
+        Ok(Self::with(services, snapshot))
+    }
+
+    fn with(services: &Services, snapshot: Snapshot) -> Self {
+        Self {
+            name: snapshot.set().issuer().clone(),
             lease: Arc::clone(&services.lease),
             snapshot: ArcSwap::from_pointee(snapshot),
-            writer: Mutex::new(()),
+            writer: Mutex::new(None),
             outcome_unknown: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The issuer's short name.
@@ -106,11 +161,12 @@ impl Issuer {
         LeasedSnapshot::take(&self.lease, || self.snapshot())
     }
 
-    /// Decides what is published anew, without the store: for a set whose commit fails.
+    /// Decides what is published anew, without the store: for a set whose commit fails. A snapshot
+    /// that takes its place meanwhile stays.
     pub fn republish(&self, services: &Services) {
         let time = services.lease.time();
-        let republished = self.snapshot.load().republished(&services.metrics, time);
-        self.snapshot.store(Arc::new(republished));
+        self.snapshot
+            .rcu(|snapshot| snapshot.republished(&services.metrics, time));
     }
 
     /// Whether the snapshot is known to be what the store has.
@@ -118,12 +174,10 @@ impl Issuer {
         !self.outcome_unknown.load(Ordering::Acquire)
     }
 
-    /// Changes the issuer: decide, commit, and only then swap the snapshot. `None` when nothing
-    /// had to change.
+    /// Changes the issuer. `None` when nothing had to change.
     ///
-    /// Keys are generated outside the lock, and the question is decided anew with them: a
-    /// revocation never waits for a key that the schedule is making. This must not be dropped
-    /// half-way.
+    /// Keys are generated outside the lock, and the question is decided anew with them. This must
+    /// not be dropped half-way.
     ///
     /// # Errors
     /// [`ChangeError`]; the issuer is as it was, unless the error says that this is not known.
@@ -142,9 +196,8 @@ impl Issuer {
                 Attempt::Unchanged => return Ok(None),
                 Attempt::Committed(committed) => return Ok(Some(*committed)),
                 Attempt::NeedsKey(wanted) => {
-                    request
-                        .fresh
-                        .add_generated(services.engine.generate(wanted, urgency).await?);
+                    let generated = services.engine.generate(wanted, urgency).await?;
+                    request.fresh.add_generated(generated);
                 }
                 Attempt::Conflict => conflicts += 1,
             }
@@ -157,15 +210,19 @@ impl Issuer {
         services: &Services,
         request: &ChangeRequest,
     ) -> Result<Attempt, ChangeError> {
-        let _writer = self.writer.lock().await;
-        if !self.is_confirmed() {
-            self.reload(services).await?;
+        // Lock.
+        let mut unknown = self.writer.lock().await;
+        if unknown.is_some() {
+            self.reload(services, &mut unknown).await?;
         }
+        let writer = services.store.writer().await?;
+        // Stamp.
         let before = self.snapshot();
         let time = services.lease.change_time();
         if !self.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
+        // Decide.
         let set = before
             .set()
             .clone()
@@ -176,56 +233,59 @@ impl Issuer {
             Err(DecisionError::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
             Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
         };
-        if let Some((key, ready_at)) = self
-            .key_not_published_everywhere(services, request, &change)
-            .await?
-        {
-            return match request.command {
-                Command::ApplyPlan => Err(ChangeError::AwaitsReplicas),
-                _ => Err(ChangeError::Refused(RuleViolation::SuccessorNotReady {
-                    algorithm: key.algorithm(),
-                    kid: key.kid().clone(),
-                    ready_at,
-                })),
-            };
-        }
+        self.check_replicas(services, request, &change).await?;
         // Opening the keys comes before the commit: a key that does not open must not become active.
-        let snapshot = self
-            .prepare(services, &before, &change.set, &request.fresh)
-            .await?;
+        let basis = Some((before.set(), before.tokens()));
         let sealing = Sealing::of(services, &request.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), Some(before.set()), &change, request, time)?;
+        let batch = batch(basis, &change, request, time, sealing.as_ref())?;
+        let tokens = before.tokens().followed_by(batch.id, &batch.writes);
+        let snapshot = self
+            .prepare(
+                services,
+                &before,
+                change.set.clone(),
+                tokens,
+                &request.fresh,
+            )
+            .await?;
+        // Commit.
         let still_active =
             |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
-        if !active(before.set()).all(still_active) {
-            before.begin_switch_over(change.at);
-        }
-        match services.store.commit(commit).await {
-            Ok(()) => {
+        let replaces = if active(before.set()).all(still_active) {
+            Replaces::Publication
+        } else {
+            Replaces::Signer
+        };
+        let permit = before.permit();
+        let duration = services.lease.old_set_lasts();
+        let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
+        let id = batch.id;
+        match commit_and_settle(&*services.store, writer, batch).await {
+            Ok(_) => {
+                switch_over.keep();
+                // Install.
                 self.install(snapshot);
-                Ok(Attempt::committed(before, change))
+                Ok(Attempt::Committed(Box::new(Committed {
+                    before,
+                    installed_at: services.clock.now().max(change.at),
+                    change,
+                    on_all_replicas: false,
+                })))
             }
             Err(CommitError::Conflict) => {
-                self.reload(services).await?;
+                switch_over.keep();
+                self.reload(services, &mut unknown).await?;
+                request.request.still_waits(services).await?;
                 Ok(Attempt::Conflict)
             }
-            Err(CommitError::Late) => {
-                before.cancel_switch_over();
-                Ok(Attempt::Conflict)
-            }
-            Err(CommitError::PathTaken) => {
-                before.cancel_switch_over();
-                Err(ChangeError::PathTaken)
-            }
-            Err(CommitError::Store(error)) => {
-                before.cancel_switch_over();
-                Err(error.into())
-            }
+            Err(CommitError::Late) => Ok(Attempt::Conflict),
+            Err(CommitError::Final) => Err(ChangeError::RecordFinal),
+            Err(CommitError::NotUnique) => Err(ChangeError::PathTaken),
+            Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Unknown(error)) => {
-                self.reload(services).await?;
-                if *self.snapshot().set() == change.set {
-                    return Ok(Attempt::committed(before, change));
-                }
+                switch_over.keep();
+                *unknown = Some(id);
+                self.outcome_unknown.store(true, Ordering::Release);
                 Err(error.into())
             }
         }
@@ -241,65 +301,81 @@ impl Issuer {
             matches!(now, Some(State::Revoked(_)))
         };
         if active(before.set()).any(is_revoked) {
-            before.leave_office();
+            before.permit().revoke();
         }
     }
 
-    /// The key that would sign although not every live replica publishes it yet, and when it may:
-    /// by then whoever lags behind counts as dead, and its lease has ended. What is forced and what
-    /// follows from a revocation does not wait.
-    async fn key_not_published_everywhere<'c>(
+    /// Refuses to let a key sign that not every live replica publishes yet, and says when it may:
+    /// by then a replica that lags behind counts as dead, and its lease has ended. What is forced
+    /// and what follows from a revocation does not wait.
+    async fn check_replicas(
         &self,
         services: &Services,
         request: &ChangeRequest,
-        change: &'c Change,
-    ) -> Result<Option<(&'c Key, Timestamp)>, StoreError> {
-        if !request.command.waits_for_verifiers() {
-            return Ok(None);
-        }
+        change: &Change,
+    ) -> Result<(), ChangeError> {
         let activated = change.events.iter().find_map(|event| match event {
             Event::KeyActivated { kid, .. } => change.set.key(kid),
             _ => None,
         });
-        let Some(key) = activated else {
-            return Ok(None);
+        let Some(key) = activated.filter(|_| request.command.waits_for_verifiers()) else {
+            return Ok(());
         };
-        let behind = replication::behind(&*services.store, &self.name).await?;
-        Ok(behind.map(|until| (key, until)))
+        match replication::lagging_replica(&*services.store, &self.name).await? {
+            None => Ok(()),
+            Some(_) if request.is_scheduled() => Err(ChangeError::AwaitsReplicas),
+            Some(ready_at) => Err(ChangeError::Refused(RuleViolation::SuccessorNotReady {
+                algorithm: key.algorithm(),
+                kid: key.kid().clone(),
+                ready_at,
+            })),
+        }
     }
 
-    /// Takes over what the store had when `stored` was read, unless what is here is as new.
+    /// Takes over what the store had when `stored` was read, unless it is here already. A set that
+    /// does not clearly come after the one that is here is read again, behind the commits of this
+    /// process.
     ///
     /// # Errors
-    /// [`LoadError`]; the issuer is as it was, and must not be used any more.
+    /// [`ChangeError`]; the issuer is as it was, and must not be used any more.
     pub(super) async fn take_over(
         &self,
         services: &Services,
         stored: &StoredSet,
-    ) -> Result<(), LoadError> {
-        let _writer = self.writer.lock().await;
+        is_continued: bool,
+    ) -> Result<(), ChangeError> {
+        let mut unknown = self.writer.lock().await;
         let before = self.snapshot();
-        if stored.issuer.version > before.set().version() {
-            let snapshot = load_snapshot(services, stored, Some(&before), &NewKeys::default())?;
-            self.install(snapshot);
+        if *before.tokens() == SetTokens::of(stored) {
+            return Ok(());
         }
+        let is_newer = is_continued && stored.issuer.version > before.set().version();
+        if unknown.is_some() || !is_newer {
+            return self.reload(services, &mut unknown).await;
+        }
+        let snapshot = load_snapshot(services, stored, Some(&before), &NewKeys::default())?;
+        self.install(snapshot);
         Ok(())
     }
 
     /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
-    /// than its switch-over allows.
-    async fn reload(&self, services: &Services) -> Result<(), ChangeError> {
-        self.outcome_unknown.store(true, Ordering::Release);
-        let Some(stored) = services.store.load(&self.name).await? else {
+    /// than its permit says. A commit whose outcome is not known is settled first: it may still
+    /// come to stand.
+    async fn reload(
+        &self,
+        services: &Services,
+        unknown: &mut Option<BatchId>,
+    ) -> Result<(), ChangeError> {
+        if let Some(batch) = *unknown {
+            services.store.outcome(batch).await?;
+        }
+        let Some(stored) = services.store.key_set(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
-        let snapshot = load_snapshot(
-            services,
-            &stored,
-            Some(&self.snapshot()),
-            &NewKeys::default(),
-        )?;
+        let before = self.snapshot();
+        let snapshot = load_snapshot(services, &stored, Some(&before), &NewKeys::default())?;
         self.install(snapshot);
+        *unknown = None;
         self.outcome_unknown.store(false, Ordering::Release);
         Ok(())
     }
@@ -308,21 +384,24 @@ impl Issuer {
         &self,
         services: &Services,
         before: &Snapshot,
-        set: &KeySet,
+        set: KeySet,
+        tokens: SetTokens,
         fresh: &NewKeys,
     ) -> Result<Snapshot, ChangeError> {
         let known = |key: &Key| {
             before.opened(key.kid()).is_some() || fresh.privates.contains_key(key.kid())
         };
-        let stored = if active(set).all(known) {
+        let stored = if active(&set).all(known) {
             None
         } else {
-            services.store.load(&self.name).await?
+            services.store.key_set(&self.name).await?
         };
+        let stored = stored.as_ref();
         Ok(build_snapshot(
             services,
-            set.clone(),
-            stored.as_ref(),
+            set,
+            tokens,
+            stored,
             Some(before),
             fresh,
         )?)
@@ -336,49 +415,27 @@ enum Attempt {
     Conflict,
 }
 
-impl Attempt {
-    fn committed(before: Arc<Snapshot>, change: Change) -> Self {
-        Self::Committed(Box::new(Committed {
-            before,
-            change,
-            on_all_replicas: false,
-        }))
-    }
-}
-
-/// Founds an issuer in the store and puts it into memory.
-pub(super) async fn found(
+/// Creates an issuer in the store and puts it into memory.
+pub(super) async fn create(
     services: &Services,
-    actor: &Actor,
+    request: &ChangeRequest,
     change: Change,
     time: ChangeTime,
-    fresh: NewKeys,
 ) -> Result<Issuer, ChangeError> {
-    let snapshot = build_snapshot(services, change.set.clone(), None, None, &fresh)?;
-    let request = ChangeRequest {
-        fresh,
-        ..ChangeRequest::new(actor.clone(), Command::ApplyPlan)
-    };
-    let mut conflicts = 0;
-    while conflicts < MAX_ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let sealing = Sealing::of(services, &request.fresh).await?;
-        let commit = commit_of(sealing.as_ref(), None, &change, &request, time)?;
-        match services.store.commit(commit).await {
-            Ok(()) => {
-                return Ok(Issuer {
-                    name: change.set.issuer().clone(),
-                    lease: Arc::clone(&services.lease),
-                    snapshot: ArcSwap::from_pointee(snapshot),
-                    writer: Mutex::new(()),
-                    outcome_unknown: AtomicBool::new(false),
-                });
-            }
-            // Another master key seals since.
-            Err(CommitError::Conflict) if Sealing::has_changed(&sealing, services).await? => {
-                conflicts += 1;
-            }
-            Err(CommitError::Conflict | CommitError::Late) => break,
-            Err(CommitError::PathTaken) => return Err(ChangeError::PathTaken),
+        let batch = batch(None, &change, request, time, sealing.as_ref())?;
+        let tokens = SetTokens::UNWRITTEN.followed_by(batch.id, &batch.writes);
+        let set = change.set.clone();
+        let snapshot = build_snapshot(services, set, tokens, None, None, &request.fresh)?;
+        let writer = services.store.writer().await?;
+        match commit_and_settle(&*services.store, writer, batch).await {
+            Ok(_) => return Ok(Issuer::with(services, snapshot)),
+            // Another master key may seal since.
+            Err(CommitError::Conflict)
+                if services.store.key_set(change.set.issuer()).await?.is_none() => {}
+            Err(CommitError::Conflict | CommitError::Late | CommitError::Final) => break,
+            Err(CommitError::NotUnique) => return Err(ChangeError::PathTaken),
             Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
                 return Err(error.into());
             }
@@ -387,42 +444,40 @@ pub(super) async fn found(
     Err(ChangeError::Contended)
 }
 
-pub(super) fn commit_of(
-    sealing: Option<&Sealing<'_>>,
-    before: Option<&KeySet>,
+/// What writes a change: of an issuer that exists, or of one that does not yet.
+pub(super) fn batch(
+    before: Option<(&KeySet, &SetTokens)>,
     change: &Change,
     request: &ChangeRequest,
     time: ChangeTime,
-) -> Result<Commit, ChangeError> {
-    let issuer = change.set.issuer();
-    let mut sealed = BTreeMap::new();
-    for (kid, private) in &request.fresh.privates {
-        let key = sealing.ok_or(ChangeError::Unsealable)?.key;
-        let bytes = key
-            .seal(issuer, kid, private.pkcs8(), random()?)
-            .ok_or(ChangeError::Unsealable)?;
-        sealed.insert(kid, bytes);
-    }
+    sealing: Option<&Sealing<'_>>,
+) -> Result<Batch, ChangeError> {
+    let sealed = match sealing {
+        Some(sealing) => sealing.seal_all(change.set.issuer(), &request.fresh)?,
+        None => Default::default(),
+    };
     let unsealed = |key: &Key| {
-        let kept = before.and_then(|set| set.key(key.kid())).is_some();
+        let kept = before.and_then(|(set, _)| set.key(key.kid())).is_some();
         key.holds_private_half() && !kept && !sealed.contains_key(key.kid())
     };
     if change.set.keys().iter().any(unsealed) {
         return Err(ChangeError::Unsealable);
     }
-    let is_new = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
-    Ok(Commit {
-        issuer: issuer_row(&change.set),
-        expected_version: before.map_or(0, KeySet::version),
-        keys: key_changes(before, &change.set, &|kid| {
-            if is_new(kid) {
-                sealed.get(kid).cloned()
-            } else {
-                None
-            }
-        }),
-        events: audit::rows(change, &request.attribution, request.reason.as_deref()),
-        deadline: Lease::deadline(time),
-        premise: sealing.map(|sealing| sealing.premise.clone()),
-    })
+    let Request {
+        attribution,
+        reason,
+        confirmation,
+    } = &request.request;
+    let mut batch = Batch::new(BatchId(random()?));
+    batch.not_after = Some(Lease::deadline(time));
+    let expectation = sealing.map(|sealing| sealing.expectation.clone());
+    batch.expectations.extend(expectation);
+    batch.writes = writes(before, &change.set, sealed);
+    if let Some(Confirmation { end, event, .. }) = confirmation {
+        batch.writes.push(end.clone());
+        batch.events.push(event.clone());
+    }
+    let events = audit::rows(change, attribution, reason.as_deref());
+    batch.events.extend(events);
+    Ok(batch)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, ClockReading};
 use crate::lifecycle::{ChangeTime, SWITCH_OVER, Timestamp};
-use crate::store::KeyStore;
+use crate::store::Store;
 
 /// How far a replica's time of day may be from the store's. One that is farther off does not sign:
 /// it would stamp tokens with times that others do not share.
@@ -51,8 +51,8 @@ pub struct ClockDiffers {
 
 impl Lease {
     /// For a process on this store.
-    pub fn on(store: &dyn KeyStore, clock: Clock, max_staleness: Duration) -> Self {
-        match store.shared() {
+    pub fn on(store: &dyn Store, clock: Clock, max_staleness: Duration) -> Self {
+        match store.replicas() {
             Some(_) => Self::limited(clock, max_staleness),
             None => Self::unlimited(clock),
         }
@@ -101,7 +101,7 @@ impl Lease {
         };
         let reading = self.clock.read();
         let jump = ahead(reading).abs_diff(terms.ahead.load(Ordering::Acquire));
-        millis(reading.monotonic) < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
+        reading.monotonic_millis() < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
     }
 
     /// For how long it holds from now on, whatever the time of day; `None` without a limit.
@@ -143,14 +143,29 @@ impl Lease {
     /// day was found right since.
     pub fn renew(&self, asked: ClockReading) {
         if let Some(terms) = &self.terms {
-            let until = asked.monotonic.saturating_add(terms.max_staleness);
-            terms.until.fetch_max(millis(until), Ordering::AcqRel);
+            let mut until = asked;
+            until.monotonic = asked.monotonic.saturating_add(terms.max_staleness);
+            let until = until.monotonic_millis();
+            terms.until.fetch_max(until, Ordering::AcqRel);
         }
     }
 
-    /// What time of day it is.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// Ends it: what is in memory is not what the store has. It holds again once it is renewed.
+    pub fn end(&self) {
+        if let Some(terms) = &self.terms {
+            terms.until.store(0, Ordering::Release);
+        }
+    }
+
+    /// The clock that it is held against.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// For how long after a change was decided the set before it may sign here and be served as
+    /// fresh, if the commit of the change takes so long.
+    pub fn old_set_lasts(&self) -> Duration {
+        SWITCH_OVER + self.max_staleness().unwrap_or_default()
     }
 
     /// By when, on the store's clock, a change that is decided at this moment must be committed.
@@ -178,18 +193,14 @@ impl Lease {
             return self.clock.now().max(self.clock.latest());
         };
         let ahead = terms.ahead.load(Ordering::Acquire);
-        let monotonic = millis(self.clock.read().monotonic);
+        let monotonic = self.clock.read().monotonic_millis();
         Timestamp::from_millis(monotonic.saturating_add_signed(ahead))
     }
 }
 
 fn ahead(reading: ClockReading) -> i64 {
-    let (wall, monotonic) = (reading.wall.millis(), millis(reading.monotonic));
+    let (wall, monotonic) = (reading.wall.millis(), reading.monotonic_millis());
     i64::try_from(i128::from(wall) - i128::from(monotonic)).unwrap_or_default()
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -302,7 +313,7 @@ mod tests {
         let clock = Clock::manual(START);
         let lease = Lease::unlimited(clock.clone());
         clock.set(START.after(SECOND * 1_000_000));
-        lease.now();
+        lease.clock().now();
         clock.set_wall(START);
         assert!(lease.holds());
         assert_eq!(lease.change_time(), ChangeTime::from(START));

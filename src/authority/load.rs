@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use crate::engine::{KeyPair, PrivateKey, Signer};
 use crate::lifecycle::{AvailableKeys, IssuerName, Key, KeySet, State};
 use crate::store::StoredSet;
-use crate::store::record::{CorruptRecord, key_set};
+use crate::store::documents::{CorruptRecord, SetTokens, key_set};
 
 /// Private halves that exist only in memory so far, ready to be committed.
 #[derive(Default)]
@@ -66,12 +66,14 @@ pub(super) fn load_snapshot(
     {
         unseal(services, &set, key, Some(stored))?;
     }
-    build_snapshot(services, set, Some(stored), before, fresh)
+    let tokens = SetTokens::of(stored);
+    build_snapshot(services, set, tokens, Some(stored), before, fresh)
 }
 
 pub(super) fn build_snapshot(
     services: &Services,
     set: KeySet,
+    tokens: SetTokens,
     stored: Option<&StoredSet>,
     before: Option<&Snapshot>,
     fresh: &NewKeys,
@@ -89,7 +91,7 @@ pub(super) fn build_snapshot(
         signers.push((key.kid().clone(), signer));
     }
     let time = services.lease.time();
-    Ok(Snapshot::new(set, signers, &services.metrics, time))
+    Ok(Snapshot::new(set, tokens, signers, &services.metrics, time))
 }
 
 fn unseal(
@@ -99,8 +101,11 @@ fn unseal(
     stored: Option<&StoredSet>,
 ) -> Result<PrivateKey, LoadError> {
     let sealed = stored
-        .and_then(|stored| stored.keys.iter().find(|row| row.kid == key.kid().as_str()))
-        .and_then(|row| row.sealed.as_deref())
+        .and_then(|stored| {
+            let mut records = stored.keys.iter();
+            records.find(|record| record.key.id == key.kid().as_str())
+        })
+        .and_then(|record| record.sealed.as_deref())
         .unwrap_or_default();
     services
         .master_keys

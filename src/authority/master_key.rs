@@ -11,33 +11,34 @@ mod replacement;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use keywright_verifier::Kid;
 use serde::Deserialize;
 
 use super::audit::{self, Actor, Attribution, MasterKeyEvent};
+use super::issuer::MAX_ATTEMPTS;
 use super::load::NewKeys;
 use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Services, run_to_completion};
-use crate::engine::random;
+use crate::engine::{PrivateKey, random};
 use crate::lifecycle::IssuerName;
 use crate::store::seal::check::{self, Progress};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
-use crate::store::{CommitError, KeyRow, KeyStore, Premise, StoreError};
+use crate::store::{
+    Batch, BatchId, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange,
+    Store, StoreError, Token, Write, commit,
+};
 
 pub use replacement::{Replaced, replace_lost_keys};
 
 /// How many records one call seals anew, so that its answer comes in time.
 const RESEALED_AT_A_TIME: usize = 500;
 
-/// How often a record is looked at again because somebody changed it, before it is left to the
-/// next call.
-const MAX_ATTEMPTS: usize = 16;
-
 /// What seals the private halves of a commit.
 pub(super) struct Sealing<'a> {
     /// The key.
     pub(super) key: &'a MasterKey,
     /// What must still be so when the commit is written.
-    pub(super) premise: Premise,
+    pub(super) expectation: Expectation,
 }
 
 impl<'a> Sealing<'a> {
@@ -50,28 +51,46 @@ impl<'a> Sealing<'a> {
         if fresh.privates.is_empty() {
             return Ok(None);
         }
-        let value = services.store.setting(check::SETTING).await?;
+        let setting = StoredSetting::read(&*services.store).await?;
         let keys = &services.master_keys;
-        let key = match &value {
-            Some(setting) => check::read(keys, setting)?.key,
+        let key = match &setting {
+            Some(setting) => check::read(keys, &setting.value)?.key,
             None => keys.first(),
         };
-        let setting = check::SETTING;
+        let token = setting.map(|setting| setting.token);
         Ok(Some(Self {
             key,
-            premise: Premise { setting, value },
+            expectation: Expectation::Is(check::record_key(), token),
         }))
     }
 
-    /// Whether another key seals now, so that a commit must be made anew.
-    pub(super) async fn has_changed(
-        sealing: &Option<Self>,
-        services: &Services,
-    ) -> Result<bool, StoreError> {
-        let Some(Self { premise, .. }) = sealing else {
-            return Ok(false);
+    /// Seals every new private half for its issuer.
+    pub(super) fn seal_all(
+        &self,
+        issuer: &IssuerName,
+        fresh: &NewKeys,
+    ) -> Result<BTreeMap<Kid, Vec<u8>>, ChangeError> {
+        let seal = |(kid, private): (&Kid, &PrivateKey)| {
+            let sealed = self.key.seal(issuer, kid, private.pkcs8(), random()?);
+            Ok((kid.clone(), sealed.ok_or(ChangeError::Unsealable)?))
         };
-        Ok(services.store.setting(premise.setting).await? != premise.value)
+        fresh.privates.iter().map(seal).collect()
+    }
+}
+
+/// The setting that says what seals, as the store has it.
+struct StoredSetting {
+    value: Vec<u8>,
+    token: Token,
+}
+
+impl StoredSetting {
+    async fn read(store: &dyn Store) -> Result<Option<Self>, StoreError> {
+        let record = store.get(&check::record_key()).await?;
+        Ok(record.map(|record| Self {
+            value: record.sealed.unwrap_or_default(),
+            token: record.token,
+        }))
     }
 }
 
@@ -84,10 +103,10 @@ impl From<UnsealError> for ChangeError {
 /// Whether what seals the store is here, for a process that is on the roll by now: whoever lets
 /// another key seal looks at the roll first, so that one of the two sees the other.
 pub(super) async fn require_sealing_key(services: &Services) -> Result<(), ReplicationError> {
-    let Some(value) = services.store.setting(check::SETTING).await? else {
+    let Some(setting) = StoredSetting::read(&*services.store).await? else {
         return Ok(());
     };
-    let sealing = check::read(&services.master_keys, &value);
+    let sealing = check::read(&services.master_keys, &setting.value);
     sealing.map(drop).map_err(ReplicationError::Sealing)
 }
 
@@ -132,10 +151,10 @@ impl Authority {
     /// When the store does not answer, or is sealed with a key that this process does not have.
     pub async fn master_key_state(&self) -> Result<MasterKeyState, ChangeError> {
         let keys = &self.services.master_keys;
-        let setting = self.services.store.setting(check::SETTING).await?;
+        let setting = StoredSetting::read(&*self.services.store).await?;
         let (sealing, progress) = match &setting {
             Some(setting) => {
-                let sealing = check::read(keys, setting)?;
+                let sealing = check::read(keys, &setting.value)?;
                 (sealing.key.fingerprint(), sealing.progress)
             }
             None => (keys.first().fingerprint(), Progress::Settled),
@@ -143,7 +162,7 @@ impl Authority {
         let here = keys.fingerprints();
         let mut records: BTreeMap<_, _> = here.iter().map(|key| (*key, 0)).collect();
         let mut unopenable = 0;
-        let count = |issuer: &IssuerName, row: &KeyRow| match self.sealed_with(issuer, row) {
+        let count = |record: &Record| match self.sealed_with(record) {
             Sealed::With(key) => *records.entry(key).or_default() += 1,
             Sealed::Corrupt => unopenable += 1,
             Sealed::Not => {}
@@ -192,9 +211,9 @@ impl Authority {
         let Services {
             store, master_keys, ..
         } = &self.services;
-        let setting = store.setting(check::SETTING).await?;
+        let setting = StoredSetting::read(&**store).await?;
         let setting = setting.ok_or(ChangeError::Contended)?;
-        let sealing = check::read(master_keys, &setting)?;
+        let sealing = check::read(master_keys, &setting.value)?;
         let from = sealing.key.fingerprint();
         let to = match (to, sealing.progress) {
             (Some(to), _) => to,
@@ -230,16 +249,16 @@ impl Authority {
         let Services {
             store, master_keys, ..
         } = &self.services;
-        let Some(setting) = store.setting(check::SETTING).await? else {
+        let Some(setting) = StoredSetting::read(&**store).await? else {
             return Ok(());
         };
-        let sealing = check::read(master_keys, &setting)?;
+        let sealing = check::read(master_keys, &setting.value)?;
         if sealing.key.fingerprint() != to || sealing.progress == Progress::Settled {
             return Ok(());
         }
         let mut records = 0;
-        let count = |issuer: &IssuerName, row: &KeyRow| {
-            records += usize::from(matches!(self.sealed_with(issuer, row), Sealed::With(_)));
+        let count = |record: &Record| {
+            records += usize::from(matches!(self.sealed_with(record), Sealed::With(_)));
         };
         self.each_record(count).await?;
         let event = MasterKeyEvent::MasterKeyRotationFinished {
@@ -256,7 +275,7 @@ impl Authority {
 
     async fn replace_check(
         &self,
-        before: &[u8],
+        before: &StoredSetting,
         key: &MasterKey,
         progress: Progress,
         event: &MasterKeyEvent,
@@ -271,9 +290,8 @@ impl Authority {
             &attribution,
             told.reason.as_deref(),
         );
-        let store = &self.services.store;
-        let replaced = store.replace_setting(check::SETTING, before, &after, row);
-        committed(replaced.await)?;
+        let batch = replacement_batch(before.token, after, row)?;
+        commit(&*self.services.store, batch).await?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
         Ok(())
     }
@@ -288,92 +306,95 @@ impl Authority {
             left: 0,
             unopenable: 0,
         };
-        for issuer in self.services.store.issuers().await? {
-            self.reseal_issuer(&issuer, key, &mut rotation).await?;
+        for issuer in self.services.store.list(Query::all(Kind::Issuer)).await? {
+            self.reseal_issuer(&issuer.key.id, key, &mut rotation)
+                .await?;
         }
+        self.clear_erased();
         Ok(rotation)
     }
 
+    /// Seals the records of one issuer anew, all of them in one batch.
     async fn reseal_issuer(
         &self,
-        issuer: &IssuerName,
+        issuer: &str,
         key: &MasterKey,
         rotation: &mut MasterKeyRotation,
     ) -> Result<(), ChangeError> {
-        let store = &self.services.store;
-        let mut conflicts = 0;
-        loop {
-            let (mut left, mut unopenable, mut changed) = (0, 0, false);
-            let stored = store.load(issuer).await?;
-            for row in stored.into_iter().flat_map(|stored| stored.keys) {
-                match self.sealed_with(issuer, &row) {
+        let Ok(issuer) = IssuerName::parse(issuer) else {
+            return Ok(());
+        };
+        let store = &*self.services.store;
+        for _ in 0..MAX_ATTEMPTS {
+            let mut batch = Batch::new(BatchId(random()?));
+            let (mut left, mut unopenable) = (0, 0);
+            for record in store.list(Query::keys_of(&issuer)).await? {
+                match self.sealed_with(&record) {
                     Sealed::With(fingerprint) if fingerprint == key.fingerprint() => {}
                     Sealed::Not => {}
                     Sealed::Corrupt => unopenable += 1,
-                    Sealed::With(_) if rotation.resealed >= RESEALED_AT_A_TIME => left += 1,
-                    Sealed::With(_) => match self.reseal_row(issuer, &row, key).await? {
-                        Resealed::Done => rotation.resealed += 1,
-                        Resealed::KeyMissing => left += 1,
-                        Resealed::Changed => {
-                            changed = true;
-                            left += 1;
-                        }
+                    Sealed::With(_)
+                        if rotation.resealed + batch.writes.len() >= RESEALED_AT_A_TIME =>
+                    {
+                        left += 1;
+                    }
+                    Sealed::With(_) => match self.resealed(&issuer, record, key)? {
+                        Some(write) => batch.writes.push(write),
+                        None => left += 1,
                     },
                 }
             }
-            conflicts += 1;
-            if !changed || conflicts == MAX_ATTEMPTS {
-                rotation.left += left;
-                rotation.unopenable += unopenable;
-                return Ok(());
+            let resealed = batch.writes.len();
+            if resealed > 0 {
+                match commit(store, batch).await {
+                    Ok(_) => {}
+                    Err(CommitError::Conflict) => continue,
+                    Err(error) => return Err(error.into()),
+                }
             }
+            rotation.resealed += resealed;
+            rotation.left += left;
+            rotation.unopenable += unopenable;
+            return Ok(());
         }
+        Err(ChangeError::Contended)
     }
 
-    async fn reseal_row(
+    /// What writes a record sealed with another key; `None` where the key that opens it is missing.
+    fn resealed(
         &self,
         issuer: &IssuerName,
-        row: &KeyRow,
+        record: Record,
         key: &MasterKey,
-    ) -> Result<Resealed, ChangeError> {
-        let Services {
-            store, master_keys, ..
-        } = &self.services;
-        let before = row.sealed.as_deref().unwrap_or_default();
-        let Ok(kid) = row.kid.parse() else {
-            return Ok(Resealed::KeyMissing);
+    ) -> Result<Option<Write>, ChangeError> {
+        let Ok(kid) = record.key.id.parse() else {
+            return Ok(None);
         };
-        let Ok(private) = master_keys.open(issuer, &kid, before) else {
-            return Ok(Resealed::KeyMissing);
+        let before = record.sealed.as_deref().unwrap_or_default();
+        let Ok(private) = self.services.master_keys.open(issuer, &kid, before) else {
+            return Ok(None);
         };
-        let after = key
-            .seal(issuer, &kid, &private, random()?)
-            .ok_or(ChangeError::Unsealable)?;
-        match store.reseal(issuer, &row.kid, before, &after).await {
-            Ok(()) => Ok(Resealed::Done),
-            Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
-                Ok(Resealed::Changed)
-            }
-            Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
-        }
+        let after = key.seal(issuer, &kid, &private, random()?);
+        let content = Content {
+            document: record.document,
+            sealed: SealedChange::Set(after.ok_or(ChangeError::Unsealable)?),
+            unique: record.unique,
+            is_final: record.is_final,
+        };
+        Ok(Some(Write::Replace(record.key, record.token, content)))
     }
 
-    async fn each_record(
-        &self,
-        mut look: impl FnMut(&IssuerName, &KeyRow),
-    ) -> Result<(), StoreError> {
-        let store = &self.services.store;
-        for issuer in store.issuers().await? {
-            let stored = store.load(&issuer).await?;
-            for row in stored.iter().flat_map(|stored| &stored.keys) {
-                look(&issuer, row);
-            }
-        }
+    async fn each_record(&self, mut look: impl FnMut(&Record)) -> Result<(), StoreError> {
+        let records = self.services.store.list(Query::all(Kind::Key)).await?;
+        records.iter().for_each(&mut look);
         Ok(())
     }
 
-    fn sealed_with(&self, issuer: &IssuerName, row: &KeyRow) -> Sealed {
-        let (Some(sealed), Ok(kid)) = (row.sealed.as_deref(), row.kid.parse()) else {
+    fn sealed_with(&self, record: &Record) -> Sealed {
+        let key = &record.key;
+        let (Some(sealed), Some(issuer), Ok(kid)) =
+            (record.sealed.as_deref(), &key.owner, key.id.parse())
+        else {
             return Sealed::Not;
         };
         match self.services.master_keys.open_with(issuer, &kid, sealed) {
@@ -400,35 +421,25 @@ enum Sealed {
     Not,
 }
 
-/// What became of a record.
-enum Resealed {
-    /// The new key seals it.
-    Done,
-    /// The key that opens it is not here.
-    KeyMissing,
-    /// Somebody has changed it meanwhile.
-    Changed,
-}
-
 /// Every process of a shared store must have the key before anything is sealed with it.
 async fn require_everywhere(
-    store: &dyn KeyStore,
+    store: &dyn Store,
     fingerprint: Fingerprint,
 ) -> Result<(), ChangeError> {
     #[derive(Deserialize)]
     struct Document {
         master_keys: Vec<String>,
     }
-    let Some(shared) = store.shared() else {
+    let Some(shared) = store.replicas() else {
         return Ok(());
     };
     let name = fingerprint.to_string();
-    let roll = shared.roll().await?;
+    let replicas = shared.replicas().await?;
     let lacks_it = |document: &str| {
         let document = serde_json::from_str::<Document>(document);
         !document.is_ok_and(|document| document.master_keys.contains(&name))
     };
-    let replicas: Vec<String> = roll
+    let replicas: Vec<String> = replicas
         .live()
         .filter(|replica| lacks_it(&replica.heartbeat.document))
         .map(|replica| replica.heartbeat.replica.clone())
@@ -442,12 +453,13 @@ async fn require_everywhere(
     })
 }
 
-fn committed(outcome: Result<(), CommitError>) -> Result<(), ChangeError> {
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {
-            Err(ChangeError::Contended)
-        }
-        Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error.into()),
-    }
+/// What replaces the setting that says what seals.
+fn replacement_batch(before: Token, after: Vec<u8>, row: EventRow) -> Result<Batch, ChangeError> {
+    let mut batch = Batch::new(BatchId(random()?));
+    let content = Content::sealed(after);
+    batch
+        .writes
+        .push(Write::Replace(check::record_key(), before, content));
+    batch.events.push(row);
+    Ok(batch)
 }

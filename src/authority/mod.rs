@@ -16,6 +16,7 @@ pub mod issuer;
 pub mod lease;
 pub mod load;
 pub mod master_key;
+pub mod permit;
 pub mod publication;
 mod readiness;
 mod replay;
@@ -37,18 +38,18 @@ use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{
-    DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, create, plan,
+    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, create,
+    plan,
 };
 use crate::store::seal::MasterKeys;
-use crate::store::{KeyStore, versions};
+use crate::store::{Kind, Query, Store, StoredSet};
 use crate::telemetry::Metrics;
 use approvals::ApprovalOutcome;
 use audit::Actor;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
-use issuer::{ChangeRequest, Committed, Issuer};
+use issuer::{ChangeRequest, Committed, Issuer, Request};
 use lease::Lease;
-use load::NewKeys;
 use replication::{OwnReplica, ReplicationError};
 use scheduler::WakeQueue;
 
@@ -60,7 +61,7 @@ pub use readiness::Unready;
 /// What an authority stands on.
 pub struct Services {
     /// Where key sets rest.
-    pub store: Arc<dyn KeyStore>,
+    pub store: Arc<dyn Store>,
     /// Where private keys are used.
     pub engine: Arc<dyn SigningEngine>,
     /// What seals private keys at rest.
@@ -89,7 +90,7 @@ pub struct Authority {
     /// This process among others; `None` when nobody shares its store.
     replica: Option<OwnReplica>,
     origin: tokio::sync::Mutex<()>,
-    access: tokio::sync::Mutex<access::Known>,
+    access: tokio::sync::Mutex<access::KnownClients>,
     clients: Clients,
     /// Whether the store had a client at the start, usable or not.
     had_clients: bool,
@@ -123,8 +124,23 @@ impl Directory {
         self.by_name.insert(issuer.name().clone(), issuer);
     }
 
-    /// Its documents are then not gone but out of service.
-    fn put_out_of_service(&mut self, name: IssuerName, path: String) {
+    /// Forgets an issuer that the store does not have any more.
+    fn forget(&mut self, name: &IssuerName) {
+        if let Some(issuer) = self.by_name.remove(name) {
+            self.by_path
+                .remove(issuer.snapshot().set().policy().url.path());
+        }
+    }
+
+    /// Puts an issuer out of service whose records cannot be used. Its documents are then not gone,
+    /// and copies of them may go on being used.
+    fn refuse(&mut self, stored: &StoredSet, error: &dyn std::error::Error) {
+        let name = &stored.issuer.key.id;
+        tracing::error!(issuer = %name.escape_debug(), %error, "issuer refused");
+        let Ok(name) = IssuerName::parse(name) else {
+            return;
+        };
+        let path = stored.issuer.unique.clone().unwrap_or_default();
         if self.by_name.remove(&name).is_some() {
             self.by_path.remove(&path);
         }
@@ -144,30 +160,24 @@ impl Authority {
         let replica = OwnReplica::join(&services).await?;
         master_key::require_sealing_key(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
-        let head = services.store.audit_head().await?;
-        for name in services.store.issuers().await? {
-            let Some(stored) = services.store.load(&name).await? else {
-                continue;
-            };
+        let head = services.store.log_head().await?;
+        for stored in services.store.all_key_sets().await? {
             match Issuer::load(&services, &stored) {
                 Ok(issuer) => {
+                    wakes.set(issuer.name(), services.clock.now());
                     directory.add(Arc::new(issuer));
-                    wakes.set(&name, services.clock.now());
                 }
-                Err(error) => {
-                    tracing::error!(issuer = %name, %error, "issuer refused");
-                    directory.put_out_of_service(name, stored.issuer.path);
-                }
+                Err(error) => directory.refuse(&stored, &error),
             }
         }
         let clients = Clients::new(services.audience.take());
-        let rows = services.store.clients().await?;
-        clients.replace(access::usable(&rows));
+        let records = services.store.list(Query::all(Kind::Client)).await?;
+        clients.replace(access::usable(&records));
         clients.remember_uses(&services.store.last_uses().await?);
         let trusted = std::mem::take(&mut services.trusted);
         let authenticator = Authenticator::new(trusted, services.clock.now());
-        if let (Some(replica), Some(head)) = (&replica, head) {
-            replica.begin_after(head.sequence).await;
+        if let Some(replica) = &replica {
+            replica.begin_after(head).await;
         }
         let authority = Self {
             services,
@@ -175,9 +185,9 @@ impl Authority {
             directory_writer: Mutex::default(),
             replica,
             origin: tokio::sync::Mutex::new(()),
-            access: tokio::sync::Mutex::new(Some(versions(&rows))),
+            access: tokio::sync::Mutex::new(access::KnownClients::of(&records)),
             clients,
-            had_clients: !rows.is_empty(),
+            had_clients: !records.is_empty(),
             authenticator,
             wakes,
             failed_schedules: Mutex::default(),
@@ -325,19 +335,26 @@ impl Authority {
         if !self.services.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
-        let mut fresh = NewKeys::default();
+        let mut request = Request::by(actor.clone()).asks(Command::ApplyPlan);
         let (change, time) = loop {
             let time = self.services.lease.change_time();
-            match create(name.clone(), policy.clone(), origin, time, &fresh.supply) {
+            match create(
+                name.clone(),
+                policy.clone(),
+                origin,
+                time,
+                &request.fresh.supply,
+            ) {
                 Ok(change) => break (change, time),
                 Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
                 Err(DecisionError::NeedsKey(wanted)) => {
                     let generated = self.services.engine.generate(wanted, Urgency::Immediate);
-                    fresh.add_generated(generated.await?);
+                    request.fresh.add_generated(generated.await?);
                 }
             }
         };
-        let issuer = Arc::new(issuer::found(&self.services, actor, change, time, fresh).await?);
+        let issuer = issuer::create(&self.services, &request, change, time).await?;
+        let issuer = Arc::new(issuer);
         self.edit_directory(|directory| directory.add(Arc::clone(&issuer)));
         self.schedule(&issuer);
         tracing::info!(issuer = %name, ?actor, "issuer created");
@@ -346,7 +363,7 @@ impl Authority {
     }
 
     /// Deletes an issuer, and takes it out of what is published.
-    async fn end_issuer(
+    async fn delete_issuer(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         request: ChangeRequest,
@@ -380,7 +397,8 @@ impl Authority {
     ) -> Result<Option<Committed>, ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
         run_to_completion(async move {
-            let (actor, is_asked_for) = (request.attribution.clone(), !request.is_scheduled());
+            let actor = request.request.attribution.clone();
+            let is_asked_for = !request.is_scheduled();
             let mut outcome = issuer.change(&authority.services, request).await;
             if let Ok(Some(committed)) = &outcome {
                 let version = committed.change.set.version();
@@ -389,6 +407,7 @@ impl Authority {
                 }
             }
             authority.schedule(&issuer);
+            authority.clear_erased();
             if let Ok(Some(committed)) = &mut outcome
                 && is_asked_for
             {
@@ -397,6 +416,12 @@ impl Authority {
             outcome
         })
         .await
+    }
+
+    /// Lets the store tidy up what a commit has left behind. No caller waits for it.
+    fn clear_erased(&self) {
+        let store = Arc::clone(&self.services.store);
+        tokio::spawn(async move { store.clear_erased().await });
     }
 
     /// Sets when an issuer is looked at next. The plan is made anew: the one in the snapshot was

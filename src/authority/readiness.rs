@@ -46,7 +46,7 @@ impl Authority {
         }
         self.services
             .store
-            .setting("master-key-check")
+            .log_head()
             .await
             .map_err(|_| Unready::Store)?;
         let now = self.now();

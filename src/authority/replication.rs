@@ -15,12 +15,15 @@ use tokio::sync::Mutex;
 
 use super::issuer::Issuer;
 use super::lease::ClockDiffers;
-use super::{Authority, Services};
+use super::{Authority, ChangeError, Services};
 use crate::engine::{RandomnessUnavailable, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::chain::LogHead;
+use crate::store::replicas::{
+    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
+};
 use crate::store::seal::UnsealError;
-use crate::store::shared::{self, Changes, Heartbeat, Roll, SharedStore};
-use crate::store::{CommitError, KeyStore, StoreError};
+use crate::store::{CommitError, Store, StoreError, StoredSet};
 
 /// This process among those that share its store.
 pub struct OwnReplica {
@@ -34,10 +37,10 @@ pub struct OwnReplica {
 
 /// How far a replica has come.
 struct Progress {
-    /// The number of the event up to which everything is in memory.
-    through: u64,
-    /// What it last told the others, and when by the steady clock; `None` before the first time.
-    told: Option<(u64, Duration)>,
+    /// The event up to which everything is in memory.
+    through: LogHead,
+    /// What it last told the others, and when by the monotonic clock; `None` before the first time.
+    told: Option<(LogHead, Duration)>,
 }
 
 /// Why a replica does not join, or is not up to date.
@@ -60,6 +63,9 @@ pub enum ReplicationError {
         /// What the others have agreed on.
         theirs: Duration,
     },
+    /// Others have committed something in between, while this replica did not count as live.
+    #[error("others committed something before this replica was heard of; it asks again")]
+    Overtaken,
     /// What seals the store has changed to a key that is not here.
     #[error("what seals the store cannot be used: {0}")]
     Sealing(UnsealError),
@@ -86,7 +92,7 @@ impl OwnReplica {
     /// # Errors
     /// [`ReplicationError`].
     pub(super) async fn join(services: &Services) -> Result<Option<Self>, ReplicationError> {
-        match (services.store.shared(), services.lease.max_staleness()) {
+        match (services.store.replicas(), services.lease.max_staleness()) {
             (Some(shared), Some(max_staleness)) => {
                 let replica = Self::enter(services, shared, max_staleness).await?;
                 Ok(Some(replica))
@@ -96,7 +102,7 @@ impl OwnReplica {
     }
 
     /// The store has had everything up to this event, and memory has it.
-    pub(super) async fn begin_after(&self, event: u64) {
+    pub(super) async fn begin_after(&self, event: LogHead) {
         self.progress.lock().await.through = event;
     }
 
@@ -105,7 +111,7 @@ impl OwnReplica {
     /// with different settings at least one sees the other.
     async fn enter(
         services: &Services,
-        shared: &dyn SharedStore,
+        shared: &dyn ReplicaStore,
         max_staleness: Duration,
     ) -> Result<Self, ReplicationError> {
         let replica = Self {
@@ -113,14 +119,15 @@ impl OwnReplica {
             document: services.describe(),
             max_staleness,
             progress: Mutex::new(Progress {
-                through: 0,
+                through: LogHead::BEGINNING,
                 told: None,
             }),
             rank: AtomicU32::new(0),
         };
         loop {
             let sent = services.clock.read();
-            let roll = shared.beat(&replica.heartbeat(0)).await?;
+            let heartbeat = replica.heartbeat(LogHead::BEGINNING);
+            let roll = shared.write_heartbeat(&heartbeat).await?.replicas;
             let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
             match roll.max_staleness {
                 Some(agreed) if agreed == max_staleness => {
@@ -128,22 +135,22 @@ impl OwnReplica {
                     return Ok(replica);
                 }
                 Some(agreed) if others => {
-                    shared.leave(&replica.id).await?;
+                    shared.remove_replica(&replica.id).await?;
                     return Err(ReplicationError::Disagreement {
                         ours: max_staleness,
                         theirs: agreed,
                     });
                 }
-                agreed => match shared.agree(agreed, max_staleness).await {
+                agreed => match shared.set_max_staleness(agreed, max_staleness).await {
                     // One that has just begun under the old agreement, unseen, ends by then.
                     Ok(()) => {
                         services.clock.wait_for(agreed.unwrap_or_default()).await;
                     }
-                    // Whoever was faster is looked at again.
-                    Err(CommitError::Conflict | CommitError::Late | CommitError::PathTaken) => {}
                     Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
                         return Err(error.into());
                     }
+                    // Another replica was faster; its proposal is looked at.
+                    Err(_) => {}
                 },
             }
         }
@@ -154,7 +161,7 @@ impl OwnReplica {
         &self.id
     }
 
-    fn heartbeat(&self, through: u64) -> Heartbeat {
+    fn heartbeat(&self, through: LogHead) -> Heartbeat {
         Heartbeat {
             replica: self.id.clone(),
             through,
@@ -173,7 +180,7 @@ impl OwnReplica {
     }
 
     /// What the roll says of it.
-    fn update_rank(&self, roll: &Roll) {
+    fn update_rank(&self, roll: &ReplicaList) {
         let before = roll.live().filter(|one| one.heartbeat.replica < self.id);
         let rank = u32::try_from(before.count()).unwrap_or(u32::MAX);
         self.rank.store(rank, Ordering::Relaxed);
@@ -199,16 +206,16 @@ impl Services {
 ///
 /// # Errors
 /// When the store does not answer.
-pub(super) async fn behind(
-    store: &dyn KeyStore,
+pub(super) async fn lagging_replica(
+    store: &dyn Store,
     issuer: &IssuerName,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let Some(shared) = store.shared() else {
+    let Some(shared) = store.replicas() else {
         return Ok(None);
     };
     let last_change = shared.last_change(issuer).await?;
-    let roll = shared.roll().await?;
-    let lagging = |one: &&shared::Replica| one.heartbeat.through < last_change;
+    let roll = shared.replicas().await?;
+    let lagging = |one: &&ReplicaRecord| !one.has(last_change);
     let seen = roll.live().filter(lagging).map(|one| one.seen_at).max();
     Ok(seen.map(|seen| seen.after(roll.max_staleness.unwrap_or_default())))
 }
@@ -217,14 +224,14 @@ pub(super) async fn behind(
 /// then anyway.
 pub async fn run(authority: Arc<Authority>) {
     let services = &authority.services;
-    let (Some(replica), Some(shared)) = (&authority.replica, services.store.shared()) else {
+    let (Some(replica), Some(shared)) = (&authority.replica, services.store.replicas()) else {
         return;
     };
     let mut in_touch = true;
     loop {
         let next = services.clock.now().after(replica.pause());
         tokio::select! {
-            () = shared.changed() => {}
+            () = shared.wait_for_change() => {}
             () = services.clock.sleep_until(next) => {}
         }
         let outcome = authority.catch_up().await;
@@ -253,19 +260,30 @@ impl Authority {
             lease,
             ..
         } = &self.services;
-        let (Some(replica), Some(shared)) = (&self.replica, store.shared()) else {
+        let (Some(replica), Some(shared)) = (&self.replica, store.replicas()) else {
             return Ok(());
         };
         let mut progress = replica.progress.lock().await;
         let asked = clock.read();
         let Changes {
             head,
-            issuers,
-            access,
+            is_continued,
+            sets,
+            clients,
         } = shared.changes(progress.through).await?;
-        self.take_over_issuers(&issuers).await?;
-        if access {
-            self.take_over_clients().await?;
+        if !is_continued {
+            tracing::error!(
+                known = %progress.through,
+                found = %head,
+                "the store has lost commits that this replica knew: everything is loaded anew, and \
+                 nothing is signed until then"
+            );
+            lease.end();
+            progress.told = None;
+        }
+        self.take_over_issuers(&sets, is_continued).await?;
+        if let Some(clients) = &clients {
+            self.take_over_clients(clients).await?;
         }
         progress.through = head;
         let longest_silence = replica.max_staleness / 6;
@@ -276,7 +294,11 @@ impl Authority {
             return Ok(());
         }
         let sent = clock.read();
-        let roll = shared.beat(&replica.heartbeat(head)).await?;
+        let heartbeat = replica.heartbeat(head);
+        let HeartbeatAnswer {
+            was_live,
+            replicas: roll,
+        } = shared.write_heartbeat(&heartbeat).await?;
         replica.update_rank(&roll);
         if let Some(theirs) = roll.max_staleness
             && theirs != replica.max_staleness
@@ -287,22 +309,25 @@ impl Authority {
             });
         }
         lease.check_clock(sent, roll.now)?;
-        // Whoever was not on the roll when others looked at it must not get a lease on less.
-        if roll.head <= head {
-            lease.renew(asked);
-        }
         progress.told = Some((head, sent.monotonic));
-        Ok(())
+        // A replica that was on no list when a commit looked at it must not get a lease on less. One
+        // that was has been waited for, and is not held up by further commits.
+        if was_live || roll.head == head {
+            lease.renew(asked);
+            return Ok(());
+        }
+        progress.told = None;
+        Err(ReplicationError::Overtaken)
     }
 
     /// Waits until every live replica has taken over what is committed now, for a second at most.
     /// Whether they have.
     pub(super) async fn on_all_replicas(&self) -> bool {
         let clock = &self.services.clock;
-        let Some(shared) = self.services.store.shared() else {
+        let Some(shared) = self.services.store.replicas() else {
             return true;
         };
-        let Ok(Some(head)) = self.services.store.audit_head().await else {
+        let Ok(head) = self.services.store.log_head().await else {
             return false;
         };
         for _ in 0..MOST_LOOKS {
@@ -310,11 +335,10 @@ impl Authority {
             if self.catch_up().await.is_err() {
                 return false;
             }
-            let Ok(roll) = shared.roll().await else {
+            let Ok(roll) = shared.replicas().await else {
                 return false;
             };
-            let has_it = |one: &shared::Replica| one.heartbeat.through >= head.sequence;
-            if roll.live().all(has_it) {
+            if roll.live().all(|replica| replica.has(head.sequence)) {
                 return true;
             }
             clock.sleep(LOOK_EVERY).await;
@@ -326,9 +350,9 @@ impl Authority {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn roll(&self) -> Result<Option<Roll>, StoreError> {
-        match self.services.store.shared() {
-            Some(shared) => Ok(Some(shared.roll().await?)),
+    pub async fn replicas(&self) -> Result<Option<ReplicaList>, StoreError> {
+        match self.services.store.replicas() {
+            Some(shared) => Ok(Some(shared.replicas().await?)),
             None => Ok(None),
         }
     }
@@ -338,27 +362,34 @@ impl Authority {
     /// # Errors
     /// When the store does not answer; the others then wait until it is overdue.
     pub async fn leave(&self) -> Result<(), StoreError> {
-        match (&self.replica, self.services.store.shared()) {
-            (Some(replica), Some(shared)) => shared.leave(replica.id()).await,
+        match (&self.replica, self.services.store.replicas()) {
+            (Some(replica), Some(shared)) => shared.remove_replica(replica.id()).await,
             _ => Ok(()),
         }
     }
 
-    async fn take_over_issuers(&self, names: &[IssuerName]) -> Result<(), StoreError> {
+    /// Takes over the sets that the store has. Where it has lost commits they are all that it has:
+    /// an issuer that is not among them is gone.
+    async fn take_over_issuers(
+        &self,
+        sets: &[StoredSet],
+        is_continued: bool,
+    ) -> Result<(), StoreError> {
         let mut arrived = Vec::new();
-        let mut refused = Vec::new();
-        for name in names {
-            let Some(stored) = self.services.store.load(name).await? else {
-                continue;
-            };
-            let known = self.directory.load().by_name.get(name.as_str()).cloned();
+        let mut refused: Vec<(&StoredSet, ChangeError)> = Vec::new();
+        for stored in sets {
+            let name = stored.issuer.key.id.as_str();
+            let known = self.directory.load().by_name.get(name).cloned();
             let is_known = known.is_some();
             let outcome = match known {
                 Some(issuer) => {
-                    let outcome = issuer.take_over(&self.services, &stored).await;
+                    let outcome = issuer.take_over(&self.services, stored, is_continued).await;
                     outcome.map(|()| issuer)
                 }
-                None => Issuer::load(&self.services, &stored).map(Arc::new),
+                None => {
+                    let issuer = Issuer::load(&self.services, stored);
+                    issuer.map(Arc::new).map_err(ChangeError::from)
+                }
             };
             match outcome {
                 Ok(issuer) => {
@@ -367,17 +398,25 @@ impl Authority {
                         arrived.push(issuer);
                     }
                 }
-                Err(error) => {
-                    tracing::error!(issuer = %name, %error, "issuer refused");
-                    refused.push((name.clone(), stored.issuer.path));
-                }
+                Err(ChangeError::Store(error)) => return Err(error),
+                Err(error) => refused.push((stored, error)),
             }
         }
-        if !arrived.is_empty() || !refused.is_empty() {
+        let is_gone = |name: &IssuerName| {
+            let is_named = |stored: &StoredSet| stored.issuer.key.id == name.as_str();
+            !is_continued && !sets.iter().any(is_named)
+        };
+        let gone: Vec<IssuerName> = self.directory.load().by_name.keys().cloned().collect();
+        let gone: Vec<IssuerName> = gone.into_iter().filter(is_gone).collect();
+        if !arrived.is_empty() || !refused.is_empty() || !gone.is_empty() {
             self.edit_directory(|directory| {
                 arrived.into_iter().for_each(|issuer| directory.add(issuer));
-                for (name, path) in refused {
-                    directory.put_out_of_service(name, path);
+                for (stored, error) in &refused {
+                    directory.refuse(stored, error);
+                }
+                for name in &gone {
+                    tracing::error!(issuer = %name, "issuer lost with the commits of the store");
+                    directory.forget(name);
                 }
             });
         }

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::audit::Actor;
 use super::issuer::ChangeRequest;
 use super::{Authority, ChangeError};
 use crate::engine::random;
-use crate::lifecycle::{Command, IssuerName, Timestamp};
+use crate::lifecycle::{IssuerName, Timestamp};
 
 /// When to look at which issuer.
 #[derive(Default)]
@@ -90,9 +89,10 @@ pub async fn run_access_upkeep(authority: Arc<Authority>) {
     loop {
         let next = clock.now().after(ACCESS_UPKEEP_INTERVAL);
         clock.sleep_until(next).await;
-        if let Err(error) = authority.settle_access().await {
+        if let Err(error) = authority.reload_unknown_clients().await {
             tracing::error!(%error, "who may call is not known until the store answers");
         }
+        authority.services.store.clear_erased().await;
         let now = clock.now();
         match authority.store_last_uses(written_until).await {
             Ok(()) => written_until = now,
@@ -111,13 +111,7 @@ async fn run_scheduled_change(
     let Ok(issuer) = authority.issuer(name.as_str()) else {
         return;
     };
-    match authority
-        .change(
-            &issuer,
-            ChangeRequest::new(Actor::Scheduler, Command::ApplyPlan),
-        )
-        .await
-    {
+    match authority.change(&issuer, ChangeRequest::scheduled()).await {
         Ok(_) => {
             failures.remove(name);
             authority

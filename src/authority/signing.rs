@@ -145,7 +145,7 @@ pub async fn sign(
     } = prepared;
     let token = entry.signer.complete(vec![signing_input]).await?.pop();
     let token = token.ok_or(SignRefusal::EngineFailed)?;
-    if !snapshot.may_hand_out() {
+    if !snapshot.may_sign() {
         return Err(SignRefusal::SnapshotStale);
     }
     Ok(SignedToken {
@@ -170,9 +170,9 @@ pub async fn sign_all(
     for algorithm in Algorithm::ALL {
         complete_all(snapshot, algorithm, &mut prepared).await;
     }
-    let may_hand_out = snapshot.may_hand_out();
+    let may_sign = snapshot.may_sign();
     let handed_out = |prepared: Prepared<'_>| {
-        if !may_hand_out {
+        if !may_sign {
             return Err(SignRefusal::SnapshotStale);
         }
         Ok(SignedToken {
@@ -264,7 +264,7 @@ fn prepare<'v>(
     let entry = snapshot
         .signer(algorithm)
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
-    if !snapshot.may_sign(now) {
+    if !snapshot.may_sign() {
         return Err(SignRefusal::SnapshotStale);
     }
 

@@ -6,15 +6,16 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use keywright_verifier::{Algorithm, Kid};
 
 use super::lease::{Lease, Term};
+use super::permit::SigningPermit;
 use super::publication::Publication;
 use super::signing;
 use crate::engine::Signer;
-use crate::lifecycle::{KeySet, SWITCH_OVER, Timestamp, plan};
+use crate::lifecycle::{KeySet, Timestamp, plan};
+use crate::store::documents::SetTokens;
 use crate::telemetry::{Metrics, SigningMetrics};
 
 /// A snapshot of one issuer.
@@ -22,9 +23,9 @@ pub struct Snapshot {
     set: KeySet,
     signers: Vec<SigningEntry>,
     publication: Publication,
-    /// Until when this snapshot may sign, in milliseconds. It has no end until a commit begins
-    /// that may replace it.
-    sign_until: AtomicU64,
+    /// The tokens of the records that the set was read from, or written to.
+    tokens: SetTokens,
+    permit: Arc<SigningPermit>,
 }
 
 /// What signs for one algorithm.
@@ -47,6 +48,7 @@ impl Snapshot {
     /// Puts a snapshot together as of `now`. `signers` has one entry for each active key.
     pub fn new(
         set: KeySet,
+        tokens: SetTokens,
         signers: Vec<(Kid, Arc<dyn Signer>)>,
         metrics: &Metrics,
         now: Timestamp,
@@ -67,12 +69,12 @@ impl Snapshot {
             .collect();
         let plan = plan(&set, now);
         let publication = Publication::of(&set, plan.next_publication, now);
-        let sign_until = AtomicU64::new(u64::MAX);
         Self {
             set,
             signers,
             publication,
-            sign_until,
+            tokens,
+            permit: Arc::default(),
         }
     }
 
@@ -83,11 +85,10 @@ impl Snapshot {
             .iter()
             .map(|entry| (entry.kid.clone(), Arc::clone(&entry.signer)))
             .collect();
-        let snapshot = Self::new(self.set.clone(), signers, metrics, now);
-        snapshot
-            .sign_until
-            .store(self.sign_until.load(Ordering::Acquire), Ordering::Release);
-        snapshot
+        Self {
+            permit: Arc::clone(&self.permit),
+            ..Self::new(self.set.clone(), self.tokens.clone(), signers, metrics, now)
+        }
     }
 
     /// The key set.
@@ -115,31 +116,18 @@ impl Snapshot {
             .map(|entry| Arc::clone(&entry.signer))
     }
 
-    /// A commit that may replace this snapshot begins at `instant`: it signs on for
-    /// [`SWITCH_OVER`], which the retention of the keys that retire allows for, and no longer.
-    pub fn begin_switch_over(&self, instant: Timestamp) {
-        self.sign_until
-            .store(instant.after(SWITCH_OVER).millis(), Ordering::Release);
+    /// The tokens of the records that the set was read from, or written to.
+    pub fn tokens(&self) -> &SetTokens {
+        &self.tokens
     }
 
-    /// A key that this snapshot signs with has been revoked: it signs no more, also what is being
-    /// signed with it now.
-    pub fn leave_office(&self) {
-        self.sign_until.store(0, Ordering::Release);
-    }
-
-    /// The commit did not happen: this snapshot goes on.
-    pub fn cancel_switch_over(&self) {
-        self.sign_until.store(u64::MAX, Ordering::Release);
-    }
-
-    /// Whether no commit has begun so long ago that another snapshot must sign at `now`.
-    fn is_in_office(&self, now: Timestamp) -> bool {
-        now.millis() <= self.sign_until.load(Ordering::Acquire)
+    /// Until when it may sign and be served as fresh.
+    pub fn permit(&self) -> &SigningPermit {
+        &self.permit
     }
 }
 
-/// What is said of a document that nobody may keep, because it may be out of date.
+/// The `Cache-Control` of a document that no cache may keep, because it may be out of date.
 const DO_NOT_KEEP: &str = "no-cache";
 
 /// A snapshot together with the term of the lease under which it was taken. What it signs or says
@@ -162,20 +150,16 @@ impl LeasedSnapshot {
         }
     }
 
-    /// Whether it may sign at `now`.
-    pub fn may_sign(&self, now: Timestamp) -> bool {
-        self.snapshot.is_in_office(now) && self.lease.is_within(self.term)
-    }
-
-    /// Whether what it has signed may be handed out now: time may have passed since
-    /// [`may_sign`](Self::may_sign).
-    pub fn may_hand_out(&self) -> bool {
-        self.may_sign(self.lease.now())
+    /// Whether it may sign now, and hand out what it has signed: time may have passed since the
+    /// last look.
+    pub fn may_sign(&self) -> bool {
+        self.snapshot.permit.allows_signing(self.lease.clock()) && self.lease.is_within(self.term)
     }
 
     /// The `Cache-Control` of a document that is served at `now`.
     pub fn cache_control(&self, now: Timestamp) -> Cow<'_, str> {
-        if self.lease.is_within(self.term) {
+        let is_fresh = self.snapshot.permit.allows_freshness(self.lease.clock());
+        if is_fresh && self.lease.is_within(self.term) {
             self.publication.cache_control(now)
         } else {
             DO_NOT_KEEP.into()

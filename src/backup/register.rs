@@ -15,9 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::lifecycle::{IssuerName, Key, KeySet, Revoked, State, Timestamp};
 use crate::store::chain::LogHead;
-use crate::store::record::{CorruptRecord, public_set, read_public_set};
+use crate::store::documents::{CorruptRecord, read_public_set, records};
 use crate::store::seal::{Fingerprint, MasterKey};
-use crate::store::{IssuerRow, KeyRow, StoredSet};
+use crate::store::{Record, RecordKey, StoredSet, Token};
 
 const FORMAT: u32 = 1;
 
@@ -198,16 +198,16 @@ fn parts(line: &str) -> Option<(Vec<u8>, &str)> {
 }
 
 fn issuer_document(set: &KeySet) -> Option<IssuerDocument> {
-    let StoredSet { issuer, keys } = public_set(&without_reasons(set)?);
-    let keys = keys.into_iter().map(|row| {
+    let StoredSet { issuer, keys } = records(&without_reasons(set)?, BTreeMap::new());
+    let keys = keys.into_iter().map(|key| {
         Some(KeyDocument {
-            kid: row.kid,
-            record: RawValue::from_string(row.document).ok()?,
+            kid: key.key.id,
+            record: RawValue::from_string(key.document).ok()?,
         })
     });
     Some(IssuerDocument {
-        name: issuer.name.as_str().to_owned(),
-        path: issuer.path,
+        name: issuer.key.id,
+        path: issuer.unique?,
         version: issuer.version,
         set: RawValue::from_string(issuer.document).ok()?,
         keys: keys.collect::<Option<_>>()?,
@@ -237,18 +237,24 @@ fn without_reasons(set: &KeySet) -> Option<KeySet> {
 
 fn read_issuer(document: IssuerDocument) -> Result<KeySet, RegisterError> {
     let name = IssuerName::parse(&document.name).map_err(|_| RegisterError::Foreign)?;
-    let keys = document.keys.into_iter().map(|key| KeyRow {
-        kid: key.kid,
-        document: key.record.get().to_owned(),
+    let record = |key, version, document: &RawValue| Record {
+        key,
+        version,
+        token: Token::UNWRITTEN,
+        document: document.get().to_owned(),
         sealed: None,
+        unique: None,
+        is_final: false,
+    };
+    let keys = document.keys.into_iter().map(|key| {
+        let record_key = RecordKey::signing_key(&name, &key.kid);
+        record(record_key, 1, &key.record)
     });
     Ok(read_public_set(&StoredSet {
-        issuer: IssuerRow {
-            name,
-            path: document.path,
-            version: document.version,
-            document: document.set.get().to_owned(),
-        },
         keys: keys.collect(),
+        issuer: Record {
+            unique: Some(document.path),
+            ..record(RecordKey::issuer(&name), document.version, &document.set)
+        },
     })?)
 }

@@ -24,10 +24,10 @@ use crate::lifecycle::{
     RestoreSources, State, Timestamp, recover,
 };
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
-use crate::store::record;
+use crate::store::documents;
 use crate::store::seal::{MasterKey, MasterKeys, check};
-use crate::store::transfer::{self, Entry, StoredHead, set_entries};
-use crate::store::{EventRow, KeyRow, KeyStore, SealedChange, StoredSet};
+use crate::store::transfer::{self, Entry, StoredHead};
+use crate::store::{BatchId, EventRow, Kind, Record, Store, StoredSet, Token, key_sets};
 
 pub use error::RestoreError;
 
@@ -71,7 +71,7 @@ const REASON: &str = "revoked after the backup that was restored";
 pub struct Prepared<'a> {
     plan: Plan<'a>,
     lines: Vec<u8>,
-    second: Second,
+    replacement: ReplacementRows,
     outcome: Outcome,
 }
 
@@ -96,15 +96,15 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         .into_iter()
         .map(|set| (set.change, set.stored))
         .unzip();
-    let second = Second {
-        head: Some(stored_head),
-        sets: Some(sets),
+    let replacement = ReplacementRows {
+        head: stored_head,
+        sets,
         events,
     };
     Ok(Prepared {
         plan,
         lines: contents.lines,
-        second,
+        replacement,
         outcome: Outcome {
             backup: contents.header,
             issuers: changes,
@@ -119,8 +119,8 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// [`RestoreError`]; nothing was written then, unless it says that this is not known.
-    pub async fn write(self, store: &dyn KeyStore) -> Result<Outcome, RestoreError> {
-        write(&self.plan, &self.lines, self.second, store).await?;
+    pub async fn write(self, store: &dyn Store) -> Result<Outcome, RestoreError> {
+        write(&self.plan, &self.lines, self.replacement, store).await?;
         Ok(self.outcome)
     }
 }
@@ -147,7 +147,7 @@ fn reader<'a>(plan: &'a Plan<'_>) -> Result<Reader<BufReader<&'a File>>, BackupE
 
 fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     let mut reader = reader(plan)?;
-    let mut sets = BTreeMap::<IssuerName, StoredSet>::new();
+    let (mut issuers, mut keys) = (Vec::new(), Vec::new());
     let (mut head, mut last_event, mut check) = (None, 0, None);
     let mut log = Verification::begin(LogHead::BEGINNING, []);
     while let Some(entry) = reader.next_row()? {
@@ -157,17 +157,12 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
                 log = Verification::begin(LogHead::BEGINNING, [(HeadSource::Service, stored)]);
                 head = Some((sequence, hash));
             }
-            Entry::Setting(name, value) if name == check::SETTING => check = Some(value),
-            Entry::Issuer(issuer) => {
-                let name = issuer.name.clone();
-                let keys = Vec::new();
-                sets.insert(name, StoredSet { issuer, keys });
-            }
-            Entry::Key(issuer, row) => {
-                if let Some(set) = sets.get_mut(&issuer) {
-                    set.keys.push(row);
-                }
-            }
+            Entry::Record(record) => match record.key.kind {
+                Kind::Setting if record.key == check::record_key() => check = record.sealed,
+                Kind::Issuer => issuers.push(record),
+                Kind::Key => keys.push(record),
+                _ => {}
+            },
             Entry::Event(event) => {
                 last_event = last_event.max(event.sequence);
                 let line = line(&event.read());
@@ -180,6 +175,11 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
         }
     }
     let (sequence, hash) = head.unwrap_or_default();
+    let sets = key_sets(issuers, keys).into_iter().map(|stored| {
+        let name = IssuerName::parse(&stored.issuer.key.id);
+        Ok((name.map_err(|_| RestoreError::UnnamedIssuer)?, stored))
+    });
+    let sets = sets.collect::<Result<_, RestoreError>>()?;
     Ok(Contents {
         header: reader.header().clone(),
         lines: reader.lines().to_vec(),
@@ -195,7 +195,7 @@ fn check_names(plan: &Plan<'_>, contents: &Contents) -> Result<(), RestoreError>
     let registered = plan.register.iter().flat_map(|register| &register.sets);
     let registered: BTreeMap<_, _> = registered.collect();
     for kid in &plan.revoked {
-        let stored = |set: &StoredSet| set.keys.iter().any(|row| row.kid == kid.as_str());
+        let stored = |set: &StoredSet| set.keys.iter().any(|record| record.key.id == kid.as_str());
         let is_known = contents.sets.values().any(stored)
             || registered.values().any(|set| set.key(kid).is_some());
         if !is_known {
@@ -233,7 +233,7 @@ async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recover
     let sealing = sealing(plan, contents)?;
     let mut recovered = Vec::new();
     for (name, stored) in &contents.sets {
-        let backup = record::key_set(stored)?;
+        let backup = documents::key_set(stored)?;
         let register = match &plan.register {
             Some(register) => Some(register_of(register, name)?),
             None => None,
@@ -251,7 +251,7 @@ async fn recover_all(plan: &Plan<'_>, contents: &Contents) -> Result<Vec<Recover
     for (_, set) in registered.filter(|(name, _)| !contents.sets.contains_key(*name)) {
         recovered.push(recover_one(plan, sealing, &RestoreSources::Register(set), None).await?);
     }
-    recovered.sort_by(|one, other| one.stored.issuer.name.cmp(&other.stored.issuer.name));
+    recovered.sort_by(|one, other| one.change.set.issuer().cmp(other.change.set.issuer()));
     Ok(recovered)
 }
 
@@ -302,21 +302,9 @@ async fn recover_one(
         let kid = pair.jwk.kid().clone();
         sealed.insert(kid, seal(sealing, &issuer, pair)?);
     }
-    let changes = record::key_changes(None, &change.set, &|kid| sealed.get(kid).cloned());
-    let keys = changes.into_iter().map(|change| KeyRow {
-        kid: change.kid,
-        document: change.document,
-        sealed: match change.sealed {
-            SealedChange::Set(sealed) => Some(sealed),
-            SealedChange::Keep | SealedChange::Erase => None,
-        },
-    });
-    let stored = StoredSet {
-        issuer: record::issuer_row(&change.set),
-        keys: keys.collect(),
-    };
+    let stored = documents::records(&change.set, sealed);
     // What is written must be what a start can read.
-    record::key_set(&stored)?;
+    documents::key_set(&stored)?;
     Ok(Recovered { change, stored })
 }
 
@@ -329,8 +317,8 @@ fn sealed_halves(
     let mut halves = BTreeMap::new();
     for key in set.keys().iter().filter(|key| key.holds_private_half()) {
         let mut rows = stored.into_iter().flat_map(|stored| &stored.keys);
-        let row = rows.find(|row| row.kid == key.kid().as_str());
-        let Some(sealed) = row.and_then(|row| row.sealed.as_ref()) else {
+        let row = rows.find(|record| record.key.id == key.kid().as_str());
+        let Some(sealed) = row.and_then(|record| record.sealed.as_ref()) else {
             continue;
         };
         let opened = plan.master_keys.open(set.issuer(), key.kid(), sealed);
@@ -385,60 +373,72 @@ fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> V
     rows
 }
 
-/// What the second reading puts in the place of what it reads. Each is sent once.
-struct Second {
-    head: Option<StoredHead>,
-    sets: Option<Vec<StoredSet>>,
+/// What the second reading puts in the place of what it reads.
+struct ReplacementRows {
+    head: StoredHead,
+    sets: Vec<StoredSet>,
     events: Vec<Entry>,
 }
 
 async fn write(
     plan: &Plan<'_>,
     lines: &[u8],
-    mut second: Second,
-    store: &dyn KeyStore,
+    replacement: ReplacementRows,
+    store: &dyn Store,
 ) -> Result<(), RestoreError> {
-    let (sink, mut entries) = transfer::channel();
+    let (sink, entries) = transfer::channel();
+    // What comes back is in a state of its own, that no process has seen before.
+    let token = Token::UNWRITTEN.followed_by(BatchId(random()?));
     let given = async move {
         let mut reader = reader(plan)?;
         if reader.lines() != lines {
             return Err(RestoreError::Replaced);
         }
-        while let Some(entry) = reader.next_row()? {
-            if !second.send(entry, &sink).await {
-                break;
-            }
-        }
+        let taken = send_all(&mut reader, replacement, token, &sink).await?;
+        tracing::debug!(taken, "the backup was read again");
         Ok(())
     };
-    let (given, filled) = tokio::join!(given, store.fill(&mut entries));
+    let (given, filled) = tokio::join!(given, store.fill(entries));
     given?;
     Ok(filled?)
 }
 
-impl Second {
-    /// Sends what stands for an entry of the backup; says whether anybody takes it.
-    async fn send(&mut self, entry: Entry, sink: &mpsc::Sender<Entry>) -> bool {
-        let mut instead: Vec<Entry> = self.head.take().map(Entry::Head).into_iter().collect();
-        match entry {
-            Entry::Head(_) | Entry::Issuer(_) | Entry::Key(..) => {}
-            Entry::Setting(..) => instead.push(entry),
-            _ => {
-                let sets = self.sets.take().into_iter().flatten();
-                instead.extend(sets.flat_map(set_entries));
-                if entry == Entry::End {
-                    instead.append(&mut self.events);
-                }
-                instead.push(entry);
-            }
+/// Sends the entries of the backup, with what replaces some of them. Whether the store takes them.
+async fn send_all(
+    reader: &mut Reader<BufReader<&File>>,
+    replacement: ReplacementRows,
+    token: Token,
+    sink: &mpsc::Sender<Entry>,
+) -> Result<bool, RestoreError> {
+    let ReplacementRows { head, sets, events } = replacement;
+    let records = sets.into_iter().flat_map(|set| {
+        let keys = set.keys.into_iter();
+        std::iter::once(set.issuer).chain(keys)
+    });
+    let record = |record: Record| Entry::Record(Record { token, ..record });
+    let beginning = std::iter::once(Entry::Head(head)).chain(records.map(record));
+    for entry in beginning {
+        if sink.send(entry).await.is_err() {
+            return Ok(false);
         }
-        for entry in instead {
-            if sink.send(entry).await.is_err() {
-                return false;
-            }
-        }
-        true
     }
+    while let Some(entry) = reader.next_row()? {
+        let entries = match entry {
+            Entry::Head(_) => Vec::new(),
+            Entry::Record(stored) if matches!(stored.key.kind, Kind::Issuer | Kind::Key) => {
+                Vec::new()
+            }
+            Entry::Record(stored) => vec![record(stored)],
+            Entry::End => events.iter().cloned().chain([Entry::End]).collect(),
+            entry => vec![entry],
+        };
+        for entry in entries {
+            if sink.send(entry).await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl Outcome {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::lifecycle::IssuerName;
 use crate::store::chain::StoredEvent;
 use crate::store::transfer::{Entry, StoredHead};
-use crate::store::{ApprovalRow, ClientRow, IssuerRow, KeyRow, LastUse};
+use crate::store::{Kind, LastUse, Record, RecordKey, Token};
 
 /// Why a line is no row.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,8 @@ pub(super) enum InvalidRow {
     Base64,
     #[error("an issuer without a legal name")]
     Name,
+    #[error("a record of a kind that this version does not know")]
+    Kind,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,6 +29,21 @@ enum Line {
         sequence: i64,
         hash: String,
     },
+    Record {
+        kind: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        id: String,
+        version: u64,
+        document: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unique: Option<String>,
+        #[serde(default, rename = "final", skip_serializing_if = "std::ops::Not::not")]
+        is_final: bool,
+    },
+    // Backups of before there were records have the lines from here to `Approval`.
     Setting {
         name: String,
         value: String,
@@ -108,30 +125,15 @@ pub(super) fn write(entry: Entry, output: &mut Vec<u8>) -> Result<(), InvalidRow
             sequence,
             hash: STANDARD.encode(hash),
         },
-        Entry::Setting(name, value) => Line::Setting {
-            name,
-            value: STANDARD.encode(value),
-        },
-        Entry::Issuer(row) => Line::Issuer {
-            name: row.name.as_str().to_owned(),
-            path: row.path,
-            version: row.version,
-            document: row.document,
-        },
-        Entry::Key(issuer, row) => Line::Key {
-            issuer: issuer.as_str().to_owned(),
-            kid: row.kid,
-            document: row.document,
-            sealed: row.sealed.map(|sealed| STANDARD.encode(sealed)),
-        },
-        Entry::Client(row) => Line::Client {
-            id: row.id,
-            version: row.version,
-            document: row.document,
-        },
-        Entry::Approval(row) => Line::Approval {
-            id: row.id,
-            document: row.document,
+        Entry::Record(record) => Line::Record {
+            kind: record.key.kind.as_str().to_owned(),
+            owner: record.key.owner.map(|owner| owner.as_str().to_owned()),
+            id: record.key.id,
+            version: record.version,
+            document: record.document,
+            sealed: record.sealed.map(|sealed| STANDARD.encode(sealed)),
+            unique: record.unique,
+            is_final: record.is_final,
         },
         Entry::LastUse(row) => Line::LastUse {
             client: row.client,
@@ -159,41 +161,67 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
             sequence,
             hash: decode(&hash)?,
         }),
-        Line::Setting { name, value } => Entry::Setting(name, decode(&value)?),
+        Line::Record {
+            kind,
+            owner,
+            id,
+            version,
+            document,
+            sealed,
+            unique,
+            is_final,
+        } => Entry::Record(Record {
+            key: RecordKey {
+                kind: Kind::parse(&kind).ok_or(InvalidRow::Kind)?,
+                owner: owner.as_deref().map(name).transpose()?,
+                id,
+            },
+            version,
+            document,
+            sealed: sealed.as_deref().map(decode).transpose()?,
+            unique,
+            is_final,
+            token: Token::UNWRITTEN,
+        }),
+        Line::Setting { name, value } => Entry::Record(Record {
+            sealed: Some(decode(&value)?),
+            ..record(RecordKey::unowned(Kind::Setting, name), 1, String::new())
+        }),
         Line::Issuer {
             name: issuer,
             path,
             version,
             document,
-        } => Entry::Issuer(IssuerRow {
-            name: name(&issuer)?,
-            path,
-            version,
-            document,
+        } => Entry::Record(Record {
+            unique: Some(path),
+            ..record(RecordKey::issuer(&name(&issuer)?), version, document)
         }),
         Line::Key {
             issuer,
             kid,
             document,
             sealed,
-        } => Entry::Key(
-            name(&issuer)?,
-            KeyRow {
-                kid,
-                document,
-                sealed: sealed.as_deref().map(decode).transpose()?,
-            },
-        ),
+        } => Entry::Record(Record {
+            sealed: sealed.as_deref().map(decode).transpose()?,
+            ..record(RecordKey::signing_key(&name(&issuer)?, &kid), 1, document)
+        }),
         Line::Client {
             id,
             version,
             document,
-        } => Entry::Client(ClientRow {
-            id,
+        } => Entry::Record(record(
+            RecordKey::unowned(Kind::Client, id),
             version,
             document,
-        }),
-        Line::Approval { id, document } => Entry::Approval(ApprovalRow { id, document }),
+        )),
+        Line::Approval { id, document } => {
+            let owner = issuer_of(&document);
+            let key = RecordKey {
+                owner,
+                ..RecordKey::unowned(Kind::Approval, id)
+            };
+            Entry::Record(record(key, 1, document))
+        }
         Line::LastUse {
             client,
             credential,
@@ -220,6 +248,29 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
     })
 }
 
+/// A record of which nothing else is known.
+fn record(key: RecordKey, version: u64, document: String) -> Record {
+    Record {
+        key,
+        version,
+        token: Token::UNWRITTEN,
+        document,
+        sealed: None,
+        unique: None,
+        is_final: false,
+    }
+}
+
+/// The issuer that an approval's document names.
+fn issuer_of(document: &str) -> Option<IssuerName> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+    }
+    let document: Document = serde_json::from_str(document).ok()?;
+    IssuerName::parse(&document.issuer).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,21 +288,23 @@ mod tests {
             })
         };
         let key = |sealed: Option<&[u8]>| {
-            Entry::Key(
-                issuer.clone(),
-                KeyRow {
-                    kid: "k\u{0}\n\"".to_owned(),
-                    document: "é\r\n".to_owned(),
-                    sealed: sealed.map(<[u8]>::to_vec),
-                },
-            )
+            let key = RecordKey::signing_key(&issuer, "k\u{0}\n\"");
+            Entry::Record(Record {
+                sealed: sealed.map(<[u8]>::to_vec),
+                is_final: sealed.is_none(),
+                ..record(key, 3, "é\r\n".to_owned())
+            })
         };
         let entries = [
             Entry::Head(StoredHead {
                 sequence: 7,
                 hash: vec![0, 255],
             }),
-            Entry::Setting("s".to_owned(), vec![10, 13, 0]),
+            Entry::Record(Record {
+                sealed: Some(vec![10, 13, 0]),
+                unique: Some("/path".to_owned()),
+                ..record(RecordKey::unowned(Kind::Setting, "s"), 1, String::new())
+            }),
             key(None),
             key(Some(&[])),
             key(Some(&[10])),

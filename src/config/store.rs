@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::listener::duration;
 use crate::lifecycle::format_duration;
-use crate::store::Place;
+use crate::store::StoreLocation;
 use crate::store::postgres::{DatabaseUrl, InvalidDatabaseUrl, PostgresSettings};
 
 /// Where key sets rest.
@@ -110,10 +110,10 @@ impl Store {
     }
 
     /// Which store to open, where `file` is the embedded one's.
-    pub fn place(&self, file: PathBuf) -> Place {
+    pub fn location(&self, file: PathBuf) -> StoreLocation {
         match &self.url {
-            StoreUrl::Sqlite => Place::Sqlite(file),
-            StoreUrl::Postgres(url) => Place::Postgres(PostgresSettings {
+            StoreUrl::Sqlite => StoreLocation::Sqlite(file),
+            StoreUrl::Postgres(url) => StoreLocation::Postgres(PostgresSettings {
                 url: url.clone(),
                 listen_url: self.listen_url.as_ref().map(|ListenUrl(url)| url.clone()),
                 max_connections: self.max_connections,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use keywright_verifier::Kid;
 use tokio::sync::mpsc;
 
-use super::replacement::nobody_serves;
+use super::replacement::require_no_live_replica;
 use crate::authority::audit::Actor;
 use crate::backup::register::Register;
 use crate::backup::restore::{Outcome, Plan, prepare};
@@ -23,7 +23,7 @@ use crate::lifecycle::IssuerName;
 use crate::master_key;
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::transfer::{self, DumpError, Entry, FillError};
-use crate::store::{self, KeyStore, StoreError};
+use crate::store::{self, Kind, Store, StoreError};
 
 /// A store that is copied from or to: `sqlite`, the one in the data folder, `sqlite:PATH`, or the
 /// URL of a PostgreSQL database.
@@ -57,9 +57,9 @@ impl fmt::Display for StoreAddress {
     }
 }
 
-/// A store that nobody else uses.
+/// A store that no other process uses.
 struct Opened {
-    store: Arc<dyn KeyStore>,
+    store: Arc<dyn Store>,
     /// The lock of an SQLite file's folder, for as long as the store is open.
     _folder: Option<DataFolder>,
 }
@@ -93,8 +93,8 @@ impl StoreAddress {
             url,
             ..config::Store::default()
         };
-        let store = store::open(&settings.place(file)).await?;
-        nobody_serves(&*store).await?;
+        let store = store::open(&settings.location(file), &Clock::system()).await?;
+        require_no_live_replica(&*store).await?;
         Ok(Opened {
             store,
             _folder: folder,
@@ -155,9 +155,9 @@ pub async fn copy(
     Ok(copied)
 }
 
-async fn copy_store(from: &dyn KeyStore, to: &dyn KeyStore) -> Result<Copied, CopyError> {
-    let (sink, mut entries) = transfer::channel();
-    let (dumped, filled) = tokio::join!(dump(from, sink), to.fill(&mut entries));
+async fn copy_store(from: &dyn Store, to: &dyn Store) -> Result<Copied, CopyError> {
+    let (sink, entries) = transfer::channel();
+    let (dumped, filled) = tokio::join!(dump(from, sink), to.fill(entries));
     match dumped {
         // The store that is filled has said why.
         Ok(()) | Err(DumpError::Abandoned) => filled?,
@@ -166,12 +166,12 @@ async fn copy_store(from: &dyn KeyStore, to: &dyn KeyStore) -> Result<Copied, Co
     compare(from, to).await
 }
 
-async fn dump(store: &dyn KeyStore, sink: mpsc::Sender<Entry>) -> Result<(), DumpError> {
+async fn dump(store: &dyn Store, sink: mpsc::Sender<Entry>) -> Result<(), DumpError> {
     transfer::dump(store, &sink).await
 }
 
-/// Compares two stores that nobody uses, and counts what they have.
-async fn compare(one: &dyn KeyStore, other: &dyn KeyStore) -> Result<Copied, CopyError> {
+/// Compares two stores that no process uses, and counts what they have.
+async fn compare(one: &dyn Store, other: &dyn Store) -> Result<Copied, CopyError> {
     let (first_sink, mut first) = transfer::channel();
     let (second_sink, mut second) = transfer::channel();
     let compared = async move {
@@ -224,10 +224,13 @@ impl Count {
                 copied.head = Some(head);
                 self.log = Verification::begin(LogHead::BEGINNING, [(HeadSource::Service, head)]);
             }
-            Entry::Issuer(_) => copied.issuers += 1,
-            Entry::Key(..) => copied.keys += 1,
-            Entry::Client(_) => copied.clients += 1,
-            Entry::Approval(_) => copied.approvals += 1,
+            Entry::Record(record) => match record.key.kind {
+                Kind::Issuer => copied.issuers += 1,
+                Kind::Key => copied.keys += 1,
+                Kind::Client => copied.clients += 1,
+                Kind::Approval => copied.approvals += 1,
+                Kind::Setting => {}
+            },
             Entry::Event(event) => {
                 copied.events += 1;
                 if let Ok(log) = &mut self.log
@@ -236,7 +239,7 @@ impl Count {
                     self.log = Err(broken);
                 }
             }
-            Entry::Setting(..) | Entry::LastUse(_) | Entry::End => {}
+            Entry::LastUse(_) | Entry::End => {}
         }
     }
 
@@ -248,7 +251,7 @@ impl Count {
     }
 }
 
-/// What is restored, and what whoever restores says of the time after the backup.
+/// What is restored, and what the operator says of the time after the backup.
 #[derive(Debug)]
 pub struct RestoreRequest {
     /// The backup.
@@ -295,8 +298,8 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         },
     })
     .await?;
-    let store = store::open(&config.store.place(folder.database())).await?;
-    nobody_serves(&*store).await?;
+    let store = store::open(&config.store.location(folder.database()), &Clock::system()).await?;
+    require_no_live_replica(&*store).await?;
     let outcome = prepared.write(&*store).await;
     store.close().await;
     Ok(outcome?)

@@ -14,7 +14,7 @@ use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
 use crate::master_key;
 use crate::store::seal::check;
-use crate::store::{self, KeyStore};
+use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 
 /// Retires the keys whose private halves none of the configured master keys opens, in every issuer,
@@ -27,14 +27,14 @@ pub async fn replace_lost_keys(
     reason: &str,
 ) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = store::open(&config.store.place(folder.database())).await?;
-    if store.setting(check::SETTING).await?.is_none() {
+    let clock = Clock::system();
+    let store = store::open(&config.store.location(folder.database()), &clock).await?;
+    if store.get(&check::record_key()).await?.is_none() {
         return Err("the store is new: it was never sealed, and nothing is lost".into());
     }
-    nobody_serves(&*store).await?;
+    require_no_live_replica(&*store).await?;
     let sources = config.master_key_sources()?;
     let configured = master_key::read(&sources, &folder, false).await?;
-    let clock = Clock::system();
     let services = Services {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
@@ -58,12 +58,14 @@ pub async fn replace_lost_keys(
 }
 
 /// Processes that serve have private keys open that this one cannot see.
-pub(super) async fn nobody_serves(store: &dyn KeyStore) -> Result<(), Box<dyn std::error::Error>> {
-    let Some(shared) = store.shared() else {
+pub(super) async fn require_no_live_replica(
+    store: &dyn Store,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(shared) = store.replicas() else {
         return Ok(());
     };
-    let roll = shared.roll().await?;
-    match roll.live().next() {
+    let replicas = shared.replicas().await?;
+    match replicas.live().next() {
         Some(replica) => Err(format!(
             "the replica {} serves the store: end all of them first, and wait until the store has \
              not heard of them for the longest staleness",

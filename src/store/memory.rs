@@ -1,26 +1,27 @@
 //! A store that forgets: for tests, and for trying keywright out. One that is given a clock is
-//! shared by all that hold it.
+//! shared by every authority that holds it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::chain::{LogHead, StoredEvent};
-use super::shared::{Changes, Heartbeat, Replica, Roll, SharedStore};
-use super::transfer::{Entry as Row, FillError, Rows, StoredHead};
+use super::record::{BatchId, Kind, Query, Record, RecordKey, Token, key_sets};
+use super::replicas::{
+    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
+};
+use super::transfer::{Entry, FillError, Rows, StoredHead};
 use super::{
-    AccessChange, ApprovalRow, ClientChange, ClientRow, Commit, CommitError, EventRow, IssuerRow,
-    KeyRow, KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet, versions,
+    Batch, CommitError, Content, EventRow, Expectation, LastUse, NumberedEvent, SealedChange,
+    Store, StoreError, Write, Writer,
 };
 use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp};
 
-/// Rows in memory. Everything that can refuse a commit is asked before anything is changed.
+/// Records in memory. A batch that is refused half-way is undone.
 #[derive(Default)]
 pub struct MemoryStore {
     contents: Mutex<Contents>,
@@ -30,42 +31,60 @@ pub struct MemoryStore {
 /// What makes it shared.
 struct Shared {
     clock: Clock,
-    /// The number of the last event that everyone was told of.
-    news: watch::Sender<u64>,
+    /// The number of the last event that every replica was told of.
+    notifications: watch::Sender<u64>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Contents {
-    issuers: BTreeMap<IssuerName, StoredSet>,
-    clients: BTreeMap<String, ClientRow>,
-    approvals: BTreeMap<String, ApprovalRow>,
+    /// With the order in which they came.
+    records: BTreeMap<RecordKey, (usize, Record)>,
+    count: usize,
     /// By client and credential.
     last_uses: BTreeMap<(String, String), u64>,
-    events: Vec<NumberedEvent>,
-    settings: BTreeMap<String, Vec<u8>>,
+    events: Vec<(NumberedEvent, Option<BatchId>)>,
     max_staleness: Option<Duration>,
-    replicas: BTreeMap<String, Replica>,
+    replicas: BTreeMap<String, (Heartbeat, Timestamp)>,
 }
 
 impl MemoryStore {
     /// A store that several authorities share. `clock` is the store's own.
     pub fn shared_by_all(clock: Clock) -> Self {
-        let (news, _) = watch::channel(0);
+        let (notifications, _) = watch::channel(0);
         Self {
             contents: Mutex::default(),
-            shared: Some(Shared { clock, news }),
+            shared: Some(Shared {
+                clock,
+                notifications,
+            }),
         }
     }
 
-    fn now(&self) -> Timestamp {
-        let clock = self.shared.as_ref().map(|shared| &shared.clock);
-        clock.map(Clock::now).unwrap_or_default()
+    /// Takes the last commit back, as a fail-over to a standby does that never received it. Tests
+    /// ask for it.
+    pub fn lose_commits(&self, kept: &MemoryStore) {
+        let kept = kept.contents().clone();
+        let mut contents = self.contents();
+        let replicas = std::mem::take(&mut contents.replicas);
+        *contents = Contents { replicas, ..kept };
+    }
+
+    /// A copy of what is stored now, for [`lose_commits`](Self::lose_commits).
+    pub fn copy(&self) -> Self {
+        Self {
+            contents: Mutex::new(self.contents().clone()),
+            shared: None,
+        }
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.shared.as_ref().map(|shared| shared.clock.now())
     }
 
     /// Tells the others how far the log goes now.
-    fn tell(&self, contents: &Contents) {
-        if let (Some(shared), Some(head)) = (&self.shared, contents.head()) {
-            shared.news.send_replace(head.sequence);
+    fn notify(&self, head: LogHead) {
+        if let Some(shared) = &self.shared {
+            shared.notifications.send_replace(head.sequence);
         }
     }
 
@@ -75,186 +94,214 @@ impl MemoryStore {
 }
 
 impl Contents {
-    fn head(&self) -> Option<LogHead> {
-        self.events.last().map(|last| LogHead {
+    fn head(&self) -> LogHead {
+        let last = self.events.last();
+        last.map_or(LogHead::BEGINNING, |(last, _)| LogHead {
             sequence: last.sequence,
             hash: last.hash,
         })
     }
 
-    fn append(&mut self, events: impl IntoIterator<Item = EventRow>) {
-        let mut head = self.head().unwrap_or(LogHead::BEGINNING);
+    fn has(&self, head: LogHead) -> bool {
+        head == LogHead::BEGINNING
+            || self
+                .events
+                .iter()
+                .any(|(event, _)| (event.sequence, event.hash) == (head.sequence, head.hash))
+    }
+
+    fn list(&self, query: &Query) -> Vec<Record> {
+        let taken = self.records.values();
+        let mut taken: Vec<_> = taken
+            .filter(|(_, record)| query.takes(&record.key))
+            .collect();
+        taken.sort_by_key(|(position, record)| {
+            let key = &record.key;
+            let (owner, id) = (key.owner.clone(), key.id.clone());
+            match query.kind {
+                Kind::Key => (owner, *position, String::new()),
+                _ => (None, 0, id),
+            }
+        });
+        taken
+            .into_iter()
+            .map(|(_, record)| record.clone())
+            .collect()
+    }
+
+    fn expect(&self, expectation: &Expectation) -> Result<(), CommitError> {
+        let holds = match expectation {
+            Expectation::Is(key, token) => {
+                self.records.get(key).map(|(_, record)| record.token) == *token
+            }
+            Expectation::Exactly(kind, tokens) => {
+                let stored = self.list(&Query::all(*kind)).into_iter();
+                stored
+                    .map(|record| (record.key.id, record.token))
+                    .collect::<BTreeMap<_, _>>()
+                    == *tokens
+            }
+            Expectation::AtMost(kind, count) => self.list(&Query::all(*kind)).len() <= *count,
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(CommitError::Conflict)
+        }
+    }
+
+    /// Writes what a batch says, all or nothing.
+    fn write_all(&mut self, writes: Vec<Write>, batch: BatchId) -> Result<(), CommitError> {
+        let mut before = Vec::new();
+        for write in writes {
+            let (Write::Create(key, _) | Write::Replace(key, ..) | Write::Delete(key, _)) = &write;
+            before.push((key.clone(), self.records.get(key).cloned()));
+            if let Err(refusal) = self.write(write, batch) {
+                for (key, record) in before.into_iter().rev() {
+                    match record {
+                        Some(record) => drop(self.records.insert(key, record)),
+                        None => drop(self.records.remove(&key)),
+                    }
+                }
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Write, batch: BatchId) -> Result<(), CommitError> {
+        match write {
+            Write::Create(key, content) => {
+                if self.records.contains_key(&key) {
+                    return Err(CommitError::Conflict);
+                }
+                self.put(key, None, content, batch)
+            }
+            Write::Replace(key, token, content) => {
+                let before = self.expected(&key, token)?;
+                self.put(key, Some(before), content, batch)
+            }
+            Write::Delete(key, token) => {
+                self.expected(&key, token)?;
+                self.records.remove(&key);
+                Ok(())
+            }
+        }
+    }
+
+    fn expected(&self, key: &RecordKey, token: Token) -> Result<Record, CommitError> {
+        let stored = self.records.get(key).map(|(_, record)| record);
+        match stored {
+            Some(record) if record.is_final => Err(CommitError::Final),
+            Some(record) if record.token == token => Ok(record.clone()),
+            _ => Err(CommitError::Conflict),
+        }
+    }
+
+    fn put(
+        &mut self,
+        key: RecordKey,
+        before: Option<Record>,
+        content: Content,
+        batch: BatchId,
+    ) -> Result<(), CommitError> {
+        let is_taken = |(_, other): &(usize, Record)| {
+            content.unique.is_some()
+                && other.unique == content.unique
+                && other.key.kind == key.kind
+                && other.key != key
+        };
+        if self.records.values().any(is_taken) {
+            return Err(CommitError::NotUnique);
+        }
+        let token = before.as_ref().map_or(Token::UNWRITTEN, |it| it.token);
+        let record = Record {
+            version: before.as_ref().map_or(0, |before| before.version) + 1,
+            token: token.followed_by(batch),
+            document: content.document,
+            sealed: match content.sealed {
+                SealedChange::Keep => before.and_then(|before| before.sealed),
+                SealedChange::Set(bytes) => Some(bytes),
+                SealedChange::Erase => None,
+            },
+            unique: content.unique,
+            is_final: content.is_final,
+            key,
+        };
+        self.insert(record);
+        Ok(())
+    }
+
+    fn insert(&mut self, record: Record) {
+        self.count += 1;
+        let place = self.records.entry(record.key.clone());
+        let position = self.count;
+        place
+            .and_modify(|(_, stored)| *stored = record.clone())
+            .or_insert((position, record));
+    }
+
+    fn append(&mut self, events: Vec<EventRow>, batch: BatchId) {
+        let mut head = self.head();
         let chained = events.into_iter().map(|event| head.append(event));
-        self.events.extend(chained);
+        self.events
+            .extend(chained.map(|event| (event, Some(batch))));
     }
 
     fn rows(&self) -> Rows {
-        let last = self.events.last().cloned().map(StoredEvent::from);
-        let last_uses = self.last_uses.iter();
+        let last = self.events.last();
+        let last = last.map(|(last, _)| StoredEvent::from(last.clone()));
         Rows {
             last_event: last.as_ref().map_or(0, |last| last.sequence),
             head: last.map(|last| StoredHead {
                 sequence: last.sequence,
                 hash: last.hash.unwrap_or_default(),
             }),
-            settings: self.settings.clone().into_iter().collect(),
-            sets: self.issuers.values().cloned().collect(),
-            clients: self.clients.values().cloned().collect(),
-            approvals: self.approvals.values().cloned().collect(),
-            last_uses: last_uses.map(last_use).collect(),
+            records: Kind::ALL
+                .into_iter()
+                .flat_map(|kind| self.list(&Query::all(kind)))
+                .collect(),
+            last_uses: self.last_uses.iter().map(last_use).collect(),
         }
     }
 
-    /// Writes a row of a dump. The head is the last event's own.
-    fn take_over(&mut self, row: Row) {
-        match row {
-            Row::Head(_) | Row::End => {}
-            Row::Setting(name, value) => drop(self.settings.insert(name, value)),
-            Row::Issuer(issuer) => {
-                let name = issuer.name.clone();
-                let keys = Vec::new();
-                self.issuers.insert(name, StoredSet { issuer, keys });
-            }
-            Row::Key(issuer, row) => {
-                if let Some(set) = self.issuers.get_mut(&issuer) {
-                    set.keys.push(row);
-                }
-            }
-            Row::Client(row) => drop(self.clients.insert(row.id.clone(), row)),
-            Row::Approval(row) => drop(self.approvals.insert(row.id.clone(), row)),
-            Row::LastUse(LastUse {
-                client,
-                credential,
-                at,
-            }) => drop(self.last_uses.insert((client, credential), at)),
-            Row::Event(event) => self.events.push(event.read()),
-        }
-    }
-
-    fn change_access(&mut self, change: AccessChange) -> Result<(), CommitError> {
-        match change {
-            AccessChange::Nothing => Ok(()),
-            AccessChange::Client { change, among } => {
-                if versions(self.clients.values()) != among {
-                    return Err(CommitError::Conflict);
-                }
-                self.change_client(change)
-            }
-            AccessChange::CreateApproval(row) => create(&mut self.approvals, row.id.clone(), row),
-            AccessChange::DeleteApproval(id) => {
-                self.approvals.remove(&id).ok_or(CommitError::Conflict)?;
-                Ok(())
-            }
-        }
-    }
-
-    fn change_client(&mut self, change: ClientChange) -> Result<(), CommitError> {
-        match change {
-            ClientChange::Create(row) => create(&mut self.clients, row.id.clone(), row),
-            ClientChange::Replace(row) => {
-                let stored = self.clients.get_mut(&row.id);
-                *stored.ok_or(CommitError::Conflict)? = row;
-                Ok(())
-            }
-            ClientChange::Delete(id) => {
-                self.clients.remove(&id).ok_or(CommitError::Conflict)?;
-                self.last_uses.retain(|(client, _), _| *client != id);
-                Ok(())
-            }
+    fn replica_list(&self, now: Timestamp) -> ReplicaList {
+        let record = |(heartbeat, seen_at): &(Heartbeat, Timestamp)| ReplicaRecord {
+            is_on_log: self.has(heartbeat.through),
+            heartbeat: heartbeat.clone(),
+            seen_at: *seen_at,
+        };
+        ReplicaList {
+            now,
+            head: self.head(),
+            max_staleness: self.max_staleness,
+            replicas: self.replicas.values().map(record).collect(),
         }
     }
 }
 
 #[async_trait]
-impl KeyStore for MemoryStore {
-    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
-        Ok(self.contents().issuers.keys().cloned().collect())
-    }
-
-    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
-        Ok(self.contents().issuers.get(issuer).cloned())
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        let mut contents = self.contents();
-        let IssuerRow { name, path, .. } = &commit.issuer;
-        let stored = contents.issuers.get(name);
-        if stored.map_or(0, |stored| stored.issuer.version) != commit.expected_version {
-            return Err(CommitError::Conflict);
-        }
-        if self.shared.is_some() && self.now() > commit.deadline {
-            return Err(CommitError::Late);
-        }
-        let taken = |other: &StoredSet| other.issuer.name != *name && other.issuer.path == *path;
-        if contents.issuers.values().any(taken) {
-            return Err(CommitError::PathTaken);
-        }
-        if let Some(premise) = &commit.premise
-            && contents.settings.get(premise.setting) != premise.value.as_ref()
-        {
-            return Err(CommitError::Conflict);
-        }
-        let mut keys = stored.map(|stored| stored.keys.clone()).unwrap_or_default();
-        for change in commit.keys {
-            apply(&mut keys, change.kid, change.document, change.sealed);
-        }
-        let set = StoredSet {
-            issuer: commit.issuer.clone(),
-            keys,
-        };
-        contents.issuers.insert(commit.issuer.name, set);
-        contents.append(commit.events);
-        self.tell(&contents);
-        Ok(())
-    }
-
-    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
-        Ok(self.contents().clients.values().cloned().collect())
-    }
-
-    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
-        Ok(self.contents().approvals.values().cloned().collect())
-    }
-
-    async fn commit_access(
-        &self,
-        change: AccessChange,
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        let mut contents = self.contents();
-        contents.change_access(change)?;
-        contents.append([event]);
-        self.tell(&contents);
-        Ok(())
-    }
-
-    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        let Contents {
-            clients, last_uses, ..
-        } = &mut *self.contents();
-        for LastUse {
-            client,
-            credential,
-            at,
-        } in uses
-        {
-            if clients.contains_key(client) {
-                let latest = last_uses
-                    .entry((client.clone(), credential.clone()))
-                    .or_default();
-                *latest = (*latest).max(*at);
-            }
-        }
-        Ok(())
-    }
-
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+impl Store for MemoryStore {
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
         let contents = self.contents();
-        let uses = contents.last_uses.iter();
-        Ok(uses.map(last_use).collect())
+        Ok(queries.iter().map(|query| contents.list(query)).collect())
     }
 
-    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
+        Ok(Box::new(self))
+    }
+
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
+        let contents = self.contents();
+        let mut events = contents.events.iter().rev();
+        let last = events.find(|(_, written_by)| *written_by == Some(batch));
+        Ok(last.map(|(event, _)| LogHead {
+            sequence: event.sequence,
+            hash: event.hash,
+        }))
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
         Ok(self.contents().head())
     }
 
@@ -264,62 +311,40 @@ impl KeyStore for MemoryStore {
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        let wanted = |numbered: &&NumberedEvent| {
+        let wanted = |numbered: &NumberedEvent| {
             numbered.sequence > after
                 && issuer.is_none_or(|name| numbered.event.issuer.as_ref() == Some(name))
         };
         let contents = self.contents();
-        Ok(contents
-            .events
-            .iter()
-            .filter(wanted)
+        let events = contents.events.iter().map(|(event, _)| event);
+        Ok(events
+            .filter(|event| wanted(event))
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .cloned()
             .collect())
     }
 
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.contents().settings.get(name).cloned())
-    }
-
-    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
         let mut contents = self.contents();
-        if contents.settings.contains_key(name) {
-            return Err(CommitError::Conflict);
+        for LastUse {
+            client,
+            credential,
+            at,
+        } in uses
+        {
+            let key = RecordKey::unowned(Kind::Client, client);
+            if contents.records.contains_key(&key) {
+                let place = (client.clone(), credential.clone());
+                let latest = contents.last_uses.entry(place).or_default();
+                *latest = (*latest).max(*at);
+            }
         }
-        contents.settings.insert(name.to_owned(), value.to_vec());
         Ok(())
     }
 
-    async fn replace_setting(
-        &self,
-        name: &str,
-        before: &[u8],
-        after: &[u8],
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        let mut contents = self.contents();
-        let stored = contents.settings.get_mut(name);
-        let stored = stored.filter(|stored| stored.as_slice() == before);
-        *stored.ok_or(CommitError::Conflict)? = after.to_vec();
-        contents.append([event]);
-        self.tell(&contents);
-        Ok(())
-    }
-
-    async fn reseal(
-        &self,
-        issuer: &IssuerName,
-        kid: &str,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<(), CommitError> {
-        let mut contents = self.contents();
-        let keys = contents.issuers.get_mut(issuer).map(|set| &mut set.keys);
-        let is_meant = |row: &&mut KeyRow| row.kid == kid && row.sealed.as_deref() == Some(before);
-        let row = keys.and_then(|keys| keys.iter_mut().find(is_meant));
-        row.ok_or(CommitError::Conflict)?.sealed = Some(after.to_vec());
-        Ok(())
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        let contents = self.contents();
+        Ok(contents.last_uses.iter().map(last_use).collect())
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
@@ -333,19 +358,28 @@ impl KeyStore for MemoryStore {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let contents = self.contents();
-        let events = contents.events.iter().cloned().map(StoredEvent::from);
+        let events = contents.events.iter();
+        let events = events.map(|(event, _)| StoredEvent::from(event.clone()));
         Ok(events
             .filter(|event| after < event.sequence && event.sequence <= through)
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .collect())
     }
 
-    async fn fill(&self, entries: &mut mpsc::Receiver<Row>) -> Result<(), FillError> {
+    async fn fill(&self, mut entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
         let mut filled = Contents::default();
         loop {
             match entries.recv().await.ok_or(FillError::CutOff)? {
-                Row::End => break,
-                row => filled.take_over(row),
+                Entry::End => break,
+                // The head is the last event's own.
+                Entry::Head(_) => {}
+                Entry::Record(record) => filled.insert(record),
+                Entry::LastUse(LastUse {
+                    client,
+                    credential,
+                    at,
+                }) => drop(filled.last_uses.insert((client, credential), at)),
+                Entry::Event(event) => filled.events.push((event.read(), None)),
             }
         }
         let mut contents = self.contents();
@@ -356,70 +390,103 @@ impl KeyStore for MemoryStore {
         filled.max_staleness = contents.max_staleness;
         filled.replicas = std::mem::take(&mut contents.replicas);
         *contents = filled;
-        self.tell(&contents);
+        self.notify(contents.head());
         Ok(())
     }
 
-    fn shared(&self) -> Option<&dyn SharedStore> {
+    fn replicas(&self) -> Option<&dyn ReplicaStore> {
         self.shared.as_ref().map(|_| self as _)
     }
 }
 
 #[async_trait]
-impl SharedStore for MemoryStore {
-    async fn changes(&self, after: u64) -> Result<Changes, StoreError> {
-        let contents = self.contents();
-        let head = contents.head().map_or(0, |head| head.sequence);
-        let after = if after > head { 0 } else { after };
-        let mut changes = Changes {
-            head,
-            ..Changes::default()
-        };
-        for numbered in contents.events.iter().filter(|one| one.sequence > after) {
-            match &numbered.event.issuer {
-                Some(issuer) => changes.issuers.push(issuer.clone()),
-                None => changes.access = true,
-            }
+impl Writer for &MemoryStore {
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
+        let mut contents = self.contents();
+        for expectation in &batch.expectations {
+            contents.expect(expectation)?;
         }
-        changes.issuers.sort_unstable();
-        changes.issuers.dedup();
-        Ok(changes)
+        let is_late = |deadline| self.now().is_some_and(|now| now > deadline);
+        if batch.not_after.is_some_and(is_late) {
+            return Err(CommitError::Late);
+        }
+        contents.write_all(batch.writes, batch.id)?;
+        contents.append(batch.events, batch.id);
+        let Contents {
+            records, last_uses, ..
+        } = &mut *contents;
+        let exists = |client: &str| records.contains_key(&RecordKey::unowned(Kind::Client, client));
+        last_uses.retain(|(client, _), _| exists(client));
+        let head = contents.head();
+        self.notify(head);
+        Ok(head)
+    }
+}
+
+#[async_trait]
+impl ReplicaStore for MemoryStore {
+    async fn changes(&self, after: LogHead) -> Result<Changes, StoreError> {
+        let contents = self.contents();
+        let is_continued = contents.has(after);
+        let after = if is_continued { after.sequence } else { 0 };
+        let concerned: Vec<Option<IssuerName>> = contents
+            .events
+            .iter()
+            .filter(|(event, _)| event.sequence > after)
+            .map(|(event, _)| event.event.issuer.clone())
+            .collect();
+        let issuers: Vec<IssuerName> = concerned.iter().flatten().cloned().collect();
+        let [issuers, keys] = match is_continued {
+            true => Query::key_sets(&issuers),
+            false => [Query::all(Kind::Issuer), Query::all(Kind::Key)],
+        };
+        let is_access = !is_continued || concerned.contains(&None);
+        Ok(Changes {
+            head: contents.head(),
+            is_continued,
+            sets: key_sets(contents.list(&issuers), contents.list(&keys)),
+            clients: is_access.then(|| contents.list(&Query::all(Kind::Client))),
+        })
     }
 
-    async fn changed(&self) {
+    async fn wait_for_change(&self) {
         let Some(shared) = &self.shared else {
             return std::future::pending().await;
         };
         // The sender lives as long as this borrow, so that waiting cannot fail.
-        let _ = shared.news.subscribe().changed().await;
+        let _ = shared.notifications.subscribe().changed().await;
     }
 
-    async fn beat(&self, heartbeat: &Heartbeat) -> Result<Roll, StoreError> {
-        let replica = Replica {
-            heartbeat: heartbeat.clone(),
-            seen_at: self.now(),
-        };
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, StoreError> {
+        let now = self.now().unwrap_or_default();
+        let mut contents = self.contents();
+        let before = contents.replica_list(now);
+        let was_live = before
+            .live()
+            .any(|replica| replica.heartbeat.replica == heartbeat.replica);
         let name = heartbeat.replica.clone();
-        self.contents().replicas.insert(name, replica);
-        self.roll().await
-    }
-
-    async fn roll(&self) -> Result<Roll, StoreError> {
-        let contents = self.contents();
-        Ok(Roll {
-            now: self.now(),
-            head: contents.head().map_or(0, |head| head.sequence),
-            max_staleness: contents.max_staleness,
-            replicas: contents.replicas.values().cloned().collect(),
+        contents.replicas.insert(name, (heartbeat.clone(), now));
+        Ok(HeartbeatAnswer {
+            was_live,
+            replicas: contents.replica_list(now),
         })
     }
 
-    async fn leave(&self, replica: &str) -> Result<(), StoreError> {
+    async fn replicas(&self) -> Result<ReplicaList, StoreError> {
+        let now = self.now().unwrap_or_default();
+        Ok(self.contents().replica_list(now))
+    }
+
+    async fn remove_replica(&self, replica: &str) -> Result<(), StoreError> {
         self.contents().replicas.remove(replica);
         Ok(())
     }
 
-    async fn agree(&self, before: Option<Duration>, after: Duration) -> Result<(), CommitError> {
+    async fn set_max_staleness(
+        &self,
+        before: Option<Duration>,
+        after: Duration,
+    ) -> Result<(), CommitError> {
         let mut contents = self.contents();
         if contents.max_staleness != before {
             return Err(CommitError::Conflict);
@@ -431,8 +498,8 @@ impl SharedStore for MemoryStore {
     async fn last_change(&self, issuer: &IssuerName) -> Result<u64, StoreError> {
         let contents = self.contents();
         let mut events = contents.events.iter().rev();
-        let last = events.find(|one| one.event.issuer.as_ref() == Some(issuer));
-        Ok(last.map_or(0, |event| event.sequence))
+        let last = events.find(|(one, _)| one.event.issuer.as_ref() == Some(issuer));
+        Ok(last.map_or(0, |(event, _)| event.sequence))
     }
 }
 
@@ -441,35 +508,5 @@ fn last_use(((client, credential), at): (&(String, String), &u64)) -> LastUse {
         client: client.clone(),
         credential: credential.clone(),
         at: *at,
-    }
-}
-
-/// Adds a row whose id must not exist.
-fn create<T>(rows: &mut BTreeMap<String, T>, id: String, row: T) -> Result<(), CommitError> {
-    match rows.entry(id) {
-        Entry::Vacant(vacant) => drop(vacant.insert(row)),
-        Entry::Occupied(_) => return Err(CommitError::Conflict),
-    }
-    Ok(())
-}
-
-fn apply(keys: &mut Vec<KeyRow>, kid: String, document: String, sealed: SealedChange) {
-    let index = keys.iter().position(|row| row.kid == kid);
-    let before = index
-        .and_then(|index| keys.get(index))
-        .and_then(|row| row.sealed.clone());
-    let sealed = match sealed {
-        SealedChange::Keep => before,
-        SealedChange::Set(bytes) => Some(bytes),
-        SealedChange::Erase => None,
-    };
-    let row = KeyRow {
-        kid,
-        document,
-        sealed,
-    };
-    match index.and_then(|index| keys.get_mut(index)) {
-        Some(existing) => *existing = row,
-        None => keys.push(row),
     }
 }

@@ -1,19 +1,21 @@
-//! Where key sets rest.
+//! Where everything rests that must survive a restart.
 //!
-//! A [`KeyStore`] keeps rows and promises one thing: a [`Commit`] happens whole or not at all, and
-//! only on the version that it was computed from. It does not look into the documents that it
-//! keeps; [`record`] writes and reads those for every store alike, and [`seal`] has closed the
-//! private halves before they come here. [`chain`] says what makes the audit log one log, which
-//! every store computes in the transaction that writes an event. What several processes share also
-//! implements [`SharedStore`]. The conformance suite in `tests/store/` says when a store is done.
+//! A [`Store`] keeps [`Record`]s of every [`Kind`] and promises one thing: a [`Batch`] happens whole,
+//! with the events that explain it, or not at all, and only on what it was decided on. It does not
+//! look into the documents that it keeps; [`documents`] writes and reads those of key sets for
+//! every store alike, and [`seal`] has closed the private halves before they come here. [`chain`]
+//! says what makes the audit log one log, which every store computes in the transaction that writes
+//! an event. What several processes share also implements [`ReplicaStore`]. The conformance suite
+//! in `tests/store/` says when a store is done.
 
-mod access;
+mod batch;
 pub mod chain;
+pub mod documents;
 pub mod memory;
 pub mod postgres;
-pub mod record;
+mod record;
+pub mod replicas;
 pub mod seal;
-pub mod shared;
 mod sql;
 pub mod sqlite;
 pub mod transfer;
@@ -24,99 +26,36 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::clock::Clock;
+use crate::lifecycle::IssuerName;
 
-pub use access::{
-    AccessChange, ApprovalRow, ClientChange, ClientRow, ClientVersions, LastUse, versions,
-};
+pub use batch::{Batch, CommitError, Content, Expectation, SealedChange, Tokens, Write};
 use chain::{EventHash, LogHead, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
-use shared::SharedStore;
+pub use record::{BatchId, Kind, Query, Record, RecordKey, StoredSet, Token, key_sets};
+use replicas::ReplicaStore;
 use sqlite::SqliteStore;
 use transfer::{Entry, FillError, Rows};
 
 /// Which store, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum StoreLocation {
     /// A file that one process has for itself.
     Sqlite(PathBuf),
     /// A database that any number of processes share.
     Postgres(PostgresSettings),
 }
 
-/// Opens a store, and makes it where there is none.
+/// Opens a store, and makes it where there is none. `clock` judges deadlines where the store has no
+/// clock of its own.
 ///
 /// # Errors
 /// When it cannot be reached, or is not keywright's. The error names the place.
-pub async fn open(place: &Place) -> Result<Arc<dyn KeyStore>, StoreError> {
-    Ok(match place {
-        Place::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
-        Place::Postgres(settings) => Arc::new(PostgresStore::open(settings).await?),
+pub async fn open(location: &StoreLocation, clock: &Clock) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match location {
+        StoreLocation::Sqlite(file) => Arc::new(SqliteStore::open(file, clock.clone()).await?),
+        StoreLocation::Postgres(settings) => Arc::new(PostgresStore::open(settings).await?),
     })
-}
-
-/// One issuer's row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IssuerRow {
-    /// The issuer's short name.
-    pub name: IssuerName,
-    /// The path of its URL; no two issuers share it.
-    pub path: String,
-    /// The version of its key set, from 1.
-    pub version: u64,
-    /// Everything else that concerns the set as a whole.
-    pub document: String,
-}
-
-/// One key's row.
-#[derive(Clone, PartialEq, Eq)]
-pub struct KeyRow {
-    /// The key's name, unique within its issuer.
-    pub kid: String,
-    /// The public half and the state.
-    pub document: String,
-    /// The sealed private half, while there is one.
-    pub sealed: Option<Vec<u8>>,
-}
-
-impl std::fmt::Debug for KeyRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeyRow")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A key's row as a commit changes it.
-#[derive(Debug, Clone)]
-pub struct KeyChange {
-    /// The key's name.
-    pub kid: String,
-    /// The public half and the new state.
-    pub document: String,
-    /// What becomes of the private half.
-    pub sealed: SealedChange,
-}
-
-/// What a commit does to a sealed private half.
-#[derive(Clone)]
-pub enum SealedChange {
-    /// It stays as it is.
-    Keep,
-    /// It comes with a new key.
-    Set(Vec<u8>),
-    /// It is erased in this very commit.
-    Erase,
-}
-
-impl std::fmt::Debug for SealedChange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Keep => "Keep",
-            Self::Set(_) => "Set(…)",
-            Self::Erase => "Erase",
-        })
-    }
 }
 
 /// An event as it is written.
@@ -141,40 +80,15 @@ pub struct NumberedEvent {
     pub hash: EventHash,
 }
 
-/// One change of one key set, with the events that explain it.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// The issuer's new row.
-    pub issuer: IssuerRow,
-    /// The version that the change was computed from; 0 when the issuer must not exist yet.
-    pub expected_version: u64,
-    /// The keys that are new or changed.
-    pub keys: Vec<KeyChange>,
-    /// What happened.
-    pub events: Vec<EventRow>,
-    /// When it is too late for the change, by the clock of a store that several processes share:
-    /// what it says of the time is not true then. Other stores do not look at it.
-    pub deadline: Timestamp,
-    /// What the change rests on beside the set itself: otherwise it is a conflict.
-    pub premise: Option<Premise>,
-}
-
-/// A setting that must still be what it was.
+/// When a credential was last used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Premise {
-    /// Its name.
-    pub setting: &'static str,
-    /// Its value; `None` when it was not there.
-    pub value: Option<Vec<u8>>,
-}
-
-/// A key set's rows, its keys in the order in which they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSet {
-    /// The issuer's row.
-    pub issuer: IssuerRow,
-    /// Its keys' rows.
-    pub keys: Vec<KeyRow>,
+pub struct LastUse {
+    /// The client's identifier.
+    pub client: String,
+    /// Which of its credentials.
+    pub credential: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
 }
 
 /// The store cannot be reached, or does not do what it is asked.
@@ -182,60 +96,23 @@ pub struct StoredSet {
 #[error("the key store failed: {0}")]
 pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Why a commit did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The set, the client, the approval or the setting is not as the commit expects it. Load it
-    /// again and decide anew.
-    #[error("the stored version is not the expected one")]
-    Conflict,
-    /// The change comes too late: its deadline has passed. Decide anew.
-    #[error("the change came too late")]
-    Late,
-    /// Another issuer is published under the same path.
-    #[error("another issuer has the same path")]
-    PathTaken,
-    /// The store failed before anything was committed: nothing has changed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store failed while it committed: all of it happened or nothing. Load the set to know.
-    #[error("the outcome of the commit is not known: {0}")]
-    Unknown(#[source] StoreError),
-}
-
-/// A place where key sets rest.
+/// A place where records rest.
 #[async_trait]
-pub trait KeyStore: Send + Sync + 'static {
-    /// The names of all issuers, in alphabetical order.
-    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError>;
+pub trait Store: Send + Sync + 'static {
+    /// The records that each query asks for, all from one consistent state.
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError>;
 
-    /// One issuer's rows, from one consistent state; `None` when there is no such issuer.
-    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError>;
+    /// The right to write. A store that one process has for itself is locked from here on, so that
+    /// no time passes between the stamp of a change and its commit; what several processes share is
+    /// not, and a batch's deadline stands for the lock.
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError>;
 
-    /// Writes a change and its events, all or nothing, if the version is the expected one and the
-    /// premise holds.
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError>;
+    /// What became of a batch with events whose answer was lost: where the log ended after it, or
+    /// `None` if it never happened and never will. It waits for whatever is being committed.
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError>;
 
-    /// All clients, in the order of their ids.
-    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError>;
-
-    /// All approvals, in the order of their ids.
-    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError>;
-
-    /// Writes a change of who may call and its event, all or nothing. What the change says about
-    /// the stored rows must hold; otherwise it is a conflict.
-    async fn commit_access(&self, change: AccessChange, event: EventRow)
-    -> Result<(), CommitError>;
-
-    /// Notes uses of credentials. The latest use of each stays, in whatever order they are noted;
-    /// what is said of clients that do not exist (any more) is dropped.
-    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError>;
-
-    /// The last use of every credential that was used, in the order of clients and credentials.
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
-
-    /// Where the log ends, as the last commit left it; `None` before the first event.
-    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError>;
+    /// Where the log ends, as the last commit left it.
+    async fn log_head(&self) -> Result<LogHead, StoreError>;
 
     /// At most `limit` events after the one numbered `after`, in order; of one issuer or of all.
     async fn events(
@@ -245,13 +122,14 @@ pub trait KeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError>;
 
-    /// A named value that concerns the store as a whole.
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Notes uses of credentials. The latest use of each stays, in whatever order they are noted;
+    /// what is said of clients that do not exist (any more) is dropped.
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError>;
 
-    /// Writes a named value once. A value that is there already is a conflict.
-    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError>;
+    /// The last use of every credential that was used, in the order of clients and credentials.
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
 
-    /// Every row but the events, from one consistent state.
+    /// Everything but the events, from one consistent state.
     async fn rows(&self) -> Result<Rows, StoreError>;
 
     /// At most `limit` events as they are stored, after the one numbered `after` and up to the one
@@ -263,33 +141,82 @@ pub trait KeyStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Writes a whole dump, all or nothing, into a store that has nothing yet. Later keys and
-    /// events follow those of the dump.
-    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError>;
+    /// Writes a whole dump, all or nothing, into a store that has nothing yet.     /// events follow those of the dump.
+    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError>;
 
-    /// Replaces a named value, with its event, all or nothing. Another value than `before`, or none,
-    /// is a conflict.
-    async fn replace_setting(
-        &self,
-        name: &str,
-        before: &[u8],
-        after: &[u8],
-        event: EventRow,
-    ) -> Result<(), CommitError>;
-
-    /// Replaces a sealed private half by the same one sealed anew. What it was before is gone like
-    /// one that is erased. Another half than `before`, or none, is a conflict.
-    async fn reseal(
-        &self,
-        issuer: &IssuerName,
-        kid: &str,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<(), CommitError>;
+    /// Removes what erased bytes have left behind in the store's own files. It is called when a
+    /// commit has taken effect, may find that a reader is in the way, and is then called again.
+    async fn clear_erased(&self) {}
 
     /// What the store can do for several processes; `None` when one process alone may use it.
-    fn shared(&self) -> Option<&dyn SharedStore>;
+    fn replicas(&self) -> Option<&dyn ReplicaStore>;
 
     /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
     async fn close(&self) {}
+
+    /// One record.
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>, StoreError> {
+        Ok(self.list(Query::one(key)).await?.pop())
+    }
+
+    /// The records that one query asks for.
+    async fn list(&self, query: Query) -> Result<Vec<Record>, StoreError> {
+        Ok(self.read(&[query]).await?.pop().unwrap_or_default())
+    }
+
+    /// The records of one issuer and of its keys; `None` when there is no such issuer.
+    async fn key_set(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
+        let queries = Query::key_sets(std::slice::from_ref(issuer));
+        Ok(self.key_sets(&queries).await?.pop())
+    }
+
+    /// The records of every issuer and of its keys, in the order of the names.
+    async fn all_key_sets(&self) -> Result<Vec<StoredSet>, StoreError> {
+        self.key_sets(&[Query::all(Kind::Issuer), Query::all(Kind::Key)])
+            .await
+    }
+
+    /// The key sets that two queries ask for: for the issuers, and for the keys.
+    async fn key_sets(&self, queries: &[Query; 2]) -> Result<Vec<StoredSet>, StoreError> {
+        let mut records = self.read(queries).await?.into_iter();
+        let issuers = records.next().unwrap_or_default();
+        Ok(key_sets(issuers, records.next().unwrap_or_default()))
+    }
+}
+
+/// The right to write one batch.
+#[async_trait]
+pub trait Writer: Send {
+    /// Writes it and its events, all or nothing, if what it expects holds. Answers where the log
+    /// ends after it.
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError>;
+}
+
+/// Writes a batch, and settles what became of it if the answer was lost: an error says that nothing
+/// was written, unless it says that this is not known.
+///
+/// # Errors
+/// [`CommitError`].
+pub async fn commit_and_settle(
+    store: &dyn Store,
+    writer: Box<dyn Writer + '_>,
+    batch: Batch,
+) -> Result<LogHead, CommitError> {
+    let (id, has_events) = (batch.id, !batch.events.is_empty());
+    match writer.commit(batch).await {
+        Err(CommitError::Unknown(error)) if has_events => match store.outcome(id).await {
+            Ok(Some(head)) => Ok(head),
+            Ok(None) => Err(CommitError::Store(error)),
+            Err(_) => Err(CommitError::Unknown(error)),
+        },
+        answer => answer,
+    }
+}
+
+/// Writes a batch that was decided on before, as [`commit_and_settle`].
+///
+/// # Errors
+/// [`CommitError`].
+pub async fn commit(store: &dyn Store, batch: Batch) -> Result<LogHead, CommitError> {
+    commit_and_settle(store, store.writer().await?, batch).await
 }

@@ -1,22 +1,21 @@
 //! The shared store: tables in a PostgreSQL database, for as many processes as there are.
 //!
-//! Commits queue behind the row that says where the audit log ends: their events are numbered in
-//! the order in which they happen, without gaps, and a version that was checked still holds when it
-//! is written. A commit is on the database's disk before it is answered. It also notifies whoever
-//! listens.
+//! Commits with events queue behind the row that says where the audit log ends: their events are
+//! numbered in the order in which they happen, without gaps, and what was checked still holds when
+//! it is written. A commit is on the database's disk before it is answered. It also notifies every
+//! listener. Replication has a connection of its own, so that no other caller keeps a replica from
+//! renewing its lease.
 //!
 //! A database that hangs, or a network that has been cut, fails a call within twice the statement
 //! time-out on this side too, and the connection is given up. How connections are used, so that a
 //! pooler may stand in between, is said in `session`.
 
-mod access;
 mod events;
-mod listener;
+mod notifications;
+mod records;
 mod replicas;
 mod schema;
 mod session;
-mod sets;
-mod shared;
 mod transfer;
 mod url;
 
@@ -26,37 +25,37 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::chain::{LogHead, StoredEvent};
-use super::shared::SharedStore;
+use super::record::{BatchId, Query, Record};
+use super::replicas::ReplicaStore;
 use super::sql::failed;
 use super::transfer::{Entry, FillError, Rows};
-use super::{
-    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
-    NumberedEvent, StoreError, StoredSet,
-};
+use super::{Batch, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
-use session::{Beginnings, Session};
+use session::{BeginStatements, Session};
 
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
 
-/// Key sets in a PostgreSQL database.
+/// Records in a PostgreSQL database.
 pub struct PostgresStore {
     pool: PgPool,
-    beginnings: Beginnings,
+    /// One connection, for the rounds of replication alone.
+    replication: PgPool,
+    begin: BeginStatements,
     /// How long this side waits for the work of a transaction, and again for its commit.
-    patience: Duration,
+    commit_timeout: Duration,
     /// What errors call the database.
-    place: String,
-    /// Counts what was heard of others.
-    news: watch::Receiver<u64>,
-    /// How much of it someone has waited for.
-    known_news: AtomicU64,
+    location: String,
+    /// Counts what was heard of other processes.
+    notifications: watch::Receiver<u64>,
+    /// How much of it a caller has waited for.
+    handled_notifications: AtomicU64,
     listener: JoinHandle<()>,
 }
 
@@ -67,7 +66,7 @@ pub struct PostgresSettings {
     pub url: DatabaseUrl,
     /// Where changes of others are listened for: the database itself, where `url` leads to a pooler.
     pub listen_url: Option<DatabaseUrl>,
-    /// Connections at a time. One more listens.
+    /// Connections at a time. One more replicates, and one more listens.
     pub max_connections: NonZeroU32,
     /// How long one statement may take, or wait for another transaction.
     pub statement_timeout: Duration,
@@ -81,9 +80,9 @@ const EVENTS_AT_A_TIME: usize = 500;
 
 /// A failure, and the database that it is about.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {source}")]
+#[error("{location}: {source}")]
 struct Failure {
-    place: String,
+    location: String,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -99,92 +98,107 @@ impl PostgresStore {
     /// they are left as they were. The error names host and database, and never the password.
     pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let options = settings.url.options().map_err(failed)?;
-        let place = url::place(&options);
-        let locate = |error: StoreError| located(&place, error);
+        let location = url::place(&options);
+        let locate = |error: StoreError| with_location(&location, error);
         prepare(&options).await.map_err(locate)?;
-        let patience = settings.statement_timeout.saturating_mul(5) / 4;
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections.get())
-            .acquire_timeout(ACQUIRE_TIMEOUT.min(patience))
-            .connect_lazy_with(options.clone());
+        let commit_timeout = settings.statement_timeout.saturating_mul(5) / 4;
+        let connections = |most| {
+            PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE_TIMEOUT.min(commit_timeout))
+                .connect_lazy_with(options.clone())
+        };
         let listened = match &settings.listen_url {
             Some(url) => url.options().map_err(failed)?,
-            None => options,
+            None => options.clone(),
         };
-        let (sender, news) = watch::channel(0);
-        let listener = listener::listen(listened.clone(), url::place(&listened), sender);
+        let (sender, notifications) = watch::channel(0);
+        let listener = notifications::listen(listened.clone(), url::place(&listened), sender);
         Ok(Self {
-            pool,
-            beginnings: Beginnings::new(settings.statement_timeout),
-            patience,
-            place,
-            news,
-            known_news: AtomicU64::new(0),
+            pool: connections(settings.max_connections.get()),
+            replication: connections(1),
+            begin: BeginStatements::new(settings.statement_timeout),
+            commit_timeout,
+            location,
+            notifications,
+            handled_notifications: AtomicU64::new(0),
             listener: tokio::spawn(listener),
         })
     }
 
-    async fn reading(&self) -> Result<Session, StoreError> {
-        Session::begin(&self.pool, &self.beginnings.read)
-            .await
-            .map_err(failed)
-    }
-
-    async fn writing(&self) -> Result<Session, CommitError> {
-        Session::begin(&self.pool, &self.beginnings.write)
-            .await
-            .map_err(refused)
-    }
-
-    /// Reads, for as long as a call may take.
-    async fn read<T: Send>(
+    /// Reads one consistent state, for as long as a call may take.
+    async fn read_with<T: Send>(
         &self,
-        work: impl Future<Output = Result<(Session, T), StoreError>> + Send,
+        pool: &PgPool,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let whole = async {
-            let (session, answer) = work.await?;
+        self.in_reach(async {
+            let mut session = Session::begin(pool, &self.begin.read)
+                .await
+                .map_err(failed)?;
+            let answer = work(session.connection()).await?;
             session.end().await.map_err(failed)?;
             Ok(answer)
+        })
+        .await
+    }
+
+    /// Writes and commits, each for as long as a call may take, if `not_after` has not passed by
+    /// then. Until the commit begins a failure is one that changed nothing.
+    async fn write_with<T: Send>(
+        &self,
+        pool: &PgPool,
+        not_after: Option<Timestamp>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        let work = async {
+            let mut session = Session::begin(pool, &self.begin.write)
+                .await
+                .map_err(commit_error)?;
+            match work(session.connection()).await {
+                Ok(answer) => Ok((session, answer)),
+                Err(failure @ (CommitError::Store(_) | CommitError::Unknown(_))) => Err(failure),
+                Err(refusal) => {
+                    session.end().await.map_err(commit_error)?;
+                    Err(refusal)
+                }
+            }
         };
-        let outcome = self.in_time(whole).await.flatten();
-        outcome.map_err(|error| located(&self.place, error))
-    }
-
-    /// Writes and commits, each for as long as a call may take.
-    async fn write<T: Send>(
-        &self,
-        work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
-    ) -> Result<T, CommitError> {
-        self.write_until(None, work).await
-    }
-
-    /// Writes and commits if the deadline has not passed by then. Until the commit begins a failure
-    /// is one that changed nothing.
-    async fn write_until<T: Send>(
-        &self,
-        deadline: Option<Timestamp>,
-        work: impl Future<Output = Result<(Session, T), CommitError>> + Send,
-    ) -> Result<T, CommitError> {
-        let done = self.in_time(work).await.map_err(CommitError::Store);
-        let written = match done.flatten() {
+        let worked = self.in_time(work).await.map_err(CommitError::Store);
+        let written = match worked.flatten() {
             Ok((session, answer)) => {
-                let committed = self.in_time(session.commit(deadline)).await;
+                let committed = self.in_time(session.commit(not_after)).await;
                 let committed = committed.map_err(CommitError::Unknown).flatten();
                 committed.map(|()| answer)
             }
             Err(error) => Err(error),
         };
         written.map_err(|error| match error {
-            CommitError::Store(error) => CommitError::Store(located(&self.place, error)),
-            CommitError::Unknown(error) => CommitError::Unknown(located(&self.place, error)),
+            CommitError::Store(error) => CommitError::Store(with_location(&self.location, error)),
+            CommitError::Unknown(error) => {
+                CommitError::Unknown(with_location(&self.location, error))
+            }
             refusal => refusal,
         })
     }
 
+    /// Waits until nothing is being committed, in one message to the database and back.
+    async fn wait_for_commits(&self) -> Result<(), StoreError> {
+        let statements = format!("{}; {}; COMMIT", self.begin.write, events::WAIT_FOR_COMMITS);
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements));
+        let mut connection = self.replication.acquire().await.map_err(failed)?;
+        let waited = connection.execute(statements).await;
+        if waited.is_err() {
+            connection.close_on_drop();
+        }
+        waited.map(drop).map_err(failed)
+    }
+
     /// Writes a dump: each statement for as long as a call may take, and all of it for as long as
     /// it comes.
-    async fn fill_with(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
-        let mut session = self.in_time(self.writing()).await?.map_err(plain)?;
+    async fn fill_with(&self, mut entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
+        let session = Session::begin(&self.pool, &self.begin.write);
+        let mut session = self.in_time(session).await?.map_err(failed)?;
         let begun = self.in_time(transfer::begin(session.connection())).await?;
         if let Err(refusal) = begun {
             let _ = session.end().await;
@@ -198,13 +212,13 @@ impl PostgresStore {
                 Entry::Event(event) => events.push(event),
                 entry => {
                     let write = transfer::write(session.connection(), entry);
-                    self.in_time(write).await?.map_err(plain)?;
+                    self.in_time(write).await?.map_err(into_store_error)?;
                 }
             }
             if events.len() >= EVENTS_AT_A_TIME || is_end {
                 let events = std::mem::take(&mut events);
                 let write = transfer::write_events(session.connection(), events);
-                self.in_time(write).await?.map_err(plain)?;
+                self.in_time(write).await?.map_err(into_store_error)?;
             }
             if is_end {
                 break;
@@ -214,13 +228,22 @@ impl PostgresStore {
         committed
             .map_err(CommitError::Unknown)
             .flatten()
-            .map_err(|error| FillError::Unknown(plain(error)))
+            .map_err(|error| FillError::Unknown(into_store_error(error)))
+    }
+
+    /// Gives up what takes too long, and says which database it was.
+    async fn in_reach<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let outcome = self.in_time(work).await.flatten();
+        outcome.map_err(|error| with_location(&self.location, error))
     }
 
     /// Gives up what takes too long. Its session is dropped, and its connection with it.
-    async fn in_time<T>(&self, work: impl Future<Output = T> + Send) -> Result<T, StoreError> {
-        let outcome = timeout(self.patience, work).await;
-        outcome.map_err(|_| failed(NoAnswer(self.patience)))
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let outcome = timeout(self.commit_timeout, work).await;
+        outcome.map_err(|_| failed(NoAnswer(self.commit_timeout)))
     }
 }
 
@@ -236,7 +259,7 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), StoreError> {
     let mut connection = connect
         .map_err(|_| failed(NoAnswer(ACQUIRE_TIMEOUT)))?
         .map_err(failed)?;
-    let limit = schema::PATIENCE.saturating_mul(2);
+    let limit = schema::MIGRATION_TIMEOUT.saturating_mul(2);
     let prepared = timeout(limit, schema::prepare(&mut connection)).await;
     prepared
         .map_err(|_| failed(NoAnswer(limit)))?
@@ -246,21 +269,21 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn located(place: &str, error: StoreError) -> StoreError {
+fn with_location(location: &str, error: StoreError) -> StoreError {
     StoreError(Box::new(Failure {
-        place: place.to_owned(),
+        location: location.to_owned(),
         source: error.0,
     }))
 }
 
 /// What a statement's failure means for the commit that it belongs to.
-fn refused(error: sqlx::Error) -> CommitError {
+fn commit_error(error: sqlx::Error) -> CommitError {
     let told = error.as_database_error();
     match code(&error).as_deref() {
-        // Not serialisable; a deadlock. Whoever came first has changed what this one decided on.
+        // Not serialisable; a deadlock. The other transaction has changed what this one decided on.
         Some("40001" | "40P01") => CommitError::Conflict,
-        Some("23505") if told.and_then(|told| told.constraint()) == Some("issuers_path") => {
-            CommitError::PathTaken
+        Some("23505") if told.and_then(|told| told.constraint()) == Some("records_unique_text") => {
+            CommitError::NotUnique
         }
         Some("23505") => CommitError::Conflict,
         _ => failed(error).into(),
@@ -272,8 +295,8 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// A failed write where nobody needs to know what has become of it.
-fn plain(error: CommitError) -> StoreError {
+/// A failed write where it does not matter what has become of it.
+fn into_store_error(error: CommitError) -> StoreError {
     match error {
         CommitError::Store(error) | CommitError::Unknown(error) => error,
         refusal => failed(refusal),
@@ -281,108 +304,34 @@ fn plain(error: CommitError) -> StoreError {
 }
 
 #[async_trait]
-impl KeyStore for PostgresStore {
-    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let issuers = sets::issuers(session.connection()).await?;
-            Ok((session, issuers))
+impl Store for PostgresStore {
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            let mut answers = Vec::with_capacity(queries.len());
+            for query in queries {
+                answers.push(records::read(connection, query).await?);
+            }
+            Ok(answers)
         })
         .await
     }
 
-    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let set = sets::load(session.connection(), issuer).await?;
-            Ok((session, set))
-        })
-        .await
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
+        Ok(Box::new(self))
     }
 
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.write_until(Some(commit.deadline), async {
-            let mut session = self.writing().await?;
-            let connection = session.connection();
-            let outcome = async {
-                let end = events::lock(connection).await?;
-                let Commit { issuer, keys, .. } = &commit;
-                if let Some(premise) = &commit.premise {
-                    access::hold(connection, premise).await?;
-                }
-                sets::write_issuer(connection, issuer, commit.expected_version).await?;
-                for key in keys {
-                    sets::write_key(connection, &issuer.name, key).await?;
-                }
-                events::append(connection, end, commit.events).await
-            };
-            let outcome = outcome.await;
-            session.settle(outcome).await
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
+        self.write_with(&self.pool, None, async |connection| {
+            events::lock(connection).await?;
+            Ok(events::of_batch(connection, batch).await?)
         })
         .await
+        .map_err(into_store_error)
     }
 
-    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let clients = access::clients(session.connection()).await?;
-            Ok((session, clients))
-        })
-        .await
-    }
-
-    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let approvals = access::approvals(session.connection()).await?;
-            Ok((session, approvals))
-        })
-        .await
-    }
-
-    async fn commit_access(
-        &self,
-        change: AccessChange,
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        self.write(async {
-            let mut session = self.writing().await?;
-            let connection = session.connection();
-            let outcome = async {
-                let end = events::lock(connection).await?;
-                access::change(connection, &change).await?;
-                events::append(connection, end, [event]).await
-            };
-            let outcome = outcome.await;
-            session.settle(outcome).await
-        })
-        .await
-    }
-
-    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        self.write(async {
-            let mut session = self.writing().await?;
-            let outcome = access::record_uses(session.connection(), uses).await;
-            session.settle(outcome).await
-        })
-        .await
-        .map_err(plain)
-    }
-
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let uses = access::last_uses(session.connection()).await?;
-            Ok((session, uses))
-        })
-        .await
-    }
-
-    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let head = events::head(session.connection()).await?;
-            Ok((session, head))
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            events::head(connection).await
         })
         .await
     }
@@ -393,73 +342,30 @@ impl KeyStore for PostgresStore {
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let page = events::page(session.connection(), issuer, after, limit).await?;
-            Ok((session, page))
+        self.read_with(&self.pool, async |connection| {
+            events::page(connection, issuer, after, limit).await
         })
         .await
     }
 
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let value = access::setting(session.connection(), name).await?;
-            Ok((session, value))
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        self.write_with(&self.pool, None, async |connection| {
+            records::record_uses(connection, uses).await
         })
         .await
+        .map_err(into_store_error)
     }
 
-    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
-        self.write(async {
-            let mut session = self.writing().await?;
-            let outcome = access::create_setting(session.connection(), name, value).await;
-            session.settle(outcome).await
-        })
-        .await
-    }
-
-    async fn replace_setting(
-        &self,
-        name: &str,
-        before: &[u8],
-        after: &[u8],
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        self.write(async {
-            let mut session = self.writing().await?;
-            let connection = session.connection();
-            let outcome = async {
-                let end = events::lock(connection).await?;
-                access::replace_setting(connection, name, before, after).await?;
-                events::append(connection, end, [event]).await
-            };
-            let outcome = outcome.await;
-            session.settle(outcome).await
-        })
-        .await
-    }
-
-    async fn reseal(
-        &self,
-        issuer: &IssuerName,
-        kid: &str,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<(), CommitError> {
-        self.write(async {
-            let mut session = self.writing().await?;
-            let outcome = sets::reseal(session.connection(), issuer, kid, before, after).await;
-            session.settle(outcome).await
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            records::last_uses(connection).await
         })
         .await
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let rows = transfer::rows(session.connection()).await?;
-            Ok((session, rows))
+        self.read_with(&self.pool, async |connection| {
+            transfer::rows(connection).await
         })
         .await
     }
@@ -470,29 +376,63 @@ impl KeyStore for PostgresStore {
         through: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.read(async {
-            let mut session = self.reading().await?;
-            let events = events::stored(session.connection(), after, through, limit).await?;
-            Ok((session, events))
+        self.read_with(&self.pool, async |connection| {
+            events::stored(connection, after, through, limit).await
         })
         .await
     }
 
-    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
         self.fill_with(entries).await.map_err(|error| match error {
-            FillError::Store(error) => located(&self.place, error).into(),
-            FillError::Unknown(error) => FillError::Unknown(located(&self.place, error)),
+            FillError::Store(error) => with_location(&self.location, error).into(),
+            FillError::Unknown(error) => FillError::Unknown(with_location(&self.location, error)),
             refusal => refusal,
         })
     }
 
-    fn shared(&self) -> Option<&dyn SharedStore> {
+    fn replicas(&self) -> Option<&dyn ReplicaStore> {
         Some(self)
     }
 
     async fn close(&self) {
         self.listener.abort();
-        // A database that does not answer keeps nobody from ending.
-        let _ = timeout(self.patience, self.pool.close()).await;
+        // A database that does not answer keeps no process from ending.
+        let closed = async {
+            self.replication.close().await;
+            self.pool.close().await;
+        };
+        let _ = timeout(self.commit_timeout, closed).await;
+    }
+}
+
+#[async_trait]
+impl Writer for &PostgresStore {
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
+        let Batch {
+            id,
+            expectations,
+            writes,
+            events,
+            not_after,
+        } = batch;
+        self.write_with(&self.pool, not_after, async |connection| {
+            // Without events there is no place in the log to queue for.
+            let end = if events.is_empty() && expectations.is_empty() {
+                None
+            } else {
+                Some(events::lock(connection).await?)
+            };
+            for expectation in &expectations {
+                records::expect(connection, expectation).await?;
+            }
+            for write in &writes {
+                records::write(connection, write, id).await?;
+            }
+            match end {
+                Some(end) => events::append(connection, end, events, id).await,
+                None => Ok(events::head(connection).await?),
+            }
+        })
+        .await
     }
 }

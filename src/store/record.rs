@@ -1,412 +1,265 @@
-//! Key sets as stored documents, and back.
-//!
-//! Every document carries a format number. What is read is parsed, not trusted: a document that
-//! this program could not have written is refused with the name of its issuer and key.
+//! A record: what every kind of thing is to a store.
 
-use std::time::Duration;
+use std::fmt;
 
-use keywright_verifier::{Jwk, Kid};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use ring::digest::{Context, SHA256};
 
-use super::{IssuerRow, KeyChange, KeyRow, SealedChange, StoredSet};
-use crate::lifecycle::{
-    Active, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy, Removed, Retired,
-    Revoked, State, Timestamp, Visibility,
-};
+use crate::lifecycle::IssuerName;
 
-const FORMAT: u32 = 1;
-
-/// A stored document that this program could not have written.
-#[derive(Debug, thiserror::Error)]
-#[error("the stored record of {subject} is corrupt: {reason}")]
-pub struct CorruptRecord {
-    /// The issuer, or the issuer and the key.
-    pub subject: String,
-    /// What is wrong with it.
-    pub reason: String,
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A named value that concerns the store as a whole. It is in `sealed`.
+    Setting,
+    /// An issuer, and what concerns its key set as a whole. `unique` is the path of its URL.
+    Issuer,
+    /// A signing key of the issuer that owns it. Keys keep the order in which they came.
+    Key,
+    /// A client of the internal API.
+    Client,
+    /// An operation on the issuer that owns it, which waits for a second person.
+    Approval,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SetDocument {
-    format: u32,
-    founding: FoundingDocument,
-    created_at: u64,
-    latest: u64,
-    served_fresh_until: u64,
-    /// Absent while the issuer lives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    deleted_at: Option<u64>,
-    policy: Value,
-}
+impl Kind {
+    /// Every kind, in the order in which a dump has them.
+    pub const ALL: [Self; 5] = [
+        Self::Setting,
+        Self::Issuer,
+        Self::Key,
+        Self::Client,
+        Self::Approval,
+    ];
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FoundingDocument {
-    Fresh,
-    TakesOver,
-}
+    /// Its word, as databases and backups spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Setting => "setting",
+            Self::Issuer => "issuer",
+            Self::Key => "key",
+            Self::Client => "client",
+            Self::Approval => "approval",
+        }
+    }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyDocument {
-    format: u32,
-    jwk: Value,
-    origin: OriginDocument,
-    created_at: u64,
-    published_at: u64,
-    state: StateDocument,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum OriginDocument {
-    Generated,
-    Imported,
-}
-
-/// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
-/// such instant: a pending key whose record had lost `missing_until` would sign at once.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-enum StateDocument {
-    Pending {
-        /// `null` when the key was in the first set.
-        #[serde(deserialize_with = "present")]
-        missing_until: Option<u64>,
-    },
-    Active {
-        activated_at: u64,
-        longest_ttl: u64,
-        widest_skew: u64,
-    },
-    Retired {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        retired_at: u64,
-        tokens_until: u64,
-        published_until: u64,
-    },
-    Removed {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        retired_at: u64,
-        removed_at: u64,
-        /// Absent in records of before it was kept.
-        #[serde(default)]
-        published_until: Option<u64>,
-    },
-    Revoked {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        #[serde(deserialize_with = "present")]
-        retired_at: Option<u64>,
-        revoked_at: u64,
-        /// Absent in records of before it was kept.
-        #[serde(default)]
-        published_until: Option<u64>,
-        reason: String,
-    },
-}
-
-/// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Option::deserialize(deserializer)
-}
-
-/// The row of a set as a whole.
-pub fn issuer_row(set: &KeySet) -> IssuerRow {
-    let document = SetDocument {
-        format: FORMAT,
-        founding: match set.origin() {
-            IssuerOrigin::Fresh => FoundingDocument::Fresh,
-            IssuerOrigin::TakesOver => FoundingDocument::TakesOver,
-        },
-        created_at: set.created_at().millis(),
-        latest: set.latest().millis(),
-        served_fresh_until: set.served_fresh_until().millis(),
-        deleted_at: set.deleted_at().map(Timestamp::millis),
-        policy: set.policy().to_document(),
-    };
-    IssuerRow {
-        name: set.issuer().clone(),
-        path: set.policy().url.path().to_owned(),
-        version: set.version(),
-        document: to_text(&document),
+    /// The kind with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// The rows of the keys that are new or other in `after`. A key that no longer needs its private
-/// half loses it here, whatever led to it; `sealed` gives the private halves of new keys.
-pub fn key_changes(
-    before: Option<&KeySet>,
-    after: &KeySet,
-    sealed: &dyn Fn(&Kid) -> Option<Vec<u8>>,
-) -> Vec<KeyChange> {
-    let changed = |key: &&Key| before.and_then(|set| set.key(key.kid())) != Some(*key);
-    after
-        .keys()
-        .iter()
-        .filter(changed)
-        .map(|key| KeyChange {
-            kid: key.kid().as_str().to_owned(),
-            document: to_text(&key_document(key)),
-            sealed: if !key.holds_private_half() {
-                SealedChange::Erase
-            } else {
-                sealed(key.kid()).map_or(SealedChange::Keep, SealedChange::Set)
-            },
-        })
-        .collect()
+/// What tells one record from every other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// The issuer that it belongs to, where it belongs to one.
+    pub owner: Option<IssuerName>,
+    /// Its name among those of its kind and owner.
+    pub id: String,
 }
 
-/// The rows of a set without its private halves.
-pub fn public_set(set: &KeySet) -> StoredSet {
-    let keys = set.keys().iter();
-    StoredSet {
-        issuer: issuer_row(set),
-        keys: keys
-            .map(|key| KeyRow {
-                kid: key.kid().as_str().to_owned(),
-                document: to_text(&key_document(key)),
-                sealed: None,
-            })
-            .collect(),
+impl RecordKey {
+    /// The record of an issuer.
+    pub fn issuer(name: &IssuerName) -> Self {
+        Self::unowned(Kind::Issuer, name.as_str())
+    }
+
+    /// The record of an issuer's signing key.
+    pub fn signing_key(issuer: &IssuerName, kid: &str) -> Self {
+        Self::owned(Kind::Key, issuer, kid)
+    }
+
+    /// A record that belongs to no issuer.
+    pub fn unowned(kind: Kind, id: impl Into<String>) -> Self {
+        Self {
+            kind,
+            owner: None,
+            id: id.into(),
+        }
+    }
+
+    /// A record that belongs to an issuer.
+    pub fn owned(kind: Kind, owner: &IssuerName, id: impl Into<String>) -> Self {
+        Self {
+            kind,
+            owner: Some(owner.clone()),
+            id: id.into(),
+        }
     }
 }
 
-/// Reads the rows of a set that come without its private halves.
+/// The state that a record is in, for comparing and nothing else: SHA-256 over the token before it
+/// and the batch that wrote it, cut to 16 bytes.
 ///
-/// # Errors
-/// [`CorruptRecord`], as [`key_set`].
-pub fn read_public_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
-    read_set(stored, read_named)
-}
+/// A number that counts writes could be equal by accident, where a database has lost a commit and
+/// another one has taken its number. Two tokens are equal only if the same batches were written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token([u8; 16]);
 
-/// Reads a set's rows.
-///
-/// # Errors
-/// [`CorruptRecord`] names the issuer, and the key if it is one key's record that is corrupt.
-pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
-    read_set(stored, read_row)
-}
+impl Token {
+    /// What stands before the first write, and in records of before there were tokens.
+    pub const UNWRITTEN: Self = Self([0; 16]);
 
-fn read_set(
-    stored: &StoredSet,
-    read_row: impl Fn(&KeyRow) -> Result<Key, String>,
-) -> Result<KeySet, CorruptRecord> {
-    let IssuerRow {
-        name,
-        path,
-        version,
-        document,
-    } = &stored.issuer;
-    let corrupt = |reason: String| CorruptRecord {
-        subject: format!("issuer {name}"),
-        reason,
-    };
-    let document: SetDocument =
-        serde_json::from_str(document).map_err(|error| corrupt(error.to_string()))?;
-    if document.format != FORMAT {
-        return Err(corrupt(format!("unknown format {}", document.format)));
+    /// The token of a record that had this one when `batch` wrote it.
+    #[must_use]
+    pub fn followed_by(self, batch: BatchId) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.0);
+        context.update(&batch.0);
+        let digest = context.finish();
+        let mut token = [0; 16];
+        let cut = token.iter_mut().zip(digest.as_ref());
+        cut.for_each(|(to, from)| *to = *from);
+        Self(token)
     }
-    let policy =
-        Policy::from_document(document.policy).map_err(|error| corrupt(error.to_string()))?;
-    if policy.url.path() != path {
-        return Err(corrupt(
-            "the path column is not the path of the url".to_owned(),
-        ));
-    }
-    let keys = stored
-        .keys
-        .iter()
-        .map(|row| {
-            read_row(row).map_err(|reason| CorruptRecord {
-                subject: format!("issuer {name}, key {}", row.kid.escape_debug()),
-                reason,
-            })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let founding = match document.founding {
-        FoundingDocument::Fresh => IssuerOrigin::Fresh,
-        FoundingDocument::TakesOver => IssuerOrigin::TakesOver,
-    };
-    KeySet::restore(
-        IssuerName::clone(name),
-        *version,
-        founding,
-        Timestamp::from_millis(document.created_at),
-        policy,
-        Timestamp::from_millis(document.latest),
-        Timestamp::from_millis(document.served_fresh_until),
-        document.deleted_at.map(Timestamp::from_millis),
-        keys,
-    )
-    .map_err(|error| corrupt(error.to_string()))
-}
 
-fn key_document(key: &Key) -> KeyDocument {
-    KeyDocument {
-        format: FORMAT,
-        jwk: serde_json::from_str(&key.jwk().to_json()).unwrap_or_default(),
-        origin: match key.origin() {
-            KeyOrigin::Generated => OriginDocument::Generated,
-            KeyOrigin::Imported => OriginDocument::Imported,
-        },
-        created_at: key.created_at().millis(),
-        published_at: key.published_at().millis(),
-        state: state_document(key.state()),
+    /// Its 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Reads stored bytes. What has another length equals no token that was ever written.
+    pub fn of_stored(bytes: &[u8]) -> Self {
+        bytes.try_into().map_or(Self([0xff; 16]), Self)
     }
 }
 
-fn state_document(state: &State) -> StateDocument {
-    let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
-    match state {
-        State::Pending(Pending { visibility }) => StateDocument::Pending {
-            missing_until: match visibility {
-                Visibility::SinceFirstSet => None,
-                Visibility::MissingUntil(until) => Some(until.millis()),
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+/// What tells one batch from every other: 16 random bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchId(pub [u8; 16]);
+
+/// A record as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What it is.
+    pub key: RecordKey,
+    /// How often it was written, from 1: for people. Programs compare the token.
+    pub version: u64,
+    /// The state that it is in.
+    pub token: Token,
+    /// What it says, with a format number of its own. The store does not look into it.
+    pub document: String,
+    /// Bytes that must not stand beside others: a sealed private half, or a setting's value.
+    pub sealed: Option<Vec<u8>>,
+    /// A text that no other record of the kind has.
+    pub unique: Option<String>,
+    /// Whether the store refuses every later write to it.
+    pub is_final: bool,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key set's records, its keys in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSet {
+    /// The issuer's record.
+    pub issuer: Record,
+    /// Its keys' records.
+    pub keys: Vec<Record>,
+}
+
+/// Which records are read. They come in the order of their ids; keys, issuer after issuer, in the
+/// order in which they came.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Of this kind.
+    pub kind: Kind,
+    /// Of these issuers; `None` for all.
+    pub owners: Option<Vec<IssuerName>>,
+    /// With these ids; `None` for all.
+    pub ids: Option<Vec<String>>,
+}
+
+impl Query {
+    /// Every record of a kind.
+    pub fn all(kind: Kind) -> Self {
+        Self {
+            kind,
+            owners: None,
+            ids: None,
+        }
+    }
+
+    /// One record, or none.
+    pub fn one(key: &RecordKey) -> Self {
+        Self {
+            kind: key.kind,
+            owners: key.owner.clone().map(|owner| vec![owner]),
+            ids: Some(vec![key.id.clone()]),
+        }
+    }
+
+    /// The keys of an issuer.
+    pub fn keys_of(issuer: &IssuerName) -> Self {
+        Self {
+            owners: Some(vec![issuer.clone()]),
+            ..Self::all(Kind::Key)
+        }
+    }
+
+    /// The records of some issuers, and those of their keys.
+    pub fn key_sets(issuers: &[IssuerName]) -> [Self; 2] {
+        let ids = issuers.iter().map(|name| name.as_str().to_owned());
+        [
+            Self {
+                ids: Some(ids.collect()),
+                ..Self::all(Kind::Issuer)
             },
-        },
-        State::Active(Active {
-            activated_at,
-            longest_ttl,
-            widest_skew,
-        }) => StateDocument::Active {
-            activated_at: activated_at.millis(),
-            longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
-            widest_skew: u64::try_from(widest_skew.as_millis()).unwrap_or(u64::MAX),
-        },
-        State::Retired(Retired {
-            activated_at,
-            retired_at,
-            tokens_until,
-            published_until,
-        }) => StateDocument::Retired {
-            activated_at: millis(*activated_at),
-            retired_at: retired_at.millis(),
-            tokens_until: tokens_until.millis(),
-            published_until: published_until.millis(),
-        },
-        State::Removed(Removed {
-            activated_at,
-            retired_at,
-            removed_at,
-            published_until,
-        }) => StateDocument::Removed {
-            activated_at: millis(*activated_at),
-            retired_at: retired_at.millis(),
-            removed_at: removed_at.millis(),
-            published_until: millis(*published_until),
-        },
-        State::Revoked(Revoked {
-            activated_at,
-            retired_at,
-            revoked_at,
-            published_until,
-            reason,
-        }) => StateDocument::Revoked {
-            activated_at: millis(*activated_at),
-            retired_at: millis(*retired_at),
-            revoked_at: revoked_at.millis(),
-            published_until: millis(*published_until),
-            reason: reason.clone(),
-        },
+            Self {
+                owners: Some(issuers.to_vec()),
+                ..Self::all(Kind::Key)
+            },
+        ]
+    }
+
+    /// Whether a record is one of those that are read.
+    pub(super) fn takes(&self, key: &RecordKey) -> bool {
+        let is_owned = |owners: &Vec<IssuerName>| {
+            let owner = key.owner.as_ref();
+            owner.is_some_and(|owner| owners.contains(owner))
+        };
+        self.kind == key.kind
+            && self.owners.as_ref().is_none_or(is_owned)
+            && self.ids.as_ref().is_none_or(|ids| ids.contains(&key.id))
     }
 }
 
-fn read_named(row: &KeyRow) -> Result<Key, String> {
-    let key = read_key(&row.document)?;
-    if key.kid().as_str() != row.kid {
-        return Err("its row holds another key".to_owned());
+/// Puts the records of issuers and of keys together. A record whose id is no issuer's name, or a
+/// key without its issuer, is nobody's and left out.
+pub fn key_sets(issuers: Vec<Record>, keys: Vec<Record>) -> Vec<StoredSet> {
+    let mut sets: Vec<StoredSet> = issuers
+        .into_iter()
+        .map(|issuer| StoredSet {
+            issuer,
+            keys: Vec::new(),
+        })
+        .collect();
+    sets.sort_by(|one, other| one.issuer.key.id.cmp(&other.issuer.key.id));
+    for key in keys {
+        let Some(owner) = &key.key.owner else {
+            continue;
+        };
+        let place = sets.binary_search_by(|set| set.issuer.key.id.as_str().cmp(owner.as_str()));
+        if let Some(set) = place.ok().and_then(|place| sets.get_mut(place)) {
+            set.keys.push(key);
+        }
     }
-    Ok(key)
-}
-
-fn read_row(row: &KeyRow) -> Result<Key, String> {
-    let key = read_named(row)?;
-    match (key.holds_private_half(), row.sealed.is_some()) {
-        (true, false) => Err(format!(
-            "a private half is missing: it is {}",
-            key.state().name()
-        )),
-        (false, true) => Err(format!(
-            "a private half is left: it is {}",
-            key.state().name()
-        )),
-        _ => Ok(key),
-    }
-}
-
-fn read_key(document: &str) -> Result<Key, String> {
-    let document: KeyDocument =
-        serde_json::from_str(document).map_err(|error| error.to_string())?;
-    if document.format != FORMAT {
-        return Err(format!("unknown format {}", document.format));
-    }
-    let jwk = Jwk::from_value(document.jwk).map_err(|error| error.to_string())?;
-    let origin = match document.origin {
-        OriginDocument::Generated => KeyOrigin::Generated,
-        OriginDocument::Imported => KeyOrigin::Imported,
-    };
-    let instant = Timestamp::from_millis;
-    let state = match document.state {
-        StateDocument::Pending { missing_until } => State::Pending(Pending {
-            visibility: missing_until.map_or(Visibility::SinceFirstSet, |until| {
-                Visibility::MissingUntil(instant(until))
-            }),
-        }),
-        StateDocument::Active {
-            activated_at,
-            longest_ttl,
-            widest_skew,
-        } => State::Active(Active {
-            activated_at: instant(activated_at),
-            longest_ttl: Duration::from_millis(longest_ttl),
-            widest_skew: Duration::from_millis(widest_skew),
-        }),
-        StateDocument::Retired {
-            activated_at,
-            retired_at,
-            tokens_until,
-            published_until,
-        } => State::Retired(Retired {
-            activated_at: activated_at.map(instant),
-            retired_at: instant(retired_at),
-            tokens_until: instant(tokens_until),
-            published_until: instant(published_until),
-        }),
-        StateDocument::Removed {
-            activated_at,
-            retired_at,
-            removed_at,
-            published_until,
-        } => State::Removed(Removed {
-            activated_at: activated_at.map(instant),
-            retired_at: instant(retired_at),
-            removed_at: instant(removed_at),
-            published_until: published_until.map(instant),
-        }),
-        StateDocument::Revoked {
-            activated_at,
-            retired_at,
-            revoked_at,
-            published_until,
-            reason,
-        } => State::Revoked(Revoked {
-            activated_at: activated_at.map(instant),
-            retired_at: retired_at.map(instant),
-            revoked_at: instant(revoked_at),
-            published_until: published_until.map(instant),
-            reason,
-        }),
-    };
-    let (created_at, published_at) = (instant(document.created_at), instant(document.published_at));
-    Ok(Key::restore(jwk, origin, created_at, published_at, state))
-}
-
-/// Documents are made of numbers, text and JSON values, which always serialise.
-fn to_text(document: &impl Serialize) -> String {
-    serde_json::to_string(document).unwrap_or_default()
+    sets
 }

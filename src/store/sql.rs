@@ -1,67 +1,68 @@
-//! What the stores that speak SQL have in common: how columns become rows, and how tables are made.
+//! What the stores that speak SQL have in common: how columns become records, and how tables are
+//! made.
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use super::{
-    ApprovalRow, ClientRow, ClientVersions, CommitError, IssuerRow, KeyChange, KeyRow, LastUse,
-    SealedChange, StoreError, StoredSet,
-};
+use super::record::{Kind, Record, RecordKey, Token};
+use super::{CommitError, LastUse, StoreError};
 use crate::lifecycle::IssuerName;
 
-/// The columns `path, version, document` of an issuer.
-pub(super) type IssuerColumns = (String, i64, String);
+/// The columns of a record, in the order of [`COLUMNS`].
+pub(super) type RecordColumns = (
+    String,
+    i64,
+    Vec<u8>,
+    String,
+    Option<Vec<u8>>,
+    Option<String>,
+    bool,
+    String,
+);
 
-/// The columns `kid, document, sealed` of a key.
-pub(super) type KeyColumns = (String, String, Option<Vec<u8>>);
+/// The columns of a record but its kind, which each statement names.
+pub(super) const COLUMNS: &str =
+    "owner, version, token, document, sealed, unique_text, is_final, id";
 
-pub(super) fn names(stored: Vec<String>) -> Result<Vec<IssuerName>, StoreError> {
-    let parse = |name: String| IssuerName::parse(&name).map_err(failed);
-    stored.into_iter().map(parse).collect()
-}
-
-pub(super) fn stored_set(
-    name: &IssuerName,
-    (path, version, document): IssuerColumns,
-    keys: Vec<KeyColumns>,
-) -> Result<StoredSet, StoreError> {
-    let key = |(kid, document, sealed)| KeyRow {
-        kid,
-        document,
-        sealed,
-    };
-    Ok(StoredSet {
-        issuer: IssuerRow {
-            name: name.clone(),
-            path,
-            version: unsigned(version)?,
-            document,
-        },
-        keys: keys.into_iter().map(key).collect(),
-    })
-}
-
-/// Whether a key's private half is kept, and what it is otherwise.
-pub(super) fn sealed(change: &KeyChange) -> (bool, Option<&[u8]>) {
-    match &change.sealed {
-        SealedChange::Keep => (true, None),
-        SealedChange::Set(bytes) => (false, Some(bytes)),
-        SealedChange::Erase => (false, None),
+/// The order in which the records of a kind are read.
+pub(super) const fn order(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Key => "owner, position",
+        _ => "id",
     }
 }
 
-pub(super) fn client_row(
-    (id, version, document): (String, i64, String),
-) -> Result<ClientRow, StoreError> {
-    Ok(ClientRow {
-        id,
+/// The owner as its column has it: empty for none.
+pub(super) fn owner(key: &RecordKey) -> &str {
+    key.owner.as_ref().map_or("", IssuerName::as_str)
+}
+
+pub(super) fn record(
+    kind: Kind,
+    (owner, version, token, document, sealed, unique, is_final, id): RecordColumns,
+) -> Result<Record, StoreError> {
+    let owner = match owner.as_str() {
+        "" => None,
+        owner => Some(IssuerName::parse(owner).map_err(failed)?),
+    };
+    Ok(Record {
+        key: RecordKey { kind, owner, id },
         version: unsigned(version)?,
+        token: Token::of_stored(&token),
         document,
+        sealed,
+        unique,
+        is_final,
     })
 }
 
-pub(super) fn approval_row((id, document): (String, String)) -> ApprovalRow {
-    ApprovalRow { id, document }
+/// What a statement refuses that was to change one record.
+pub(super) fn changed(rows_affected: u64, is_final: Option<bool>) -> Result<(), CommitError> {
+    match (rows_affected, is_final) {
+        (0, Some(true)) => Err(CommitError::Final),
+        (0, _) => Err(CommitError::Conflict),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn last_use(
@@ -72,21 +73,6 @@ pub(super) fn last_use(
         credential,
         at: unsigned(at)?,
     })
-}
-
-/// What was expected was there, if a row was written.
-pub(super) fn expected(rows_affected: u64) -> Result<(), CommitError> {
-    if rows_affected == 0 {
-        return Err(CommitError::Conflict);
-    }
-    Ok(())
-}
-
-/// The columns `id, version` of every client.
-pub(super) fn client_versions(rows: Vec<(String, i64)>) -> Result<ClientVersions, StoreError> {
-    rows.into_iter()
-        .map(|(id, version)| Ok((id, unsigned(version)?)))
-        .collect()
 }
 
 /// What makes the tables: what each migration is called and does, numbered from 1. One that has been

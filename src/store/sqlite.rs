@@ -1,40 +1,47 @@
 //! The embedded store: one SQLite file in the data folder.
 //!
 //! Write-ahead log, `synchronous = FULL` (a commit that was answered survives a power cut) and
-//! `secure_delete` (an erased private half is overwritten in the file); the log is emptied after
-//! each erasure, because it holds what was there before. One process at a time opens it; the lock on the data folder is taken by [`crate::data_folder`].
+//! `secure_delete` (erased bytes are overwritten in the file). One connection writes, and those who
+//! want it queue; others read. The write-ahead log holds what was there before an erasure until it
+//! is emptied, which never makes a commit or its caller wait. One process at a time opens the file;
+//! the lock on the data folder is taken by [`crate::data_folder`].
 
-mod access;
 mod events;
-mod settings;
+mod records;
 mod transfer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
 use tokio::sync::mpsc;
 
 use super::chain::{LogHead, StoredEvent};
-use super::shared::SharedStore;
-use super::sql::{
-    IssuerColumns, KeyColumns, expected, failed, migrator, names, sealed, signed, stored_set,
-};
+use super::record::{BatchId, Query, Record};
+use super::replicas::ReplicaStore;
+use super::sql::{failed, migrator};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
-    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, IssuerRow, KeyChange,
-    KeyStore, LastUse, NumberedEvent, SealedChange, StoreError, StoredSet,
+    Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError, Write,
+    Writer,
 };
+use crate::clock::Clock;
 use crate::lifecycle::IssuerName;
 
-/// Key sets in one SQLite file.
+/// Records in one SQLite file.
 pub struct SqliteStore {
-    pool: SqlitePool,
+    readers: SqlitePool,
+    /// One connection, for which commits queue.
+    writers: SqlitePool,
+    /// One connection, which waits for no other.
+    maintenance: SqlitePool,
+    clock: Clock,
+    /// Whether the write-ahead log holds bytes that were erased.
+    holds_erased: AtomicBool,
 }
 
 /// Why the store does not begin.
@@ -42,156 +49,143 @@ pub struct SqliteStore {
 #[error("cannot open {}: {source}", path.display())]
 struct OpenError {
     path: PathBuf,
-    source: Unopened,
+    source: OpenFailure,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Unopened {
+enum OpenFailure {
     #[error("it is a database of another program")]
     Foreign,
     #[error("its file system does not support a write-ahead log")]
     NoLog,
+    #[error(
+        "a later version of keywright has changed its tables (migration {0}): run that version or \
+         a newer one"
+    )]
+    Later(i64),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
-    Migration(#[from] MigrateError),
+    Migration(MigrateError),
+}
+
+impl From<MigrateError> for OpenFailure {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(version) => Self::Later(version),
+            other => Self::Migration(other),
+        }
+    }
 }
 
 /// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
 const APPLICATION_ID: i64 = 0x6b77_7274;
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     ("first", include_str!("migrations/sqlite/0001_first.sql")),
     ("access", include_str!("migrations/sqlite/0002_access.sql")),
     ("chain", include_str!("migrations/sqlite/0003_chain.sql")),
+    (
+        "records",
+        include_str!("migrations/sqlite/0004_records.sql"),
+    ),
 ];
 
-/// How long a connection waits for another one's transaction.
+/// How long a connection waits for another process's transaction, and a commit for those before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many connections read.
+const READERS: u32 = 4;
 
 impl SqliteStore {
     /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
+    /// `clock` judges the deadlines of batches.
     ///
     /// # Errors
     /// When the file cannot be opened or written, or is no database of ours: then it is left as it
     /// was. The error names the file.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = open(path).await.map_err(|source| OpenError {
+    pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let opened = open(path, clock).await.map_err(|source| OpenError {
             path: path.to_owned(),
             source,
         });
-        let pool = opened.map_err(failed)?;
-        Ok(Self { pool })
+        opened.map_err(failed)
     }
 
     /// Begins a transaction that writes. IMMEDIATE takes the write lock first: what is checked
     /// still holds when it is written.
-    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        self.pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed)
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        let begun = self.writers.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(failed)
     }
+}
 
-    /// Folds the write-ahead log into the file and empties it: until then it holds the pages as
-    /// they were before an erasure, for weeks where little is written.
-    ///
-    /// The commit stands whether or not this succeeds. A reader may be in the way, and then the
-    /// next erasure, or the end of the process, does it.
-    async fn forget_the_log(&self) {
-        let outcome: Result<(i64, i64, i64), _> = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&self.pool)
-            .await;
-        match outcome {
-            Ok((0, _, _)) => {}
-            Ok(_) => tracing::debug!("the write-ahead log is in use and is emptied later"),
-            Err(error) => tracing::warn!(%error, "the write-ahead log was not emptied"),
+/// The write lock on the file.
+struct SqliteWriter<'a> {
+    store: &'a SqliteStore,
+    transaction: Transaction<'static, Sqlite>,
+}
+
+#[async_trait]
+impl Writer for SqliteWriter<'_> {
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
+        let Self {
+            store,
+            mut transaction,
+        } = *self;
+        for expectation in &batch.expectations {
+            records::expect(&mut transaction, expectation).await?;
         }
+        for write in &batch.writes {
+            records::write(&mut transaction, write, batch.id).await?;
+        }
+        let head = events::append(&mut transaction, batch.events, batch.id).await?;
+        let is_late = |deadline| store.clock.now() > deadline;
+        if batch.not_after.is_some_and(is_late) {
+            return Err(CommitError::Late);
+        }
+        if batch.writes.iter().any(erases) {
+            store.holds_erased.store(true, Ordering::Release);
+        }
+        let committed = transaction.commit().await;
+        committed.map_err(|error| CommitError::Unknown(failed(error)))?;
+        Ok(head)
+    }
+}
+
+/// Whether sealed bytes are gone, or others, after a write.
+fn erases(write: &Write) -> bool {
+    match write {
+        Write::Create(..) => false,
+        Write::Replace(_, _, Content { sealed, .. }) => *sealed != SealedChange::Keep,
+        Write::Delete(..) => true,
     }
 }
 
 #[async_trait]
-impl KeyStore for SqliteStore {
-    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
-        let stored = sqlx::query_scalar("SELECT name FROM issuers ORDER BY name")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        names(stored)
-    }
-
-    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
-        let mut transaction = self.pool.begin().await.map_err(failed)?;
-        let row: Option<IssuerColumns> =
-            sqlx::query_as("SELECT path, version, document FROM issuers WHERE name = ?1")
-                .bind(issuer.as_str())
-                .fetch_optional(&mut *transaction)
-                .await
-                .map_err(failed)?;
-        let Some(row) = row else {
-            return Ok(None);
-        };
-        let keys = keys(&mut transaction, issuer).await?;
-        stored_set(issuer, row, keys).map(Some)
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        let mut transaction = self.begin().await?;
-        write_issuer(&mut transaction, &commit.issuer, commit.expected_version).await?;
-        if let Some(premise) = &commit.premise {
-            settings::hold(&mut transaction, premise).await?;
+impl Store for SqliteStore {
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
+        let mut transaction = self.readers.begin().await.map_err(failed)?;
+        let mut answers = Vec::with_capacity(queries.len());
+        for query in queries {
+            answers.push(records::read(&mut transaction, query).await?);
         }
-        for key in &commit.keys {
-            write_key(&mut transaction, &commit.issuer.name, key).await?;
-        }
-        events::append(&mut transaction, commit.events).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| CommitError::Unknown(failed(error)))?;
-        let erases = |key: &KeyChange| matches!(key.sealed, SealedChange::Erase);
-        if commit.keys.iter().any(erases) {
-            self.forget_the_log().await;
-        }
-        Ok(())
+        Ok(answers)
     }
 
-    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
-        access::clients(&self.pool).await
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
+        Ok(Box::new(SqliteWriter {
+            store: self,
+            transaction: self.begin().await?,
+        }))
     }
 
-    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
-        access::approvals(&self.pool).await
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
+        events::of_batch(&mut *self.begin().await?, batch).await
     }
 
-    async fn commit_access(
-        &self,
-        change: AccessChange,
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        let mut transaction = self.begin().await?;
-        access::change(&mut transaction, &change).await?;
-        events::append(&mut transaction, [event]).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| CommitError::Unknown(failed(error)))
-    }
-
-    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        for last_use in uses {
-            access::record_use(&mut transaction, last_use).await?;
-        }
-        transaction.commit().await.map_err(failed)
-    }
-
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        access::last_uses(&self.pool).await
-    }
-
-    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
-        events::head(&self.pool).await
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        events::head(&self.readers).await
     }
 
     async fn events(
@@ -200,64 +194,23 @@ impl KeyStore for SqliteStore {
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        events::page(&self.pool, issuer, after, limit).await
+        events::page(&self.readers, issuer, after, limit).await
     }
 
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        settings::value(&mut connection, name).await
-    }
-
-    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        settings::create(&mut connection, name, value).await
-    }
-
-    async fn replace_setting(
-        &self,
-        name: &str,
-        before: &[u8],
-        after: &[u8],
-        event: EventRow,
-    ) -> Result<(), CommitError> {
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        settings::replace(&mut transaction, name, before, after).await?;
-        events::append(&mut transaction, [event]).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| CommitError::Unknown(failed(error)))
+        for last_use in uses {
+            records::record_use(&mut transaction, last_use).await?;
+        }
+        transaction.commit().await.map_err(failed)
     }
 
-    async fn reseal(
-        &self,
-        issuer: &IssuerName,
-        kid: &str,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<(), CommitError> {
-        let mut transaction = self.begin().await?;
-        let written = sqlx::query(
-            "UPDATE keys SET sealed = ?4 WHERE issuer = ?1 AND kid = ?2 AND sealed = ?3",
-        )
-        .bind(issuer.as_str())
-        .bind(kid)
-        .bind(before)
-        .bind(after)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        expected(written.rows_affected())?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| CommitError::Unknown(failed(error)))?;
-        self.forget_the_log().await;
-        Ok(())
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        records::last_uses(&self.readers).await
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
-        transfer::rows(&self.pool).await
+        transfer::rows(&self.readers).await
     }
 
     async fn stored_events(
@@ -266,27 +219,46 @@ impl KeyStore for SqliteStore {
         through: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        events::stored(&self.pool, after, through, limit).await
+        events::stored(&self.readers, after, through, limit).await
     }
 
-    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
         let mut transaction = self.begin().await?;
         transfer::fill(&mut transaction, entries).await?;
         let ended = transaction.commit().await;
         ended.map_err(|error| FillError::Unknown(failed(error)))
     }
 
-    fn shared(&self) -> Option<&dyn SharedStore> {
+    /// Folds the write-ahead log into the file and empties it, if it holds erased bytes. A reader
+    /// may be in the way: it is not waited for, because writers would wait with it.
+    async fn clear_erased(&self) {
+        if !self.holds_erased.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let outcome: Result<(i64, i64, i64), _> = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.maintenance)
+            .await;
+        match outcome {
+            Ok((0, _, _)) => return,
+            Ok(_) => tracing::debug!("the write-ahead log is in use and is emptied later"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log was not emptied"),
+        }
+        self.holds_erased.store(true, Ordering::Release);
+    }
+
+    fn replicas(&self) -> Option<&dyn ReplicaStore> {
         None
     }
 
     /// Closes the file, with the write-ahead log folded into it.
     async fn close(&self) {
-        self.pool.close().await;
+        self.maintenance.close().await;
+        self.readers.close().await;
+        self.writers.close().await;
     }
 }
 
-async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
+async fn open(path: &Path, clock: Clock) -> Result<SqliteStore, OpenFailure> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -294,27 +266,39 @@ async fn open(path: &Path) -> Result<SqlitePool, Unopened> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("secure_delete", "ON");
-    let pool = SqlitePoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(BUSY_TIMEOUT)
-        // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
-        // refuse every later commit on this connection: such a connection is given up.
-        .before_acquire(|connection, _| {
-            let usable = !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
-        })
-        .connect_with(options)
-        .await?;
-    claim(&pool).await?;
-    migrator(&MIGRATIONS).run(&pool).await?;
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    events::chain_the_unchained(&mut transaction).await?;
+    let connections = |most| {
+        SqlitePoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(BUSY_TIMEOUT)
+            // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
+            // refuse every later commit on this connection: such a connection is given up.
+            .before_acquire(|connection, _| {
+                let usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(usable) })
+            })
+    };
+    let writers = connections(1).connect_with(options.clone()).await?;
+    claim(&writers).await?;
+    let migrator = migrator(&MIGRATIONS);
+    migrator.run(&writers).await?;
+    let mut transaction = writers.begin_with("BEGIN IMMEDIATE").await?;
+    events::hash_old_events(&mut transaction).await?;
     transaction.commit().await?;
-    Ok(pool)
+    let unwaiting = options.clone().busy_timeout(Duration::ZERO);
+    let store = SqliteStore {
+        readers: connections(READERS).connect_lazy_with(options),
+        writers,
+        maintenance: connections(1).connect_lazy_with(unwaiting),
+        clock,
+        // What a migration has dropped may be in the log, and what a crash has left there.
+        holds_erased: AtomicBool::new(true),
+    };
+    store.clear_erased().await;
+    Ok(store)
 }
 
 /// Makes an empty file ours and refuses another program's, before anything is written to it.
-async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
+async fn claim(pool: &SqlitePool) -> Result<(), OpenFailure> {
     let (application_id, entries): (i64, i64) = sqlx::query_as(
         "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
     )
@@ -324,7 +308,7 @@ async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
         let claim = format!("PRAGMA application_id = {APPLICATION_ID}");
         sqlx::query(AssertSqlSafe(claim)).execute(pool).await?;
     } else if application_id != APPLICATION_ID {
-        return Err(Unopened::Foreign);
+        return Err(OpenFailure::Foreign);
     }
     // The mode belongs to the file. SQLite answers with the mode that it is in, and stays in the
     // old one without an error where it cannot change it.
@@ -334,81 +318,8 @@ async fn claim(pool: &SqlitePool) -> Result<(), Unopened> {
     if mode == "wal" {
         Ok(())
     } else {
-        Err(Unopened::NoLog)
+        Err(OpenFailure::NoLog)
     }
-}
-
-/// An issuer's keys, in the order in which they came.
-async fn keys(
-    connection: &mut SqliteConnection,
-    issuer: &IssuerName,
-) -> Result<Vec<KeyColumns>, StoreError> {
-    sqlx::query_as("SELECT kid, document, sealed FROM keys WHERE issuer = ?1 ORDER BY position")
-        .bind(issuer.as_str())
-        .fetch_all(connection)
-        .await
-        .map_err(failed)
-}
-
-async fn write_issuer(
-    connection: &mut SqliteConnection,
-    issuer: &IssuerRow,
-    expected_version: u64,
-) -> Result<(), CommitError> {
-    let stored: Option<(i64,)> = sqlx::query_as("SELECT version FROM issuers WHERE name = ?1")
-        .bind(issuer.name.as_str())
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let expected = signed(expected_version)?;
-    if stored.map_or(0, |(version,)| version) != expected {
-        return Err(CommitError::Conflict);
-    }
-    let (others,): (i64,) =
-        sqlx::query_as("SELECT count(*) FROM issuers WHERE path = ?1 AND name <> ?2")
-            .bind(&issuer.path)
-            .bind(issuer.name.as_str())
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-    if others > 0 {
-        return Err(CommitError::PathTaken);
-    }
-    sqlx::query(
-        "INSERT INTO issuers (name, path, version, document) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (name) DO UPDATE SET path = excluded.path, version = excluded.version, \
-         document = excluded.document",
-    )
-    .bind(issuer.name.as_str())
-    .bind(&issuer.path)
-    .bind(signed(issuer.version)?)
-    .bind(&issuer.document)
-    .execute(&mut *connection)
-    .await
-    .map_err(failed)?;
-    Ok(())
-}
-
-async fn write_key(
-    connection: &mut SqliteConnection,
-    issuer: &IssuerName,
-    key: &KeyChange,
-) -> Result<(), StoreError> {
-    let (keep, sealed) = sealed(key);
-    sqlx::query(
-        "INSERT INTO keys (issuer, kid, document, sealed) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (issuer, kid) DO UPDATE SET document = excluded.document, \
-         sealed = CASE WHEN ?5 THEN keys.sealed ELSE excluded.sealed END",
-    )
-    .bind(issuer.as_str())
-    .bind(&key.kid)
-    .bind(&key.document)
-    .bind(sealed)
-    .bind(keep)
-    .execute(connection)
-    .await
-    .map_err(failed)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -419,21 +330,17 @@ mod tests {
     #[tokio::test]
     async fn every_connection_is_durable_and_overwrites_what_it_deletes() {
         let folder = tempfile::TempDir::new().unwrap();
-        let store = SqliteStore::open(&folder.path().join("keywright.db"))
-            .await
-            .unwrap();
-        let (mut one, mut two) = (
-            store.pool.acquire().await.unwrap(),
-            store.pool.acquire().await.unwrap(),
-        );
-        for connection in [&mut one, &mut two] {
+        let file = folder.path().join("keywright.db");
+        let store = SqliteStore::open(&file, Clock::system()).await.unwrap();
+        for pool in [&store.readers, &store.writers, &store.maintenance] {
+            let mut connection = pool.acquire().await.unwrap();
             for (pragma, expected) in [
                 ("PRAGMA synchronous", 2),
                 ("PRAGMA secure_delete", 1),
                 ("PRAGMA foreign_keys", 1),
             ] {
                 let (value,): (i64,) = sqlx::query_as(pragma)
-                    .fetch_one(&mut **connection)
+                    .fetch_one(&mut *connection)
                     .await
                     .unwrap();
                 assert_eq!(value, expected, "{pragma}");

@@ -1,8 +1,8 @@
-//! Everything that a store has, row by row, for a store of another kind and for a backup.
+//! Everything that a store has, for a store of another kind and for a backup.
 //!
 //! A dump is one state that was there. What a commit changes is read in one transaction
 //! ([`Rows`]); events are only ever added, so that those up to the last one of that transaction are
-//! read afterwards, a page at a time: no transaction waits for whoever takes the dump, and no more
+//! read afterwards, a page at a time: no transaction waits for the reader of the dump, and no more
 //! than a page of the log is in memory. Events are handed on as they are stored, with the hashes
 //! that they carry, also where somebody has altered them: a copy keeps evidence.
 //!
@@ -10,25 +10,19 @@
 
 use tokio::sync::mpsc;
 
-use super::chain::StoredEvent;
-use super::{ApprovalRow, ClientRow, IssuerRow, KeyRow, KeyStore, LastUse, StoreError, StoredSet};
-use crate::lifecycle::IssuerName;
+use super::chain::{LogHead, StoredEvent};
+use super::record::{Kind, Record};
+use super::{LastUse, Store, StoreError};
 
-/// Every row but the events.
+/// Everything but the events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Where the log ends, as it is stored; `None` when there is no log.
     pub head: Option<StoredHead>,
     /// The number of the last stored event; 0 when there is none.
     pub last_event: i64,
-    /// Named values, in the order of their names.
-    pub settings: Vec<(String, Vec<u8>)>,
-    /// Every issuer with its keys, in the order of their names.
-    pub sets: Vec<StoredSet>,
-    /// Every client, in the order of their ids.
-    pub clients: Vec<ClientRow>,
-    /// Every approval, in the order of their ids.
-    pub approvals: Vec<ApprovalRow>,
+    /// Every record, in the order of [`Kind::ALL`], and within a kind as a query answers.
+    pub records: Vec<Record>,
     /// Every last use, in the order of clients and credentials.
     pub last_uses: Vec<LastUse>,
 }
@@ -47,16 +41,8 @@ pub struct StoredHead {
 pub enum Entry {
     /// Where the log ends. It comes first, if there is a log.
     Head(StoredHead),
-    /// A named value.
-    Setting(String, Vec<u8>),
-    /// An issuer; its keys follow it.
-    Issuer(IssuerRow),
-    /// A key, after those that came before it.
-    Key(IssuerName, KeyRow),
-    /// A client.
-    Client(ClientRow),
-    /// An approval.
-    Approval(ApprovalRow),
+    /// A record.
+    Record(Record),
     /// When a credential was last used.
     LastUse(LastUse),
     /// An event.
@@ -88,18 +74,18 @@ pub enum DumpError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nobody takes it any more.
-    #[error("nobody takes the dump any more")]
+    /// Its reader has gone.
+    #[error("the reader of the dump has gone")]
     Abandoned,
 }
 
-/// How many entries wait for whoever takes them.
+/// How many entries wait for the reader.
 const WAITING_ENTRIES: usize = 256;
 
 /// How many events are asked of a store at a time.
 const EVENTS_AT_A_TIME: u32 = 500;
 
-/// The way from a dump to whoever takes it. A dump waits where nobody takes.
+/// The way from a dump to its reader. A dump waits where the reader is slow.
 pub fn channel() -> (mpsc::Sender<Entry>, mpsc::Receiver<Entry>) {
     mpsc::channel(WAITING_ENTRIES)
 }
@@ -108,7 +94,7 @@ pub fn channel() -> (mpsc::Sender<Entry>, mpsc::Receiver<Entry>) {
 ///
 /// # Errors
 /// [`DumpError`]; [`Entry::End`] was not sent then.
-pub async fn dump(store: &dyn KeyStore, sink: &mpsc::Sender<Entry>) -> Result<(), DumpError> {
+pub async fn dump(store: &dyn Store, sink: &mpsc::Sender<Entry>) -> Result<(), DumpError> {
     let rows = store.rows().await?;
     dump_rows(store, rows, sink).await
 }
@@ -118,7 +104,7 @@ pub async fn dump(store: &dyn KeyStore, sink: &mpsc::Sender<Entry>) -> Result<()
 /// # Errors
 /// [`DumpError`]; [`Entry::End`] was not sent then.
 pub async fn dump_rows(
-    store: &dyn KeyStore,
+    store: &dyn Store,
     rows: Rows,
     sink: &mpsc::Sender<Entry>,
 ) -> Result<(), DumpError> {
@@ -152,25 +138,23 @@ impl Rows {
         *self == Self::default()
     }
 
+    /// Where the log ends.
+    pub fn log_head(&self) -> LogHead {
+        self.head.as_ref().map_or(LogHead::BEGINNING, |head| {
+            LogHead::of_stored(head.sequence, &head.hash, 0)
+        })
+    }
+
+    /// The records of one kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Record> {
+        let records = self.records.iter();
+        records.filter(move |record| record.key.kind == kind)
+    }
+
     /// The rows as the beginning of a dump.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        let settings = self.settings.into_iter();
-        let clients = self.clients.into_iter().map(Entry::Client);
-        let approvals = self.approvals.into_iter().map(Entry::Approval);
-        let last_uses = self.last_uses.into_iter().map(Entry::LastUse);
         (self.head.into_iter().map(Entry::Head))
-            .chain(settings.map(|(name, value)| Entry::Setting(name, value)))
-            .chain(self.sets.into_iter().flat_map(set_entries))
-            .chain(clients)
-            .chain(approvals)
-            .chain(last_uses)
+            .chain(self.records.into_iter().map(Entry::Record))
+            .chain(self.last_uses.into_iter().map(Entry::LastUse))
     }
-}
-
-/// A set as entries: the issuer, then its keys.
-pub fn set_entries(set: StoredSet) -> impl Iterator<Item = Entry> {
-    let name = set.issuer.name.clone();
-    let keys = set.keys.into_iter();
-    std::iter::once(Entry::Issuer(set.issuer))
-        .chain(keys.map(move |row| Entry::Key(name.clone(), row)))
 }

@@ -118,8 +118,7 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn audit_head(&self) -> Result<LogHead, StoreError> {
-        let head = self.services.store.audit_head().await?;
-        Ok(head.unwrap_or(LogHead::BEGINNING))
+        self.services.store.log_head().await
     }
 
     async fn read_events(

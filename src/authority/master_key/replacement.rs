@@ -2,17 +2,17 @@
 
 use keywright_verifier::Kid;
 
-use super::{Sealing, committed};
+use super::{Sealing, StoredSetting, replacement_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
-use crate::authority::issuer::{ChangeRequest, commit_of};
+use crate::authority::issuer::{Request, batch};
 use crate::authority::load::LoadError;
 use crate::authority::{ChangeError, Services};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{Command, DecisionError, IssuerName, KeySet, decide};
-use crate::store::record::key_set;
+use crate::store::documents::{SetTokens, key_set};
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, Progress};
-use crate::store::{Premise, StoredSet};
+use crate::store::{Expectation, StoredSet, commit};
 
 /// What became of one issuer's lost keys.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,30 +38,32 @@ pub async fn replace_lost_keys(
     let Services {
         store, master_keys, ..
     } = services;
-    let value = store.setting(check::SETTING).await?;
-    let sealing = value
-        .as_deref()
-        .map(|value| check::read(master_keys, value));
+    let setting = StoredSetting::read(&**store).await?;
+    let sealing = setting
+        .as_ref()
+        .map(|setting| check::read(master_keys, &setting.value));
     let known = sealing.and_then(Result::ok);
     let key = known
         .as_ref()
         .map_or(master_keys.first(), |known| known.key);
-    let premise = Premise {
-        setting: check::SETTING,
-        value: value.clone(),
+    let token = setting.as_ref().map(|setting| setting.token);
+    let sealing = Sealing {
+        key,
+        expectation: Expectation::Is(check::record_key(), token),
     };
-    let sealing = Sealing { key, premise };
     let mut replaced = Vec::new();
-    for issuer in store.issuers().await? {
-        let lost = replace_in(services, &issuer, &sealing, actor, reason).await?;
+    for stored in store.all_key_sets().await? {
+        let set = key_set(&stored).map_err(LoadError::from)?;
+        let lost = replace_in(services, &set, &stored, &sealing, actor, reason).await?;
         if lost > 0 {
+            let issuer = set.issuer().clone();
             replaced.push(Replaced { issuer, lost });
         }
     }
-    if let (Some(before), None) = (value, known) {
+    if let (Some(before), None) = (&setting, known) {
         let after = check::write(key, Progress::Settled, random()?);
         let event = MasterKeyEvent::MasterKeyReplaced {
-            from: check::named(&before).map(|key| key.to_string()),
+            from: check::named(&before.value).map(|key| key.to_string()),
             to: key.fingerprint().to_string(),
         };
         let attribution = Attribution::from(actor.clone());
@@ -73,11 +75,8 @@ pub async fn replace_lost_keys(
             Some(reason),
         );
         let after = after.ok_or(ChangeError::Unsealable)?;
-        committed(
-            store
-                .replace_setting(check::SETTING, &before, &after, row)
-                .await,
-        )?;
+        let batch = replacement_batch(before.token, after, row)?;
+        commit(&**store, batch).await?;
     }
     Ok(replaced)
 }
@@ -85,27 +84,22 @@ pub async fn replace_lost_keys(
 /// Replaces what one issuer has lost. Answers how many keys that were.
 async fn replace_in(
     services: &Services,
-    issuer: &IssuerName,
+    set: &KeySet,
+    stored: &StoredSet,
     sealing: &Sealing<'_>,
     actor: &Actor,
     reason: &str,
 ) -> Result<usize, ChangeError> {
-    let Some(stored) = services.store.load(issuer).await? else {
-        return Ok(0);
-    };
-    let set = key_set(&stored).map_err(LoadError::from)?;
-    let lost = lost_keys(&services.master_keys, &set, &stored);
+    let lost = lost_keys(&services.master_keys, set, stored);
     let count = lost.len();
     if count == 0 {
         return Ok(0);
     }
-    let mut request = ChangeRequest {
-        reason: Some(reason.to_owned()),
-        ..ChangeRequest::new(actor.clone(), Command::Replace { lost })
-    };
+    let mut request = Request::by(actor.clone()).asks(Command::Replace { lost });
+    request.request.reason = Some(reason.to_owned());
     let (change, time) = loop {
         let time = services.lease.change_time();
-        match decide(&set, &request.command, time, &request.fresh.supply) {
+        match decide(set, &request.command, time, &request.fresh.supply) {
             Ok(Some(change)) => break (change, time),
             Ok(None) => return Ok(0),
             Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
@@ -115,16 +109,18 @@ async fn replace_in(
             }
         }
     };
-    let commit = commit_of(Some(sealing), Some(&set), &change, &request, time)?;
-    committed(services.store.commit(commit).await)?;
+    let tokens = SetTokens::of(stored);
+    let batch = batch(Some((set, &tokens)), &change, &request, time, Some(sealing))?;
+    commit(&*services.store, batch).await?;
     Ok(count)
 }
 
 /// The keys that should have a private half and have none that opens.
 fn lost_keys(master_keys: &MasterKeys, set: &KeySet, stored: &StoredSet) -> Vec<Kid> {
     let opens = |kid: &Kid| {
-        let row = stored.keys.iter().find(|row| row.kid == kid.as_str());
-        let sealed = row.and_then(|row| row.sealed.as_deref());
+        let mut records = stored.keys.iter();
+        let record = records.find(|record| record.key.id == kid.as_str());
+        let sealed = record.and_then(|record| record.sealed.as_deref());
         sealed.is_some_and(|sealed| master_keys.open(set.issuer(), kid, sealed).is_ok())
     };
     let sealed = set.keys().iter().filter(|key| key.holds_private_half());

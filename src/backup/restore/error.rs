@@ -5,13 +5,16 @@ use keywright_verifier::Kid;
 use crate::backup::file::BackupError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RegisterMismatch, RuleViolation};
-use crate::store::record::CorruptRecord;
+use crate::store::documents::CorruptRecord;
 use crate::store::seal::UnsealError;
 use crate::store::transfer::FillError;
 
 /// Why nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// A record of an issuer has no legal name.
+    #[error("the backup has an issuer without a legal name")]
+    UnnamedIssuer,
     /// The backup cannot be used.
     #[error(transparent)]
     Backup(#[from] BackupError),

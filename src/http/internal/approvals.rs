@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Named, Service, optional_reason, path_parameter};
 use crate::access::approval::{Approval, Operation};
 use crate::authority::Authority;
-use crate::authority::approvals::{ApprovalOutcome, Outcome};
+use crate::authority::approvals::{ApprovalOutcome, Outcome, StoredApproval};
 use crate::http::authentication::{As, role};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
@@ -47,7 +47,7 @@ pub(super) async fn confirm(
     ApprovalId(id): ApprovalId,
 ) -> Result<Response, Problem> {
     let approval = waiting(&authority, &caller, &id).await?;
-    let shown = shown::approval(&approval);
+    let shown = shown::approval(&approval.approval);
     let outcome = authority.confirm(approval, &caller.caller).await?;
     Ok(ok(json!({ "approval": shown, "result": result(&outcome) })))
 }
@@ -67,10 +67,10 @@ async fn waiting(
     authority: &Authority,
     caller: &As<role::Security>,
     id: &str,
-) -> Result<Approval, Problem> {
-    let approval = authority.approval(id).await?;
-    caller.may_call(Some(approval.issuer.as_str()))?;
-    Ok(approval)
+) -> Result<StoredApproval, Problem> {
+    let stored = authority.approval(id).await?;
+    caller.may_call(Some(stored.approval.issuer.as_str()))?;
+    Ok(stored)
 }
 
 pub(super) async fn delete_issuer(

@@ -13,6 +13,7 @@ use super::approvals;
 use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
+use crate::authority::issuer::Request;
 use crate::authority::snapshot::Snapshot;
 use crate::engine::import_private_key;
 use crate::http::authentication::{As, role};
@@ -82,9 +83,12 @@ pub(super) async fn rotate(
         let asked = authority.ask(&issuer, operation, reason, caller.actor());
         return Ok(approvals::answer(&asked.await?));
     }
-    let (version, rotations) = authority
-        .rotate(&issuer, algorithm, readiness, caller.actor(), reason)
-        .await?;
+    let request = Request {
+        reason,
+        ..Request::by(caller.actor())
+    };
+    let rotate = authority.rotate(&issuer, algorithm, readiness, request);
+    let (version, rotations) = rotate.await?;
     Ok(ok(shown::rotations(version, &rotations)))
 }
 

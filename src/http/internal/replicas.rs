@@ -9,27 +9,27 @@ use crate::http::authentication::{As, role};
 use crate::http::problem::Problem;
 use crate::http::response::ok;
 use crate::lifecycle::format_duration;
-use crate::store::shared::{Replica, Roll};
+use crate::store::replicas::{ReplicaList, ReplicaRecord};
 
 pub(super) async fn list(
     State(authority): Service,
     caller: As<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let roll = authority.roll().await?;
-    let replicas = roll.iter().flat_map(|roll| {
-        let show = |replica| show(roll, replica);
-        roll.replicas.iter().map(show)
+    let list = authority.replicas().await?;
+    let replicas = list.iter().flat_map(|list| {
+        let show = |replica| show(list, replica);
+        list.replicas.iter().map(show)
     });
-    let max_staleness = roll.as_ref().and_then(|roll| roll.max_staleness);
+    let max_staleness = list.as_ref().and_then(|list| list.max_staleness);
     Ok(ok(json!({
         "max_staleness": max_staleness.map(format_duration),
-        "head": roll.as_ref().map(|roll| roll.head),
+        "head": list.as_ref().map(|list| list.head.sequence),
         "replicas": replicas.collect::<Vec<_>>(),
     })))
 }
 
-fn show(roll: &Roll, replica: &Replica) -> Value {
+fn show(list: &ReplicaList, replica: &ReplicaRecord) -> Value {
     let heartbeat = &replica.heartbeat;
     // It was written by another process, perhaps of another version: what it does not say is absent.
     let told: Map<String, Value> = serde_json::from_str(&heartbeat.document).unwrap_or_default();
@@ -43,7 +43,7 @@ fn show(roll: &Roll, replica: &Replica) -> Value {
     }));
     let seen_at = replica.seen_at.floor_seconds();
     shown.insert("seen_at".to_owned(), seen_at.into());
-    shown.insert("live".to_owned(), roll.is_live(replica).into());
-    shown.insert("through".to_owned(), heartbeat.through.into());
+    shown.insert("live".to_owned(), list.is_live(replica).into());
+    shown.insert("through".to_owned(), heartbeat.through.sequence.into());
     Value::Object(shown)
 }

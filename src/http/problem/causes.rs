@@ -206,6 +206,7 @@ impl From<ChangeError> for Problem {
             }
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
+            | ChangeError::RecordFinal
             | ChangeError::Interrupted
             | ChangeError::Engine(_)
             | ChangeError::Randomness(_)

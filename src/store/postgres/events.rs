@@ -2,11 +2,11 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::refused;
+use super::commit_error;
 use crate::lifecycle::IssuerName;
 use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::sql::{failed, signed, unsigned};
-use crate::store::{CommitError, EventRow, NumberedEvent, StoreError};
+use crate::store::{BatchId, CommitError, EventRow, NumberedEvent, StoreError};
 
 /// The channel on which a commit tells that it happened.
 pub(super) const CHANNEL: &str = "keywright";
@@ -14,8 +14,18 @@ pub(super) const CHANNEL: &str = "keywright";
 /// Locks the end of the log until the transaction ends, and says where it is. It comes first in a
 /// commit: what is read afterwards is as the commit before has left it.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<LogHead, CommitError> {
-    // Everyone who commits waits here. The row is missing before the first commit, and where
-    // somebody has deleted it.
+    // Every commit waits here. The row is missing where somebody has deleted it.
+    let locked: Option<(i64, Vec<u8>, i64)> = sqlx::query_as(
+        "SELECT sequence, hash, (SELECT coalesce(max(sequence), 0) FROM events) \
+         FROM audit_head WHERE singleton = 1 FOR UPDATE",
+    )
+    .persistent(false)
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(commit_error)?;
+    if let Some((sequence, hash, last_event)) = locked {
+        return Ok(LogHead::of_stored(sequence, &hash, last_event));
+    }
     sqlx::query(
         "INSERT INTO audit_head (singleton, sequence, hash) VALUES (1, 0, $1) ON CONFLICT DO NOTHING",
     )
@@ -23,16 +33,12 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<LogHead, Commi
     .persistent(false)
     .execute(&mut *connection)
     .await
-    .map_err(refused)?;
-    let (sequence, hash): (i64, Vec<u8>) =
-        sqlx::query_as("SELECT sequence, hash FROM audit_head WHERE singleton = 1 FOR UPDATE")
-            .persistent(false)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(refused)?;
-    let last_event = last(connection).await?;
-    Ok(LogHead::of_stored(sequence, &hash, last_event))
+    .map_err(commit_error)?;
+    Box::pin(lock(connection)).await
 }
+
+/// The statement that waits until nothing is being committed.
+pub(super) const WAIT_FOR_COMMITS: &str = "SELECT 1 FROM audit_head FOR SHARE";
 
 /// The number of the last event; 0 when there is none.
 pub(super) async fn last(connection: &mut PgConnection) -> Result<i64, StoreError> {
@@ -43,60 +49,114 @@ pub(super) async fn last(connection: &mut PgConnection) -> Result<i64, StoreErro
         .map_err(failed)
 }
 
-/// Writes events after `end`, which [`lock`] has found, and tells everyone who listens.
+/// Writes events after `end`, which [`lock`] has found, and tells every listener. Answers where the
+/// log ends then.
 pub(super) async fn append(
     connection: &mut PgConnection,
     mut end: LogHead,
-    events: impl IntoIterator<Item = EventRow>,
-) -> Result<(), CommitError> {
-    let before = end;
+    events: Vec<EventRow>,
+    batch: BatchId,
+) -> Result<LogHead, CommitError> {
+    if events.is_empty() {
+        return Ok(end);
+    }
+    let mut columns = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for event in events {
         let NumberedEvent {
             sequence,
             event,
             hash,
         } = end.append(event);
-        sqlx::query(
-            "INSERT INTO events (sequence, at, issuer, document, hash) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(signed(sequence)?)
-        .bind(signed(event.at)?)
-        .bind(event.issuer.as_ref().map(IssuerName::as_str))
-        .bind(&event.document)
-        .bind(hash.as_bytes().as_slice())
-        .persistent(false)
-        .execute(&mut *connection)
-        .await
-        .map_err(refused)?;
+        columns.0.push(signed(sequence)?);
+        columns.1.push(signed(event.at)?);
+        columns
+            .2
+            .push(event.issuer.map(|name| name.as_str().to_owned()));
+        columns.3.push(event.document);
+        columns.4.push(hash.as_bytes().to_vec());
     }
-    if end == before {
-        return Ok(());
-    }
-    sqlx::query("UPDATE audit_head SET sequence = $1, hash = $2 WHERE singleton = 1")
-        .bind(signed(end.sequence)?)
-        .bind(end.hash.as_bytes().as_slice())
-        .persistent(false)
-        .execute(&mut *connection)
-        .await
-        .map_err(refused)?;
-    sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(CHANNEL)
-        .bind(end.sequence.to_string())
-        .persistent(false)
-        .execute(connection)
-        .await
-        .map_err(refused)?;
-    Ok(())
+    sqlx::query(
+        "INSERT INTO events (sequence, at, issuer, document, hash, batch) \
+         SELECT sequence, at, issuer, document, hash, $6 \
+         FROM unnest($1, $2, $3, $4, $5) AS row (sequence, at, issuer, document, hash)",
+    )
+    .bind(columns.0)
+    .bind(columns.1)
+    .bind(columns.2)
+    .bind(columns.3)
+    .bind(columns.4)
+    .bind(batch.0.as_slice())
+    .persistent(false)
+    .execute(&mut *connection)
+    .await
+    .map_err(commit_error)?;
+    sqlx::query(
+        "WITH head AS (UPDATE audit_head SET sequence = $1, hash = $2 WHERE singleton = 1) \
+         SELECT pg_notify($3, $4)",
+    )
+    .bind(signed(end.sequence)?)
+    .bind(end.hash.as_bytes().as_slice())
+    .bind(CHANNEL)
+    .bind(end.sequence.to_string())
+    .persistent(false)
+    .execute(connection)
+    .await
+    .map_err(commit_error)?;
+    Ok(end)
 }
 
-pub(super) async fn head(connection: &mut PgConnection) -> Result<Option<LogHead>, StoreError> {
+/// Where the log ended after a batch; `None` when it is not there.
+pub(super) async fn of_batch(
+    connection: &mut PgConnection,
+    batch: BatchId,
+) -> Result<Option<LogHead>, StoreError> {
+    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT sequence, hash FROM events WHERE batch = $1 ORDER BY sequence DESC LIMIT 1",
+    )
+    .bind(batch.0.as_slice())
+    .persistent(false)
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?;
+    Ok(last.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0)))
+}
+
+pub(super) async fn head(connection: &mut PgConnection) -> Result<LogHead, StoreError> {
     let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
         .persistent(false)
         .fetch_optional(connection)
         .await
         .map_err(failed)?;
-    let head = stored.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0));
-    Ok(head.filter(|head| *head != LogHead::BEGINNING))
+    Ok(stored.map_or(LogHead::BEGINNING, |(sequence, hash)| {
+        LogHead::of_stored(sequence, &hash, 0)
+    }))
+}
+
+/// Whether an event stands in the log.
+pub(super) async fn has(connection: &mut PgConnection, event: LogHead) -> Result<bool, StoreError> {
+    if event == LogHead::BEGINNING {
+        return Ok(true);
+    }
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE sequence = $1 AND hash = $2)")
+        .bind(signed(event.sequence)?)
+        .bind(event.hash.as_bytes().as_slice())
+        .persistent(false)
+        .fetch_one(connection)
+        .await
+        .map_err(failed)
+}
+
+/// Which issuers the events after `after` concern; `None` for an event that concerns none.
+pub(super) async fn concerned(
+    connection: &mut PgConnection,
+    after: u64,
+) -> Result<Vec<Option<String>>, StoreError> {
+    sqlx::query_scalar("SELECT DISTINCT issuer FROM events WHERE sequence > $1 ORDER BY issuer")
+        .bind(signed(after)?)
+        .persistent(false)
+        .fetch_all(connection)
+        .await
+        .map_err(failed)
 }
 
 type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
@@ -151,34 +211,6 @@ fn as_stored((sequence, at, issuer, document, hash): Columns) -> StoredEvent {
         document,
         hash,
     }
-}
-
-/// The number of the last event, which issuers the events after `after` concern, and whether one
-/// of them concerns none.
-pub(super) async fn since(
-    connection: &mut PgConnection,
-    after: u64,
-) -> Result<(u64, Vec<String>, bool), StoreError> {
-    let head = last(connection).await?;
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let after = if after > head { 0 } else { after };
-    if after == head {
-        return Ok((unsigned(head)?, Vec::new(), false));
-    }
-    let concerned: Vec<Option<String>> = sqlx::query_scalar(
-        "SELECT DISTINCT issuer FROM events WHERE sequence > $1 ORDER BY issuer",
-    )
-    .bind(after)
-    .persistent(false)
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    let access = concerned.contains(&None);
-    Ok((
-        unsigned(head)?,
-        concerned.into_iter().flatten().collect(),
-        access,
-    ))
 }
 
 /// The number of the last event that concerns an issuer; 0 when there is none.

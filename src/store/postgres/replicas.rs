@@ -1,110 +1,232 @@
-//! Heartbeats, stamped with the database's clock, and the staleness that all agree on.
+//! What replicas of one database know of each other: heartbeats, stamped with the database's clock,
+//! the staleness that all agree on, and what has changed.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
-use super::{access, events, refused};
-use crate::lifecycle::Timestamp;
-use crate::store::shared::{Heartbeat, Replica, Roll};
+use super::{PostgresStore, commit_error, events, into_store_error, records};
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::chain::LogHead;
+use crate::store::record::{Kind, Query, key_sets};
+use crate::store::replicas::{
+    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
+};
 use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
-/// The setting with the staleness that all agree on, in milliseconds.
-pub(super) const MAX_STALENESS: &str = "max-staleness";
+#[async_trait]
+impl ReplicaStore for PostgresStore {
+    async fn changes(&self, after: LogHead) -> Result<Changes, StoreError> {
+        self.in_reach(self.wait_for_commits()).await?;
+        self.read_with(&self.replication, async |connection| {
+            changes(connection, after).await
+        })
+        .await
+    }
 
-/// Writes a heartbeat, and forgets whom nobody has heard of for an hour. A row that somebody else
-/// is about to forget, or that is beating after all, is left alone.
-pub(super) async fn beat(
-    connection: &mut PgConnection,
-    heartbeat: &Heartbeat,
-) -> Result<(), CommitError> {
+    async fn wait_for_change(&self) {
+        let handled = self.handled_notifications.load(Ordering::SeqCst);
+        let mut notifications = self.notifications.clone();
+        let next = notifications.wait_for(|count| *count > handled).await;
+        match next.map(|count| *count) {
+            Ok(count) => drop(
+                self.handled_notifications
+                    .fetch_max(count, Ordering::SeqCst),
+            ),
+            // The listener has ended: there is nothing to wait for.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, StoreError> {
+        self.write_with(&self.replication, None, async |connection| {
+            let was_live = was_live(connection, &heartbeat.replica).await?;
+            write(connection, heartbeat).await?;
+            let replicas = list(connection).await?;
+            Ok(HeartbeatAnswer { was_live, replicas })
+        })
+        .await
+        .map_err(into_store_error)
+    }
+
+    async fn replicas(&self) -> Result<ReplicaList, StoreError> {
+        self.read_with(&self.pool, async |connection| list(connection).await)
+            .await
+    }
+
+    async fn remove_replica(&self, replica: &str) -> Result<(), StoreError> {
+        self.write_with(&self.pool, None, async |connection| {
+            sqlx::query("DELETE FROM heartbeats WHERE replica = $1")
+                .bind(replica)
+                .persistent(false)
+                .execute(connection)
+                .await
+                .map_err(commit_error)
+        })
+        .await
+        .map_err(into_store_error)?;
+        Ok(())
+    }
+
+    async fn set_max_staleness(
+        &self,
+        before: Option<Duration>,
+        after: Duration,
+    ) -> Result<(), CommitError> {
+        self.write_with(&self.pool, None, async |connection| {
+            set_max_staleness(connection, before, after).await
+        })
+        .await
+    }
+
+    async fn last_change(&self, issuer: &IssuerName) -> Result<u64, StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            events::last_of(connection, issuer).await
+        })
+        .await
+    }
+}
+
+async fn changes(connection: &mut PgConnection, after: LogHead) -> Result<Changes, StoreError> {
+    let head = events::head(connection).await?;
+    let mut changes = Changes {
+        head,
+        is_continued: true,
+        sets: Vec::new(),
+        clients: None,
+    };
+    if head == after {
+        return Ok(changes);
+    }
+    changes.is_continued = events::has(connection, after).await?;
+    let (queries, is_access) = if changes.is_continued {
+        let concerned = events::concerned(connection, after.sequence).await?;
+        let is_access = concerned.contains(&None);
+        let issuers = concerned.into_iter().flatten();
+        let issuers: Vec<IssuerName> = issuers
+            .map(|name| IssuerName::parse(&name).map_err(failed))
+            .collect::<Result<_, _>>()?;
+        (Query::key_sets(&issuers), is_access)
+    } else {
+        ([Query::all(Kind::Issuer), Query::all(Kind::Key)], true)
+    };
+    let [issuers, keys] = queries;
+    changes.sets = key_sets(
+        records::read(connection, &issuers).await?,
+        records::read(connection, &keys).await?,
+    );
+    if is_access {
+        let all = Query::all(Kind::Client);
+        changes.clients = Some(records::read(connection, &all).await?);
+    }
+    Ok(changes)
+}
+
+/// Whether the heartbeat that a replica wrote before still counts.
+async fn was_live(connection: &mut PgConnection, replica: &str) -> Result<bool, CommitError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM heartbeats, agreement WHERE replica = $1 \
+         AND seen_at >= clock_timestamp() - max_staleness * interval '1 millisecond')",
+    )
+    .bind(replica)
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .map_err(commit_error)
+}
+
+/// Writes a heartbeat, and forgets replicas that were silent for an hour. A row that another
+/// process is about to forget, or that beats after all, is left alone.
+async fn write(connection: &mut PgConnection, heartbeat: &Heartbeat) -> Result<(), CommitError> {
     sqlx::query(
-        "INSERT INTO replicas (replica, through, document, seen_at) \
-         VALUES ($1, $2, $3, clock_timestamp()) \
-         ON CONFLICT (replica) DO UPDATE SET through = excluded.through, \
+        "INSERT INTO heartbeats (replica, through, hash, document, seen_at) \
+         VALUES ($1, $2, $3, $4, clock_timestamp()) \
+         ON CONFLICT (replica) DO UPDATE SET through = excluded.through, hash = excluded.hash, \
          document = excluded.document, seen_at = excluded.seen_at",
     )
     .bind(&heartbeat.replica)
-    .bind(signed(heartbeat.through)?)
+    .bind(signed(heartbeat.through.sequence)?)
+    .bind(heartbeat.through.hash.as_bytes().as_slice())
     .bind(&heartbeat.document)
     .persistent(false)
     .execute(&mut *connection)
     .await
-    .map_err(refused)?;
+    .map_err(commit_error)?;
     sqlx::query(
-        "DELETE FROM replicas WHERE replica IN (SELECT replica FROM replicas \
+        "DELETE FROM heartbeats WHERE replica IN (SELECT replica FROM heartbeats \
          WHERE seen_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)",
     )
     .persistent(false)
     .execute(connection)
     .await
-    .map_err(refused)?;
+    .map_err(commit_error)?;
     Ok(())
 }
 
-pub(super) async fn roll(connection: &mut PgConnection) -> Result<Roll, StoreError> {
-    let agreed = access::setting(&mut *connection, MAX_STALENESS).await?;
-    let rows: Vec<(String, i64, String, i64)> = sqlx::query_as(
-        "SELECT replica, through, document, floor(extract(epoch FROM seen_at) * 1000)::bigint \
-         FROM replicas ORDER BY replica",
+type Columns = (String, i64, Vec<u8>, String, i64, bool);
+
+async fn list(connection: &mut PgConnection) -> Result<ReplicaList, StoreError> {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT replica, through, heartbeats.hash, heartbeats.document, \
+         floor(extract(epoch FROM seen_at) * 1000)::bigint, \
+         through = 0 OR coalesce(events.hash = heartbeats.hash, false) \
+         FROM heartbeats LEFT JOIN events ON sequence = through ORDER BY replica",
     )
     .persistent(false)
     .fetch_all(&mut *connection)
     .await
     .map_err(failed)?;
-    let replica = |(replica, through, document, seen_at)| {
-        Ok(Replica {
+    let record = |(replica, through, hash, document, seen_at, is_on_log): Columns| {
+        Ok(ReplicaRecord {
             heartbeat: Heartbeat {
                 replica,
-                through: unsigned(through)?,
+                through: LogHead::of_stored(through, &hash, 0),
                 document,
             },
+            is_on_log,
             seen_at: Timestamp::from_millis(unsigned(seen_at)?),
         })
     };
-    let head = events::last(&mut *connection).await?;
-    let now =
-        sqlx::query_scalar("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-            .persistent(false)
-            .fetch_one(connection)
-            .await
-            .map_err(failed)?;
-    Ok(Roll {
+    let head = events::head(&mut *connection).await?;
+    let (max_staleness, now): (Option<i64>, i64) = sqlx::query_as(
+        "SELECT (SELECT max_staleness FROM agreement), \
+         floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    Ok(ReplicaList {
         now: Timestamp::from_millis(unsigned(now)?),
-        head: unsigned(head)?,
-        max_staleness: agreed.as_deref().map(read).transpose()?,
-        replicas: rows.into_iter().map(replica).collect::<Result<_, _>>()?,
+        head,
+        max_staleness: (max_staleness.map(unsigned).transpose()?).map(Duration::from_millis),
+        replicas: rows.into_iter().map(record).collect::<Result<_, _>>()?,
     })
 }
 
-pub(super) async fn leave(connection: &mut PgConnection, replica: &str) -> Result<(), CommitError> {
-    sqlx::query("DELETE FROM replicas WHERE replica = $1")
-        .bind(replica)
-        .persistent(false)
-        .execute(connection)
-        .await
-        .map_err(refused)?;
-    Ok(())
-}
-
-pub(super) async fn agree(
+async fn set_max_staleness(
     connection: &mut PgConnection,
     before: Option<Duration>,
     after: Duration,
 ) -> Result<(), CommitError> {
-    let after = write(after);
-    match before.map(write) {
-        None => access::create_setting(connection, MAX_STALENESS, &after).await,
-        Some(before) => access::replace_setting(connection, MAX_STALENESS, &before, &after).await,
+    let millis = |staleness: Duration| i64::try_from(staleness.as_millis()).map_err(failed);
+    let statement = match before {
+        None => sqlx::query(
+            "INSERT INTO agreement (singleton, max_staleness) VALUES (1, $1) ON CONFLICT DO NOTHING",
+        )
+        .bind(millis(after)?),
+        Some(before) => {
+            sqlx::query("UPDATE agreement SET max_staleness = $1 WHERE max_staleness = $2")
+                .bind(millis(after)?)
+                .bind(millis(before)?)
+        }
+    };
+    let written = statement.persistent(false).execute(connection).await;
+    match written.map_err(commit_error)?.rows_affected() {
+        0 => Err(CommitError::Conflict),
+        _ => Ok(()),
     }
-}
-
-fn write(staleness: Duration) -> Vec<u8> {
-    staleness.as_millis().to_string().into_bytes()
-}
-
-fn read(stored: &[u8]) -> Result<Duration, StoreError> {
-    let text = std::str::from_utf8(stored).map_err(failed)?;
-    Ok(Duration::from_millis(text.parse().map_err(failed)?))
 }

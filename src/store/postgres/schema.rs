@@ -47,23 +47,32 @@ impl From<MigrateError> for UnusableSchema {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "first",
-    include_str!("../migrations/postgres/0001_first.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "first",
+        include_str!("../migrations/postgres/0001_first.sql"),
+    ),
+    (
+        "records",
+        include_str!("../migrations/postgres/0002_records.sql"),
+    ),
+];
 
 /// Where migrations that have been made are noted.
 const MADE: &str = "keywright_migrations";
 
-/// The tables that must be ours.
-const TABLES: [&str; 9] = [
+/// The tables that must be ours, those of earlier builds among them.
+const TABLES: [&str; 12] = [
+    "agreement",
     "approvals",
     "audit_head",
     "clients",
     "events",
+    "heartbeats",
     "issuers",
     "keys",
     "last_uses",
+    "records",
     "replicas",
     "settings",
 ];
@@ -72,11 +81,11 @@ const TABLES: [&str; 9] = [
 const LOCK: i64 = 0x6b77_7274_6d69_6772;
 
 /// How long a process waits for others that bring the tables up to date, and each statement takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Brings the tables up to date, or says why they are not ours to use.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), UnusableSchema> {
-    let limits = limits(PATIENCE);
+    let limits = limits(MIGRATION_TIMEOUT);
     let beginning = format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on; \
          SET LOCAL client_min_messages = warning; {limits}"

@@ -11,20 +11,20 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 
-use super::{code, refused};
+use super::{code, commit_error};
 use crate::lifecycle::Timestamp;
 use crate::store::CommitError;
 use crate::store::sql::failed;
 
 /// How transactions begin.
-pub(super) struct Beginnings {
+pub(super) struct BeginStatements {
     /// Reads that see one state of the database.
     pub(super) read: String,
     /// Writes, on disk when they are answered, whatever the role's settings say.
     pub(super) write: String,
 }
 
-impl Beginnings {
+impl BeginStatements {
     /// Each statement may take, and wait for others, as long as `limit`. So may this side between
     /// two statements: a process that is frozen in the middle must not keep the others waiting.
     pub(super) fn new(limit: Duration) -> Self {
@@ -91,7 +91,7 @@ impl Session {
                 Ok(())
             }
             Err(error) if code(&error).as_deref() == Some(TOO_LATE) => {
-                self.end().await.map_err(refused)?;
+                self.end().await.map_err(commit_error)?;
                 Err(CommitError::Late)
             }
             Err(error) => Err(CommitError::Unknown(failed(error))),
@@ -103,21 +103,6 @@ impl Session {
         self.connection.execute("ROLLBACK").await?;
         self.ended = true;
         Ok(())
-    }
-
-    /// Goes on to the commit with what came of the work, or ends a transaction that was refused.
-    pub(super) async fn settle<T>(
-        self,
-        outcome: Result<T, CommitError>,
-    ) -> Result<(Self, T), CommitError> {
-        match outcome {
-            Ok(answer) => Ok((self, answer)),
-            Err(refusal @ (CommitError::Conflict | CommitError::Late | CommitError::PathTaken)) => {
-                self.end().await.map_err(refused)?;
-                Err(refusal)
-            }
-            Err(failure) => Err(failure),
-        }
     }
 }
 

@@ -10,9 +10,15 @@ use ring::aead::NONCE_LEN;
 
 use super::{Fingerprint, MasterKey, MasterKeys, Record, UnsealError};
 use crate::lifecycle::IssuerName;
+use crate::store::{Kind, RecordKey};
 
 /// The name of the setting.
 pub const SETTING: &str = "master-key-check";
+
+/// The record of the setting.
+pub fn record_key() -> RecordKey {
+    RecordKey::unowned(Kind::Setting, SETTING)
+}
 
 const SETTLED: &[u8] = b"master-key-check";
 const ROTATING: &[u8] = b"master-key-check rotating";

@@ -6,18 +6,18 @@ use sqlx::sqlite::SqlitePool;
 use crate::lifecycle::IssuerName;
 use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::sql::failed;
-use crate::store::{EventRow, NumberedEvent, StoreError};
+use crate::store::{BatchId, EventRow, NumberedEvent, StoreError};
 
 /// Writes events and the head that they lead to, within the transaction of what they explain.
 pub(super) async fn append(
     connection: &mut SqliteConnection,
-    events: impl IntoIterator<Item = EventRow>,
-) -> Result<(), StoreError> {
-    let mut events = events.into_iter().peekable();
-    if events.peek().is_none() {
-        return Ok(());
-    }
+    events: Vec<EventRow>,
+    batch: BatchId,
+) -> Result<LogHead, StoreError> {
     let mut end = end(&mut *connection).await?;
+    if events.is_empty() {
+        return Ok(end);
+    }
     for event in events {
         let NumberedEvent {
             sequence,
@@ -25,18 +25,36 @@ pub(super) async fn append(
             hash,
         } = end.append(event);
         sqlx::query(
-            "INSERT INTO events (sequence, at, issuer, document, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO events (sequence, at, issuer, document, hash, batch) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(i64::try_from(sequence).map_err(failed)?)
         .bind(i64::try_from(event.at).map_err(failed)?)
         .bind(event.issuer.as_ref().map(IssuerName::as_str))
         .bind(&event.document)
         .bind(hash.as_bytes().as_slice())
+        .bind(batch.0.as_slice())
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
     }
-    write_head(connection, end).await
+    write_head(connection, end).await?;
+    Ok(end)
+}
+
+/// Where the log ended after a batch; `None` when it is not there.
+pub(super) async fn of_batch(
+    connection: &mut SqliteConnection,
+    batch: BatchId,
+) -> Result<Option<LogHead>, StoreError> {
+    let last: Option<(i64, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT sequence, hash FROM events WHERE batch = ?1 ORDER BY sequence DESC LIMIT 1",
+    )
+    .bind(batch.0.as_slice())
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?;
+    Ok(last.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash.unwrap_or_default(), 0)))
 }
 
 /// Where the log is continued.
@@ -68,12 +86,14 @@ async fn write_head(connection: &mut SqliteConnection, head: LogHead) -> Result<
     Ok(())
 }
 
-pub(super) async fn head(pool: &SqlitePool) -> Result<Option<LogHead>, StoreError> {
+pub(super) async fn head(pool: &SqlitePool) -> Result<LogHead, StoreError> {
     let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
         .fetch_optional(pool)
         .await
         .map_err(failed)?;
-    Ok(stored.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0)))
+    Ok(stored.map_or(LogHead::BEGINNING, |(sequence, hash)| {
+        LogHead::of_stored(sequence, &hash, 0)
+    }))
 }
 
 type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
@@ -136,9 +156,7 @@ const CHAINED_AT_A_TIME: i64 = 1000;
 
 /// Chains the events of a database in which nothing is chained yet: no head, and no event with a
 /// hash. A single event without one was altered, and stays as it is.
-pub(super) async fn chain_the_unchained(
-    connection: &mut SqliteConnection,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn hash_old_events(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let (chained,): (bool,) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM audit_head) \
          OR EXISTS (SELECT 1 FROM events WHERE hash IS NOT NULL)",

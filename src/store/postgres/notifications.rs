@@ -23,14 +23,14 @@ const UNKNOWN_PARAMETER: &str = "08P01";
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// How long the server may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why nothing is heard (any more).
 #[derive(Debug, thiserror::Error)]
-enum Deaf {
+enum ListenError {
     #[error("a pooler is in between")]
     Indirect,
     #[error("the server did not answer in time")]
@@ -39,17 +39,21 @@ enum Deaf {
     Database(#[from] sqlx::Error),
 }
 
-/// Listens for as long as it is not aborted. `news` counts what was heard, and how often the
+/// Listens for as long as it is not aborted. `notifications` counts what was heard, and how often the
 /// connection was made: what happened meanwhile was missed.
-pub(super) async fn listen(options: PgConnectOptions, place: String, news: watch::Sender<u64>) {
+pub(super) async fn listen(
+    options: PgConnectOptions,
+    place: String,
+    notifications: watch::Sender<u64>,
+) {
     let options = options.options([(DIRECT, "on")]);
     let mut pause = FIRST_PAUSE;
     loop {
-        let before = *news.borrow();
-        let deaf = hear(&options, &news).await;
-        let heard_anything = *news.borrow() != before;
-        match deaf {
-            Deaf::Indirect => {
+        let before = *notifications.borrow();
+        let ended = receive(&options, &notifications).await;
+        let heard_anything = *notifications.borrow() != before;
+        match ended {
+            ListenError::Indirect => {
                 tracing::info!(
                     place,
                     "changes of other replicas are found by asking: a pooler is in between, and \
@@ -69,40 +73,40 @@ pub(super) async fn listen(options: PgConnectOptions, place: String, news: watch
 }
 
 /// Connects, listens, and says why that has ended.
-async fn hear(options: &PgConnectOptions, news: &watch::Sender<u64>) -> Deaf {
-    let connected = timeout(PATIENCE, connect(options)).await;
+async fn receive(options: &PgConnectOptions, notifications: &watch::Sender<u64>) -> ListenError {
+    let connected = timeout(RESPONSE_TIMEOUT, connect(options)).await;
     let mut listener = match connected {
         Ok(Ok(listener)) => listener,
-        Ok(Err(deaf)) => return deaf,
-        Err(_) => return Deaf::Silent,
+        Ok(Err(ended)) => return ended,
+        Err(_) => return ListenError::Silent,
     };
-    news.send_modify(|count| *count = count.wrapping_add(1));
+    notifications.send_modify(|count| *count = count.wrapping_add(1));
     loop {
         match timeout(SILENCE, listener.try_recv()).await {
-            Ok(Ok(Some(_))) => news.send_modify(|count| *count = count.wrapping_add(1)),
-            Ok(Ok(None)) => return Deaf::Silent,
+            Ok(Ok(Some(_))) => notifications.send_modify(|count| *count = count.wrapping_add(1)),
+            Ok(Ok(None)) => return ListenError::Silent,
             Ok(Err(error)) => return error.into(),
             // A network that was cut says nothing at all.
-            Err(_) => match timeout(PATIENCE, listener.execute("SELECT 1")).await {
+            Err(_) => match timeout(RESPONSE_TIMEOUT, listener.execute("SELECT 1")).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return error.into(),
-                Err(_) => return Deaf::Silent,
+                Err(_) => return ListenError::Silent,
             },
         }
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgListener, Deaf> {
+async fn connect(options: &PgConnectOptions) -> Result<PgListener, ListenError> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None)
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(RESPONSE_TIMEOUT)
         .connect_with(options.clone())
         .await;
     let pool = pool.map_err(|error| match &error {
         sqlx::Error::Database(told) if told.code().as_deref() == Some(UNKNOWN_PARAMETER) => {
-            Deaf::Indirect
+            ListenError::Indirect
         }
         _ => error.into(),
     })?;
@@ -114,7 +118,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgListener, Deaf> {
         .fetch_one(&mut listener)
         .await?;
     if direct.as_deref() != Some("on") {
-        return Err(Deaf::Indirect);
+        return Err(ListenError::Indirect);
     }
     listener.listen(CHANNEL).await?;
     Ok(listener)

@@ -1,0 +1,495 @@
+//! Key sets as stored documents, and back.
+//!
+//! Every document carries a format number. What is read is parsed, not trusted: a document that
+//! this program could not have written is refused with the name of its issuer and key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use keywright_verifier::{Jwk, Kid};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{BatchId, Content, Kind, Record, RecordKey, SealedChange, StoredSet, Token, Write};
+use crate::lifecycle::{
+    Active, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy, Removed, Retired,
+    Revoked, State, Timestamp, Visibility,
+};
+
+const FORMAT: u32 = 1;
+
+/// A stored document that this program could not have written.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored record of {subject} is corrupt: {reason}")]
+pub struct CorruptRecord {
+    /// The issuer, or the issuer and the key.
+    pub subject: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetDocument {
+    format: u32,
+    founding: FoundingDocument,
+    created_at: u64,
+    latest: u64,
+    served_fresh_until: u64,
+    /// Absent while the issuer lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<u64>,
+    policy: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum FoundingDocument {
+    Fresh,
+    TakesOver,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyDocument {
+    format: u32,
+    jwk: Value,
+    origin: OriginDocument,
+    created_at: u64,
+    published_at: u64,
+    state: StateDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OriginDocument {
+    Generated,
+    Imported,
+}
+
+/// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
+/// such instant: a pending key whose record had lost `missing_until` would sign at once.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+enum StateDocument {
+    Pending {
+        /// `null` when the key was in the first set.
+        #[serde(deserialize_with = "present")]
+        missing_until: Option<u64>,
+    },
+    Active {
+        activated_at: u64,
+        longest_ttl: u64,
+        widest_skew: u64,
+    },
+    Retired {
+        #[serde(deserialize_with = "present")]
+        activated_at: Option<u64>,
+        retired_at: u64,
+        tokens_until: u64,
+        published_until: u64,
+    },
+    Removed {
+        #[serde(deserialize_with = "present")]
+        activated_at: Option<u64>,
+        retired_at: u64,
+        removed_at: u64,
+        /// Absent in records of before it was kept.
+        #[serde(default)]
+        published_until: Option<u64>,
+    },
+    Revoked {
+        #[serde(deserialize_with = "present")]
+        activated_at: Option<u64>,
+        #[serde(deserialize_with = "present")]
+        retired_at: Option<u64>,
+        revoked_at: u64,
+        /// Absent in records of before it was kept.
+        #[serde(default)]
+        published_until: Option<u64>,
+        reason: String,
+    },
+}
+
+/// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// The token of every record of a key set, as it was read or written last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetTokens {
+    /// The issuer's.
+    pub issuer: Token,
+    /// Its keys', by kid.
+    pub keys: BTreeMap<Kid, Token>,
+}
+
+impl SetTokens {
+    /// Those of a set that is not stored yet.
+    pub const UNWRITTEN: Self = Self {
+        issuer: Token::UNWRITTEN,
+        keys: BTreeMap::new(),
+    };
+
+    /// Those of records that were read. A record that is no key of the set has none.
+    pub fn of(stored: &StoredSet) -> Self {
+        let keys = stored.keys.iter();
+        Self {
+            issuer: stored.issuer.token,
+            keys: keys
+                .filter_map(|record| Some((record.key.id.parse().ok()?, record.token)))
+                .collect(),
+        }
+    }
+
+    /// Those of the records after `batch` has made these writes.
+    #[must_use]
+    pub fn followed_by(&self, batch: BatchId, writes: &[Write]) -> Self {
+        let mut after = self.clone();
+        for write in writes {
+            let (key, before) = match write {
+                Write::Create(key, _) => (key, Token::UNWRITTEN),
+                Write::Replace(key, before, _) => (key, *before),
+                Write::Delete(..) => continue,
+            };
+            let token = before.followed_by(batch);
+            match key.kind {
+                Kind::Issuer => after.issuer = token,
+                _ => drop(key.id.parse().map(|kid| after.keys.insert(kid, token))),
+            }
+        }
+        after
+    }
+}
+
+/// What writes the difference between two sets: of an issuer that exists with its tokens, or of one
+/// that does not yet. A key that no longer needs its private half loses it; `sealed` has those that
+/// come. A revoked key is final.
+pub fn writes(
+    before: Option<(&KeySet, &SetTokens)>,
+    after: &KeySet,
+    mut sealed: BTreeMap<Kid, Vec<u8>>,
+) -> Vec<Write> {
+    let issuer = RecordKey::issuer(after.issuer());
+    let content = Content {
+        document: issuer_document(after),
+        unique: Some(after.policy().url.path().to_owned()),
+        ..Content::default()
+    };
+    let mut writes = vec![match before {
+        Some((_, tokens)) => Write::Replace(issuer, tokens.issuer, content),
+        None => Write::Create(issuer, content),
+    }];
+    for key in after.keys() {
+        let known = before.and_then(|(set, _)| set.key(key.kid()));
+        if known == Some(key) {
+            continue;
+        }
+        let content = Content {
+            document: key_document(key),
+            sealed: match sealed.remove(key.kid()) {
+                _ if !key.holds_private_half() => SealedChange::Erase,
+                Some(bytes) if known.is_none() => SealedChange::Set(bytes),
+                _ => SealedChange::Keep,
+            },
+            unique: None,
+            is_final: matches!(key.state(), State::Revoked(_)),
+        };
+        let record = RecordKey::signing_key(after.issuer(), key.kid().as_str());
+        let token = before.and_then(|(_, tokens)| tokens.keys.get(key.kid()));
+        writes.push(match (known, token) {
+            (Some(_), Some(token)) => Write::Replace(record, *token, content),
+            _ => Write::Create(record, content),
+        });
+    }
+    writes
+}
+
+/// The records of a set as they would be if it were written now, for a copy elsewhere: with these
+/// private halves, and with tokens that nothing has.
+pub fn records(set: &KeySet, mut sealed: BTreeMap<Kid, Vec<u8>>) -> StoredSet {
+    let record = |key, version, document| Record {
+        key,
+        version,
+        token: Token::UNWRITTEN,
+        document,
+        sealed: None,
+        unique: None,
+        is_final: false,
+    };
+    let keys = set.keys().iter();
+    StoredSet {
+        issuer: Record {
+            unique: Some(set.policy().url.path().to_owned()),
+            ..record(
+                RecordKey::issuer(set.issuer()),
+                set.version(),
+                issuer_document(set),
+            )
+        },
+        keys: keys
+            .map(|key| Record {
+                sealed: sealed.remove(key.kid()),
+                is_final: matches!(key.state(), State::Revoked(_)),
+                ..record(
+                    RecordKey::signing_key(set.issuer(), key.kid().as_str()),
+                    1,
+                    key_document(key),
+                )
+            })
+            .collect(),
+    }
+}
+
+fn issuer_document(set: &KeySet) -> String {
+    to_text(&SetDocument {
+        format: FORMAT,
+        founding: match set.origin() {
+            IssuerOrigin::Fresh => FoundingDocument::Fresh,
+            IssuerOrigin::TakesOver => FoundingDocument::TakesOver,
+        },
+        created_at: set.created_at().millis(),
+        latest: set.latest().millis(),
+        served_fresh_until: set.served_fresh_until().millis(),
+        deleted_at: set.deleted_at().map(Timestamp::millis),
+        policy: set.policy().to_document(),
+    })
+}
+
+/// Reads the records of a set that come without its private halves.
+///
+/// # Errors
+/// [`CorruptRecord`], as [`key_set`].
+pub fn read_public_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
+    read_set(stored, read_named)
+}
+
+/// Reads a set's records.
+///
+/// # Errors
+/// [`CorruptRecord`] names the issuer, and the key if it is one key's record that is corrupt.
+pub fn key_set(stored: &StoredSet) -> Result<KeySet, CorruptRecord> {
+    read_set(stored, read_record)
+}
+
+fn read_set(
+    stored: &StoredSet,
+    read_key: impl Fn(&Record) -> Result<Key, String>,
+) -> Result<KeySet, CorruptRecord> {
+    let Record {
+        key: RecordKey { id: name, .. },
+        version,
+        document,
+        unique,
+        ..
+    } = &stored.issuer;
+    let corrupt = |reason: String| CorruptRecord {
+        subject: format!("issuer {}", name.escape_debug()),
+        reason,
+    };
+    let issuer = IssuerName::parse(name).map_err(|error| corrupt(error.to_string()))?;
+    let document: SetDocument =
+        serde_json::from_str(document).map_err(|error| corrupt(error.to_string()))?;
+    if document.format != FORMAT {
+        return Err(corrupt(format!("unknown format {}", document.format)));
+    }
+    let policy =
+        Policy::from_document(document.policy).map_err(|error| corrupt(error.to_string()))?;
+    if unique.as_deref() != Some(policy.url.path()) {
+        return Err(corrupt(
+            "the path column is not the path of the url".to_owned(),
+        ));
+    }
+    let keys = stored
+        .keys
+        .iter()
+        .map(|record| {
+            read_key(record).map_err(|reason| CorruptRecord {
+                subject: format!("issuer {name}, key {}", record.key.id.escape_debug()),
+                reason,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let founding = match document.founding {
+        FoundingDocument::Fresh => IssuerOrigin::Fresh,
+        FoundingDocument::TakesOver => IssuerOrigin::TakesOver,
+    };
+    KeySet::restore(
+        issuer,
+        *version,
+        founding,
+        Timestamp::from_millis(document.created_at),
+        policy,
+        Timestamp::from_millis(document.latest),
+        Timestamp::from_millis(document.served_fresh_until),
+        document.deleted_at.map(Timestamp::from_millis),
+        keys,
+    )
+    .map_err(|error| corrupt(error.to_string()))
+}
+
+fn key_document(key: &Key) -> String {
+    to_text(&KeyDocument {
+        format: FORMAT,
+        jwk: serde_json::from_str(&key.jwk().to_json()).unwrap_or_default(),
+        origin: match key.origin() {
+            KeyOrigin::Generated => OriginDocument::Generated,
+            KeyOrigin::Imported => OriginDocument::Imported,
+        },
+        created_at: key.created_at().millis(),
+        published_at: key.published_at().millis(),
+        state: state_document(key.state()),
+    })
+}
+
+fn state_document(state: &State) -> StateDocument {
+    let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
+    match state {
+        State::Pending(Pending { visibility }) => StateDocument::Pending {
+            missing_until: match visibility {
+                Visibility::SinceFirstSet => None,
+                Visibility::MissingUntil(until) => Some(until.millis()),
+            },
+        },
+        State::Active(Active {
+            activated_at,
+            longest_ttl,
+            widest_skew,
+        }) => StateDocument::Active {
+            activated_at: activated_at.millis(),
+            longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
+            widest_skew: u64::try_from(widest_skew.as_millis()).unwrap_or(u64::MAX),
+        },
+        State::Retired(Retired {
+            activated_at,
+            retired_at,
+            tokens_until,
+            published_until,
+        }) => StateDocument::Retired {
+            activated_at: millis(*activated_at),
+            retired_at: retired_at.millis(),
+            tokens_until: tokens_until.millis(),
+            published_until: published_until.millis(),
+        },
+        State::Removed(Removed {
+            activated_at,
+            retired_at,
+            removed_at,
+            published_until,
+        }) => StateDocument::Removed {
+            activated_at: millis(*activated_at),
+            retired_at: retired_at.millis(),
+            removed_at: removed_at.millis(),
+            published_until: millis(*published_until),
+        },
+        State::Revoked(Revoked {
+            activated_at,
+            retired_at,
+            revoked_at,
+            published_until,
+            reason,
+        }) => StateDocument::Revoked {
+            activated_at: millis(*activated_at),
+            retired_at: millis(*retired_at),
+            revoked_at: revoked_at.millis(),
+            published_until: millis(*published_until),
+            reason: reason.clone(),
+        },
+    }
+}
+
+fn read_named(record: &Record) -> Result<Key, String> {
+    let key = read_key(&record.document)?;
+    if key.kid().as_str() != record.key.id {
+        return Err("its row holds another key".to_owned());
+    }
+    Ok(key)
+}
+
+fn read_record(record: &Record) -> Result<Key, String> {
+    let key = read_named(record)?;
+    match (key.holds_private_half(), record.sealed.is_some()) {
+        (true, false) => Err(format!(
+            "a private half is missing: it is {}",
+            key.state().name()
+        )),
+        (false, true) => Err(format!(
+            "a private half is left: it is {}",
+            key.state().name()
+        )),
+        _ => Ok(key),
+    }
+}
+
+fn read_key(document: &str) -> Result<Key, String> {
+    let document: KeyDocument =
+        serde_json::from_str(document).map_err(|error| error.to_string())?;
+    if document.format != FORMAT {
+        return Err(format!("unknown format {}", document.format));
+    }
+    let jwk = Jwk::from_value(document.jwk).map_err(|error| error.to_string())?;
+    let origin = match document.origin {
+        OriginDocument::Generated => KeyOrigin::Generated,
+        OriginDocument::Imported => KeyOrigin::Imported,
+    };
+    let instant = Timestamp::from_millis;
+    let state = match document.state {
+        StateDocument::Pending { missing_until } => State::Pending(Pending {
+            visibility: missing_until.map_or(Visibility::SinceFirstSet, |until| {
+                Visibility::MissingUntil(instant(until))
+            }),
+        }),
+        StateDocument::Active {
+            activated_at,
+            longest_ttl,
+            widest_skew,
+        } => State::Active(Active {
+            activated_at: instant(activated_at),
+            longest_ttl: Duration::from_millis(longest_ttl),
+            widest_skew: Duration::from_millis(widest_skew),
+        }),
+        StateDocument::Retired {
+            activated_at,
+            retired_at,
+            tokens_until,
+            published_until,
+        } => State::Retired(Retired {
+            activated_at: activated_at.map(instant),
+            retired_at: instant(retired_at),
+            tokens_until: instant(tokens_until),
+            published_until: instant(published_until),
+        }),
+        StateDocument::Removed {
+            activated_at,
+            retired_at,
+            removed_at,
+            published_until,
+        } => State::Removed(Removed {
+            activated_at: activated_at.map(instant),
+            retired_at: instant(retired_at),
+            removed_at: instant(removed_at),
+            published_until: published_until.map(instant),
+        }),
+        StateDocument::Revoked {
+            activated_at,
+            retired_at,
+            revoked_at,
+            published_until,
+            reason,
+        } => State::Revoked(Revoked {
+            activated_at: activated_at.map(instant),
+            retired_at: retired_at.map(instant),
+            revoked_at: instant(revoked_at),
+            published_until: published_until.map(instant),
+            reason,
+        }),
+    };
+    let (created_at, published_at) = (instant(document.created_at), instant(document.published_at));
+    Ok(Key::restore(jwk, origin, created_at, published_at, state))
+}
+
+/// Documents are made of numbers, text and JSON values, which always serialise.
+fn to_text(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
