@@ -17,7 +17,7 @@ use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{
-    Change, ChangeTime, Command, DecisionError, Event, IssuerName, Key, KeySet, KeySpecification,
+    Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, KeySpecification,
     RuleViolation, State, Timestamp, decide,
 };
 use crate::store::record::{issuer_row, key_changes};
@@ -70,6 +70,15 @@ pub struct Committed {
     pub change: Change,
     /// Whether every replica that lives has taken it over.
     pub on_all_replicas: bool,
+}
+
+impl Committed {
+    /// This change and the one that brought the keys that it wanted.
+    fn and(mut self, next: Self) -> Self {
+        self.change.set = next.change.set;
+        self.change.events.extend(next.change.events);
+        self
+    }
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.
@@ -137,19 +146,36 @@ impl Issuer {
             _ => Urgency::Immediate,
         };
         let mut conflicts = 0;
+        let mut total: Option<Committed> = None;
         while conflicts < MAX_ATTEMPTS {
-            match self.attempt(services, &request).await? {
-                Attempt::Unchanged => return Ok(None),
-                Attempt::Committed(committed) => return Ok(Some(*committed)),
-                Attempt::NeedsKey(wanted) => {
-                    request
-                        .fresh
-                        .add_generated(services.engine.generate(wanted, urgency).await?);
+            let attempt = self.attempt(services, &request).await;
+            let (committed, wanted) = match attempt {
+                Ok(Attempt::Decided { committed, wanted }) => (committed, wanted),
+                Ok(Attempt::Conflict) => {
+                    conflicts += 1;
+                    continue;
                 }
-                Attempt::Conflict => conflicts += 1,
+                // What has been committed stays so; the schedule makes up for what is missing.
+                Err(_) if total.is_some() => return Ok(total),
+                Err(error) => return Err(error),
+            };
+            total = match (total, committed) {
+                (Some(first), Some(next)) => Some(first.and(*next)),
+                (first, next) => first.or(next.map(|next| *next)),
+            };
+            if wanted.is_empty() {
+                return Ok(total);
             }
+            for specification in wanted {
+                match services.engine.generate(specification, urgency).await {
+                    Ok(pair) => request.fresh.add_generated(pair),
+                    Err(_) if total.is_some() => return Ok(total),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            request.command = Command::ApplyPlan;
         }
-        Err(ChangeError::Contended)
+        total.map(Some).ok_or(ChangeError::Contended)
     }
 
     async fn attempt(
@@ -170,11 +196,13 @@ impl Issuer {
             .set()
             .clone()
             .with_latest_at_least(services.clock.latest());
-        let change = match decide(&set, &request.command, time, &request.fresh.supply) {
-            Ok(Some(change)) => change,
-            Ok(None) => return Ok(Attempt::Unchanged),
-            Err(DecisionError::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
-            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+        let decision = decide(&set, &request.command, time, &request.fresh.supply);
+        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        let Some(change) = change else {
+            return Ok(Attempt::Decided {
+                committed: None,
+                wanted,
+            });
         };
         if let Some((key, ready_at)) = self
             .key_not_published_everywhere(services, request, &change)
@@ -203,7 +231,7 @@ impl Issuer {
         match services.store.commit(commit).await {
             Ok(()) => {
                 self.install(snapshot);
-                Ok(Attempt::committed(before, change))
+                Ok(Attempt::committed(before, change, wanted))
             }
             Err(CommitError::Conflict) => {
                 self.reload(services).await?;
@@ -224,7 +252,7 @@ impl Issuer {
             Err(CommitError::Unknown(error)) => {
                 self.reload(services).await?;
                 if *self.snapshot().set() == change.set {
-                    return Ok(Attempt::committed(before, change));
+                    return Ok(Attempt::committed(before, change, wanted));
                 }
                 Err(error.into())
             }
@@ -258,7 +286,9 @@ impl Issuer {
             return Ok(None);
         }
         let activated = change.events.iter().find_map(|event| match event {
-            Event::KeyActivated { kid, .. } => change.set.key(kid),
+            Event::KeyActivated {
+                kid, forced: false, ..
+            } => change.set.key(kid),
             _ => None,
         });
         let Some(key) = activated else {
@@ -330,19 +360,24 @@ impl Issuer {
 }
 
 enum Attempt {
-    Unchanged,
-    Committed(Box<Committed>),
-    NeedsKey(KeySpecification),
+    Decided {
+        committed: Option<Box<Committed>>,
+        wanted: Vec<KeySpecification>,
+    },
     Conflict,
 }
 
 impl Attempt {
-    fn committed(before: Arc<Snapshot>, change: Change) -> Self {
-        Self::Committed(Box::new(Committed {
+    fn committed(before: Arc<Snapshot>, change: Change, wanted: Vec<KeySpecification>) -> Self {
+        let committed = Committed {
             before,
             change,
             on_all_replicas: false,
-        }))
+        };
+        Self::Decided {
+            committed: Some(Box::new(committed)),
+            wanted,
+        }
     }
 }
 

@@ -331,9 +331,12 @@ impl Authority {
             match create(name.clone(), policy.clone(), origin, time, &fresh.supply) {
                 Ok(change) => break (change, time),
                 Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-                Err(DecisionError::NeedsKey(wanted)) => {
-                    let generated = self.services.engine.generate(wanted, Urgency::Immediate);
-                    fresh.add_generated(generated.await?);
+                Err(DecisionError::NeedsKeys(wanted)) => {
+                    for specification in wanted {
+                        let engine = &self.services.engine;
+                        let generated = engine.generate(specification, Urgency::Immediate);
+                        fresh.add_generated(generated.await?);
+                    }
                 }
             }
         };

@@ -37,3 +37,4 @@ mod revocation;
 mod rotation;
 mod taking_over;
 mod time;
+mod wanted_keys;

@@ -81,7 +81,7 @@ fn a_commit_remembers_its_instant_also_when_nobody_witnessed_it() {
     let later = BEGINNING.after(DAY);
     let command = rotate(ES256, Readiness::Required);
     let change = decide(&world.view, &command, later, &supply);
-    assert_eq!(change.unwrap().unwrap().set.latest(), later);
+    assert_eq!(change.unwrap().change.unwrap().set.latest(), later);
 }
 
 #[test]

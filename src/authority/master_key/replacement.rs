@@ -8,7 +8,7 @@ use crate::authority::issuer::{ChangeRequest, commit_of};
 use crate::authority::load::LoadError;
 use crate::authority::{ChangeError, Services};
 use crate::engine::{Urgency, random};
-use crate::lifecycle::{Command, DecisionError, IssuerName, KeySet, decide};
+use crate::lifecycle::{Command, Decision, IssuerName, KeySet, decide};
 use crate::store::record::key_set;
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, Progress};
@@ -105,14 +105,16 @@ async fn replace_in(
     };
     let (change, time) = loop {
         let time = services.lease.change_time();
-        match decide(&set, &request.command, time, &request.fresh.supply) {
-            Ok(Some(change)) => break (change, time),
-            Ok(None) => return Ok(0),
-            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-            Err(DecisionError::NeedsKey(wanted)) => {
-                let generated = services.engine.generate(wanted, Urgency::Immediate);
-                request.fresh.add_generated(generated.await?);
-            }
+        let decision = decide(&set, &request.command, time, &request.fresh.supply);
+        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        match change {
+            Some(change) if wanted.is_empty() => break (change, time),
+            None if wanted.is_empty() => return Ok(0),
+            _ => {}
+        }
+        for specification in wanted {
+            let generated = services.engine.generate(specification, Urgency::Immediate);
+            request.fresh.add_generated(generated.await?);
         }
     };
     let commit = commit_of(Some(sealing), Some(&set), &change, &request, time)?;
