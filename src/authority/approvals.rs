@@ -11,7 +11,7 @@ use super::issuer::{ChangeRequest, Issuer};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::engine::random_name;
-use crate::lifecycle::{Command, Readiness, Successor};
+use crate::lifecycle::{Command, Readiness, RuleViolation, Successor};
 use crate::store::{AccessChange, ApprovalRow, StoreError};
 
 /// What became of an operation that somebody asked for.
@@ -58,11 +58,20 @@ impl Authority {
         reason: Option<String>,
         actor: Actor,
     ) -> Result<ApprovalOutcome, ChangeError> {
-        let now = self.now();
-        if !operation.needs_confirmation(issuer.snapshot().set(), now) {
-            let done = self.execute(issuer, operation, reason, actor.into());
-            return Ok(ApprovalOutcome::Done(done.await?));
+        let attempt = self
+            .execute(
+                issuer,
+                operation.clone(),
+                reason.clone(),
+                actor.clone().into(),
+            )
+            .await;
+        match attempt {
+            Ok(outcome) => return Ok(ApprovalOutcome::Done(outcome)),
+            Err(ChangeError::Refused(RuleViolation::NeedsConfirmation)) => {}
+            Err(error) => return Err(error),
         }
+        let now = self.now();
         let approval = Approval {
             id: random_name::<8>()?,
             issuer: issuer.name().clone(),

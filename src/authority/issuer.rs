@@ -17,8 +17,8 @@ use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{
-    Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, KeySpecification,
-    RuleViolation, State, Timestamp, decide,
+    Attestation, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet,
+    KeySpecification, RuleViolation, State, Timestamp, decide,
 };
 use crate::store::record::{issuer_row, key_changes};
 use crate::store::{Commit, CommitError, StoreError, StoredSet};
@@ -196,7 +196,12 @@ impl Issuer {
             .set()
             .clone()
             .with_latest_at_least(services.clock.latest());
-        let decision = decide(&set, &request.command, time, &request.fresh.supply);
+        let attestation = match request.attribution.confirmed_by {
+            Some(_) => Attestation::TwoPeople,
+            None => Attestation::OnePerson,
+        };
+        let available = &request.fresh.supply;
+        let decision = decide(&set, &request.command, attestation, time, available);
         let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
         let Some(change) = change else {
             return Ok(Attempt::Decided {

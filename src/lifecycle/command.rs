@@ -7,11 +7,11 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 use super::change_time::ChangeTime;
 use super::event::Event;
 use super::issuer::IssuerName;
-use super::key::{Key, KeyOrigin};
+use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
 use super::plan::{Step, plan};
-use super::policy::{Policy, published_bytes};
+use super::policy::{Confirmation, Policy, published_bytes};
 use super::time::Timestamp;
 
 /// A request to change a key set.
@@ -66,6 +66,15 @@ impl Command {
             Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
     }
+}
+
+/// Who stands behind a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attestation {
+    /// One person, or the schedule.
+    OnePerson,
+    /// One person has asked for it, and a second one has confirmed it.
+    TwoPeople,
 }
 
 /// Whether a rotation must wait for the successor.
@@ -185,6 +194,9 @@ pub enum RuleViolation {
     /// The issuer has ended; its name and its URL are not used again.
     #[error("the issuer is deleted; its name and its url are not used again")]
     IssuerDeleted,
+    /// One person must not lock verifiers out.
+    #[error("the issuer's policy wants a second person to confirm this")]
+    NeedsConfirmation,
     /// The founding of an issuer cannot be changed afterwards.
     #[error("takes_over can be set only when the issuer is created")]
     IssuerOriginFixed,
@@ -229,11 +241,15 @@ pub fn create(
 /// Answers a command with what can be done now. No command waits for a key: what needs one that is
 /// not available is left for the [`Command::ApplyPlan`] that has it.
 ///
+/// Whether it takes a second person is judged here, on the set that the change is committed
+/// against: two requests of one person, each harmless alone, must not do together what neither may.
+///
 /// # Errors
 /// [`RuleViolation`] when a rule forbids the command; nothing changes then.
 pub fn decide(
     set: &KeySet,
     command: &Command,
+    attestation: Attestation,
     time: impl Into<ChangeTime>,
     available: &AvailableKeys,
 ) -> Result<Decision, RuleViolation> {
@@ -247,6 +263,9 @@ pub fn decide(
         };
     }
     let mut update = KeySetUpdate::of(set, time.into(), available);
+    if attestation == Attestation::OnePerson && needs_two_people(set, command, update.now()) {
+        return Err(RuleViolation::NeedsConfirmation);
+    }
     match command {
         Command::ApplyPlan => {}
         Command::Delete { reason } => update.delete(reason)?,
@@ -266,6 +285,35 @@ pub fn decide(
     let wanted = apply_plan(&mut update)?;
     let change = (update.event_count() > 0).then(|| update.finish());
     Ok(Decision { change, wanted })
+}
+
+/// Whether the issuer's policy wants a second person to agree.
+///
+/// A revocation takes one where it would put a key to work that verifiers may not know, or leave
+/// nothing that signs: it discards the successor, or the successor is not ready. Otherwise two
+/// plain revocations would do together what one must not do alone.
+fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
+    let policy = &set.policy;
+    if policy.confirmation == Confirmation::None {
+        return false;
+    }
+    match command {
+        Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
+        Command::Delete { .. } => true,
+        Command::Revoke { kid, successor, .. } => {
+            let signs = set
+                .key(kid)
+                .filter(|key| matches!(key.state(), State::Active(_)));
+            *successor == Successor::Discard
+                || signs.is_some_and(|key| {
+                    let successors = set.successors(key.algorithm());
+                    let ready_at = successors.first().and_then(|next| next.ready_at(policy));
+                    ready_at.is_none_or(|ready_at| now < ready_at)
+                })
+        }
+        Command::SetPolicy(after) => after.confirmation == Confirmation::None,
+        Command::ApplyPlan | Command::Import { .. } | Command::Replace { .. } => false,
+    }
 }
 
 /// Ends a change that must not leave a key to be wanted.

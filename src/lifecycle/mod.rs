@@ -8,7 +8,7 @@
 //! A change always takes the same road:
 //!
 //! ```text
-//! Command ──▶ decide(set, command, now, available) ──▶ Change { set, events } and the keys wanted
+//! Command ──▶ decide(set, command, attestation, now, available) ──▶ Change { set, events } and the keys wanted
 //!                │  the command's own transitions
 //!                └─ then plan(set, now) to its fixed point: what is due or missing
 //! ```
@@ -36,7 +36,8 @@ mod verifiers;
 
 pub use change_time::{ChangeTime, SWITCH_OVER};
 pub use command::{
-    Command, Decision, DecisionError, ImportAs, Readiness, RuleViolation, Successor, create, decide,
+    Attestation, Command, Decision, DecisionError, ImportAs, Readiness, RuleViolation, Successor,
+    create, decide,
 };
 pub use event::Event;
 pub use history::PastKey;

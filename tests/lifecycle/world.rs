@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    AvailableKeys, Change, Command, Decision, DecisionError, Event, IssuerName, IssuerOrigin,
-    IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation, State, Timestamp, create,
-    decide, plan,
+    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, Event, IssuerName,
+    IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation, State,
+    Timestamp, create, decide, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) keys_made: u64,
     /// The keys that the stored set still wanted when it was decided.
     pub(crate) wanted: Vec<KeySpecification>,
+    /// Who stands behind what is asked.
+    pub(crate) attestation: Attestation,
     /// What has been generated for the change that is decided next.
     available: AvailableKeys,
 }
@@ -128,6 +130,7 @@ impl World {
             touched: true,
             keys_made,
             wanted: Vec::new(),
+            attestation: Attestation::OnePerson,
             available: AvailableKeys::default(),
         };
         world
@@ -235,7 +238,13 @@ impl World {
         self.touched = true;
         let decided_at = self.clock;
         let base = self.view.clone().with_latest_at_least(self.latest);
-        let Decision { change, wanted } = decide(&base, command, decided_at, &self.available)?;
+        let Decision { change, wanted } = decide(
+            &base,
+            command,
+            self.attestation,
+            decided_at,
+            &self.available,
+        )?;
         let Some(change) = change else {
             self.wanted = wanted;
             return Ok(Vec::new());
@@ -404,7 +413,13 @@ impl World {
         let seen = self.load().latest().max(self.clock);
         let base = self.load().with_latest_at_least(seen);
         let now = self.clock;
-        let decision = decide(&base, command, now, &AvailableKeys::default());
+        let decision = decide(
+            &base,
+            command,
+            self.attestation,
+            now,
+            &AvailableKeys::default(),
+        );
         let Ok(Decision {
             change: Some(change),
             wanted,

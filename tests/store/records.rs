@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    AvailableKeys, Change, Command, Decision, DecisionError, ImportAs, IssuerOrigin, IssuerUrl,
-    Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor, Timestamp,
-    create, decide,
+    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, ImportAs, IssuerOrigin,
+    IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor,
+    Timestamp, create, decide,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
@@ -81,7 +81,13 @@ impl Life {
     /// Commits what `command` does, unless a rule forbids it.
     fn attempt(&mut self, command: &Command) -> Result<(), RuleViolation> {
         loop {
-            let Decision { change, wanted } = decide(&self.set, command, self.now, &self.supply)?;
+            let Decision { change, wanted } = decide(
+                &self.set,
+                command,
+                Attestation::OnePerson,
+                self.now,
+                &self.supply,
+            )?;
             if wanted.is_empty() {
                 let Some(change) = change else {
                     return Ok(());

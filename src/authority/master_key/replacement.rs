@@ -8,7 +8,7 @@ use crate::authority::issuer::{ChangeRequest, commit_of};
 use crate::authority::load::LoadError;
 use crate::authority::{ChangeError, Services};
 use crate::engine::{Urgency, random};
-use crate::lifecycle::{Command, Decision, IssuerName, KeySet, decide};
+use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
 use crate::store::record::key_set;
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, Progress};
@@ -105,7 +105,8 @@ async fn replace_in(
     };
     let (change, time) = loop {
         let time = services.lease.change_time();
-        let decision = decide(&set, &request.command, time, &request.fresh.supply);
+        let (one, available) = (Attestation::OnePerson, &request.fresh.supply);
+        let decision = decide(&set, &request.command, one, time, available);
         let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
         match change {
             Some(change) if wanted.is_empty() => break (change, time),
