@@ -6,7 +6,7 @@ use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lifecycle::{Confirmation, IssuerName, KeySet, Policy, State, Timestamp};
+use crate::lifecycle::{IssuerName, Policy, Timestamp};
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -40,34 +40,6 @@ impl Operation {
             Self::Revoke { .. } => "revoke",
             Self::Delete => "delete-issuer",
             Self::SetPolicy(_) => "set-policy",
-        }
-    }
-
-    /// Whether the issuer's policy asks for a second person before this is done.
-    ///
-    /// A revocation does where it would put a key to work that verifiers may not know: it discards
-    /// the successor, or the successor is not ready. Otherwise two plain revocations would do
-    /// together what one must not do alone.
-    pub fn needs_confirmation(&self, set: &KeySet, now: Timestamp) -> bool {
-        let policy = set.policy();
-        if policy.confirmation == Confirmation::None || set.deleted_at().is_some() {
-            return false;
-        }
-        match self {
-            Self::ForceRotation { .. } | Self::Delete => true,
-            Self::Revoke {
-                kid,
-                discard_successor,
-            } => {
-                *discard_successor
-                    || set.key(kid).is_some_and(|key| {
-                        let successors = set.successors(key.algorithm());
-                        let ready_at = successors.first().and_then(|next| next.ready_at(policy));
-                        matches!(key.state(), State::Active(_))
-                            && ready_at.is_none_or(|at| now < at)
-                    })
-            }
-            Self::SetPolicy(after) => after.confirmation == Confirmation::None,
         }
     }
 }

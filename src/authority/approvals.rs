@@ -11,7 +11,7 @@ use super::issuer::{Confirmation, Issuer, Request};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::engine::random_name;
-use crate::lifecycle::{Command, Readiness, Successor, Timestamp};
+use crate::lifecycle::{Command, Readiness, RuleViolation, Successor, Timestamp};
 use crate::store::{
     CommitError, Content, EventRow, Expectation, Kind, Query, Record, RecordKey, StoreError, Token,
     Write, commit,
@@ -61,15 +61,16 @@ impl Authority {
         reason: Option<String>,
         actor: Actor,
     ) -> Result<ApprovalOutcome, ChangeError> {
-        let now = self.now();
-        if !operation.needs_confirmation(issuer.snapshot().set(), now) {
-            let request = Request {
-                reason,
-                ..Request::by(actor)
-            };
-            let done = self.execute(issuer, operation, request);
-            return Ok(ApprovalOutcome::Done(done.await?));
+        let request = Request {
+            reason: reason.clone(),
+            ..Request::by(actor.clone())
+        };
+        match self.execute(issuer, operation.clone(), request).await {
+            Ok(outcome) => return Ok(ApprovalOutcome::Done(outcome)),
+            Err(ChangeError::Refused(RuleViolation::NeedsConfirmation)) => {}
+            Err(error) => return Err(error),
         }
+        let now = self.now();
         let approval = Approval {
             id: random_name::<8>()?,
             issuer: issuer.name().clone(),

@@ -21,8 +21,8 @@ use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
 use crate::engine::{Urgency, random};
 use crate::lifecycle::{
-    Change, ChangeTime, Command, DecisionError, Event, IssuerName, Key, KeySet, KeySpecification,
-    RuleViolation, State, Timestamp, decide,
+    Attestation, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet,
+    KeySpecification, RuleViolation, State, Timestamp, decide,
 };
 use crate::store::documents::{SetTokens, writes};
 use crate::store::{Batch, BatchId, CommitError, EventRow, StoredSet, Write, commit_and_settle};
@@ -68,6 +68,14 @@ impl Request {
         }
     }
 
+    /// How many people stand behind it.
+    fn attestation(&self) -> Attestation {
+        match self.attribution.confirmed_by {
+            Some(_) => Attestation::TwoPeople,
+            None => Attestation::OnePerson,
+        }
+    }
+
     /// Whether what was confirmed still waits: of two that confirm, one does.
     async fn still_waits(&self, services: &Services) -> Result<(), ChangeError> {
         let Some(Confirmation { end, approval, .. }) = &self.confirmation else {
@@ -100,6 +108,23 @@ pub struct ChangeRequest {
 }
 
 impl ChangeRequest {
+    /// How much its keys are in a hurry.
+    pub(super) fn urgency(&self) -> Urgency {
+        match self.command {
+            Command::ApplyPlan => Urgency::Background,
+            _ => Urgency::Immediate,
+        }
+    }
+
+    /// Whether its answer waits until the keys that the set wants are published. A revocation waits
+    /// for nothing.
+    pub(super) fn waits_for_keys(&self) -> bool {
+        !matches!(
+            self.command,
+            Command::ApplyPlan | Command::Revoke { .. } | Command::Delete { .. }
+        )
+    }
+
     /// Whether the schedule asks for it.
     pub(super) fn is_scheduled(&self) -> bool {
         matches!(self.command, Command::ApplyPlan)
@@ -109,6 +134,14 @@ impl ChangeRequest {
     pub fn scheduled() -> Self {
         Request::by(Actor::Scheduler).asks(Command::ApplyPlan)
     }
+}
+
+/// What came of a request.
+pub struct Changed {
+    /// The change; `None` when nothing had to change.
+    pub committed: Option<Committed>,
+    /// The keys that the set wants and that were not there.
+    pub wanted: Vec<KeySpecification>,
 }
 
 /// A change that was committed.
@@ -121,6 +154,15 @@ pub struct Committed {
     pub installed_at: Timestamp,
     /// Whether every replica that lives has taken it over.
     pub on_all_replicas: bool,
+}
+
+impl Committed {
+    /// This change and the one that has brought the keys that it wanted.
+    pub(super) fn and(mut self, next: Self) -> Self {
+        self.change.set = next.change.set;
+        self.change.events.extend(next.change.events);
+        self
+    }
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.
@@ -174,42 +216,30 @@ impl Issuer {
         !self.outcome_unknown.load(Ordering::Acquire)
     }
 
-    /// Changes the issuer. `None` when nothing had to change.
-    ///
-    /// Keys are generated outside the lock, and the question is decided anew with them. This must
-    /// not be dropped half-way.
+    /// Changes the issuer, with the keys that the request brings along. This must not be dropped
+    /// half-way.
     ///
     /// # Errors
     /// [`ChangeError`]; the issuer is as it was, unless the error says that this is not known.
     pub(super) async fn change(
         &self,
         services: &Services,
-        mut request: ChangeRequest,
-    ) -> Result<Option<Committed>, ChangeError> {
-        let urgency = match request.command {
-            Command::ApplyPlan => Urgency::Background,
-            _ => Urgency::Immediate,
-        };
-        let mut conflicts = 0;
-        while conflicts < MAX_ATTEMPTS {
-            match self.attempt(services, &request).await? {
-                Attempt::Unchanged => return Ok(None),
-                Attempt::Committed(committed) => return Ok(Some(*committed)),
-                Attempt::NeedsKey(wanted) => {
-                    let generated = services.engine.generate(wanted, urgency).await?;
-                    request.fresh.add_generated(generated);
-                }
-                Attempt::Conflict => conflicts += 1,
+        request: &ChangeRequest,
+    ) -> Result<Changed, ChangeError> {
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(changed) = self.attempt(services, request).await? {
+                return Ok(changed);
             }
         }
         Err(ChangeError::Contended)
     }
 
+    /// One attempt; `None` when it must be decided anew.
     async fn attempt(
         &self,
         services: &Services,
         request: &ChangeRequest,
-    ) -> Result<Attempt, ChangeError> {
+    ) -> Result<Option<Changed>, ChangeError> {
         // Lock.
         let mut unknown = self.writer.lock().await;
         if unknown.is_some() {
@@ -227,11 +257,13 @@ impl Issuer {
             .set()
             .clone()
             .with_latest_at_least(services.clock.latest());
-        let change = match decide(&set, &request.command, time, &request.fresh.supply) {
-            Ok(Some(change)) => change,
-            Ok(None) => return Ok(Attempt::Unchanged),
-            Err(DecisionError::NeedsKey(wanted)) => return Ok(Attempt::NeedsKey(wanted)),
-            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
+        let attestation = request.request.attestation();
+        let (command, keys) = (&request.command, &request.fresh.supply);
+        let decision = decide(&set, command, attestation, time, keys);
+        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        let Some(change) = change else {
+            let committed = None;
+            return Ok(Some(Changed { committed, wanted }));
         };
         self.check_replicas(services, request, &change).await?;
         // Opening the keys comes before the commit: a key that does not open must not become active.
@@ -265,20 +297,24 @@ impl Issuer {
                 switch_over.keep();
                 // Install.
                 self.install(snapshot);
-                Ok(Attempt::Committed(Box::new(Committed {
+                let committed = Committed {
                     before,
                     installed_at: services.clock.now().max(change.at),
                     change,
                     on_all_replicas: false,
-                })))
+                };
+                Ok(Some(Changed {
+                    committed: Some(committed),
+                    wanted,
+                }))
             }
             Err(CommitError::Conflict) => {
                 switch_over.keep();
                 self.reload(services, &mut unknown).await?;
                 request.request.still_waits(services).await?;
-                Ok(Attempt::Conflict)
+                Ok(None)
             }
-            Err(CommitError::Late) => Ok(Attempt::Conflict),
+            Err(CommitError::Late) => Ok(None),
             Err(CommitError::Final) => Err(ChangeError::RecordFinal),
             Err(CommitError::NotUnique) => Err(ChangeError::PathTaken),
             Err(CommitError::Store(error)) => Err(error.into()),
@@ -315,7 +351,9 @@ impl Issuer {
         change: &Change,
     ) -> Result<(), ChangeError> {
         let activated = change.events.iter().find_map(|event| match event {
-            Event::KeyActivated { kid, .. } => change.set.key(kid),
+            Event::KeyActivated {
+                kid, forced: false, ..
+            } => change.set.key(kid),
             _ => None,
         });
         let Some(key) = activated.filter(|_| request.command.waits_for_verifiers()) else {
@@ -406,13 +444,6 @@ impl Issuer {
             fresh,
         )?)
     }
-}
-
-enum Attempt {
-    Unchanged,
-    Committed(Box<Committed>),
-    NeedsKey(KeySpecification),
-    Conflict,
 }
 
 /// Creates an issuer in the store and puts it into memory.

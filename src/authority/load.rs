@@ -7,8 +7,8 @@ use keywright_verifier::Kid;
 
 use super::Services;
 use super::snapshot::Snapshot;
-use crate::engine::{KeyPair, PrivateKey, Signer};
-use crate::lifecycle::{AvailableKeys, IssuerName, Key, KeySet, State};
+use crate::engine::{EngineError, KeyPair, PrivateKey, Signer, Urgency};
+use crate::lifecycle::{AvailableKeys, IssuerName, Key, KeySet, KeySpecification, State};
 use crate::store::StoredSet;
 use crate::store::documents::{CorruptRecord, SetTokens, key_set};
 
@@ -29,6 +29,21 @@ impl NewKeys {
     /// Adds the private half of a key that a command brings in itself.
     pub fn add_imported(&mut self, pair: KeyPair) {
         self.privates.insert(pair.jwk.kid().clone(), pair.private);
+    }
+}
+
+impl Services {
+    /// Generates keys, one after the other. No lock and no transaction is held meanwhile.
+    pub(super) async fn generate(
+        &self,
+        wanted: Vec<KeySpecification>,
+        urgency: Urgency,
+        keys: &mut NewKeys,
+    ) -> Result<(), EngineError> {
+        for specification in wanted {
+            keys.add_generated(self.engine.generate(specification, urgency).await?);
+        }
+        Ok(())
     }
 }
 

@@ -9,10 +9,12 @@ pub mod approvals;
 pub mod audit;
 pub mod authentication;
 pub mod backup;
-mod changes;
 pub mod clients;
+mod directory;
 mod error;
 pub mod issuer;
+mod issuers;
+mod keys;
 pub mod lease;
 pub mod load;
 pub mod master_key;
@@ -26,36 +28,30 @@ pub mod signing;
 pub mod snapshot;
 pub mod throttle;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
-use crate::access::approval::{Approval, Operation};
 use crate::clock::Clock;
-use crate::engine::{SigningEngine, Urgency};
+use crate::engine::SigningEngine;
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::{
-    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, create,
-    plan,
-};
+use crate::lifecycle::Timestamp;
 use crate::store::seal::MasterKeys;
-use crate::store::{Kind, Query, Store, StoredSet};
+use crate::store::{Kind, Query, Store};
 use crate::telemetry::Metrics;
-use approvals::ApprovalOutcome;
-use audit::Actor;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
-use issuer::{ChangeRequest, Committed, Issuer, Request};
+use directory::IssuerDirectory;
+use issuer::Issuer;
 use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
-use scheduler::WakeQueue;
+use scheduler::{Failures, Generating, WakeQueue};
 
 pub use access::Issued;
-pub use changes::{Exposure, Rotation};
 pub use error::ChangeError;
+pub use issuers::IssuerSet;
+pub use keys::{Exposure, Rotation};
 pub use readiness::Unready;
 
 /// What an authority stands on.
@@ -85,11 +81,9 @@ pub struct Services {
 /// Every issuer of one deployment.
 pub struct Authority {
     services: Services,
-    directory: ArcSwap<Directory>,
-    directory_writer: Mutex<()>,
+    directory: IssuerDirectory,
     /// This process among others; `None` when nobody shares its store.
     replica: Option<OwnReplica>,
-    origin: tokio::sync::Mutex<()>,
     access: tokio::sync::Mutex<access::KnownClients>,
     clients: Clients,
     /// Whether the store had a client at the start, usable or not.
@@ -97,55 +91,9 @@ pub struct Authority {
     authenticator: Authenticator,
     wakes: WakeQueue,
     /// Issuers whose last scheduled change failed.
-    failed_schedules: Mutex<BTreeSet<IssuerName>>,
-}
-
-/// Issuers by name, and by the path under which they are published.
-#[derive(Default, Clone)]
-struct Directory {
-    by_name: HashMap<IssuerName, Arc<Issuer>>,
-    by_path: HashMap<String, Arc<Issuer>>,
-    /// Issuers that the store has and that cannot be used, with the path of each.
-    unusable: BTreeMap<IssuerName, String>,
-}
-
-impl Directory {
-    /// An issuer that is deleted keeps its name, so that its history can be asked for, and is
-    /// published nowhere.
-    fn add(&mut self, issuer: Arc<Issuer>) {
-        let snapshot = issuer.snapshot();
-        let path = snapshot.set().policy().url.path();
-        if snapshot.set().deleted_at().is_none() {
-            self.by_path.insert(path.to_owned(), Arc::clone(&issuer));
-        } else {
-            self.by_path.remove(path);
-        }
-        self.unusable.remove(issuer.name());
-        self.by_name.insert(issuer.name().clone(), issuer);
-    }
-
-    /// Forgets an issuer that the store does not have any more.
-    fn forget(&mut self, name: &IssuerName) {
-        if let Some(issuer) = self.by_name.remove(name) {
-            self.by_path
-                .remove(issuer.snapshot().set().policy().url.path());
-        }
-    }
-
-    /// Puts an issuer out of service whose records cannot be used. Its documents are then not gone,
-    /// and copies of them may go on being used.
-    fn refuse(&mut self, stored: &StoredSet, error: &dyn std::error::Error) {
-        let name = &stored.issuer.key.id;
-        tracing::error!(issuer = %name.escape_debug(), %error, "issuer refused");
-        let Ok(name) = IssuerName::parse(name) else {
-            return;
-        };
-        let path = stored.issuer.unique.clone().unwrap_or_default();
-        if self.by_name.remove(&name).is_some() {
-            self.by_path.remove(&path);
-        }
-        self.unusable.insert(name, path);
-    }
+    failures: Failures,
+    /// Issuers for which keys are generated.
+    generating: Generating,
 }
 
 impl Authority {
@@ -155,21 +103,29 @@ impl Authority {
     /// # Errors
     /// When the store does not answer, or this process cannot join others on it.
     pub async fn start(mut services: Services) -> Result<Self, ReplicationError> {
-        let mut directory = Directory::default();
+        let directory = IssuerDirectory::default();
         let wakes = WakeQueue::default();
         let replica = OwnReplica::join(&services).await?;
         master_key::require_sealing_key(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
         let head = services.store.log_head().await?;
+        let mut loaded = Vec::new();
+        let mut refused = Vec::new();
         for stored in services.store.all_key_sets().await? {
             match Issuer::load(&services, &stored) {
                 Ok(issuer) => {
                     wakes.set(issuer.name(), services.clock.now());
-                    directory.add(Arc::new(issuer));
+                    loaded.push(Arc::new(issuer));
                 }
-                Err(error) => directory.refuse(&stored, &error),
+                Err(error) => refused.push((stored, error)),
             }
         }
+        directory.edit(|issuers| {
+            loaded.into_iter().for_each(|issuer| issuers.add(issuer));
+            for (stored, error) in &refused {
+                issuers.refuse(stored, error);
+            }
+        });
         let clients = Clients::new(services.audience.take());
         let records = services.store.list(Query::all(Kind::Client)).await?;
         clients.replace(access::usable(&records));
@@ -181,16 +137,15 @@ impl Authority {
         }
         let authority = Self {
             services,
-            directory: ArcSwap::from_pointee(directory),
-            directory_writer: Mutex::default(),
+            directory,
             replica,
-            origin: tokio::sync::Mutex::new(()),
             access: tokio::sync::Mutex::new(access::KnownClients::of(&records)),
             clients,
             had_clients: !records.is_empty(),
             authenticator,
             wakes,
-            failed_schedules: Mutex::default(),
+            failures: Failures::default(),
+            generating: Generating::default(),
         };
         authority.catch_up().await?;
         Ok(authority)
@@ -236,214 +191,6 @@ impl Authority {
             .admit(&self.clients, presented, self.now())
             .await
     }
-
-    /// Whether the store has any issuer, usable or not.
-    pub fn has_issuers(&self) -> bool {
-        let directory = self.directory.load();
-        !directory.by_name.is_empty() || !directory.unusable.is_empty()
-    }
-
-    /// All issuers that are not deleted, in the order of their names.
-    pub fn issuers(&self) -> Vec<Arc<Issuer>> {
-        let directory = self.directory.load();
-        let is_alive = |issuer: &&Arc<Issuer>| issuer.snapshot().set().deleted_at().is_none();
-        let mut issuers: Vec<_> = directory
-            .by_name
-            .values()
-            .filter(is_alive)
-            .cloned()
-            .collect();
-        issuers.sort_by(|one, other| one.name().cmp(other.name()));
-        issuers
-    }
-
-    /// The issuer that is published under a path (empty for the root).
-    pub fn published_under(&self, path: &str) -> Option<Arc<Issuer>> {
-        self.directory.load().by_path.get(path).cloned()
-    }
-
-    /// Whether an issuer that cannot be used was published under a path. Its documents are then
-    /// not gone but out of service, and copies of them may go on being used.
-    pub fn is_out_of_service(&self, path: &str) -> bool {
-        let directory = self.directory.load();
-        directory.unusable.values().any(|unusable| unusable == path)
-    }
-
-    /// The issuer with this name.
-    ///
-    /// # Errors
-    /// [`ChangeError::UnknownIssuer`], or [`ChangeError::UnusableIssuer`] when the store has it and
-    /// it cannot be used.
-    pub fn issuer(&self, name: &str) -> Result<Arc<Issuer>, ChangeError> {
-        let directory = self.directory.load();
-        if let Some(issuer) = directory.by_name.get(name) {
-            return Ok(Arc::clone(issuer));
-        }
-        match directory.unusable.get_key_value(name) {
-            Some((name, _)) => Err(ChangeError::UnusableIssuer(name.clone())),
-            None => Err(ChangeError::UnknownIssuer(name.chars().take(63).collect())),
-        }
-    }
-
-    /// Creates an issuer, or replaces the policy of one that exists. `None` for the founding means
-    /// that the request does not say: a new issuer is then a fresh one.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then.
-    pub async fn set_issuer(
-        self: &Arc<Self>,
-        name: &IssuerName,
-        policy: Policy,
-        origin: Option<IssuerOrigin>,
-        actor: Actor,
-    ) -> Result<IssuerSet, ChangeError> {
-        let (authority, name) = (Arc::clone(self), name.clone());
-        run_to_completion(async move {
-            let _founding = authority.origin.lock().await;
-            match authority.issuer(name.as_str()) {
-                Ok(issuer) => {
-                    if origin.is_some_and(|asked| asked != issuer.snapshot().set().origin()) {
-                        return Err(ChangeError::Refused(RuleViolation::IssuerOriginFixed));
-                    }
-                    let operation = Operation::SetPolicy(Box::new(policy));
-                    match authority.ask(&issuer, operation, None, actor).await? {
-                        ApprovalOutcome::Done(_) => Ok(IssuerSet::Replaced(issuer)),
-                        ApprovalOutcome::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
-                    }
-                }
-                Err(ChangeError::UnknownIssuer(_)) => {
-                    let origin = origin.unwrap_or(IssuerOrigin::Fresh);
-                    let issuer = authority.found(&name, policy, origin, &actor).await?;
-                    Ok(IssuerSet::Created(issuer))
-                }
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-
-    async fn found(
-        &self,
-        name: &IssuerName,
-        policy: Policy,
-        origin: IssuerOrigin,
-        actor: &Actor,
-    ) -> Result<Arc<Issuer>, ChangeError> {
-        if self.published_under(policy.url.path()).is_some() {
-            return Err(ChangeError::PathTaken);
-        }
-        if !self.services.lease.holds() {
-            return Err(ChangeError::SnapshotStale);
-        }
-        let mut request = Request::by(actor.clone()).asks(Command::ApplyPlan);
-        let (change, time) = loop {
-            let time = self.services.lease.change_time();
-            match create(
-                name.clone(),
-                policy.clone(),
-                origin,
-                time,
-                &request.fresh.supply,
-            ) {
-                Ok(change) => break (change, time),
-                Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-                Err(DecisionError::NeedsKey(wanted)) => {
-                    let generated = self.services.engine.generate(wanted, Urgency::Immediate);
-                    request.fresh.add_generated(generated.await?);
-                }
-            }
-        };
-        let issuer = issuer::create(&self.services, &request, change, time).await?;
-        let issuer = Arc::new(issuer);
-        self.edit_directory(|directory| directory.add(Arc::clone(&issuer)));
-        self.schedule(&issuer);
-        tracing::info!(issuer = %name, ?actor, "issuer created");
-        self.on_all_replicas().await;
-        Ok(issuer)
-    }
-
-    /// Deletes an issuer, and takes it out of what is published.
-    async fn delete_issuer(
-        self: &Arc<Self>,
-        issuer: &Arc<Issuer>,
-        request: ChangeRequest,
-    ) -> Result<(), ChangeError> {
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        run_to_completion(async move {
-            let _founding = authority.origin.lock().await;
-            authority.change(&issuer, request).await?;
-            authority.edit_directory(|directory| directory.add(issuer));
-            Ok(())
-        })
-        .await
-    }
-
-    /// Changes the directory, one at a time.
-    fn edit_directory(&self, edit: impl FnOnce(&mut Directory)) {
-        let _writer = self
-            .directory_writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut directory = Directory::clone(&self.directory.load());
-        edit(&mut directory);
-        self.directory.store(Arc::new(directory));
-    }
-
-    /// Carries out an order, to its end.
-    async fn change(
-        self: &Arc<Self>,
-        issuer: &Arc<Issuer>,
-        request: ChangeRequest,
-    ) -> Result<Option<Committed>, ChangeError> {
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        run_to_completion(async move {
-            let actor = request.request.attribution.clone();
-            let is_asked_for = !request.is_scheduled();
-            let mut outcome = issuer.change(&authority.services, request).await;
-            if let Ok(Some(committed)) = &outcome {
-                let version = committed.change.set.version();
-                for event in &committed.change.events {
-                    tracing::info!(issuer = %issuer.name(), version, ?actor, ?event, "key set changed");
-                }
-            }
-            authority.schedule(&issuer);
-            authority.clear_erased();
-            if let Ok(Some(committed)) = &mut outcome
-                && is_asked_for
-            {
-                committed.on_all_replicas = authority.on_all_replicas().await;
-            }
-            outcome
-        })
-        .await
-    }
-
-    /// Lets the store tidy up what a commit has left behind. No caller waits for it.
-    fn clear_erased(&self) {
-        let store = Arc::clone(&self.services.store);
-        tokio::spawn(async move { store.clear_erased().await });
-    }
-
-    /// Sets when an issuer is looked at next. The plan is made anew: the one in the snapshot was
-    /// made when the set changed, and may lie behind us without anything being due.
-    fn schedule(&self, issuer: &Issuer) {
-        let now = self.now();
-        let plan = plan(issuer.snapshot().set(), now);
-        let wake = if plan.steps.is_empty() && issuer.is_confirmed() {
-            // What failed here, another replica may have done.
-            let failed_schedules = self.failed_schedules.lock();
-            let mut failed_schedules = failed_schedules.unwrap_or_else(PoisonError::into_inner);
-            failed_schedules.remove(issuer.name());
-            plan.next_wake
-        } else {
-            Some(now)
-        };
-        if let Some(wake) = wake {
-            let start_delay = self.replica.as_ref().map(OwnReplica::start_delay);
-            let wake = wake.after(start_delay.unwrap_or_default());
-            self.wakes.set(issuer.name(), wake);
-        }
-    }
 }
 
 /// Runs a change to its end in a task of its own. A caller that hangs up or runs out of time drops
@@ -455,14 +202,4 @@ async fn run_to_completion<T: Send + 'static>(
     tokio::spawn(change.in_current_span())
         .await
         .unwrap_or(Err(ChangeError::Interrupted))
-}
-
-/// What a PUT of an issuer did.
-pub enum IssuerSet {
-    /// There was none of that name.
-    Created(Arc<Issuer>),
-    /// Its policy is now the one that was given.
-    Replaced(Arc<Issuer>),
-    /// The policy waits for a second person.
-    Awaits(Box<Approval>),
 }

@@ -1,6 +1,5 @@
 //! Whether the service can do everything that it is for.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::Authority;
@@ -41,8 +40,8 @@ impl Authority {
         if !self.services.lease.holds() {
             return Err(Unready::Stale);
         }
-        if let Some(name) = self.directory.load().unusable.keys().next() {
-            return Err(Unready::Unusable(name.clone()));
+        if let Some(name) = self.directory.unusable() {
+            return Err(Unready::Unusable(name));
         }
         self.services
             .store
@@ -50,11 +49,6 @@ impl Authority {
             .await
             .map_err(|_| Unready::Store)?;
         let now = self.now();
-        let failed_schedules = self
-            .failed_schedules
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         for issuer in self.issuers() {
             let name = issuer.name();
             let snapshot = issuer.snapshot();
@@ -67,7 +61,7 @@ impl Authority {
             let overdue = set.policy().algorithms.iter().any(|algorithm| {
                 rotation_due(set, *algorithm).is_some_and(|due| due.after(OVERDUE_AFTER) < now)
             });
-            if overdue || failed_schedules.contains(name) {
+            if overdue || self.failures.contains(name) {
                 return Err(Unready::RotationOverdue(name.clone()));
             }
         }

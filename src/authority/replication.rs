@@ -379,7 +379,7 @@ impl Authority {
         let mut refused: Vec<(&StoredSet, ChangeError)> = Vec::new();
         for stored in sets {
             let name = stored.issuer.key.id.as_str();
-            let known = self.directory.load().by_name.get(name).cloned();
+            let known = self.directory.find(name).ok();
             let is_known = known.is_some();
             let outcome = match known {
                 Some(issuer) => {
@@ -406,20 +406,30 @@ impl Authority {
             let is_named = |stored: &StoredSet| stored.issuer.key.id == name.as_str();
             !is_continued && !sets.iter().any(is_named)
         };
-        let gone: Vec<IssuerName> = self.directory.load().by_name.keys().cloned().collect();
-        let gone: Vec<IssuerName> = gone.into_iter().filter(is_gone).collect();
-        if !arrived.is_empty() || !refused.is_empty() || !gone.is_empty() {
-            self.edit_directory(|directory| {
-                arrived.into_iter().for_each(|issuer| directory.add(issuer));
-                for (stored, error) in &refused {
-                    directory.refuse(stored, error);
-                }
-                for name in &gone {
-                    tracing::error!(issuer = %name, "issuer lost with the commits of the store");
-                    directory.forget(name);
-                }
-            });
+        if arrived.is_empty() && refused.is_empty() && is_continued {
+            return Ok(());
         }
+        self.directory.edit(|issuers| {
+            for issuer in arrived {
+                if issuer.snapshot().set().deleted_at().is_some() {
+                    issuers.add(issuer);
+                } else {
+                    issuers.add_new(issuer);
+                }
+            }
+            for (stored, error) in &refused {
+                issuers.refuse(stored, error);
+            }
+            let gone: Vec<IssuerName> = issuers
+                .names()
+                .filter(|name| is_gone(name))
+                .cloned()
+                .collect();
+            for name in &gone {
+                tracing::error!(issuer = %name, "issuer lost with the commits of the store");
+                issuers.forget(name);
+            }
+        });
         Ok(())
     }
 }

@@ -4,16 +4,18 @@
 //! how many issuers there are. A change that fails is tried again with growing pauses, turns the
 //! readiness probe and a metric red, and touches nothing else: signing goes on.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
 
-use super::issuer::ChangeRequest;
+use super::issuer::{ChangeRequest, Issuer};
+use super::replication::OwnReplica;
 use super::{Authority, ChangeError};
-use crate::engine::random;
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::engine::{Urgency, random};
+use crate::lifecycle::{IssuerName, Timestamp, plan};
 
 /// When to look at which issuer.
 #[derive(Default)]
@@ -56,20 +58,108 @@ impl WakeQueue {
     }
 }
 
-/// Runs until it is dropped.
+/// The issuers whose last scheduled change failed, and how often in a row.
+#[derive(Default)]
+pub(super) struct Failures(Mutex<BTreeMap<IssuerName, u32>>);
+
+impl Failures {
+    fn issuers(&self) -> MutexGuard<'_, BTreeMap<IssuerName, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one, and says how many it were in a row.
+    fn count(&self, issuer: &IssuerName) -> u32 {
+        let mut issuers = self.issuers();
+        let count = issuers.entry(issuer.clone()).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// What had failed has been done.
+    pub(super) fn forget(&self, issuer: &IssuerName) {
+        self.issuers().remove(issuer);
+    }
+
+    /// Whether an issuer is one of them.
+    pub(super) fn contains(&self, issuer: &IssuerName) -> bool {
+        self.issuers().contains_key(issuer)
+    }
+}
+
+/// The issuers for which keys are generated: one task each, of which few work for the schedule at a
+/// time.
+pub(super) struct Generating {
+    issuers: Mutex<BTreeSet<IssuerName>>,
+    scheduled: Semaphore,
+}
+
+/// How many issuers the schedule generates keys for at a time.
+const SCHEDULED_GENERATIONS: usize = 2;
+
+impl Default for Generating {
+    fn default() -> Self {
+        Self {
+            issuers: Mutex::default(),
+            scheduled: Semaphore::new(SCHEDULED_GENERATIONS),
+        }
+    }
+}
+
+impl Generating {
+    fn issuers(&self) -> MutexGuard<'_, BTreeSet<IssuerName>> {
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins for an issuer, unless it has begun.
+    pub(super) fn begin(&self, issuer: &IssuerName) -> bool {
+        self.issuers().insert(issuer.clone())
+    }
+
+    /// It has ended, one way or the other.
+    pub(super) fn end(&self, issuer: &IssuerName) {
+        self.issuers().remove(issuer);
+    }
+
+    /// Whether keys are generated for an issuer.
+    pub(super) fn contains(&self, issuer: &IssuerName) -> bool {
+        self.issuers().contains(issuer)
+    }
+
+    /// Waits for a turn. What a person waits for does not.
+    pub(super) async fn permit(&self, urgency: Urgency) -> Option<SemaphorePermit<'_>> {
+        match urgency {
+            Urgency::Immediate => None,
+            Urgency::Background => self.scheduled.acquire().await.ok(),
+        }
+    }
+}
+
+/// How many scheduled changes are made at a time.
+const CONCURRENT_CHANGES: usize = 8;
+
+/// Runs until it is dropped. Each issuer's change is a task of its own: one that is slow, that fails
+/// or that panics holds up no other.
 pub async fn run(authority: Arc<Authority>) {
-    let mut failures: HashMap<IssuerName, u32> = HashMap::new();
+    let mut changes = JoinSet::new();
     loop {
         while let Some(name) = authority.wakes.take_due(authority.now()) {
-            run_scheduled_change(&authority, &name, &mut failures).await;
+            if changes.len() >= CONCURRENT_CHANGES {
+                changes.join_next().await;
+            }
+            let authority = Arc::clone(&authority);
+            changes.spawn(async move { run_scheduled_change(&authority, &name).await });
         }
         let changed = authority.wakes.changed.notified();
-        match authority.wakes.earliest() {
-            Some(wake) => tokio::select! {
-                () = authority.services.clock.sleep_until(wake) => {}
-                () = changed => {}
-            },
-            None => changed.await,
+        let earliest = authority.wakes.earliest();
+        tokio::select! {
+            () = changed => {}
+            Some(_) = changes.join_next() => {}
+            () = async {
+                match earliest {
+                    Some(wake) => authority.services.clock.sleep_until(wake).await,
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
     }
 }
@@ -103,22 +193,13 @@ pub async fn run_access_upkeep(authority: Arc<Authority>) {
     }
 }
 
-async fn run_scheduled_change(
-    authority: &Arc<Authority>,
-    name: &IssuerName,
-    failures: &mut HashMap<IssuerName, u32>,
-) {
+async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     let Ok(issuer) = authority.issuer(name.as_str()) else {
         return;
     };
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
         Ok(_) => {
-            failures.remove(name);
-            authority
-                .failed_schedules
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(name);
+            authority.failures.forget(name);
             authority.metrics().report_rotation_success(name.as_str());
         }
         // They take over what they lack within moments, or count as dead soon.
@@ -126,21 +207,43 @@ async fn run_scheduled_change(
             let soon = authority.now().after(ASK_REPLICAS_AGAIN);
             authority.wakes.set(name, soon);
         }
-        Err(error) => {
-            let count = failures.entry(name.clone()).or_default();
-            *count = count.saturating_add(1);
-            let pause = pause_after(*count);
-            tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
-            authority
-                .failed_schedules
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(name.clone());
-            authority.metrics().report_rotation_failure(name.as_str());
-            // What has to leave the published set leaves it, whether or not the store answers.
-            issuer.republish(&authority.services);
-            authority.wakes.set(name, authority.now().after(pause));
+        Err(error) => authority.schedule_failed(&issuer, &error),
+    }
+}
+
+impl Authority {
+    /// Sets when an issuer is looked at next. The plan is made anew: the one in the snapshot was
+    /// made when the set changed, and may lie behind us without anything being due. While its keys
+    /// are generated it waits for those.
+    pub(super) fn schedule(&self, issuer: &Issuer) {
+        let now = self.now();
+        let plan = plan(issuer.snapshot().set(), now);
+        if plan.steps.is_empty() && issuer.is_confirmed() {
+            // What failed here, another replica may have done.
+            self.failures.forget(issuer.name());
         }
+        let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
+        let wake = if is_due || !issuer.is_confirmed() {
+            Some(now)
+        } else {
+            plan.next_wake
+        };
+        if let Some(wake) = wake {
+            let start_delay = self.replica.as_ref().map(OwnReplica::start_delay);
+            let wake = wake.after(start_delay.unwrap_or_default());
+            self.wakes.set(issuer.name(), wake);
+        }
+    }
+
+    /// Lets what failed be tried again after a pause that grows. What has to leave the published
+    /// set leaves it, whether or not the store answers.
+    pub(super) fn schedule_failed(&self, issuer: &Issuer, error: &ChangeError) {
+        let name = issuer.name();
+        let pause = pause_after(self.failures.count(name));
+        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
+        self.metrics().report_rotation_failure(name.as_str());
+        issuer.republish(&self.services);
+        self.wakes.set(name, self.now().after(pause));
     }
 }
 

@@ -290,10 +290,13 @@ async fn recover_one(
             Err(DecisionError::Refused(source)) => {
                 return Err(RestoreError::Refused { issuer, source });
             }
-            Err(DecisionError::NeedsKey(wanted)) => {
-                let pair = plan.engine.generate(wanted, Urgency::Immediate).await?;
-                supply.add(pair.jwk.clone());
-                fresh.push(pair);
+            Err(DecisionError::NeedsKeys(wanted)) => {
+                for specification in wanted {
+                    let generated = plan.engine.generate(specification, Urgency::Immediate);
+                    let pair = generated.await?;
+                    supply.add(pair.jwk.clone());
+                    fresh.push(pair);
+                }
             }
         }
     };

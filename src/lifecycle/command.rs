@@ -1,5 +1,7 @@
 //! What people and the scheduler ask of a key set, and the one function that answers.
 
+use std::collections::BTreeSet;
+
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::change_time::ChangeTime;
@@ -9,7 +11,7 @@ use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
 use super::plan::{Step, plan};
-use super::policy::Policy;
+use super::policy::{Confirmation, Policy, published_bytes};
 use super::time::Timestamp;
 
 /// A request to change a key set.
@@ -66,6 +68,15 @@ impl Command {
     }
 }
 
+/// Who stands behind a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attestation {
+    /// One person, or the schedule.
+    OnePerson,
+    /// One person has asked for it, and a second one has confirmed it.
+    TwoPeople,
+}
+
 /// Whether a rotation must wait for the successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -80,7 +91,8 @@ pub enum Readiness {
 pub enum Successor {
     /// The next one takes over.
     Promote,
-    /// They are as suspect as the key itself: they are revoked with it, and a fresh key takes over.
+    /// They are as suspect as the key itself: they are revoked with it. Nothing signs until a
+    /// fresh key is there.
     Discard,
 }
 
@@ -95,13 +107,29 @@ pub enum ImportAs {
     Retired,
 }
 
-/// Why a change did not come about.
+/// What a command does with the keys at hand.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What the set becomes; `None` when it is already so.
+    pub change: Option<Change>,
+    /// The keys that the set still wants after it. Generate them outside every lock, then decide
+    /// [`Command::ApplyPlan`] with them; until then no successor stands by, or nothing signs.
+    pub wanted: Vec<KeySpecification>,
+}
+
+/// Why a set that needs all its keys at once did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DecisionError {
-    /// Generate such a key, add it to the supply and try again.
-    NeedsKey(KeySpecification),
-    /// The request is against the rules; nothing changed.
+    /// Generate these keys, add them to those that are available, and try again.
+    NeedsKeys(Vec<KeySpecification>),
+    /// The request is against the rules.
     Refused(RuleViolation),
+}
+
+impl From<RuleViolation> for DecisionError {
+    fn from(violation: RuleViolation) -> Self {
+        Self::Refused(violation)
+    }
 }
 
 /// The rule that a request breaks.
@@ -166,6 +194,9 @@ pub enum RuleViolation {
     /// The issuer has ended; its name and its URL are not used again.
     #[error("the issuer is deleted; its name and its url are not used again")]
     IssuerDeleted,
+    /// One person must not lock verifiers out.
+    #[error("the issuer's policy wants a second person to confirm this")]
+    NeedsConfirmation,
     /// The founding of an issuer cannot be changed afterwards.
     #[error("takes_over can be set only when the issuer is created")]
     IssuerOriginFixed,
@@ -175,13 +206,13 @@ pub enum RuleViolation {
 /// with keys that wait out their lead when it takes over.
 ///
 /// # Errors
-/// [`DecisionError::NeedsKey`] until the supply has a key for each.
+/// [`DecisionError::NeedsKeys`] until every key of the first set is available.
 pub fn create(
     issuer: IssuerName,
     policy: Policy,
     origin: IssuerOrigin,
     time: impl Into<ChangeTime>,
-    supply: &AvailableKeys,
+    available: &AvailableKeys,
 ) -> Result<Change, DecisionError> {
     let time = time.into();
     let now = time.now;
@@ -195,35 +226,46 @@ pub fn create(
         latest: now,
         served_fresh_until: Timestamp::default(),
         deleted_at: None,
+        vacant: BTreeSet::new(),
         keys: Vec::new(),
     };
-    let mut update = KeySetUpdate::of(&set, time, supply);
+    let mut update = KeySetUpdate::of(&set, time, available);
     let takes_over = origin == IssuerOrigin::TakesOver;
     update.record(Event::IssuerCreated {
         policy: document,
         takes_over,
     });
-    apply_plan(&mut update)?;
-    Ok(update.finish())
+    finish_with_all_keys(update)
 }
 
-/// Answers a command: what the set becomes, or `None` when it is already so.
+/// Answers a command with what can be done now. No command waits for a key: what needs one that is
+/// not available is left for the [`Command::ApplyPlan`] that has it.
+///
+/// Whether it takes a second person is judged here, on the set that the change is committed
+/// against: two requests of one person, each harmless alone, must not do together what neither may.
 ///
 /// # Errors
-/// [`DecisionError::NeedsKey`] when the supply lacks a key; [`DecisionError::Refused`] when a rule forbids it.
+/// [`RuleViolation`] when a rule forbids the command; nothing changes then.
 pub fn decide(
     set: &KeySet,
     command: &Command,
+    attestation: Attestation,
     time: impl Into<ChangeTime>,
-    supply: &AvailableKeys,
-) -> Result<Option<Change>, DecisionError> {
+    available: &AvailableKeys,
+) -> Result<Decision, RuleViolation> {
     if set.deleted_at.is_some() {
         return match command {
-            Command::ApplyPlan => Ok(None),
-            _ => Err(DecisionError::Refused(RuleViolation::IssuerDeleted)),
+            Command::ApplyPlan => Ok(Decision {
+                change: None,
+                wanted: Vec::new(),
+            }),
+            _ => Err(RuleViolation::IssuerDeleted),
         };
     }
-    let mut update = KeySetUpdate::of(set, time.into(), supply);
+    let mut update = KeySetUpdate::of(set, time.into(), available);
+    if attestation == Attestation::OnePerson && needs_two_people(set, command, update.now()) {
+        return Err(RuleViolation::NeedsConfirmation);
+    }
     match command {
         Command::ApplyPlan => {}
         Command::Delete { reason } => update.delete(reason)?,
@@ -235,179 +277,200 @@ pub fn decide(
             kid,
             reason,
             successor,
-        } => {
-            revoke(&mut update, kid, reason, *successor)?;
-        }
+        } => revoke(&mut update, kid, reason, *successor)?,
         Command::Import { jwk, state } => import(&mut update, jwk, *state)?,
         Command::Replace { lost } => replace(&mut update, lost)?,
         Command::SetPolicy(policy) => set_policy(&mut update, policy)?,
     }
-    apply_plan(&mut update)?;
-    Ok(update.has_changed().then(|| update.finish()))
+    let wanted = apply_plan(&mut update)?;
+    let change = (update.event_count() > 0).then(|| update.finish());
+    Ok(Decision { change, wanted })
 }
 
-/// Does what is due until nothing is. Three rounds suffice (retire and activate, introduce,
-/// remove); the bound only keeps a mistake in `plan` from becoming an endless loop.
-pub(super) fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<(), DecisionError> {
-    for _ in 0..8 {
-        let steps = plan(update.set(), update.now()).steps;
-        if steps.is_empty() {
-            break;
+/// Whether the issuer's policy wants a second person to agree.
+///
+/// A revocation takes one where it would put a key to work that verifiers may not know, or leave
+/// nothing that signs: it discards the successor, or the successor is not ready. Otherwise two
+/// plain revocations would do together what one must not do alone.
+fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
+    let policy = &set.policy;
+    if policy.confirmation == Confirmation::None {
+        return false;
+    }
+    match command {
+        Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
+        Command::Delete { .. } => true,
+        Command::Revoke { kid, successor, .. } => {
+            let signs = set
+                .key(kid)
+                .filter(|key| matches!(key.state(), State::Active(_)));
+            *successor == Successor::Discard
+                || signs.is_some_and(|key| {
+                    let successors = set.successors(key.algorithm());
+                    let ready_at = successors.first().and_then(|next| next.ready_at(policy));
+                    ready_at.is_none_or(|ready_at| now < ready_at)
+                })
         }
-        for step in steps {
+        Command::SetPolicy(after) => after.confirmation == Confirmation::None,
+        Command::ApplyPlan | Command::Import { .. } | Command::Replace { .. } => false,
+    }
+}
+
+/// Ends a change that must not leave a key to be wanted.
+pub(super) fn finish_with_all_keys(mut update: KeySetUpdate<'_>) -> Result<Change, DecisionError> {
+    let wanted = apply_plan(&mut update)?;
+    if wanted.is_empty() {
+        Ok(update.finish())
+    } else {
+        Err(DecisionError::NeedsKeys(wanted))
+    }
+}
+
+/// Does what is due until nothing is, or only what needs keys that are not available, which it
+/// names. Three rounds suffice (retire and activate, introduce, remove); the bound only keeps a
+/// mistake in `plan` from becoming an endless loop.
+fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, RuleViolation> {
+    let mut steps = plan(update.set(), update.now()).steps;
+    for _ in 0..8 {
+        let before = update.event_count();
+        for step in &steps {
             match step {
-                Step::Publish(algorithm) => drop(update.publish_new(algorithm)?),
-                Step::Activate(kid) => update.activate(&kid)?,
-                Step::Retire(kid) => update.retire(&kid)?,
-                Step::Remove(kid) => update.remove(&kid)?,
+                Step::Publish(algorithm) => update.publish_new(*algorithm)?,
+                Step::Activate(kid) => update.activate(kid)?,
+                Step::Retire(kid) => update.retire(kid)?,
+                Step::Remove(kid) => update.remove(kid)?,
             }
         }
+        if update.event_count() == before {
+            break;
+        }
+        steps = plan(update.set(), update.now()).steps;
     }
-    Ok(())
+    Ok(wanted(update.set(), &steps))
+}
+
+/// The keys that the steps lack. Where nothing signs, the first of them will, so that another has
+/// to stand by for it.
+fn wanted(set: &KeySet, steps: &[Step]) -> Vec<KeySpecification> {
+    let algorithms = steps.iter().filter_map(|step| match step {
+        Step::Publish(algorithm) => Some(*algorithm),
+        _ => None,
+    });
+    let signs_next = |algorithm: &Algorithm| {
+        set.vacant.contains(algorithm)
+            || (set.version == 0 && !set.keys.iter().any(|key| key.algorithm() == *algorithm))
+    };
+    let (first, second) = (algorithms.clone(), algorithms.filter(signs_next));
+    let rsa_bits = set.policy.rsa_bits;
+    let specification = |algorithm| KeySpecification {
+        algorithm,
+        rsa_bits,
+    };
+    first.chain(second).map(specification).collect()
 }
 
 fn rotate(
     update: &mut KeySetUpdate<'_>,
     algorithm: Option<Algorithm>,
     readiness: Readiness,
-) -> Result<(), DecisionError> {
+) -> Result<(), RuleViolation> {
     let listed = update.set().policy().algorithms.clone();
     let algorithms = match algorithm {
         Some(algorithm) if listed.contains(&algorithm) => vec![algorithm],
-        Some(algorithm) => return refuse(RuleViolation::AlgorithmNotInPolicy(algorithm)),
+        Some(algorithm) => return Err(RuleViolation::AlgorithmNotInPolicy(algorithm)),
         None => listed,
     };
+    let mut capacity = update.set().capacity(update.now());
+    let rsa_bits = update.set().policy().rsa_bits;
     for algorithm in algorithms {
         let set = update.set();
         let successors = set.successors(algorithm);
         let Some(successor) = successors.first() else {
-            return refuse(RuleViolation::NoSuccessor(algorithm));
+            return Err(RuleViolation::NoSuccessor(algorithm));
         };
         let kid = successor.kid().clone();
         let ready_at = successor.ready_at(set.policy()).unwrap_or(update.now());
         if ready_at > update.now() && readiness == Readiness::Required {
-            return refuse(RuleViolation::SuccessorNotReady {
+            return Err(RuleViolation::SuccessorNotReady {
                 algorithm,
                 kid,
                 ready_at,
             });
         }
+        // Without room for the next one, the set would lose its last successor.
+        if successors.len() == 1 && !capacity.take(published_bytes(algorithm, rsa_bits)) {
+            return Err(RuleViolation::SetFull);
+        }
         if let Some(active) = set.active(algorithm).map(|key| key.kid().clone()) {
             update.retire(&active)?;
         }
         update.activate(&kid)?;
-        if update.set().successors(algorithm).is_empty() {
-            update.publish_new(algorithm)?;
-        }
     }
     Ok(())
 }
 
+/// The plan lets a successor follow a key that signed.
 fn revoke(
     update: &mut KeySetUpdate<'_>,
     kid: &Kid,
     reason: &str,
     successor: Successor,
-) -> Result<(), DecisionError> {
+) -> Result<(), RuleViolation> {
     let Some(key) = update.set().key(kid) else {
-        return refuse(RuleViolation::UnknownKey(kid.clone()));
+        return Err(RuleViolation::UnknownKey(kid.clone()));
     };
     let algorithm = key.algorithm();
-    let signed = matches!(key.state(), State::Active(_));
     update.revoke(kid, reason)?;
     if successor == Successor::Discard {
-        let kids: Vec<Kid> = update
-            .set()
-            .successors(algorithm)
-            .iter()
-            .map(|key| key.kid().clone())
-            .collect();
+        let successors = update.set().successors(algorithm);
+        let kids: Vec<Kid> = successors.iter().map(|key| key.kid().clone()).collect();
         for kid in kids {
             update.revoke(&kid, reason)?;
         }
     }
-    if signed {
-        fill_vacancy(update, algorithm)
-    } else {
-        Ok(())
-    }
-}
-
-/// Lost keys go on verifying what they have signed: nobody else can sign with them either.
-fn replace(update: &mut KeySetUpdate<'_>, lost: &[Kid]) -> Result<(), DecisionError> {
-    let mut vacant = Vec::new();
-    for kid in lost {
-        let Some(key) = update.set().key(kid) else {
-            return refuse(RuleViolation::UnknownKey(kid.clone()));
-        };
-        if matches!(key.state(), State::Active(_)) {
-            vacant.push(key.algorithm());
-        }
-        update.retire(kid)?;
-    }
-    for algorithm in vacant {
-        fill_vacancy(update, algorithm)?;
-    }
     Ok(())
 }
 
-/// Lets the next successor sign, or a fresh key where there is none, if the policy has the
-/// algorithm.
-fn fill_vacancy(update: &mut KeySetUpdate<'_>, algorithm: Algorithm) -> Result<(), DecisionError> {
-    if !update.set().policy().algorithms.contains(&algorithm) {
-        return Ok(());
-    }
-    let next = match update.set().successors(algorithm).first() {
-        Some(successor) => successor.kid().clone(),
-        None => match update.publish_new(algorithm) {
-            // A full set must not keep a leaked key alive, nor a lost one from being replaced.
-            // Nothing signs until there is room.
-            Err(DecisionError::Refused(RuleViolation::SetFull)) => return Ok(()),
-            introduced => introduced?,
-        },
-    };
-    update.activate(&next)
+/// Lost keys go on verifying what they have signed: nobody else can sign with them either.
+fn replace(update: &mut KeySetUpdate<'_>, lost: &[Kid]) -> Result<(), RuleViolation> {
+    lost.iter().try_for_each(|kid| update.retire(kid))
 }
 
-fn import(update: &mut KeySetUpdate<'_>, jwk: &Jwk, state: ImportAs) -> Result<(), DecisionError> {
+fn import(update: &mut KeySetUpdate<'_>, jwk: &Jwk, state: ImportAs) -> Result<(), RuleViolation> {
     let algorithm = jwk.algorithm();
     let set = update.set();
     if state != ImportAs::Retired && !set.policy().algorithms.contains(&algorithm) {
-        return refuse(RuleViolation::AlgorithmNotInPolicy(algorithm));
+        return Err(RuleViolation::AlgorithmNotInPolicy(algorithm));
     }
     match state {
         ImportAs::Pending => update.publish_pending(jwk.clone(), KeyOrigin::Imported),
         ImportAs::Retired => update.continue_verifying(jwk.clone()),
         ImportAs::Active => {
             if set.origin() != IssuerOrigin::TakesOver {
-                return refuse(RuleViolation::NotTakingOver);
+                return Err(RuleViolation::NotTakingOver);
             }
             let signed = |key: &Key| key.algorithm() == algorithm && key.activated_at().is_some();
             if set.keys().iter().any(signed) {
-                return refuse(RuleViolation::AlreadySigning(algorithm));
+                return Err(RuleViolation::AlreadySigning(algorithm));
             }
             update.continue_signing(jwk.clone())
         }
     }
 }
 
-fn set_policy(update: &mut KeySetUpdate<'_>, policy: &Policy) -> Result<(), DecisionError> {
+fn set_policy(update: &mut KeySetUpdate<'_>, policy: &Policy) -> Result<(), RuleViolation> {
     let set = update.set();
     let current = set.policy();
     if policy == current {
         return Ok(());
     }
     if policy.url != current.url {
-        return refuse(RuleViolation::UrlFixed);
+        return Err(RuleViolation::UrlFixed);
     }
     let default = policy.default_algorithm;
     if default != current.default_algorithm && set.active(default).is_none() {
-        return refuse(RuleViolation::DefaultNotActive(default));
+        return Err(RuleViolation::DefaultNotActive(default));
     }
     update.replace_policy(policy.clone());
     Ok(())
-}
-
-fn refuse<T>(refusal: RuleViolation) -> Result<T, DecisionError> {
-    Err(DecisionError::Refused(refusal))
 }

@@ -40,6 +40,9 @@ pub struct KeySet {
     pub(super) served_fresh_until: Timestamp,
     /// When the issuer was deleted; `None` while it lives.
     pub(super) deleted_at: Option<Timestamp>,
+    /// The algorithms of the policy that a key has signed for and none signs for any more. It does
+    /// not follow from the keys: an algorithm that the policy drops and takes in again is not vacant.
+    pub(super) vacant: BTreeSet<Algorithm>,
     pub(super) keys: Vec<Key>,
 }
 
@@ -55,6 +58,9 @@ pub enum InconsistentSet {
     /// A key that outlives its issuer.
     #[error("the issuer is deleted and key {0} is {1}")]
     Outlives(Kid, &'static str),
+    /// Something signs for it, or nothing should.
+    #[error("{0} cannot be vacant: the policy lacks it, or a key is active for it")]
+    NotVacant(Algorithm),
     /// A version that no commit writes.
     #[error("version 0 is never stored")]
     Unversioned,
@@ -78,6 +84,7 @@ impl KeySet {
         latest: Timestamp,
         served_fresh_until: Timestamp,
         deleted_at: Option<Timestamp>,
+        vacant: BTreeSet<Algorithm>,
         keys: Vec<Key>,
     ) -> Result<Self, InconsistentSet> {
         if version == 0 {
@@ -97,6 +104,12 @@ impl KeySet {
                 return Err(InconsistentSet::TwoActive(key.algorithm()));
             }
         }
+        let is_vacant = |algorithm: &&Algorithm| {
+            policy.algorithms.contains(*algorithm) && !active.contains(*algorithm)
+        };
+        if let Some(algorithm) = vacant.iter().find(|algorithm| !is_vacant(algorithm)) {
+            return Err(InconsistentSet::NotVacant(*algorithm));
+        }
         Ok(Self {
             issuer,
             version,
@@ -106,6 +119,7 @@ impl KeySet {
             latest,
             served_fresh_until,
             deleted_at,
+            vacant,
             keys,
         })
     }
@@ -125,6 +139,7 @@ impl KeySet {
             set.latest,
             set.served_fresh_until,
             set.deleted_at,
+            set.vacant,
             keys,
         )
     }
@@ -167,6 +182,12 @@ impl KeySet {
     /// When the issuer was deleted; `None` while it lives.
     pub fn deleted_at(&self) -> Option<Timestamp> {
         self.deleted_at
+    }
+
+    /// The algorithms of the policy whose signing key was revoked or lost and has no follower yet:
+    /// the next key signs at once.
+    pub fn vacant(&self) -> &BTreeSet<Algorithm> {
+        &self.vacant
     }
 
     /// Tells the set that something was signed or served at `instant`. What changes from here on

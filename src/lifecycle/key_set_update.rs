@@ -3,7 +3,7 @@
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::change_time::ChangeTime;
-use super::command::{DecisionError, RuleViolation};
+use super::command::RuleViolation;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
 use super::key_set::{IssuerOrigin, KeySet};
@@ -32,8 +32,7 @@ pub struct KeySpecification {
 
 /// Fresh public halves that a change may use, oldest first.
 ///
-/// Generating a key takes long and may fail, so it happens before the change and outside it: a
-/// change that lacks a key says so ([`DecisionError::NeedsKey`]), and is tried again with one more.
+/// Generating a key takes long and may fail, so it happens before a change and outside every lock.
 #[derive(Debug, Default)]
 pub struct AvailableKeys(Vec<Jwk>);
 
@@ -62,11 +61,11 @@ pub(super) struct KeySetUpdate<'a> {
     stamp: Timestamp,
     /// Until when somebody may still sign with the set before, and serve it as fresh.
     in_use_until: Timestamp,
-    supply: &'a AvailableKeys,
+    available: &'a AvailableKeys,
 }
 
 impl<'a> KeySetUpdate<'a> {
-    pub(super) fn of(set: &KeySet, time: ChangeTime, supply: &'a AvailableKeys) -> Self {
+    pub(super) fn of(set: &KeySet, time: ChangeTime, available: &'a AvailableKeys) -> Self {
         let ChangeTime { now, overlap } = time;
         let stamp = now.max(set.latest);
         Self {
@@ -75,7 +74,7 @@ impl<'a> KeySetUpdate<'a> {
             now,
             stamp,
             in_use_until: stamp.after(overlap),
-            supply,
+            available,
         }
     }
 
@@ -91,8 +90,9 @@ impl<'a> KeySetUpdate<'a> {
         self.events.push(event);
     }
 
-    pub(super) fn has_changed(&self) -> bool {
-        !self.events.is_empty()
+    /// How much has happened so far.
+    pub(super) fn event_count(&self) -> usize {
+        self.events.len()
     }
 
     pub(super) fn finish(mut self) -> Change {
@@ -105,19 +105,12 @@ impl<'a> KeySetUpdate<'a> {
         }
     }
 
-    /// Publishes a fresh key as pending.
-    pub(super) fn publish_new(&mut self, algorithm: Algorithm) -> Result<Kid, DecisionError> {
-        let rsa_bits = self.set.policy.rsa_bits;
-        let jwk = self
-            .supply
-            .next_for(&self.set, algorithm)
-            .ok_or(DecisionError::NeedsKey(KeySpecification {
-                algorithm,
-                rsa_bits,
-            }))?;
-        let kid = jwk.kid().clone();
-        self.publish_pending(jwk, KeyOrigin::Generated)?;
-        Ok(kid)
+    /// Publishes a fresh key as pending, if one is available.
+    pub(super) fn publish_new(&mut self, algorithm: Algorithm) -> Result<(), RuleViolation> {
+        let Some(jwk) = self.available.next_for(&self.set, algorithm) else {
+            return Ok(());
+        };
+        self.publish_pending(jwk, KeyOrigin::Generated)
     }
 
     /// Publishes a key as pending: no set that was served until now has it.
@@ -125,7 +118,7 @@ impl<'a> KeySetUpdate<'a> {
         &mut self,
         jwk: Jwk,
         origin: KeyOrigin,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), RuleViolation> {
         // Nobody has seen version 0, the set that is being founded.
         let first_set = self.set.version == 0 && self.set.origin == IssuerOrigin::Fresh;
         let visibility = if first_set {
@@ -151,7 +144,7 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// Lets a key of another system go on signing here, under the kid that verifiers know.
-    pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), DecisionError> {
+    pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), RuleViolation> {
         let state = State::Active(Active {
             activated_at: self.stamp,
             longest_ttl: self.set.policy.max_token_ttl,
@@ -159,6 +152,7 @@ impl<'a> KeySetUpdate<'a> {
         });
         let key = self.admit(jwk, KeyOrigin::Imported, state)?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        self.set.vacant.remove(&algorithm);
         self.record(Event::KeyActivated {
             kid,
             algorithm,
@@ -169,7 +163,7 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// Publishes a key of another system for one retention, to verify only.
-    pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), DecisionError> {
+    pub(super) fn continue_verifying(&mut self, jwk: Jwk) -> Result<(), RuleViolation> {
         let tokens_until = self.in_use_until.after(self.set.policy.max_token_ttl);
         let published_until = tokens_until.after(self.set.policy.clock_skew);
         let state = State::Retired(Retired {
@@ -190,7 +184,7 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    fn admit(&mut self, jwk: Jwk, origin: KeyOrigin, state: State) -> Result<Key, DecisionError> {
+    fn admit(&mut self, jwk: Jwk, origin: KeyOrigin, state: State) -> Result<Key, RuleViolation> {
         let thumbprint = jwk.thumbprint();
         // Neither the name nor the key itself may come back: not under another name either.
         let twin = self
@@ -199,13 +193,13 @@ impl<'a> KeySetUpdate<'a> {
             .iter()
             .find(|key| key.kid() == jwk.kid() || key.jwk.thumbprint() == thumbprint);
         if let Some(twin) = twin {
-            return Err(DecisionError::Refused(RuleViolation::KeyKnown {
+            return Err(RuleViolation::KeyKnown {
                 kid: twin.kid().clone(),
                 state: twin.state.name(),
-            }));
+            });
         }
         if !self.set.capacity(self.now).take(jwk.to_json().len() + 1) {
-            return Err(DecisionError::Refused(RuleViolation::SetFull));
+            return Err(RuleViolation::SetFull);
         }
         let key = Key {
             jwk,
@@ -219,7 +213,7 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// `pending → active`. Whether it is ready is the caller's question; `forced` is the answer.
-    pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), DecisionError> {
+    pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (now, stamp) = (self.now, self.stamp);
         let longest_ttl = self.set.policy.max_token_ttl;
         if let Some(algorithm) = self.set.key(kid).map(Key::algorithm)
@@ -240,6 +234,7 @@ impl<'a> KeySetUpdate<'a> {
         });
         let imported = key.origin == KeyOrigin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        self.set.vacant.remove(&algorithm);
         self.record(Event::KeyActivated {
             kid,
             algorithm,
@@ -251,7 +246,7 @@ impl<'a> KeySetUpdate<'a> {
 
     /// `active → retired`, or `pending → retired` for a key that will never be needed: nothing
     /// was signed with that one, so that its publication ends at once.
-    pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), DecisionError> {
+    pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let (activated_at, tokens_until, published_until) = match &key.state {
@@ -274,14 +269,25 @@ impl<'a> KeySetUpdate<'a> {
             tokens_until,
             published_until,
         });
+        let algorithm = key.algorithm();
+        if activated_at.is_some() {
+            self.vacate(algorithm);
+        }
         self.record_retired(kid, published_until)
+    }
+
+    /// Notes that the key which signed for `algorithm` signs no more.
+    fn vacate(&mut self, algorithm: Algorithm) {
+        if self.set.policy.algorithms.contains(&algorithm) {
+            self.set.vacant.insert(algorithm);
+        }
     }
 
     fn record_retired(
         &mut self,
         kid: &Kid,
         published_until: Timestamp,
-    ) -> Result<(), DecisionError> {
+    ) -> Result<(), RuleViolation> {
         let key = self.key_mut(kid)?;
         let imported = key.origin == KeyOrigin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -297,7 +303,7 @@ impl<'a> KeySetUpdate<'a> {
 
     /// `active → retired`, and `pending → retired` for a key that may have signed where nobody saw
     /// it: it is published for one retention.
-    pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), DecisionError> {
+    pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (stamp, tokens_until) = (
             self.stamp,
             self.in_use_until.after(self.set.policy.max_token_ttl),
@@ -333,7 +339,7 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// `retired → removed`.
-    pub(super) fn remove(&mut self, kid: &Kid) -> Result<(), DecisionError> {
+    pub(super) fn remove(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let stamp = self.stamp;
         let key = self.key_mut(kid)?;
         let State::Retired(retired) = &key.state else {
@@ -351,7 +357,7 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// `pending | active | retired → revoked`.
-    pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), DecisionError> {
+    pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), RuleViolation> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let from = key.state.name();
@@ -378,6 +384,9 @@ impl<'a> KeySetUpdate<'a> {
             reason,
         });
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
+        if from == "active" {
+            self.vacate(algorithm);
+        }
         let tokens_until = tokens_until.ceil_seconds();
         self.record(Event::KeyRevoked {
             kid,
@@ -389,13 +398,14 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     /// Ends the issuer: every key that is published is revoked, and none follows.
-    pub(super) fn delete(&mut self, reason: &str) -> Result<(), DecisionError> {
+    pub(super) fn delete(&mut self, reason: &str) -> Result<(), RuleViolation> {
         let keys = self.set.keys.iter().filter(|key| key.is_trusted());
         let kids: Vec<Kid> = keys.map(|key| key.kid().clone()).collect();
         for kid in kids {
             self.revoke(&kid, reason)?;
         }
         self.set.deleted_at = Some(self.stamp);
+        self.set.vacant.clear();
         self.record(Event::IssuerDeleted {});
         Ok(())
     }
@@ -426,6 +436,8 @@ impl<'a> KeySetUpdate<'a> {
                 _ => {}
             }
         }
+        let keeps = |algorithm: &Algorithm| policy.algorithms.contains(algorithm);
+        self.set.vacant.retain(keeps);
         self.set.policy = policy;
         self.record(Event::PolicyChanged { before, after });
     }
@@ -435,19 +447,19 @@ impl<'a> KeySetUpdate<'a> {
         self.in_use_until.after(self.set.policy.freshness())
     }
 
-    fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, DecisionError> {
+    fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, RuleViolation> {
         self.set
             .keys
             .iter_mut()
             .find(|key| key.kid() == kid)
-            .ok_or_else(|| DecisionError::Refused(RuleViolation::UnknownKey(kid.clone())))
+            .ok_or_else(|| RuleViolation::UnknownKey(kid.clone()))
     }
 }
 
-fn illegal(key: &Key, to: &'static str) -> DecisionError {
-    DecisionError::Refused(RuleViolation::IllegalTransition {
+fn illegal(key: &Key, to: &'static str) -> RuleViolation {
+    RuleViolation::IllegalTransition {
         kid: key.kid().clone(),
         from: key.state.name(),
         to,
-    })
+    }
 }

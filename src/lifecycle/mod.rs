@@ -1,20 +1,21 @@
 //! The pure core: what a key is, which states it may pass through, and when.
 //!
 //! Nothing here waits, reads a clock, draws a random number or touches a disk. Time enters as a
-//! [`Timestamp`], fresh keys enter through a [`AvailableKeys`], and what comes out is a [`Change`]: the
+//! [`Timestamp`], fresh keys enter as [`AvailableKeys`], and what comes out is a [`Change`]: the
 //! next [`KeySet`] together with the [`Event`]s that explain it. That is what makes the ten
 //! invariants of `docs/lifecycle.md` testable by the hundred thousand.
 //!
 //! A change always takes the same road:
 //!
 //! ```text
-//! Command ──▶ decide(set, command, now, supply) ──▶ Change { set, events }
+//! Command ──▶ decide(set, command, attestation, now, available) ──▶ Change { set, events } and the keys wanted
 //!                │  the command's own transitions
-//!                └─ then plan(set, now) to its fixed point: whatever is due or missing
+//!                └─ then plan(set, now) to its fixed point: what is due or missing
 //! ```
 //!
 //! so that a rotation by hand, a revocation and the scheduler's tick end in the same shape of
-//! set, with a successor standing by.
+//! set. No change waits for a key: those that it lacks are generated after its commit and come in
+//! with the next plan, so that a successor stands by again.
 
 mod change_time;
 mod command;
@@ -35,7 +36,8 @@ mod verifiers;
 
 pub use change_time::{ChangeTime, SWITCH_OVER};
 pub use command::{
-    Command, DecisionError, ImportAs, Readiness, RuleViolation, Successor, create, decide,
+    Attestation, Command, Decision, DecisionError, ImportAs, Readiness, RuleViolation, Successor,
+    create, decide,
 };
 pub use event::Event;
 pub use history::PastKey;

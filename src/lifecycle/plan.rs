@@ -35,6 +35,7 @@ pub enum Step {
 ///
 /// Per algorithm of the policy:
 ///
+/// - where the signing key was revoked or lost, the first successor signs at once, ready or not;
 /// - a set without a pending key gets one at once, so that a successor always stands by;
 /// - the next but one is published a lead before the rotation, so that also right after the
 ///   rotation the successor that stands by is one that verifiers know;
@@ -87,6 +88,10 @@ fn plan_algorithm(
         }
         return;
     };
+    if set.vacant.contains(&algorithm) {
+        plan.steps.push(Step::Activate(successor.kid().clone()));
+        return;
+    }
     let due = rotation_due(set, algorithm).unwrap_or(now);
     let stands_by = successors.len() > 1;
     if due <= now {

@@ -17,10 +17,10 @@
 
 use std::collections::BTreeSet;
 
-use keywright_verifier::{Algorithm, Kid};
+use keywright_verifier::Kid;
 
 use super::change_time::ChangeTime;
-use super::command::{DecisionError, RuleViolation, apply_plan};
+use super::command::{DecisionError, finish_with_all_keys};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
@@ -167,12 +167,12 @@ fn follows(before: &Key, after: Option<&Key>) -> Result<(), RegisterMismatch> {
 /// the set differs from the one in the backup.
 ///
 /// # Errors
-/// [`DecisionError::NeedsKey`] when the supply lacks a key.
+/// [`DecisionError::NeedsKeys`] until every key that the set wants is available.
 pub fn recover(
     testimony: &RestoreSources<'_>,
     remembered: &OperatorStatements<'_>,
     time: impl Into<ChangeTime>,
-    supply: &AvailableKeys,
+    available: &AvailableKeys,
 ) -> Result<Change, DecisionError> {
     let mut set = testimony.latest().clone();
     give_reasons(&mut set, testimony.backup(), remembered.reason);
@@ -180,10 +180,7 @@ pub fn recover(
         set = set.with_latest_at_least(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
     }
-    let signed: Vec<Algorithm> = (set.policy.algorithms.iter().copied())
-        .filter(|algorithm| set.active(*algorithm).is_some())
-        .collect();
-    let mut update = KeySetUpdate::of(&set, time.into(), supply);
+    let mut update = KeySetUpdate::of(&set, time.into(), available);
     tell_what_happened(&mut update, testimony);
     if set.deleted_at.is_some() {
         return Ok(update.finish());
@@ -206,11 +203,7 @@ pub fn recover(
     }) {
         update.end_signing(&kid)?;
     }
-    for algorithm in signed {
-        replace_signer(&mut update, algorithm)?;
-    }
-    apply_plan(&mut update)?;
-    Ok(update.finish())
+    finish_with_all_keys(update)
 }
 
 /// A register has no reasons: those that the backup knows come back.
@@ -231,26 +224,6 @@ fn give_reasons(set: &mut KeySet, backup: Option<&KeySet>, otherwise: &str) {
 fn kids(set: &KeySet, wanted: impl Fn(&Key) -> bool) -> Vec<Kid> {
     let keys = set.keys.iter().filter(|key| wanted(key));
     keys.map(|key| key.kid().clone()).collect()
-}
-
-/// Lets the next successor sign, or a fresh key, where nothing signs any more. A full set must not
-/// keep everything else from coming back: then the schedule does it when there is room.
-fn replace_signer(
-    update: &mut KeySetUpdate<'_>,
-    algorithm: Algorithm,
-) -> Result<(), DecisionError> {
-    if update.set().active(algorithm).is_some() {
-        return Ok(());
-    }
-    let successor = update.set().successors(algorithm);
-    let next = match successor.first() {
-        Some(successor) => successor.kid().clone(),
-        None => match update.publish_new(algorithm) {
-            Err(DecisionError::Refused(RuleViolation::SetFull)) => return Ok(()),
-            introduced => introduced?,
-        },
-    };
-    update.activate(&next)
 }
 
 /// Records what the register shows and the log of the backup does not say.

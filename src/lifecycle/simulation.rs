@@ -5,7 +5,9 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
 use super::change_time::ChangeTime;
-use super::command::{Command, DecisionError, RuleViolation, create, decide};
+use super::command::{
+    Attestation, Command, Decision, DecisionError, RuleViolation, create, decide,
+};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{IssuerOrigin, KeySet};
@@ -49,16 +51,15 @@ pub fn simulate(
     let mut names = Names::default();
     let mut set = match proposal {
         SimulationStart::Create(issuer, policy, origin) => {
-            let change = names
-                .supplied(|supply| create(issuer.clone(), policy.clone(), *origin, time, supply))?;
+            let change = names.supplied(|available| {
+                create(issuer.clone(), policy.clone(), *origin, time, available)
+            })?;
             append(&mut story, change)
         }
-        SimulationStart::Change(set, command) => {
-            match names.supplied(|supply| decide(set, command, time, supply))? {
-                Some(change) => append(&mut story, change),
-                None => set.as_ref().clone(),
-            }
-        }
+        SimulationStart::Change(set, command) => match names.decided(set, command, time)? {
+            Some(change) => append(&mut story, change),
+            None => set.as_ref().clone(),
+        },
     };
     while story.len() < LONGEST_STORY {
         let Some(wake) = plan(&set, time.now).next_wake else {
@@ -68,7 +69,7 @@ pub fn simulate(
             break;
         }
         time.now = wake;
-        match names.supplied(|supply| decide(&set, &Command::ApplyPlan, time, supply)) {
+        match names.decided(&set, &Command::ApplyPlan, time) {
             Ok(Some(change)) => set = append(&mut story, change),
             Ok(None) => {}
             Err(_) => break,
@@ -91,24 +92,45 @@ fn append(story: &mut Vec<PlannedEvent>, change: Change) -> KeySet {
 /// Keys that do not exist yet.
 #[derive(Default)]
 struct Names {
-    supply: AvailableKeys,
+    available: AvailableKeys,
     count: u64,
 }
 
 impl Names {
+    /// Decides as if every key were there at once.
+    fn decided(
+        &mut self,
+        set: &KeySet,
+        command: &Command,
+        time: ChangeTime,
+    ) -> Result<Option<Change>, RuleViolation> {
+        self.supplied(|available| {
+            // What is asked for is told as if it were confirmed.
+            let agreed = Attestation::TwoPeople;
+            let Decision { change, wanted } = decide(set, command, agreed, time, available)?;
+            if wanted.is_empty() {
+                Ok(change)
+            } else {
+                Err(DecisionError::NeedsKeys(wanted))
+            }
+        })
+    }
+
     fn supplied<T>(
         &mut self,
         attempt: impl Fn(&AvailableKeys) -> Result<T, DecisionError>,
     ) -> Result<T, RuleViolation> {
         loop {
-            match attempt(&self.supply) {
+            match attempt(&self.available) {
                 Ok(outcome) => return Ok(outcome),
                 Err(DecisionError::Refused(refusal)) => return Err(refusal),
-                Err(DecisionError::NeedsKey(wanted)) => {
-                    self.count += 1;
-                    let jwk = sample_jwk(wanted, self.count)
-                        .ok_or(RuleViolation::NoSuccessor(wanted.algorithm))?;
-                    self.supply.add(jwk);
+                Err(DecisionError::NeedsKeys(wanted)) => {
+                    for specification in wanted {
+                        self.count += 1;
+                        let jwk = sample_jwk(specification, self.count)
+                            .ok_or(RuleViolation::NoSuccessor(specification.algorithm))?;
+                        self.available.add(jwk);
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keywright_verifier::{Jwk, Kid};
+use keywright_verifier::{Jwk, Kid, UnknownAlgorithm};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +39,9 @@ struct SetDocument {
     /// Absent while the issuer lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted_at: Option<u64>,
+    /// Algorithms that nothing signs for since a revocation or a loss; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    vacant: Vec<String>,
     policy: Value,
 }
 
@@ -253,6 +256,9 @@ fn issuer_document(set: &KeySet) -> String {
         latest: set.latest().millis(),
         served_fresh_until: set.served_fresh_until().millis(),
         deleted_at: set.deleted_at().map(Timestamp::millis),
+        vacant: (set.vacant().iter())
+            .map(|algorithm| algorithm.as_str().to_owned())
+            .collect(),
         policy: set.policy().to_document(),
     })
 }
@@ -311,6 +317,10 @@ fn read_set(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    let vacant = (document.vacant.iter())
+        .map(|name| name.parse())
+        .collect::<Result<_, UnknownAlgorithm>>()
+        .map_err(|error| corrupt(error.to_string()))?;
     let founding = match document.founding {
         FoundingDocument::Fresh => IssuerOrigin::Fresh,
         FoundingDocument::TakesOver => IssuerOrigin::TakesOver,
@@ -324,6 +334,7 @@ fn read_set(
         Timestamp::from_millis(document.latest),
         Timestamp::from_millis(document.served_fresh_until),
         document.deleted_at.map(Timestamp::from_millis),
+        vacant,
         keys,
     )
     .map_err(|error| corrupt(error.to_string()))

@@ -16,10 +16,8 @@ pub(crate) struct Ledger {
     served: BTreeMap<Duration, Timestamp>,
     /// The algorithms that have had a signing key since the policy last took them in.
     pub(crate) signing: BTreeSet<Algorithm>,
-    /// The algorithms whose signing key was revoked or lost while no other key had room.
+    /// The algorithms whose signing key was revoked or lost while no successor stood by.
     pub(crate) bereft: BTreeSet<Algorithm>,
-    /// Whether the commit that is being written down has taken a signing key away.
-    vacated: bool,
     /// The version under which the issuer was deleted.
     pub(crate) deleted: Option<u64>,
     /// How many commits and events the store must hold.
@@ -75,7 +73,10 @@ impl Ledger {
             | Command::SetPolicy(_)
             | Command::Delete { .. } => false,
         };
-        let forced = |event: &&Event| matches!(event, Event::KeyActivated { forced: true, .. });
+        let forced = |event: &&Event| {
+            matches!(event, Event::KeyActivated { forced: true, algorithm, .. }
+                if !self.bereft.contains(algorithm))
+        };
         if let Some(event) = events.iter().find(forced).filter(|_| !may_force) {
             self.offend(2, format!("{command:?} led to {event:?}"));
         }
@@ -117,13 +118,13 @@ impl Ledger {
         self.signing
             .retain(|algorithm| is_alive && after.policy().algorithms.contains(algorithm));
         let active = |algorithm: &Algorithm| after.active(*algorithm).is_some();
-        self.bereft.retain(|algorithm| !active(algorithm));
-        if std::mem::take(&mut self.vacated) {
-            let left = |algorithm: &&Algorithm| !after.successors(**algorithm).is_empty();
-            if let Some(algorithm) = self.bereft.iter().find(left) {
-                let text = format!("{command:?} left {algorithm} without promoting a successor");
-                self.offend(1, text);
-            }
+        let signed = &self.signing;
+        self.bereft
+            .retain(|algorithm| signed.contains(algorithm) && !active(algorithm));
+        let left = |algorithm: &&Algorithm| !after.successors(**algorithm).is_empty();
+        if let Some(algorithm) = self.bereft.iter().find(left) {
+            let text = format!("{command:?} left {algorithm} without promoting a successor");
+            self.offend(1, text);
         }
         self.signing
             .extend(after.policy().algorithms.iter().filter(|one| active(one)));
@@ -160,7 +161,6 @@ impl Ledger {
         };
         if takes_the_signer(command, event, before) {
             self.bereft.insert(key.algorithm());
-            self.vacated = true;
         }
         let first_set = after.version() == 1 && after.origin() == IssuerOrigin::Fresh;
         let facts = self.keys.entry(kid.clone()).or_insert_with(|| Facts {

@@ -101,6 +101,8 @@ enum PolicyChange {
 struct Mishap {
     fate: Fate,
     rival: Option<Request>,
+    /// Whether the keys that are wanted afterwards are there before anything else happens.
+    keys_come_at_once: bool,
 }
 
 /// Reading a crontab line and finding its shortest gap takes long, so that it is done once.
@@ -285,7 +287,11 @@ fn ask(world: &mut World, request: &Request, mishap: &Mishap) -> Result<(), Stri
             .is_some_and(|key| !matches!(key.state(), State::Removed(_) | State::Revoked(_))),
         _ => false,
     };
-    match world.run_with(&command, &mishap.fate, rival.as_ref()) {
+    let mut outcome = world.run_with(&command, &mishap.fate, rival.as_ref());
+    if outcome.is_ok() && (mishap.keys_come_at_once || matches!(request, Request::Tick)) {
+        outcome = world.follow_up();
+    }
+    match outcome {
         Err(refusal @ RuleViolation::IllegalTransition { .. })
             if rival.is_none() && (revocable || matches!(command, Command::Replace { .. })) =>
         {
@@ -404,6 +410,7 @@ impl Mishap {
         Self {
             fate: Fate::default(),
             rival: None,
+            keys_come_at_once: true,
         }
     }
 }
@@ -498,12 +505,16 @@ fn mishap() -> impl Strategy<Value = Mishap> {
         1 => Just(Some(Crash::BetweenCommitAndSwap)),
     ];
     let rival = prop_oneof![8 => Just(None), 1 => request().prop_map(Some)];
-    (delay, crash, any::<u16>(), rival).prop_map(|(delay, crash, starting, rival)| Mishap {
-        fate: Fate {
-            delay,
-            crash,
-            starting,
+    let keys_come_at_once = prop_oneof![3 => Just(true), 1 => Just(false)];
+    (delay, crash, any::<u16>(), rival, keys_come_at_once).prop_map(
+        |(delay, crash, starting, rival, keys_come_at_once)| Mishap {
+            fate: Fate {
+                delay,
+                crash,
+                starting,
+            },
+            rival,
+            keys_come_at_once,
         },
-        rival,
-    })
+    )
 }

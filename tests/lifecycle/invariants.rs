@@ -40,8 +40,11 @@ pub(crate) fn one_signer(world: &World) -> Result<(), String> {
             let count = (set.keys().iter())
                 .filter(|key| key.algorithm() == algorithm && is_active(key.state()))
                 .count();
-            let bereft = world.ledger.bereft.contains(&algorithm);
-            let least = usize::from(world.ledger.signing.contains(&algorithm) && !bereft);
+            // Nothing signs while the key that shall is generated, or while there is no room.
+            let waits = world.ledger.bereft.contains(&algorithm)
+                && (is_wanted(world, algorithm)
+                    || !has_room(&world.stored, algorithm, world.ledger.decided_at));
+            let least = usize::from(world.ledger.signing.contains(&algorithm) && !waits);
             ensure((least..=1).contains(&count), || {
                 format!("{count} active keys for {algorithm}")
             })?;
@@ -115,7 +118,8 @@ pub(crate) fn revoked_is_final(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Invariant 5. Only a full set excuses an algorithm that has no successor.
+/// Invariant 5. Only a full set, and a key that is being generated, excuse an algorithm that has no
+/// successor.
 pub(crate) fn a_successor_stands_by(world: &World) -> Result<(), String> {
     no_offence(world, 5)?;
     if !world.touched || world.ledger.deleted.is_some() {
@@ -125,7 +129,7 @@ pub(crate) fn a_successor_stands_by(world: &World) -> Result<(), String> {
         let successors = world.stored.successors(*algorithm);
         let published = successors.iter().any(|key| key.is_published(world.clock));
         let room = has_room(&world.stored, *algorithm, world.ledger.decided_at);
-        ensure(published || !room, || {
+        ensure(published || is_wanted(world, *algorithm) || !room, || {
             format!("no {algorithm} successor stands by")
         })?;
     }
@@ -273,6 +277,10 @@ pub(crate) fn per_token_law(world: &World) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+fn is_wanted(world: &World, algorithm: Algorithm) -> bool {
+    (world.wanted.iter()).any(|wanted| wanted.algorithm == algorithm)
 }
 
 /// Whether one more generated key of `algorithm` would have fitted into the set published at `now`.

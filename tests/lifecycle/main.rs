@@ -37,3 +37,5 @@ mod revocation;
 mod rotation;
 mod taking_over;
 mod time;
+mod two_people;
+mod wanted_keys;

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keywright::lifecycle::{
-    Change, Command, Event, IssuerName, Key, KeySet, OperatorStatements, Readiness,
-    RegisterMismatch, RestoreSources, State, Successor, Timestamp, Visibility, decide, recover,
+    Attestation, AvailableKeys, Change, Command, Event, IssuerName, Key, KeySet,
+    OperatorStatements, Readiness, RegisterMismatch, RestoreSources, State, Successor, Timestamp,
+    Visibility, decide, recover,
 };
 use keywright::store::{IssuerRow, KeyRow, SealedChange, StoredSet, record};
 use keywright_verifier::{Algorithm, Kid};
@@ -146,11 +147,17 @@ fn is_sound(change: &Change, testimony: &RestoreSources<'_>, now: Timestamp) -> 
             format!("nothing signs for {algorithm}")
         })?;
     }
-    let again = supplied(&mut 900, |supply| {
-        decide(set, &Command::ApplyPlan, now, supply)
-    });
+    let again = decide(
+        set,
+        &Command::ApplyPlan,
+        Attestation::OnePerson,
+        now,
+        &AvailableKeys::default(),
+    );
     let again = again.map_err(|refusal| refusal.to_string())?;
-    ensure(again.is_none(), || format!("{again:?} is due at once"))
+    ensure(again.change.is_none() && again.wanted.is_empty(), || {
+        format!("{again:?} is due at once")
+    })
 }
 
 fn jwks_length(set: &KeySet, now: Timestamp) -> usize {

@@ -1,7 +1,7 @@
 //! Time that stands still, runs backwards and leaps.
 
 use keywright::lifecycle::{
-    AvailableKeys, Command, Event, Readiness, RuleViolation, Schedule, State, decide,
+    Attestation, AvailableKeys, Command, Event, Readiness, RuleViolation, Schedule, State, decide,
 };
 
 use super::rotation::{ES256, rotate, signing, standing_by};
@@ -80,8 +80,14 @@ fn a_commit_remembers_its_instant_also_when_nobody_witnessed_it() {
     supply.add(world.new_key(ES256));
     let later = BEGINNING.after(DAY);
     let command = rotate(ES256, Readiness::Required);
-    let change = decide(&world.view, &command, later, &supply);
-    assert_eq!(change.unwrap().unwrap().set.latest(), later);
+    let change = decide(
+        &world.view,
+        &command,
+        Attestation::OnePerson,
+        later,
+        &supply,
+    );
+    assert_eq!(change.unwrap().change.unwrap().set.latest(), later);
 }
 
 #[test]

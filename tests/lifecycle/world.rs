@@ -8,8 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    AvailableKeys, Change, Command, DecisionError, Event, IssuerName, IssuerOrigin, IssuerUrl, Key,
-    KeySet, Policy, RuleViolation, State, Timestamp, create, decide, plan,
+    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, Event, IssuerName,
+    IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation, State,
+    Timestamp, create, decide, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -62,6 +63,12 @@ pub(crate) struct World {
     /// Whether anything that could have reached the store has happened since the laws were asked.
     pub(crate) touched: bool,
     pub(crate) keys_made: u64,
+    /// The keys that the stored set still wanted when it was decided.
+    pub(crate) wanted: Vec<KeySpecification>,
+    /// Who stands behind what is asked.
+    pub(crate) attestation: Attestation,
+    /// What has been generated for the change that is decided next.
+    available: AvailableKeys,
 }
 
 /// A signed token.
@@ -122,9 +129,12 @@ impl World {
             recollection: Recollection::default(),
             touched: true,
             keys_made,
+            wanted: Vec::new(),
+            attestation: Attestation::OnePerson,
+            available: AvailableKeys::default(),
         };
         world
-            .write(None, &Command::ApplyPlan, &change, BEGINNING)
+            .write(None, &Command::ApplyPlan, &change, Vec::new(), BEGINNING)
             .unwrap();
         world.ledger.begins_to_serve(&change.set, BEGINNING);
         world
@@ -138,7 +148,7 @@ impl World {
     /// A key that nobody has seen yet.
     pub(crate) fn new_key(&mut self, algorithm: Algorithm) -> Jwk {
         self.keys_made += 1;
-        let wanted = keywright::lifecycle::KeySpecification {
+        let wanted = KeySpecification {
             algorithm,
             rsa_bits: self.view.policy().rsa_bits,
         };
@@ -190,9 +200,31 @@ impl World {
         }
     }
 
-    /// Carries a command out without mishap.
+    /// Carries a command out without mishap, and generates the keys that are wanted after it.
     pub(crate) fn run(&mut self, command: &Command) -> Result<Vec<Event>, RuleViolation> {
-        self.run_with(command, &Fate::default(), None)
+        let mut events = self.run_with(command, &Fate::default(), None)?;
+        events.extend(self.follow_up()?);
+        Ok(events)
+    }
+
+    /// Generates the keys that are wanted, and lets the plan take them in.
+    pub(crate) fn follow_up(&mut self) -> Result<Vec<Event>, RuleViolation> {
+        let mut events = Vec::new();
+        for _ in 0..4 {
+            if self.wanted.is_empty() {
+                return Ok(events);
+            }
+            for wanted in std::mem::take(&mut self.wanted) {
+                self.keys_made += 1;
+                self.available.add(keys::key(wanted, self.keys_made));
+            }
+            let plan = self.run_with(&Command::ApplyPlan, &Fate::default(), None);
+            self.available = AvailableKeys::default();
+            events.extend(plan?);
+        }
+        let text = format!("{:?} is still wanted", self.wanted);
+        self.ledger.offend(5, text);
+        Ok(events)
     }
 
     /// Carries a command out as fate will have it, after the commit of a rival if there is one.
@@ -206,10 +238,15 @@ impl World {
         self.touched = true;
         let decided_at = self.clock;
         let base = self.view.clone().with_latest_at_least(self.latest);
-        let decision = supplied(&mut self.keys_made, |supply| {
-            decide(&base, command, decided_at, supply)
-        })?;
-        let Some(change) = decision else {
+        let Decision { change, wanted } = decide(
+            &base,
+            command,
+            self.attestation,
+            decided_at,
+            &self.available,
+        )?;
+        let Some(change) = change else {
+            self.wanted = wanted;
             return Ok(Vec::new());
         };
         if fate.crash == Some(Crash::BeforeCommit) {
@@ -218,10 +255,10 @@ impl World {
         }
         let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
         self.old_view_lasts_for(fate);
-        match self.write(Some(&base), command, &change, decided_at) {
+        match self.write(Some(&base), command, &change, wanted, decided_at) {
             Err(CommitError::Conflict) if beaten => {
                 self.swap(self.load());
-                self.run(command)
+                self.run_with(command, &Fate::default(), None)
             }
             Ok(()) if beaten => {
                 let text = "a commit overwrote another".to_owned();
@@ -376,14 +413,23 @@ impl World {
         let seen = self.load().latest().max(self.clock);
         let base = self.load().with_latest_at_least(seen);
         let now = self.clock;
-        let decision = supplied(&mut self.keys_made, |supply| {
-            decide(&base, command, now, supply)
-        });
-        let Ok(Some(change)) = decision else {
+        let decision = decide(
+            &base,
+            command,
+            self.attestation,
+            now,
+            &AvailableKeys::default(),
+        );
+        let Ok(Decision {
+            change: Some(change),
+            wanted,
+        }) = decision
+        else {
             return false;
         };
         self.forget_after(seen);
-        self.write(Some(&base), command, &change, now).unwrap();
+        self.write(Some(&base), command, &change, wanted, now)
+            .unwrap();
         true
     }
 
@@ -407,6 +453,7 @@ impl World {
         before: Option<&KeySet>,
         command: &Command,
         change: &Change,
+        wanted: Vec<KeySpecification>,
         decided_at: Timestamp,
     ) -> Result<(), CommitError> {
         let fresh = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
@@ -426,25 +473,28 @@ impl World {
         }))?;
         self.recollection.forget_from(decided_at);
         self.stored = change.set.clone();
+        self.wanted = wanted;
         self.ledger
             .committed(command, &change.set, &change.events, decided_at);
         Ok(())
     }
 }
 
-/// Tries until the supply suffices.
+/// Tries until every key that is wanted at once is there.
 pub(crate) fn supplied<T>(
     keys_made: &mut u64,
     attempt: impl Fn(&AvailableKeys) -> Result<T, DecisionError>,
 ) -> Result<T, RuleViolation> {
-    let mut supply = AvailableKeys::default();
+    let mut available = AvailableKeys::default();
     loop {
-        match attempt(&supply) {
+        match attempt(&available) {
             Ok(outcome) => return Ok(outcome),
             Err(DecisionError::Refused(refusal)) => return Err(refusal),
-            Err(DecisionError::NeedsKey(wanted)) => {
-                *keys_made += 1;
-                supply.add(keys::key(wanted, *keys_made));
+            Err(DecisionError::NeedsKeys(wanted)) => {
+                for specification in wanted {
+                    *keys_made += 1;
+                    available.add(keys::key(specification, *keys_made));
+                }
             }
         }
     }

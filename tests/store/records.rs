@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    AvailableKeys, Change, Command, DecisionError, ImportAs, IssuerOrigin, IssuerUrl, Key, KeySet,
-    KeySpecification, Policy, Readiness, RuleViolation, State, Successor, Timestamp, create,
-    decide,
+    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, ImportAs, IssuerOrigin,
+    IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor,
+    Timestamp, create, decide,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
@@ -80,15 +80,24 @@ impl Life {
 
     /// Commits what `command` does, unless a rule forbids it.
     fn attempt(&mut self, command: &Command) -> Result<(), RuleViolation> {
-        let change = loop {
-            match decide(&self.set, command, self.now, &self.supply) {
-                Ok(Some(change)) => break change,
-                Ok(None) => return Ok(()),
-                Err(halt) => make(&mut self.supply, &mut self.made, halt)?,
+        loop {
+            let Decision { change, wanted } = decide(
+                &self.set,
+                command,
+                Attestation::OnePerson,
+                self.now,
+                &self.supply,
+            )?;
+            if wanted.is_empty() {
+                let Some(change) = change else {
+                    return Ok(());
+                };
+                (self.set, self.stored) = write(&self.store, Some(&self.set), change);
+                return Ok(());
             }
-        };
-        (self.set, self.stored) = write(&self.store, Some(&self.set), change);
-        Ok(())
+            let halt = DecisionError::NeedsKeys(wanted);
+            make(&mut self.supply, &mut self.made, halt)?;
+        }
     }
 
     fn run(&mut self, command: &Command) {
@@ -139,9 +148,11 @@ fn make(
     halt: DecisionError,
 ) -> Result<(), RuleViolation> {
     match halt {
-        DecisionError::NeedsKey(KeySpecification { algorithm, .. }) => {
-            *made += 1;
-            supply.add(Jwk::new(None, public_key(algorithm, *made)).unwrap());
+        DecisionError::NeedsKeys(wanted) => {
+            for KeySpecification { algorithm, .. } in wanted {
+                *made += 1;
+                supply.add(Jwk::new(None, public_key(algorithm, *made)).unwrap());
+            }
             Ok(())
         }
         DecisionError::Refused(refusal) => Err(refusal),

@@ -8,7 +8,7 @@ use crate::authority::issuer::{Request, batch};
 use crate::authority::load::LoadError;
 use crate::authority::{ChangeError, Services};
 use crate::engine::{Urgency, random};
-use crate::lifecycle::{Command, DecisionError, IssuerName, KeySet, decide};
+use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
 use crate::store::documents::{SetTokens, key_set};
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, Progress};
@@ -99,15 +99,17 @@ async fn replace_in(
     request.request.reason = Some(reason.to_owned());
     let (change, time) = loop {
         let time = services.lease.change_time();
-        match decide(set, &request.command, time, &request.fresh.supply) {
-            Ok(Some(change)) => break (change, time),
-            Ok(None) => return Ok(0),
-            Err(DecisionError::Refused(refusal)) => return Err(ChangeError::Refused(refusal)),
-            Err(DecisionError::NeedsKey(wanted)) => {
-                let generated = services.engine.generate(wanted, Urgency::Immediate);
-                request.fresh.add_generated(generated.await?);
-            }
+        let (one, available) = (Attestation::OnePerson, &request.fresh.supply);
+        let decision = decide(set, &request.command, one, time, available);
+        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        match change {
+            Some(change) if wanted.is_empty() => break (change, time),
+            None if wanted.is_empty() => return Ok(0),
+            _ => {}
         }
+        services
+            .generate(wanted, Urgency::Immediate, &mut request.fresh)
+            .await?;
     };
     let tokens = SetTokens::of(stored);
     let batch = batch(Some((set, &tokens)), &change, &request, time, Some(sealing))?;

@@ -163,6 +163,7 @@ impl From<RuleViolation> for Problem {
             RuleViolation::UrlFixed => conflict(Code::IssuerUrlFixed),
             RuleViolation::DefaultNotActive(_) => conflict(Code::DefaultAlgorithmNotActive),
             RuleViolation::IssuerDeleted => conflict(Code::IssuerDeleted),
+            RuleViolation::NeedsConfirmation => conflict(Code::OwnApproval),
             RuleViolation::IssuerOriginFixed => conflict(Code::TakesOverFixed),
         }
     }

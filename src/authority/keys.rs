@@ -1,17 +1,20 @@
-//! What security teams ask for: rotations, revocations, imports, and a look ahead.
+//! How keys change: what is committed and what follows from it, and what security teams ask for:
+//! rotations, revocations, imports, and a look ahead.
 
 use std::sync::Arc;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::audit::Actor;
-use super::issuer::{ChangeRequest, Committed, Issuer, Request};
+use super::issuer::{ChangeRequest, Changed, Committed, Issuer, Request};
 use super::load::NewKeys;
-use super::{Authority, ChangeError};
-use crate::engine::KeyPair;
+use super::{Authority, ChangeError, run_to_completion};
+use crate::engine::{KeyPair, Urgency};
 use crate::lifecycle::{
-    Command, Event, ImportAs, PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart,
-    Successor, Timestamp, simulate,
+    Command, Event, ImportAs, KeySpecification, PlannedEvent, Policy, Readiness, RuleViolation,
+    SimulationStart, Successor, Timestamp, simulate,
 };
 
 /// What a rotation did for one algorithm.
@@ -56,6 +59,119 @@ pub struct Exposure {
 }
 
 impl Authority {
+    /// Carries out a request, to its end. Keys that the set wants then are generated without any
+    /// lock and published by a change of their own: after a revocation without waiting for it, in
+    /// the background for the schedule, and otherwise before the answer.
+    pub(super) async fn change(
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        request: ChangeRequest,
+    ) -> Result<Option<Committed>, ChangeError> {
+        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        run_to_completion(async move {
+            let outcome = authority.commit(&issuer, &request).await;
+            let wanted = outcome.as_ref().map(|changed| changed.wanted.clone());
+            let wanted = wanted.unwrap_or_default();
+            let replenish = authority.replenish(&issuer, wanted, request.urgency());
+            authority.schedule(&issuer);
+            let mut committed = outcome?.committed;
+            if let (Some(replenish), true) = (replenish, request.waits_for_keys()) {
+                let next = replenish.await.unwrap_or(Err(ChangeError::Interrupted));
+                committed = match (committed, next) {
+                    (Some(first), Ok(Some(next))) => Some(first.and(next)),
+                    (None, next) => next?,
+                    // What has been committed stays so, and the schedule makes up for the rest.
+                    (first, Ok(None) | Err(_)) => first,
+                };
+            }
+            if let Some(committed) = &mut committed
+                && !request.is_scheduled()
+            {
+                committed.on_all_replicas = authority.on_all_replicas().await;
+            }
+            Ok(committed)
+        })
+        .await
+    }
+
+    /// Commits a request, and says what has happened.
+    async fn commit(
+        &self,
+        issuer: &Issuer,
+        request: &ChangeRequest,
+    ) -> Result<Changed, ChangeError> {
+        let outcome = issuer.change(&self.services, request).await;
+        if let Ok(Changed {
+            committed: Some(Committed { change, .. }),
+            ..
+        }) = &outcome
+        {
+            let (version, actor) = (change.set.version(), &request.request.attribution);
+            for event in &change.events {
+                tracing::info!(issuer = %issuer.name(), version, ?actor, ?event, "key set changed");
+            }
+            self.clear_erased();
+        }
+        outcome
+    }
+
+    /// Begins to generate the keys that a set wants, and to publish them; `None` when it wants none,
+    /// or they are being generated already.
+    fn replenish(
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        wanted: Vec<KeySpecification>,
+        urgency: Urgency,
+    ) -> Option<JoinHandle<Result<Option<Committed>, ChangeError>>> {
+        if wanted.is_empty() || !self.generating.begin(issuer.name()) {
+            return None;
+        }
+        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+        let replenished = async move {
+            let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
+            let outcome =
+                run_to_completion(
+                    async move { working.publish_wanted(&of, wanted, urgency).await },
+                )
+                .await;
+            authority.generating.end(issuer.name());
+            match &outcome {
+                Ok(_) => authority.schedule(&issuer),
+                Err(error) => authority.schedule_failed(&issuer, error),
+            }
+            outcome
+        };
+        Some(tokio::spawn(replenished.in_current_span()))
+    }
+
+    async fn publish_wanted(
+        &self,
+        issuer: &Issuer,
+        mut wanted: Vec<KeySpecification>,
+        urgency: Urgency,
+    ) -> Result<Option<Committed>, ChangeError> {
+        let mut request = ChangeRequest::scheduled();
+        let mut total: Option<Committed> = None;
+        while !wanted.is_empty() {
+            let _permit = self.generating.permit(urgency).await;
+            let generate = self.services.generate(wanted, urgency, &mut request.fresh);
+            generate.await?;
+            let changed = self.commit(issuer, &request).await?;
+            total = match (total, changed.committed) {
+                (Some(first), Some(next)) => Some(first.and(next)),
+                (first, next) => first.or(next),
+            };
+            wanted = changed.wanted;
+        }
+        Ok(total)
+    }
+
+    /// Lets the store tidy up what a commit has left behind. No caller waits for it.
+    pub(super) fn clear_erased(&self) {
+        let store = Arc::clone(&self.services.store);
+        tokio::spawn(async move { store.clear_erased().await });
+    }
+
     /// Lets the successors take over: of one algorithm, or of all, all or nothing.
     ///
     /// # Errors
