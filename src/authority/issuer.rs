@@ -192,16 +192,12 @@ impl Issuer {
         if !self.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
-        let set = before
-            .set()
-            .clone()
-            .with_latest_at_least(services.clock.latest());
         let attestation = match request.attribution.confirmed_by {
             Some(_) => Attestation::TwoPeople,
             None => Attestation::OnePerson,
         };
         let available = &request.fresh.supply;
-        let decision = decide(&set, &request.command, attestation, time, available);
+        let decision = decide(before.set(), &request.command, attestation, time, available);
         let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
         let Some(change) = change else {
             return Ok(Attempt::Decided {
@@ -462,7 +458,7 @@ pub(super) fn commit_of(
             }
         }),
         events: audit::rows(change, &request.attribution, request.reason.as_deref()),
-        deadline: Lease::deadline(time),
+        deadline: time.timing.commit_deadline(change.at),
         premise: sealing.map(|sealing| sealing.premise.clone()),
     })
 }

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, Event, IssuerName,
-    IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation, State,
-    Timestamp, create, decide, plan,
+    Attestation, AvailableKeys, Change, ChangeTime, Command, Decision, DecisionError, Event,
+    IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation,
+    State, Timestamp, Timing, create, decide, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -237,14 +237,10 @@ impl World {
         self.witness();
         self.touched = true;
         let decided_at = self.clock;
-        let base = self.view.clone().with_latest_at_least(self.latest);
-        let Decision { change, wanted } = decide(
-            &base,
-            command,
-            self.attestation,
-            decided_at,
-            &self.available,
-        )?;
+        let base = self.view.clone();
+        let time = self.change_time(self.latest);
+        let (attestation, available) = (self.attestation, &self.available);
+        let Decision { change, wanted } = decide(&base, command, attestation, time, available)?;
         let Some(change) = change else {
             self.wanted = wanted;
             return Ok(Vec::new());
@@ -411,15 +407,11 @@ impl World {
     /// Another process decides and commits first. Whether it had anything to do.
     fn rival_commits(&mut self, command: &Command) -> bool {
         let seen = self.load().latest().max(self.clock);
-        let base = self.load().with_latest_at_least(seen);
+        let base = self.load();
         let now = self.clock;
-        let decision = decide(
-            &base,
-            command,
-            self.attestation,
-            now,
-            &AvailableKeys::default(),
-        );
+        let time = self.change_time(seen);
+        let none = AvailableKeys::default();
+        let decision = decide(&base, command, self.attestation, time, &none);
         let Ok(Decision {
             change: Some(change),
             wanted,
@@ -431,6 +423,14 @@ impl World {
         self.write(Some(&base), command, &change, wanted, now)
             .unwrap();
         true
+    }
+
+    fn change_time(&self, witnessed: Timestamp) -> ChangeTime {
+        ChangeTime {
+            reading: self.clock,
+            witnessed,
+            timing: Timing::single(),
+        }
     }
 
     fn forget_after(&mut self, latest: Timestamp) {
