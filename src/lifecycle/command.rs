@@ -9,7 +9,7 @@ use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
-use super::plan::{Step, plan};
+use super::plan::Step;
 use super::policy::{Confirmation, Policy, published_bytes};
 use super::time::Timestamp;
 use super::timing::ChangeTime;
@@ -330,7 +330,7 @@ pub(super) fn finish_with_all_keys(mut update: KeySetUpdate<'_>) -> Result<Chang
 /// names. Three rounds suffice (retire and activate, introduce, remove); the bound only keeps a
 /// mistake in `plan` from becoming an endless loop.
 fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, RuleViolation> {
-    let mut steps = plan(update.set(), update.reading()).steps;
+    let mut steps = update.plan().steps;
     for _ in 0..8 {
         let before = update.event_count();
         for step in &steps {
@@ -344,7 +344,7 @@ fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, Ru
         if update.event_count() == before {
             break;
         }
-        steps = plan(update.set(), update.reading()).steps;
+        steps = update.plan().steps;
     }
     Ok(wanted(update.set(), &steps))
 }
@@ -380,7 +380,7 @@ fn rotate(
         Some(algorithm) => return Err(RuleViolation::AlgorithmNotInPolicy(algorithm)),
         None => listed,
     };
-    let mut capacity = update.set().capacity(update.reading());
+    let mut capacity = update.capacity();
     let rsa_bits = update.set().policy().rsa_bits;
     for algorithm in algorithms {
         let set = update.set();

@@ -5,7 +5,8 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 use super::command::RuleViolation;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
-use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
+use super::plan::{Plan, plan};
 use super::policy::Policy;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
@@ -78,6 +79,16 @@ impl<'a> KeySetUpdate<'a> {
 
     pub(super) fn set(&self) -> &KeySet {
         &self.set
+    }
+
+    /// What is due, and what the set lacks.
+    pub(super) fn plan(&self) -> Plan {
+        plan(&self.set, self.time)
+    }
+
+    /// What may still be published beside what is not over yet.
+    pub(super) fn capacity(&self) -> PublishedCapacity {
+        self.set.capacity(self.stamp)
     }
 
     /// What the clock shows: it decides what may begin.
@@ -197,11 +208,7 @@ impl<'a> KeySetUpdate<'a> {
                 state: twin.state.name(),
             });
         }
-        if !self
-            .set
-            .capacity(self.time.reading)
-            .take(jwk.to_json().len() + 1)
-        {
+        if !self.capacity().take(jwk.to_json().len() + 1) {
             return Err(RuleViolation::SetFull);
         }
         let key = Key {
@@ -420,17 +427,17 @@ impl<'a> KeySetUpdate<'a> {
         let after = policy.to_document();
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
-        let now = self.time.reading;
+        let in_use_until = self.in_use_until;
         for key in &mut self.set.keys {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
                     active.widest_skew = active.widest_skew.max(policy.clock_skew);
                 }
-                // A publication that has ended does not begin anew, and a key that nothing was
-                // signed with needs no longer one.
+                // A publication that ends before every process has taken this policy over ends: to
+                // some it would begin anew. A key that nothing was signed with needs no longer one.
                 State::Retired(retired)
-                    if now < retired.published_until
+                    if in_use_until < retired.published_until
                         && retired.retired_at < retired.tokens_until =>
                 {
                     let until = retired.tokens_until.after(policy.clock_skew);

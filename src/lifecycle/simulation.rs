@@ -62,7 +62,7 @@ pub fn simulate(
         },
     };
     while story.len() < LONGEST_STORY {
-        let Some(wake) = plan(&set, time.reading).next_wake else {
+        let Some(wake) = plan(&set, time).next_wake else {
             break;
         };
         if wake > until || wake <= time.reading {

@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) keys_made: u64,
     /// The keys that the stored set still wanted when it was decided.
     pub(crate) wanted: Vec<KeySpecification>,
+    /// How long processes need to take a change over.
+    pub(crate) timing: Timing,
     /// Who stands behind what is asked.
     pub(crate) attestation: Attestation,
     /// What has been generated for the change that is decided next.
@@ -130,6 +132,7 @@ impl World {
             touched: true,
             keys_made,
             wanted: Vec::new(),
+            timing: Timing::single(),
             attestation: Attestation::OnePerson,
             available: AvailableKeys::default(),
         };
@@ -386,15 +389,26 @@ impl World {
 
     fn swap(&mut self, set: KeySet) {
         self.ledger.served(&self.view, self.clock);
-        // A wider skew is a promise for the keys that are published, not for those that were.
+        // A wider skew is a promise for the keys that are published when it is in force everywhere.
+        let in_force_at = set.latest().after(self.timing.overlap());
         let skew = set.policy().clock_skew;
         let removed = |key: &Key| matches!(key.state(), State::Removed(_));
         self.tokens
             .retain(|token| !self.view.key(&token.kid).is_some_and(removed));
         for token in &mut self.tokens {
             let key = self.view.key(&token.kid);
-            if key.is_some_and(|key| key.is_published(self.clock)) {
+            if key.is_some_and(|key| key.is_published(in_force_at)) {
                 token.clock_skew = token.clock_skew.max(skew);
+            }
+        }
+        if self.clock <= in_force_at {
+            let published = set.published(self.clock);
+            let began_anew = published
+                .filter_map(|key| self.view.key(key.kid()))
+                .find(|key| !key.is_published(self.clock));
+            if let Some(key) = began_anew {
+                let text = format!("{} was published again", key.kid());
+                self.ledger.offend(8, text);
             }
         }
         self.view = set;
@@ -429,7 +443,7 @@ impl World {
         ChangeTime {
             reading: self.clock,
             witnessed,
-            timing: Timing::single(),
+            timing: self.timing,
         }
     }
 
