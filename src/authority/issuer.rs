@@ -253,13 +253,9 @@ impl Issuer {
             return Err(ChangeError::SnapshotStale);
         }
         // Decide.
-        let set = before
-            .set()
-            .clone()
-            .with_latest_at_least(services.clock.latest());
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
-        let decision = decide(&set, command, attestation, time, keys);
+        let decision = decide(before.set(), command, attestation, time, keys);
         let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
         let Some(change) = change else {
             let committed = None;
@@ -289,7 +285,7 @@ impl Issuer {
             Replaces::Signer
         };
         let permit = before.permit();
-        let duration = services.lease.old_set_lasts();
+        let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
         let id = batch.id;
         match commit_and_settle(&*services.store, writer, batch).await {
@@ -500,7 +496,7 @@ pub(super) fn batch(
         confirmation,
     } = &request.request;
     let mut batch = Batch::new(BatchId(random()?));
-    batch.not_after = Some(Lease::deadline(time));
+    batch.not_after = Some(time.timing.commit_deadline(change.at));
     let expectation = sealing.map(|sealing| sealing.expectation.clone());
     batch.expectations.extend(expectation);
     batch.writes = writes(before, &change.set, sealed);

@@ -10,12 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, ClockReading};
-use crate::lifecycle::{ChangeTime, SWITCH_OVER, Timestamp};
+use crate::lifecycle::{CLOCK_TOLERANCE, ChangeTime, Timestamp, Timing};
 use crate::store::Store;
-
-/// How far a replica's time of day may be from the store's. One that is farther off does not sign:
-/// it would stamp tokens with times that others do not share.
-pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// A lease on everything that a process has in memory.
 pub struct Lease {
@@ -162,27 +158,18 @@ impl Lease {
         &self.clock
     }
 
-    /// For how long after a change was decided the set before it may sign here and be served as
-    /// fresh, if the commit of the change takes so long.
-    pub fn old_set_lasts(&self) -> Duration {
-        SWITCH_OVER + self.max_staleness().unwrap_or_default()
-    }
-
-    /// By when, on the store's clock, a change that is decided at this moment must be committed.
-    pub fn deadline(time: ChangeTime) -> Timestamp {
-        time.now.after(SWITCH_OVER + CLOCK_TOLERANCE)
+    /// How long the processes of this store need to take a change over.
+    pub fn timing(&self) -> Timing {
+        self.max_staleness()
+            .map_or(Timing::single(), Timing::shared)
     }
 
     /// The moment of a change that is decided now.
     pub fn change_time(&self) -> ChangeTime {
         ChangeTime {
-            now: self.clock.now(),
-            overlap: match &self.terms {
-                None => SWITCH_OVER,
-                // The commit has its deadline; then others go on for a staleness; and the clock
-                // that reads the end of it may be ahead of the store's.
-                Some(terms) => SWITCH_OVER + terms.max_staleness + CLOCK_TOLERANCE * 2,
-            },
+            reading: self.clock.now(),
+            witnessed: self.clock.latest(),
+            timing: self.timing(),
         }
     }
 
@@ -316,13 +303,16 @@ mod tests {
         lease.clock().now();
         clock.set_wall(START);
         assert!(lease.holds());
-        assert_eq!(lease.change_time(), ChangeTime::from(START));
+        let time = lease.change_time();
+        assert_eq!(time.reading, START);
+        assert_eq!(time.witnessed, START.after(SECOND * 1_000_000));
+        assert_eq!(time.timing, Timing::single());
         assert_eq!(lease.time(), START.after(SECOND * 1_000_000));
     }
 
     #[test]
     fn with_a_limit_a_change_overlaps_all_that_others_may_still_do() {
         let (_, lease) = confirmed();
-        assert_eq!(lease.change_time().overlap, SECOND * (2 + 30 + 4));
+        assert_eq!(lease.timing(), Timing::shared(SECOND * 30));
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::change_time::ChangeTime;
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
-use super::plan::{Step, plan};
+use super::plan::Step;
 use super::policy::{Confirmation, Policy, published_bytes};
 use super::time::Timestamp;
+use super::timing::ChangeTime;
 
 /// A request to change a key set.
 #[derive(Debug, Clone)]
@@ -215,7 +215,7 @@ pub fn create(
     available: &AvailableKeys,
 ) -> Result<Change, DecisionError> {
     let time = time.into();
-    let now = time.now;
+    let now = time.reading.max(time.witnessed);
     let document = policy.to_document();
     let set = KeySet {
         issuer,
@@ -263,7 +263,7 @@ pub fn decide(
         };
     }
     let mut update = KeySetUpdate::of(set, time.into(), available);
-    if attestation == Attestation::OnePerson && needs_two_people(set, command, update.now()) {
+    if attestation == Attestation::OnePerson && needs_two_people(set, command, update.reading()) {
         return Err(RuleViolation::NeedsConfirmation);
     }
     match command {
@@ -330,7 +330,7 @@ pub(super) fn finish_with_all_keys(mut update: KeySetUpdate<'_>) -> Result<Chang
 /// names. Three rounds suffice (retire and activate, introduce, remove); the bound only keeps a
 /// mistake in `plan` from becoming an endless loop.
 fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, RuleViolation> {
-    let mut steps = plan(update.set(), update.now()).steps;
+    let mut steps = update.plan().steps;
     for _ in 0..8 {
         let before = update.event_count();
         for step in &steps {
@@ -344,7 +344,7 @@ fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, Ru
         if update.event_count() == before {
             break;
         }
-        steps = plan(update.set(), update.now()).steps;
+        steps = update.plan().steps;
     }
     Ok(wanted(update.set(), &steps))
 }
@@ -380,7 +380,7 @@ fn rotate(
         Some(algorithm) => return Err(RuleViolation::AlgorithmNotInPolicy(algorithm)),
         None => listed,
     };
-    let mut capacity = update.set().capacity(update.now());
+    let mut capacity = update.capacity();
     let rsa_bits = update.set().policy().rsa_bits;
     for algorithm in algorithms {
         let set = update.set();
@@ -389,8 +389,8 @@ fn rotate(
             return Err(RuleViolation::NoSuccessor(algorithm));
         };
         let kid = successor.kid().clone();
-        let ready_at = successor.ready_at(set.policy()).unwrap_or(update.now());
-        if ready_at > update.now() && readiness == Readiness::Required {
+        let ready_at = successor.ready_at(set.policy()).unwrap_or(update.reading());
+        if ready_at > update.reading() && readiness == Readiness::Required {
             return Err(RuleViolation::SuccessorNotReady {
                 algorithm,
                 kid,

@@ -190,8 +190,7 @@ impl KeySet {
         &self.vacant
     }
 
-    /// Tells the set that something was signed or served at `instant`. What changes from here on
-    /// is stamped no earlier, also when the clock has been set back since.
+    /// The set as a register shows it that was written at `instant`.
     #[must_use]
     pub fn with_latest_at_least(mut self, instant: Timestamp) -> Self {
         self.latest = self.latest.max(instant);

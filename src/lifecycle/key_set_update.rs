@@ -2,13 +2,14 @@
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::change_time::ChangeTime;
 use super::command::RuleViolation;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
-use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
+use super::plan::{Plan, plan};
 use super::policy::Policy;
 use super::time::Timestamp;
+use super::timing::ChangeTime;
 
 /// A committed-to-be key set and the events that led to it.
 #[derive(Debug, Clone)]
@@ -55,25 +56,23 @@ impl AvailableKeys {
 pub(super) struct KeySetUpdate<'a> {
     set: KeySet,
     events: Vec<Event>,
-    now: Timestamp,
-    /// What new states are stamped with: `now`, or the latest instant that the set has witnessed
-    /// when the clock has been set back.
+    time: ChangeTime,
+    /// What new states are stamped with.
     stamp: Timestamp,
-    /// Until when somebody may still sign with the set before, and serve it as fresh.
+    /// Until when a process may still sign with the set before, and serve it as fresh.
     in_use_until: Timestamp,
     available: &'a AvailableKeys,
 }
 
 impl<'a> KeySetUpdate<'a> {
     pub(super) fn of(set: &KeySet, time: ChangeTime, available: &'a AvailableKeys) -> Self {
-        let ChangeTime { now, overlap } = time;
-        let stamp = now.max(set.latest);
+        let stamp = time.stamp(set);
         Self {
             set: set.clone(),
             events: Vec::new(),
-            now,
+            time,
             stamp,
-            in_use_until: stamp.after(overlap),
+            in_use_until: stamp.after(time.timing.overlap()),
             available,
         }
     }
@@ -82,8 +81,19 @@ impl<'a> KeySetUpdate<'a> {
         &self.set
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
+    /// What is due, and what the set lacks.
+    pub(super) fn plan(&self) -> Plan {
+        plan(&self.set, self.time)
+    }
+
+    /// What may still be published beside what is not over yet.
+    pub(super) fn capacity(&self) -> PublishedCapacity {
+        self.set.capacity(self.stamp)
+    }
+
+    /// What the clock shows: it decides what may begin.
+    pub(super) fn reading(&self) -> Timestamp {
+        self.time.reading
     }
 
     pub(super) fn record(&mut self, event: Event) {
@@ -198,7 +208,7 @@ impl<'a> KeySetUpdate<'a> {
                 state: twin.state.name(),
             });
         }
-        if !self.set.capacity(self.now).take(jwk.to_json().len() + 1) {
+        if !self.capacity().take(jwk.to_json().len() + 1) {
             return Err(RuleViolation::SetFull);
         }
         let key = Key {
@@ -214,7 +224,7 @@ impl<'a> KeySetUpdate<'a> {
 
     /// `pending → active`. Whether it is ready is the caller's question; `forced` is the answer.
     pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
-        let (now, stamp) = (self.now, self.stamp);
+        let (reading, stamp) = (self.time.reading, self.stamp);
         let longest_ttl = self.set.policy.max_token_ttl;
         if let Some(algorithm) = self.set.key(kid).map(Key::algorithm)
             && let Some(active) = self.set.active(algorithm)
@@ -226,7 +236,7 @@ impl<'a> KeySetUpdate<'a> {
         let Some(ready_at) = key.ready_at(&policy) else {
             return Err(illegal(key, "active"));
         };
-        let forced = now < ready_at;
+        let forced = reading < ready_at;
         key.state = State::Active(Active {
             activated_at: stamp,
             longest_ttl,
@@ -417,17 +427,17 @@ impl<'a> KeySetUpdate<'a> {
         let after = policy.to_document();
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
-        let now = self.now;
+        let in_use_until = self.in_use_until;
         for key in &mut self.set.keys {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
                     active.widest_skew = active.widest_skew.max(policy.clock_skew);
                 }
-                // A publication that has ended does not begin anew, and a key that nothing was
-                // signed with needs no longer one.
+                // A publication that ends before every process has taken this policy over ends: to
+                // some it would begin anew. A key that nothing was signed with needs no longer one.
                 State::Retired(retired)
-                    if now < retired.published_until
+                    if in_use_until < retired.published_until
                         && retired.retired_at < retired.tokens_until =>
                 {
                     let until = retired.tokens_until.after(policy.clock_skew);

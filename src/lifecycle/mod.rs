@@ -8,16 +8,15 @@
 //! A change always takes the same road:
 //!
 //! ```text
-//! Command ──▶ decide(set, command, attestation, now, available) ──▶ Change { set, events } and the keys wanted
+//! Command ──▶ decide(set, command, attestation, time, available) ──▶ Change { set, events } and the keys wanted
 //!                │  the command's own transitions
-//!                └─ then plan(set, now) to its fixed point: what is due or missing
+//!                └─ then plan(set, time) to its fixed point: what is due or missing
 //! ```
 //!
 //! so that a rotation by hand, a revocation and the scheduler's tick end in the same shape of
 //! set. No change waits for a key: those that it lacks are generated after its commit and come in
 //! with the next plan, so that a successor stands by again.
 
-mod change_time;
 mod command;
 mod event;
 mod history;
@@ -32,9 +31,9 @@ mod recovery;
 mod schedule;
 mod simulation;
 mod time;
+mod timing;
 mod verifiers;
 
-pub use change_time::{ChangeTime, SWITCH_OVER};
 pub use command::{
     Attestation, Command, Decision, DecisionError, ImportAs, Readiness, RuleViolation, Successor,
     create, decide,
@@ -52,4 +51,5 @@ pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover
 pub use schedule::{InvalidSchedule, Schedule};
 pub use simulation::{PlannedEvent, SimulationStart, simulate};
 pub use time::{InvalidDuration, Timestamp, format_duration, parse_duration};
+pub use timing::{CLOCK_TOLERANCE, ChangeTime, SWITCH_OVER, Timing};
 pub use verifiers::{KNOWN_VERIFIERS, KnownVerifier, verifiers_outpaced_by};

@@ -6,6 +6,7 @@ use super::key::{Key, State};
 use super::key_set::{KeySet, PublishedCapacity};
 use super::policy::{Policy, published_bytes};
 use super::time::Timestamp;
+use super::timing::ChangeTime;
 
 /// The transitions that are due, and the next instant at which any will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Step {
     Remove(Kid),
 }
 
-/// Plans for `now`: a pure function of the set.
+/// Plans for this time: a pure function of the set.
 ///
 /// Per algorithm of the policy:
 ///
@@ -42,9 +43,12 @@ pub enum Step {
 /// - a rotation happens when the schedule says so *and* the successor is ready;
 /// - the keys of an algorithm that the policy has dropped retire.
 ///
-/// A retired key is removed when its publication has ended. While the published set is full
+/// A retired key is removed when its publication has ended, by the stamp: a clock that is set back
+/// does not begin it anew. What may begin goes by what the clock shows. While the published set is full
 /// nothing is introduced, and no rotation leaves the set without a successor.
-pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
+pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
+    let time = time.into();
+    let stamp = time.stamp(set);
     let mut plan = Plan {
         steps: Vec::new(),
         next_wake: None,
@@ -55,7 +59,7 @@ pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
     }
     for key in &set.keys {
         match &key.state {
-            State::Retired(retired) if retired.published_until <= now => {
+            State::Retired(retired) if retired.published_until <= stamp => {
                 plan.steps.push(Step::Remove(key.kid().clone()));
             }
             State::Retired(retired) => plan.wake_at(retired.published_until),
@@ -66,9 +70,9 @@ pub fn plan(set: &KeySet, now: Timestamp) -> Plan {
         }
     }
     // One room for all: two algorithms must not both count on the last place.
-    let mut capacity = set.capacity(now);
+    let mut capacity = set.capacity(stamp);
     for algorithm in &set.policy.algorithms {
-        plan_algorithm(set, *algorithm, now, &mut capacity, &mut plan);
+        plan_algorithm(set, *algorithm, time.reading, &mut capacity, &mut plan);
     }
     plan
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use keywright_verifier::Algorithm;
 
-use super::change_time::SWITCH_OVER;
 use super::issuer::IssuerUrl;
 use super::key_set::{MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 use super::schedule::Schedule;
 use super::time::format_duration;
+use super::timing::SWITCH_OVER;
 use super::verifiers::verifiers_outpaced_by;
 
 /// An issuer's rules. Every value of this type has passed [`Policy::validate`] or stands to.

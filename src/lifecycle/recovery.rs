@@ -19,13 +19,13 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::Kid;
 
-use super::change_time::ChangeTime;
 use super::command::{DecisionError, finish_with_all_keys};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate};
+use super::timing::ChangeTime;
 
 /// What is known of a set that is restored.
 #[derive(Debug, Clone, Copy)]
@@ -177,7 +177,7 @@ pub fn recover(
     let mut set = testimony.latest().clone();
     give_reasons(&mut set, testimony.backup(), remembered.reason);
     if let Some(backup) = testimony.backup() {
-        set = set.with_latest_at_least(backup.latest);
+        set.latest = set.latest.max(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
     }
     let mut update = KeySetUpdate::of(&set, time.into(), available);

@@ -4,7 +4,6 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
-use super::change_time::ChangeTime;
 use super::command::{
     Attestation, Command, Decision, DecisionError, RuleViolation, create, decide,
 };
@@ -15,6 +14,7 @@ use super::key_set_update::{AvailableKeys, Change, KeySpecification};
 use super::plan::plan;
 use super::policy::Policy;
 use super::time::Timestamp;
+use super::timing::ChangeTime;
 
 /// The life to be told.
 #[derive(Debug, Clone)]
@@ -62,13 +62,13 @@ pub fn simulate(
         },
     };
     while story.len() < LONGEST_STORY {
-        let Some(wake) = plan(&set, time.now).next_wake else {
+        let Some(wake) = plan(&set, time).next_wake else {
             break;
         };
-        if wake > until || wake <= time.now {
+        if wake > until || wake <= time.reading {
             break;
         }
-        time.now = wake;
+        time.reading = wake;
         match names.decided(&set, &Command::ApplyPlan, time) {
             Ok(Some(change)) => set = append(&mut story, change),
             Ok(None) => {}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Command, Event, Policy, Readiness, RuleViolation, SWITCH_OVER, State, Timestamp,
+    Command, Event, Policy, Readiness, RuleViolation, SWITCH_OVER, State, Timestamp, Timing,
 };
 use keywright_verifier::{Algorithm, Kid};
 
@@ -143,6 +143,43 @@ fn a_wider_clock_skew_extends_what_is_published_and_revives_nothing() {
     world.pass(ends.since(BEGINNING));
     set_policy(&mut world, |policy| policy.clock_skew = HOUR * 3).unwrap();
     assert!(!world.view.key(&first).unwrap().is_published(world.clock));
+}
+
+// Once found by a long run with 1 ms left: the set in which the publication had ended was served
+// until the commit that would have extended it.
+#[test]
+fn a_publication_that_ends_before_a_wider_skew_is_in_force_everywhere_is_not_extended() {
+    let millisecond = Duration::from_millis(1);
+    for timing in [Timing::single(), Timing::shared(SECOND * 30)] {
+        let overlap = timing.overlap();
+        for (left, extended) in [
+            (millisecond, false),
+            (overlap, false),
+            (overlap + millisecond, true),
+        ] {
+            let mut world = World::fresh(single_policy());
+            world.timing = timing;
+            let first = signing(&world);
+            world.run(&rotate(ES256, Readiness::Required)).unwrap();
+            let ends = published_until(&world, &first);
+            world.pass(ends.before(left).since(world.clock));
+            set_policy(&mut world, |policy| policy.clock_skew = HOUR).unwrap();
+            let is_extended = published_until(&world, &first) > ends;
+            assert_eq!(is_extended, extended, "{left:?} of {timing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_publication_that_has_ended_is_not_extended_when_the_clock_is_set_back() {
+    let mut world = World::fresh(single_policy());
+    let first = signing(&world);
+    world.run(&rotate(ES256, Readiness::Required)).unwrap();
+    let ends = published_until(&world, &first);
+    world.pass(ends.since(world.clock));
+    world.jump_back(HOUR);
+    set_policy(&mut world, |policy| policy.clock_skew = HOUR).unwrap();
+    assert_eq!(world.view.key(&first).unwrap().state().name(), "removed");
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, Event, IssuerName,
-    IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation, State,
-    Timestamp, create, decide, plan,
+    Attestation, AvailableKeys, Change, ChangeTime, Command, Decision, DecisionError, Event,
+    IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation,
+    State, Timestamp, Timing, create, decide, plan,
 };
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) keys_made: u64,
     /// The keys that the stored set still wanted when it was decided.
     pub(crate) wanted: Vec<KeySpecification>,
+    /// How long processes need to take a change over.
+    pub(crate) timing: Timing,
     /// Who stands behind what is asked.
     pub(crate) attestation: Attestation,
     /// What has been generated for the change that is decided next.
@@ -130,6 +132,7 @@ impl World {
             touched: true,
             keys_made,
             wanted: Vec::new(),
+            timing: Timing::single(),
             attestation: Attestation::OnePerson,
             available: AvailableKeys::default(),
         };
@@ -237,14 +240,10 @@ impl World {
         self.witness();
         self.touched = true;
         let decided_at = self.clock;
-        let base = self.view.clone().with_latest_at_least(self.latest);
-        let Decision { change, wanted } = decide(
-            &base,
-            command,
-            self.attestation,
-            decided_at,
-            &self.available,
-        )?;
+        let base = self.view.clone();
+        let time = self.change_time(self.latest);
+        let (attestation, available) = (self.attestation, &self.available);
+        let Decision { change, wanted } = decide(&base, command, attestation, time, available)?;
         let Some(change) = change else {
             self.wanted = wanted;
             return Ok(Vec::new());
@@ -390,15 +389,26 @@ impl World {
 
     fn swap(&mut self, set: KeySet) {
         self.ledger.served(&self.view, self.clock);
-        // A wider skew is a promise for the keys that are published, not for those that were.
+        // A wider skew is a promise for the keys that are published when it is in force everywhere.
+        let in_force_at = set.latest().after(self.timing.overlap());
         let skew = set.policy().clock_skew;
         let removed = |key: &Key| matches!(key.state(), State::Removed(_));
         self.tokens
             .retain(|token| !self.view.key(&token.kid).is_some_and(removed));
         for token in &mut self.tokens {
             let key = self.view.key(&token.kid);
-            if key.is_some_and(|key| key.is_published(self.clock)) {
+            if key.is_some_and(|key| key.is_published(in_force_at)) {
                 token.clock_skew = token.clock_skew.max(skew);
+            }
+        }
+        if self.clock <= in_force_at {
+            let published = set.published(self.clock);
+            let began_anew = published
+                .filter_map(|key| self.view.key(key.kid()))
+                .find(|key| !key.is_published(self.clock));
+            if let Some(key) = began_anew {
+                let text = format!("{} was published again", key.kid());
+                self.ledger.offend(8, text);
             }
         }
         self.view = set;
@@ -411,15 +421,11 @@ impl World {
     /// Another process decides and commits first. Whether it had anything to do.
     fn rival_commits(&mut self, command: &Command) -> bool {
         let seen = self.load().latest().max(self.clock);
-        let base = self.load().with_latest_at_least(seen);
+        let base = self.load();
         let now = self.clock;
-        let decision = decide(
-            &base,
-            command,
-            self.attestation,
-            now,
-            &AvailableKeys::default(),
-        );
+        let time = self.change_time(seen);
+        let none = AvailableKeys::default();
+        let decision = decide(&base, command, self.attestation, time, &none);
         let Ok(Decision {
             change: Some(change),
             wanted,
@@ -431,6 +437,14 @@ impl World {
         self.write(Some(&base), command, &change, wanted, now)
             .unwrap();
         true
+    }
+
+    fn change_time(&self, witnessed: Timestamp) -> ChangeTime {
+        ChangeTime {
+            reading: self.clock,
+            witnessed,
+            timing: self.timing,
+        }
     }
 
     fn forget_after(&mut self, latest: Timestamp) {
