@@ -76,7 +76,7 @@ impl SigningPermit {
 fn is_within(end: &AtomicU64, clock: &Clock) -> bool {
     match end.load(Ordering::Acquire) {
         NO_END => true,
-        end => clock.read().monotonic_millis() <= end,
+        end => clock.read().monotonic_millis() < end,
     }
 }
 

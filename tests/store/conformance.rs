@@ -1,4 +1,4 @@
-//! The contract of [`KeyStore`], asked of every store alike.
+//! The contract of [`Store`], asked of every store alike.
 
 mod access;
 mod chain;
@@ -10,13 +10,14 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use keywright::clock::Clock;
 use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
-    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, KeyRow, KeyStore, LastUse,
-    NumberedEvent, SealedChange, StoreError, StoredSet,
+    CommitError, Content, Kind, LastUse, NumberedEvent, Query, Record, RecordKey, SealedChange,
+    Store, StoreError, StoredSet, Write,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -35,7 +36,7 @@ use chain::{
 };
 
 use master_key::{
-    a_commit_rests_on_its_premise, a_sealed_half_is_sealed_anew,
+    a_commit_rests_on_what_it_expects, a_sealed_half_is_sealed_anew,
     a_sealed_half_that_is_not_the_expected_one_stays, a_setting_is_replaced_with_its_event,
     a_setting_that_is_not_the_expected_one_stays, of_twenty_replacements_of_one_setting_one_wins,
 };
@@ -45,7 +46,9 @@ use transfer::{
     an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
-use crate::rows::{change, commit, event, name, of_client, set};
+use crate::rows::{
+    StoreCalls as _, approval, batch, batch_id, change, client, commit, event, name, set, token,
+};
 use crate::support::postgres::{Pooler, shared};
 
 /// One line a store.
@@ -121,7 +124,7 @@ stores!({
     a_setting_is_replaced_with_its_event
     a_setting_that_is_not_the_expected_one_stays
     of_twenty_replacements_of_one_setting_one_wins
-    a_commit_rests_on_its_premise
+    a_commit_rests_on_what_it_expects
     a_sealed_half_is_sealed_anew
     a_sealed_half_that_is_not_the_expected_one_stays
     hostile_text_survives_bit_for_bit
@@ -134,9 +137,8 @@ async fn open_memory() -> Option<(MemoryStore, ())> {
 
 async fn open_sqlite() -> Option<(SqliteStore, TempDir)> {
     let folder = TempDir::new().unwrap();
-    let store = SqliteStore::open(&folder.path().join("keywright.db"))
-        .await
-        .unwrap();
+    let file = folder.path().join("keywright.db");
+    let store = SqliteStore::open(&file, Clock::system()).await.unwrap();
     Some((store, folder))
 }
 
@@ -168,21 +170,21 @@ pub(crate) fn settings(url: &str) -> PostgresSettings {
     }
 }
 
-async fn load(store: &dyn KeyStore, issuer: &str) -> StoredSet {
+async fn load(store: &dyn Store, issuer: &str) -> StoredSet {
     store.load(&name(issuer)).await.unwrap().unwrap()
 }
 
-async fn kids(store: &dyn KeyStore, issuer: &str) -> Vec<String> {
+async fn kids(store: &dyn Store, issuer: &str) -> Vec<String> {
     let stored = load(store, issuer).await;
-    stored.keys.into_iter().map(|row| row.kid).collect()
+    stored.keys.into_iter().map(|key| key.key.id).collect()
 }
 
-async fn sealed(store: &dyn KeyStore, issuer: &str) -> Vec<Option<Vec<u8>>> {
+async fn sealed(store: &dyn Store, issuer: &str) -> Vec<Option<Vec<u8>>> {
     let stored = load(store, issuer).await;
     stored.keys.into_iter().map(|row| row.sealed).collect()
 }
 
-async fn all_events(store: &dyn KeyStore) -> Vec<NumberedEvent> {
+async fn all_events(store: &dyn Store) -> Vec<NumberedEvent> {
     store.events(None, 0, u32::MAX).await.unwrap()
 }
 
@@ -191,150 +193,151 @@ async fn all_events(store: &dyn KeyStore) -> Vec<NumberedEvent> {
 struct Everything {
     sets: Vec<StoredSet>,
     events: Vec<NumberedEvent>,
-    clients: Vec<ClientRow>,
-    approvals: Vec<ApprovalRow>,
+    settings: Vec<Record>,
+    clients: Vec<Record>,
+    approvals: Vec<Record>,
     last_uses: Vec<LastUse>,
-    head: Option<LogHead>,
+    head: LogHead,
 }
 
-async fn everything(store: &dyn KeyStore) -> Everything {
-    let mut sets = Vec::new();
-    for issuer in store.issuers().await.unwrap() {
-        sets.push(store.load(&issuer).await.unwrap().unwrap());
-    }
+async fn everything(store: &dyn Store) -> Everything {
     Everything {
-        sets,
+        sets: store.all_key_sets().await.unwrap(),
+        settings: store.list(Query::all(Kind::Setting)).await.unwrap(),
         events: all_events(store).await,
         clients: store.clients().await.unwrap(),
         approvals: store.approvals().await.unwrap(),
         last_uses: store.last_uses().await.unwrap(),
-        head: store.audit_head().await.unwrap(),
+        head: store.log_head().await.unwrap(),
     }
 }
 
-async fn an_unknown_issuer_is_not_there(store: &dyn KeyStore) {
+async fn an_unknown_issuer_is_not_there(store: &dyn Store) {
     assert_eq!(store.load(&name("a")).await.unwrap(), None);
-    assert_eq!(store.issuers().await.unwrap(), []);
+    assert_eq!(store.all_key_sets().await.unwrap(), []);
     assert_eq!(all_events(store).await, []);
     assert_eq!(store.clients().await.unwrap(), []);
     assert_eq!(store.approvals().await.unwrap(), []);
     assert_eq!(store.last_uses().await.unwrap(), []);
 }
 
-async fn a_created_set_loads_as_it_was_committed(store: &dyn KeyStore) {
+async fn a_created_set_loads_as_it_was_committed(store: &dyn Store) {
     let mut created = commit("a", 1);
     created.keys = vec![
         change("k1", "first", set(&[0, 1, 255])),
         change("k2", "second", SealedChange::Erase),
     ];
     store.commit(created.clone()).await.unwrap();
+    let key = |kid, document: &str, sealed| Record {
+        key: RecordKey::signing_key(&name("a"), kid),
+        version: 1,
+        token: token("a", 1),
+        document: document.to_owned(),
+        sealed,
+        unique: None,
+        is_final: false,
+    };
     let expected = StoredSet {
-        issuer: created.issuer,
+        issuer: created.issuer_at(1),
         keys: vec![
-            KeyRow {
-                kid: "k1".to_owned(),
-                document: "first".to_owned(),
-                sealed: Some(vec![0, 1, 255]),
-            },
-            KeyRow {
-                kid: "k2".to_owned(),
-                document: "second".to_owned(),
-                sealed: None,
-            },
+            key("k1", "first", Some(vec![0, 1, 255])),
+            key("k2", "second", None),
         ],
     };
     assert_eq!(load(store, "a").await, expected);
 
     let mut changed = commit("a", 2);
-    changed.issuer.path = "/moved".to_owned();
+    changed.path = "/moved".to_owned();
     store.commit(changed.clone()).await.unwrap();
     let stored = load(store, "a").await;
-    assert_eq!(stored.issuer, changed.issuer);
+    assert_eq!(stored.issuer, changed.issuer_at(2));
     assert_eq!(stored.keys, expected.keys, "keys that are not named stay");
 }
 
-async fn issuers_come_in_alphabetical_order(store: &dyn KeyStore) {
+async fn issuers_come_in_alphabetical_order(store: &dyn Store) {
     for issuer in ["m", "z-1", "a", "z", "0"] {
         store.commit(commit(issuer, 1)).await.unwrap();
     }
-    assert_eq!(
-        store.issuers().await.unwrap(),
-        ["0", "a", "m", "z", "z-1"].map(name)
-    );
+    assert_eq!(store.issuers().await.unwrap(), ["0", "a", "m", "z", "z-1"]);
 }
 
-async fn another_version_than_the_stored_one_is_a_conflict(store: &dyn KeyStore) {
+async fn another_version_than_the_stored_one_is_a_conflict(store: &dyn Store) {
     for version in 1..=3 {
         store.commit(commit("a", version)).await.unwrap();
     }
-    for expected_version in [0, 1, 2, 4, 1 << 40] {
+    let wrong = [0, 1, 2, 4].map(|version| token("a", version));
+    for expected in [None, Some(token("b", 3))]
+        .into_iter()
+        .chain(wrong.map(Some))
+    {
         let mut stale = commit("a", 9);
-        stale.expected_version = expected_version;
+        stale.expected = expected;
         let refused = store.commit(stale).await;
         assert!(
             matches!(refused, Err(CommitError::Conflict)),
-            "{expected_version}: {refused:?}"
+            "{expected:?}: {refused:?}"
         );
     }
-    assert_eq!(load(store, "a").await.issuer, commit("a", 3).issuer);
+    let stored = load(store, "a").await.issuer;
+    assert_eq!(stored, commit("a", 3).issuer_at(3));
 }
 
-async fn creating_an_issuer_that_exists_is_a_conflict(store: &dyn KeyStore) {
+async fn creating_an_issuer_that_exists_is_a_conflict(store: &dyn Store) {
     store.commit(commit("a", 1)).await.unwrap();
     let again = store.commit(commit("a", 1)).await;
     assert!(matches!(again, Err(CommitError::Conflict)), "{again:?}");
 }
 
-async fn changing_an_issuer_that_does_not_exist_is_a_conflict(store: &dyn KeyStore) {
+async fn changing_an_issuer_that_does_not_exist_is_a_conflict(store: &dyn Store) {
     store.commit(commit("a", 1)).await.unwrap();
     let other = store.commit(commit("b", 2)).await;
     assert!(matches!(other, Err(CommitError::Conflict)), "{other:?}");
-    assert_eq!(store.issuers().await.unwrap(), [name("a")]);
+    assert_eq!(store.issuers().await.unwrap(), ["a"]);
 }
 
-async fn a_path_belongs_to_one_issuer(store: &dyn KeyStore) {
+async fn a_path_belongs_to_one_issuer(store: &dyn Store) {
     store.commit(commit("a", 1)).await.unwrap();
     let mut created = commit("b", 1);
-    created.issuer.path = "/a".to_owned();
+    created.path = "/a".to_owned();
     let refused = store.commit(created).await;
     assert!(
-        matches!(refused, Err(CommitError::PathTaken)),
+        matches!(refused, Err(CommitError::NotUnique)),
         "{refused:?}"
     );
 
     store.commit(commit("b", 1)).await.unwrap();
     let mut moved = commit("b", 2);
-    moved.issuer.path = "/a".to_owned();
+    moved.path = "/a".to_owned();
     let refused = store.commit(moved.clone()).await;
     assert!(
-        matches!(refused, Err(CommitError::PathTaken)),
+        matches!(refused, Err(CommitError::NotUnique)),
         "{refused:?}"
     );
 
     let mut away = commit("a", 2);
-    away.issuer.path = "/elsewhere".to_owned();
+    away.path = "/elsewhere".to_owned();
     store.commit(away).await.unwrap();
     store.commit(moved).await.unwrap();
-    assert_eq!(load(store, "b").await.issuer.path, "/a");
+    assert_eq!(load(store, "b").await.issuer.unique.unwrap(), "/a");
 }
 
 // Whoever lost a race must load again; what the newer version says about paths is not its business.
-async fn a_stale_version_is_a_conflict_also_when_the_path_is_taken(store: &dyn KeyStore) {
+async fn a_stale_version_is_a_conflict_also_when_the_path_is_taken(store: &dyn Store) {
     store.commit(commit("a", 1)).await.unwrap();
     store.commit(commit("b", 1)).await.unwrap();
-    for expected_version in [0, 7] {
+    for expected in [None, Some(token("b", 7))] {
         let mut stale = commit("b", 8);
-        stale.expected_version = expected_version;
-        stale.issuer.path = "/a".to_owned();
+        stale.expected = expected;
+        stale.path = "/a".to_owned();
         let refused = store.commit(stale).await;
         assert!(
             matches!(refused, Err(CommitError::Conflict)),
-            "{expected_version}: {refused:?}"
+            "{expected:?}: {refused:?}"
         );
     }
 }
 
-async fn keys_keep_the_order_in_which_they_came(store: &dyn KeyStore) {
+async fn keys_keep_the_order_in_which_they_came(store: &dyn Store) {
     let arrivals: [&[&str]; 3] = [&["z", "b"], &["a"], &["y", "b", "0", "z"]];
     for (version, kids) in (1..).zip(arrivals) {
         let mut arrival = commit("a", version);
@@ -347,7 +350,7 @@ async fn keys_keep_the_order_in_which_they_came(store: &dyn KeyStore) {
     assert_eq!(kids(store, "a").await, ["z", "b", "a", "y", "0"]);
 }
 
-async fn one_kid_may_stand_in_two_issuers(store: &dyn KeyStore) {
+async fn one_kid_may_stand_in_two_issuers(store: &dyn Store) {
     for issuer in ["a", "b"] {
         let mut created = commit(issuer, 1);
         created.keys = vec![change("k", issuer, set(issuer.as_bytes()))];
@@ -361,7 +364,7 @@ async fn one_kid_may_stand_in_two_issuers(store: &dyn KeyStore) {
     assert_eq!(load(store, "b").await.keys[0].document, "b");
 }
 
-async fn a_sealed_half_is_kept_set_and_erased_as_the_commit_says(store: &dyn KeyStore) {
+async fn a_sealed_half_is_kept_set_and_erased_as_the_commit_says(store: &dyn Store) {
     let rounds: [(SealedChange, Option<&[u8]>); 7] = [
         (SealedChange::Keep, None),
         (set(b"one"), Some(b"one")),
@@ -382,7 +385,7 @@ async fn a_sealed_half_is_kept_set_and_erased_as_the_commit_says(store: &dyn Key
     }
 }
 
-async fn the_changes_of_one_commit_happen_in_order(store: &dyn KeyStore) {
+async fn the_changes_of_one_commit_happen_in_order(store: &dyn Store) {
     let mut twice = commit("a", 1);
     twice.keys = vec![
         change("k", "first", set(b"sealed")),
@@ -395,34 +398,26 @@ async fn the_changes_of_one_commit_happen_in_order(store: &dyn KeyStore) {
     assert_eq!(stored.keys[0].sealed.as_deref(), Some(b"sealed".as_slice()));
 }
 
-async fn an_empty_sealed_half_is_not_an_absent_one(store: &dyn KeyStore) {
+async fn an_empty_sealed_half_is_not_an_absent_one(store: &dyn Store) {
     let mut created = commit("a", 1);
     created.keys = vec![change("k", "", set(b""))];
     store.commit(created).await.unwrap();
     assert_eq!(sealed(store, "a").await, [Some(Vec::new())]);
 }
 
-async fn events_are_numbered_from_one_across_issuers(store: &dyn KeyStore) {
+async fn events_are_numbered_from_one_across_issuers(store: &dyn Store) {
     let mut created = commit("a", 1);
-    created.events = vec![event(Some("a"), "1"), event(None, "2")];
+    created.batch.events = vec![event(Some("a"), "1"), event(None, "2")];
     store.commit(created).await.unwrap();
     let mut other = commit("b", 1);
-    other.events = vec![event(Some("b"), "3"), event(Some("a"), "4")];
+    other.batch.events = vec![event(Some("b"), "3"), event(Some("a"), "4")];
     store.commit(other).await.unwrap();
-    let client = ClientRow {
-        id: "c".to_owned(),
-        version: 1,
-        document: String::new(),
-    };
     // What was refused must not leave a gap that looks like a deleted event.
     store.commit(commit("b", 1)).await.unwrap_err();
-    let created = of_client(store, ClientChange::Create(client)).await;
-    store
-        .commit_access(created, event(None, "5"))
-        .await
-        .unwrap();
+    let create = Write::Create(client("c"), Content::default());
+    store.write(batch([create], "5")).await.unwrap();
     let mut silent = commit("a", 2);
-    silent.events = Vec::new();
+    silent.batch.events = Vec::new();
     store.commit(silent).await.unwrap();
 
     let events = all_events(store).await;
@@ -439,27 +434,27 @@ async fn events_are_numbered_from_one_across_issuers(store: &dyn KeyStore) {
     }
 }
 
-async fn ten_events(store: &dyn KeyStore) {
+async fn ten_events(store: &dyn Store) {
     for version in 1..=5 {
         store.commit(commit("a", version)).await.unwrap();
         store.commit(commit("b", version)).await.unwrap();
     }
 }
 
-async fn sequences(store: &dyn KeyStore, issuer: Option<&str>, after: u64, limit: u32) -> Vec<u64> {
+async fn sequences(store: &dyn Store, issuer: Option<&str>, after: u64, limit: u32) -> Vec<u64> {
     let issuer = issuer.map(name);
     let events = store.events(issuer.as_ref(), after, limit).await.unwrap();
     events.iter().map(|numbered| numbered.sequence).collect()
 }
 
-async fn events_are_filtered_by_issuer(store: &dyn KeyStore) {
+async fn events_are_filtered_by_issuer(store: &dyn Store) {
     ten_events(store).await;
     assert_eq!(sequences(store, Some("a"), 0, 100).await, [1, 3, 5, 7, 9]);
     assert_eq!(sequences(store, Some("b"), 4, 2).await, [6, 8]);
     assert_eq!(sequences(store, Some("c"), 0, 100).await, Vec::<u64>::new());
 }
 
-async fn events_are_limited_and_paged(store: &dyn KeyStore) {
+async fn events_are_limited_and_paged(store: &dyn Store) {
     ten_events(store).await;
     let mut pages = Vec::new();
     let mut after = 0;
@@ -480,7 +475,7 @@ async fn events_are_limited_and_paged(store: &dyn KeyStore) {
     );
 }
 
-async fn a_setting_is_written_once(store: &dyn KeyStore) {
+async fn a_setting_is_written_once(store: &dyn Store) {
     assert_eq!(store.setting("s").await.unwrap(), None);
     store.create_setting("s", &[0, 255]).await.unwrap();
     for value in [[0, 255].as_slice(), b"other"] {
@@ -492,7 +487,7 @@ async fn a_setting_is_written_once(store: &dyn KeyStore) {
     assert_eq!(store.setting("S").await.unwrap(), Some(Vec::new()));
 }
 
-async fn a_refused_commit_changes_nothing(store: &dyn KeyStore) {
+async fn a_refused_commit_changes_nothing(store: &dyn Store) {
     store.commit(commit("other", 1)).await.unwrap();
     let mut created = commit("a", 1);
     created.keys = vec![change("k", "before", set(b"before"))];
@@ -505,12 +500,11 @@ async fn a_refused_commit_changes_nothing(store: &dyn KeyStore) {
         change("l", "after", set(b"after")),
     ];
     let mut path_taken = stale.clone();
-    path_taken.issuer.path = "/other".to_owned();
-    path_taken.issuer.version = 2;
-    path_taken.expected_version = 1;
+    path_taken.path = "/other".to_owned();
+    path_taken.expected = Some(token("a", 1));
     let mut absent = stale.clone();
-    absent.issuer.name = name("absent");
-    absent.expected_version = 5;
+    absent.issuer = "absent".to_owned();
+    absent.expected = Some(token("absent", 5));
     for refused in [stale, path_taken, absent] {
         store.commit(refused).await.unwrap_err();
         assert_eq!(everything(store).await, before);
@@ -520,10 +514,10 @@ async fn a_refused_commit_changes_nothing(store: &dyn KeyStore) {
 /// Runs `attempt` on twenty threads at once and counts who won.
 fn race<F>(attempt: impl Fn(usize) -> F + Sync) -> usize
 where
-    F: Future<Output = Result<(), CommitError>>,
+    F: Future<Output = Result<LogHead, CommitError>>,
 {
     let runtime = Handle::current();
-    let outcomes: Vec<Result<(), CommitError>> = tokio::task::block_in_place(|| {
+    let outcomes: Vec<Result<LogHead, CommitError>> = tokio::task::block_in_place(|| {
         thread::scope(|scope| {
             let threads: Vec<_> = (0..20)
                 .map(|number| {
@@ -541,41 +535,45 @@ where
     });
     for outcome in &outcomes {
         assert!(
-            matches!(outcome, Ok(()) | Err(CommitError::Conflict)),
+            matches!(outcome, Ok(_) | Err(CommitError::Conflict)),
             "{outcome:?}"
         );
     }
     outcomes.iter().filter(|outcome| outcome.is_ok()).count()
 }
 
-async fn of_twenty_commits_on_one_version_one_wins(store: &dyn KeyStore) {
+async fn of_twenty_commits_on_one_version_one_wins(store: &dyn Store) {
+    let mut expected = None;
     for version in 1..=5 {
         let won = race(|number| {
             let kid = format!("{version}-{number}");
             let mut racing = commit("a", version);
-            racing.issuer.document.clone_from(&kid);
+            racing.expected = expected;
+            racing.batch.id = batch_id();
+            racing.document.clone_from(&kid);
             racing.keys = vec![change(&kid, &kid, set(kid.as_bytes()))];
-            racing.events = vec![event(Some("a"), &kid)];
+            racing.batch.events = vec![event(Some("a"), &kid)];
             store.commit(racing)
         });
         assert_eq!(won, 1);
+        expected = Some(load(store, "a").await.issuer.token);
     }
     let stored = load(store, "a").await;
     let events = all_events(store).await;
     assert_eq!((stored.issuer.version, stored.keys.len()), (5, 5));
     // The winner's set, key and event belong together.
-    assert_eq!(stored.keys[4].kid, stored.issuer.document);
+    assert_eq!(stored.keys[4].key.id, stored.issuer.document);
     let told: Vec<_> = events.into_iter().map(|row| row.event.document).collect();
     assert_eq!(told, kids(store, "a").await);
     assert_whole(store).await;
 }
 
-async fn of_twenty_values_for_one_setting_one_wins(store: &dyn KeyStore) {
+async fn of_twenty_values_for_one_setting_one_wins(store: &dyn Store) {
     let values: Vec<[u8; 1]> = (0..20).map(|number| [number]).collect();
     assert_eq!(race(|number| store.create_setting("s", &values[number])), 1);
 }
 
-async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
+async fn hostile_text_survives_bit_for_bit(store: &dyn Store) {
     let texts = [
         "'; DROP TABLE keys; --",
         "\"quoted\" `ticks` [brackets] $1 ?1 :name @name %s \\",
@@ -595,72 +593,56 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
     let long_name = "long ".repeat(200);
     let long = "long ".repeat(40_000);
     let mut hostile = commit("a", 1);
-    hostile.events.clear();
+    hostile.batch.events.clear();
     hostile
         .keys
         .push(change("long", &long, set(long.as_bytes())));
-    hostile.events.push(event(Some("a"), &long));
+    hostile.event(event(Some("a"), &long));
+    let mut kids = vec!["long"];
     for text in texts.into_iter().chain([long_name.as_str()]) {
         // The path and the kid identify rows, so that two texts must not become one.
-        hostile.issuer.path = format!("/{text}");
-        hostile.issuer.document = text.to_owned();
+        hostile.path = format!("/{text}");
+        hostile.document = text.to_owned();
         hostile.keys.push(change(text, text, set(text.as_bytes())));
-        hostile.events.push(event(Some("a"), text));
-        let (id, document) = (text.to_owned(), text.to_owned());
-        let approval = ApprovalRow {
-            id: id.clone(),
-            document: document.clone(),
-        };
+        hostile.event(event(Some("a"), text));
+        kids.push(text);
         let used = LastUse {
-            client: id.clone(),
-            credential: id.clone(),
+            client: text.to_owned(),
+            credential: text.to_owned(),
             at: 1,
         };
-        let client = ClientRow {
-            id,
-            version: 1,
-            document,
-        };
-        for change in [
-            of_client(store, ClientChange::Create(client)).await,
-            AccessChange::CreateApproval(approval),
-        ] {
-            let told = event(None, text);
-            store.commit_access(change, told).await.unwrap();
-        }
+        let create = |key| Write::Create(key, Content::of(text.to_owned()));
+        let both = [client(text), approval("a", text)].map(create);
+        store.write(batch(both, text)).await.unwrap();
         store.record_uses(&[used]).await.unwrap();
         store.create_setting(text, text.as_bytes()).await.unwrap();
     }
     store.commit(hostile.clone()).await.unwrap();
 
     let stored = load(store, "a").await;
-    assert_eq!(stored.issuer, hostile.issuer);
-    assert_eq!(stored.keys.len(), hostile.keys.len());
+    assert_eq!(stored.issuer, hostile.issuer_at(1));
+    assert_eq!(stored.keys.len(), kids.len());
     assert_eq!(stored.keys[0].document, long);
     assert_eq!(stored.keys[0].sealed.as_deref(), Some(long.as_bytes()));
-    for (row, written) in stored.keys.iter().zip(&hostile.keys).skip(1) {
-        assert_eq!((&row.kid, &row.document), (&written.kid, &written.kid));
-        assert_eq!(row.sealed.as_deref(), Some(written.kid.as_bytes()));
-        let setting = store.setting(&written.kid).await.unwrap();
-        assert_eq!(setting.as_deref(), Some(written.kid.as_bytes()));
+    for (key, kid) in stored.keys.iter().zip(kids).skip(1) {
+        assert_eq!((&*key.key.id, &*key.document), (kid, kid));
+        assert_eq!(key.sealed.as_deref(), Some(kid.as_bytes()));
+        let setting = store.setting(kid).await.unwrap();
+        assert_eq!(setting.as_deref(), Some(kid.as_bytes()));
     }
     let issuer = name("a");
     let events = store.events(Some(&issuer), 0, 100).await.unwrap();
     let events: Vec<_> = events.into_iter().map(|row| row.event).collect();
-    assert_eq!(events, hostile.events);
+    assert_eq!(events, hostile.batch.events);
     assert_whole(store).await;
     for used in store.last_uses().await.unwrap() {
         assert_eq!(used.client, used.credential);
     }
-    for row in store.clients().await.unwrap() {
-        assert_eq!(row.id, row.document);
-        let delete = of_client(store, ClientChange::Delete(row.id)).await;
-        store.commit_access(delete, event(None, "")).await.unwrap();
-    }
-    for row in store.approvals().await.unwrap() {
-        assert_eq!(row.id, row.document);
-        let delete = AccessChange::DeleteApproval(row.id);
-        store.commit_access(delete, event(None, "")).await.unwrap();
+    let records = [Query::all(Kind::Client), Query::all(Kind::Approval)];
+    for record in store.read(&records).await.unwrap().into_iter().flatten() {
+        assert_eq!(record.key.id, record.document);
+        let delete = Write::Delete(record.key, record.token);
+        store.write(batch([delete], "")).await.unwrap();
     }
     assert_eq!(store.clients().await.unwrap(), []);
     assert_eq!(store.approvals().await.unwrap(), []);
@@ -669,22 +651,22 @@ async fn hostile_text_survives_bit_for_bit(store: &dyn KeyStore) {
 
 // No document and no name has one: JSON escapes it. A store need not have a place for it, but it
 // must not cut a text short there.
-async fn a_nul_survives_or_is_refused_whole(store: &dyn KeyStore) {
+async fn a_nul_survives_or_is_refused_whole(store: &dyn Store) {
     let text = "NUL \0 in the middle";
     let mut hostile = commit("a", 1);
-    hostile.issuer.document = text.to_owned();
+    hostile.document = text.to_owned();
     hostile.keys = vec![change("k", text, set(b"sealed"))];
-    hostile.events = vec![event(None, text)];
+    hostile.batch.events = vec![event(None, text)];
     match store.commit(hostile.clone()).await {
-        Ok(()) => {
+        Ok(_) => {
             let stored = load(store, "a").await;
-            assert_eq!(stored.issuer, hostile.issuer);
+            assert_eq!(stored.issuer, hostile.issuer_at(1));
             assert_eq!(stored.keys[0].document, text);
-            assert_eq!(all_events(store).await[0].event, hostile.events[0]);
+            assert_eq!(all_events(store).await[0].event, hostile.batch.events[0]);
         }
         Err(refused) => {
             assert!(matches!(refused, CommitError::Store(_)), "{refused:?}");
-            assert_eq!(store.issuers().await.unwrap(), []);
+            assert_eq!(store.all_key_sets().await.unwrap(), []);
             assert_eq!(all_events(store).await, []);
             store.commit(commit("a", 1)).await.unwrap();
         }

@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use keywright::store::KeyStore;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 
 use crate::conformance::open_database;
-use crate::rows::commit;
+use crate::rows::{StoreCalls as _, commit};
 use crate::support::postgres::{PASSWORD, Postgres, ROLE};
 
 struct Authority {

@@ -13,8 +13,8 @@ mod conformance;
 mod encryption;
 mod postgres;
 mod records;
+mod replicas;
 mod rows;
-mod shared;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,12 +4,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use keywright::store::chain::LogHead;
 use keywright::store::postgres::PostgresStore;
-use keywright::store::shared::Heartbeat;
-use keywright::store::{CommitError, KeyStore, StoreError};
+use keywright::store::replicas::Heartbeat;
+use keywright::store::{CommitError, Store as _, StoreError};
 
 use crate::conformance::{assert_whole, open_database, settings};
-use crate::rows::{change, commit, name, set};
+use crate::rows::{StoreCalls as _, change, commit, name, set};
 use crate::support::postgres::{PASSWORD, Pooler, Postgres, shared};
 use crate::support::{eventually, since_epoch};
 
@@ -47,7 +48,7 @@ async fn ten_that_begin_at_once_on_an_empty_database_all_come_up() {
     assert_eq!(stores[0].issuers().await.unwrap().len(), 10);
     assert_whole(&stores[9]).await;
     let migrations = server.psql(&database, "SELECT count(*) FROM keywright_migrations");
-    assert_eq!(migrations.trim(), "1");
+    assert_eq!(migrations.trim(), "2");
 }
 
 #[tokio::test]
@@ -70,7 +71,7 @@ async fn tables_of_another_program_are_refused_and_left_alone() {
     store.commit(commit("a", 1)).await.unwrap();
     assert_eq!(
         server
-            .psql(&database, "SELECT name FROM apart.issuers")
+            .psql(&database, "SELECT id FROM apart.records")
             .trim(),
         "a"
     );
@@ -86,7 +87,7 @@ async fn tables_that_a_later_version_has_changed_are_refused_at_the_start_and_us
     older.commit(commit("a", 1)).await.unwrap();
     server.psql(
         &database,
-        "ALTER TABLE issuers ADD COLUMN colour TEXT; \
+        "ALTER TABLE records ADD COLUMN colour TEXT; \
          INSERT INTO keywright_migrations VALUES (9, 'later', now(), TRUE, '\\x00', 1)",
     );
     let told = refusal(open_database(&url).await);
@@ -143,7 +144,7 @@ async fn a_commit_sets_what_it_needs_whatever_the_role_has() {
          'synchronous_commit', 'transaction_isolation', 'statement_timeout', 'lock_timeout', \
          'idle_in_transaction_session_timeout']) AS setting; RETURN NEW; END$$; \
          CREATE TRIGGER note AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION note(); \
-         CREATE TRIGGER note AFTER INSERT ON replicas FOR EACH ROW EXECUTE FUNCTION note()",
+         CREATE TRIGGER note AFTER INSERT ON heartbeats FOR EACH ROW EXECUTE FUNCTION note()",
     );
     let mut settings = settings(&url);
     settings.statement_timeout = Duration::from_secs(7);
@@ -151,10 +152,11 @@ async fn a_commit_sets_what_it_needs_whatever_the_role_has() {
     store.commit(commit("a", 1)).await.unwrap();
     let heartbeat = Heartbeat {
         replica: "r".to_owned(),
-        through: 0,
+        through: LogHead::BEGINNING,
         document: String::new(),
     };
-    store.shared().unwrap().beat(&heartbeat).await.unwrap();
+    let replicas = store.replicas().unwrap();
+    replicas.write_heartbeat(&heartbeat).await.unwrap();
     let noted = "SELECT DISTINCT name || '=' || value || ' ' || count(*) FROM noted \
                  GROUP BY name, value ORDER BY 1";
     let expected = "idle_in_transaction_session_timeout=7s 2\nlock_timeout=7s 2\n\
@@ -168,32 +170,33 @@ async fn replicas_that_are_silent_for_an_hour_are_forgotten() {
     let Some(server) = shared() else { return };
     let database = server.create_database();
     let store = open_database(&server.url(&database)).await.unwrap();
-    let shared = store.shared().unwrap();
+    let replicas = store.replicas().unwrap();
     let heartbeat = |replica: &str| Heartbeat {
         replica: replica.to_owned(),
-        through: 0,
+        through: LogHead::BEGINNING,
         document: String::new(),
     };
     for replica in ["a", "b", "c"] {
-        shared.beat(&heartbeat(replica)).await.unwrap();
+        replicas.write_heartbeat(&heartbeat(replica)).await.unwrap();
     }
     for (replica, silence) in [("a", "61 minutes"), ("b", "59 minutes")] {
         server.psql(
             &database,
             &format!(
-                "UPDATE replicas SET seen_at = seen_at - interval '{silence}' \
+                "UPDATE heartbeats SET seen_at = seen_at - interval '{silence}' \
                  WHERE replica = '{replica}'"
             ),
         );
     }
-    let roll = shared.beat(&heartbeat("c")).await.unwrap();
-    let known: Vec<_> = roll
+    let answer = replicas.write_heartbeat(&heartbeat("c")).await.unwrap();
+    let list = answer.replicas;
+    let known: Vec<_> = list
         .replicas
         .iter()
         .map(|one| &one.heartbeat.replica)
         .collect();
     assert_eq!(known, ["b", "c"]);
-    let silence = roll.now.since(roll.replicas[0].seen_at);
+    let silence = list.now.since(list.replicas[0].seen_at);
     assert!(silence >= Duration::from_secs(59 * 60), "{silence:?}");
 }
 
@@ -305,7 +308,7 @@ async fn a_server_that_was_killed_is_used_again_when_it_is_back() {
         // It listens again, too.
         let heard = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
-                let change = store.shared().unwrap().changed();
+                let change = store.replicas().unwrap().wait_for_change();
                 tokio::select! {
                     () = change => return,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {

@@ -1,6 +1,6 @@
 //! Key sets as records: what was written reads back, and what was not written here is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keywright::lifecycle::{
@@ -8,14 +8,15 @@ use keywright::lifecycle::{
     IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor,
     Timestamp, create, decide,
 };
+use keywright::store::documents::{self, SetTokens};
 use keywright::store::memory::MemoryStore;
-use keywright::store::{Commit, KeyRow, KeyStore, StoredSet, record};
+use keywright::store::{Record, SealedChange, Store as _, StoredSet, Write};
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::rows::name;
+use crate::rows::{StoreCalls as _, name, silent};
 
 /// A public key whose private half nobody needs: the `number`th of its algorithm.
 fn public_key(algorithm: Algorithm, number: u64) -> PublicKey {
@@ -92,7 +93,8 @@ impl Life {
                 let Some(change) = change else {
                     return Ok(());
                 };
-                (self.set, self.stored) = write(&self.store, Some(&self.set), change);
+                let tokens = SetTokens::of(&self.stored);
+                (self.set, self.stored) = write(&self.store, Some((&self.set, &tokens)), change);
                 return Ok(());
             }
             let halt = DecisionError::NeedsKeys(wanted);
@@ -163,33 +165,40 @@ fn seal(kid: &Kid) -> Vec<u8> {
     format!("sealed {kid}").into_bytes()
 }
 
+/// The private halves of the keys that come, and of those alone.
+fn fresh(before: Option<&KeySet>, after: &KeySet) -> BTreeMap<Kid, Vec<u8>> {
+    let kids = after.keys().iter().map(Key::kid);
+    kids.filter(|kid| before.is_none_or(|set| set.key(kid).is_none()))
+        .map(|kid| (kid.clone(), seal(kid)))
+        .collect()
+}
+
 /// Stores a change and asserts that what comes back is the same set, private halves and all.
-fn write(store: &MemoryStore, before: Option<&KeySet>, change: Change) -> (KeySet, StoredSet) {
-    let fresh = |kid: &Kid| {
-        let known = before.is_some_and(|set| set.key(kid).is_some());
-        (!known).then(|| seal(kid))
-    };
-    let commit = Commit {
-        issuer: record::issuer_row(&change.set),
-        expected_version: before.map_or(0, KeySet::version),
-        keys: record::key_changes(before, &change.set, &fresh),
-        events: Vec::new(),
-        deadline: change.at,
-        premise: None,
-    };
+fn write(
+    store: &MemoryStore,
+    before: Option<(&KeySet, &SetTokens)>,
+    change: Change,
+) -> (KeySet, StoredSet) {
+    let sealed = fresh(before.map(|(set, _)| set), &change.set);
+    let batch = silent(documents::writes(before, &change.set, sealed));
+    let tokens = before.map_or(SetTokens::UNWRITTEN, |(_, tokens)| tokens.clone());
+    let tokens = tokens.followed_by(batch.id, &batch.writes);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime.block_on(store.commit(commit)).unwrap();
+    runtime.block_on(store.write(batch)).unwrap();
     let stored = runtime
-        .block_on(store.load(change.set.issuer()))
+        .block_on(store.key_set(change.set.issuer()))
         .unwrap()
         .unwrap();
-    let read = record::key_set(&stored).unwrap();
+    assert_eq!(SetTokens::of(&stored), tokens);
+    let read = documents::key_set(&stored).unwrap();
     assert_eq!(read, change.set);
     for (key, row) in read.keys().iter().zip(&stored.keys) {
         let expected = key.holds_private_half().then(|| seal(key.kid()));
         assert_eq!(row.sealed, expected, "{}", key.kid());
+        let is_revoked = matches!(key.state(), State::Revoked(_));
+        assert_eq!(row.is_final, is_revoked, "{}", key.kid());
     }
     (read, stored)
 }
@@ -253,24 +262,33 @@ fn an_instant_or_length_beyond_every_calendar_reads_back() {
 
 #[test]
 fn only_keys_that_changed_are_written_and_a_lost_private_half_is_erased() {
-    let before = Life::begin(IssuerOrigin::Fresh).set;
     let mut life = Life::begin(IssuerOrigin::Fresh);
+    let (before, tokens) = (life.set.clone(), SetTokens::of(&life.stored));
     let retiring = life.kid_of(Algorithm::Es256, "active");
     let standing_by = life.kid_of(Algorithm::Es256, "pending");
     life.rotate(Algorithm::Es256);
-    let changes = record::key_changes(Some(&before), &life.set, &|kid| {
-        (*kid != standing_by).then(|| seal(kid))
-    });
-    assert_eq!(changes.len(), 3, "RS256 keys stay as they are");
-    for change in changes {
-        let expected = if change.kid == retiring.as_str() {
-            "Erase"
-        } else if change.kid == standing_by.as_str() {
-            "Keep"
-        } else {
-            "Set(…)"
+    let fresh = fresh(Some(&before), &life.set);
+    let writes = documents::writes(Some((&before, &tokens)), &life.set, fresh);
+    let (issuer, keys) = writes.split_first().unwrap();
+    assert!(matches!(issuer, Write::Replace(_, token, _) if *token == tokens.issuer));
+    assert_eq!(keys.len(), 3, "RS256 keys stay as they are");
+    for write in keys {
+        let id = &write.key().id;
+        let known = tokens.keys.get(&Kid::parse(id).unwrap());
+        let content = match (write, known) {
+            (Write::Create(_, content), None) => content,
+            (Write::Replace(_, token, content), Some(known)) if token == known => content,
+            other => panic!("{other:?}"),
         };
-        assert_eq!(format!("{:?}", change.sealed), expected);
+        let expected = if *id == retiring.as_str() {
+            SealedChange::Erase
+        } else if *id == standing_by.as_str() {
+            SealedChange::Keep
+        } else {
+            SealedChange::Set(seal(&Kid::parse(id).unwrap()))
+        };
+        assert_eq!(content.sealed, expected);
+        assert!(!content.is_final);
     }
 }
 
@@ -372,10 +390,10 @@ fn alter_key(stored: &mut StoredSet, state: &str, alter: impl FnOnce(&mut Value)
     let mut document: Value = serde_json::from_str(&row.document).unwrap();
     alter(&mut document);
     row.document = document.to_string();
-    row.kid.clone()
+    row.key.id.clone()
 }
 
-fn row_in<'a>(stored: &'a mut StoredSet, state: &str) -> &'a mut KeyRow {
+fn row_in<'a>(stored: &'a mut StoredSet, state: &str) -> &'a mut Record {
     let marker = format!("\"name\":\"{state}\"");
     stored
         .keys
@@ -399,9 +417,9 @@ fn remove(value: &mut Value, member: &str) {
 #[track_caller]
 fn refused(rule: &str, corrupt: impl FnOnce(&mut StoredSet) -> Option<String>) {
     let mut stored = full_life().stored;
-    record::key_set(&stored).unwrap();
+    documents::key_set(&stored).unwrap();
     let kid = corrupt(&mut stored);
-    let error = record::key_set(&stored).unwrap_err();
+    let error = documents::key_set(&stored).unwrap_err();
     let expected = match &kid {
         Some(kid) => format!("issuer a, key {kid}"),
         None => "issuer a".to_owned(),
@@ -421,18 +439,18 @@ fn a_key_document_that_does_not_parse_is_refused() {
         refused("EOF", |stored| {
             let row = row_in(stored, "active");
             row.document.truncate(length);
-            Some(row.kid.clone())
+            Some(row.key.id.clone())
         });
     }
     refused("trailing characters", |stored| {
         let row = row_in(stored, "active");
         row.document.push('x');
-        Some(row.kid.clone())
+        Some(row.key.id.clone())
     });
     refused("recursion limit", |stored| {
         let row = row_in(stored, "active");
         row.document = format!("{{\"jwk\":{}", "[".repeat(100_000));
-        Some(row.kid.clone())
+        Some(row.key.id.clone())
     });
 }
 
@@ -549,7 +567,7 @@ fn an_end_of_publication_that_was_not_kept_is_taken_for_the_later_event() {
             remove(&mut key["state"], "published_until")
         });
     }
-    let set = record::key_set(&stored).unwrap();
+    let set = documents::key_set(&stored).unwrap();
     let removed = set.keys().iter().find_map(|key| match key.state() {
         State::Removed(removed) if removed.published_until.is_none() => Some((key, removed)),
         _ => None,
@@ -593,7 +611,7 @@ fn a_member_that_stands_twice_is_refused() {
     refused("duplicate field `format`", |stored| {
         let row = row_in(stored, "active");
         row.document = row.document.replacen('{', "{\"format\":1,", 1);
-        Some(row.kid.clone())
+        Some(row.key.id.clone())
     });
 }
 
@@ -605,7 +623,7 @@ fn a_private_member_in_a_jwk_is_refused_and_not_repeated() {
         let kid = alter_key(&mut stored, "active", |key| {
             key["jwk"][member] = json!("c2VjcmV0")
         });
-        let error = record::key_set(&stored).unwrap_err().to_string();
+        let error = documents::key_set(&stored).unwrap_err().to_string();
         assert!(
             error.contains(&kid) && error.contains("private member"),
             "{error}"
@@ -641,14 +659,14 @@ fn a_jwk_that_is_no_usable_key_is_refused() {
 fn a_row_that_holds_another_key_is_refused() {
     refused("another key", |stored| {
         let row = row_in(stored, "active");
-        row.kid = "moved\n".to_owned();
+        row.key.id = "moved\n".to_owned();
         Some("moved\\n".to_owned())
     });
     refused("another key", |stored| {
-        let kid = stored.keys[0].kid.clone();
-        stored.keys[0].kid = stored.keys[1].kid.clone();
-        stored.keys[1].kid = kid;
-        Some(stored.keys[0].kid.clone())
+        let kid = stored.keys[0].key.id.clone();
+        stored.keys[0].key.id = stored.keys[1].key.id.clone();
+        stored.keys[1].key.id = kid;
+        Some(stored.keys[0].key.id.clone())
     });
 }
 
@@ -658,14 +676,14 @@ fn a_private_half_stands_with_pending_and_active_keys_and_no_others() {
         refused("private half", |stored| {
             let row = row_in(stored, state);
             row.sealed = None;
-            Some(row.kid.clone())
+            Some(row.key.id.clone())
         });
     }
     for state in ["retired", "removed", "revoked"] {
         refused("private half", |stored| {
             let row = row_in(stored, state);
             row.sealed = Some(b"left over".to_vec());
-            Some(row.kid.clone())
+            Some(row.key.id.clone())
         });
     }
 }
@@ -703,7 +721,7 @@ fn a_version_that_no_commit_writes_is_refused() {
 fn a_path_that_is_not_the_path_of_the_url_is_refused() {
     for path in ["", "/", "/a/", "/b", "a"] {
         refused("path column", |stored| {
-            stored.issuer.path = path.to_owned();
+            stored.issuer.unique = Some(path.to_owned());
             None
         });
     }
@@ -764,12 +782,12 @@ proptest! {
             bytes[at] ^= mask;
         }
         *text = String::from_utf8_lossy(&bytes).into_owned();
-        match record::key_set(&stored) {
+        match documents::key_set(&stored) {
             Err(error) => prop_assert!(error.subject.starts_with("issuer a"), "{error}"),
             Ok(set) => {
                 prop_assert_eq!(set.keys().len(), stored.keys.len());
                 for (key, row) in set.keys().iter().zip(&stored.keys) {
-                    prop_assert_eq!(key.kid().as_str(), &row.kid);
+                    prop_assert_eq!(key.kid().as_str(), &row.key.id);
                     prop_assert_eq!(key.holds_private_half(), row.sealed.is_some());
                 }
             }
@@ -780,6 +798,6 @@ proptest! {
     fn arbitrary_text_is_never_a_record(index in 0..32_usize, text in ".*") {
         let mut stored = stored_life().clone();
         *document(&mut stored, index) = text;
-        prop_assert!(record::key_set(&stored).is_err());
+        prop_assert!(documents::key_set(&stored).is_err());
     }
 }

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use keywright::clock::Clock;
 use keywright::store::sqlite::SqliteStore;
-use keywright::store::{CommitError, KeyStore, SealedChange, StoreError};
+use keywright::store::{
+    CommitError, Content, RecordKey, SealedChange, Store as _, StoreError, Write,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-use crate::rows::{change, commit, event, name, set};
+use crate::rows::{StoreCalls as _, change, commit, event, name, set, silent, token};
 
 fn folder() -> TempDir {
     TempDir::new().unwrap()
@@ -21,7 +24,9 @@ fn file(folder: &Path) -> PathBuf {
 }
 
 async fn open(folder: &Path) -> SqliteStore {
-    SqliteStore::open(&file(folder)).await.unwrap()
+    SqliteStore::open(&file(folder), Clock::system())
+        .await
+        .unwrap()
 }
 
 /// A connection of somebody else.
@@ -137,6 +142,7 @@ async fn an_erased_private_half_is_in_no_file_any_more() {
         change("k2", "key", SealedChange::Erase),
     ];
     store.commit(erased).await.unwrap();
+    store.clear_erased().await;
     for (moment, close) in [("while the store is open", false), ("once closed", true)] {
         if close {
             store.close().await;
@@ -166,7 +172,15 @@ async fn what_was_sealed_before_is_in_no_file_any_more() {
     created.keys = vec![change("k", "key", set(before))];
     store.commit(created).await.unwrap();
     assert_ne!(files_with(folder.path(), before), Vec::<String>::new());
-    store.reseal(&name("a"), "k", before, after).await.unwrap();
+    let content = Content {
+        document: "key".to_owned(),
+        sealed: set(after),
+        ..Content::default()
+    };
+    let key = RecordKey::signing_key(&name("a"), "k");
+    let resealed = Write::Replace(key, token("a", 1), content);
+    store.write(silent([resealed])).await.unwrap();
+    store.clear_erased().await;
     for (moment, close) in [("while the store is open", false), ("once closed", true)] {
         if close {
             store.close().await;
@@ -207,7 +221,7 @@ async fn a_file_that_is_no_database_is_refused_and_left_alone() {
         let folder = folder();
         let path = file(folder.path());
         fs::write(&path, &contents).unwrap();
-        let refused = SqliteStore::open(&path).await;
+        let refused = SqliteStore::open(&path, Clock::system()).await;
         assert_names_the_file(refused.map(|_| ()), &path);
         assert_eq!(fs::read(&path).unwrap(), contents);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -227,7 +241,7 @@ async fn a_database_of_another_program_is_refused_and_left_alone() {
         sqlx::query(statement).execute(&mut other).await.unwrap();
         other.close().await.unwrap();
         let contents = fs::read(&path).unwrap();
-        let refused = SqliteStore::open(&path).await;
+        let refused = SqliteStore::open(&path, Clock::system()).await;
         assert_names_the_file(refused.map(|_| ()), &path);
         assert_eq!(fs::read(&path).unwrap(), contents, "{statement}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -249,7 +263,7 @@ async fn an_empty_file_becomes_a_store() {
 async fn a_folder_that_does_not_exist_is_an_error_that_names_the_file() {
     let folder = folder();
     let path = file(&folder.path().join("nowhere"));
-    let refused = SqliteStore::open(&path).await;
+    let refused = SqliteStore::open(&path, Clock::system()).await;
     assert_names_the_file(refused.map(|_| ()), &path);
 }
 
@@ -306,7 +320,7 @@ async fn a_read_only_folder_is_an_error_that_names_the_file() {
     };
     disk.make_read_only();
     let path = file(disk.path());
-    let refused = SqliteStore::open(&path).await;
+    let refused = SqliteStore::open(&path, Clock::system()).await;
     assert_names_the_file(refused.map(|_| ()), &path);
 }
 
@@ -320,7 +334,7 @@ async fn a_store_on_a_disk_that_has_become_read_only_is_refused_when_it_is_opene
     store.close().await;
     disk.make_read_only();
     let path = file(disk.path());
-    let refused = SqliteStore::open(&path).await;
+    let refused = SqliteStore::open(&path, Clock::system()).await;
     assert_names_the_file(refused.map(|_| ()), &path);
 }
 
@@ -359,7 +373,7 @@ async fn a_full_disk_fails_commits_and_nothing_else() {
     store.commit(large.clone()).await.unwrap();
     assert_eq!(
         store.load(&name("a")).await.unwrap().unwrap().issuer,
-        large.issuer
+        large.issuer_at(2)
     );
     for version in 3..10 {
         store.commit(commit("a", version)).await.unwrap();

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use keywright::clock::Clock;
 use keywright::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use keywright::store::sqlite::SqliteStore;
-use keywright::store::{EventRow, KeyStore};
+use keywright::store::{EventRow, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 
 use crate::conformance::open_database;
-use crate::rows::{commit, event, name};
+use crate::rows::{StoreCalls as _, commit, event, name};
 use crate::support::postgres::shared;
 
 const EVENTS: u64 = 4;
@@ -18,25 +19,25 @@ const EVENTS: u64 = 4;
 /// A closed database with a small log, and the head that somebody pinned.
 async fn small_log(folder: &TempDir) -> (std::path::PathBuf, LogHead) {
     let path = folder.path().join("keywright.db");
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     let head = fill(&store).await;
     store.close().await;
     (path, head)
 }
 
 /// Writes the small log, and answers where it ends.
-async fn fill(store: &dyn KeyStore) -> LogHead {
+async fn fill(store: &dyn Store) -> LogHead {
     for version in 1..=EVENTS {
         let mut written = commit("a", version);
         let actor = r#"{"kind":"client","id":"0","name":"é"}"#;
         let document = format!(r#"{{"event":"key-revoked","kid":"k{version}","actor":{actor}}}"#);
-        written.events = vec![EventRow {
+        written.batch.events = vec![EventRow {
             issuer: (version != 2).then(|| name("a")),
             ..event(None, &document)
         }];
         store.commit(written).await.unwrap();
     }
-    store.audit_head().await.unwrap().unwrap()
+    store.log_head().await.unwrap()
 }
 
 /// Somebody else's connection, which is in no hurry to reach the disk.
@@ -55,12 +56,9 @@ async fn run(connection: &mut SqliteConnection, statement: &str) {
     assert!(done.rows_affected() > 0);
 }
 
-async fn verify(
-    store: &dyn KeyStore,
-    pins: &[(HeadSource, LogHead)],
-) -> Result<LogHead, BrokenLink> {
-    let head = store.audit_head().await.unwrap();
-    let service = (HeadSource::Service, head.unwrap_or(LogHead::BEGINNING));
+async fn verify(store: &dyn Store, pins: &[(HeadSource, LogHead)]) -> Result<LogHead, BrokenLink> {
+    let head = store.log_head().await.unwrap();
+    let service = (HeadSource::Service, head);
     let pins = pins.iter().copied().chain([service]);
     let mut verification = Verification::begin(LogHead::BEGINNING, pins)?;
     for numbered in store.events(None, 0, 100).await.unwrap() {
@@ -74,7 +72,7 @@ async fn every_altered_byte_of_every_column_is_found() {
     let folder = TempDir::new().unwrap();
     let (path, head) = small_log(&folder).await;
     let mut connection = connect(&path).await;
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     assert_eq!(verify(&store, &[]).await, Ok(head));
     let mut flips = 0;
     for sequence in 1..=EVENTS {
@@ -228,7 +226,7 @@ async fn events_and_heads_that_are_gone_moved_or_changed_are_found() {
             .execute(&mut connection)
             .await
             .unwrap();
-        let store = SqliteStore::open(&path).await.unwrap();
+        let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
         let told = verify(&store, &[(pinned, head)]).await;
         assert_eq!(told, expected.map(|()| head), "{statement}");
     }
@@ -243,7 +241,7 @@ async fn a_log_that_was_written_anew_is_found_by_a_pinned_head_alone() {
     let anew = "UPDATE events SET document = '{}' WHERE sequence = 2; \
                 UPDATE events SET hash = NULL; DELETE FROM audit_head";
     sqlx::raw_sql(anew).execute(&mut connection).await.unwrap();
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     let told = verify(&store, &[]).await.unwrap();
     assert_eq!(told.sequence, head.sequence);
     let rewritten = BrokenLink::Rewritten {
@@ -284,7 +282,7 @@ async fn a_store_whose_head_was_altered_goes_on_and_stays_broken_there() {
         let (path, _) = small_log(&folder).await;
         let mut connection = connect(&path).await;
         run(&mut connection, statement).await;
-        let store = SqliteStore::open(&path).await.unwrap();
+        let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
         // A key can be revoked all the same.
         store.commit(commit("a", EVENTS + 1)).await.unwrap();
         store.commit(commit("a", EVENTS + 2)).await.unwrap();
@@ -297,7 +295,7 @@ async fn a_store_whose_head_was_altered_goes_on_and_stays_broken_there() {
 async fn lines_that_no_export_has_are_named_by_the_event_before() {
     let folder = TempDir::new().unwrap();
     let (path, _) = small_log(&folder).await;
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     let lines: Vec<String> = store
         .events(None, 0, 100)
         .await

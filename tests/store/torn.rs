@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::Path;
 
+use keywright::clock::Clock;
 use keywright::store::sqlite::SqliteStore;
-use keywright::store::{KeyStore, SealedChange};
+use keywright::store::{SealedChange, Store as _};
 use tempfile::TempDir;
 
 use crate::conformance::assert_whole;
-use crate::rows::{change, commit, name, set};
+use crate::rows::{StoreCalls as _, change, commit, name, set};
 use crate::support::{report, since_epoch};
 
 const COMMITS: u64 = 12;
@@ -38,7 +39,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// How many commits a copy has, each of them whole.
 async fn commits_of(folder: &Path) -> u64 {
-    let store = SqliteStore::open(&folder.join("keywright.db"))
+    let store = SqliteStore::open(&folder.join("keywright.db"), Clock::system())
         .await
         .unwrap();
     let Some(stored) = store.load(&name("a")).await.unwrap() else {
@@ -46,7 +47,7 @@ async fn commits_of(folder: &Path) -> u64 {
         return 0;
     };
     let version = stored.issuer.version;
-    assert_eq!(stored.issuer, commit("a", version).issuer);
+    assert_eq!(stored.issuer, commit("a", version).issuer_at(version));
     let documents: Vec<_> = stored
         .keys
         .iter()
@@ -67,7 +68,7 @@ async fn commits_of(folder: &Path) -> u64 {
 #[tokio::test]
 async fn a_log_that_was_cut_or_garbled_holds_the_commits_before() {
     let folder = TempDir::new().unwrap();
-    let store = SqliteStore::open(&folder.path().join("keywright.db"))
+    let store = SqliteStore::open(&folder.path().join("keywright.db"), Clock::system())
         .await
         .unwrap();
     fill(&store).await;

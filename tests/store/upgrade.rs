@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use keywright::clock::Clock;
+use keywright::store::Store as _;
 use keywright::store::sqlite::SqliteStore;
-use keywright::store::{ClientRow, KeyStore};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
 use crate::conformance::assert_whole;
-use crate::rows::{commit, event, name};
+use crate::rows::{StoreCalls as _, commit, event, name};
 
 /// The tables of the first version, as its migration made them.
 const FIRST: &str = include_str!("../../src/store/migrations/sqlite/0001_first.sql");
@@ -57,7 +58,7 @@ async fn a_database_of_the_first_version_keeps_everything() {
     let mut heads = Vec::new();
     // The second time there is nothing left to bring up to date.
     for _ in 0..2 {
-        let store = SqliteStore::open(&path).await.unwrap();
+        let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
         let set = store.load(&name("a")).await.unwrap().unwrap();
         assert_eq!((set.issuer.version, set.keys.len()), (3, 1));
         let events = store.events(None, 0, 100).await.unwrap();
@@ -70,21 +71,21 @@ async fn a_database_of_the_first_version_keeps_everything() {
                 event(Some("a"), "three")
             ]
         );
-        let clients = ["a", "b"].map(|id| ClientRow {
-            id: id.to_owned(),
-            version: 1,
-            document: format!("client {id}"),
-        });
-        assert_eq!(store.clients().await.unwrap(), clients);
+        let clients = store.clients().await.unwrap();
+        let clients: Vec<_> = clients
+            .iter()
+            .map(|client| (&*client.key.id, client.version, &*client.document))
+            .collect();
+        assert_eq!(clients, [("a", 1, "client a"), ("b", 1, "client b")]);
         assert_eq!(store.approvals().await.unwrap(), []);
         let setting = store.setting("s").await.unwrap();
         assert_eq!(setting.as_deref(), Some([1].as_slice()));
         assert_whole(&store).await;
-        heads.push(store.audit_head().await.unwrap());
+        heads.push(store.log_head().await.unwrap());
         store.close().await;
     }
     assert_eq!(heads[0], heads[1]);
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     store.commit(commit("b", 1)).await.unwrap();
     assert_whole(&store).await;
 }
@@ -102,7 +103,7 @@ async fn a_long_log_of_the_first_version_is_chained_whatever_is_in_it() {
         UPDATE events SET document = CAST(x'ff' AS TEXT) WHERE sequence = 2001;
     ";
     found_old(&path, contents).await;
-    let store = SqliteStore::open(&path).await.unwrap();
+    let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
     assert_whole(&store).await;
-    assert_eq!(store.audit_head().await.unwrap().unwrap().sequence, 2500);
+    assert_eq!(store.log_head().await.unwrap().sequence, 2500);
 }

@@ -3,17 +3,14 @@
 use keywright::store::chain::{HeadSource, LogHead, StoredEvent, Verification, line};
 use keywright::store::memory::MemoryStore;
 use keywright::store::transfer::{self, Entry, FillError};
-use keywright::store::{
-    AccessChange, ApprovalRow, ClientChange, ClientRow, CommitError, KeyStore, LastUse,
-    SealedChange,
-};
+use keywright::store::{CommitError, Content, Kind, LastUse, SealedChange, Store, Write};
 
 use super::{Everything, assert_whole, everything, kids};
-use crate::rows::{change, commit, event, of_client, set};
+use crate::rows::{StoreCalls as _, approval, batch, change, client, commit, event, set};
 
 /// Something of everything, with what is easily lost: bytes that are no text, an empty sealed half,
 /// hostile text, keys whose order is not the alphabet's, an issuer whose last commit had no event.
-async fn furnish(store: &dyn KeyStore) {
+async fn furnish(store: &dyn Store) {
     for (issuer, kids) in [("b", ["z", "a", "m"]), ("a", ["2", "1", "3"])] {
         let mut created = commit(issuer, 1);
         created.keys = vec![
@@ -21,29 +18,20 @@ async fn furnish(store: &dyn KeyStore) {
             change(kids[1], "", set(&[])),
             change(kids[2], "third", SealedChange::Erase),
         ];
-        created.events.push(event(None, "no { JSON"));
+        created.event(event(None, "no { JSON"));
         store.commit(created).await.unwrap();
     }
     let mut silent = commit("a", 2);
-    silent.events.clear();
+    silent.batch.events.clear();
     store.commit(silent).await.unwrap();
     store.create_setting("check", &[1, 0, 255]).await.unwrap();
     store.create_setting("absent", &[]).await.unwrap();
     for id in ["y", "x"] {
-        let client = ClientChange::Create(ClientRow {
-            id: id.to_owned(),
-            version: 7,
-            document: format!("client {id}"),
-        });
-        let client = of_client(store, client).await;
-        let added = store.commit_access(client, event(None, "client"));
-        added.await.unwrap();
-        let approval = AccessChange::CreateApproval(ApprovalRow {
-            id: id.to_owned(),
-            document: format!("approval {id}"),
-        });
-        let added = store.commit_access(approval, event(None, "approval"));
-        added.await.unwrap();
+        let create = |key, document: String| [Write::Create(key, Content::of(document))];
+        let added = batch(create(client(id), format!("client {id}")), "client");
+        store.write(added).await.unwrap();
+        let waiting = create(approval("a", id), format!("approval {id}"));
+        store.write(batch(waiting, "approval")).await.unwrap();
         let last_use = LastUse {
             client: id.to_owned(),
             credential: "c".to_owned(),
@@ -59,7 +47,7 @@ async fn furnished() -> MemoryStore {
     store
 }
 
-async fn dump(store: &dyn KeyStore) -> Vec<Entry> {
+async fn dump(store: &dyn Store) -> Vec<Entry> {
     let (sink, mut entries) = transfer::channel();
     let taken = async move {
         let mut taken = Vec::new();
@@ -75,17 +63,17 @@ async fn dump(store: &dyn KeyStore) -> Vec<Entry> {
     tokio::join!(given, taken).1
 }
 
-async fn fill(store: &dyn KeyStore, entries: Vec<Entry>) -> Result<(), FillError> {
-    let (sink, mut receiver) = transfer::channel();
+async fn fill(store: &dyn Store, entries: Vec<Entry>) -> Result<(), FillError> {
+    let (sink, receiver) = transfer::channel();
     let given = async move {
         for entry in entries {
             let _ = sink.send(entry).await;
         }
     };
-    tokio::join!(given, store.fill(&mut receiver)).1
+    tokio::join!(given, store.fill(receiver)).1
 }
 
-pub(super) async fn everything_comes_out_of_a_dump(store: &dyn KeyStore) {
+pub(super) async fn everything_comes_out_of_a_dump(store: &dyn Store) {
     furnish(store).await;
     let copy = MemoryStore::default();
     fill(&copy, dump(store).await).await.unwrap();
@@ -94,7 +82,7 @@ pub(super) async fn everything_comes_out_of_a_dump(store: &dyn KeyStore) {
     assert_eq!(dump(&copy).await, dump(store).await);
 }
 
-pub(super) async fn everything_goes_in_by_a_dump(store: &dyn KeyStore) {
+pub(super) async fn everything_goes_in_by_a_dump(store: &dyn Store) {
     let original = furnished().await;
     fill(store, dump(&original).await).await.unwrap();
     assert_eq!(everything(store).await, everything(&original).await);
@@ -103,7 +91,7 @@ pub(super) async fn everything_goes_in_by_a_dump(store: &dyn KeyStore) {
     assert_whole(store).await;
 }
 
-pub(super) async fn an_empty_store_is_dumped_as_one(store: &dyn KeyStore) {
+pub(super) async fn an_empty_store_is_dumped_as_one(store: &dyn Store) {
     assert_eq!(dump(store).await, [Entry::End]);
     assert!(store.rows().await.unwrap().is_empty());
     fill(store, vec![Entry::End]).await.unwrap();
@@ -111,25 +99,25 @@ pub(super) async fn an_empty_store_is_dumped_as_one(store: &dyn KeyStore) {
     assert_whole(store).await;
 }
 
-pub(super) async fn a_filled_store_goes_on_where_the_other_ended(store: &dyn KeyStore) {
+pub(super) async fn a_filled_store_goes_on_where_the_other_ended(store: &dyn Store) {
     fill(store, dump(&furnished().await).await).await.unwrap();
-    let before = store.audit_head().await.unwrap().unwrap();
+    let before = store.log_head().await.unwrap();
     let mut next = commit("b", 2);
     next.keys = vec![change("b", "fourth", set(b"fresh"))];
     store.commit(next).await.unwrap();
     assert_eq!(kids(store, "b").await, ["z", "a", "m", "b"]);
-    let after = store.audit_head().await.unwrap().unwrap();
+    let after = store.log_head().await.unwrap();
     assert_eq!(after.sequence, before.sequence + 1);
     assert_whole(store).await;
     let stale = store.commit(commit("b", 2)).await;
     assert!(matches!(stale, Err(CommitError::Conflict)));
     let mut taken = commit("c", 1);
-    taken.issuer.path = "/a".to_owned();
+    taken.path = "/a".to_owned();
     let taken = store.commit(taken).await;
-    assert!(matches!(taken, Err(CommitError::PathTaken)));
+    assert!(matches!(taken, Err(CommitError::NotUnique)));
 }
 
-pub(super) async fn a_store_that_is_not_empty_is_not_filled(store: &dyn KeyStore) {
+pub(super) async fn a_store_that_is_not_empty_is_not_filled(store: &dyn Store) {
     let entries = dump(&furnished().await).await;
     store.create_setting("one", b"value").await.unwrap();
     let refused = fill(store, entries.clone()).await;
@@ -141,7 +129,7 @@ pub(super) async fn a_store_that_is_not_empty_is_not_filled(store: &dyn KeyStore
     assert_eq!(everything(store).await, before);
 }
 
-pub(super) async fn a_dump_that_is_cut_off_writes_nothing(store: &dyn KeyStore) {
+pub(super) async fn a_dump_that_is_cut_off_writes_nothing(store: &dyn Store) {
     let entries = dump(&furnished().await).await;
     for length in 0..entries.len() {
         let refused = fill(store, entries[..length].to_vec()).await;
@@ -153,7 +141,7 @@ pub(super) async fn a_dump_that_is_cut_off_writes_nothing(store: &dyn KeyStore) 
 
 /// Each commit writes one event, so that a set's version is the number of its events. A dump in
 /// which they differ, or whose events do not lead to its head, never was a state of the store.
-pub(super) async fn a_dump_under_commits_is_a_state_that_was_there(store: &dyn KeyStore) {
+pub(super) async fn a_dump_under_commits_is_a_state_that_was_there(store: &dyn Store) {
     let commits = async {
         for version in 1..=150 {
             for issuer in ["a", "b"] {
@@ -194,11 +182,14 @@ fn check(entries: &[Entry]) -> u64 {
     }
     assert_eq!(log.finish(), Ok(head));
     for entry in entries {
-        if let Entry::Issuer(issuer) = entry {
-            let own = events
-                .iter()
-                .filter(|one| one.event.issuer.as_ref() == Some(&issuer.name));
-            assert_eq!(own.count() as u64, issuer.version, "{}", issuer.name);
+        if let Entry::Record(record) = entry
+            && record.key.kind == Kind::Issuer
+        {
+            let own = events.iter().filter(|one| {
+                let issuer = one.event.issuer.as_ref();
+                issuer.is_some_and(|issuer| issuer.as_str() == record.key.id)
+            });
+            assert_eq!(own.count() as u64, record.version, "{}", record.key.id);
         }
     }
     head.sequence
