@@ -16,7 +16,7 @@ use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::clock::Clock;
 use crate::config::{MasterKeySource, MasterKeySources, UnclearMasterKeySource};
 use crate::data_folder::{DataFolder, DataFolderError};
-use crate::engine::{RandomnessUnavailable, random};
+use crate::engine::{Entropy, RandomnessUnavailable};
 use crate::store::seal::check::{self, Progress};
 use crate::store::seal::{Fingerprint, MASTER_KEY_BYTES, MasterKey, MasterKeys};
 use crate::store::{
@@ -113,14 +113,15 @@ pub async fn open(
     folder: &DataFolder,
     store: &dyn Store,
     clock: &Clock,
+    entropy: &Entropy,
 ) -> Result<MasterKeys, MasterKeyError> {
     let is_new = store.get(&check::record_key()).await?.is_none();
-    let Configured { keys, places } = read(sources, folder, is_new).await?;
+    let Configured { keys, places } = read(sources, folder, is_new, entropy).await?;
     for _ in 0..MAX_ATTEMPTS {
-        let mut batch = Batch::new(BatchId(random()?));
+        let mut batch = Batch::new(BatchId(entropy.bytes()?));
         match store.get(&check::record_key()).await? {
             None => {
-                let setting = check::write(keys.first(), Progress::Settled, random()?);
+                let setting = check::write(keys.first(), Progress::Settled, entropy.bytes()?);
                 let content = Content::sealed(setting.ok_or(MasterKeyError::Unusable)?);
                 batch
                     .writes
@@ -135,7 +136,7 @@ pub async fn open(
                 if check::named(setting).is_some() {
                     return Ok(keys);
                 }
-                name(&mut batch, &record, sealing.key, clock)?;
+                name(&mut batch, &record, sealing.key, clock, entropy)?;
             }
         }
         match commit(store, batch).await {
@@ -155,8 +156,9 @@ fn name(
     setting: &Record,
     key: &MasterKey,
     clock: &Clock,
+    entropy: &Entropy,
 ) -> Result<(), MasterKeyError> {
-    let named = check::write(key, Progress::Settled, random()?);
+    let named = check::write(key, Progress::Settled, entropy.bytes()?);
     let content = Content::sealed(named.ok_or(MasterKeyError::Unusable)?);
     let to = key.fingerprint().to_string();
     let event = MasterKeyEvent::MasterKeyNamed { to };
@@ -185,9 +187,10 @@ pub async fn read(
     sources: &MasterKeySources,
     folder: &DataFolder,
     store_is_new: bool,
+    entropy: &Entropy,
 ) -> Result<Configured, MasterKeyError> {
     let first = match &sources.first {
-        MasterKeySource::DataFolder => read_or_create(folder, store_is_new)?,
+        MasterKeySource::DataFolder => read_or_create(folder, store_is_new, entropy)?,
         source => read_source(source).await?,
     };
     let mut places = vec![format!("{} ({})", first.fingerprint(), sources.first)];
@@ -227,11 +230,17 @@ async fn read_source(source: &MasterKeySource) -> Result<MasterKey, MasterKeyErr
 }
 
 /// The key in the data folder, which is made for a store that is new.
-fn read_or_create(folder: &DataFolder, store_is_new: bool) -> Result<MasterKey, MasterKeyError> {
+fn read_or_create(
+    folder: &DataFolder,
+    store_is_new: bool,
+    entropy: &Entropy,
+) -> Result<MasterKey, MasterKeyError> {
     let path = folder.master_key_file();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == ErrorKind::NotFound && store_is_new => create(folder, &path)?,
+        Err(error) if error.kind() == ErrorKind::NotFound && store_is_new => {
+            create(folder, &path, entropy)?
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(MasterKeyError::Missing {
                 folder: folder.path().to_owned(),
@@ -244,8 +253,12 @@ fn read_or_create(folder: &DataFolder, store_is_new: bool) -> Result<MasterKey, 
     parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.display().to_string()))
 }
 
-fn create(folder: &DataFolder, path: &Path) -> Result<Zeroizing<String>, MasterKeyError> {
-    let bytes = Zeroizing::new(random::<MASTER_KEY_BYTES>()?);
+fn create(
+    folder: &DataFolder,
+    path: &Path,
+    entropy: &Entropy,
+) -> Result<Zeroizing<String>, MasterKeyError> {
+    let bytes = Zeroizing::new(entropy.bytes::<MASTER_KEY_BYTES>()?);
     let text = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
     folder.write(path, &text)?;
     tracing::warn!(

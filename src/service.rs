@@ -19,6 +19,7 @@ use crate::authority::{Authority, ChangeError, Services, replication, scheduler}
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
@@ -41,6 +42,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: whoever asks for the end while the service starts is heard when it serves.
     let end = Signals::listen()?;
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
+    let entropy = Entropy::system();
     let renewal = |listener, files: Option<TlsFiles>| {
         files
             .map(|files| Renewal::start(listener, files, clock.clone(), Arc::clone(&metrics)))
@@ -52,7 +54,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let folder = DataFolder::open(&config.data_dir)?;
     let store = store::open(&config.store.location(folder.database()), &clock).await?;
     let sources = config.master_key_sources()?;
-    let master_keys = master_key::open(&sources, &folder, &*store, &clock).await?;
+    let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
             IssuanceLog::start(
@@ -74,6 +76,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         )),
         master_keys,
         clock,
+        entropy,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
         audience: config.internal.audience.clone(),

@@ -8,7 +8,6 @@ use super::clients::ClientState;
 use super::{Authority, ChangeError, run_to_completion};
 use crate::access::credential::{Credential, CredentialRecord};
 use crate::access::{Client, Terms, record};
-use crate::engine::{random, random_name};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, StoreError,
@@ -46,7 +45,11 @@ impl Authority {
     /// # Errors
     /// When the operating system gives no randomness.
     pub fn draft_client(&self, terms: Terms) -> Result<Client, ChangeError> {
-        Ok(Client::new(random_name::<8>()?, terms, self.now()))
+        Ok(Client::new(
+            self.services.entropy.name::<8>()?,
+            terms,
+            self.now(),
+        ))
     }
 
     /// Makes a credential for a client.
@@ -59,10 +62,11 @@ impl Authority {
         lifetime: Option<Duration>,
     ) -> Result<Issued, ChangeError> {
         let now = self.now();
-        let secret = zeroize::Zeroizing::new(random::<32>()?);
+        let secret = zeroize::Zeroizing::new(self.services.entropy.bytes::<32>()?);
         let credential = Credential::new(client, &secret);
         let expires_at = lifetime.map(|lifetime| now.after(lifetime));
-        let record = CredentialRecord::of(&credential, random_name::<4>()?, now, expires_at);
+        let name = self.services.entropy.name::<4>()?;
+        let record = CredentialRecord::of(&credential, name, now, expires_at);
         Ok(Issued { credential, record })
     }
 
@@ -375,7 +379,7 @@ impl Authority {
         let row = audit::row(event, self.now(), issuer, &attribution, reason);
         Ok(Batch {
             events: vec![row],
-            ..Batch::new(BatchId(random()?))
+            ..self.services.new_batch()?
         })
     }
 

@@ -10,7 +10,6 @@ use super::authentication::Caller;
 use super::issuer::{Confirmation, Issuer, Request};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
-use crate::engine::random_name;
 use crate::lifecycle::{Command, Readiness, RuleViolation, Successor, Timestamp};
 use crate::store::{
     CommitError, Content, EventRow, Expectation, Kind, Query, Record, RecordKey, StoreError, Token,
@@ -72,7 +71,7 @@ impl Authority {
         }
         let now = self.now();
         let approval = Approval {
-            id: random_name::<8>()?,
+            id: self.services.entropy.name::<8>()?,
             issuer: issuer.name().clone(),
             operation,
             requester: actor.client().unwrap_or_default().to_owned(),

@@ -45,8 +45,8 @@ impl Authority {
         let rows = services.store.rows().await?;
         let sealing = sealing(services, &rows)?;
         let header = Header::new(self.now(), rows.log_head(), sealing);
-        let (writer, lines) =
-            Writer::begin(&header, sealing).map_err(|_| ChangeError::Unsealable)?;
+        let (writer, lines) = Writer::begin(&header, sealing, &services.entropy)
+            .map_err(|_| ChangeError::Unsealable)?;
         tracing::info!(head = %header.head, "a backup is taken");
         let (chunks, taken) = mpsc::channel(WAITING_CHUNKS);
         let authority = Arc::clone(self);

@@ -19,7 +19,7 @@ use super::permit::Replaces;
 use super::replication;
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
-use crate::engine::{Urgency, random};
+use crate::engine::Urgency;
 use crate::lifecycle::{
     Attestation, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet,
     KeySpecification, RuleViolation, State, Timestamp, decide,
@@ -265,7 +265,7 @@ impl Issuer {
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
         let sealing = Sealing::of(services, &request.fresh).await?;
-        let batch = batch(basis, &change, request, time, sealing.as_ref())?;
+        let batch = batch(services, basis, &change, request, time, sealing.as_ref())?;
         let tokens = before.tokens().followed_by(batch.id, &batch.writes);
         let snapshot = self
             .prepare(
@@ -451,7 +451,7 @@ pub(super) async fn create(
 ) -> Result<Issuer, ChangeError> {
     for _ in 0..MAX_ATTEMPTS {
         let sealing = Sealing::of(services, &request.fresh).await?;
-        let batch = batch(None, &change, request, time, sealing.as_ref())?;
+        let batch = batch(services, None, &change, request, time, sealing.as_ref())?;
         let tokens = SetTokens::UNWRITTEN.followed_by(batch.id, &batch.writes);
         let set = change.set.clone();
         let snapshot = build_snapshot(services, set, tokens, None, None, &request.fresh)?;
@@ -473,6 +473,7 @@ pub(super) async fn create(
 
 /// What writes a change: of an issuer that exists, or of one that does not yet.
 pub(super) fn batch(
+    services: &Services,
     before: Option<(&KeySet, &SetTokens)>,
     change: &Change,
     request: &ChangeRequest,
@@ -480,7 +481,9 @@ pub(super) fn batch(
     sealing: Option<&Sealing<'_>>,
 ) -> Result<Batch, ChangeError> {
     let sealed = match sealing {
-        Some(sealing) => sealing.seal_all(change.set.issuer(), &request.fresh)?,
+        Some(sealing) => {
+            sealing.seal_all(change.set.issuer(), &request.fresh, &services.entropy)?
+        }
         None => Default::default(),
     };
     let unsealed = |key: &Key| {
@@ -495,7 +498,7 @@ pub(super) fn batch(
         reason,
         confirmation,
     } = &request.request;
-    let mut batch = Batch::new(BatchId(random()?));
+    let mut batch = services.new_batch()?;
     batch.not_after = Some(time.timing.commit_deadline(change.at));
     let expectation = sealing.map(|sealing| sealing.expectation.clone());
     batch.expectations.extend(expectation);

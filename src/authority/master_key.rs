@@ -19,13 +19,13 @@ use super::issuer::MAX_ATTEMPTS;
 use super::load::NewKeys;
 use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Services, run_to_completion};
-use crate::engine::{PrivateKey, random};
+use crate::engine::{Entropy, PrivateKey};
 use crate::lifecycle::IssuerName;
 use crate::store::seal::check::{self, Progress};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
 use crate::store::{
-    Batch, BatchId, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange,
-    Store, StoreError, Token, Write, commit,
+    Batch, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange, Store,
+    StoreError, Token, Write, commit,
 };
 
 pub use replacement::{Replaced, replace_lost_keys};
@@ -69,9 +69,12 @@ impl<'a> Sealing<'a> {
         &self,
         issuer: &IssuerName,
         fresh: &NewKeys,
+        entropy: &Entropy,
     ) -> Result<BTreeMap<Kid, Vec<u8>>, ChangeError> {
         let seal = |(kid, private): (&Kid, &PrivateKey)| {
-            let sealed = self.key.seal(issuer, kid, private.pkcs8(), random()?);
+            let sealed = self
+                .key
+                .seal(issuer, kid, private.pkcs8(), entropy.bytes()?);
             Ok((kid.clone(), sealed.ok_or(ChangeError::Unsealable)?))
         };
         fresh.privates.iter().map(seal).collect()
@@ -281,7 +284,8 @@ impl Authority {
         event: &MasterKeyEvent,
         told: &Telling,
     ) -> Result<(), ChangeError> {
-        let after = check::write(key, progress, random()?).ok_or(ChangeError::Unsealable)?;
+        let after = check::write(key, progress, self.services.entropy.bytes()?)
+            .ok_or(ChangeError::Unsealable)?;
         let attribution = Attribution::from(told.actor.clone());
         let row = audit::row(
             event,
@@ -290,7 +294,7 @@ impl Authority {
             &attribution,
             told.reason.as_deref(),
         );
-        let batch = replacement_batch(before.token, after, row)?;
+        let batch = replacement_batch(&self.services, before.token, after, row)?;
         commit(&*self.services.store, batch).await?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
         Ok(())
@@ -326,7 +330,7 @@ impl Authority {
         };
         let store = &*self.services.store;
         for _ in 0..MAX_ATTEMPTS {
-            let mut batch = Batch::new(BatchId(random()?));
+            let mut batch = self.services.new_batch()?;
             let (mut left, mut unopenable) = (0, 0);
             for record in store.list(Query::keys_of(&issuer)).await? {
                 match self.sealed_with(&record) {
@@ -374,7 +378,7 @@ impl Authority {
         let Ok(private) = self.services.master_keys.open(issuer, &kid, before) else {
             return Ok(None);
         };
-        let after = key.seal(issuer, &kid, &private, random()?);
+        let after = key.seal(issuer, &kid, &private, self.services.entropy.bytes()?);
         let content = Content {
             document: record.document,
             sealed: SealedChange::Set(after.ok_or(ChangeError::Unsealable)?),
@@ -454,8 +458,13 @@ async fn require_everywhere(
 }
 
 /// What replaces the setting that says what seals.
-fn replacement_batch(before: Token, after: Vec<u8>, row: EventRow) -> Result<Batch, ChangeError> {
-    let mut batch = Batch::new(BatchId(random()?));
+fn replacement_batch(
+    services: &Services,
+    before: Token,
+    after: Vec<u8>,
+    row: EventRow,
+) -> Result<Batch, ChangeError> {
+    let mut batch = services.new_batch()?;
     let content = Content::sealed(after);
     batch
         .writes

@@ -34,11 +34,11 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use crate::clock::Clock;
-use crate::engine::SigningEngine;
+use crate::engine::{Entropy, RandomnessUnavailable, SigningEngine};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::Timestamp;
 use crate::store::seal::MasterKeys;
-use crate::store::{Kind, Query, Store};
+use crate::store::{Batch, BatchId, Kind, Query, Store};
 use crate::telemetry::Metrics;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
@@ -64,6 +64,8 @@ pub struct Services {
     pub master_keys: MasterKeys,
     /// What time it is.
     pub clock: Clock,
+    /// Where random bytes come from.
+    pub entropy: Entropy,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whose tokens prove who a caller is.
@@ -76,6 +78,13 @@ pub struct Services {
     pub lease: Arc<Lease>,
     /// What other processes on the same store and people are told of this one.
     pub identity: Map<String, Value>,
+}
+
+impl Services {
+    /// A batch that does nothing yet.
+    fn new_batch(&self) -> Result<Batch, RandomnessUnavailable> {
+        Ok(Batch::new(BatchId(self.entropy.bytes()?)))
+    }
 }
 
 /// Every issuer of one deployment.

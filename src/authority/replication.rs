@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::issuer::Issuer;
 use super::lease::ClockDiffers;
 use super::{Authority, ChangeError, Services};
-use crate::engine::{RandomnessUnavailable, random_name};
+use crate::engine::RandomnessUnavailable;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::replicas::{
@@ -115,7 +115,7 @@ impl OwnReplica {
         max_staleness: Duration,
     ) -> Result<Self, ReplicationError> {
         let replica = Self {
-            id: random_name::<8>()?,
+            id: services.entropy.name::<8>()?,
             document: services.describe(),
             max_staleness,
             progress: Mutex::new(Progress {

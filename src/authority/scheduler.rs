@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::issuer::{ChangeRequest, Issuer};
 use super::replication::OwnReplica;
 use super::{Authority, ChangeError};
-use crate::engine::{Urgency, random};
+use crate::engine::{Entropy, Urgency};
 use crate::lifecycle::{IssuerName, Timestamp, plan};
 
 /// When to look at which issuer.
@@ -239,7 +239,7 @@ impl Authority {
     /// set leaves it, whether or not the store answers.
     pub(super) fn schedule_failed(&self, issuer: &Issuer, error: &ChangeError) {
         let name = issuer.name();
-        let pause = pause_after(self.failures.count(name));
+        let pause = pause_after(self.failures.count(name), &self.services.entropy);
         tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
         self.metrics().report_rotation_failure(name.as_str());
         issuer.republish(&self.services);
@@ -249,9 +249,9 @@ impl Authority {
 
 /// One second, doubled with each failure up to a minute, and up to a quarter more by chance, so
 /// that replicas which failed together do not try again together.
-fn pause_after(failures: u32) -> Duration {
+fn pause_after(failures: u32, entropy: &Entropy) -> Duration {
     let pause = Duration::from_secs(1_u64 << failures.saturating_sub(1).min(6))
         .min(Duration::from_secs(60));
-    let chance = random::<1>().map_or(0, |[byte]| u32::from(byte));
+    let chance = entropy.bytes::<1>().map_or(0, |[byte]| u32::from(byte));
     pause + pause * chance / 1024
 }

@@ -20,7 +20,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
 use super::row;
-use crate::engine::{RandomnessUnavailable, random_name};
+use crate::engine::{Entropy, RandomnessUnavailable};
 use crate::lifecycle::Timestamp;
 use crate::store::chain::LogHead;
 use crate::store::seal::{Fingerprint, MasterKey};
@@ -206,8 +206,12 @@ impl Writer {
     ///
     /// # Errors
     /// [`BackupError`] when the cipher or the operating system refuses.
-    pub fn begin(header: &Header, master_key: &MasterKey) -> Result<(Self, Vec<u8>), BackupError> {
-        let lines = header.lines(random_name::<32>()?)?;
+    pub fn begin(
+        header: &Header,
+        master_key: &MasterKey,
+        entropy: &Entropy,
+    ) -> Result<(Self, Vec<u8>), BackupError> {
+        let lines = header.lines(entropy.name::<32>()?)?;
         let writer = Self {
             key: ChunkKey::derive(master_key, &lines)?,
             number: 0,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::file::{BackupError, Header, Reader};
 use super::register::Register;
 use crate::authority::audit::{self, Actor, Restored};
-use crate::engine::{KeyPair, SigningEngine, Urgency, random};
+use crate::engine::{Entropy, KeyPair, SigningEngine, Urgency};
 use crate::lifecycle::{
     AvailableKeys, Change, DecisionError, Event, IssuerName, KeySet, OperatorStatements,
     RestoreSources, State, Timestamp, recover,
@@ -47,6 +47,8 @@ pub struct Plan<'a> {
     pub actor: Actor,
     /// Where fresh keys are made.
     pub engine: &'a dyn SigningEngine,
+    /// Where random bytes come from.
+    pub entropy: Entropy,
     /// What time it is.
     pub now: Timestamp,
 }
@@ -303,7 +305,7 @@ async fn recover_one(
     let mut sealed = sealed_halves(plan, &change.set, stored)?;
     for pair in &fresh {
         let kid = pair.jwk.kid().clone();
-        sealed.insert(kid, seal(sealing, &issuer, pair)?);
+        sealed.insert(kid, seal(sealing, &issuer, pair, &plan.entropy)?);
     }
     let stored = documents::records(&change.set, sealed);
     // What is written must be what a start can read.
@@ -340,10 +342,11 @@ fn seal(
     master_key: &MasterKey,
     issuer: &IssuerName,
     pair: &KeyPair,
+    entropy: &Entropy,
 ) -> Result<Vec<u8>, RestoreError> {
     let (kid, private) = (pair.jwk.kid(), pair.private.pkcs8());
     master_key
-        .seal(issuer, kid, private, random()?)
+        .seal(issuer, kid, private, entropy.bytes()?)
         .ok_or(RestoreError::Unsealable)
 }
 
@@ -391,7 +394,7 @@ async fn write(
 ) -> Result<(), RestoreError> {
     let (sink, entries) = transfer::channel();
     // What comes back is in a state of its own, that no process has seen before.
-    let token = Token::UNWRITTEN.followed_by(BatchId(random()?));
+    let token = Token::UNWRITTEN.followed_by(BatchId(plan.entropy.bytes()?));
     let given = async move {
         let mut reader = reader(plan)?;
         if reader.lines() != lines {

@@ -6,9 +6,9 @@
 
 pub mod software;
 
+mod entropy;
 mod import;
 mod pool;
-mod random;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use crate::lifecycle::KeySpecification;
 
+pub use entropy::{Entropy, RandomnessUnavailable, random_identifier};
 pub use import::{ImportError, import_private_key};
-pub use random::{RandomnessUnavailable, random, random_identifier, random_name};
 
 /// A private key in the form in which it is sealed and opened: PKCS#8 DER.
 ///

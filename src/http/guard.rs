@@ -24,7 +24,7 @@ use super::problem::Problem;
 use super::response::is_held_back;
 use super::server::Answers;
 use crate::access::credential;
-use crate::engine::random;
+use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
 
 /// What all requests to a listener together may take.
@@ -173,7 +173,8 @@ struct RequestIds {
 impl RequestIds {
     fn new() -> Self {
         // The prefix only tells the processes of a log apart.
-        let prefix = random::<4>().map_or(0, u32::from_be_bytes);
+        let [a, b, c, d, ..] = random_identifier();
+        let prefix = u32::from_be_bytes([a, b, c, d]);
         Self {
             prefix: format!("{prefix:08x}"),
             next: AtomicU64::new(1),

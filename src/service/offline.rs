@@ -18,6 +18,7 @@ use crate::backup::restore::{Outcome, Plan, prepare};
 use crate::clock::Clock;
 use crate::config::{self, Config, InvalidStoreUrl, StoreUrl};
 use crate::data_folder::DataFolder;
+use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::lifecycle::IssuerName;
 use crate::master_key;
@@ -273,8 +274,9 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
     let unreadable = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let backup = File::open(&request.backup).map_err(|error| unreadable(&request.backup, error))?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let sources = config.master_key_sources()?;
-    let master_keys = master_key::read(&sources, &folder, false).await?.keys;
+    let (sources, entropy) = (config.master_key_sources()?, Entropy::system());
+    let configured = master_key::read(&sources, &folder, false, &entropy);
+    let master_keys = configured.await?.keys;
     let register = match &request.register {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
@@ -292,6 +294,7 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         deleted: request.deleted,
         master_keys: &master_keys,
         engine: &engine,
+        entropy: entropy.clone(),
         now: Clock::system().now(),
         actor: Actor::Operator {
             user: rustix::process::getuid().as_raw(),

@@ -11,6 +11,7 @@ use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::master_key;
 use crate::store::seal::check;
@@ -34,7 +35,8 @@ pub async fn replace_lost_keys(
     }
     require_no_live_replica(&*store).await?;
     let sources = config.master_key_sources()?;
-    let configured = master_key::read(&sources, &folder, false).await?;
+    let entropy = Entropy::system();
+    let configured = master_key::read(&sources, &folder, false, &entropy).await?;
     let services = Services {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
@@ -45,6 +47,7 @@ pub async fn replace_lost_keys(
             config.store.max_staleness,
         )),
         clock,
+        entropy,
         metrics: Arc::new(Metrics::default()),
         trusted: Default::default(),
         audience: None,

@@ -7,7 +7,7 @@ use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::authority::issuer::{Request, batch};
 use crate::authority::load::LoadError;
 use crate::authority::{ChangeError, Services};
-use crate::engine::{Urgency, random};
+use crate::engine::Urgency;
 use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
 use crate::store::documents::{SetTokens, key_set};
 use crate::store::seal::MasterKeys;
@@ -61,7 +61,7 @@ pub async fn replace_lost_keys(
         }
     }
     if let (Some(before), None) = (&setting, known) {
-        let after = check::write(key, Progress::Settled, random()?);
+        let after = check::write(key, Progress::Settled, services.entropy.bytes()?);
         let event = MasterKeyEvent::MasterKeyReplaced {
             from: check::named(&before.value).map(|key| key.to_string()),
             to: key.fingerprint().to_string(),
@@ -75,7 +75,7 @@ pub async fn replace_lost_keys(
             Some(reason),
         );
         let after = after.ok_or(ChangeError::Unsealable)?;
-        let batch = replacement_batch(before.token, after, row)?;
+        let batch = replacement_batch(services, before.token, after, row)?;
         commit(&**store, batch).await?;
     }
     Ok(replaced)
@@ -112,7 +112,14 @@ async fn replace_in(
             .await?;
     };
     let tokens = SetTokens::of(stored);
-    let batch = batch(Some((set, &tokens)), &change, &request, time, Some(sealing))?;
+    let batch = batch(
+        services,
+        Some((set, &tokens)),
+        &change,
+        &request,
+        time,
+        Some(sealing),
+    )?;
     commit(&*services.store, batch).await?;
     Ok(count)
 }
