@@ -423,7 +423,7 @@ async fn a_deleted_issuer_signs_no_more_and_its_name_and_url_stay_taken() {
     let stored = scene
         .world
         .store
-        .load(&IssuerName::parse("a").unwrap())
+        .key_set(&IssuerName::parse("a").unwrap())
         .await
         .unwrap()
         .unwrap();

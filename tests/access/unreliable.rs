@@ -1,16 +1,15 @@
-//! A store in memory whose commits of access fail when they are told to.
+//! A store in memory whose next commit fails when it is told to.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use keywright::lifecycle::IssuerName;
 use keywright::store::chain::{LogHead, StoredEvent};
 use keywright::store::memory::MemoryStore;
-use keywright::store::shared::SharedStore;
+use keywright::store::replicas::ReplicaStore;
 use keywright::store::transfer::{Entry, FillError, Rows};
 use keywright::store::{
-    AccessChange, ApprovalRow, ClientRow, Commit, CommitError, EventRow, KeyStore, LastUse,
-    NumberedEvent, StoreError, StoredSet,
+    Batch, BatchId, CommitError, LastUse, NumberedEvent, Query, Record, Store, StoreError, Writer,
 };
 use tokio::sync::mpsc;
 
@@ -21,18 +20,26 @@ const REFUSES: u8 = 2;
 #[derive(Default)]
 pub struct Unreliable {
     store: MemoryStore,
-    mood: AtomicU8,
+    next: AtomicU8,
+    /// Whether the next question what became of a batch is not answered either.
+    is_silent: AtomicBool,
 }
 
 impl Unreliable {
-    /// The next commit happens, and nobody is told.
+    /// The next commit happens, and its caller is not told.
     pub fn lose_the_next_answer(&self) {
-        self.mood.store(LOSES_ITS_ANSWER, Ordering::SeqCst);
+        self.next.store(LOSES_ITS_ANSWER, Ordering::SeqCst);
+    }
+
+    /// As before, and the first question what became of it is not answered either.
+    pub fn lose_the_next_two_answers(&self) {
+        self.is_silent.store(true, Ordering::SeqCst);
+        self.lose_the_next_answer();
     }
 
     /// The next commit does not happen.
     pub fn refuse_the_next_commit(&self) {
-        self.mood.store(REFUSES, Ordering::SeqCst);
+        self.next.store(REFUSES, Ordering::SeqCst);
     }
 }
 
@@ -40,53 +47,42 @@ fn failure() -> StoreError {
     StoreError("the disk is on fire".into())
 }
 
+struct UnreliableWriter<'a>(&'a Unreliable, Box<dyn Writer + 'a>);
+
 #[async_trait]
-impl KeyStore for Unreliable {
-    async fn issuers(&self) -> Result<Vec<IssuerName>, StoreError> {
-        self.store.issuers().await
-    }
-
-    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
-        self.store.load(issuer).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
-        self.store.commit(commit).await
-    }
-
-    async fn clients(&self) -> Result<Vec<ClientRow>, StoreError> {
-        self.store.clients().await
-    }
-
-    async fn approvals(&self) -> Result<Vec<ApprovalRow>, StoreError> {
-        self.store.approvals().await
-    }
-
-    async fn commit_access(
-        &self,
-        change: AccessChange,
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        match self.mood.swap(RELIABLE, Ordering::SeqCst) {
+impl Writer for UnreliableWriter<'_> {
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
+        let Self(unreliable, writer) = *self;
+        match unreliable.next.swap(RELIABLE, Ordering::SeqCst) {
             REFUSES => Err(CommitError::Store(failure())),
             LOSES_ITS_ANSWER => {
-                self.store.commit_access(change, event).await?;
+                writer.commit(batch).await?;
                 Err(CommitError::Unknown(failure()))
             }
-            _ => self.store.commit_access(change, event).await,
+            _ => writer.commit(batch).await,
         }
     }
+}
 
-    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        self.store.record_uses(uses).await
+#[async_trait]
+impl Store for Unreliable {
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
+        self.store.read(queries).await
     }
 
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        self.store.last_uses().await
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
+        Ok(Box::new(UnreliableWriter(self, self.store.writer().await?)))
     }
 
-    async fn audit_head(&self) -> Result<Option<LogHead>, StoreError> {
-        self.store.audit_head().await
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
+        if self.is_silent.swap(false, Ordering::SeqCst) {
+            return Err(failure());
+        }
+        self.store.outcome(batch).await
+    }
+
+    async fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.store.log_head().await
     }
 
     async fn events(
@@ -98,32 +94,12 @@ impl KeyStore for Unreliable {
         self.store.events(issuer, after, limit).await
     }
 
-    async fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.setting(name).await
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        self.store.record_uses(uses).await
     }
 
-    async fn create_setting(&self, name: &str, value: &[u8]) -> Result<(), CommitError> {
-        self.store.create_setting(name, value).await
-    }
-
-    async fn replace_setting(
-        &self,
-        name: &str,
-        before: &[u8],
-        after: &[u8],
-        event: EventRow,
-    ) -> Result<(), CommitError> {
-        self.store.replace_setting(name, before, after, event).await
-    }
-
-    async fn reseal(
-        &self,
-        issuer: &IssuerName,
-        kid: &str,
-        before: &[u8],
-        after: &[u8],
-    ) -> Result<(), CommitError> {
-        self.store.reseal(issuer, kid, before, after).await
+    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
+        self.store.last_uses().await
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
@@ -139,11 +115,11 @@ impl KeyStore for Unreliable {
         self.store.stored_events(after, through, limit).await
     }
 
-    async fn fill(&self, entries: &mut mpsc::Receiver<Entry>) -> Result<(), FillError> {
+    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
         self.store.fill(entries).await
     }
 
-    fn shared(&self) -> Option<&dyn SharedStore> {
+    fn replicas(&self) -> Option<&dyn ReplicaStore> {
         None
     }
 }

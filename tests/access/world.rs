@@ -20,7 +20,7 @@ use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::http::internal_router;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
-use keywright::store::KeyStore;
+use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
@@ -33,7 +33,7 @@ pub const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 pub struct World {
     pub authority: Arc<Authority>,
-    pub store: Arc<dyn KeyStore>,
+    pub store: Arc<dyn Store>,
     pub clock: Clock,
 }
 
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// A world on what the store has.
-    pub async fn on(store: Arc<dyn KeyStore>, clock: Clock) -> Self {
+    pub async fn on(store: Arc<dyn Store>, clock: Clock) -> Self {
         let services = Services {
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),

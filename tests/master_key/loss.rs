@@ -196,7 +196,7 @@ fn what_some_key_still_opens_stays() {
         .collect();
     crate::world::database(folder.path(), async |connection| {
         for row in &orders {
-            sqlx::query("UPDATE keys SET sealed = ?2 WHERE kid = ?1")
+            sqlx::query("UPDATE records SET sealed = ?2 WHERE kind = 'key' AND id = ?1")
                 .bind(&row.kid)
                 .bind(&row.sealed)
                 .execute(&mut *connection)

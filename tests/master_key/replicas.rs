@@ -10,11 +10,12 @@ use keywright::authority::{Authority, ChangeError, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
-use keywright::store::KeyStore;
+use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
+use keywright::store::replicas::{Heartbeat, ReplicaStore as _};
 use keywright::store::seal::MasterKeys;
 use keywright::store::seal::check::{self, Progress};
-use keywright::store::shared::{Heartbeat, SharedStore as _};
+use keywright::store::{Batch, BatchId, Content, Store as _, Write, commit};
 use keywright::telemetry::Metrics;
 use serde_json::json;
 
@@ -25,11 +26,12 @@ const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
 async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::shared_by_all(clock.clone()));
     let setting = check::write(&sealing.master(), Progress::Settled, [7; 12]).unwrap();
-    store
-        .create_setting(check::SETTING, &setting)
-        .await
-        .unwrap();
-    store.agree(None, Duration::from_secs(30)).await.unwrap();
+    let mut batch = Batch::new(BatchId([7; 16]));
+    let create = Write::Create(check::record_key(), Content::sealed(setting));
+    batch.writes.push(create);
+    commit(&*store, batch).await.unwrap();
+    let staleness = Duration::from_secs(30);
+    store.set_max_staleness(None, staleness).await.unwrap();
     store
 }
 
@@ -65,10 +67,10 @@ async fn beat(store: &MemoryStore, replica: &str, keys: &[&Key]) {
     let fingerprints: Vec<String> = keys.iter().map(|key| key.fingerprint()).collect();
     let heartbeat = Heartbeat {
         replica: replica.to_owned(),
-        through: 0,
+        through: LogHead::BEGINNING,
         document: json!({ "master_keys": fingerprints }).to_string(),
     };
-    store.beat(&heartbeat).await.unwrap();
+    store.write_heartbeat(&heartbeat).await.unwrap();
 }
 
 #[tokio::test]
@@ -80,13 +82,13 @@ async fn a_key_that_a_live_replica_lacks_seals_nothing() {
     create(&authority, "a").await;
     beat(&store, "one", &[&before, &after]).await;
     beat(&store, "two", &[&before]).await;
-    let setting = store.setting(check::SETTING).await.unwrap();
+    let setting = store.get(&check::record_key()).await.unwrap();
     let rotate = || authority.rotate_master_key(None, Actor::Scheduler, None);
     match rotate().await {
         Err(ChangeError::MasterKeyNotEverywhere { replicas, .. }) => assert_eq!(replicas, ["two"]),
         outcome => panic!("{outcome:?}"),
     }
-    assert_eq!(store.setting(check::SETTING).await.unwrap(), setting);
+    assert_eq!(store.get(&check::record_key()).await.unwrap(), setting);
     // Whoever has said nothing for the longest staleness serves no more.
     clock.set(BEGIN.after(Duration::from_secs(31)));
     beat(&store, "one", &[&before, &after]).await;

@@ -174,7 +174,7 @@ fn an_issuer_whose_row_is_corrupt_does_not_keep_a_rotation_from_ending() {
     create_issuer(&server, "orders");
     server.terminate();
     crate::world::database(folder.path(), async |connection| {
-        sqlx::query("UPDATE keys SET sealed = x'01' WHERE issuer = 'orders'")
+        sqlx::query("UPDATE records SET sealed = x'01' WHERE kind = 'key' AND owner = 'orders'")
             .execute(connection)
             .await
             .unwrap();

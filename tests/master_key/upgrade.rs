@@ -36,7 +36,7 @@ fn downgrade(folder: &std::path::Path, key: &Key) {
             .unwrap();
         let sealed = format_1(key, &row.issuer, &row.kid, &private);
         database(folder, async |connection| {
-            sqlx::query("UPDATE keys SET sealed = ?2 WHERE kid = ?1")
+            sqlx::query("UPDATE records SET sealed = ?2 WHERE kind = 'key' AND id = ?1")
                 .bind(&row.kid)
                 .bind(&sealed)
                 .execute(connection)
@@ -47,7 +47,7 @@ fn downgrade(folder: &std::path::Path, key: &Key) {
     let name = check::SETTING;
     let value = format_1(key, name, name, name.as_bytes());
     database(folder, async |connection| {
-        sqlx::query("UPDATE settings SET value = ?2 WHERE name = ?1")
+        sqlx::query("UPDATE records SET sealed = ?2 WHERE kind = 'setting' AND id = ?1")
             .bind(name)
             .bind(&value)
             .execute(connection)

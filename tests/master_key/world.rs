@@ -225,7 +225,7 @@ pub(crate) fn database<T>(
 pub(crate) fn rows(folder: &Path) -> Vec<Row> {
     database(folder, async |connection| {
         let rows: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
-            "SELECT issuer, kid, sealed FROM keys WHERE sealed IS NOT NULL ORDER BY issuer, kid",
+            "SELECT owner, id, sealed FROM records WHERE kind = 'key' AND sealed IS NOT NULL ORDER BY owner, id",
         )
         .fetch_all(connection)
         .await
@@ -241,9 +241,11 @@ pub(crate) fn rows(folder: &Path) -> Vec<Row> {
 
 pub(crate) fn setting(folder: &Path) -> Vec<u8> {
     database(folder, async |connection| {
-        sqlx::query_scalar("SELECT value FROM settings WHERE name = 'master-key-check'")
-            .fetch_one(connection)
-            .await
-            .unwrap()
+        sqlx::query_scalar(
+            "SELECT sealed FROM records WHERE kind = 'setting' AND id = 'master-key-check'",
+        )
+        .fetch_one(connection)
+        .await
+        .unwrap()
     })
 }

@@ -1,6 +1,7 @@
 //! A clock that is wrong.
 
 use keywright::authority::audit::Actor;
+use keywright::authority::issuer::Request;
 use keywright::authority::signing::SignRefusal;
 use keywright::lifecycle::Readiness;
 use serde_json::json;
@@ -40,8 +41,8 @@ async fn a_clock_that_is_far_ahead_takes_no_key_out_of_the_set() {
     let one = world.process().await;
     let issuer = one.create("a", json!({})).await;
     let retired = one.active("a");
-    let actor = Actor::Bootstrap;
-    let rotated = one.rotate(&issuer, None, Readiness::Required, actor, None);
+    let request = Request::by(Actor::Bootstrap);
+    let rotated = one.rotate(&issuer, None, Readiness::Required, request);
     rotated.await.unwrap();
     one.clock
         .set_wall(one.now().after(SECOND * 3600 * 24 * 365));
@@ -63,8 +64,8 @@ async fn a_clock_that_was_ahead_leaves_no_stamps() {
     one.clock.set_wall(right);
     world.pass(SECOND * 6, &[&one]);
     one.catch_up().await.unwrap();
-    let actor = Actor::Bootstrap;
-    let rotated = one.rotate(&issuer, None, Readiness::Required, actor, None);
+    let request = Request::by(Actor::Bootstrap);
+    let rotated = one.rotate(&issuer, None, Readiness::Required, request);
     rotated.await.unwrap();
     assert!(issuer.snapshot().set().latest() <= right.after(SECOND * 8));
 }

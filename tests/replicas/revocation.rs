@@ -1,18 +1,25 @@
 //! A revocation is in force everywhere within a staleness, whatever a process has missed.
 
 use keywright::authority::audit::Actor;
+use keywright::authority::issuer::Request;
 use keywright::authority::signing::SignRefusal;
-use keywright::lifecycle::Successor;
+use keywright::lifecycle::{Readiness, Successor};
 use serde_json::json;
 
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
 
+fn leaked() -> Request {
+    Request {
+        reason: Some("leak".to_owned()),
+        ..Request::by(Actor::Bootstrap)
+    }
+}
+
 async fn revoke(process: &Process, issuer: &str) -> keywright::authority::Exposure {
     let kid = process.active(issuer);
     let issuer = process.issuer(issuer).unwrap();
-    let (actor, reason) = (Actor::Bootstrap, "leak".to_owned());
     process
-        .revoke(&issuer, &kid, Successor::Promote, actor, reason)
+        .revoke(&issuer, &kid, Successor::Promote, leaked())
         .await
         .unwrap()
 }
@@ -78,13 +85,13 @@ async fn a_request_that_was_frozen_hands_out_nothing_under_a_lease_that_was_rene
     one.create("a", json!({})).await;
     two.catch_up().await.unwrap();
     let view = two.issuer("a").unwrap().leased_snapshot();
-    assert!(view.may_sign(two.now()));
+    assert!(view.may_sign());
     revoke(&one, "a").await;
     world.pass(MAX_STALENESS, &[&one, &two]);
     two.catch_up().await.unwrap();
-    assert!(!view.may_sign(two.now()) && !view.may_hand_out());
+    assert!(!view.may_sign());
     assert_eq!(view.cache_control(two.now()), "no-cache");
-    assert!(two.issuer("a").unwrap().leased_snapshot().may_hand_out());
+    assert!(two.issuer("a").unwrap().leased_snapshot().may_sign());
 }
 
 #[tokio::test]
@@ -94,9 +101,9 @@ async fn a_process_without_a_lease_changes_nothing() {
     one.create("a", json!({})).await;
     world.pass(MAX_STALENESS, &[&one]);
     let issuer = one.issuer("a").unwrap();
-    let (kid, actor) = (one.active("a"), Actor::Bootstrap);
+    let kid = one.active("a");
     let refused = one
-        .revoke(&issuer, &kid, Successor::Promote, actor, "leak".to_owned())
+        .revoke(&issuer, &kid, Successor::Promote, leaked())
         .await;
     let refused = refused.err().unwrap();
     assert!(
@@ -118,7 +125,7 @@ async fn what_is_being_signed_when_its_key_is_revoked_is_not_handed_out() {
     let there = two.issuer("a").unwrap().leased_snapshot();
     revoke(&one, "a").await;
     two.catch_up().await.unwrap();
-    assert!(!here.may_hand_out() && !there.may_hand_out());
+    assert_eq!((here.may_sign(), there.may_sign()), (false, false));
 }
 
 #[tokio::test]
@@ -127,8 +134,8 @@ async fn what_is_being_signed_when_its_key_retires_is_handed_out() {
     let one = world.process().await;
     let issuer = one.create("a", json!({})).await;
     let view = issuer.leased_snapshot();
-    let (readiness, actor) = (keywright::lifecycle::Readiness::Required, Actor::Bootstrap);
-    let rotated = one.rotate(&issuer, None, readiness, actor, None);
+    let request = Request::by(Actor::Bootstrap);
+    let rotated = one.rotate(&issuer, None, Readiness::Required, request);
     rotated.await.unwrap();
-    assert!(view.may_hand_out());
+    assert!(view.may_sign());
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
+use keywright::authority::issuer::Request;
 use keywright::authority::scheduler;
 use keywright::lifecycle::{Readiness, RuleViolation, SWITCH_OVER};
 use serde_json::{Value, json};
@@ -21,9 +22,9 @@ fn short() -> Value {
 
 async fn rotate(process: &Process, readiness: Readiness) -> Result<(), ChangeError> {
     let issuer = process.issuer("a").unwrap();
-    let actor = Actor::Bootstrap;
+    let request = Request::by(Actor::Bootstrap);
     process
-        .rotate(&issuer, None, readiness, actor, None)
+        .rotate(&issuer, None, readiness, request)
         .await
         .map(drop)
 }
