@@ -45,6 +45,7 @@ impl World {
     /// A world on what the store has.
     pub async fn on(store: Arc<dyn Store>, clock: Clock) -> Self {
         let services = Services {
+            entropy: keywright::engine::Entropy::system(),
             store: Arc::clone(&store),
             engine: Arc::new(SoftwareEngine::start().unwrap()),
             master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),

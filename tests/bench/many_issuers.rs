@@ -26,11 +26,12 @@ use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::config::Config;
 use keywright::data_folder::DataFolder;
+use keywright::engine::Entropy;
 use keywright::engine::software::SoftwareEngine;
 use keywright::engine::{EngineError, KeyPair, PrivateKey, Signer, SigningEngine, Urgency};
 use keywright::lifecycle::{IssuerName, IssuerUrl, KeySpecification, Policy, Schedule};
 use keywright::master_key;
-use keywright::store::KeyStore;
+use keywright::store::Store as _;
 use keywright::store::sqlite::SqliteStore;
 use keywright::telemetry::Metrics;
 use keywright_verifier::Algorithm;
@@ -97,11 +98,13 @@ async fn main() {
         panic!("many_issuers DATA_DIR COUNT");
     };
     let folder = DataFolder::open(Path::new(data_dir)).unwrap();
-    let store = Arc::new(SqliteStore::open(&folder.database()).await.unwrap());
-    let clock = Clock::system();
+    let (clock, entropy) = (Clock::system(), Entropy::system());
+    let store = SqliteStore::open(&folder.database(), clock.clone());
+    let store = Arc::new(store.await.unwrap());
     let sources = Config::default().master_key_sources().unwrap();
     let services = Services {
-        master_keys: master_key::open(&sources, &folder, &*store, &clock)
+        entropy: entropy.clone(),
+        master_keys: master_key::open(&sources, &folder, &*store, &clock, &entropy)
             .await
             .unwrap(),
         lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::MAX)),

@@ -38,6 +38,7 @@ async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
 async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Arc<Authority> {
     let [first, further] = keys.map(Key::master);
     let services = Services {
+        entropy: keywright::engine::Entropy::system(),
         store: Arc::clone(store) as _,
         engine: Arc::new(SoftwareEngine::start().unwrap()),
         master_keys: MasterKeys::new(first, vec![further]).unwrap(),

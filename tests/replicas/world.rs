@@ -70,6 +70,7 @@ impl World {
     ) -> Result<Process, ReplicationError> {
         let clock = Clock::manual(now);
         let services = Services {
+            entropy: keywright::engine::Entropy::system(),
             lease: Arc::new(Lease::on(&*self.store, clock.clone(), max_staleness)),
             store: Arc::clone(&self.store) as _,
             engine: Arc::new(SoftwareEngine::start().unwrap()),
