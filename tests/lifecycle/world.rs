@@ -447,6 +447,19 @@ impl World {
         }
     }
 
+    /// The clock was ahead: what was seen then is as if it had not been, and what had ended then
+    /// is nothing that anyone can rely on.
+    fn clock_corrected(&mut self) {
+        let seen = self.latest_ever;
+        for token in &mut self.tokens {
+            token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
+        }
+        self.forget_after(self.clock);
+        self.ledger.clock_corrected(self.clock);
+        self.latest = self.clock;
+        self.latest_ever = self.clock;
+    }
+
     fn forget_after(&mut self, latest: Timestamp) {
         self.ledger.forget_after(latest);
         for token in &mut self.tokens {
@@ -486,6 +499,10 @@ impl World {
             premise: None,
         }))?;
         self.recollection.forget_from(decided_at);
+        let corrects = |event: &Event| matches!(event, Event::ClockCorrected { .. });
+        if change.events.iter().any(corrects) {
+            self.clock_corrected();
+        }
         self.stored = change.set.clone();
         self.wanted = wanted;
         self.ledger
