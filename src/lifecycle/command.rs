@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::clock_correction::correct_clock;
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
@@ -49,6 +50,10 @@ pub enum Command {
     },
     /// Replace the policy.
     SetPolicy(Policy),
+    /// The clock was ahead and has been set right: what its readings made too late is put back to
+    /// what they would make now. `lifecycle/clock_correction.rs` says what this gives up. The
+    /// caller lets the process forget what it has witnessed.
+    CorrectClock,
     /// The end of the issuer: every key that is published is revoked, and nothing follows.
     Delete {
         /// Why, in the words of whoever asks.
@@ -61,7 +66,7 @@ impl Command {
     /// what a revocation, a loss or the end of an issuer brings about is not held up.
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
-            Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } => true,
+            Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } | Self::CorrectClock => true,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
             Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
@@ -281,6 +286,7 @@ pub fn decide(
         Command::Import { jwk, state } => import(&mut update, jwk, *state)?,
         Command::Replace { lost } => replace(&mut update, lost)?,
         Command::SetPolicy(policy) => set_policy(&mut update, policy)?,
+        Command::CorrectClock => correct_clock(&mut update),
     }
     let wanted = apply_plan(&mut update)?;
     let change = (update.event_count() > 0).then(|| update.finish());
@@ -312,7 +318,10 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
                 })
         }
         Command::SetPolicy(after) => after.confirmation == Confirmation::None,
-        Command::ApplyPlan | Command::Import { .. } | Command::Replace { .. } => false,
+        Command::ApplyPlan
+        | Command::Import { .. }
+        | Command::Replace { .. }
+        | Command::CorrectClock => false,
     }
 }
 

@@ -29,6 +29,11 @@ pub enum Event {
     },
     /// An issuer has ended, with all its keys.
     IssuerDeleted {},
+    /// The clock was ahead, and what it had made too late was put back.
+    ClockCorrected {
+        /// How far the set's time was ahead of the clock.
+        by_seconds: u64,
+    },
     /// A key entered the published set, pending.
     KeyPublished {
         /// The key.
@@ -86,9 +91,10 @@ impl Event {
     /// The key that the event is about, if it is about one.
     pub fn kid(&self) -> Option<&Kid> {
         match self {
-            Self::IssuerCreated { .. } | Self::PolicyChanged { .. } | Self::IssuerDeleted {} => {
-                None
-            }
+            Self::IssuerCreated { .. }
+            | Self::PolicyChanged { .. }
+            | Self::IssuerDeleted {}
+            | Self::ClockCorrected { .. } => None,
             Self::KeyPublished { kid, .. }
             | Self::KeyActivated { kid, .. }
             | Self::KeyRetired { kid, .. }

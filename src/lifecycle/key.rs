@@ -69,6 +69,9 @@ pub enum Visibility {
 pub struct Active {
     /// When it began to sign.
     pub activated_at: Timestamp,
+    /// What the clock showed then: the schedule counts from here. The stamp may be later, when the
+    /// clock was ahead before, and the rotation would be as late.
+    pub scheduled_from: Timestamp,
     /// The longest lifetime that any token signed since then may have been given.
     pub longest_ttl: Duration,
     /// The widest clock skew that any policy has allowed for since then.

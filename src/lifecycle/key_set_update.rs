@@ -91,6 +91,22 @@ impl<'a> KeySetUpdate<'a> {
         self.set.capacity(self.stamp)
     }
 
+    pub(super) fn time(&self) -> ChangeTime {
+        self.time
+    }
+
+    /// Takes what the clock shows for the stamp, whatever has been witnessed: the clock was wrong.
+    pub(super) fn stamp_with_reading(&mut self) -> &mut KeySet {
+        let ChangeTime {
+            reading, timing, ..
+        } = self.time;
+        self.time.witnessed = reading;
+        self.stamp = reading;
+        self.in_use_until = reading.after(timing.overlap());
+        self.set.latest = reading;
+        &mut self.set
+    }
+
     /// What the clock shows: it decides what may begin.
     pub(super) fn reading(&self) -> Timestamp {
         self.time.reading
@@ -157,6 +173,7 @@ impl<'a> KeySetUpdate<'a> {
     pub(super) fn continue_signing(&mut self, jwk: Jwk) -> Result<(), RuleViolation> {
         let state = State::Active(Active {
             activated_at: self.stamp,
+            scheduled_from: self.time.reading,
             longest_ttl: self.set.policy.max_token_ttl,
             widest_skew: self.set.policy.clock_skew,
         });
@@ -239,6 +256,7 @@ impl<'a> KeySetUpdate<'a> {
         let forced = reading < ready_at;
         key.state = State::Active(Active {
             activated_at: stamp,
+            scheduled_from: reading,
             longest_ttl,
             widest_skew: policy.clock_skew,
         });

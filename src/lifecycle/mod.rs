@@ -17,6 +17,7 @@
 //! set. No change waits for a key: those that it lacks are generated after its commit and come in
 //! with the next plan, so that a successor stands by again.
 
+mod clock_correction;
 mod command;
 mod event;
 mod history;

@@ -129,10 +129,10 @@ fn plan_algorithm(
 /// successor stands.
 pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
     let ready_at = set.successors(algorithm).first()?.ready_at(&set.policy)?;
-    let scheduled = set
-        .active(algorithm)
-        .and_then(Key::activated_at)
-        .map(|activated_at| set.policy.rotation.due_after(activated_at));
+    let scheduled = set.active(algorithm).and_then(|key| match &key.state {
+        State::Active(active) => Some(set.policy.rotation.due_after(active.scheduled_from)),
+        _ => None,
+    });
     Some(scheduled.map_or(ready_at, |scheduled| scheduled.max(ready_at)))
 }
 

@@ -82,6 +82,9 @@ enum StateDocument {
     },
     Active {
         activated_at: u64,
+        /// `activated_at` in records of before it was kept.
+        #[serde(default)]
+        scheduled_from: Option<u64>,
         longest_ttl: u64,
         widest_skew: u64,
     },
@@ -365,10 +368,12 @@ fn state_document(state: &State) -> StateDocument {
         },
         State::Active(Active {
             activated_at,
+            scheduled_from,
             longest_ttl,
             widest_skew,
         }) => StateDocument::Active {
             activated_at: activated_at.millis(),
+            scheduled_from: Some(scheduled_from.millis()),
             longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
             widest_skew: u64::try_from(widest_skew.as_millis()).unwrap_or(u64::MAX),
         },
@@ -453,10 +458,12 @@ fn read_key(document: &str) -> Result<Key, String> {
         }),
         StateDocument::Active {
             activated_at,
+            scheduled_from,
             longest_ttl,
             widest_skew,
         } => State::Active(Active {
             activated_at: instant(activated_at),
+            scheduled_from: instant(scheduled_from.unwrap_or(activated_at)),
             longest_ttl: Duration::from_millis(longest_ttl),
             widest_skew: Duration::from_millis(widest_skew),
         }),

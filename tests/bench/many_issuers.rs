@@ -99,8 +99,8 @@ async fn main() {
     };
     let folder = DataFolder::open(Path::new(data_dir)).unwrap();
     let (clock, entropy) = (Clock::system(), Entropy::system());
-    let store = SqliteStore::open(&folder.database(), clock.clone());
-    let store = Arc::new(store.await.unwrap());
+    let file = folder.database();
+    let store = Arc::new(SqliteStore::open(&file, clock.clone()).await.unwrap());
     let sources = Config::default().master_key_sources().unwrap();
     let services = Services {
         entropy: entropy.clone(),

@@ -71,6 +71,7 @@ impl Ledger {
             Command::ApplyPlan
             | Command::Import { .. }
             | Command::SetPolicy(_)
+            | Command::CorrectClock
             | Command::Delete { .. } => false,
         };
         let forced = |event: &&Event| {
@@ -95,7 +96,8 @@ impl Ledger {
         self.commits += 1;
         self.events += events.len();
         self.decided_at = now;
-        if after.latest() < self.latest {
+        let corrected = matches!(command, Command::CorrectClock);
+        if after.latest() < self.latest && !corrected {
             self.offend(8, format!("latest went back to {:?}", after.latest()));
         }
         self.latest = after.latest();
@@ -149,9 +151,10 @@ impl Ledger {
                 &[Some("pending"), Some("active"), Some("retired")],
                 "revoked",
             ),
-            Event::IssuerCreated { .. } | Event::PolicyChanged { .. } | Event::IssuerDeleted {} => {
-                return;
-            }
+            Event::IssuerCreated { .. }
+            | Event::PolicyChanged { .. }
+            | Event::IssuerDeleted {}
+            | Event::ClockCorrected { .. } => return,
         };
         if !legal.contains(&before) {
             self.offend(8, format!("{kid} went from {before:?} to {state}"));
@@ -190,12 +193,7 @@ impl Ledger {
 
     /// `view` is served from here on.
     pub(crate) fn begins_to_serve(&mut self, view: &KeySet, now: Timestamp) {
-        let stale = self
-            .served
-            .iter()
-            .map(|(freshness, last)| last.after(*freshness))
-            .max()
-            .unwrap_or_default();
+        let stale = self.stale();
         for key in view.published(now) {
             if let Some(facts) = self.keys.get_mut(key.kid()) {
                 facts.missing_until.get_or_insert(stale);
@@ -208,6 +206,28 @@ impl Ledger {
         for last in self.served.values_mut() {
             *last = latest.min(*last);
         }
+    }
+
+    /// Nothing happened later than `now`, and nobody holds anything that was served later.
+    pub(crate) fn clock_corrected(&mut self, now: Timestamp) {
+        self.forget_after(now);
+        let stale = self.stale();
+        for facts in self.keys.values_mut() {
+            facts.published_at = facts.published_at.min(now);
+            facts.missing_until = facts.missing_until.map(|until| until.min(stale));
+            if let Some(activation) = &mut facts.activation {
+                activation.excused |= activation.decided_at > now;
+            }
+        }
+    }
+
+    /// When the last response that was served goes stale.
+    fn stale(&self) -> Timestamp {
+        let served = self.served.iter();
+        served
+            .map(|(freshness, last)| last.after(*freshness))
+            .max()
+            .unwrap_or_default()
     }
 
     /// Writes down that an invariant did not hold.

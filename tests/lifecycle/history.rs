@@ -66,6 +66,7 @@ enum Request {
     Policy(PolicyChange),
     /// Goes on without private halves, chosen by the bits of this number.
     Replace(u32),
+    CorrectClock,
     Delete,
 }
 
@@ -360,6 +361,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
                 lost: lost.map(|(_, key)| key.kid().clone()).collect(),
             }
         }
+        Request::CorrectClock => Command::CorrectClock,
         Request::Delete => Command::Delete {
             reason: "over".to_owned(),
         },
@@ -464,6 +466,7 @@ fn request() -> impl Strategy<Value = Request> {
         15 => (material, algorithm(), state)
             .prop_map(|(what, one, state)| Request::Import(what, one, state)),
         35 => policy_change().prop_map(Request::Policy),
+        3 => Just(Request::CorrectClock),
         // It ends a life, so that it comes seldom.
         1 => Just(Request::Delete),
         4 => prop_oneof![Just(u32::MAX), any::<u32>()].prop_map(Request::Replace),

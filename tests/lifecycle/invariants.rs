@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use keywright::lifecycle::{
     KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS, Schedule, State, Timestamp,
 };
-use keywright::store::record;
+use keywright::store::documents;
 use keywright_verifier::{Algorithm, Jwk, JwkSet};
 
 use super::world::World;
@@ -143,12 +143,13 @@ pub(crate) fn private_halves_are_short_lived(world: &World) -> Result<(), String
         return Ok(());
     }
     for row in world.rows().keys {
-        let key = world.stored.key(row.kid.as_str().parse().as_ref().unwrap());
+        let kid = &row.key.id;
+        let key = world.stored.key(kid.parse().as_ref().unwrap());
         let state = key.map(|key| key.state());
         let needed = matches!(state, Some(State::Pending(_) | State::Active(_)));
-        let expected = needed.then(|| row.kid.clone().into_bytes());
+        let expected = needed.then(|| kid.clone().into_bytes());
         ensure(row.sealed == expected, || {
-            format!("the private half of {} is {:?}", row.kid, row.sealed)
+            format!("the private half of {kid} is {:?}", row.sealed)
         })?;
     }
     Ok(())
@@ -224,7 +225,7 @@ pub(crate) fn store_first_then_memory(world: &World) -> Result<(), String> {
     if matches!(world.stored.policy().rotation, Schedule::Cron(_)) {
         return Ok(());
     }
-    let read = record::key_set(&world.rows()).map_err(|error| error.to_string())?;
+    let read = documents::key_set(&world.rows()).map_err(|error| error.to_string())?;
     ensure(read == world.stored, || {
         format!("{read:?} is not {:?}", world.stored)
     })
@@ -312,7 +313,7 @@ pub(crate) fn the_past_stays_told(world: &World) -> Result<(), String> {
     if !world.touched {
         return Ok(());
     }
-    let stored = record::key_set(&world.rows()).map_err(|error| error.to_string())?;
+    let stored = documents::key_set(&world.rows()).map_err(|error| error.to_string())?;
     world.recollection.compare(&stored)
 }
 

@@ -27,6 +27,7 @@ mod world;
 
 mod bounds;
 mod capacity;
+mod clock_correction;
 mod founding;
 mod past;
 mod policy_change;

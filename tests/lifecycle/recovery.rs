@@ -8,7 +8,7 @@ use keywright::lifecycle::{
     OperatorStatements, Readiness, RegisterMismatch, RestoreSources, State, Successor, Timestamp,
     Visibility, decide, recover,
 };
-use keywright::store::{IssuerRow, KeyRow, SealedChange, StoredSet, record};
+use keywright::store::documents;
 use keywright_verifier::{Algorithm, Kid};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -168,22 +168,13 @@ fn jwks_length(set: &KeySet, now: Timestamp) -> usize {
 /// The set can be stored: its private halves are those of the backup or of fresh keys.
 fn stored_and_read(set: &KeySet, backup: Option<&KeySet>) -> Result<(), String> {
     let known = |kid: &Kid| backup.and_then(|backup| backup.key(kid));
-    let sealed = |kid: &Kid| match known(kid) {
-        Some(key) => key.holds_private_half().then(Vec::new),
-        None => Some(Vec::new()),
+    let is_sealed = |key: &&Key| {
+        key.holds_private_half() && known(key.kid()).is_none_or(Key::holds_private_half)
     };
-    let rows = record::key_changes(None, set, &sealed);
-    let rows = rows.into_iter().map(|change| KeyRow {
-        kid: change.kid,
-        document: change.document,
-        sealed: match change.sealed {
-            SealedChange::Set(sealed) => Some(sealed),
-            SealedChange::Keep | SealedChange::Erase => None,
-        },
-    });
-    let issuer: IssuerRow = record::issuer_row(set);
-    let keys = rows.collect();
-    let read = record::key_set(&StoredSet { issuer, keys }).map_err(|error| error.to_string())?;
+    let sealed = set.keys().iter().filter(is_sealed);
+    let sealed = sealed.map(|key| (key.kid().clone(), Vec::new())).collect();
+    let stored = documents::records(set, sealed);
+    let read = documents::key_set(&stored).map_err(|error| error.to_string())?;
     ensure(read == *set, || "another set was stored".to_owned())
 }
 

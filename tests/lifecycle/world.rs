@@ -12,8 +12,9 @@ use keywright::lifecycle::{
     IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation,
     State, Timestamp, Timing, create, decide, plan,
 };
+use keywright::store::documents::{self, SetTokens};
 use keywright::store::memory::MemoryStore;
-use keywright::store::{Commit, CommitError, EventRow, KeyStore, StoredSet, record};
+use keywright::store::{Batch, BatchId, CommitError, EventRow, Store as _, StoredSet, commit};
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::expected_state::Ledger;
@@ -45,6 +46,8 @@ pub(crate) fn single_policy() -> Policy {
 /// One issuer's world.
 pub(crate) struct World {
     store: MemoryStore,
+    /// How many batches were made.
+    batches: u128,
     /// What every machine's clock shows.
     pub(crate) clock: Timestamp,
     /// The latest time that the running process remembers.
@@ -130,6 +133,7 @@ impl World {
             ledger: Ledger::default(),
             recollection: Recollection::default(),
             touched: true,
+            batches: 0,
             keys_made,
             wanted: Vec::new(),
             timing: Timing::single(),
@@ -241,6 +245,7 @@ impl World {
         self.touched = true;
         let decided_at = self.clock;
         let base = self.view.clone();
+        let tokens = SetTokens::of(&self.rows());
         let time = self.change_time(self.latest);
         let (attestation, available) = (self.attestation, &self.available);
         let Decision { change, wanted } = decide(&base, command, attestation, time, available)?;
@@ -254,7 +259,7 @@ impl World {
         }
         let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
         self.old_view_lasts_for(fate);
-        match self.write(Some(&base), command, &change, wanted, decided_at) {
+        match self.write(Some((&base, &tokens)), command, &change, wanted, decided_at) {
             Err(CommitError::Conflict) if beaten => {
                 self.swap(self.load());
                 self.run_with(command, &Fate::default(), None)
@@ -343,7 +348,7 @@ impl World {
 
     /// The rows of the store.
     pub(crate) fn rows(&self) -> StoredSet {
-        ready(self.store.load(self.stored.issuer()))
+        ready(self.store.key_set(self.stored.issuer()))
             .unwrap()
             .unwrap()
     }
@@ -434,7 +439,8 @@ impl World {
             return false;
         };
         self.forget_after(seen);
-        self.write(Some(&base), command, &change, wanted, now)
+        let tokens = SetTokens::of(&self.rows());
+        self.write(Some((&base, &tokens)), command, &change, wanted, now)
             .unwrap();
         true
     }
@@ -445,6 +451,19 @@ impl World {
             witnessed,
             timing: self.timing,
         }
+    }
+
+    /// The clock was ahead: what was seen then is as if it had not been, and what had ended then
+    /// is nothing that anyone can rely on.
+    fn clock_corrected(&mut self) {
+        let seen = self.latest_ever;
+        for token in &mut self.tokens {
+            token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
+        }
+        self.forget_after(self.clock);
+        self.ledger.clock_corrected(self.clock);
+        self.latest = self.clock;
+        self.latest_ever = self.clock;
     }
 
     fn forget_after(&mut self, latest: Timestamp) {
@@ -459,33 +478,36 @@ impl World {
     }
 
     fn load(&self) -> KeySet {
-        record::key_set(&self.rows()).unwrap()
+        documents::key_set(&self.rows()).unwrap()
     }
 
     fn write(
         &mut self,
-        before: Option<&KeySet>,
+        before: Option<(&KeySet, &SetTokens)>,
         command: &Command,
         change: &Change,
         wanted: Vec<KeySpecification>,
         decided_at: Timestamp,
     ) -> Result<(), CommitError> {
-        let fresh = |kid: &Kid| before.is_none_or(|set| set.key(kid).is_none());
-        let sealed = |kid: &Kid| fresh(kid).then(|| kid.as_str().as_bytes().to_vec());
+        let sealed = |key: &Key| (key.kid().clone(), key.kid().as_str().as_bytes().to_vec());
         let events = change.events.iter().map(|event| EventRow {
             at: change.at.millis(),
             issuer: Some(change.set.issuer().clone()),
             document: serde_json::to_string(event).unwrap(),
         });
-        ready(self.store.commit(Commit {
-            issuer: record::issuer_row(&change.set),
-            expected_version: before.map_or(0, KeySet::version),
-            keys: record::key_changes(before, &change.set, &sealed),
+        let sealed = change.set.keys().iter().map(sealed).collect();
+        self.batches += 1;
+        let batch = Batch {
+            writes: documents::writes(before, &change.set, sealed),
             events: events.collect(),
-            deadline: decided_at,
-            premise: None,
-        }))?;
+            ..Batch::new(BatchId(self.batches.to_be_bytes()))
+        };
+        ready(commit(&self.store, batch))?;
         self.recollection.forget_from(decided_at);
+        let corrects = |event: &Event| matches!(event, Event::ClockCorrected { .. });
+        if change.events.iter().any(corrects) {
+            self.clock_corrected();
+        }
         self.stored = change.set.clone();
         self.wanted = wanted;
         self.ledger

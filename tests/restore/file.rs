@@ -34,7 +34,8 @@ fn write(entries: &[Entry]) -> Vec<u8> {
         LogHead::BEGINNING,
         &key,
     );
-    let (mut writer, mut bytes) = Writer::begin(&header, &key, &Entropy::system()).unwrap();
+    let (mut writer, mut bytes) =
+        Writer::begin(&header, &key, &keywright::engine::Entropy::system()).unwrap();
     for entry in entries {
         bytes.append(&mut writer.write(entry.clone()).unwrap());
     }

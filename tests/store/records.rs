@@ -558,6 +558,42 @@ fn a_missing_member_is_refused_and_never_filled_in() {
     }
 }
 
+// Records of before it was kept from when the schedule counts.
+#[test]
+fn a_schedule_counts_from_the_activation_where_nothing_else_was_kept() {
+    let mut stored = full_life().stored;
+    let written = documents::key_set(&stored).unwrap();
+    alter_key(&mut stored, "active", |key| {
+        assert!(!key["state"]["scheduled_from"].is_null());
+        remove(&mut key["state"], "scheduled_from");
+    });
+    let read = documents::key_set(&stored).unwrap();
+    assert_eq!(read, written);
+}
+
+#[test]
+fn an_algorithm_that_nothing_signs_for_reads_back_as_vacant() {
+    let mut life = Life::begin(IssuerOrigin::Fresh);
+    let kid = life.kid_of(Algorithm::Es256, "active");
+    let command = Command::Revoke {
+        kid,
+        reason: "leaked".to_owned(),
+        successor: Successor::Discard,
+    };
+    let (one, none) = (Attestation::OnePerson, AvailableKeys::default());
+    let decision = decide(&life.set, &command, one, life.now, &none).unwrap();
+    (life.set, life.stored) = write(
+        &life.store,
+        Some((&life.set, &SetTokens::of(&life.stored))),
+        decision.change.unwrap(),
+    );
+    assert_eq!(life.set.vacant(), &BTreeSet::from([Algorithm::Es256]));
+    // Nothing is vacant while something signs.
+    alter_set(&mut life.stored, |set| set["vacant"] = json!(["RS256"]));
+    let error = documents::key_set(&life.stored).unwrap_err().to_string();
+    assert!(error.contains("RS256 cannot be vacant"), "{error}");
+}
+
 // Records of before it was kept when a publication ended.
 #[test]
 fn an_end_of_publication_that_was_not_kept_is_taken_for_the_later_event() {

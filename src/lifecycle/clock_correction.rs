@@ -1,0 +1,85 @@
+//! What becomes of a set whose clock was ahead: it is put back to what the clock shows now.
+//!
+//! One reading far ahead stays in every stamp after it, because no stamp goes back: a successor is
+//! ready, and a retired key removed, only when the world has caught up. Saying that the clock was
+//! corrected lowers each instant that lies later than an honest clock could have made it to what
+//! the same transition would give if it were made now. None is raised.
+//!
+//! It gives up, and nothing else:
+//!
+//! - tokens that were signed while the clock was ahead: their `exp` may lie after the publication
+//!   of their key ends;
+//! - the freshness and the clock skew of earlier policies, where they were longer: a successor may
+//!   sign while a set without it is still fresh that was served under one of them;
+//! - keys that were removed because the clock was ahead. They stay removed, and their tokens with
+//!   them.
+
+use super::event::Event;
+use super::key::{Key, State, Visibility};
+use super::key_set_update::KeySetUpdate;
+use super::time::Timestamp;
+use super::timing::ChangeTime;
+
+/// Puts the set back. A set that has witnessed nothing later than the clock may be off stays as it
+/// is.
+pub(super) fn correct_clock(update: &mut KeySetUpdate<'_>) {
+    let ChangeTime {
+        reading, timing, ..
+    } = update.time();
+    let latest = update.set().latest;
+    if latest <= reading.after(timing.clock_tolerance) {
+        return;
+    }
+    let by_seconds = latest.since(reading).as_secs();
+    update.record(Event::ClockCorrected { by_seconds });
+    let set = update.stamp_with_reading();
+    let fresh_until = reading
+        .after(timing.overlap())
+        .after(set.policy.freshness());
+    let missing_until = fresh_until.after(set.policy.clock_skew);
+    set.created_at = set.created_at.min(reading);
+    set.served_fresh_until = set.served_fresh_until.min(fresh_until);
+    for key in &mut set.keys {
+        lower(key, reading, missing_until);
+    }
+}
+
+fn lower(key: &mut Key, reading: Timestamp, missing_until: Timestamp) {
+    let lower = |instant: &mut Timestamp| *instant = reading.min(*instant);
+    lower(&mut key.created_at);
+    lower(&mut key.published_at);
+    match &mut key.state {
+        State::Pending(pending) => {
+            if let Visibility::MissingUntil(until) = &mut pending.visibility {
+                *until = missing_until.min(*until);
+            }
+        }
+        State::Active(active) => {
+            lower(&mut active.activated_at);
+            lower(&mut active.scheduled_from);
+        }
+        State::Retired(retired) => {
+            // The lengths are those of the key's own time, which an honest stamp has begun.
+            let ahead = retired.retired_at.since(reading);
+            retired.activated_at.iter_mut().for_each(lower);
+            lower(&mut retired.retired_at);
+            retired.tokens_until = retired.tokens_until.before(ahead);
+            retired.published_until = retired.published_until.before(ahead);
+        }
+        State::Removed(removed) => {
+            removed.activated_at.iter_mut().for_each(lower);
+            lower(&mut removed.retired_at);
+            lower(&mut removed.removed_at);
+            removed.published_until.iter_mut().for_each(lower);
+        }
+        State::Revoked(revoked) => {
+            let ahead = revoked.retired_at.unwrap_or_default().since(reading);
+            revoked.activated_at.iter_mut().for_each(lower);
+            revoked.retired_at.iter_mut().for_each(lower);
+            lower(&mut revoked.revoked_at);
+            if let Some(until) = &mut revoked.published_until {
+                *until = until.before(ahead);
+            }
+        }
+    }
+}
