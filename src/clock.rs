@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -15,6 +15,53 @@ use crate::lifecycle::Timestamp;
 pub struct Clock {
     source: Source,
     latest: Arc<AtomicU64>,
+    jump: Arc<Jump>,
+}
+
+/// Whether the time of day has jumped ahead of the time that has passed.
+struct Jump {
+    /// How far the time of day was ahead of the monotonic clock when both were last believed, in
+    /// milliseconds.
+    ahead: AtomicI64,
+    /// Since when the time of day has not been believed, in milliseconds of the monotonic clock.
+    doubted_since: AtomicU64,
+}
+
+/// A time of day that has jumped ahead is believed when it has stayed there for so long: nothing is
+/// stamped by one bad reading.
+const DOUBT: Duration = Duration::from_secs(10);
+
+/// How far ahead the time of day may be set and still be believed at once.
+const BELIEVED_JUMP: Duration = Duration::from_secs(2);
+
+const NOT_DOUBTED: u64 = u64::MAX;
+
+impl Jump {
+    fn since(reading: ClockReading) -> Arc<Self> {
+        Arc::new(Self {
+            ahead: AtomicI64::new(reading.ahead_millis()),
+            doubted_since: AtomicU64::new(NOT_DOUBTED),
+        })
+    }
+
+    /// Whether a reading is believed.
+    fn believes(&self, reading: ClockReading) -> bool {
+        let (ahead, now) = (reading.ahead_millis(), reading.monotonic_millis());
+        let jump = ahead.saturating_sub(self.ahead.load(Ordering::Acquire));
+        if jump <= i64::try_from(BELIEVED_JUMP.as_millis()).unwrap_or(i64::MAX) {
+            self.ahead.store(ahead, Ordering::Release);
+            self.doubted_since.store(NOT_DOUBTED, Ordering::Release);
+            return true;
+        }
+        let since = self.doubted_since.fetch_min(now, Ordering::AcqRel).min(now);
+        if Duration::from_millis(now.saturating_sub(since)) < DOUBT {
+            return false;
+        }
+        tracing::warn!(jump_milliseconds = jump, "the clock was set ahead");
+        self.ahead.store(ahead, Ordering::Release);
+        self.doubted_since.store(NOT_DOUBTED, Ordering::Release);
+        true
+    }
 }
 
 #[derive(Clone)]
@@ -41,6 +88,12 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
+    /// How far the time of day is ahead of the monotonic clock, in milliseconds.
+    pub fn ahead_millis(self) -> i64 {
+        let (wall, monotonic) = (self.wall.millis(), self.monotonic_millis());
+        i64::try_from(i128::from(wall) - i128::from(monotonic)).unwrap_or_default()
+    }
+
     /// The monotonic time in milliseconds.
     pub fn monotonic_millis(self) -> u64 {
         u64::try_from(self.monotonic.as_millis()).unwrap_or(u64::MAX)
@@ -55,9 +108,15 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
+        Self::new(Source::System)
+    }
+
+    fn new(source: Source) -> Self {
+        let jump = Jump::since(source.read());
         Self {
-            source: Source::System,
+            source,
             latest: Arc::default(),
+            jump,
         }
     }
 
@@ -65,10 +124,7 @@ impl Clock {
     pub fn manual(start: Timestamp) -> Self {
         let (wall, _) = watch::channel(start);
         let monotonic = AtomicU64::new(0);
-        Self {
-            source: Source::Manual(Arc::new(Manual { wall, monotonic })),
-            latest: Arc::default(),
-        }
+        Self::new(Source::Manual(Arc::new(Manual { wall, monotonic })))
     }
 
     /// Turns a manual clock, forwards or backwards; whoever sleeps looks again. Forwards is time
@@ -95,24 +151,26 @@ impl Clock {
             Source::System => system_now(),
             Source::Manual(manual) => *manual.wall.borrow(),
         };
-        if self.latest.load(Ordering::Relaxed) < now.millis() {
+        if self.latest.load(Ordering::Relaxed) < now.millis() && self.is_believed() {
             self.latest.fetch_max(now.millis(), Ordering::Relaxed);
         }
         now
     }
 
+    /// Whether the time of day is believed: it has not just jumped ahead of the time that has
+    /// passed.
+    pub fn is_believed(&self) -> bool {
+        self.jump.believes(self.read())
+    }
+
+    /// Counts an instant as one that was shown: by a process before this one.
+    pub fn witness(&self, instant: Timestamp) {
+        self.latest.fetch_max(instant.millis(), Ordering::Relaxed);
+    }
+
     /// What both clocks show. It does not count as a time that was shown.
     pub fn read(&self) -> ClockReading {
-        match &self.source {
-            Source::System => ClockReading {
-                wall: system_now(),
-                monotonic: system_steady(),
-            },
-            Source::Manual(manual) => ClockReading {
-                wall: *manual.wall.borrow(),
-                monotonic: Duration::from_millis(manual.monotonic.load(Ordering::SeqCst)),
-            },
-        }
+        self.source.read()
     }
 
     /// Forgets that it ever showed a later time than this: for a clock that was wrong and that
@@ -161,6 +219,21 @@ impl Clock {
         match &self.source {
             Source::System => tokio::time::sleep(duration).await,
             Source::Manual(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+impl Source {
+    fn read(&self) -> ClockReading {
+        match self {
+            Self::System => ClockReading {
+                wall: system_now(),
+                monotonic: system_steady(),
+            },
+            Self::Manual(manual) => ClockReading {
+                wall: *manual.wall.borrow(),
+                monotonic: Duration::from_millis(manual.monotonic.load(Ordering::SeqCst)),
+            },
         }
     }
 }

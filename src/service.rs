@@ -146,6 +146,9 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     access.abort();
     // A change that is being committed ends, whole or not at all, before the store is closed.
     let _ = scheduler.await;
+    if let Err(error) = authority.store_witness().await {
+        tracing::warn!(%error, "the latest time was not written down");
+    }
     if let Err(error) = authority.store_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }

@@ -57,6 +57,9 @@ pub enum ChangeError {
     /// store's.
     #[error("what is in memory may be out of date: the store has not confirmed it for too long")]
     SnapshotStale,
+    /// The clock has just jumped ahead; nothing is stamped by it until it has stayed there.
+    #[error("the clock has jumped ahead; no change is stamped before it has stayed there for 10 s")]
+    ClockDoubted,
     /// A replica does not publish the successor yet.
     #[error("a replica does not publish the successor yet")]
     AwaitsReplicas,

@@ -252,6 +252,9 @@ impl Issuer {
         if !self.lease.holds() {
             return Err(ChangeError::SnapshotStale);
         }
+        if !services.clock.is_believed() {
+            return Err(ChangeError::ClockDoubted);
+        }
         // Decide.
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);

@@ -96,7 +96,9 @@ impl Lease {
             return true;
         };
         let reading = self.clock.read();
-        let jump = ahead(reading).abs_diff(terms.ahead.load(Ordering::Acquire));
+        let jump = reading
+            .ahead_millis()
+            .abs_diff(terms.ahead.load(Ordering::Acquire));
         reading.monotonic_millis() < until && Duration::from_millis(jump) <= CLOCK_TOLERANCE
     }
 
@@ -131,7 +133,7 @@ impl Lease {
             wall: theirs,
             ..received
         };
-        terms.ahead.store(ahead(theirs), Ordering::Release);
+        terms.ahead.store(theirs.ahead_millis(), Ordering::Release);
         Ok(())
     }
 
@@ -183,11 +185,6 @@ impl Lease {
         let monotonic = self.clock.read().monotonic_millis();
         Timestamp::from_millis(monotonic.saturating_add_signed(ahead))
     }
-}
-
-fn ahead(reading: ClockReading) -> i64 {
-    let (wall, monotonic) = (reading.wall.millis(), reading.monotonic_millis());
-    i64::try_from(i128::from(wall) - i128::from(monotonic)).unwrap_or_default()
 }
 
 #[cfg(test)]

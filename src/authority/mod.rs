@@ -27,6 +27,7 @@ pub mod scheduler;
 pub mod signing;
 pub mod snapshot;
 pub mod throttle;
+mod witness;
 
 use std::sync::Arc;
 
@@ -116,6 +117,7 @@ impl Authority {
         let wakes = WakeQueue::default();
         let replica = OwnReplica::join(&services).await?;
         master_key::require_sealing_key(&services).await?;
+        witness::load(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
         let head = services.store.log_head().await?;
         let mut loaded = Vec::new();

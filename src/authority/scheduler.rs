@@ -170,9 +170,9 @@ const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
 /// How often access is looked after.
 const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Every minute until it is dropped: looks up a change of a client that ended without an answer, and
-/// writes down when credentials were last used, those that were used since it last did. What a
-/// crash loses is a minute of it.
+/// Every minute until it is dropped: looks up a change of a client that ended without an answer,
+/// tidies up what erasures have left behind, and writes down the latest time and when credentials
+/// were last used, those that were used since it last did. What a crash loses is a minute of it.
 pub async fn run_access_upkeep(authority: Arc<Authority>) {
     let clock = &authority.services.clock;
     let mut written_until = Timestamp::default();
@@ -183,6 +183,9 @@ pub async fn run_access_upkeep(authority: Arc<Authority>) {
             tracing::error!(%error, "who may call is not known until the store answers");
         }
         authority.services.store.clear_erased().await;
+        if let Err(error) = authority.store_witness().await {
+            tracing::warn!(%error, "the latest time was not written down");
+        }
         let now = clock.now();
         match authority.store_last_uses(written_until).await {
             Ok(()) => written_until = now,

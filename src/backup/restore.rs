@@ -20,8 +20,8 @@ use super::register::Register;
 use crate::authority::audit::{self, Actor, Restored};
 use crate::engine::{Entropy, KeyPair, SigningEngine, Urgency};
 use crate::lifecycle::{
-    AvailableKeys, Change, DecisionError, Event, IssuerName, KeySet, OperatorStatements,
-    RestoreSources, State, Timestamp, recover,
+    AvailableKeys, Change, ChangeTime, DecisionError, Event, IssuerName, KeySet,
+    OperatorStatements, RestoreSources, State, Timestamp, recover,
 };
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::documents;
@@ -49,8 +49,8 @@ pub struct Plan<'a> {
     pub engine: &'a dyn SigningEngine,
     /// Where random bytes come from.
     pub entropy: Entropy,
-    /// What time it is.
-    pub now: Timestamp,
+    /// What time it is, and how the processes of the store that is filled take changes over.
+    pub time: ChangeTime,
 }
 
 /// What a restore did.
@@ -287,7 +287,7 @@ async fn recover_one(
     };
     let (mut supply, mut fresh) = (AvailableKeys::default(), Vec::new());
     let change = loop {
-        match recover(testimony, &remembered, plan.now, &supply) {
+        match recover(testimony, &remembered, plan.time, &supply) {
             Ok(change) => break change,
             Err(DecisionError::Refused(source)) => {
                 return Err(RestoreError::Refused { issuer, source });
@@ -361,7 +361,7 @@ fn sealing<'a>(plan: &'a Plan<'_>, contents: &Contents) -> Result<&'a MasterKey,
 /// What the restore has changed, as the log says it: that it happened, then issuer after issuer.
 fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> Vec<EventRow> {
     let latest = recovered.iter().map(|set| set.change.at);
-    let at = latest.fold(plan.now, Timestamp::max);
+    let at = latest.fold(plan.time.reading, Timestamp::max);
     let register = plan.register.as_ref();
     let event = Restored {
         backup_at: contents.header.created_at.floor_seconds(),

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::listener::duration;
-use crate::lifecycle::format_duration;
+use crate::lifecycle::{Timing, format_duration};
 use crate::store::StoreLocation;
 use crate::store::postgres::{DatabaseUrl, InvalidDatabaseUrl, PostgresSettings};
 
@@ -99,6 +99,14 @@ impl Default for Store {
 }
 
 impl Store {
+    /// How the processes of the store take a change over.
+    pub fn timing(&self) -> Timing {
+        match self.url {
+            StoreUrl::Sqlite => Timing::single(),
+            StoreUrl::Postgres(_) => Timing::shared(self.max_staleness),
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), InvalidStore> {
         if !(SHORTEST_STALENESS..=LONGEST_STALENESS).contains(&self.max_staleness) {
             return Err(InvalidStore::Staleness(self.max_staleness));

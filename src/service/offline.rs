@@ -20,7 +20,7 @@ use crate::config::{self, Config, InvalidStoreUrl, StoreUrl};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{ChangeTime, IssuerName};
 use crate::master_key;
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::transfer::{self, DumpError, Entry, FillError};
@@ -295,7 +295,10 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         master_keys: &master_keys,
         engine: &engine,
         entropy: entropy.clone(),
-        now: Clock::system().now(),
+        time: ChangeTime {
+            timing: config.store.timing(),
+            ..Clock::system().now().into()
+        },
         actor: Actor::Operator {
             user: rustix::process::getuid().as_raw(),
         },

@@ -202,7 +202,7 @@ impl From<ChangeError> for Problem {
                 let replicas = replicas.clone();
                 Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
             }
-            ChangeError::AwaitsReplicas | ChangeError::Contended => {
+            ChangeError::AwaitsReplicas | ChangeError::Contended | ChangeError::ClockDoubted => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
             }
             ChangeError::Store(error) => error.into(),

@@ -1,0 +1,89 @@
+//! The latest time that was signed or served by, kept across restarts.
+//!
+//! No stamp is earlier than it, so that a clock that was set back while nothing ran shortens neither
+//! a lead nor a retention. It is written down every minute and at the end of a process.
+
+use super::audit::Actor;
+use super::issuer::Request;
+use super::{Authority, ChangeError, Services};
+use crate::lifecycle::{Command, Timestamp};
+use crate::store::{Content, Kind, Record, RecordKey, StoreError, Write, commit};
+
+fn record_key() -> RecordKey {
+    RecordKey::unowned(Kind::Setting, "clock-witness")
+}
+
+/// What a record says; `None` when this program could not have written it.
+fn read(record: &Record) -> Option<Timestamp> {
+    let text = std::str::from_utf8(record.sealed.as_deref()?).ok()?;
+    text.parse().ok().map(Timestamp::from_millis)
+}
+
+/// Lets the clock know what a process before this one has witnessed.
+pub(super) async fn load(services: &Services) -> Result<(), StoreError> {
+    let record = services.store.get(&record_key()).await?;
+    if let Some(instant) = record.as_ref().and_then(read) {
+        services.clock.witness(instant);
+    }
+    Ok(())
+}
+
+impl Authority {
+    /// Writes down the latest time that was signed or served by, unless the store has a later one.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; what a crash loses then is more than a minute of it.
+    pub async fn store_witness(&self) -> Result<(), ChangeError> {
+        let latest = self.services.clock.latest();
+        let record = self.services.store.get(&record_key()).await?;
+        if record.as_ref().and_then(read) >= Some(latest) {
+            return Ok(());
+        }
+        self.write_witness(record, latest).await
+    }
+
+    async fn write_witness(
+        &self,
+        record: Option<Record>,
+        instant: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let content = Content::sealed(instant.millis().to_string().into_bytes());
+        let mut batch = self.services.new_batch()?;
+        batch.writes.push(match record {
+            Some(record) => Write::Replace(record.key, record.token, content),
+            None => Write::Create(record_key(), content),
+        });
+        commit(&*self.services.store, batch).await?;
+        Ok(())
+    }
+
+    /// Takes an operator's word that the clock was ahead and is right now: everything that its
+    /// readings made too late is put back to what they would make now. Answers the issuers that
+    /// have changed.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; issuers that were put back before stay so.
+    pub async fn correct_clock(
+        self: &std::sync::Arc<Self>,
+        actor: Actor,
+        reason: Option<String>,
+    ) -> Result<Vec<String>, ChangeError> {
+        let now = self.now();
+        self.services.clock.forget_later_than(now);
+        let record = self.services.store.get(&record_key()).await?;
+        self.write_witness(record, now).await?;
+        let mut corrected = Vec::new();
+        for issuer in self.issuers() {
+            let request = Request {
+                reason: reason.clone(),
+                ..Request::by(actor.clone())
+            };
+            let change = self.change(&issuer, request.asks(Command::CorrectClock));
+            if change.await?.is_some() {
+                corrected.push(issuer.name().to_string());
+            }
+        }
+        tracing::warn!(?actor, issuers = corrected.len(), "the clock was corrected");
+        Ok(corrected)
+    }
+}
