@@ -1,7 +1,6 @@
 //! The internal listener: signing, keys, issuers, clients, audit.
 
 mod approvals;
-mod asking;
 mod audit;
 mod backups;
 mod clients;
@@ -13,6 +12,7 @@ mod master_key;
 mod plan;
 mod replicas;
 mod route;
+mod signing_call;
 mod tokens;
 
 use std::sync::Arc;
