@@ -46,23 +46,23 @@ pub(super) enum HandshakeError {
     Certificate(#[from] UnreadableCertificate),
 }
 
-/// A connection to a listener that has been accepted and nothing more.
-pub(super) struct Arrival {
+/// A connection that a listener has accepted, before any handshake.
+pub(super) struct AcceptedConnection {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
     pub(super) idle_timeout: Duration,
 }
 
-impl Arrival {
+impl AcceptedConnection {
     /// Serves plain HTTP until the client leaves, is idle for too long, or the end is announced to
     /// the watcher.
     pub(super) async fn serve<A: Answers>(self, answers: A, watcher: Watcher) {
         let (peer, idle_timeout) = (self.peer(None), self.idle_timeout);
-        converse(self.steady(), peer, idle_timeout, answers, watcher).await;
+        serve_connection(self.with_write_timeout(), peer, idle_timeout, answers, watcher).await;
     }
 
-    /// Shakes hands, then serves as [`serve`](Self::serve) does. A handshake is no request: nobody
-    /// waits for it once the end is announced.
+    /// Does the TLS handshake, then serves as [`serve`](Self::serve) does. A handshake is not a
+    /// request: a shutdown does not wait for it.
     ///
     /// # Errors
     /// When the handshake fails.
@@ -75,7 +75,7 @@ impl Arrival {
     ) -> Result<(), HandshakeError> {
         let mut peer = self.peer(None);
         let idle_timeout = self.idle_timeout;
-        let handshake = TlsAcceptor::from(certificates.current()).accept(self.steady());
+        let handshake = TlsAcceptor::from(certificates.current()).accept(self.with_write_timeout());
         let limit = HANDSHAKE_TIMEOUT.min(idle_timeout);
         let stream = tokio::select! {
             shaken = tokio::time::timeout(limit, handshake) => {
@@ -84,7 +84,7 @@ impl Arrival {
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         };
         peer.certificate = certificate_of(&stream)?;
-        converse(stream, peer, idle_timeout, answers, watcher).await;
+        serve_connection(stream, peer, idle_timeout, answers, watcher).await;
         Ok(())
     }
 
@@ -97,19 +97,19 @@ impl Arrival {
         }
     }
 
-    fn steady(self) -> Steady {
+    fn with_write_timeout(self) -> WriteTimeout {
         // Without it, a small answer may wait for the acknowledgement of the one before.
         let _ = self.stream.set_nodelay(true);
-        Steady {
+        WriteTimeout {
             stream: self.stream,
             limit: self.idle_timeout,
-            stalled: None,
+            timer: None,
         }
     }
 }
 
 fn certificate_of(
-    stream: &TlsStream<Steady>,
+    stream: &TlsStream<WriteTimeout>,
 ) -> Result<Option<Arc<PeerCertificate>>, UnreadableCertificate> {
     let (_, connection) = stream.get_ref();
     let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else {
@@ -118,7 +118,7 @@ fn certificate_of(
     PeerCertificate::from_der(certificate).map(|certificate| Some(Arc::new(certificate)))
 }
 
-async fn converse<S, A>(stream: S, peer: Peer, idle_timeout: Duration, answers: A, watcher: Watcher)
+async fn serve_connection<S, A>(stream: S, peer: Peer, idle_timeout: Duration, answers: A, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     A: Answers,
@@ -137,37 +137,37 @@ where
     let _ = watcher.watch(connection).await;
 }
 
-/// A stream that fails when its client takes nothing of what it is sent for too long. Otherwise a
-/// client that asks and does not read holds its connection for ever.
-struct Steady {
+/// A stream that fails when its client reads nothing of a response for too long. Otherwise a client
+/// that sends requests and does not read holds its connection indefinitely.
+struct WriteTimeout {
     stream: TcpStream,
     limit: Duration,
-    /// Runs while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write makes no progress.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Steady {
+impl WriteTimeout {
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
         progress: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stalled = None;
+            self.timer = None;
             return progress;
         }
         let limit = self.limit;
-        let stalled = self
-            .stalled
+        let timer = self
+            .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        match stalled.as_mut().poll(context) {
+        match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl AsyncRead for Steady {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -177,7 +177,7 @@ impl AsyncRead for Steady {
     }
 }
 
-impl AsyncWrite for Steady {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -12,7 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::connection::Arrival;
+use super::connection::AcceptedConnection;
 use super::renewal::Certificates;
 
 /// What answers the requests of a listener. Each carries a [`Peer`](super::Peer).
@@ -72,7 +72,7 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
             },
             () = announced(&mut shutdown) => break,
         };
-        let arrival = Arrival {
+        let connection = AcceptedConnection {
             stream,
             address,
             idle_timeout: limits.idle_timeout,
@@ -80,13 +80,13 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
         let (answers, watcher) = (answers.clone(), graceful.watcher());
         match certificates.clone() {
             None => tokio::spawn(async move {
-                arrival.serve(answers, watcher).await;
+                connection.serve(answers, watcher).await;
                 drop(permit);
             }),
             Some(certificates) => {
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
-                    let served = arrival.serve_tls(&certificates, answers, watcher, shutdown);
+                    let served = connection.serve_tls(&certificates, answers, watcher, shutdown);
                     if let Err(error) = served.await {
                         tracing::debug!(listener = name, %address, %error, "no TLS connection");
                     }
