@@ -104,14 +104,14 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         socket: public,
         certificates: public_tls.as_ref().map(Renewal::certificates),
         limits: config.public.limits(),
-        answers: Public::new(Arc::clone(&authority)),
+        handler: Public::new(Arc::clone(&authority)),
     };
     let internal = Listener {
         name: "internal",
         socket: internal,
         certificates: internal_tls.as_ref().map(Renewal::certificates),
         limits: config.internal.limits(),
-        answers: Guarded::new(
+        handler: Guarded::new(
             internal_router(Arc::clone(&authority)),
             config.internal.request_limits(),
             Arc::clone(&metrics),

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::renewal::Certificates;
-use super::server::Answers;
+use super::server::RequestHandler;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
 
 /// How long a TLS handshake may take, unless a connection may be idle for less.
@@ -56,9 +56,16 @@ pub(super) struct AcceptedConnection {
 impl AcceptedConnection {
     /// Serves plain HTTP until the client leaves, is idle for too long, or the end is announced to
     /// the watcher.
-    pub(super) async fn serve<A: Answers>(self, answers: A, watcher: Watcher) {
+    pub(super) async fn serve<H: RequestHandler>(self, handler: H, watcher: Watcher) {
         let (peer, idle_timeout) = (self.peer(None), self.idle_timeout);
-        serve_connection(self.with_write_timeout(), peer, idle_timeout, answers, watcher).await;
+        serve_connection(
+            self.with_write_timeout(),
+            peer,
+            idle_timeout,
+            handler,
+            watcher,
+        )
+        .await;
     }
 
     /// Does the TLS handshake, then serves as [`serve`](Self::serve) does. A handshake is not a
@@ -66,10 +73,10 @@ impl AcceptedConnection {
     ///
     /// # Errors
     /// When the handshake fails.
-    pub(super) async fn serve_tls<A: Answers>(
+    pub(super) async fn serve_tls<H: RequestHandler>(
         self,
         certificates: &Certificates,
-        answers: A,
+        handler: H,
         watcher: Watcher,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HandshakeError> {
@@ -84,7 +91,7 @@ impl AcceptedConnection {
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         };
         peer.certificate = certificate_of(&stream)?;
-        serve_connection(stream, peer, idle_timeout, answers, watcher).await;
+        serve_connection(stream, peer, idle_timeout, handler, watcher).await;
         Ok(())
     }
 
@@ -118,15 +125,20 @@ fn certificate_of(
     PeerCertificate::from_der(certificate).map(|certificate| Some(Arc::new(certificate)))
 }
 
-async fn serve_connection<S, A>(stream: S, peer: Peer, idle_timeout: Duration, answers: A, watcher: Watcher)
-where
+async fn serve_connection<S, H>(
+    stream: S,
+    peer: Peer,
+    idle_timeout: Duration,
+    handler: H,
+    watcher: Watcher,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    A: Answers,
+    H: RequestHandler,
 {
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer.clone());
-        let answer = answers.clone().answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let response = handler.clone().handle(request);
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -22,7 +22,7 @@ use tracing::{Instrument as _, Span};
 
 use super::problem::Problem;
 use super::response::is_held_back;
-use super::server::Answers;
+use super::server::RequestHandler;
 use crate::access::credential;
 use crate::engine::random;
 use crate::telemetry::Metrics;
@@ -75,8 +75,8 @@ impl Guarded {
     }
 }
 
-impl Answers for Guarded {
-    async fn answer(self, request: Request<Incoming>) -> Response {
+impl RequestHandler for Guarded {
+    async fn handle(self, request: Request<Incoming>) -> Response {
         let Self { router, guard } = self;
         let response = guard.admit(router, request).await;
         guard
