@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
+use crate::http::{AdmittedService, Listener, Public, Renewal, TlsFiles, internal_router, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
@@ -111,7 +111,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         socket: internal,
         certificates: internal_tls.as_ref().map(Renewal::certificates),
         limits: config.internal.limits(),
-        handler: Guarded::new(
+        handler: AdmittedService::new(
             internal_router(Arc::clone(&authority)),
             config.internal.request_limits(),
             Arc::clone(&metrics),

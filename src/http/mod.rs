@@ -3,11 +3,11 @@
 //! This is the only place that knows HTTP, and `response` the only file with status codes.
 //! Nothing that is answered derives from the `Host` header.
 
+mod admission;
 mod authentication;
 mod body;
 mod code;
 mod connection;
-mod guard;
 mod internal;
 mod openapi;
 mod problem;
@@ -18,8 +18,8 @@ mod server;
 mod shown;
 mod tls;
 
+pub use admission::{AdmittedService, RequestLimits};
 pub use connection::Peer;
-pub use guard::{Guarded, RequestLimits};
 pub use internal::router as internal_router;
 pub use public::Public;
 pub use renewal::{Certificates, Renewal};
