@@ -24,4 +24,4 @@ pub use internal::router as internal_router;
 pub use public::Public;
 pub use renewal::{Certificates, Renewal};
 pub use server::{Limits, Listener, RequestHandler, serve};
-pub use tls::{ClientRoots, Demand, TlsError, TlsFiles};
+pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};
