@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::renewal::Certificates;
+use super::certificate_reload::Certificates;
 use super::server::RequestHandler;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
 

@@ -6,22 +6,22 @@
 mod admission;
 mod authentication;
 mod body;
+mod certificate_reload;
 mod code;
 mod connection;
 mod internal;
 mod openapi;
 mod problem;
 mod public;
-mod renewal;
 mod response;
 mod server;
 mod shown;
 mod tls;
 
 pub use admission::{AdmittedService, RequestLimits};
+pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
 pub use internal::router as internal_router;
 pub use public::Public;
-pub use renewal::{Certificates, Renewal};
 pub use server::{Limits, Listener, RequestHandler, serve};
 pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

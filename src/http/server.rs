@@ -12,8 +12,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::certificate_reload::Certificates;
 use super::connection::AcceptedConnection;
-use super::renewal::Certificates;
 
 /// Handles the requests of a listener. Each carries a [`Peer`](super::Peer).
 pub trait RequestHandler: Clone + Send + 'static {
