@@ -15,7 +15,7 @@ use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::view::View;
 use crate::engine::import_private_key;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -35,7 +35,7 @@ impl FromRequestParts<Arc<Authority>> for KidText {
 }
 
 pub(super) async fn list(
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     let view = issuer.view();
@@ -49,7 +49,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     KidText(kid): KidText,
 ) -> Result<Response, Problem> {
@@ -66,7 +66,7 @@ fn show_key(view: &View, kid: &str) -> Result<Value, Problem> {
 
 pub(super) async fn rotate(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     OptionalBody(mut body): OptionalBody,
 ) -> Result<Response, Problem> {
@@ -90,7 +90,7 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     KidText(kid): KidText,
     Body(mut body): Body,
@@ -109,7 +109,7 @@ pub(super) async fn revoke(
 
 pub(super) async fn import(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {

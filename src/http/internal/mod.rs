@@ -117,7 +117,7 @@ async fn metrics(State(authority): Service) -> Response {
 }
 
 /// The issuer that the path names, if the caller may call it at all. It stands after
-/// [`As`](super::authentication::As) in a handler's signature.
+/// [`HasRole`](super::authentication::HasRole) in a handler's signature.
 struct Named(Arc<Issuer>);
 
 impl FromRequestParts<Arc<Authority>> for Named {

@@ -21,7 +21,7 @@ use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
 use crate::authority::throttle::Budget;
 use crate::http::admission::REQUEST_ID;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::issuance_log::{Asserted, Decision, Line};
@@ -55,7 +55,8 @@ impl FromRequestParts<Arc<Authority>> for SigningCall {
         parts: &mut Parts,
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
-        let As { caller, .. } = As::<role::Issuer>::from_request_parts(parts, authority).await?;
+        let HasRole { caller, .. } =
+            HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
         let mut call = Self {
             authority: Arc::clone(authority),
             caller,
