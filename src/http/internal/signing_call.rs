@@ -24,7 +24,7 @@ use crate::http::admission::REQUEST_ID;
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::issuance_log::{Asserted, Decision, Line};
+use crate::issuance_log::{Decision, Line, LoggedClaims};
 use crate::lifecycle::Refusal;
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
@@ -44,7 +44,7 @@ pub(super) struct RequestSummary(Option<LoggedRequest>);
 
 #[derive(Default)]
 struct LoggedRequest {
-    asserted: Asserted,
+    claims: LoggedClaims,
     algorithm: Option<Algorithm>,
 }
 
@@ -150,7 +150,7 @@ impl SigningCall {
             client: &self.client().id,
             issuer: issuer.unwrap_or(&self.issuer),
             algorithm: logged.algorithm,
-            asserted: &logged.asserted,
+            claims: &logged.claims,
             request_id: request_id.unwrap_or_default(),
             decision,
         };
@@ -180,7 +180,7 @@ impl RequestSummary {
     /// Notes the subject and the audience that the token is to have.
     pub(super) fn note_claims(&mut self, claims: &Map<String, Value>) {
         if let Some(logged) = &mut self.0 {
-            logged.asserted = Asserted::by(claims);
+            logged.claims = LoggedClaims::of(claims);
         }
     }
 
