@@ -21,7 +21,9 @@ use crate::config::Config;
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{Guarded, Listener, Public, Renewal, TlsFiles, internal_router, serve};
+use crate::http::{
+    AdmittedService, CertificateReloader, Listener, Public, TlsFiles, internal_router, serve,
+};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
@@ -43,14 +45,16 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let end = Signals::listen()?;
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
     let entropy = Entropy::system();
-    let renewal = |listener, files: Option<TlsFiles>| {
+    let reloader = |listener, files: Option<TlsFiles>| {
         files
-            .map(|files| Renewal::start(listener, files, clock.clone(), Arc::clone(&metrics)))
+            .map(|files| {
+                CertificateReloader::start(listener, files, clock.clone(), Arc::clone(&metrics))
+            })
             .transpose()
             .map_err(|error| format!("{listener}.tls: {error}"))
     };
-    let public_tls = renewal("public", config.public.tls_files())?;
-    let internal_tls = renewal("internal", config.internal.tls_files())?;
+    let public_tls = reloader("public", config.public.tls_files())?;
+    let internal_tls = reloader("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = store::open(&config.store.location(folder.database()), &clock).await?;
     let sources = config.master_key_sources()?;
@@ -105,23 +109,23 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public = Listener {
         name: "public",
         socket: public,
-        certificates: public_tls.as_ref().map(Renewal::certificates),
+        certificates: public_tls.as_ref().map(CertificateReloader::certificates),
         limits: config.public.limits(),
-        answers: Public::new(Arc::clone(&authority)),
+        handler: Public::new(Arc::clone(&authority)),
     };
     let internal = Listener {
         name: "internal",
         socket: internal,
-        certificates: internal_tls.as_ref().map(Renewal::certificates),
+        certificates: internal_tls.as_ref().map(CertificateReloader::certificates),
         limits: config.internal.limits(),
-        answers: Guarded::new(
+        handler: AdmittedService::new(
             internal_router(Arc::clone(&authority)),
             config.internal.request_limits(),
             Arc::clone(&metrics),
         ),
     };
-    for renewal in [public_tls, internal_tls].into_iter().flatten() {
-        tokio::spawn(renewal.run());
+    for reloader in [public_tls, internal_tls].into_iter().flatten() {
+        tokio::spawn(reloader.run());
     }
     let listeners = [
         tokio::spawn(serve(public, stopped.clone())),
@@ -233,7 +237,7 @@ fn identity(config: &Config) -> Map<String, Value> {
     identity
 }
 
-fn url_of(listener: &TcpListener, tls: Option<&Renewal>) -> std::io::Result<String> {
+fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io::Result<String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     Ok(format!("{scheme}://{}", listener.local_addr()?))
 }

@@ -194,7 +194,7 @@ impl Client {
     }
 }
 
-/// Nothing has happened yet, and whoever goes on as if it had would be wrong.
+/// The operation waits for approval: a script must not continue as if it had happened.
 fn awaits(document: String, url: String) -> Failure {
     #[derive(Deserialize)]
     struct Members {

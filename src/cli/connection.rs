@@ -89,7 +89,7 @@ impl ConnectionArguments {
     }
 
     /// The bootstrap credential holds every role and belongs to this machine's service: it is not
-    /// sent to a host `elsewhere` that somebody named, nor beside a client certificate.
+    /// sent to a host `elsewhere` that the user named, nor beside a client certificate.
     fn credential(&self, elsewhere: bool) -> Result<Option<Credential>, Failure> {
         if let Some(path) = &self.token_file {
             return credential_file(path).map(Some);

@@ -63,7 +63,7 @@ impl Output {
 
     /// A remark beside the answer: goes to standard error, so that the answer can be captured.
     pub(super) fn note(&mut self, text: impl Display) -> Result<(), Failure> {
-        // Whoever watches both streams sees them in the order of the program.
+        // A user who reads both streams sees them in the order of the program.
         self.flush()?;
         // A remark that cannot be written is no reason to fail.
         drop(writeln!(io::stderr(), "{text}"));

@@ -1,7 +1,7 @@
 //! `keywright plan`: the coming life of an issuer's keys.
 
-mod lanes;
-mod story;
+mod document;
+mod timelines;
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::session::Session;
 use crate::lifecycle::{
     IssuerName, IssuerOrigin, SimulationStart, Timestamp, parse_duration, simulate,
 };
-use lanes::KeyNow;
-use story::Story;
+use document::PlanDocument;
+use timelines::CurrentKey;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -38,33 +38,34 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     let now = session.now;
     let until = now.after(arguments.until);
     let (answer, keys) = match &arguments.policy {
-        Some(file) if arguments.offline => {
-            (foretell(&arguments.issuer, file, now, until)?, Vec::new())
-        }
+        Some(file) if arguments.offline => (
+            simulate_offline(&arguments.issuer, file, now, until)?,
+            Vec::new(),
+        ),
         file => ask(&arguments.issuer, file.as_deref(), until, session)?,
     };
-    session.output.show(&answer, |story: Story, output| {
-        for warning in &story.warnings {
+    session.output.show(&answer, |plan: PlanDocument, output| {
+        for warning in &plan.warnings {
             output.note(format_args!("warning: {warning}"))?;
         }
-        let names = story.names(&keys);
-        output.line(story.timeline(&names))?;
-        let lanes = lanes::draw(&story, &keys, &names);
-        if lanes.is_empty() {
+        let names = plan.names(&keys);
+        output.line(plan.event_list(&names))?;
+        let timelines = timelines::draw(&plan, &keys, &names);
+        if timelines.is_empty() {
             return Ok(());
         }
         output.line("")?;
-        output.line(lanes)
+        output.line(timelines)
     })
 }
 
-/// Asks the service; the keys as they are now are where the lanes begin.
+/// Asks the service; the keys as they are now are where the timelines begin.
 fn ask(
     issuer: &IssuerName,
     policy: Option<&str>,
     until: Timestamp,
     session: &Session,
-) -> Result<(Answer, Vec<KeyNow>), Failure> {
+) -> Result<(Answer, Vec<CurrentKey>), Failure> {
     let client = session.client()?;
     let path = format!("/v1/issuers/{issuer}/plan?until={}", until.ceil_seconds());
     let answer = match policy {
@@ -75,11 +76,11 @@ fn ask(
         return Ok((answer, Vec::new()));
     }
     let keys = client.read(&super::keys::keys_path(issuer))?;
-    Ok((answer, keys.parse::<lanes::KeysNow>()?.keys))
+    Ok((answer, keys.parse::<timelines::CurrentKeys>()?.keys))
 }
 
 /// Tells the life of an issuer that does not exist, in the form of the service's answer.
-fn foretell(
+fn simulate_offline(
     issuer: &IssuerName,
     file: &str,
     now: Timestamp,

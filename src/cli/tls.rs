@@ -67,7 +67,7 @@ impl TlsArguments {
             .build())
     }
 
-    /// For connections to whoever publishes a key set. It learns nothing about the caller.
+    /// For connections to a server that publishes a JWKS. It learns nothing about the caller.
     pub(super) fn for_key_sets(&self) -> Result<TlsConfig, Failure> {
         Ok(TlsConfig::builder().root_certs(self.roots()?).build())
     }

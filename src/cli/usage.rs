@@ -7,21 +7,21 @@ use std::process::ExitCode;
 /// Prints what the argument parser has to say: help, the version, or what was wrong.
 ///
 /// It repeats arguments that it does not understand. A token or a credential in the wrong place
-/// is still a secret, so it is blotted out.
+/// is still a secret, so it is redacted.
 pub(super) fn explain(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     let code = u8::try_from(error.exit_code()).map_or(ExitCode::from(2), ExitCode::from);
     let plain = error.render().to_string();
-    let blotted = blot_out(&plain, arguments);
-    if blotted == plain {
+    let redacted = redact(&plain, arguments);
+    if redacted == plain {
         // Nothing can be done about a terminal that is gone.
         drop(error.print());
     } else {
-        drop(write!(io::stderr(), "{blotted}"));
+        drop(write!(io::stderr(), "{redacted}"));
     }
     code
 }
 
-fn blot_out(text: &str, arguments: &[OsString]) -> String {
+fn redact(text: &str, arguments: &[OsString]) -> String {
     let mut text = text.to_owned();
     let mut follows_flag = false;
     for argument in arguments {
@@ -54,11 +54,11 @@ mod tests {
             ["keywright", "x", "--token=s3cret"],
         ] {
             let arguments = arguments.map(OsString::from);
-            let text = blot_out("unexpected argument 's3cret'", &arguments);
+            let text = redact("unexpected argument 's3cret'", &arguments);
             assert_eq!(text, "unexpected argument '[hidden]'");
         }
         let arguments = ["keywright", "token", "eyJh.eyJz.c2ln"].map(OsString::from);
-        let text = blot_out("unrecognized subcommand 'eyJh.eyJz.c2ln'", &arguments);
+        let text = redact("unrecognized subcommand 'eyJh.eyJz.c2ln'", &arguments);
         assert_eq!(text, "unrecognized subcommand '[hidden]'");
     }
 }

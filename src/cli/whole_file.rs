@@ -23,12 +23,12 @@ pub(super) fn save(
         what: path.to_owned(),
         source,
     };
-    let draft = Draft::create(Path::new(path)).map_err(unwritable)?;
-    let mut file = &draft.file;
+    let temporary = TemporaryFile::create(Path::new(path)).map_err(unwritable)?;
+    let mut file = &temporary.file;
     copy(&mut input, what, &mut |bytes| {
         file.write_all(bytes).map_err(unwritable)
     })?;
-    draft.keep(Path::new(path)).map_err(unwritable)
+    temporary.persist(Path::new(path)).map_err(unwritable)
 }
 
 fn copy(
@@ -53,13 +53,13 @@ fn copy(
     }
 }
 
-/// A file under another name. It goes when it is dropped.
-struct Draft {
+/// A file under a temporary name, which is removed when this is dropped.
+struct TemporaryFile {
     path: PathBuf,
     file: File,
 }
 
-impl Draft {
+impl TemporaryFile {
     fn create(path: &Path) -> io::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".draft");
@@ -77,7 +77,7 @@ impl Draft {
         Ok(Self { path, file })
     }
 
-    fn keep(self, path: &Path) -> io::Result<()> {
+    fn persist(self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, path)?;
         let folder = match path.parent() {
@@ -88,9 +88,9 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // It is gone when it was renamed.
+        // A file that was persisted has no temporary name any longer.
         let _ = fs::remove_file(&self.path);
     }
 }

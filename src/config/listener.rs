@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::{ClientRoots, Demand, Limits, RequestLimits, TlsFiles};
+use crate::http::{ClientCertificateMode, ClientRoots, Limits, RequestLimits, TlsFiles};
 
 /// The listener for verifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,14 +128,14 @@ impl Internal {
             client_ca,
             client_certificates,
         } = self.tls.clone()?;
-        let demand = match client_certificates {
-            ClientCertificates::Optional => Demand::Optional,
-            ClientCertificates::Required => Demand::Required,
+        let mode = match client_certificates {
+            ClientCertificates::Optional => ClientCertificateMode::Optional,
+            ClientCertificates::Required => ClientCertificateMode::Required,
         };
         Some(TlsFiles {
             certificate,
             key,
-            clients: client_ca.map(|file| ClientRoots { file, demand }),
+            clients: client_ca.map(|file| ClientRoots { file, mode }),
         })
     }
 }

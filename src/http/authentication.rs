@@ -1,6 +1,6 @@
 //! Who is calling, and whether they may.
 //!
-//! A handler names the role that it needs in its signature, as [`As<role::Security>`](As): caller
+//! A handler names the role that it needs in its signature, as [`HasRole<role::Security>`](HasRole): caller
 //! and role are checked before anything else of the request is looked at.
 
 use std::marker::PhantomData;
@@ -47,12 +47,12 @@ pub(super) trait Required {
 }
 
 /// A caller with the role `R`.
-pub(super) struct As<R> {
+pub(super) struct HasRole<R> {
     pub(super) caller: Caller,
     role: PhantomData<R>,
 }
 
-impl<R> As<R> {
+impl<R> HasRole<R> {
     /// The caller as the audit log names it.
     pub(super) fn actor(&self) -> Actor {
         self.caller.actor()
@@ -66,7 +66,7 @@ impl<R> As<R> {
     }
 }
 
-impl<R: Required> FromRequestParts<Arc<Authority>> for As<R> {
+impl<R: Required> FromRequestParts<Arc<Authority>> for HasRole<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(

@@ -19,8 +19,8 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::renewal::Certificates;
-use super::server::Answers;
+use super::certificate_reload::Certificates;
+use super::server::RequestHandler;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
 
 /// How long a TLS handshake may take, unless a connection may be idle for less.
@@ -46,36 +46,43 @@ pub(super) enum HandshakeError {
     Certificate(#[from] UnreadableCertificate),
 }
 
-/// A connection to a listener that has been accepted and nothing more.
-pub(super) struct Arrival {
+/// A connection that a listener has accepted, before any handshake.
+pub(super) struct AcceptedConnection {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
     pub(super) idle_timeout: Duration,
 }
 
-impl Arrival {
+impl AcceptedConnection {
     /// Serves plain HTTP until the client leaves, is idle for too long, or the end is announced to
     /// the watcher.
-    pub(super) async fn serve<A: Answers>(self, answers: A, watcher: Watcher) {
+    pub(super) async fn serve<H: RequestHandler>(self, handler: H, watcher: Watcher) {
         let (peer, idle_timeout) = (self.peer(None), self.idle_timeout);
-        converse(self.steady(), peer, idle_timeout, answers, watcher).await;
+        serve_connection(
+            self.with_write_timeout(),
+            peer,
+            idle_timeout,
+            handler,
+            watcher,
+        )
+        .await;
     }
 
-    /// Shakes hands, then serves as [`serve`](Self::serve) does. A handshake is no request: nobody
-    /// waits for it once the end is announced.
+    /// Does the TLS handshake, then serves as [`serve`](Self::serve) does. A handshake is not a
+    /// request: a shutdown does not wait for it.
     ///
     /// # Errors
     /// When the handshake fails.
-    pub(super) async fn serve_tls<A: Answers>(
+    pub(super) async fn serve_tls<H: RequestHandler>(
         self,
         certificates: &Certificates,
-        answers: A,
+        handler: H,
         watcher: Watcher,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HandshakeError> {
         let mut peer = self.peer(None);
         let idle_timeout = self.idle_timeout;
-        let handshake = TlsAcceptor::from(certificates.current()).accept(self.steady());
+        let handshake = TlsAcceptor::from(certificates.current()).accept(self.with_write_timeout());
         let limit = HANDSHAKE_TIMEOUT.min(idle_timeout);
         let stream = tokio::select! {
             shaken = tokio::time::timeout(limit, handshake) => {
@@ -84,7 +91,7 @@ impl Arrival {
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         };
         peer.certificate = certificate_of(&stream)?;
-        converse(stream, peer, idle_timeout, answers, watcher).await;
+        serve_connection(stream, peer, idle_timeout, handler, watcher).await;
         Ok(())
     }
 
@@ -97,19 +104,19 @@ impl Arrival {
         }
     }
 
-    fn steady(self) -> Steady {
+    fn with_write_timeout(self) -> WriteTimeout {
         // Without it, a small answer may wait for the acknowledgement of the one before.
         let _ = self.stream.set_nodelay(true);
-        Steady {
+        WriteTimeout {
             stream: self.stream,
             limit: self.idle_timeout,
-            stalled: None,
+            timer: None,
         }
     }
 }
 
 fn certificate_of(
-    stream: &TlsStream<Steady>,
+    stream: &TlsStream<WriteTimeout>,
 ) -> Result<Option<Arc<PeerCertificate>>, UnreadableCertificate> {
     let (_, connection) = stream.get_ref();
     let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else {
@@ -118,15 +125,20 @@ fn certificate_of(
     PeerCertificate::from_der(certificate).map(|certificate| Some(Arc::new(certificate)))
 }
 
-async fn converse<S, A>(stream: S, peer: Peer, idle_timeout: Duration, answers: A, watcher: Watcher)
-where
+async fn serve_connection<S, H>(
+    stream: S,
+    peer: Peer,
+    idle_timeout: Duration,
+    handler: H,
+    watcher: Watcher,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    A: Answers,
+    H: RequestHandler,
 {
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer.clone());
-        let answer = answers.clone().answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let response = handler.clone().handle(request);
+        async move { Ok::<_, Infallible>(response.await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -137,37 +149,37 @@ where
     let _ = watcher.watch(connection).await;
 }
 
-/// A stream that fails when its client takes nothing of what it is sent for too long. Otherwise a
-/// client that asks and does not read holds its connection for ever.
-struct Steady {
+/// A stream that fails when its client reads nothing of a response for too long. Otherwise a client
+/// that sends requests and does not read holds its connection indefinitely.
+struct WriteTimeout {
     stream: TcpStream,
     limit: Duration,
-    /// Runs while the client takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write makes no progress.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Steady {
+impl WriteTimeout {
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
         progress: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            self.stalled = None;
+            self.timer = None;
             return progress;
         }
         let limit = self.limit;
-        let stalled = self
-            .stalled
+        let timer = self
+            .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        match stalled.as_mut().poll(context) {
+        match timer.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl AsyncRead for Steady {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -177,7 +189,7 @@ impl AsyncRead for Steady {
     }
 }
 
-impl AsyncWrite for Steady {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -3,25 +3,25 @@
 //! This is the only place that knows HTTP, and `response` the only file with status codes.
 //! Nothing that is answered derives from the `Host` header.
 
+mod admission;
 mod authentication;
 mod body;
+mod certificate_reload;
 mod code;
 mod connection;
-mod guard;
 mod internal;
 mod openapi;
 mod problem;
 mod public;
-mod renewal;
 mod response;
 mod server;
 mod shown;
 mod tls;
 
+pub use admission::{AdmittedService, RequestLimits};
+pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
-pub use guard::{Guarded, RequestLimits};
 pub use internal::router as internal_router;
 pub use public::Public;
-pub use renewal::{Certificates, Renewal};
-pub use server::{Answers, Limits, Listener, serve};
-pub use tls::{ClientRoots, Demand, TlsError, TlsFiles};
+pub use server::{Limits, Listener, RequestHandler, serve};
+pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

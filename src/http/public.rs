@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use super::openapi::{Described, Operation, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
-use super::server::Answers;
+use super::server::RequestHandler;
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
@@ -29,14 +29,14 @@ const READINESS: &str = "/readyz";
 pub struct Public(Arc<Authority>);
 
 impl Public {
-    /// Answers from this authority.
+    /// Serves the documents of this authority.
     pub fn new(authority: Arc<Authority>) -> Self {
         Self(authority)
     }
 }
 
-impl Answers for Public {
-    async fn answer(self, request: Request<Incoming>) -> Response {
+impl RequestHandler for Public {
+    async fn handle(self, request: Request<Incoming>) -> Response {
         let Self(authority) = self;
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),

@@ -15,14 +15,14 @@ use crate::authority::Unready;
 use crate::authority::throttle::Budget;
 use crate::store::StoreError;
 
-/// How an answer turns out that is no problem.
+/// The statuses of responses that are not problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum ResponseStatus {
     /// Here it is.
     Ok,
     /// It was made.
     Created,
-    /// It waits for somebody.
+    /// It waits for a second client to confirm it.
     Accepted,
     /// It is done, and there is nothing to say.
     NoContent,
@@ -32,7 +32,7 @@ pub(super) enum Outcome {
     Unready,
 }
 
-impl Outcome {
+impl ResponseStatus {
     /// Its status.
     pub(super) const fn status(self) -> StatusCode {
         match self {
@@ -53,7 +53,7 @@ pub(super) fn ok(document: impl Serialize) -> Response {
 
 /// 201 with a document.
 pub(super) fn created(document: impl Serialize) -> Response {
-    (Outcome::Created.status(), Json(document)).into_response()
+    (ResponseStatus::Created.status(), Json(document)).into_response()
 }
 
 /// 201 with a document that has an address of its own.
@@ -67,17 +67,17 @@ pub(super) fn created_at(location: &str, document: Value) -> Response {
 
 /// 202 with a document: nothing has happened yet.
 pub(super) fn accepted(document: impl Serialize) -> Response {
-    (Outcome::Accepted.status(), Json(document)).into_response()
+    (ResponseStatus::Accepted.status(), Json(document)).into_response()
 }
 
 /// 204.
 pub(super) fn no_content() -> Response {
-    Outcome::NoContent.status().into_response()
+    ResponseStatus::NoContent.status().into_response()
 }
 
 /// 304: what the caller has is current.
 pub(super) fn not_modified() -> Response {
-    Outcome::NotModified.status().into_response()
+    ResponseStatus::NotModified.status().into_response()
 }
 
 /// 200 with plain text.
@@ -113,7 +113,7 @@ pub(super) fn written(document: String) -> Response {
 
 /// 503 with plain text, for probes.
 pub(super) fn unready(reason: &Unready) -> Response {
-    (Outcome::Unready.status(), format!("{reason}\n")).into_response()
+    (ResponseStatus::Unready.status(), format!("{reason}\n")).into_response()
 }
 
 /// The status of a code. A code has the same one everywhere.

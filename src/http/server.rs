@@ -12,17 +12,17 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::connection::Arrival;
-use super::renewal::Certificates;
+use super::certificate_reload::Certificates;
+use super::connection::AcceptedConnection;
 
-/// What answers the requests of a listener. Each carries a [`Peer`](super::Peer).
-pub trait Answers: Clone + Send + 'static {
-    /// Answers one request.
-    fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
+/// Handles the requests of a listener. Each carries a [`Peer`](super::Peer).
+pub trait RequestHandler: Clone + Send + 'static {
+    /// Returns the response to one request.
+    fn handle(self, request: Request<Incoming>) -> impl Future<Output = Response> + Send;
 }
 
 /// A listener.
-pub struct Listener<A> {
+pub struct Listener<H> {
     /// Its name in the log.
     pub name: &'static str,
     /// The bound socket.
@@ -31,8 +31,8 @@ pub struct Listener<A> {
     pub certificates: Option<Arc<Certificates>>,
     /// What clients may take.
     pub limits: Limits,
-    /// What answers.
-    pub answers: A,
+    /// Handles its requests.
+    pub handler: H,
 }
 
 /// What the clients of a listener may take.
@@ -49,13 +49,13 @@ pub struct Limits {
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown` becomes true, then lets the requests in progress end.
-pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve<H: RequestHandler>(listener: Listener<H>, mut shutdown: watch::Receiver<bool>) {
     let Listener {
         name,
         socket,
         certificates,
         limits,
-        answers,
+        handler,
     } = listener;
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -72,21 +72,21 @@ pub async fn serve<A: Answers>(listener: Listener<A>, mut shutdown: watch::Recei
             },
             () = announced(&mut shutdown) => break,
         };
-        let arrival = Arrival {
+        let connection = AcceptedConnection {
             stream,
             address,
             idle_timeout: limits.idle_timeout,
         };
-        let (answers, watcher) = (answers.clone(), graceful.watcher());
+        let (handler, watcher) = (handler.clone(), graceful.watcher());
         match certificates.clone() {
             None => tokio::spawn(async move {
-                arrival.serve(answers, watcher).await;
+                connection.serve(handler, watcher).await;
                 drop(permit);
             }),
             Some(certificates) => {
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
-                    let served = arrival.serve_tls(&certificates, answers, watcher, shutdown);
+                    let served = connection.serve_tls(&certificates, handler, watcher, shutdown);
                     if let Err(error) = served.await {
                         tracing::debug!(listener = name, %address, %error, "no TLS connection");
                     }
@@ -119,7 +119,7 @@ async fn accept(
     Ok((stream, address, permit))
 }
 
-/// Returns when the end is announced, or when nobody is left to announce it.
+/// Returns when the shutdown is announced, or when its sender is gone.
 async fn announced(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
 }

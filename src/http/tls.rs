@@ -39,12 +39,12 @@ pub struct ClientRoots {
     /// The roots (PEM).
     pub file: PathBuf,
     /// Whether a client must have one.
-    pub demand: Demand,
+    pub mode: ClientCertificateMode,
 }
 
 /// Whether a client must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Demand {
+pub enum ClientCertificateMode {
     /// It need not; one that is shown must be good.
     Optional,
     /// It must.
@@ -274,9 +274,9 @@ fn verifier(
     }
     let builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    let builder = match clients.demand {
-        Demand::Optional => builder.allow_unauthenticated(),
-        Demand::Required => builder,
+    let builder = match clients.mode {
+        ClientCertificateMode::Optional => builder.allow_unauthenticated(),
+        ClientCertificateMode::Required => builder,
     };
     builder.build().map_err(|source| TlsError::Roots {
         path: clients.file.clone(),

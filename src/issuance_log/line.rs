@@ -30,8 +30,8 @@ pub struct Line<'a> {
     pub issuer: &'a str,
     /// The algorithm, as far as it is known.
     pub algorithm: Option<Algorithm>,
-    /// What was to be asserted.
-    pub asserted: &'a Asserted,
+    /// The logged claims of the request.
+    pub claims: &'a LoggedClaims,
     /// The request's id: the one of the answer and of the service's log.
     pub request_id: &'a str,
     /// What became of it.
@@ -68,9 +68,9 @@ impl Decision<'_> {
     }
 }
 
-/// Whom a token is about and for, as asked: no other claim is ever logged.
+/// The requested `sub` and `aud` of a token: no other claim is ever logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asserted {
+pub struct LoggedClaims {
     subject: Option<String>,
     audience: Option<Audience>,
 }
@@ -82,9 +82,9 @@ enum Audience {
     Several(Vec<String>),
 }
 
-impl Asserted {
+impl LoggedClaims {
     /// Looks at the claims of a request. What is long is cut, and what is no text is left out.
-    pub fn by(claims: &Map<String, Value>) -> Self {
+    pub fn of(claims: &Map<String, Value>) -> Self {
         let audience = match claims.get("aud") {
             Some(Value::String(one)) => Some(Audience::One(cut(one))),
             Some(Value::Array(several)) => {
@@ -157,8 +157,8 @@ impl Line<'_> {
             kid: token.map(|(kid, _, _)| kid),
             alg: self.algorithm.map(Algorithm::as_str),
             jti: token.map(|(_, jti, _)| jti),
-            sub: self.asserted.subject.as_deref(),
-            aud: self.asserted.audience.as_ref(),
+            sub: self.claims.subject.as_deref(),
+            aud: self.claims.audience.as_ref(),
             exp: token.map(|(_, _, expires_at)| expires_at),
             claim: limit.map(|(claim, _)| claim),
             rule: limit.map(|(_, rule)| rule),

@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use line::{Asserted, Decision, Line};
+pub use line::{Decision, Line, LoggedClaims};
 pub use output::Destination;
-pub use queue::NoRoom;
+pub use queue::QueueFull;
 
 use crate::telemetry::Metrics;
 use output::Output;
@@ -69,8 +69,8 @@ impl IssuanceLog {
     /// flood of them does not keep tokens from being signed.
     ///
     /// # Errors
-    /// [`NoRoom`]: the line is lost, and is counted as that.
-    pub fn put(&self, line: &Line<'_>) -> Result<(), NoRoom> {
+    /// [`QueueFull`]: the line is lost, and is counted as that.
+    pub fn put(&self, line: &Line<'_>) -> Result<(), QueueFull> {
         let put = self.queue.put(&line.text(), line.decision.priority());
         put.inspect_err(|_| self.metrics.issuance().count_no_room())
     }

@@ -3,10 +3,10 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// There is no room for a line.
+/// The queue has no slot for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many lines wait to be written to the issuance log")]
-pub struct NoRoom;
+pub struct QueueFull;
 
 /// How much of the queue a line may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 struct State {
     lines: Batch,
     /// How many lines the writer has taken out and not written yet. They count as waiting.
-    in_hand: usize,
+    being_written: usize,
     closed: bool,
 }
 
@@ -50,15 +50,15 @@ impl Queue {
         }
     }
 
-    pub(super) fn put(&self, line: &[u8], priority: Priority) -> Result<(), NoRoom> {
+    pub(super) fn put(&self, line: &[u8], priority: Priority) -> Result<(), QueueFull> {
         let room = match priority {
             Priority::Token => self.capacity,
             Priority::Refusal => self.capacity - self.capacity / 4,
         };
         let mut state = self.lock();
-        let waiting = state.in_hand + state.lines.lines;
+        let waiting = state.being_written + state.lines.lines;
         if state.closed || waiting >= room {
-            return Err(NoRoom);
+            return Err(QueueFull);
         }
         state.lines.bytes.extend_from_slice(line);
         state.lines.lines += 1;
@@ -75,7 +75,7 @@ impl Queue {
     /// How many lines are not written yet.
     pub(super) fn waiting(&self) -> usize {
         let state = self.lock();
-        state.in_hand + state.lines.lines
+        state.being_written + state.lines.lines
     }
 
     /// Takes no more lines, and lets the writer end when it has written those that wait.
@@ -91,7 +91,7 @@ impl Queue {
         written.bytes.shrink_to(KEPT_BYTES);
         written.lines = 0;
         let mut state = self.lock();
-        state.in_hand = 0;
+        state.being_written = 0;
         state = self
             .changed
             .wait_while(state, |state| state.lines.lines == 0 && !state.closed)
@@ -104,7 +104,7 @@ impl Queue {
             })
             .unwrap_or_else(PoisonError::into_inner);
         let batch = std::mem::replace(&mut state.lines, written);
-        state.in_hand = batch.lines;
+        state.being_written = batch.lines;
         (batch.lines > 0).then_some(batch)
     }
 
@@ -135,13 +135,13 @@ mod tests {
         for _ in 0..3 {
             queue.put(b"line\n", Priority::Refusal).unwrap();
         }
-        assert_eq!(queue.put(b"line\n", Priority::Refusal), Err(NoRoom));
+        assert_eq!(queue.put(b"line\n", Priority::Refusal), Err(QueueFull));
         queue.put(b"line\n", Priority::Token).unwrap();
         let batch = queue.exchange(Batch::default(), Duration::ZERO).unwrap();
         assert_eq!((batch.lines, batch.bytes.len()), (4, 20));
-        assert_eq!(queue.put(b"line\n", Priority::Token), Err(NoRoom));
+        assert_eq!(queue.put(b"line\n", Priority::Token), Err(QueueFull));
         queue.close();
         assert!(queue.exchange(batch, Duration::ZERO).is_none());
-        assert_eq!(queue.put(b"line\n", Priority::Token), Err(NoRoom));
+        assert_eq!(queue.put(b"line\n", Priority::Token), Err(QueueFull));
     }
 }

@@ -28,8 +28,8 @@ mod client;
 mod exchange;
 mod handshake;
 mod openssl;
-mod patience;
 mod renewal;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
+mod timeouts;

@@ -1,8 +1,8 @@
-//! Protects the routes of an axum service: a layer that verifies, guards on routes, an extractor.
+//! Protects the routes of an axum service: a layer that verifies, requirements of routes, an extractor.
 //!
 //! [`Authentication`] verifies the bearer token of each request that passes it; a request without a
-//! good one goes no further. A guard on a route, [`require_scope`] or [`require_claim`], asks for
-//! more. In a handler, [`Authenticated`] hands out the claims in the type that the service reads.
+//! valid one goes no further. A route can require more with [`require_scope`] or [`require_claim`]. In a
+//! handler, [`Authenticated`] has the claims in the type that the service reads.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -38,9 +38,9 @@
 //! | 400 | `authorization-malformed` | two `Authorization` headers, one that is not ASCII, or `Bearer` without a token |
 //! | 401 | `token-missing` | no bearer token; the challenge has no `error`, as §3.1 asks |
 //! | 401 | of the error | the token is not accepted: `error="invalid_token"` |
-//! | 403 | `scope-missing`, `claim-missing` | the token is good and a guard asks for more: `error="insufficient_scope"` |
-//! | 503 | `keys-unavailable` | nobody can say whether the token is good |
-//! | 500 | `authentication-missing` | a guard or an extractor stands where no [`Authentication`] is: nobody gets in |
+//! | 403 | `scope-missing`, `claim-missing` | the token is valid and a route requires more: `error="insufficient_scope"` |
+//! | 503 | `keys-unavailable` | the keys to verify the token with are not available |
+//! | 500 | `authentication-missing` | a requirement or an extractor is used without an [`Authentication`]: every request is refused |
 //!
 //! A token is read from the `Authorization` header alone, never from the body or the query (RFC 6750
 //! §2.2, §2.3 and §5.3). A browser's preflight request has no token: put a CORS layer outside of this
@@ -48,7 +48,7 @@
 
 mod answer;
 mod extract;
-mod guard;
+mod requirement;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -66,10 +66,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{Jws, Verified, Verifier, VerifyError};
-use answer::Refusal;
+use answer::Denial;
 
 pub use extract::Authenticated;
-pub use guard::{Guard, Guarded, require_claim, require_scope};
+pub use requirement::{RequirementLayer, RequirementService, require_claim, require_scope};
 
 /// A layer that lets requests with a good bearer token pass.
 #[derive(Clone)]
@@ -102,11 +102,11 @@ impl Authentication {
         self
     }
 
-    /// Calls `told` once for every token that is not accepted: for a log, or a counter. What a guard
-    /// refuses is not told: its token is good.
+    /// Calls `told` once for every token that is not accepted: for a log, or a counter. What a
+    /// [`RequirementLayer`] refuses is not told: its token is valid.
     ///
     /// Beside the error it gets the token as it was parsed, `None` when it could not be. Its header and
-    /// [`Jws::unverified_claims`] are what somebody wrote: worth a look when a token was tampered with,
+    /// [`Jws::unverified_claims`] may be an attacker's: worth a look when a token was tampered with,
     /// worth no trust. Default: nothing happens.
     #[must_use]
     pub fn on_refusal(
@@ -117,17 +117,17 @@ impl Authentication {
         self
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified<Value>, Refusal> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified<Value>, Denial> {
         let token = bearer_token(headers)?;
         let outcome = self.verifier.verify(token).await;
         outcome.map_err(|error| self.refuse(Some(token), error))
     }
 
     /// Tells of a token that is not accepted.
-    fn refuse(&self, token: Option<&str>, error: VerifyError) -> Refusal {
+    fn refuse(&self, token: Option<&str>, error: VerifyError) -> Denial {
         let parsed = token.and_then(|token| Jws::parse(token, self.verifier.longest_token()).ok());
         (self.on_refusal)(&error, parsed.as_ref());
-        Refusal::Token(error)
+        Denial::Token(error)
     }
 }
 
@@ -186,13 +186,13 @@ where
                     });
                     inner.call(request).await
                 }
-                Err(refusal) => Ok(refusal.answer(&authentication.realm)),
+                Err(denial) => Ok(denial.answer(&authentication.realm)),
             }
         })
     }
 }
 
-/// What the layer leaves in a request for guards and extractors. Nobody else can make one.
+/// What the layer leaves in a request for requirements and extractors. No other code can make one.
 #[derive(Clone)]
 struct Accepted {
     token: Arc<Verified<Value>>,
@@ -200,19 +200,19 @@ struct Accepted {
 }
 
 /// The token of the one `Authorization` header (RFC 6750 §2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
+fn bearer_token(headers: &HeaderMap) -> Result<&str, Denial> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::NoToken)?;
+    let value = values.next().ok_or(Denial::NoToken)?;
     if values.next().is_some() {
-        return Err(Refusal::MalformedHeader);
+        return Err(Denial::MalformedHeader);
     }
-    let value = value.to_str().map_err(|_| Refusal::MalformedHeader)?;
+    let value = value.to_str().map_err(|_| Denial::MalformedHeader)?;
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(Refusal::NoToken);
+        return Err(Denial::NoToken);
     }
     match token.trim_start_matches(' ') {
-        "" => Err(Refusal::MalformedHeader),
+        "" => Err(Denial::MalformedHeader),
         token => Ok(token),
     }
 }

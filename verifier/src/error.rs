@@ -29,12 +29,12 @@ pub enum VerifyError {
 pub enum Fault {
     /// It is no token that any issuer of this verifier writes: cut, garbled, or made up.
     Malformed,
-    /// Nobody knows who wrote it: the signature is wrong, or its key is not in the issuer's set.
+    /// Its author is not known: the signature is wrong, or its key is not in the issuer's set.
     /// A forged token ends here, and one whose key was revoked.
     Untrusted,
     /// It is genuine, and its time has passed or not come. A new one will do.
     Time,
-    /// It is meant for somebody or something else: issuer, audience, type, or claims. Before
+    /// It is meant for another issuer, service or use: issuer, audience, type, or claims. Before
     /// [`ClaimError::WrongIssuer`] no signature has been checked, before all others it has.
     Misdirected,
     /// The token may be good: the keys cannot be had. Answer with 503, not with 401.

@@ -1,6 +1,6 @@
 //! Strict JSON: one document, one meaning (RFC 8259, narrowed as in RFC 7493).
 //!
-//! What is signed here is read again by parsers that nobody chose. So [`parse`] refuses whatever two
+//! What is signed here is read again by parsers that the issuer did not choose. So [`parse`] refuses whatever two
 //! parsers may understand differently: a member that stands twice (one takes the first, another the
 //! last), a member that `serde_json` takes for a value of its own, a byte order mark, bytes after the
 //! document, numbers that no longer mean what was written, and nesting deep enough to exhaust a stack.
@@ -143,7 +143,7 @@ pub enum JsonError {
         name: String,
     },
     /// A member has a name that the tokenizer's own types use. Reading the tree into another type
-    /// would put the text inside, which nobody has checked, in the place of the object.
+    /// would put the text inside, which is not checked, in the place of the object.
     #[error("a member name that begins with {RESERVED_NAMES} is not allowed")]
     ReservedMember,
     /// Arrays and objects stand inside one another too deeply.
@@ -206,12 +206,12 @@ impl Document<'_> {
         Err(E::custom("refused"))
     }
 
-    fn refuse_twin<T, E: serde::de::Error>(self, name: &str) -> Result<T, E> {
+    fn refuse_duplicate<T, E: serde::de::Error>(self, name: &str) -> Result<T, E> {
         let name = excerpt(name, NAME_CHARS);
         self.refuse(JsonError::DuplicateMember { name })
     }
 
-    /// The name of the next member, unless nobody may have one of that name.
+    /// The name of the next member, unless it is reserved.
     fn next_name<'de, A: MapAccess<'de>>(
         self,
         members: &mut A,
@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                 Entry::Vacant(member) => {
                     member.insert(members.next_value_seed(inner)?);
                 }
-                Entry::Occupied(member) => return self.refuse_twin(member.key()),
+                Entry::Occupied(member) => return self.refuse_duplicate(member.key()),
             }
         }
         Ok(Value::Object(map))

@@ -101,10 +101,10 @@ impl<'a> Jws<'a> {
         &self.signature
     }
 
-    /// Reads the payload as a JWT claims set (RFC 7519 §7.2), though nobody has verified it.
+    /// Reads the payload as a JWT claims set (RFC 7519 §7.2), without verifying it.
     ///
-    /// For looking into a token and for finding out which issuer's keys to ask. Whatever is decided
-    /// by these claims is decided by whoever wrote the token.
+    /// For looking into a token and for finding out which issuer's keys to ask. A decision
+    /// that is based on these claims may be an attacker's.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// What [`Jws::inspect`] found in a token: what somebody wrote, to be believed by nobody.
+/// What [`Jws::inspect`] found in a token: unverified, so it may be an attacker's.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Inspected {

@@ -20,7 +20,7 @@ pub use file::{KeyFile, KeyFileError};
 pub enum KeySource {
     /// A set that never changes: for tests, and for a single check.
     Fixed(Arc<JwkSet>),
-    /// A file that somebody replaces: for a service without a network.
+    /// A file that is read again when it changes: for a service without a network.
     File(KeyFile),
     /// The issuer itself.
     #[cfg(feature = "remote")]
@@ -29,12 +29,12 @@ pub enum KeySource {
 
 impl KeySource {
     /// The keys at hand, without waiting.
-    pub(crate) fn held(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+    pub(crate) fn cached(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         match self {
             Self::Fixed(keys) => Ok(Arc::clone(keys)),
-            Self::File(file) => Ok(file.held()),
+            Self::File(file) => Ok(file.cached()),
             #[cfg(feature = "remote")]
-            Self::Remote(remote) => remote.held(),
+            Self::Remote(remote) => remote.cached(),
         }
     }
 
@@ -43,11 +43,11 @@ impl KeySource {
         not(feature = "remote"),
         expect(clippy::unused_async, reason = "only a remote source is waited for")
     )]
-    pub(crate) async fn asked_again(&self) -> Option<Result<Arc<JwkSet>, KeysUnavailable>> {
+    pub(crate) async fn refetched(&self) -> Option<Result<Arc<JwkSet>, KeysUnavailable>> {
         match self {
             Self::Fixed(_) | Self::File(_) => None,
             #[cfg(feature = "remote")]
-            Self::Remote(remote) => Some(remote.asked_again().await),
+            Self::Remote(remote) => Some(remote.refetched().await),
         }
     }
 }

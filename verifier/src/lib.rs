@@ -35,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! Keys come from a [`JwkSet`], from a [`KeyFile`] that somebody replaces, or, with the feature
+//! Keys come from a [`JwkSet`], from a [`KeyFile`] that is read again when it changes, or, with the feature
 //! `remote`, from the issuer itself:
 //!
 #![cfg_attr(feature = "remote", doc = "```")]

@@ -18,7 +18,7 @@ pub const DEFAULT_MAX_TOKEN_BYTES: usize = 8192;
 /// What the tokens of one issuer must say to be accepted.
 ///
 /// Issuer, audience and algorithms have no default, because each default would accept more than
-/// somebody meant. All comparisons are byte for byte.
+/// the developer meant. All comparisons are byte for byte.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
     issuer: String,
@@ -140,7 +140,7 @@ impl Rules {
         self.max_token_bytes
     }
 
-    /// Refuses rules that accept nothing, or that nobody can have meant.
+    /// Refuses rules that accept nothing, or that cannot have been meant.
     pub(crate) fn validate(&self) -> Result<(), InvalidRules> {
         if self.issuer.is_empty() {
             return Err(InvalidRules::Empty { what: "issuer" });
@@ -243,7 +243,7 @@ impl TokenType {
     }
 }
 
-/// Why rules cannot be what somebody meant.
+/// Why rules cannot be what the developer meant.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRules {

@@ -111,7 +111,7 @@ impl Verifier {
     ) -> Result<Verified<C>, VerifyError> {
         let jws = Jws::parse(token, self.longest_token)?;
         let token = self.read(&jws, token.len())?;
-        let kid = token.key_of(&token.issuer.keys.held())?;
+        let kid = token.key_of(&token.issuer.keys.cached())?;
         token.accept(kid, now)
     }
 
@@ -123,13 +123,13 @@ impl Verifier {
         let jws = Jws::parse(token, self.longest_token)?;
         let token = self.read(&jws, token.len())?;
         let source = &token.issuer.keys;
-        let mut key = token.key_of(&source.held());
+        let mut key = token.key_of(&source.cached());
         let is_curable = matches!(
             key,
             Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))
         );
-        if is_curable && let Some(held) = source.asked_again().await {
-            key = token.key_of(&held);
+        if is_curable && let Some(cached) = source.refetched().await {
+            key = token.key_of(&cached);
         }
         token.accept(key?, now())
     }
@@ -171,8 +171,8 @@ struct Token<'v, 't> {
 
 impl Token<'_, '_> {
     /// The name of the key that the signature verifies with.
-    fn key_of(&self, held: &Result<Arc<JwkSet>, KeysUnavailable>) -> Result<Kid, VerifyError> {
-        let keys = held.as_ref().map_err(|error| *error)?;
+    fn key_of(&self, cached: &Result<Arc<JwkSet>, KeysUnavailable>) -> Result<Kid, VerifyError> {
+        let keys = cached.as_ref().map_err(|error| *error)?;
         let verified = self.jws.verify(keys, self.issuer.rules.algorithms())?;
         Ok(verified.key().kid().clone())
     }

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Deserialize)]
-struct Whole {
+struct VerifiedLog {
     events: u64,
 }
 
@@ -40,12 +40,14 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         None => log::of_service(&session.client()?, LogHead::BEGINNING, pinned, sink)?,
     };
     let end = end.map_err(broken)?;
-    let whole = json!({ "events": end.sequence, "head": ShownHead::from(end) });
-    let answer = Answer::made_here(&whole);
-    session.output.show(&answer, |whole: Whole, output| {
-        output.line(format_args!("the log is whole: {} events", whole.events))?;
-        output.line(format_args!("head: {end}"))
-    })?;
+    let verified = json!({ "events": end.sequence, "head": ShownHead::from(end) });
+    let answer = Answer::made_here(&verified);
+    session
+        .output
+        .show(&answer, |verified: VerifiedLog, output| {
+            output.line(format_args!("the log is whole: {} events", verified.events))?;
+            output.line(format_args!("head: {end}"))
+        })?;
     if pinned.is_none() {
         let note = "note: without --head this shows that the log is whole in itself; whoever can \
                     write to the database can write all of it anew";

@@ -1,4 +1,4 @@
-//! `keywright token inspect`: what a token says about itself, believed by nobody.
+//! `keywright token inspect`: what a token says about itself, without verifying it.
 //!
 //! It decodes what [`Jws::parse`] would refuse too, such as `alg: none`, because a token that is
 //! refused is the one that people want to look into. The signature is never shown: with it the

@@ -27,8 +27,8 @@ pub(super) enum KeySource {
 pub(super) struct InvalidSource;
 
 impl KeySource {
-    /// Reads a file's name or a URL. Whoever can change a JWKS on its way decides which tokens
-    /// are accepted, so that plain http is for this machine alone.
+    /// Reads a file's name or a URL. An attacker who can change a JWKS in transit decides which
+    /// tokens are accepted, so plain http is for this machine alone.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidSource> {
         if !text.contains("://") {
             return Ok(Self::File(text.to_owned()));

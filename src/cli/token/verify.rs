@@ -95,8 +95,8 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     ))
 }
 
-/// What the flags ask for. An issuer that they do not name is the one that the token names; whoever
-/// verifies a token here wants to know about this token, and reads what has not been checked.
+/// The rules that the flags set. Without an issuer among them it is the one that the token names: a
+/// user who verifies a token here asks about this token, and is shown what was not checked.
 fn rules(arguments: &Arguments, named: Option<&Value>) -> Result<Rules, VerifyError> {
     let issuer = match (&arguments.issuer, named) {
         (Some(issuer), _) | (None, Some(Value::String(issuer))) => issuer.clone(),

@@ -12,7 +12,7 @@ use super::{Named, Service, optional_reason, path_parameter};
 use crate::access::approval::{Approval, Operation};
 use crate::authority::Authority;
 use crate::authority::approvals::{ApprovalOutcome, Outcome, StoredApproval};
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::response::{accepted, no_content, ok};
@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<Authority>> for ApprovalId {
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
 ) -> Result<Response, Problem> {
     let waiting = authority.approvals().await?;
     let own = waiting
@@ -43,7 +43,7 @@ pub(super) async fn list(
 
 pub(super) async fn confirm(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     ApprovalId(id): ApprovalId,
 ) -> Result<Response, Problem> {
     let approval = waiting(&authority, &caller, &id).await?;
@@ -54,7 +54,7 @@ pub(super) async fn confirm(
 
 pub(super) async fn reject(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     ApprovalId(id): ApprovalId,
 ) -> Result<Response, Problem> {
     let approval = waiting(&authority, &caller, &id).await?;
@@ -65,7 +65,7 @@ pub(super) async fn reject(
 /// What waits under this id, if the caller may call its issuer.
 async fn waiting(
     authority: &Authority,
-    caller: &As<role::Security>,
+    caller: &HasRole<role::Security>,
     id: &str,
 ) -> Result<StoredApproval, Problem> {
     let stored = authority.approval(id).await?;
@@ -75,7 +75,7 @@ async fn waiting(
 
 pub(super) async fn delete_issuer(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {

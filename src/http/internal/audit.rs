@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Parameters, Service};
 use crate::authority::ChangeError;
 use crate::authority::audit::{Filter, Page};
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
@@ -34,7 +34,7 @@ pub(super) struct AuditQuery {
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
     Parameters(query): Parameters<AuditQuery>,
 ) -> Result<Response, Problem> {
     caller.may_call(query.issuer.as_deref())?;
@@ -75,7 +75,7 @@ pub(super) struct ExportQuery {
 /// One page of the log is in memory at a time, and none is read before the one ahead of it is sent.
 pub(super) async fn export(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
     Parameters(query): Parameters<ExportQuery>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
@@ -91,7 +91,7 @@ pub(super) async fn export(
 
 pub(super) async fn head(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let head = authority.audit_head().await?;

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::Service;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::openapi::backups::MEDIA_TYPE;
 use crate::http::problem::Problem;
 use crate::http::response::{streamed, written};
@@ -13,7 +13,7 @@ use crate::http::response::{streamed, written};
 /// sent.
 pub(super) async fn take(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let backup = authority.backup(caller.actor()).await?;
@@ -22,7 +22,7 @@ pub(super) async fn take(
 
 pub(super) async fn register(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     Ok(written(authority.register().await?))

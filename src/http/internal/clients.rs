@@ -16,7 +16,7 @@ use super::{Service, path_parameter};
 use crate::access::Terms;
 use crate::authority::Authority;
 use crate::authority::clients::ClientState;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -51,7 +51,7 @@ impl FromRequestParts<Arc<Authority>> for CredentialId {
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let clients: Vec<Value> = authority
@@ -65,7 +65,7 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
@@ -76,7 +76,7 @@ pub(super) async fn show(
 /// Without `credential` there is one without an end, with `null` there is none.
 pub(super) async fn create(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
@@ -109,7 +109,7 @@ pub(super) async fn create(
 /// Replaces the terms as a whole. Credentials stay.
 pub(super) async fn set(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
@@ -122,7 +122,7 @@ pub(super) async fn set(
 
 pub(super) async fn remove(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
@@ -132,7 +132,7 @@ pub(super) async fn remove(
 
 pub(super) async fn rotate_credential(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
     OptionalBody(mut body): OptionalBody,
 ) -> Result<Response, Problem> {
@@ -151,7 +151,7 @@ pub(super) async fn rotate_credential(
 
 pub(super) async fn revoke_credential(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
     CredentialId(credential): CredentialId,
 ) -> Result<Response, Problem> {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Named, Parameters, Service};
 use crate::authority::publication::jwks;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::ok;
@@ -37,7 +37,7 @@ struct ShownKey<'a> {
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Response, Problem> {

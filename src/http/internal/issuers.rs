@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Named, Service, approvals, path_parameter};
 use crate::authority::{Authority, IssuerSet};
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<Authority>> for NewName {
 }
 
 pub(super) async fn show(
-    _caller: As<role::Admin>,
+    _caller: HasRole<role::Admin>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     Ok(ok(shown::issuer(&issuer)))
@@ -39,7 +39,7 @@ pub(super) async fn show(
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
 ) -> Result<Response, Problem> {
     let issuers: Vec<Value> = authority
         .issuers()
@@ -52,7 +52,7 @@ pub(super) async fn list(
 
 pub(super) async fn set(
     State(authority): Service,
-    caller: As<role::Admin>,
+    caller: HasRole<role::Admin>,
     NewName(name): NewName,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {

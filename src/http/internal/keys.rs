@@ -16,7 +16,7 @@ use crate::authority::Authority;
 use crate::authority::issuer::Request;
 use crate::authority::snapshot::Snapshot;
 use crate::engine::import_private_key;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -36,7 +36,7 @@ impl FromRequestParts<Arc<Authority>> for KidText {
 }
 
 pub(super) async fn list(
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     let view = issuer.snapshot();
@@ -50,7 +50,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     KidText(kid): KidText,
 ) -> Result<Response, Problem> {
@@ -67,7 +67,7 @@ fn show_key(view: &Snapshot, kid: &str) -> Result<Value, Problem> {
 
 pub(super) async fn rotate(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     OptionalBody(mut body): OptionalBody,
 ) -> Result<Response, Problem> {
@@ -94,7 +94,7 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     KidText(kid): KidText,
     Body(mut body): Body,
@@ -113,7 +113,7 @@ pub(super) async fn revoke(
 
 pub(super) async fn import(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     Named(issuer): Named,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {

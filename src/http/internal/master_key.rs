@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Service, optional_reason};
 use crate::authority::master_key::MasterKeyState;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::OptionalBody;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -16,7 +16,7 @@ use crate::store::seal::Fingerprint;
 
 pub(super) async fn show(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let MasterKeyState {
@@ -40,7 +40,7 @@ pub(super) async fn show(
 
 pub(super) async fn rotate(
     State(authority): Service,
-    caller: As<role::Security>,
+    caller: HasRole<role::Security>,
     OptionalBody(mut body): OptionalBody,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;

@@ -1,7 +1,6 @@
 //! The internal listener: signing, keys, issuers, clients, audit.
 
 mod approvals;
-mod asking;
 mod audit;
 mod backups;
 mod clients;
@@ -13,6 +12,7 @@ mod master_key;
 mod plan;
 mod replicas;
 mod route;
+mod signing_call;
 mod tokens;
 
 use std::sync::Arc;
@@ -117,7 +117,7 @@ async fn metrics(State(authority): Service) -> Response {
 }
 
 /// The issuer that the path names, if the caller may call it at all. It stands after
-/// [`As`](super::authentication::As) in a handler's signature.
+/// [`HasRole`](super::authentication::HasRole) in a handler's signature.
 struct Named(Arc<Issuer>);
 
 impl FromRequestParts<Arc<Authority>> for Named {
@@ -134,8 +134,8 @@ impl FromRequestParts<Arc<Authority>> for Named {
     }
 }
 
-/// Whether the caller may call the issuer is asked before it is looked up: whoever may not does not
-/// learn whether it exists.
+/// The issuer of this name. The caller's limits are checked before the look-up, so that a caller that
+/// may not call the issuer does not learn whether it exists.
 fn named(authority: &Authority, caller: &Caller, name: &str) -> Result<Arc<Issuer>, Problem> {
     caller.live.client.terms.limits.check_issuer(name)?;
     Ok(authority.issuer(name)?)
@@ -177,7 +177,7 @@ fn optional_algorithm(
     name.parse().map(Some).map_err(unknown)
 }
 
-/// Why somebody does something, in their own words.
+/// The caller's reason for a change, as text.
 fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
     let reason = body.optional_string("reason")?;
     let legal = |reason: &String| {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Named, Parameters, Service};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::response::ok;
@@ -28,7 +28,7 @@ const DEFAULT_OUTLOOK: Duration = Duration::from_secs(90 * 86_400);
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
 ) -> Result<Response, Problem> {
@@ -38,7 +38,7 @@ pub(super) async fn show(
 /// The same under another policy, which is not set.
 pub(super) async fn preview(
     State(authority): Service,
-    _caller: As<role::Auditor>,
+    _caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
     Body(mut body): Body,

@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::Service;
-use crate::http::authentication::{As, role};
+use crate::http::authentication::{HasRole, role};
 use crate::http::problem::Problem;
 use crate::http::response::ok;
 use crate::lifecycle::format_duration;
@@ -13,7 +13,7 @@ use crate::store::replicas::{ReplicaList, ReplicaRecord};
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: As<role::Auditor>,
+    caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let list = authority.replicas().await?;

@@ -9,8 +9,8 @@ use keywright_verifier::json::Object;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::asking::{Asking, Wish};
 use super::optional_algorithm;
+use super::signing_call::{RequestSummary, SigningCall};
 use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
@@ -24,43 +24,46 @@ use crate::http::shown;
 /// The most tokens that one batch may ask for.
 pub(in crate::http) const LARGEST_BATCH: usize = 1000;
 
-pub(super) async fn sign(mut asking: Asking, request: Request) -> Result<Response, Problem> {
-    let mut wish = asking.wish();
-    let outcome = sign_one(&asking, &mut wish, request).await;
+pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Response, Problem> {
+    let mut summary = call.summary();
+    let outcome = sign_one(&call, &mut summary, request).await;
     if let Err(problem) = &outcome {
-        asking.record_refusal(&wish, problem);
+        call.record_refusal(&summary, problem);
     }
-    asking.decided();
+    call.mark_answered();
     let (token, budget) = outcome?;
     Ok(with_budget(created(shown::token(&token)), budget))
 }
 
 async fn sign_one(
-    asking: &Asking,
-    wish: &mut Wish,
+    call: &SigningCall,
+    summary: &mut RequestSummary,
     request: Request,
 ) -> Result<(SignedToken, Option<Budget>), Problem> {
-    let issuer = asking.issuer()?;
+    let issuer = call.issuer()?;
     // Before the body is read: a flood costs no more than its heads.
-    let budget = asking.take(NonZeroU32::MIN)?;
+    let budget = call.take(NonZeroU32::MIN)?;
     let Body(body) = Body::from_request(request, &()).await?;
     let view = issuer.leased_snapshot();
-    let request = sign_request(body, &view, wish)?;
+    let request = sign_request(body, &view, summary)?;
     let algorithm = algorithm_of(&request, &view);
     let stopwatch = Stopwatch::start();
-    let now = asking.authority.now();
-    let outcome = signing::sign(&view, asking.client(), request, now).await;
-    let token = settle(asking, wish, &view, algorithm, &stopwatch, outcome)?;
+    let now = call.authority.now();
+    let outcome = signing::sign(&view, call.client(), request, now).await;
+    let token = record_and_count(call, summary, &view, algorithm, &stopwatch, outcome)?;
     Ok((token, budget))
 }
 
 /// Every item of a batch is answered in its place, with the token or with its own problem.
-pub(super) async fn sign_batch(mut asking: Asking, request: Request) -> Result<Response, Problem> {
-    let outcome = sign_items(&asking, request).await;
+pub(super) async fn sign_batch(
+    mut call: SigningCall,
+    request: Request,
+) -> Result<Response, Problem> {
+    let outcome = sign_items(&call, request).await;
     if let Err(problem) = &outcome {
-        asking.record_refusal(&asking.wish(), problem);
+        call.record_refusal(&call.summary(), problem);
     }
-    asking.decided();
+    call.mark_answered();
     let (outcomes, budget) = outcome?;
     let results = outcomes.iter().map(|outcome| match outcome {
         Ok(token) => Item::Token(shown::token(token)),
@@ -75,10 +78,10 @@ pub(super) async fn sign_batch(mut asking: Asking, request: Request) -> Result<R
 type Outcomes = Vec<Result<SignedToken, Problem>>;
 
 async fn sign_items(
-    asking: &Asking,
+    call: &SigningCall,
     request: Request,
 ) -> Result<(Outcomes, Option<Budget>), Problem> {
-    let issuer = asking.issuer()?;
+    let issuer = call.issuer()?;
     let BatchBody(mut body) = BatchBody::from_request(request, &()).await?;
     let items = body.array("requests")?;
     body.finish()?;
@@ -91,35 +94,35 @@ async fn sign_items(
         );
         return Err(Problem::new(Code::BatchSize, detail));
     };
-    let budget = asking.take(signatures)?;
+    let budget = call.take(signatures)?;
     let view = issuer.leased_snapshot();
-    let mut wishes = Vec::with_capacity(items.len());
+    let mut summaries = Vec::with_capacity(items.len());
     let mut requests = Vec::with_capacity(items.len());
     for item in items {
-        let mut wish = asking.wish();
+        let mut summary = call.summary();
         let request = Object::new(item, "a request")
             .map_err(Problem::from)
-            .and_then(|item| sign_request(item, &view, &mut wish));
+            .and_then(|item| sign_request(item, &view, &mut summary));
         let algorithm = request.map(|request| {
             let algorithm = algorithm_of(&request, &view);
             requests.push(request);
             algorithm
         });
-        wishes.push((wish, algorithm));
+        summaries.push((summary, algorithm));
     }
     let stopwatch = Stopwatch::start();
-    let now = asking.authority.now();
-    let mut outcomes = signing::sign_all(&view, asking.client(), requests, now)
+    let now = call.authority.now();
+    let mut outcomes = signing::sign_all(&view, call.client(), requests, now)
         .await
         .into_iter();
-    let settled = wishes.into_iter().map(|(wish, algorithm)| {
-        let settled = algorithm.and_then(|algorithm| {
+    let recorded = summaries.into_iter().map(|(summary, algorithm)| {
+        let recorded = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
-            settle(asking, &wish, &view, algorithm, &stopwatch, outcome)
+            record_and_count(call, &summary, &view, algorithm, &stopwatch, outcome)
         });
-        settled.inspect_err(|problem| asking.record_refusal(&wish, problem))
+        recorded.inspect_err(|problem| call.record_refusal(&summary, problem))
     });
-    Ok((settled.collect(), budget))
+    Ok((recorded.collect(), budget))
 }
 
 #[derive(Serialize)]
@@ -135,27 +138,27 @@ enum Item<'a> {
 }
 
 /// Puts a token on the issuance log, without which it is not handed out, and counts it.
-fn settle(
-    asking: &Asking,
-    wish: &Wish,
+fn record_and_count(
+    call: &SigningCall,
+    summary: &RequestSummary,
     view: &Snapshot,
     algorithm: Algorithm,
     stopwatch: &Stopwatch,
     outcome: Result<SignedToken, SignRefusal>,
 ) -> Result<SignedToken, Problem> {
-    let settled = outcome
+    let recorded = outcome
         .map_err(Problem::from)
-        .and_then(|token| asking.record(wish, token));
-    match (&settled, view.signer(algorithm)) {
+        .and_then(|token| call.record(summary, token));
+    match (&recorded, view.signer(algorithm)) {
         (Ok(_), Some(entry)) => entry.metrics.count_signed(stopwatch.elapsed()),
         (Ok(_), None) => {}
         (Err(problem), _) => {
             let issuer = view.set().issuer().as_str();
-            let metrics = asking.authority.metrics();
+            let metrics = call.authority.metrics();
             metrics.count_refusal(issuer, algorithm, problem.code());
         }
     }
-    settled
+    recorded
 }
 
 fn algorithm_of(request: &SignRequest, view: &Snapshot) -> Algorithm {
@@ -168,10 +171,10 @@ fn algorithm_of(request: &SignRequest, view: &Snapshot) -> Algorithm {
 fn sign_request(
     mut body: Object,
     view: &Snapshot,
-    wish: &mut Wish,
+    summary: &mut RequestSummary,
 ) -> Result<SignRequest, Problem> {
     let claims = body.object("claims")?.into_map();
-    wish.note_claims(&claims);
+    summary.note_claims(&claims);
     let expires_in = body.optional_u64("expires_in")?;
     let typ = body.optional_string("typ")?;
     let algorithm = optional_algorithm(&mut body, "alg")?;
@@ -181,7 +184,7 @@ fn sign_request(
         typ,
         algorithm,
     };
-    wish.note_algorithm(algorithm_of(&request, view));
+    summary.note_algorithm(algorithm_of(&request, view));
     body.finish()?;
     Ok(request)
 }

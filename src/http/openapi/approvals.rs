@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use super::area::Area;
 use super::issuers::policy;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{
     accepted, answered, flag, instant, list, one_of, optional, or_null, reference, required, text,
 };
 use super::{algorithm, issuer_name, issuer_path, kid, reason};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const ID: &str = "77c1a9e2d3b40f58";
 
@@ -28,9 +28,9 @@ fn approval() -> Value {
 }
 
 /// The answer of an operation that a second person must confirm.
-pub(super) fn awaits() -> Answer {
-    Answer::json(
-        Outcome::Accepted,
+pub(super) fn awaits() -> ResponseDescription {
+    ResponseDescription::json(
+        ResponseStatus::Accepted,
         "The issuer's policy wants a second person: nothing has happened yet.",
         "Awaits",
         json!({ "approval": approval() }),
@@ -47,8 +47,8 @@ pub(in crate::http) fn list_approvals() -> Operation {
     )
     .text("Of the issuers that the caller may call. What nobody confirms in 15 minutes is over.")
     .role(Role::Security)
-    .answers(Answer::json(
-        Outcome::Ok,
+    .answers(ResponseDescription::json(
+        ResponseStatus::Ok,
         "What waits.",
         "Approvals",
         waiting,
@@ -71,8 +71,8 @@ pub(in crate::http) fn confirm() -> Operation {
         "It is carried out at once, and `result` is what it would have answered. Another client \
          than the one that asked must confirm. An operation that is refused now waits no longer.",
     )
-    .answers(Answer::json(
-        Outcome::Ok,
+    .answers(ResponseDescription::json(
+        ResponseStatus::Ok,
         "What was confirmed, and what it did.",
         "Confirmed",
         deleted,
@@ -101,7 +101,10 @@ pub(in crate::http) fn reject() -> Operation {
         "reject",
         "Take an operation back, or refuse it",
     ))
-    .answers(Answer::empty(Outcome::NoContent, "It waits no longer."))
+    .answers(ResponseDescription::empty(
+        ResponseStatus::NoContent,
+        "It waits no longer.",
+    ))
     .changes()
 }
 
@@ -123,8 +126,8 @@ pub(in crate::http) fn delete_issuer() -> Operation {
             "DeleteRequest",
             [example("moved", json!({"reason": "moved elsewhere"}))],
         )
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The issuer as it was.",
             "Issuer",
             gone,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation};
+use super::operation::{Operation, ResponseDescription};
 use super::schema::{
     Member, answered, flag, instant, integer, list, one_of, optional, or_null, pattern, reference,
     required, text,
@@ -13,7 +13,7 @@ use super::{algorithm, issuer_name, kid};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::internal::LARGEST_PAGE;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const HASH: &str = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab";
 
@@ -62,8 +62,8 @@ pub(in crate::http) fn list_events() -> Operation {
             integer(1, LARGEST_PAGE as u64, "A number of events."),
             "At most so many. Default: 100.",
         )
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "A page of the log.",
             "AuditPage",
             page,
@@ -89,8 +89,8 @@ pub(in crate::http) fn export() -> Operation {
             integer(0, u64::MAX, "A sequence number."),
             "Only events with a larger sequence number. Default: 0.",
         )
-        .answers(Answer::text(
-            Outcome::Ok,
+        .answers(ResponseDescription::text(
+            ResponseStatus::Ok,
             "The log, oldest first.",
             "application/jsonl",
             text(
@@ -110,7 +110,12 @@ pub(in crate::http) fn head() -> Operation {
     )
     .text("The last event's number and hash, to be kept where nobody who keeps the log can write.")
     .role(Role::Auditor)
-    .answers(Answer::json(Outcome::Ok, "The head.", "AuditHead", head))
+    .answers(ResponseDescription::json(
+        ResponseStatus::Ok,
+        "The head.",
+        "AuditHead",
+        head,
+    ))
     .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
 }
 

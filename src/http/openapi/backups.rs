@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::{Json, object};
-use super::operation::{Answer, Operation};
+use super::operation::{Operation, ResponseDescription};
 use super::schema::{answered, integer, list, pattern, required, text};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// The media type of a backup.
 pub(in crate::http) const MEDIA_TYPE: &str = "application/octet-stream";
@@ -22,8 +22,8 @@ pub(in crate::http) fn take() -> Operation {
              fails on the way cuts the answer off.",
         )
         .role(Role::Security)
-        .answers(Answer::text(
-            Outcome::Ok,
+        .answers(ResponseDescription::text(
+            ResponseStatus::Ok,
             "The backup, sent while it is made.",
             MEDIA_TYPE,
             text("Two lines that say what it is, and sealed chunks."),
@@ -58,8 +58,8 @@ pub(in crate::http) fn register() -> Operation {
              from the master key.",
         )
         .role(Role::Auditor)
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The register.",
             "Register",
             register,

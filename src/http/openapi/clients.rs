@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::area::Area;
 use super::json::Json;
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{
     Member, accepted, answered, duration, instant, integer, list, one_of, optional, or_null,
     pattern, reference, required, text,
@@ -12,7 +12,7 @@ use super::schema::{
 use super::{algorithm, issuer_name};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const ID: &str = "dee6523778cdf245";
 const CREDENTIAL: &str = "5f0c2b9e";
@@ -67,8 +67,8 @@ pub(in crate::http) fn list_clients() -> Operation {
     Operation::new(Area::Clients, "listClients", "Read all clients")
         .text("Without their credentials: nobody can read those again.")
         .role(Role::Admin)
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The clients.",
             "Clients",
             clients,
@@ -99,8 +99,8 @@ pub(in crate::http) fn create() -> Operation {
             ],
         )
         .answers(
-            Answer::json(
-                Outcome::Created,
+            ResponseDescription::json(
+                ResponseStatus::Created,
                 "The client, and its credential this once.",
                 "NewClient",
                 new_client(),
@@ -114,12 +114,9 @@ pub(in crate::http) fn create() -> Operation {
 
 /// `GET /v1/clients/{id}`.
 pub(in crate::http) fn show() -> Operation {
-    of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(Answer::json(
-        Outcome::Ok,
-        "The client.",
-        "Client",
-        client(),
-    ))
+    of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(
+        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client()),
+    )
 }
 
 /// `PUT /v1/clients/{id}`.
@@ -134,7 +131,12 @@ pub(in crate::http) fn set() -> Operation {
          the next request of the client.",
     )
     .body("Terms", [example("terms", terms())])
-    .answers(Answer::json(Outcome::Ok, "The client.", "Client", client()))
+    .answers(ResponseDescription::json(
+        ResponseStatus::Ok,
+        "The client.",
+        "Client",
+        client(),
+    ))
     .refuses(&TERMS)
     .refuses(&[Code::LastAdmin])
     .changes()
@@ -148,7 +150,10 @@ pub(in crate::http) fn remove() -> Operation {
         "Delete a client",
     ))
     .text("Its access ends at once; calls in progress end as they began.")
-    .answers(Answer::empty(Outcome::NoContent, "It is gone."))
+    .answers(ResponseDescription::empty(
+        ResponseStatus::NoContent,
+        "It is gone.",
+    ))
     .refuses(&[Code::LastAdmin])
     .changes()
 }
@@ -172,8 +177,8 @@ pub(in crate::http) fn rotate_credential() -> Operation {
         )],
     )
     .answers(
-        Answer::json(
-            Outcome::Created,
+        ResponseDescription::json(
+            ResponseStatus::Created,
             "The client, and its new credential this once.",
             "NewClient",
             new_client(),
@@ -197,7 +202,10 @@ pub(in crate::http) fn revoke_credential() -> Operation {
         "The credential.",
         CREDENTIAL,
     )
-    .answers(Answer::empty(Outcome::NoContent, "It is gone."))
+    .answers(ResponseDescription::empty(
+        ResponseStatus::NoContent,
+        "It is gone.",
+    ))
     .refuses(&[Code::UnknownCredential])
     .changes()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::approvals::awaits;
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{
     Member, accepted, answered, duration, flag, instant, integer, list, one_of, optional, pattern,
     reference, required, text,
@@ -13,7 +13,7 @@ use super::schema::{
 use super::{algorithm, issuer_name, issuer_path};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// What a policy document can be refused for, wherever it is sent.
 pub(super) const POLICY_REFUSALS: [Code; 6] = [
@@ -30,8 +30,8 @@ pub(in crate::http) fn list_issuers() -> Operation {
     Operation::new(Area::Issuers, "listIssuers", "Read all issuers")
         .text("An issuer whose stored records cannot be used is left out.")
         .role(Role::Admin)
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The issuers.",
             "Issuers",
             json!({"issuers": [default()]}),
@@ -41,8 +41,8 @@ pub(in crate::http) fn list_issuers() -> Operation {
 /// `GET /v1/issuers/{issuer}`.
 pub(in crate::http) fn show() -> Operation {
     let operation = Operation::new(Area::Issuers, "readIssuer", "Read an issuer").role(Role::Admin);
-    issuer_path(operation).answers(Answer::json(
-        Outcome::Ok,
+    issuer_path(operation).answers(ResponseDescription::json(
+        ResponseStatus::Ok,
         "The issuer.",
         "Issuer",
         default(),
@@ -51,7 +51,7 @@ pub(in crate::http) fn show() -> Operation {
 
 /// `PUT /v1/issuers/{issuer}`.
 pub(in crate::http) fn set() -> Operation {
-    let warned = |outcome, text| Answer::json(outcome, text, "Issuer", shop());
+    let warned = |status, text| ResponseDescription::json(status, text, "Issuer", shop());
     Operation::new(Area::Issuers, "setIssuer", "Create an issuer or replace its policy")
         .text(
             "The body is the **whole** policy: a member that is left out gets its default, not its \
@@ -72,8 +72,8 @@ pub(in crate::http) fn set() -> Operation {
                 })),
             ],
         )
-        .answers(warned(Outcome::Ok, "The policy was replaced."))
-        .answers(warned(Outcome::Created, "The issuer was created.").headers(&["Location"]))
+        .answers(warned(ResponseStatus::Ok, "The policy was replaced."))
+        .answers(warned(ResponseStatus::Created, "The issuer was created.").headers(&["Location"]))
         .answers(awaits())
         .refuses(&POLICY_REFUSALS)
         .refuses(&[

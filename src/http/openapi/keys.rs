@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::approvals::awaits;
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{
     accepted, answered, flag, instant, integer, list, one_of, optional, or_null, pattern,
     reference, required, text,
@@ -13,7 +13,7 @@ use super::schema::{
 use super::{algorithm, issuer_path, kid, reason};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const ACTIVE: &str = "01dhNlKGJ62dbtc91pKnKcmJnF14qjl_V9SAmExg3LY";
 const SUCCESSOR: &str = "kGLbXleNYdWbWwHwtsDWC4Aif5zegaDWTAhaOF7-3Ps";
@@ -31,13 +31,23 @@ pub(in crate::http) fn list_keys() -> Operation {
         "kid": SUCCESSOR, "algorithm": "ES256", "state": "pending", "created_at": 1_795_294_639,
         "published_at": 1_795_294_639, "ready_at": 1_795_294_640,
     }]});
-    issuer_path(operation).answers(Answer::json(Outcome::Ok, "The keys.", "Keys", keys))
+    issuer_path(operation).answers(ResponseDescription::json(
+        ResponseStatus::Ok,
+        "The keys.",
+        "Keys",
+        keys,
+    ))
 }
 
 /// `GET /v1/issuers/{issuer}/keys/{kid}`.
 pub(in crate::http) fn show() -> Operation {
     let operation = Operation::new(Area::Keys, "readKey", "Read a key").role(Role::Auditor);
-    kid_path(issuer_path(operation)).answers(Answer::json(Outcome::Ok, "The key.", "Key", active()))
+    kid_path(issuer_path(operation)).answers(ResponseDescription::json(
+        ResponseStatus::Ok,
+        "The key.",
+        "Key",
+        active(),
+    ))
 }
 
 /// `GET /v1/issuers/{issuer}/history`.
@@ -69,8 +79,8 @@ pub(in crate::http) fn history() -> Operation {
             "Unix seconds, with at most three decimals; not ahead.",
             json!(1_795_294_640),
         )
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The set of that time.",
             "History",
             past,
@@ -102,8 +112,8 @@ pub(in crate::http) fn rotate() -> Operation {
                 ),
             ],
         )
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "Who signs now.",
             "Rotations",
             answer,
@@ -139,8 +149,8 @@ pub(in crate::http) fn revoke() -> Operation {
     let body = json!({"reason": "found in a public repository"});
     kid_path(issuer_path(operation))
         .body("RevokeRequest", [example("leak", body)])
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "Who is exposed until when.",
             "Exposure",
             exposure,
@@ -178,8 +188,8 @@ pub(in crate::http) fn import() -> Operation {
     });
     issuer_path(operation)
         .body("ImportRequest", [example("verify-only", old)])
-        .answers(Answer::json(
-            Outcome::Created,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Created,
             "The key as it is now.",
             "Key",
             answer,

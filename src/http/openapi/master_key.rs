@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::Json;
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::reason;
 use super::schema::{
     accepted, answered, flag, integer, list, optional, pattern, reference, required,
 };
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const BEFORE: &str = "3bf9c2a51d7e0846";
 const AFTER: &str = "89d915ec685f564b";
@@ -35,8 +35,8 @@ pub(in crate::http) fn show() -> Operation {
          fingerprint is derived from its key and reveals nothing of it.",
     )
     .role(Role::Auditor)
-    .answers(Answer::json(
-        Outcome::Ok,
+    .answers(ResponseDescription::json(
+        ResponseStatus::Ok,
         "The keys.",
         "MasterKeyState",
         state,
@@ -58,8 +58,8 @@ pub(in crate::http) fn rotate() -> Operation {
         )
         .role(Role::Security)
         .optional_body("RotateMasterKeyRequest", [example("yearly", body)])
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "How far it is.",
             "MasterKeyRotation",
             answer,

@@ -168,11 +168,12 @@ fn components(operations: &[Described]) -> Json {
         public::schemas(),
         problem::schemas(),
     ];
-    let refusals = operations
+    let problem_responses = operations
         .iter()
-        .flat_map(|described| described.operation.refusals());
-    let responses: BTreeMap<String, Json> =
-        refusals.filter_map(|refusal| refusal.shared()).collect();
+        .flat_map(|described| described.operation.problem_responses());
+    let responses: BTreeMap<String, Json> = problem_responses
+        .filter_map(|refusal| refusal.shared())
+        .collect();
     object([
         ("securitySchemes", object([("credential", credential)])),
         ("schemas", object(schemas.into_iter().flatten())),
@@ -247,7 +248,7 @@ fn kid(description: &str) -> Json {
     pattern("^[!-~]{1,256}$", description)
 }
 
-/// Why somebody does something.
+/// The caller's reason for a change.
 fn reason(description: &str) -> Json {
     let form = format!("^[^\\u0000-\\u001F\\u007F-\\u009F]{{1,{LONGEST_REASON}}}$");
     pattern(&form, description)

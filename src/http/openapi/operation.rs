@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::problem::{self, Refusal};
+use super::problem::{self, ProblemResponse};
 use super::schema::reference;
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// What an operation takes and answers.
 pub(in crate::http) struct Operation {
@@ -19,7 +19,7 @@ pub(in crate::http) struct Operation {
     role: Option<Role>,
     parameters: Vec<Parameter>,
     body: Option<RequestBody>,
-    answers: Vec<Answer>,
+    answers: Vec<ResponseDescription>,
     problems: Vec<Code>,
 }
 
@@ -65,20 +65,20 @@ pub(super) fn example(name: &'static str, value: Value) -> Example {
     Example { name, value }
 }
 
-/// One way in which an operation ends well, or a probe says no.
-pub(super) struct Answer {
-    outcome: Outcome,
+/// A response that is not a problem, as the document describes it.
+pub(super) struct ResponseDescription {
+    status: ResponseStatus,
     text: &'static str,
     content: Option<(&'static str, Json)>,
     example: Option<Value>,
     headers: Vec<&'static str>,
 }
 
-impl Answer {
+impl ResponseDescription {
     /// An answer without a body.
-    pub(super) fn empty(outcome: Outcome, text: &'static str) -> Self {
+    pub(super) fn empty(status: ResponseStatus, text: &'static str) -> Self {
         Self {
-            outcome,
+            status,
             text,
             content: None,
             example: None,
@@ -88,23 +88,17 @@ impl Answer {
 
     /// A JSON document of the components, with an example.
     pub(super) fn json(
-        outcome: Outcome,
+        status: ResponseStatus,
         text: &'static str,
         schema: &'static str,
         example: Value,
     ) -> Self {
-        Self::of(
-            outcome,
-            text,
-            "application/json",
-            reference(schema),
-            example,
-        )
+        Self::of(status, text, "application/json", reference(schema), example)
     }
 
     /// A body of any type, with an example.
     pub(super) fn of(
-        outcome: Outcome,
+        status: ResponseStatus,
         text: &'static str,
         media_type: &'static str,
         schema: Json,
@@ -113,20 +107,20 @@ impl Answer {
         Self {
             content: Some((media_type, schema)),
             example: Some(example),
-            ..Self::empty(outcome, text)
+            ..Self::empty(status, text)
         }
     }
 
     /// A body of any type that is too large or too changeable for an example.
     pub(super) fn text(
-        outcome: Outcome,
+        status: ResponseStatus,
         text: &'static str,
         media_type: &'static str,
         schema: Json,
     ) -> Self {
         Self {
             content: Some((media_type, schema)),
-            ..Self::empty(outcome, text)
+            ..Self::empty(status, text)
         }
     }
 
@@ -150,7 +144,7 @@ impl Answer {
             }
             answer = answer.with("content", object([(*media_type, content)]));
         }
-        (self.outcome.status().as_u16().to_string(), answer)
+        (self.status.status().as_u16().to_string(), answer)
     }
 }
 
@@ -309,7 +303,7 @@ impl Operation {
     }
 
     /// One way in which it ends well.
-    pub(super) fn answers(mut self, answer: Answer) -> Self {
+    pub(super) fn answers(mut self, answer: ResponseDescription) -> Self {
         self.answers.push(answer);
         self
     }
@@ -326,9 +320,9 @@ impl Operation {
     }
 
     /// The problems that it can answer with.
-    pub(super) fn refusals(&self) -> Vec<Refusal> {
+    pub(super) fn problem_responses(&self) -> Vec<ProblemResponse> {
         let common = self.area.problems().iter();
-        problem::refusals(self.area, self.problems.iter().chain(common).copied())
+        problem::problem_responses(self.area, self.problems.iter().chain(common).copied())
     }
 
     /// The area that it belongs to.
@@ -365,7 +359,11 @@ impl Operation {
         }
         let answers = self.answers.iter().map(|answer| answer.render(self.area));
         let mut responses: Vec<(String, Json)> = answers.collect();
-        responses.extend(self.refusals().iter().map(Refusal::response));
+        responses.extend(
+            self.problem_responses()
+                .iter()
+                .map(ProblemResponse::response),
+        );
         responses.sort_by(|one, other| one.0.cmp(&other.0));
         shown.with("responses", Json::Object(responses))
     }

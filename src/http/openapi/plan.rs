@@ -5,12 +5,12 @@ use serde_json::json;
 use super::area::Area;
 use super::issuers::POLICY_REFUSALS;
 use super::json::Json;
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{answered, instant, integer, list, reference, required, text};
 use super::{audit, issuer_path};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// `GET /v1/issuers/{issuer}/plan`.
 pub(in crate::http) fn show() -> Operation {
@@ -48,7 +48,12 @@ fn planned(operation: Operation) -> Operation {
             integer(0, u64::MAX, "Unix seconds."),
             "Until when to look ahead. Default: 90 days.",
         )
-        .answers(Answer::json(Outcome::Ok, "The plan.", "Plan", plan))
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
+            "The plan.",
+            "Plan",
+            plan,
+        ))
         .refuses(&[Code::NoSuccessor, Code::IssuerDeleted])
 }
 

@@ -15,22 +15,25 @@ use crate::http::response::{headers_of, status_of};
 /// More codes than that make an answer that hardly another operation has.
 const MOST_SHARED: usize = 3;
 
-/// A problem as an operation can answer it: one status, and the codes that it can have.
-pub(super) struct Refusal {
+/// A response of one status that is a problem, and the codes that it can have.
+pub(super) struct ProblemResponse {
     area: Area,
     status: StatusCode,
     codes: BTreeSet<Code>,
 }
 
-/// The refusals of an operation that can meet these codes, one for each status.
-pub(super) fn refusals(area: Area, codes: impl IntoIterator<Item = Code>) -> Vec<Refusal> {
+/// The problem responses of an operation that can meet these codes, one for each status.
+pub(super) fn problem_responses(
+    area: Area,
+    codes: impl IntoIterator<Item = Code>,
+) -> Vec<ProblemResponse> {
     let mut by_status: BTreeMap<StatusCode, BTreeSet<Code>> = BTreeMap::new();
     for code in codes {
         by_status.entry(status_of(code)).or_default().insert(code);
     }
     let by_status = by_status.into_iter();
     by_status
-        .map(|(status, codes)| Refusal {
+        .map(|(status, codes)| ProblemResponse {
             area,
             status,
             codes,
@@ -38,7 +41,7 @@ pub(super) fn refusals(area: Area, codes: impl IntoIterator<Item = Code>) -> Vec
         .collect()
 }
 
-impl Refusal {
+impl ProblemResponse {
     /// The response object with its status: a reference where the components have it.
     pub(super) fn response(&self) -> (String, Json) {
         let response = match self.shared() {

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation};
+use super::operation::{Operation, ResponseDescription};
 use super::schema::{answered, list, one_of, optional, pattern, reference, required, text};
 use super::service::if_none_match;
 use super::{algorithm, kid};
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const ISSUER: &str = "http://127.0.0.1:8080";
 
@@ -25,8 +25,8 @@ pub(in crate::http) fn jwks() -> Operation {
             "The pending, active and retired keys of one issuer. Nothing in the set tells which \
              key signs: take the key whose `kid` stands in the token's header.",
         ),
-        Answer::of(
-            Outcome::Ok,
+        ResponseDescription::of(
+            ResponseStatus::Ok,
             "The key set.",
             "application/jwk-set+json",
             reference("JwkSet"),
@@ -49,8 +49,8 @@ pub(in crate::http) fn openid_configuration() -> Operation {
             "Read the OpenID configuration",
         )
         .text("There is none while the set has no RS256 key."),
-        Answer::json(
-            Outcome::Ok,
+        ResponseDescription::json(
+            ResponseStatus::Ok,
             "OpenID Connect discovery.",
             "OpenidConfiguration",
             metadata,
@@ -70,7 +70,12 @@ pub(in crate::http) fn oauth_metadata() -> Operation {
             "readOauthMetadata",
             "Read the OAuth metadata",
         ),
-        Answer::json(Outcome::Ok, "RFC 8414 metadata.", "OauthMetadata", metadata),
+        ResponseDescription::json(
+            ResponseStatus::Ok,
+            "RFC 8414 metadata.",
+            "OauthMetadata",
+            metadata,
+        ),
     )
 }
 
@@ -81,18 +86,20 @@ pub(in crate::http) fn preflight(document: &str) -> Operation {
         format!("preflight{document}"),
         "Ask what a page may do",
     ))
-    .answers(Answer::empty(Outcome::NoContent, "Read it.").headers(&[
-        "Allow",
-        "Access-Control-Allow-Methods",
-        "Access-Control-Allow-Headers",
-        "Access-Control-Max-Age",
-    ]))
+    .answers(
+        ResponseDescription::empty(ResponseStatus::NoContent, "Read it.").headers(&[
+            "Allow",
+            "Access-Control-Allow-Methods",
+            "Access-Control-Allow-Headers",
+            "Access-Control-Max-Age",
+        ]),
+    )
 }
 
 /// `GET /healthz`.
 pub(in crate::http) fn health() -> Operation {
     Operation::new(Area::Probes, "readHealth", "Is it alive?").answers(plain(
-        Outcome::Ok,
+        ResponseStatus::Ok,
         "The process answers.",
         "alive\n",
     ))
@@ -103,21 +110,21 @@ pub(in crate::http) fn readiness() -> Operation {
     Operation::new(Area::Probes, "readReadiness", "Is it ready?")
         .text("It asks the store and looks at every issuer.")
         .answers(plain(
-            Outcome::Ok,
+            ResponseStatus::Ok,
             "Every issuer can sign, and nothing is overdue.",
             "ready\n",
         ))
-        .answers(Answer::text(
-            Outcome::Unready,
+        .answers(ResponseDescription::text(
+            ResponseStatus::Unready,
             "One line that says why not.",
             "text/plain; charset=utf-8",
             text("Such as `issuer shop has no active key`."),
         ))
 }
 
-fn plain(outcome: Outcome, meaning: &'static str, line: &'static str) -> Answer {
-    Answer::of(
-        outcome,
+fn plain(status: ResponseStatus, meaning: &'static str, line: &'static str) -> ResponseDescription {
+    ResponseDescription::of(
+        status,
         meaning,
         "text/plain; charset=utf-8",
         one_of([line], "One line."),
@@ -125,13 +132,17 @@ fn plain(outcome: Outcome, meaning: &'static str, line: &'static str) -> Answer 
     )
 }
 
-fn cached(operation: Operation, answer: Answer) -> Operation {
+fn cached(operation: Operation, answer: ResponseDescription) -> Operation {
     let headers = &["ETag", "Cache-Control"];
     refusable(operation)
         .header("If-None-Match", if_none_match(), "What the caller has.")
         .answers(answer.headers(headers))
         .answers(
-            Answer::empty(Outcome::NotModified, "What the caller has is current.").headers(headers),
+            ResponseDescription::empty(
+                ResponseStatus::NotModified,
+                "What the caller has is current.",
+            )
+            .headers(headers),
         )
 }
 

@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::Json;
-use super::operation::{Answer, Operation};
+use super::operation::{Operation, ResponseDescription};
 use super::schema::{
     answered, flag, instant, integer, list, optional, or_null, reference, required, text,
 };
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// `GET /v1/replicas`.
 pub(in crate::http) fn list_replicas() -> Operation {
@@ -25,8 +25,8 @@ pub(in crate::http) fn list_replicas() -> Operation {
              the list is empty.",
         )
         .role(Role::Auditor)
-        .answers(Answer::json(
-            Outcome::Ok,
+        .answers(ResponseDescription::json(
+            ResponseStatus::Ok,
             "The processes.",
             "Replicas",
             roll,

@@ -96,7 +96,7 @@ pub(super) fn integer(minimum: u64, maximum: u64, description: &str) -> Json {
 
 /// An instant in Unix seconds.
 pub(super) fn instant(description: &str) -> Json {
-    typed("integer", description).with("minimum", 0)
+    integer(0, u64::MAX, description)
 }
 
 /// `true` or `false`.

@@ -2,9 +2,9 @@
 
 use super::area::Area;
 use super::json::{Json, object};
-use super::operation::{Answer, Operation};
+use super::operation::{Operation, ResponseDescription};
 use super::schema::text;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 /// The media type of the metrics.
 pub(in crate::http) const OPENMETRICS: &str =
@@ -20,8 +20,8 @@ pub(in crate::http) const HTML: &str = "text/html; charset=utf-8";
 pub(in crate::http) fn metrics() -> Operation {
     Operation::new(Area::Service, "readMetrics", "Read the metrics")
         .text("It names issuers and algorithms and has counts, no kids and no tokens.")
-        .answers(Answer::text(
-            Outcome::Ok,
+        .answers(ResponseDescription::text(
+            ResponseStatus::Ok,
             "OpenMetrics text.",
             OPENMETRICS,
             text("Counters and gauges."),
@@ -36,7 +36,7 @@ pub(in crate::http) fn document() -> Operation {
     ]);
     described(
         Operation::new(Area::Service, "readDescription", "Read this description"),
-        Answer::text(Outcome::Ok, "This document.", JSON, schema),
+        ResponseDescription::text(ResponseStatus::Ok, "This document.", JSON, schema),
     )
 }
 
@@ -48,18 +48,27 @@ pub(in crate::http) fn page() -> Operation {
             "readDocumentation",
             "Read this description as a page",
         ),
-        Answer::text(Outcome::Ok, "A page without scripts.", HTML, text("HTML."))
-            .headers(&["Content-Security-Policy"]),
+        ResponseDescription::text(
+            ResponseStatus::Ok,
+            "A page without scripts.",
+            HTML,
+            text("HTML."),
+        )
+        .headers(&["Content-Security-Policy"]),
     )
 }
 
-fn described(operation: Operation, answer: Answer) -> Operation {
+fn described(operation: Operation, answer: ResponseDescription) -> Operation {
     let headers = &["ETag", "Cache-Control"];
     operation
         .header("If-None-Match", if_none_match(), "What the caller has.")
         .answers(answer.headers(headers))
         .answers(
-            Answer::empty(Outcome::NotModified, "What the caller has is current.").headers(headers),
+            ResponseDescription::empty(
+                ResponseStatus::NotModified,
+                "What the caller has is current.",
+            )
+            .headers(headers),
         )
 }
 

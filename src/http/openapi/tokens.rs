@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::area::Area;
 use super::json::{Json, array, object};
-use super::operation::{Answer, Operation, example};
+use super::operation::{Operation, ResponseDescription, example};
 use super::schema::{
     accepted, answered, instant, integer, list, optional, pattern, reference, required, text,
 };
@@ -12,7 +12,7 @@ use super::{algorithm, issuer_path, kid};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::internal::LARGEST_BATCH;
-use crate::http::response::Outcome;
+use crate::http::response::ResponseStatus;
 
 const REFUSALS: [Code; 12] = [
     Code::IssuerDeleted,
@@ -43,7 +43,7 @@ pub(in crate::http) fn sign() -> Operation {
         "expires_in": 300, "typ": "at+jwt", "alg": "ES256",
     });
     let brief = json!({"claims": {"sub": "user-1"}});
-    let signed = Answer::json(Outcome::Created, "The token.", "Token", token());
+    let signed = ResponseDescription::json(ResponseStatus::Created, "The token.", "Token", token());
     issuer_path(operation)
         .body(
             "SignRequest",
@@ -76,8 +76,8 @@ pub(in crate::http) fn sign_batch() -> Operation {
     issuer_path(operation)
         .body("BatchRequest", [example("one-of-two", request)])
         .answers(
-            Answer::json(
-                Outcome::Ok,
+            ResponseDescription::json(
+                ResponseStatus::Ok,
                 "A token or a problem for each request.",
                 "BatchResults",
                 results,

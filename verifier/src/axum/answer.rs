@@ -13,22 +13,22 @@ use crate::{Fault, VerifyError};
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request goes no further.
-pub(super) enum Refusal {
+pub(super) enum Denial {
     /// It brings no bearer token.
     NoToken,
     /// Its `Authorization` header is none.
     MalformedHeader,
     /// Its token is not accepted.
     Token(VerifyError),
-    /// Its token lacks the scope of a guard.
+    /// Its token lacks a scope that the route requires.
     Scope(String),
-    /// Its token lacks the claim of a guard.
+    /// Its token lacks a claim that the route requires.
     Claim(String),
     /// Nothing has verified a token: this service is put together wrongly.
     NoAuthentication,
 }
 
-impl Refusal {
+impl Denial {
     fn status(&self) -> StatusCode {
         match self {
             Self::MalformedHeader => StatusCode::BAD_REQUEST,
@@ -85,7 +85,7 @@ impl Refusal {
 
     pub(super) fn answer(&self, realm: &str) -> Response {
         if matches!(self, Self::NoAuthentication) {
-            tracing::error!("a guard or an extractor stands where no Authentication is");
+            tracing::error!("a requirement or an extractor is used without an Authentication");
         }
         let status = self.status();
         let document = json!({

@@ -5,7 +5,7 @@ use ::axum::http::request::Parts;
 use ::axum::response::Response;
 use serde::de::DeserializeOwned;
 
-use super::answer::Refusal;
+use super::answer::Denial;
 use super::{Accepted, bearer_token};
 use crate::{Verified, VerifyError};
 
@@ -21,7 +21,7 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Authenticated<C> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let Some(Accepted { token, by }) = parts.extensions.get() else {
-            return Err(Refusal::NoAuthentication.answer(""));
+            return Err(Denial::NoAuthentication.answer(""));
         };
         let claims = C::deserialize(&token.claims).map_err(|_| {
             by.refuse(bearer_token(&parts.headers).ok(), VerifyError::ClaimsShape)

@@ -91,7 +91,7 @@ impl<'t> Visitor<'t> for Reader<'_> {
                 !names.insert(name.clone())
             };
             if stands_twice {
-                return self.0.refuse_twin(&name);
+                return self.0.refuse_duplicate(&name);
             }
             members.push((name, access.next_value_seed(inner)?));
         }

@@ -252,8 +252,8 @@ fn an_error_names_the_place_and_no_value() {
     assert!(!text.contains("hunter"), "{text}");
 }
 
-// The names under which serde_json smuggles raw text and long numbers through serde: whoever reads the
-// tree into a type of their own would find the text inside, unchecked, in the place of the object.
+// The names under which serde_json smuggles raw text and long numbers through serde: a caller that
+// reads the tree into its own type would find the text inside, unchecked, in the place of the object.
 #[test]
 fn names_that_serde_json_uses_inside_are_refused() {
     for text in [

@@ -19,7 +19,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// read last stay, [`KeyFile::last_error`] says why, and a warning is logged. Replace the file by
 /// renaming another one over it, and no half of it is ever seen.
 ///
-/// A file has no age: whoever brings it decides how long a revoked key stays in use here.
+/// A file has no age: the operator who replaces it decides how long a revoked key stays in use here.
 ///
 /// Clones share what has been read.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct KeyFile {
 struct Shared {
     path: PathBuf,
     state: RwLock<State>,
-    /// Held by the one that reads the file; the others go on with what there is.
+    /// Locked by the one that reads the file; the others go on with what there is.
     reading: Mutex<()>,
 }
 
@@ -83,7 +83,7 @@ impl KeyFile {
         self.state().error
     }
 
-    pub(super) fn held(&self) -> Arc<JwkSet> {
+    pub(super) fn cached(&self) -> Arc<JwkSet> {
         let state = self.state();
         if !self.is_due(&state) {
             return state.keys;
@@ -170,7 +170,7 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
         path: path.to_owned(),
         source,
     };
-    // Opening a pipe would wait for somebody to write.
+    // Opening a pipe would wait for a writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(KeyFileError::NoFile {
             path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! Keys from the issuer, kept fresh in the background.
 //!
-//! One task does all the fetching, so two fetches are never under way at once. Whoever verifies only
-//! reads what it has published, and may express a wish: when a token names a key that is not there,
-//! the task fetches once more, at most once per cool-down, however many tokens ask.
+//! One task does all the fetching, so two fetches are never under way at once. A verifier only
+//! reads the set that the task has published, and may request a fetch: when a token names a key that is
+//! not in the set, the task fetches once more, at most once per cool-down, however many tokens ask.
 
 mod cache;
 mod fetch;
@@ -21,8 +21,8 @@ use tokio::task::JoinHandle;
 
 use crate::keys::KeysUnavailable;
 use crate::{JwkSet, clock};
-use cache::{Cache, Limits, Moment};
-use fetch::{Fetcher, Place, SetupError, parse_address, parse_issuer};
+use cache::{Cache, ClockReading, Limits};
+use fetch::{Fetcher, KeySetLocation, SetupError, parse_address, parse_issuer};
 
 pub use fetch::{FetchError, InvalidAddress};
 
@@ -30,8 +30,8 @@ pub use fetch::{FetchError, InvalidAddress};
 ///
 /// While the issuer answers, tokens are verified with a set that is never older than its
 /// `Cache-Control` says. While it does not, they are verified with the last good set up to the stated
-/// limit ([`RemoteKeysBuilder::stale_limit`]); an outage that is shorter is not noticed by anybody who
-/// sends a token. An answer that is no set of keys replaces nothing.
+/// limit ([`RemoteKeysBuilder::stale_limit`]); a client does not notice a shorter outage. A response
+/// that is not a JWK set replaces nothing.
 ///
 /// Clones share one cache. When the last one is dropped, the fetching ends.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct RemoteKeys {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is fetched before `start`"]
 pub struct RemoteKeysBuilder {
-    place: Result<Place, InvalidAddress>,
+    location: Result<KeySetLocation, InvalidAddress>,
     limits: Limits,
     timeout: Duration,
     roots: Vec<CertificateDer<'static>>,
@@ -58,7 +58,7 @@ impl RemoteKeys {
     /// `issuer` is an https URL without query and fragment, as the tokens have it; http is for this
     /// machine alone.
     pub fn of_issuer(issuer: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_issuer(issuer).map(|url| Place::Issuer {
+        RemoteKeysBuilder::new(parse_issuer(issuer).map(|url| KeySetLocation::Issuer {
             issuer: issuer.to_owned(),
             url,
         }))
@@ -68,7 +68,7 @@ impl RemoteKeys {
     ///
     /// `url` is an https URL; http is for this machine alone.
     pub fn at(url: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_address(url).map(Place::Jwks))
+        RemoteKeysBuilder::new(parse_address(url).map(KeySetLocation::Jwks))
     }
 
     /// Waits until keys are there, or a fetch has failed. For a start that is to be ready when it says
@@ -78,9 +78,9 @@ impl RemoteKeys {
     ///
     /// [`KeysUnavailable`]; [`RemoteKeys::last_error`] says why. Fetching goes on.
     pub async fn ready(&self) -> Result<(), KeysUnavailable> {
-        match self.held() {
+        match self.cached() {
             Ok(_) => Ok(()),
-            Err(_) => self.asked_again().await.map(drop),
+            Err(_) => self.refetched().await.map(drop),
         }
     }
 
@@ -94,7 +94,7 @@ impl RemoteKeys {
         self.shared.cache().last_error().cloned()
     }
 
-    pub(super) fn held(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+    pub(super) fn cached(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         // Before the cache, which is written before the number goes up.
         let ended = self.progress.borrow().ended;
         let cache = self.shared.cache();
@@ -103,7 +103,7 @@ impl RemoteKeys {
             Some(usable) => {
                 if !usable.is_fresh && cache.is_due(now) {
                     // The task may have slept through it with the machine.
-                    self.shared.wish_for_fetch_after(ended);
+                    self.shared.request_fetch(ended);
                 }
                 Ok(Arc::clone(usable.keys))
             }
@@ -114,23 +114,22 @@ impl RemoteKeys {
 
     /// The keys after a fetch that is under way, or that this causes when the cool-down allows it;
     /// without either, the keys at hand, which may have come since the caller looked.
-    pub(super) async fn asked_again(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+    pub(super) async fn refetched(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let mut progress = self.progress.clone();
         let seen = *progress.borrow_and_update();
         if !seen.is_fetching {
-            if !self.shared.cache().may_ask(self.shared.now()) {
-                return self.held();
+            if !self.shared.cache().may_fetch(self.shared.now()) {
+                return self.cached();
             }
-            self.shared.wish_for_fetch_after(seen.ended);
+            self.shared.request_fetch(seen.ended);
         }
-        // A wish is fulfilled, unless the fetch that it is for has ended meanwhile, so there is an end
-        // to wait for. It comes at the timeout at the latest. An error says that the task is gone, and
+        // A requested fetch is made, unless it has ended already, so there is an end to wait for. It comes at the timeout at the latest. An error says that the task is gone, and
         // nothing will come.
         let _ = progress
             .wait_for(|progress| progress.ended > seen.ended)
             .await
             .map(drop);
-        self.held()
+        self.cached()
     }
 }
 
@@ -138,15 +137,15 @@ impl fmt::Debug for RemoteKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RemoteKeys")
-            .field("place", &self.shared.place)
+            .field("location", &self.shared.location)
             .finish_non_exhaustive()
     }
 }
 
 impl RemoteKeysBuilder {
-    const fn new(place: Result<Place, InvalidAddress>) -> Self {
+    const fn new(location: Result<KeySetLocation, InvalidAddress>) -> Self {
         Self {
-            place,
+            location,
             limits: Limits {
                 fresh: Duration::from_secs(10)..=Duration::from_secs(3600),
                 stale: Duration::from_secs(3600),
@@ -168,7 +167,7 @@ impl RemoteKeysBuilder {
 
     /// How long a set stays in use after its freshness, when no newer one can be had. Default: 1 h.
     ///
-    /// It is the longest outage of the issuer that nobody notices, and the longest time that an
+    /// It is the longest outage of the issuer that users do not notice, and the longest time that an
     /// attacker who can cut the network keeps a revoked key in use.
     pub fn stale_limit(mut self, limit: Duration) -> Self {
         self.limits.stale = limit;
@@ -178,8 +177,8 @@ impl RemoteKeysBuilder {
     /// How long after a fetch a token with an unknown `kid` causes no other. Default: 30 s.
     ///
     /// An issuer that signs with a key as soon as it publishes it needs this to be short; keywright
-    /// publishes a key long before. Whoever sends tokens can make this verifier fetch once per
-    /// cool-down and no more often; with zero, all the time.
+    /// publishes a key long before. An attacker who sends tokens can make this verifier fetch once
+    /// per cool-down and no more often; with zero, all the time.
     pub fn cool_down(mut self, cool_down: Duration) -> Self {
         self.limits.cool_down = cool_down;
         self
@@ -218,7 +217,7 @@ impl RemoteKeysBuilder {
     /// [`RemoteKeysError`]: an address that keys may not be fetched from, bounds that are none, a
     /// timeout of zero, no tokio runtime, or no trusted certificates on this machine.
     pub fn start(self) -> Result<RemoteKeys, RemoteKeysError> {
-        let place = self.place?;
+        let location = self.location?;
         if self.limits.fresh.is_empty() || *self.limits.fresh.start() < Duration::from_secs(1) {
             return Err(RemoteKeysError::Freshness);
         }
@@ -226,12 +225,12 @@ impl RemoteKeysBuilder {
             return Err(RemoteKeysError::Timeout);
         }
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
-        let fetcher = Fetcher::new(place.clone(), self.timeout, self.roots)?;
+        let fetcher = Fetcher::new(location.clone(), self.timeout, self.roots)?;
         let shared = Arc::new(Shared {
-            place,
+            location,
             since: clock::monotonic(),
             cache: RwLock::new(Arc::new(Cache::new(self.limits))),
-            wish: watch::Sender::new(0),
+            requested: watch::Sender::new(0),
         });
         let (reporter, progress) = watch::channel(Progress::default());
         let task = runtime.spawn(keep_fresh(Arc::clone(&shared), fetcher, reporter));
@@ -275,14 +274,13 @@ impl From<SetupError> for RemoteKeysError {
 
 /// What the task and the verifying share.
 struct Shared {
-    place: Place,
+    location: KeySetLocation,
     since: Instant,
     /// Replaced whole after each fetch, by the task alone.
     cache: RwLock<Arc<Cache>>,
-    /// The number of the fetch that somebody wishes for, the first being 1. That it is allowed has been
-    /// decided by then: deciding once more could pass over a wish, because a clock was set back, while
-    /// somebody waits.
-    wish: watch::Sender<u64>,
+    /// The number of the fetch that was requested last, the first being 1. The request was allowed at
+    /// that time: to decide again could skip it, because a clock was set back, while a caller waits.
+    requested: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -290,20 +288,20 @@ impl Shared {
         Arc::clone(&self.cache.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn now(&self) -> Moment {
-        Moment {
+    fn now(&self) -> ClockReading {
+        ClockReading {
             monotonic: clock::monotonic().saturating_duration_since(self.since),
             wall: clock::wall(),
         }
     }
 
-    fn wish_for_fetch_after(&self, ended: u64) {
+    fn request_fetch(&self, ended: u64) {
         let number = ended.saturating_add(1);
-        // Most of a thousand wishes are for the same fetch, and reading is cheaper.
-        if *self.wish.borrow() < number {
-            self.wish.send_if_modified(|wish| {
-                let is_later = *wish < number;
-                *wish = number.max(*wish);
+        // Most of a thousand requests are for the same fetch, and reading is cheaper.
+        if *self.requested.borrow() < number {
+            self.requested.send_if_modified(|requested| {
+                let is_later = *requested < number;
+                *requested = number.max(*requested);
                 is_later
             });
         }
@@ -318,7 +316,7 @@ struct Progress {
     ended: u64,
 }
 
-/// Ends the fetching when nobody is left who verifies.
+/// Ends the fetching when the last verifier is dropped.
 struct Task(JoinHandle<()>);
 
 impl Drop for Task {
@@ -327,25 +325,25 @@ impl Drop for Task {
     }
 }
 
-/// Fetches when it is time, or when somebody wishes for it.
+/// Fetches when a fetch is due, or when a caller has requested one.
 async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::Sender<Progress>) {
-    let mut wishes = shared.wish.subscribe();
+    let mut requests = shared.requested.subscribe();
     loop {
         let cache = shared.cache();
         let ended = progress.borrow().ended;
         tokio::select! {
             () = tokio::time::sleep(cache.next_fetch_in(shared.now())) => {}
-            Ok(()) = async { wishes.wait_for(|wish| *wish > ended).await.map(drop) } => {}
+            Ok(()) = async { requests.wait_for(|requested| *requested > ended).await.map(drop) } => {}
         }
         progress.send_modify(|progress| progress.is_fetching = true);
         let asked_at = shared.now();
         let outcome = fetcher.fetch(cache.tag(), asked_at).await;
         let ended_at = shared.now();
         let next = match outcome {
-            Ok(answer) => cache.after_answer(answer, asked_at, ended_at, jitter()),
+            Ok(answer) => cache.after_fetch(answer, asked_at, ended_at, jitter()),
             Err(error) => {
                 tracing::warn!(
-                    place = ?shared.place,
+                    place = ?shared.location,
                     error = &error as &dyn std::error::Error,
                     "the issuer's keys could not be fetched"
                 );

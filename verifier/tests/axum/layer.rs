@@ -36,17 +36,17 @@ fn nothing_is_told_of_a_good_token_or_of_none() {
     let issuer = Issuer::new();
     let told = Told::default();
     let service = Service::start(|| {
-        let guarded = get(|| async {}).layer(require_scope("orders:write"));
+        let scoped = get(|| async {}).layer(require_scope("orders:write"));
         protected(told.by(issuer.authentication()), &Runs::default()).merge(
             Router::new()
-                .route("/guarded", guarded)
+                .route("/protected", scoped)
                 .layer(told.by(issuer.authentication())),
         )
     });
     let good = issuer.bearer(json!({}));
     assert_eq!(service.get("/orders", &[&good]).status, 200);
-    // A guard's refusal is about a token that was accepted.
-    assert_eq!(service.get("/guarded", &[&good]).status, 403);
+    // A requirement's refusal is about a token that was accepted.
+    assert_eq!(service.get("/protected", &[&good]).status, 403);
     assert_eq!(service.get("/orders", &NO_LINES).status, 401);
     assert_eq!(
         service.get("/orders", &["Authorization: Bearer"]).status,

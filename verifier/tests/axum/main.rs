@@ -14,6 +14,6 @@ mod challenge;
 #[cfg(test)]
 mod extractor;
 #[cfg(test)]
-mod guard;
-#[cfg(test)]
 mod layer;
+#[cfg(test)]
+mod requirement;

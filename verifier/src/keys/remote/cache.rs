@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::fetch::{Answer, FetchError, Tag};
+use super::fetch::{FetchError, FetchResult, Tag};
 use crate::JwkSet;
 
 /// How long a set is fresh when its answer does not say.
@@ -31,14 +31,14 @@ pub(super) struct Limits {
 
 /// An instant by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct ClockReading {
     /// Since the cache was made. No one sets this clock, but it may stand still while a machine
     /// sleeps.
     pub(super) monotonic: Duration,
     pub(super) wall: SystemTime,
 }
 
-impl Moment {
+impl ClockReading {
     /// The time since `earlier`, by the clock that says more: a set must not pass for younger than it
     /// is because a machine slept or its clock was set back.
     pub(super) fn since(self, earlier: Self) -> Duration {
@@ -52,22 +52,22 @@ impl Moment {
 #[derive(Clone, Debug)]
 pub(super) struct Cache {
     limits: Limits,
-    held: Option<Held>,
+    cached: Option<CachedSet>,
     last: Option<LastFetch>,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct CachedSet {
     keys: Arc<JwkSet>,
     tag: Option<Tag>,
-    asked_at: Moment,
+    asked_at: ClockReading,
     fresh_for: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct LastFetch {
     /// Its end, not its start: an issuer that takes long to answer is not asked again at once.
-    ended_at: Moment,
+    ended_at: ClockReading,
     /// When the next one is due, counted from `ended_at`.
     next_after: Duration,
     failures: u32,
@@ -84,29 +84,31 @@ impl Cache {
     pub(super) const fn new(limits: Limits) -> Self {
         Self {
             limits,
-            held: None,
+            cached: None,
             last: None,
         }
     }
 
     /// The set, unless its time is over.
-    pub(super) fn usable(&self, now: Moment) -> Option<Usable<'_>> {
-        let held = self.held.as_ref()?;
-        let age = now.since(held.asked_at);
-        let is_usable = age < held.fresh_for.saturating_add(self.limits.stale);
+    pub(super) fn usable(&self, now: ClockReading) -> Option<Usable<'_>> {
+        let cached = self.cached.as_ref()?;
+        let age = now.since(cached.asked_at);
+        let is_usable = age < cached.fresh_for.saturating_add(self.limits.stale);
         is_usable.then_some(Usable {
-            keys: &held.keys,
-            is_fresh: age < held.fresh_for,
+            keys: &cached.keys,
+            is_fresh: age < cached.fresh_for,
         })
     }
 
     /// How long ago the set was asked for.
-    pub(super) fn age(&self, now: Moment) -> Option<Duration> {
-        self.held.as_ref().map(|held| now.since(held.asked_at))
+    pub(super) fn age(&self, now: ClockReading) -> Option<Duration> {
+        self.cached
+            .as_ref()
+            .map(|cached| now.since(cached.asked_at))
     }
 
     pub(super) fn was_never_filled(&self) -> bool {
-        self.held.is_none()
+        self.cached.is_none()
     }
 
     /// What went wrong last, unless a fetch has succeeded since.
@@ -116,11 +118,11 @@ impl Cache {
 
     /// What to send along, so that an unchanged set is not sent again.
     pub(super) fn tag(&self) -> Option<&Tag> {
-        self.held.as_ref()?.tag.as_ref()
+        self.cached.as_ref()?.tag.as_ref()
     }
 
-    /// How long to wait for the next fetch that nobody asks for.
-    pub(super) fn next_fetch_in(&self, now: Moment) -> Duration {
+    /// How long to wait for the next fetch if no caller requests one.
+    pub(super) fn next_fetch_in(&self, now: ClockReading) -> Duration {
         self.last.as_ref().map_or(Duration::ZERO, |last| {
             last.next_after.saturating_sub(now.since(last.ended_at))
         })
@@ -128,10 +130,10 @@ impl Cache {
 
     /// Whether a token that the set cannot verify is a reason to fetch now.
     ///
-    /// After a failure only time is: whoever sends tokens must not decide how often a broken issuer is
+    /// After a failure only time is: an attacker who sends tokens must not decide how often a broken issuer is
     /// asked. In either case it is when the next fetch is due: the task that should have made it may
     /// have slept through it with the machine.
-    pub(super) fn may_ask(&self, now: Moment) -> bool {
+    pub(super) fn may_fetch(&self, now: ClockReading) -> bool {
         self.last.as_ref().is_none_or(|last| {
             let wait = match last.failures {
                 0 => self.limits.cool_down.min(last.next_after),
@@ -142,45 +144,45 @@ impl Cache {
     }
 
     /// Whether the next fetch is due.
-    pub(super) fn is_due(&self, now: Moment) -> bool {
+    pub(super) fn is_due(&self, now: ClockReading) -> bool {
         self.next_fetch_in(now).is_zero()
     }
 
     /// The cache after an answer. `jitter`, from 0 to 1, spreads what many verifiers do.
     ///
     /// The set is as old as the question, because it may have left the issuer right after it.
-    pub(super) fn after_answer(
+    pub(super) fn after_fetch(
         &self,
-        answer: Answer,
-        asked_at: Moment,
-        ended_at: Moment,
+        answer: FetchResult,
+        asked_at: ClockReading,
+        ended_at: ClockReading,
         jitter: f64,
     ) -> Self {
         let (shortest, longest) = (*self.limits.fresh.start(), *self.limits.fresh.end());
-        let fresh_for = match (answer.fresh_for(), &answer, &self.held) {
+        let fresh_for = match (answer.fresh_for(), &answer, &self.cached) {
             (Some(said), ..) => said.clamp(shortest, longest),
             // RFC 9111 §4.3.4: what an answer leaves out stays as it was.
-            (None, Answer::Unchanged { .. }, Some(held)) => held.fresh_for,
+            (None, FetchResult::Unchanged { .. }, Some(cached)) => cached.fresh_for,
             (None, ..) => FRESH_BY_DEFAULT.clamp(shortest, longest),
         };
-        let held = match answer {
-            Answer::Set { keys, tag, .. } => Some(Held {
+        let cached = match answer {
+            FetchResult::Set { keys, tag, .. } => Some(CachedSet {
                 keys: Arc::new(keys),
                 tag,
                 asked_at,
                 fresh_for,
             }),
-            Answer::Unchanged { .. } => self.held.clone().map(|held| Held {
+            FetchResult::Unchanged { .. } => self.cached.clone().map(|cached| CachedSet {
                 asked_at,
                 fresh_for,
-                ..held
+                ..cached
             }),
         };
         // Between 70 and 90 % of the freshness: ahead of its end, with time for a retry.
         let refresh_at = fresh_for.mul_f64(0.7 + 0.2 * jitter);
         Self {
             limits: self.limits.clone(),
-            held,
+            cached,
             last: Some(LastFetch {
                 ended_at,
                 next_after: refresh_at
@@ -193,7 +195,12 @@ impl Cache {
     }
 
     /// The cache after a failure, which takes nothing from what it holds.
-    pub(super) fn after_failure(&self, error: FetchError, ended_at: Moment, jitter: f64) -> Self {
+    pub(super) fn after_failure(
+        &self,
+        error: FetchError,
+        ended_at: ClockReading,
+        jitter: f64,
+    ) -> Self {
         let failures = self
             .last
             .as_ref()
@@ -203,7 +210,7 @@ impl Cache {
         let backoff = FIRST_BACKOFF.saturating_mul(doubled).min(LONGEST_BACKOFF);
         Self {
             limits: self.limits.clone(),
-            held: self.held.clone(),
+            cached: self.cached.clone(),
             last: Some(LastFetch {
                 ended_at,
                 next_after: backoff.mul_f64(0.5 + 0.5 * jitter),

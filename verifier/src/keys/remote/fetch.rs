@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use url::{Host, Url};
 
-use super::cache::Moment;
+use super::cache::ClockReading;
 use crate::json::{self, BodyError, FieldError, Object};
 use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
 
@@ -22,8 +22,8 @@ const MAX_METADATA_BYTES: usize = 65_536;
 /// The longest entity tag that is kept and sent back.
 const MAX_TAG_BYTES: usize = 256;
 
-/// How long `jwks_uri` is believed. An issuer that moves its keys may lose the old address to somebody
-/// else, who would answer it as readily.
+/// How long `jwks_uri` is believed. An issuer that moves its keys may lose the old address to an
+/// attacker, who would answer it as readily.
 const METADATA_BELIEVED_FOR: Duration = Duration::from_secs(3600);
 
 /// How long a connection stays open. Discovery and keys share one; the fetch after that is minutes
@@ -39,14 +39,14 @@ pub(super) struct Tag {
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum KeySetLocation {
     /// At this address.
     Jwks(Url),
     /// Where the metadata of this issuer says. `url` is `issuer`, parsed.
     Issuer { issuer: String, url: Url },
 }
 
-impl Place {
+impl KeySetLocation {
     const fn url(&self) -> &Url {
         match self {
             Self::Jwks(url) | Self::Issuer { url, .. } => url,
@@ -58,19 +58,19 @@ impl Place {
 pub(super) struct Fetcher {
     client: Client,
     timeout: Duration,
-    place: Place,
+    location: KeySetLocation,
     /// What the metadata said last; asked anew after every failure.
-    found: Option<Found>,
+    discovered: Option<DiscoveredUrl>,
 }
 
 /// `jwks_uri` of an issuer's metadata.
-struct Found {
+struct DiscoveredUrl {
     url: Url,
-    at: Moment,
+    at: ClockReading,
 }
 
 /// What an issuer answered.
-pub(super) enum Answer {
+pub(super) enum FetchResult {
     Set {
         keys: JwkSet,
         tag: Option<Tag>,
@@ -81,7 +81,7 @@ pub(super) enum Answer {
     },
 }
 
-impl Answer {
+impl FetchResult {
     pub(super) const fn fresh_for(&self) -> Option<Duration> {
         match self {
             Self::Set { fresh_for, .. } | Self::Unchanged { fresh_for } => *fresh_for,
@@ -93,25 +93,25 @@ impl Fetcher {
     /// `timeout` is for a whole exchange, from the name to the last byte. `roots` are trusted beside
     /// those of the system.
     pub(super) fn new(
-        place: Place,
+        location: KeySetLocation,
         timeout: Duration,
         roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, SetupError> {
         let mut client = Client::builder()
-            .tls_backend_preconfigured(tls(&place, roots)?)
+            .tls_backend_preconfigured(tls(&location, roots)?)
             .pool_idle_timeout(IDLE_CONNECTION)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(1);
-        if is_loopback(place.url()) {
+        if is_loopback(location.url()) {
             client = client.no_proxy();
         }
         Ok(Self {
             client: client.build()?,
             timeout,
-            place,
-            found: None,
+            location,
+            discovered: None,
         })
     }
 
@@ -119,29 +119,35 @@ impl Fetcher {
     pub(super) async fn fetch(
         &mut self,
         tag: Option<&Tag>,
-        now: Moment,
-    ) -> Result<Answer, FetchError> {
+        now: ClockReading,
+    ) -> Result<FetchResult, FetchError> {
         let answer = tokio::time::timeout(self.timeout, self.ask(tag, now))
             .await
             .unwrap_or(Err(FetchError::Timeout));
         if answer.is_err() {
-            self.found = None;
+            self.discovered = None;
         }
         answer
     }
 
-    async fn ask(&mut self, tag: Option<&Tag>, now: Moment) -> Result<Answer, FetchError> {
-        let url = match &self.place {
-            Place::Jwks(url) => url.clone(),
-            Place::Issuer { issuer, url } => match &self.found {
-                Some(found) if now.since(found.at) < METADATA_BELIEVED_FOR => found.url.clone(),
+    async fn ask(
+        &mut self,
+        tag: Option<&Tag>,
+        now: ClockReading,
+    ) -> Result<FetchResult, FetchError> {
+        let url = match &self.location {
+            KeySetLocation::Jwks(url) => url.clone(),
+            KeySetLocation::Issuer { issuer, url } => match &self.discovered {
+                Some(discovered) if now.since(discovered.at) < METADATA_BELIEVED_FOR => {
+                    discovered.url.clone()
+                }
                 _ => {
-                    let found = self.discover(issuer, url).await?;
-                    let found = self.found.insert(Found {
-                        url: found,
+                    let discovered = self.discover(issuer, url).await?;
+                    let discovered = self.discovered.insert(DiscoveredUrl {
+                        url: discovered,
                         at: now,
                     });
-                    found.url.clone()
+                    discovered.url.clone()
                 }
             },
         };
@@ -156,7 +162,7 @@ impl Fetcher {
         let response = request.send().await?;
         let fresh_for = freshness(response.headers());
         if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(Answer::Unchanged { fresh_for });
+            return Ok(FetchResult::Unchanged { fresh_for });
         }
         let tag = response.headers().get(ETAG).cloned();
         let tag = tag.filter(|value| value.len() <= MAX_TAG_BYTES);
@@ -165,7 +171,7 @@ impl Fetcher {
         if keys.keys().is_empty() {
             return Err(FetchError::NoUsableKey);
         }
-        Ok(Answer::Set {
+        Ok(FetchResult::Set {
             keys,
             tag: tag.map(|value| Tag { url, value }),
             fresh_for,
@@ -199,12 +205,15 @@ impl Fetcher {
 
 /// TLS as ring has it, whatever the process has installed for others. A machine without certificates
 /// can still ask itself in the clear.
-fn tls(place: &Place, roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, rustls::Error> {
+fn tls(
+    location: &KeySetLocation,
+    roots: Vec<CertificateDer<'static>>,
+) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let is_in_the_clear = place.url().scheme() == "http" && roots.is_empty();
-    if is_in_the_clear && matches!(place, Place::Jwks(_)) {
+    let is_in_the_clear = location.url().scheme() == "http" && roots.is_empty();
+    if is_in_the_clear && matches!(location, KeySetLocation::Jwks(_)) {
         let none = versions.with_root_certificates(RootCertStore::empty());
         return Ok(none.with_no_client_auth());
     }

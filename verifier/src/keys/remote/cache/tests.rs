@@ -18,28 +18,28 @@ const fn seconds(seconds: u64) -> Duration {
 const NANOSECOND: Duration = Duration::from_nanos(1);
 
 /// By two clocks that may disagree.
-fn by_clocks(monotonic: Duration, wall: Duration) -> Moment {
-    Moment {
+fn by_clocks(monotonic: Duration, wall: Duration) -> ClockReading {
+    ClockReading {
         monotonic,
         wall: UNIX_EPOCH + seconds(1_000_000) + wall,
     }
 }
 
 /// By two clocks that agree.
-fn at(time: Duration) -> Moment {
+fn at(time: Duration) -> ClockReading {
     by_clocks(time, time)
 }
 
-fn set(fresh_for: Option<u64>) -> Answer {
-    Answer::Set {
+fn set(fresh_for: Option<u64>) -> FetchResult {
+    FetchResult::Set {
         keys: JwkSet::default(),
         tag: None,
         fresh_for: fresh_for.map(Duration::from_secs),
     }
 }
 
-const fn unchanged(fresh_for: Option<u64>) -> Answer {
-    Answer::Unchanged {
+const fn unchanged(fresh_for: Option<u64>) -> FetchResult {
+    FetchResult::Unchanged {
         fresh_for: match fresh_for {
             Some(fresh_for) => Some(seconds(fresh_for)),
             None => None,
@@ -49,12 +49,12 @@ const fn unchanged(fresh_for: Option<u64>) -> Answer {
 
 /// A cache that was filled at zero.
 fn filled(fresh_for: Option<u64>) -> Cache {
-    Cache::new(LIMITS).after_answer(set(fresh_for), at(seconds(0)), at(seconds(0)), 0.5)
+    Cache::new(LIMITS).after_fetch(set(fresh_for), at(seconds(0)), at(seconds(0)), 0.5)
 }
 
 /// When a set that was asked for at zero stops being fresh.
 fn freshness(cache: &Cache) -> Duration {
-    let fresh_for = cache.held.as_ref().unwrap().fresh_for;
+    let fresh_for = cache.cached.as_ref().unwrap().fresh_for;
     let is_fresh = |time| cache.usable(at(time)).unwrap().is_fresh;
     assert!(is_fresh(fresh_for - NANOSECOND));
     assert!(!is_fresh(fresh_for));
@@ -68,7 +68,7 @@ fn empty_cache_fetches_at_once_and_lets_tokens_ask() {
     assert!(cache.was_never_filled());
     assert_eq!(cache.age(at(seconds(5))), None);
     assert_eq!(cache.next_fetch_in(at(seconds(0))), Duration::ZERO);
-    assert!(cache.may_ask(at(seconds(0))));
+    assert!(cache.may_fetch(at(seconds(0))));
     assert!(cache.last_error().is_none());
 }
 
@@ -95,7 +95,7 @@ fn default_freshness_stays_within_the_bounds_too() {
         ..LIMITS
     };
     let now = at(seconds(0));
-    let cache = Cache::new(limits).after_answer(set(None), now, now, 0.5);
+    let cache = Cache::new(limits).after_fetch(set(None), now, now, 0.5);
     assert_eq!(freshness(&cache), seconds(60));
 }
 
@@ -103,7 +103,7 @@ fn default_freshness_stays_within_the_bounds_too() {
 fn refresh_comes_ahead_of_the_end_of_freshness() {
     for (jitter, percent) in [(0.0, 70), (0.5, 80), (1.0, 90)] {
         let now = at(seconds(0));
-        let cache = Cache::new(LIMITS).after_answer(set(Some(1000)), now, now, jitter);
+        let cache = Cache::new(LIMITS).after_fetch(set(Some(1000)), now, now, jitter);
         assert_eq!(cache.next_fetch_in(now).as_secs(), percent * 10);
     }
 }
@@ -111,7 +111,7 @@ fn refresh_comes_ahead_of_the_end_of_freshness() {
 #[test]
 fn refresh_of_an_answer_that_took_long_is_not_later() {
     let cache =
-        Cache::new(LIMITS).after_answer(set(Some(1000)), at(seconds(0)), at(seconds(100)), 0.5);
+        Cache::new(LIMITS).after_fetch(set(Some(1000)), at(seconds(0)), at(seconds(100)), 0.5);
     assert_eq!(cache.next_fetch_in(at(seconds(100))).as_secs(), 700);
     assert_eq!(cache.age(at(seconds(100))), Some(seconds(100)));
 }
@@ -119,11 +119,11 @@ fn refresh_of_an_answer_that_took_long_is_not_later() {
 #[test]
 fn answer_that_is_old_on_arrival_causes_no_fetch_at_once() {
     let end = at(seconds(60));
-    let cache = Cache::new(LIMITS).after_answer(set(Some(10)), at(seconds(0)), end, 0.5);
+    let cache = Cache::new(LIMITS).after_fetch(set(Some(10)), at(seconds(0)), end, 0.5);
     assert!(!cache.usable(end).unwrap().is_fresh);
     assert_eq!(cache.next_fetch_in(end), SHORTEST_PAUSE);
-    assert!(!cache.may_ask(end));
-    assert!(cache.may_ask(at(seconds(60) + SHORTEST_PAUSE)));
+    assert!(!cache.may_fetch(end));
+    assert!(cache.may_fetch(at(seconds(60) + SHORTEST_PAUSE)));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn without_a_stale_limit_a_set_ends_with_its_freshness() {
         ..LIMITS
     };
     let now = at(seconds(0));
-    let cache = Cache::new(limits).after_answer(set(Some(100)), now, now, 0.5);
+    let cache = Cache::new(limits).after_fetch(set(Some(100)), now, now, 0.5);
     assert!(cache.usable(at(seconds(100) - NANOSECOND)).is_some());
     assert!(cache.usable(at(seconds(100))).is_none());
 }
@@ -155,7 +155,7 @@ fn endless_stale_limit_does_not_overflow() {
         ..LIMITS
     };
     let now = at(seconds(0));
-    let cache = Cache::new(limits).after_answer(set(Some(100)), now, now, 0.5);
+    let cache = Cache::new(limits).after_fetch(set(Some(100)), now, now, 0.5);
     assert!(cache.usable(at(seconds(1_000_000_000))).is_some());
 }
 
@@ -163,10 +163,10 @@ fn endless_stale_limit_does_not_overflow() {
 #[test]
 fn cool_down_starts_at_the_end_of_a_fetch_and_lasts_exactly() {
     let cache =
-        Cache::new(LIMITS).after_answer(set(Some(1000)), at(seconds(0)), at(seconds(4)), 0.5);
-    assert!(!cache.may_ask(at(seconds(4))));
-    assert!(!cache.may_ask(at(seconds(34) - NANOSECOND)));
-    assert!(cache.may_ask(at(seconds(34))));
+        Cache::new(LIMITS).after_fetch(set(Some(1000)), at(seconds(0)), at(seconds(4)), 0.5);
+    assert!(!cache.may_fetch(at(seconds(4))));
+    assert!(!cache.may_fetch(at(seconds(34) - NANOSECOND)));
+    assert!(cache.may_fetch(at(seconds(34))));
 }
 
 #[test]
@@ -176,9 +176,9 @@ fn tokens_may_ask_when_the_refresh_is_overdue_whatever_the_cool_down() {
         ..LIMITS
     };
     let now = at(seconds(0));
-    let cache = Cache::new(limits).after_answer(set(Some(1000)), now, now, 0.5);
-    assert!(!cache.may_ask(at(seconds(799))));
-    assert!(cache.may_ask(at(seconds(801))));
+    let cache = Cache::new(limits).after_fetch(set(Some(1000)), now, now, 0.5);
+    assert!(!cache.may_fetch(at(seconds(799))));
+    assert!(cache.may_fetch(at(seconds(801))));
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn failures_wait_twice_as_long_each_time_up_to_a_minute() {
             cache = cache.after_failure(FetchError::Timeout, end, jitter);
             let wait = seconds(wait).mul_f64(share);
             assert_eq!(cache.next_fetch_in(end), wait);
-            assert!(!cache.may_ask(at(seconds(50) + wait - NANOSECOND)));
-            assert!(cache.may_ask(at(seconds(50) + wait)));
+            assert!(!cache.may_fetch(at(seconds(50) + wait - NANOSECOND)));
+            assert!(cache.may_fetch(at(seconds(50) + wait)));
         }
         for _ in 0..100 {
             cache = cache.after_failure(FetchError::Timeout, at(seconds(50)), jitter);
@@ -208,7 +208,7 @@ fn success_forgets_the_failures() {
         .after_failure(FetchError::Timeout, end, 1.0)
         .after_failure(FetchError::Timeout, end, 1.0);
     assert!(cache.last_error().is_some());
-    let cache = cache.after_answer(set(Some(100)), end, end, 0.5);
+    let cache = cache.after_fetch(set(Some(100)), end, end, 0.5);
     assert!(cache.last_error().is_none());
     let cache = cache.after_failure(FetchError::Timeout, end, 1.0);
     assert_eq!(cache.next_fetch_in(end), FIRST_BACKOFF);
@@ -242,18 +242,18 @@ fn failure_of_an_empty_cache_fills_nothing() {
     let cache = Cache::new(LIMITS).after_failure(FetchError::Timeout, at(seconds(0)), 0.5);
     assert!(cache.usable(at(seconds(0))).is_none());
     assert!(cache.was_never_filled());
-    assert!(!cache.may_ask(at(seconds(0))));
+    assert!(!cache.may_fetch(at(seconds(0))));
 }
 
 #[test]
 fn unchanged_set_is_as_good_as_new() {
     let before = filled(Some(100));
     let now = at(seconds(3000));
-    let after = before.after_answer(unchanged(Some(50)), now, now, 0.5);
+    let after = before.after_fetch(unchanged(Some(50)), now, now, 0.5);
     assert!(after.usable(at(seconds(3049))).unwrap().is_fresh);
     assert!(!after.usable(at(seconds(3050))).unwrap().is_fresh);
     assert!(after.usable(at(seconds(3050 + 3599))).is_some());
-    let keys = |cache: &Cache| Arc::clone(&cache.held.as_ref().unwrap().keys);
+    let keys = |cache: &Cache| Arc::clone(&cache.cached.as_ref().unwrap().keys);
     assert!(Arc::ptr_eq(&keys(&before), &keys(&after)));
 }
 
@@ -261,7 +261,7 @@ fn unchanged_set_is_as_good_as_new() {
 #[test]
 fn unchanged_set_keeps_the_freshness_that_the_answer_does_not_repeat() {
     let now = at(seconds(0));
-    let cache = filled(Some(20)).after_answer(unchanged(None), now, now, 0.5);
+    let cache = filled(Some(20)).after_fetch(unchanged(None), now, now, 0.5);
     assert_eq!(freshness(&cache), seconds(20));
 }
 
@@ -270,7 +270,7 @@ fn unchanged_revives_a_set_that_had_become_too_old() {
     let cache = filled(Some(100));
     let now = at(seconds(5000));
     assert!(cache.usable(now).is_none());
-    let cache = cache.after_answer(unchanged(Some(100)), now, now, 0.5);
+    let cache = cache.after_fetch(unchanged(Some(100)), now, now, 0.5);
     assert!(cache.usable(now).unwrap().is_fresh);
 }
 
@@ -283,28 +283,28 @@ fn set_ages_while_the_machine_sleeps() {
     assert!(!cache.usable(awake(100)).unwrap().is_fresh);
     assert!(cache.usable(awake(3700)).is_none());
     assert!(cache.is_due(awake(100)));
-    assert!(cache.may_ask(awake(100)));
+    assert!(cache.may_fetch(awake(100)));
 }
 
 #[test]
 fn backoff_passes_while_the_machine_sleeps() {
     let cache = filled(Some(100)).after_failure(FetchError::Timeout, at(seconds(80)), 1.0);
-    assert!(!cache.may_ask(by_clocks(seconds(80), seconds(80))));
-    assert!(cache.may_ask(by_clocks(seconds(80), seconds(8000))));
+    assert!(!cache.may_fetch(by_clocks(seconds(80), seconds(80))));
+    assert!(cache.may_fetch(by_clocks(seconds(80), seconds(8000))));
 }
 
 #[test]
 fn clock_that_is_set_back_makes_no_set_younger() {
     let cache = filled(Some(100));
-    let set_back = |monotonic| Moment {
+    let set_back = |monotonic| ClockReading {
         monotonic: seconds(monotonic),
         wall: UNIX_EPOCH,
     };
     assert!(cache.usable(set_back(99)).unwrap().is_fresh);
     assert!(!cache.usable(set_back(100)).unwrap().is_fresh);
     assert!(cache.usable(set_back(3700)).is_none());
-    assert!(cache.may_ask(set_back(30)));
-    assert!(!cache.may_ask(set_back(29)));
+    assert!(cache.may_fetch(set_back(30)));
+    assert!(!cache.may_fetch(set_back(29)));
     assert_eq!(cache.age(set_back(7)), Some(seconds(7)));
 }
 
@@ -313,9 +313,9 @@ fn clock_that_is_set_forward_ends_a_set_and_lets_tokens_ask() {
     let cache = filled(Some(100));
     let set_forward = by_clocks(seconds(1), seconds(1_000_000));
     assert!(cache.usable(set_forward).is_none());
-    assert!(cache.may_ask(set_forward));
+    assert!(cache.may_fetch(set_forward));
     // And the fetch that follows puts it right.
-    let cache = cache.after_answer(set(Some(100)), set_forward, set_forward, 0.5);
+    let cache = cache.after_fetch(set(Some(100)), set_forward, set_forward, 0.5);
     assert!(cache.usable(set_forward).unwrap().is_fresh);
     assert!(!cache.is_due(set_forward));
 }
@@ -328,9 +328,9 @@ fn clock_that_jumps_during_a_fetch_causes_no_hot_loop() {
         let asked_at = by_clocks(seconds(1), seconds(wall));
         wall += 1_000_000;
         let ended_at = by_clocks(seconds(1), seconds(wall));
-        cache = cache.after_answer(set(Some(100)), asked_at, ended_at, 0.5);
+        cache = cache.after_fetch(set(Some(100)), asked_at, ended_at, 0.5);
         assert_eq!(cache.next_fetch_in(ended_at), SHORTEST_PAUSE);
-        assert!(!cache.may_ask(ended_at));
+        assert!(!cache.may_fetch(ended_at));
     }
 }
 
@@ -393,19 +393,19 @@ proptest! {
         let mut cache = Cache::new(LIMITS);
         let mut monotonic = 0_u64;
         let mut wall = 1_000_000_000_i64;
-        let moment = |monotonic, wall: i64| Moment {
+        let moment = |monotonic, wall: i64| ClockReading {
             monotonic: Duration::from_millis(monotonic),
             wall: UNIX_EPOCH + Duration::from_millis(u64::try_from(wall).unwrap_or(0)),
         };
         // By the clock that says more, whatever the cache makes of the two.
-        let elapsed = |earlier: Moment, later: Moment| {
+        let elapsed = |earlier: ClockReading, later: ClockReading| {
             let wall = later.wall.duration_since(earlier.wall).unwrap_or_default();
             wall.max(later.monotonic - earlier.monotonic)
         };
         // What an onlooker remembers: when the set was asked for, how long it is good for, and when
         // the last fetch ended and with what.
-        let mut good: Option<(Moment, Duration)> = None;
-        let mut last: Option<(Moment, u32)> = None;
+        let mut good: Option<(ClockReading, Duration)> = None;
+        let mut last: Option<(ClockReading, u32)> = None;
         for step in steps {
             monotonic += step.monotonic;
             wall += i64::try_from(step.monotonic).unwrap() + step.wall_jump;
@@ -414,7 +414,7 @@ proptest! {
             prop_assert_eq!(cache.usable(now).is_some(), is_good);
 
             let is_due = cache.is_due(now);
-            let is_asked = step.has_unknown_token && cache.may_ask(now);
+            let is_asked = step.has_unknown_token && cache.may_fetch(now);
             if is_asked && !is_due {
                 let (ended_at, failures) = last.unwrap();
                 prop_assert_eq!(failures, 0, "a token caused a fetch in backoff");
@@ -433,32 +433,32 @@ proptest! {
             monotonic += step.took;
             wall += i64::try_from(step.took).unwrap();
             let ended_at = moment(monotonic, wall);
-            let held = cache.held.as_ref().map(|held| Arc::clone(&held.keys));
+            let cached = cache.cached.as_ref().map(|cached| Arc::clone(&cached.keys));
             let answer = match step.outcome {
                 Outcome::Set(said) => Some(set(said)),
-                // Only a set that is held can be unchanged: without a tag, 304 is a failure.
-                Outcome::Unchanged(said) if held.is_some() => Some(unchanged(said)),
+                // Only a set that is cached can be unchanged: without a tag, 304 is a failure.
+                Outcome::Unchanged(said) if cached.is_some() => Some(unchanged(said)),
                 Outcome::Unchanged(_) | Outcome::Failure => None,
             };
             if let Some(answer) = answer {
                 let fresh = match (answer.fresh_for(), &answer, good) {
-                    (None, Answer::Unchanged { .. }, Some((_, fresh))) => fresh,
+                    (None, FetchResult::Unchanged { .. }, Some((_, fresh))) => fresh,
                     (said, ..) => said.unwrap_or(FRESH_BY_DEFAULT).clamp(seconds(10), seconds(3600)),
                 };
-                cache = cache.after_answer(answer, now, ended_at, step.jitter);
+                cache = cache.after_fetch(answer, now, ended_at, step.jitter);
                 good = Some((now, fresh));
                 last = Some((ended_at, 0));
                 prop_assert!(cache.last_error().is_none());
             } else {
                 cache = cache.after_failure(FetchError::Timeout, ended_at, step.jitter);
                 last = Some((ended_at, last.map_or(0, |(_, failures)| failures) + 1));
-                let kept = cache.held.as_ref().map(|held| Arc::clone(&held.keys));
-                prop_assert_eq!(kept.is_some(), held.is_some());
-                prop_assert!(kept.zip(held).is_none_or(|(kept, held)| Arc::ptr_eq(&kept, &held)));
+                let kept = cache.cached.as_ref().map(|cached| Arc::clone(&cached.keys));
+                prop_assert_eq!(kept.is_some(), cached.is_some());
+                prop_assert!(kept.zip(cached).is_none_or(|(kept, cached)| Arc::ptr_eq(&kept, &cached)));
                 prop_assert!(cache.last_error().is_some());
             }
             prop_assert!(!cache.is_due(ended_at), "a hot loop");
-            prop_assert!(!cache.may_ask(ended_at));
+            prop_assert!(!cache.may_fetch(ended_at));
             prop_assert!(cache.next_fetch_in(ended_at) >= SHORTEST_PAUSE);
             prop_assert!(cache.next_fetch_in(ended_at) <= *LIMITS.fresh.end());
         }

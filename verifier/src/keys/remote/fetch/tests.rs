@@ -203,9 +203,10 @@ fn moving_issuer() -> (String, Arc<Mutex<Vec<String>>>) {
             }
             let is_metadata = paths.lock().unwrap().last().unwrap().contains("well-known");
             let body = if is_metadata {
-                let found = format!(r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}{address}"}}"#);
+                let discovered =
+                    format!(r#"{{"issuer":"{issuer}","jwks_uri":"{issuer}{address}"}}"#);
                 address = "/new";
-                found
+                discovered
             } else {
                 r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#.to_owned()
             };
@@ -221,17 +222,17 @@ fn moving_issuer() -> (String, Arc<Mutex<Vec<String>>>) {
     (name, asked_for)
 }
 
-// An address that an issuer has left may be somebody else's by now, who answers it too.
+// An address that an issuer has left may be an attacker's by now, who answers it too.
 #[tokio::test]
 async fn address_that_still_answers_is_not_believed_for_longer_than_its_metadata() {
     let (name, asked_for) = moving_issuer();
-    let place = Place::Issuer {
+    let location = KeySetLocation::Issuer {
         url: parse_issuer(&name).unwrap(),
         issuer: name,
     };
-    let mut fetcher = Fetcher::new(place, Duration::from_secs(20), Vec::new()).unwrap();
+    let mut fetcher = Fetcher::new(location, Duration::from_secs(20), Vec::new()).unwrap();
     for seconds in [0, 1, 3599, 3600, 7199] {
-        let now = Moment {
+        let now = ClockReading {
             monotonic: Duration::from_secs(seconds),
             wall: UNIX_EPOCH,
         };

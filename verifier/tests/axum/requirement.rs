@@ -2,24 +2,24 @@
 
 use axum::Router;
 use axum::routing::get;
-use keywright_verifier::axum::{Authentication, Guard, require_claim, require_scope};
+use keywright_verifier::axum::{Authentication, RequirementLayer, require_claim, require_scope};
 use serde_json::{Value, json};
 
 use crate::service::{Issuer, NO_LINES, Runs, Service};
 
-fn guarded(guard: Guard, authentication: Authentication, runs: &Runs) -> Router {
+fn router(layer: RequirementLayer, authentication: Authentication, runs: &Runs) -> Router {
     let runs = runs.clone();
     let handler = || async move { runs.add() };
     Router::new()
-        .route("/", get(handler).layer(guard))
+        .route("/", get(handler).layer(layer))
         .layer(authentication)
 }
 
-/// Whether a token with these claims passes the guard. If not, it is told so as RFC 6750 §3.1 asks.
-fn passes(guard: Guard, claims: Value) -> bool {
+/// Whether a token with these claims passes the layer. If not, the response is that of RFC 6750 §3.1.
+fn passes(layer: RequirementLayer, claims: Value) -> bool {
     let issuer = Issuer::new();
     let runs = Runs::default();
-    let service = Service::start(|| guarded(guard, issuer.authentication(), &runs));
+    let service = Service::start(|| router(layer, issuer.authentication(), &runs));
     let answer = service.get("/", &[issuer.bearer(claims)]);
     if answer.status == 200 {
         assert_eq!(runs.count(), 1);
@@ -83,7 +83,7 @@ fn several_scopes_are_all_asked_for() {
 }
 
 #[test]
-fn a_guard_that_names_no_scope_lets_nobody_pass() {
+fn a_requirement_without_a_scope_lets_no_token_pass() {
     for nothing in ["", " ", "  "] {
         for scope in ["", " ", "orders:read"] {
             assert!(!passes(require_scope(nothing), json!({"scope": scope})));
@@ -125,7 +125,7 @@ fn a_claim_has_the_type_that_was_asked_for() {
 }
 
 #[test]
-fn the_challenge_of_a_guard_names_the_scope_and_no_claim_value() {
+fn the_challenge_of_a_requirement_names_the_scope_and_no_claim_value() {
     let issuer = Issuer::new();
     let rows = [
         (
@@ -143,7 +143,7 @@ fn the_challenge_of_a_guard_names_the_scope_and_no_claim_value() {
             "claim-missing",
             r#"Bearer realm="api", error="insufficient_scope", error_description="claim 'tenant' of the token does not allow this""#,
         ),
-        // Whoever writes such a guard gets a challenge that can be read, and no second header.
+        // A developer who writes such a layer gets a challenge that can be read, and no second header.
         (
             require_scope("a\"b\\c\r\nd\u{e9}"),
             "scope-missing",
@@ -155,9 +155,9 @@ fn the_challenge_of_a_guard_names_the_scope_and_no_claim_value() {
             r#"Bearer realm="api", error="insufficient_scope", error_description="claim 'a''' of the token does not allow this""#,
         ),
     ];
-    for (guard, code, challenge) in rows {
+    for (layer, code, challenge) in rows {
         let runs = Runs::default();
-        let service = Service::start(|| guarded(guard, issuer.authentication(), &runs));
+        let service = Service::start(|| router(layer, issuer.authentication(), &runs));
         let answer = service.get("/", &[issuer.bearer(json!({"tenant": "the-other-tenant"}))]);
         assert_eq!(answer.refusal(), (403, code.to_owned(), Some(challenge)));
         assert!(!answer.whole.contains("the-other-tenant"));
@@ -167,28 +167,28 @@ fn the_challenge_of_a_guard_names_the_scope_and_no_claim_value() {
 }
 
 #[test]
-fn the_challenge_of_a_guard_has_the_realm_of_the_authentication() {
+fn the_challenge_of_a_requirement_has_the_realm_of_the_authentication() {
     let issuer = Issuer::new();
     let authentication = issuer.authentication().realm("orders");
-    let guard = require_scope("orders:write");
-    let service = Service::start(|| guarded(guard, authentication, &Runs::default()));
+    let layer = require_scope("orders:write");
+    let service = Service::start(|| router(layer, authentication, &Runs::default()));
     let answer = service.get("/", &[issuer.bearer(json!({}))]);
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(challenge.starts_with(r#"Bearer realm="orders", "#));
 }
 
 #[test]
-fn a_guard_without_an_authentication_lets_nobody_pass() {
+fn a_requirement_without_an_authentication_lets_no_request_pass() {
     let issuer = Issuer::new();
     let runs = Runs::default();
     let service = Service::start(|| {
-        let (unguarded, outside) = (runs.clone(), runs.clone());
+        let (unprotected, outside) = (runs.clone(), runs.clone());
         Router::new()
             .route(
                 "/alone",
-                get(|| async move { unguarded.add() }).layer(require_scope("orders:read")),
+                get(|| async move { unprotected.add() }).layer(require_scope("orders:read")),
             )
-            // The wrong order: the guard asks before anybody has verified.
+            // The wrong order: the requirement is checked before the token is verified.
             .route(
                 "/outside",
                 get(|| async move { outside.add() })
@@ -207,7 +207,7 @@ fn a_guard_without_an_authentication_lets_nobody_pass() {
 }
 
 #[test]
-fn guards_add_up() {
+fn requirements_add_up() {
     let issuer = Issuer::new();
     let service = Service::start(|| {
         let both = get(|| async {})

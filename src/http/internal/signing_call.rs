@@ -1,8 +1,8 @@
-//! Who asks for signatures, and what the issuance log learns of it.
+//! A call on a signing route, and its entries in the issuance log.
 //!
-//! Whatever a caller with the role `issuer` is answered on the signing routes leaves its lines: one
-//! for each token, one for each item of a batch that was refused, and one for a request that was
-//! refused as a whole.
+//! Every response to a caller with the role `issuer` on the signing routes leaves entries: one for
+//! each token, one for each refused item of a batch, and one for a request that was refused as a
+//! whole.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -20,62 +20,63 @@ use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
 use crate::authority::throttle::Budget;
-use crate::http::authentication::{As, role};
+use crate::http::admission::REQUEST_ID;
+use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
-use crate::http::guard::REQUEST_ID;
 use crate::http::problem::Problem;
-use crate::issuance_log::{Asserted, Decision, Line};
+use crate::issuance_log::{Decision, Line, LoggedClaims};
 use crate::lifecycle::RuleViolation;
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
 const LONGEST_NAME: usize = 63;
 
-/// A request on a signing route by a caller with the role `issuer`, before its body is read.
-pub(super) struct Asking {
+/// A request on a signing route by a caller with the role `issuer`.
+pub(super) struct SigningCall {
     pub(super) authority: Arc<Authority>,
     caller: Caller,
     issuer: String,
     request_id: Option<HeaderValue>,
-    is_decided: bool,
+    is_answered: bool,
 }
 
-/// What the log learns of an item before it is signed; nothing when there is no log.
-pub(super) struct Wish(Option<Wished>);
+/// The parts of one requested token that the log records; empty when there is no log.
+pub(super) struct RequestSummary(Option<LoggedRequest>);
 
 #[derive(Default)]
-struct Wished {
-    asserted: Asserted,
+struct LoggedRequest {
+    claims: LoggedClaims,
     algorithm: Option<Algorithm>,
 }
 
-impl FromRequestParts<Arc<Authority>> for Asking {
+impl FromRequestParts<Arc<Authority>> for SigningCall {
     type Rejection = Problem;
 
     async fn from_request_parts(
         parts: &mut Parts,
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
-        let As { caller, .. } = As::<role::Issuer>::from_request_parts(parts, authority).await?;
-        let mut asking = Self {
+        let HasRole { caller, .. } =
+            HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
+        let mut call = Self {
             authority: Arc::clone(authority),
             caller,
             issuer: String::new(),
             request_id: parts.headers.get(REQUEST_ID).cloned(),
-            is_decided: false,
+            is_answered: false,
         };
         match path_parameter(parts, "issuer").await {
-            Ok(issuer) => asking.issuer = issuer,
+            Ok(issuer) => call.issuer = issuer,
             Err(problem) => {
-                asking.record_refusal(&asking.wish(), &problem);
-                asking.decided();
+                call.record_refusal(&call.summary(), &problem);
+                call.mark_answered();
                 return Err(problem);
             }
         }
-        Ok(asking)
+        Ok(call)
     }
 }
 
-impl Asking {
+impl SigningCall {
     /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
         let issuer = named(&self.authority, &self.caller, &self.issuer)?;
@@ -97,27 +98,31 @@ impl Asking {
             .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
     }
 
-    /// What the log will learn of one item: nothing yet.
-    pub(super) fn wish(&self) -> Wish {
+    /// An empty summary of one requested token.
+    pub(super) fn summary(&self) -> RequestSummary {
         let log = self.authority.issuance_log();
-        Wish(log.map(|_| Wished::default()))
+        RequestSummary(log.map(|_| LoggedRequest::default()))
     }
 
-    /// Puts a token on the log. What it does not take is not handed out.
-    pub(super) fn record(&self, wish: &Wish, token: SignedToken) -> Result<SignedToken, Problem> {
+    /// Puts a token on the log. A token that the log does not take is not returned.
+    pub(super) fn record(
+        &self,
+        summary: &RequestSummary,
+        token: SignedToken,
+    ) -> Result<SignedToken, Problem> {
         let decision = Decision::Signed {
             kid: &token.kid,
             jti: &token.jti,
             expires_at: token.expires_at,
         };
-        match self.put(wish, decision) {
-            Written::Yes => Ok(token),
-            Written::No => Err(Problem::issuance_log_unavailable()),
+        match self.put(summary, decision) {
+            LogWrite::Done => Ok(token),
+            LogWrite::Failed => Err(Problem::issuance_log_unavailable()),
         }
     }
 
-    /// Puts a refusal on the log. It is answered in any case: whoever is refused has no token.
-    pub(super) fn record_refusal(&self, wish: &Wish, problem: &Problem) {
+    /// Puts a refusal on the log. The response does not depend on it: a refused caller has no token.
+    pub(super) fn record_refusal(&self, summary: &RequestSummary, problem: &Problem) {
         if problem.code() == Code::IssuanceLogUnavailable.as_str() {
             return;
         }
@@ -125,17 +130,17 @@ impl Asking {
             code: problem.code(),
             limit: problem.broken_limit(),
         };
-        self.put(wish, decision);
+        self.put(summary, decision);
     }
 
-    /// The request has its answer, and every item its line.
-    pub(super) fn decided(&mut self) {
-        self.is_decided = true;
+    /// The request has its response, and every item its log entry.
+    pub(super) fn mark_answered(&mut self) {
+        self.is_answered = true;
     }
 
-    fn put(&self, wish: &Wish, decision: Decision<'_>) -> Written {
-        let (Some(log), Some(wished)) = (self.authority.issuance_log(), &wish.0) else {
-            return Written::Yes;
+    fn put(&self, summary: &RequestSummary, decision: Decision<'_>) -> LogWrite {
+        let (Some(log), Some(logged)) = (self.authority.issuance_log(), &summary.0) else {
+            return LogWrite::Done;
         };
         let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
         let shown = self.issuer.char_indices().nth(LONGEST_NAME);
@@ -144,45 +149,45 @@ impl Asking {
             time: self.authority.now(),
             client: &self.client().id,
             issuer: issuer.unwrap_or(&self.issuer),
-            algorithm: wished.algorithm,
-            asserted: &wished.asserted,
+            algorithm: logged.algorithm,
+            claims: &logged.claims,
             request_id: request_id.unwrap_or_default(),
             decision,
         };
         match log.put(&line) {
-            Ok(()) => Written::Yes,
-            Err(_) => Written::No,
+            Ok(()) => LogWrite::Done,
+            Err(_) => LogWrite::Failed,
         }
     }
 }
 
-/// Whether the log, if there is one, has taken a line.
-enum Written {
-    Yes,
-    No,
+/// Whether the log, if there is one, has taken an entry.
+enum LogWrite {
+    Done,
+    Failed,
 }
 
-/// A request that is dropped before it is decided took too long, or its caller has hung up.
-impl Drop for Asking {
+/// A request that is dropped without a response took too long, or its caller has disconnected.
+impl Drop for SigningCall {
     fn drop(&mut self) {
-        if !self.is_decided {
-            self.record_refusal(&self.wish(), &Problem::timeout());
+        if !self.is_answered {
+            self.record_refusal(&self.summary(), &Problem::timeout());
         }
     }
 }
 
-impl Wish {
-    /// Notes whom the token is to be about and for.
+impl RequestSummary {
+    /// Notes the subject and the audience that the token is to have.
     pub(super) fn note_claims(&mut self, claims: &Map<String, Value>) {
-        if let Some(wished) = &mut self.0 {
-            wished.asserted = Asserted::by(claims);
+        if let Some(logged) = &mut self.0 {
+            logged.claims = LoggedClaims::of(claims);
         }
     }
 
-    /// Notes what it is to be signed with.
+    /// Notes the algorithm that it is to be signed with.
     pub(super) fn note_algorithm(&mut self, algorithm: Algorithm) {
-        if let Some(wished) = &mut self.0 {
-            wished.algorithm = Some(algorithm);
+        if let Some(logged) = &mut self.0 {
+            logged.algorithm = Some(algorithm);
         }
     }
 }

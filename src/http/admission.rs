@@ -1,8 +1,8 @@
 //! What every request to the internal listener passes: an id, a bound on how many are in progress,
 //! and a bound on how long one may take.
 //!
-//! Whoever asks too fast is answered late: the answer is held back, and takes no place of those in
-//! progress meanwhile. A client that floods waits for its own refusals and not the others for it.
+//! A client that calls too fast gets its 429 late: the response is delayed, and the request does not
+//! count as one in progress during the delay. So a flooding client slows down only itself.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tracing::{Instrument as _, Span};
 
 use super::problem::Problem;
 use super::response::is_held_back;
-use super::server::Answers;
+use super::server::RequestHandler;
 use crate::access::credential;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
@@ -36,7 +36,7 @@ pub struct RequestLimits {
     pub timeout: Duration,
 }
 
-/// How long the answer to whoever asks too fast is held back.
+/// How long a 429 is delayed.
 const HOLD_BACK: Duration = Duration::from_millis(250);
 
 /// How often a URL is decoded in search of a credential: proxies encode what is encoded already.
@@ -45,24 +45,25 @@ const MOST_ENCODINGS: usize = 4;
 /// The header with the request's id: in every answer, and in every request once it is in here.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Routes, and the guard before them.
+/// Routes behind admission control.
 #[derive(Clone)]
-pub struct Guarded {
+pub struct AdmittedService {
     router: Router,
-    guard: Arc<Guard>,
+    admission: Arc<AdmissionControl>,
 }
 
-struct Guard {
+/// Decides which requests reach the routes, and for how long they may take.
+struct AdmissionControl {
     requests: Semaphore,
     timeout: Duration,
     ids: RequestIds,
     metrics: Arc<Metrics>,
 }
 
-impl Guarded {
-    /// Puts the guard before routes.
+impl AdmittedService {
+    /// Puts admission control before routes.
     pub fn new(router: Router, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
-        let guard = Guard {
+        let admission = AdmissionControl {
             requests: Semaphore::new(limits.in_progress),
             timeout: limits.timeout,
             ids: RequestIds::new(),
@@ -70,16 +71,16 @@ impl Guarded {
         };
         Self {
             router,
-            guard: Arc::new(guard),
+            admission: Arc::new(admission),
         }
     }
 }
 
-impl Answers for Guarded {
-    async fn answer(self, request: Request<Incoming>) -> Response {
-        let Self { router, guard } = self;
-        let response = guard.admit(router, request).await;
-        guard
+impl RequestHandler for AdmittedService {
+    async fn handle(self, request: Request<Incoming>) -> Response {
+        let Self { router, admission } = self;
+        let response = admission.admit(router, request).await;
+        admission
             .metrics
             .count_internal_response(response.status().as_u16());
         if is_held_back(&response) {
@@ -89,7 +90,7 @@ impl Answers for Guarded {
     }
 }
 
-impl Guard {
+impl AdmissionControl {
     async fn admit(&self, router: Router, mut request: Request<Incoming>) -> Response {
         let Ok(_permit) = self.requests.try_acquire() else {
             return Problem::overloaded().into_response();

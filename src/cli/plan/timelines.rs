@@ -1,8 +1,8 @@
-//! What will happen, as a picture: one lane a key, so that overlap is seen at a glance.
+//! What will happen, as a picture: one timeline a key, so that overlap is seen at a glance.
 
 use serde::Deserialize;
 
-use super::story::{Names, Story};
+use super::document::{Names, PlanDocument};
 use crate::cli::json_text::printable;
 use crate::cli::moment::rfc3339;
 
@@ -11,17 +11,17 @@ const WIDTH: u64 = 60;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// A key as it is before the story begins.
+/// A key as it is before the plan begins.
 #[derive(Deserialize)]
-pub(super) struct KeyNow {
+pub(super) struct CurrentKey {
     pub(super) kid: String,
     algorithm: String,
     state: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct KeysNow {
-    pub(super) keys: Vec<KeyNow>,
+pub(super) struct CurrentKeys {
+    pub(super) keys: Vec<CurrentKey>,
 }
 
 /// A state in which a key is published.
@@ -42,7 +42,7 @@ impl Published {
     }
 }
 
-struct Lane<'a> {
+struct KeyTimeline<'a> {
     kid: &'a str,
     algorithm: &'a str,
     current: Option<(Published, u64)>,
@@ -55,7 +55,7 @@ struct Span {
     to: u64,
 }
 
-impl Lane<'_> {
+impl KeyTimeline<'_> {
     fn enter(&mut self, state: Option<Published>, at: u64) {
         if let Some((state, from)) = self.current.take()
             && from < at
@@ -70,35 +70,41 @@ impl Lane<'_> {
     }
 }
 
-/// Draws the lanes of every key that is published at some time of the story, by algorithm; empty
+/// Draws the timelines of every key that is published at some time of the plan, by algorithm; empty
 /// when there is none.
-pub(super) fn draw(story: &Story, keys: &[KeyNow], names: &Names) -> String {
-    let mut lanes = lanes_of(story, keys);
-    lanes.retain(|lane| !lane.spans.is_empty());
+pub(super) fn draw(plan: &PlanDocument, keys: &[CurrentKey], names: &Names) -> String {
+    let mut timelines = timelines_of(plan, keys);
+    timelines.retain(|timeline| !timeline.spans.is_empty());
     // The sort is stable: within an algorithm keys stay in the order of their lives.
-    lanes.sort_by_key(|lane| lane.algorithm);
-    let labels: Vec<String> = lanes
+    timelines.sort_by_key(|timeline| timeline.algorithm);
+    let labels: Vec<String> = timelines
         .iter()
-        .map(|lane| printable(&format!("{} {}", lane.algorithm, names.short(lane.kid))))
+        .map(|timeline| {
+            printable(&format!(
+                "{} {}",
+                timeline.algorithm,
+                names.short(timeline.kid)
+            ))
+        })
         .collect();
     let Some(indent) = labels.iter().map(|label| label.chars().count()).max() else {
         return String::new();
     };
-    let mut lines = vec![format!("{:indent$}  {}", "", axis(story))];
-    for (lane, label) in lanes.iter().zip(&labels) {
-        let line = format!("{label:indent$}  {}", paint(lane, story));
+    let mut lines = vec![format!("{:indent$}  {}", "", axis(plan))];
+    for (timeline, label) in timelines.iter().zip(&labels) {
+        let line = format!("{label:indent$}  {}", paint(timeline, plan));
         lines.push(line.trim_end().to_owned());
     }
     lines.push(format!(
         "{:indent$}  · pending   ━ active   ╌ retired   a column is {}",
         "",
-        crate::cli::moment::length(story.until.saturating_sub(story.now) / WIDTH)
+        crate::cli::moment::length(plan.until.saturating_sub(plan.now) / WIDTH)
     ));
     lines.join("\n")
 }
 
-fn lanes_of<'a>(story: &'a Story, keys: &'a [KeyNow]) -> Vec<Lane<'a>> {
-    let mut lanes: Vec<Lane<'a>> = keys
+fn timelines_of<'a>(plan: &'a PlanDocument, keys: &'a [CurrentKey]) -> Vec<KeyTimeline<'a>> {
+    let mut timelines: Vec<KeyTimeline<'a>> = keys
         .iter()
         .filter_map(|key| {
             let state = match key.state.as_str() {
@@ -107,15 +113,15 @@ fn lanes_of<'a>(story: &'a Story, keys: &'a [KeyNow]) -> Vec<Lane<'a>> {
                 "retired" => Published::Retired,
                 _ => return None,
             };
-            Some(Lane {
+            Some(KeyTimeline {
                 kid: &key.kid,
                 algorithm: &key.algorithm,
-                current: Some((state, story.now)),
+                current: Some((state, plan.now)),
                 spans: Vec::new(),
             })
         })
         .collect();
-    for occurrence in &story.occurrences {
+    for occurrence in &plan.occurrences {
         let (Some(kid), Some(algorithm)) = (&occurrence.kid, &occurrence.algorithm) else {
             continue;
         };
@@ -125,9 +131,9 @@ fn lanes_of<'a>(story: &'a Story, keys: &'a [KeyNow]) -> Vec<Lane<'a>> {
             "key-retired" => Some(Published::Retired),
             _ => None,
         };
-        match lanes.iter_mut().find(|lane| lane.kid == kid) {
-            Some(lane) => lane.enter(state, occurrence.at),
-            None => lanes.push(Lane {
+        match timelines.iter_mut().find(|timeline| timeline.kid == kid) {
+            Some(timeline) => timeline.enter(state, occurrence.at),
+            None => timelines.push(KeyTimeline {
                 kid,
                 algorithm,
                 current: state.map(|state| (state, occurrence.at)),
@@ -135,21 +141,21 @@ fn lanes_of<'a>(story: &'a Story, keys: &'a [KeyNow]) -> Vec<Lane<'a>> {
             }),
         }
     }
-    for lane in &mut lanes {
-        lane.enter(None, story.until);
+    for timeline in &mut timelines {
+        timeline.enter(None, plan.until);
     }
-    lanes
+    timelines
 }
 
 /// Every state gets at least one column; where two share one, the shorter shows, because the
 /// longer shows elsewhere.
-fn paint(lane: &Lane<'_>, story: &Story) -> String {
+fn paint(timeline: &KeyTimeline<'_>, plan: &PlanDocument) -> String {
     let mut cells = vec![' '; usize::try_from(WIDTH).unwrap_or_default()];
-    let mut spans: Vec<&Span> = lane.spans.iter().collect();
+    let mut spans: Vec<&Span> = timeline.spans.iter().collect();
     spans.sort_by_key(|span| std::cmp::Reverse(span.to.saturating_sub(span.from)));
     for span in spans {
-        let first = position(story, span.from).min(WIDTH - 1);
-        let end = position(story, span.to).clamp(first + 1, WIDTH);
+        let first = position(plan, span.from).min(WIDTH - 1);
+        let end = position(plan, span.to).clamp(first + 1, WIDTH);
         for (_, cell) in (0..)
             .zip(&mut cells)
             .filter(|(at, _)| (first..end).contains(at))
@@ -161,16 +167,16 @@ fn paint(lane: &Lane<'_>, story: &Story) -> String {
 }
 
 /// The column in which an instant falls.
-fn position(story: &Story, at: u64) -> u64 {
-    let whole = u128::from(story.until.saturating_sub(story.now).max(1));
-    let part = u128::from(at.saturating_sub(story.now)) * u128::from(WIDTH);
+fn position(plan: &PlanDocument, at: u64) -> u64 {
+    let whole = u128::from(plan.until.saturating_sub(plan.now).max(1));
+    let part = u128::from(at.saturating_sub(plan.now)) * u128::from(WIDTH);
     u64::try_from(part / whole).unwrap_or(WIDTH)
 }
 
-fn axis(story: &Story) -> String {
-    let mut from = rfc3339(story.now);
-    let mut until = rfc3339(story.until);
-    if story.until.saturating_sub(story.now) > SECONDS_PER_DAY {
+fn axis(plan: &PlanDocument) -> String {
+    let mut from = rfc3339(plan.now);
+    let mut until = rfc3339(plan.until);
+    if plan.until.saturating_sub(plan.now) > SECONDS_PER_DAY {
         for label in [&mut from, &mut until] {
             if let Some(day) = label.find('T') {
                 label.truncate(day);

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::lanes::KeyNow;
+use super::timelines::CurrentKey;
 use crate::cli::moment::{length, rfc3339, seen_from};
 use crate::cli::table::columns;
 
 /// A plan as the service answers it.
 #[derive(Deserialize)]
-pub(super) struct Story {
+pub(super) struct PlanDocument {
     pub(super) now: u64,
     pub(super) until: u64,
     pub(super) occurrences: Vec<PlannedEvent>,
@@ -42,10 +42,10 @@ impl Names {
     }
 }
 
-impl Story {
-    /// The short names of every key that the story or `keys` mention. Keys that do not exist yet
+impl PlanDocument {
+    /// The short names of every key that the plan or `keys` mention. Keys that do not exist yet
     /// have telling names, which stay whole.
-    pub(super) fn names(&self, keys: &[KeyNow]) -> Names {
+    pub(super) fn names(&self, keys: &[CurrentKey]) -> Names {
         let kids: BTreeSet<&str> = self
             .occurrences
             .iter()
@@ -71,7 +71,7 @@ impl Story {
     }
 
     /// One line for each moment and algorithm.
-    pub(super) fn timeline(&self, names: &Names) -> String {
+    pub(super) fn event_list(&self, names: &Names) -> String {
         let mut moments: Vec<(u64, &str, Vec<String>)> = Vec::new();
         for occurrence in &self.occurrences {
             let algorithm = occurrence.algorithm.as_deref().unwrap_or("-");

@@ -1,4 +1,4 @@
-//! What a route asks of a token beyond being good.
+//! What a route requires of a token, in addition to being valid.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -12,16 +12,17 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Accepted;
-use super::answer::Refusal;
+use super::answer::Denial;
 
 /// A layer for a route: the token must allow what the route does.
 ///
-/// It stands inside of an [`Authentication`](super::Authentication); without one nobody gets in.
+/// It must be inside of an [`Authentication`](super::Authentication); without one, every request is
+/// refused.
 #[derive(Clone, Debug)]
-pub struct Guard(Demand);
+pub struct RequirementLayer(Requirement);
 
 #[derive(Clone, Debug)]
-enum Demand {
+enum Requirement {
     Scope(String),
     Claim { name: String, value: Value },
 }
@@ -29,39 +30,39 @@ enum Demand {
 /// Asks for a scope, or for all of several with spaces between: `scope` of the token, a list of the
 /// same form (RFC 8693 §4.2), must have each of them whole.
 ///
-/// Without a scope in it nobody passes.
-pub fn require_scope(scope: impl Into<String>) -> Guard {
-    Guard(Demand::Scope(scope.into()))
+/// If `scope` is empty, every token is refused.
+pub fn require_scope(scope: impl Into<String>) -> RequirementLayer {
+    RequirementLayer(Requirement::Scope(scope.into()))
 }
 
 /// Asks for a claim: it must be `value`, or an array that has it.
-pub fn require_claim(name: impl Into<String>, value: impl Into<Value>) -> Guard {
-    Guard(Demand::Claim {
+pub fn require_claim(name: impl Into<String>, value: impl Into<Value>) -> RequirementLayer {
+    RequirementLayer(Requirement::Claim {
         name: name.into(),
         value: value.into(),
     })
 }
 
-impl Guard {
-    fn check(&self, claims: &Value) -> Result<(), Refusal> {
+impl RequirementLayer {
+    fn check(&self, claims: &Value) -> Result<(), Denial> {
         match &self.0 {
-            Demand::Scope(wanted) => {
+            Requirement::Scope(wanted) => {
                 let granted = claims.get("scope").and_then(Value::as_str).unwrap_or("");
                 let mut wanted_ones = scopes(wanted).peekable();
                 let is_met = wanted_ones.peek().is_some()
                     && wanted_ones.all(|one| scopes(granted).any(|scope| scope == one));
                 if !is_met {
-                    return Err(Refusal::Scope(wanted.clone()));
+                    return Err(Denial::Scope(wanted.clone()));
                 }
             }
-            Demand::Claim { name, value } => {
+            Requirement::Claim { name, value } => {
                 let is_met = match claims.get(name) {
                     Some(Value::Array(values)) => values.contains(value),
                     Some(one) => one == value,
                     None => false,
                 };
                 if !is_met {
-                    return Err(Refusal::Claim(name.clone()));
+                    return Err(Denial::Claim(name.clone()));
                 }
             }
         }
@@ -74,25 +75,25 @@ fn scopes(list: &str) -> impl Iterator<Item = &str> {
     list.split(' ').filter(|scope| !scope.is_empty())
 }
 
-impl<S> Layer<S> for Guard {
-    type Service = Guarded<S>;
+impl<S> Layer<S> for RequirementLayer {
+    type Service = RequirementService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Guarded {
+        RequirementService {
             inner,
-            guard: self.clone(),
+            layer: self.clone(),
         }
     }
 }
 
-/// What a [`Guard`] makes of a service.
+/// What a [`RequirementLayer`] makes of a service.
 #[derive(Clone, Debug)]
-pub struct Guarded<S> {
+pub struct RequirementService<S> {
     inner: S,
-    guard: Guard,
+    layer: RequirementLayer,
 }
 
-impl<S> Service<Request> for Guarded<S>
+impl<S> Service<Request> for RequirementService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible>,
     S::Future: Send + 'static,
@@ -107,12 +108,12 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let (outcome, realm) = match request.extensions().get() {
-            Some(Accepted { token, by }) => (self.guard.check(&token.claims), &*by.realm),
-            None => (Err(Refusal::NoAuthentication), ""),
+            Some(Accepted { token, by }) => (self.layer.check(&token.claims), &*by.realm),
+            None => (Err(Denial::NoAuthentication), ""),
         };
         match outcome {
             Ok(()) => Box::pin(self.inner.call(request)),
-            Err(refusal) => Box::pin(ready(Ok(refusal.answer(realm)))),
+            Err(denial) => Box::pin(ready(Ok(denial.answer(realm)))),
         }
     }
 }

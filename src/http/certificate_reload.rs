@@ -29,27 +29,27 @@ impl Certificates {
     }
 }
 
-/// The watch over the files of one listener.
-pub struct Renewal {
+/// Watches the certificate files of one listener, and loads them again when they change.
+pub struct CertificateReloader {
     listener: &'static str,
     files: TlsFiles,
     certificates: Arc<Certificates>,
     expires_at: Timestamp,
-    seen: Seen,
+    last_read: LastRead,
     /// The number of days that the last warning named.
     warned: Option<u64>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
-/// What the last look at the files has shown. What is the same again is not tried or logged again.
+/// The result of the last read of the files. The same result again is neither tried nor logged.
 #[derive(PartialEq, Eq)]
-enum Seen {
+enum LastRead {
     Content([u8; 32]),
     Unreadable(String),
 }
 
-impl Renewal {
+impl CertificateReloader {
     /// Reads the files for the first time.
     ///
     /// # Errors
@@ -62,19 +62,19 @@ impl Renewal {
     ) -> Result<Self, TlsError> {
         let contents = files.read()?;
         let Identity { config, expires_at } = files.identity(&contents)?;
-        let mut renewal = Self {
+        let mut reloader = Self {
             listener,
             files,
             certificates: Arc::new(Certificates(ArcSwap::new(config))),
             expires_at,
-            seen: Seen::Content(contents.digest()),
+            last_read: LastRead::Content(contents.digest()),
             warned: None,
             clock,
             metrics,
         };
-        renewal.metrics.report_tls_success(listener);
-        renewal.observe();
-        Ok(renewal)
+        reloader.metrics.report_tls_success(listener);
+        reloader.observe();
+        Ok(reloader)
     }
 
     /// The certificate, for the listener.
@@ -87,7 +87,7 @@ impl Renewal {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let files = self.files.clone();
-            // Files may lie on a network, and whoever waits for them here would hold connections up.
+            // Files may be on a network, and a blocking read here would delay connections.
             if let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await {
                 self.look(read);
             }
@@ -96,14 +96,14 @@ impl Renewal {
     }
 
     fn look(&mut self, read: Result<Contents, TlsError>) {
-        let seen = match &read {
-            Ok(contents) => Seen::Content(contents.digest()),
-            Err(error) => Seen::Unreadable(error.to_string()),
+        let last_read = match &read {
+            Ok(contents) => LastRead::Content(contents.digest()),
+            Err(error) => LastRead::Unreadable(error.to_string()),
         };
-        if seen == self.seen {
+        if last_read == self.last_read {
             return;
         }
-        self.seen = seen;
+        self.last_read = last_read;
         let listener = self.listener;
         match read.and_then(|contents| self.identity(&contents)) {
             Ok(Identity { config, expires_at }) => {

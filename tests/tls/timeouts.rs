@@ -1,5 +1,5 @@
-//! Clients that take their time, or more than their share: each is cut off, and nobody else
-//! notices.
+//! Clients that are slow, or that take too many connections: each is disconnected, and no other
+//! client notices.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
