@@ -12,12 +12,12 @@ pub mod backup;
 mod changes;
 pub mod clients;
 mod error;
+pub mod health;
 pub mod issuer;
 pub mod lease;
 pub mod load;
 pub mod master_key;
 pub mod publication;
-mod readiness;
 mod replay;
 pub mod replication;
 pub mod scheduler;
@@ -25,7 +25,7 @@ pub mod signing;
 pub mod snapshot;
 pub mod throttle;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -46,6 +46,7 @@ use approvals::ApprovalOutcome;
 use audit::Actor;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
+use health::Health;
 use issuer::{ChangeRequest, Committed, Issuer};
 use lease::Lease;
 use load::NewKeys;
@@ -55,7 +56,7 @@ use scheduler::WakeQueue;
 pub use access::Issued;
 pub use changes::{Exposure, Rotation};
 pub use error::ChangeError;
-pub use readiness::Unready;
+pub use health::{IssuerFault, Unready};
 
 /// What an authority stands on.
 pub struct Services {
@@ -95,8 +96,7 @@ pub struct Authority {
     had_clients: bool,
     authenticator: Authenticator,
     wakes: WakeQueue,
-    /// Issuers whose last scheduled change failed.
-    failed_schedules: Mutex<BTreeSet<IssuerName>>,
+    health: Health,
 }
 
 /// Issuers by name, and by the path under which they are published.
@@ -170,6 +170,7 @@ impl Authority {
             replica.begin_after(head.sequence).await;
         }
         let authority = Self {
+            health: Health::new(services.clock.clone()),
             services,
             directory: ArcSwap::from_pointee(directory),
             directory_writer: Mutex::default(),
@@ -180,7 +181,6 @@ impl Authority {
             had_clients: !rows.is_empty(),
             authenticator,
             wakes,
-            failed_schedules: Mutex::default(),
         };
         authority.catch_up().await?;
         Ok(authority)
@@ -406,9 +406,10 @@ impl Authority {
         let plan = plan(issuer.snapshot().set(), now);
         let wake = if plan.steps.is_empty() && issuer.is_confirmed() {
             // What failed here, another replica may have done.
-            let failed_schedules = self.failed_schedules.lock();
-            let mut failed_schedules = failed_schedules.unwrap_or_else(PoisonError::into_inner);
-            failed_schedules.remove(issuer.name());
+            if self.health.schedule_succeeded(issuer.name()) {
+                self.metrics()
+                    .report_rotation_success(issuer.name().as_str());
+            }
             plan.next_wake
         } else {
             Some(now)

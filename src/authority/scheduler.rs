@@ -1,8 +1,8 @@
 //! Does what is due, when it is due.
 //!
 //! It sleeps until the earliest wake-up of all issuers; its cost depends on what is due, not on
-//! how many issuers there are. A change that fails is tried again with growing pauses, turns the
-//! readiness probe and a metric red, and touches nothing else: signing goes on.
+//! how many issuers there are. A change that fails is tried again with growing pauses, stands
+//! in the health report and in a metric, and touches nothing else: signing goes on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,8 +57,12 @@ impl WakeQueue {
     }
 }
 
-/// Runs until it is dropped.
+/// Runs until it is dropped. It looks at every issuer first: when it is started again after a panic,
+/// the issuer that it was looking at is not in the queue any more.
 pub async fn run(authority: Arc<Authority>) {
+    for issuer in authority.issuers() {
+        authority.wakes.set(issuer.name(), authority.now());
+    }
     let mut failures: HashMap<IssuerName, u32> = HashMap::new();
     loop {
         while let Some(name) = authority.wakes.take_due(authority.now()) {
@@ -120,11 +124,7 @@ async fn run_scheduled_change(
     {
         Ok(_) => {
             failures.remove(name);
-            authority
-                .failed_schedules
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(name);
+            authority.health.schedule_succeeded(name);
             authority.metrics().report_rotation_success(name.as_str());
         }
         // They take over what they lack within moments, or count as dead soon.
@@ -136,13 +136,10 @@ async fn run_scheduled_change(
             let count = failures.entry(name.clone()).or_default();
             *count = count.saturating_add(1);
             let pause = pause_after(*count);
-            tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
-            authority
-                .failed_schedules
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(name.clone());
+            let now = authority.now();
+            authority.health.schedule_failed(name, now, &error);
             authority.metrics().report_rotation_failure(name.as_str());
+            tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
             // What has to leave the published set leaves it, whether or not the store answers.
             issuer.republish(&authority.services);
             authority.wakes.set(name, authority.now().after(pause));

@@ -112,7 +112,7 @@ pub(super) fn written(document: String) -> Response {
 }
 
 /// 503 with plain text, for probes.
-pub(super) fn unready(reason: &Unready) -> Response {
+pub(super) fn unready(reason: Unready) -> Response {
     (Outcome::Unready.status(), format!("{reason}\n")).into_response()
 }
 
