@@ -111,14 +111,14 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     };
     let public = Listener {
         name: "public",
-        socket: public,
+        socket: public.into(),
         certificates: public_tls.as_deref().map(Renewal::certificates),
         limits: config.public.limits(),
         answers: Public::new(Arc::clone(&authority)),
     };
     let internal = Listener {
         name: "internal",
-        socket: internal,
+        socket: internal.into(),
         certificates: internal_tls.as_deref().map(Renewal::certificates),
         limits: config.internal.limits(),
         answers: Guarded::new(
@@ -136,9 +136,12 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
             background.spawn(name, &renewal, Renewal::run);
         }
     }
+    let until_stopped = stopped.clone();
+    let serve_public = move |listener| serve(listener, until_stopped.clone());
+    let serve_internal = move |listener| serve(listener, stopped.clone());
     let listeners = [
-        tokio::spawn(serve(public, stopped.clone())),
-        tokio::spawn(serve(internal, stopped)),
+        background.spawn("listener-public", &Arc::new(public), serve_public),
+        background.spawn("listener-internal", &Arc::new(internal), serve_internal),
     ];
     tracing::info!(
         public = public_url,

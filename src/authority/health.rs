@@ -426,6 +426,8 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::supervision::supervise;
+    use crate::telemetry::Metrics;
 
     const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -514,6 +516,33 @@ mod tests {
         assert_eq!(watch.answer_age(), None);
         pass(&clock, 1).await;
         assert_eq!(watch.answer_age(), Some(Duration::ZERO));
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_look_ends_neither_the_watch_nor_readiness_for_good() {
+        let (clock, watch, calls) = watch();
+        let (watching, counted) = (Arc::clone(&watch), Arc::clone(&calls));
+        let metrics = Arc::<Metrics>::default();
+        let run = move || {
+            let (watching, counted) = (Arc::clone(&watching), Arc::clone(&counted));
+            async move {
+                let ask = async || {
+                    let call = counted.fetch_add(1, Ordering::SeqCst);
+                    assert_ne!(call, 1, "on purpose");
+                    Ok(())
+                };
+                watching.run(ask).await;
+            }
+        };
+        let supervised = supervise("store-check", clock.clone(), Arc::clone(&metrics), run);
+        let task = tokio::spawn(supervised);
+        others().await;
+        pass(&clock, 1).await;
+        assert_eq!(metrics.tasks().all()["store-check"].restarts, 1);
+        pass(&clock, 10).await;
+        assert_eq!(calls.load(Ordering::SeqCst), 12);
+        assert!(watch.answer_age().is_some());
         task.abort();
     }
 

@@ -23,5 +23,5 @@ pub use guard::{Guarded, RequestLimits};
 pub use internal::router as internal_router;
 pub use public::Public;
 pub use renewal::{Certificates, Renewal};
-pub use server::{Answers, Limits, Listener, serve};
+pub use server::{Answers, Limits, Listener, Socket, serve};
 pub use tls::{ClientRoots, Demand, TlsError, TlsFiles};

@@ -1,4 +1,4 @@
-//! A store in memory whose commits of access fail when they are told to.
+//! A store in memory that fails when it is told to: in a commit of access, or by a panic.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 const RELIABLE: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
 const REFUSES: u8 = 2;
+const PANICS: u8 = 3;
 
 #[derive(Default)]
 pub struct Unreliable {
@@ -28,6 +29,11 @@ impl Unreliable {
     /// The next commit happens, and nobody is told.
     pub fn lose_the_next_answer(&self) {
         self.mood.store(LOSES_ITS_ANSWER, Ordering::SeqCst);
+    }
+
+    /// The next time that uses of credentials are noted is a panic.
+    pub fn panic_at_the_next_uses(&self) {
+        self.mood.store(PANICS, Ordering::SeqCst);
     }
 
     /// The next commit does not happen.
@@ -78,6 +84,10 @@ impl KeyStore for Unreliable {
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        let mood = self
+            .mood
+            .compare_exchange(PANICS, RELIABLE, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(mood.is_err(), "on purpose");
         self.store.record_uses(uses).await
     }
 
