@@ -1,13 +1,17 @@
 //! What is late for one issuer does not make the process unready.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use keywright::authority::audit::Actor;
-use keywright::authority::{IssuerFault, health, scheduler};
+use keywright::authority::{health, scheduler};
 use keywright_verifier::Jwk;
 use serde_json::json;
 
-use crate::world::{SECOND, World, active, eventually, others};
+use crate::world::{SECOND, World, active, eventually};
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A public key of another system.
 fn public_key() -> Jwk {
@@ -26,34 +30,42 @@ fn public_key() -> Jwk {
 #[tokio::test]
 async fn a_set_that_is_full_of_imported_keys_delays_its_own_rotation_and_nothing_else() {
     let world = World::new().await;
-    let full = world.create("full", json!({})).await;
+    let long = json!({ "algorithms": ["ES256", "RS256"], "max_token_ttl": "30d" });
+    let full = world.create("full", long).await;
     let other = world.create("other", json!({})).await;
+    let before = active(&other);
     let checks = world.spawn("store-check", health::watch_store);
     let scheduler = world.spawn("scheduler", scheduler::run);
-    others().await;
-    world.pass(SECOND * (86_400 * 30 - 60)).await;
-    for _ in 0..98 {
+    world.pass(DAY * 25).await;
+    let refused = loop {
         let actor = Actor::Bootstrap;
-        let imported = world
-            .authority
-            .import_public(&full, public_key(), actor);
-        imported.await.unwrap();
-    }
-    let before = active(&other);
-    world.pass(SECOND * 60).await;
+        let import = world.authority.import_public(&full, public_key(), actor);
+        if let Err(error) = import.await {
+            break error;
+        }
+    };
+    assert!(refused.to_string().contains("full"), "{refused}");
+    // Both algorithms want a further successor a day ahead, and there is room for one.
+    world.pass(DAY * 4).await;
+    eventually("all that fits", || {
+        full.snapshot()
+            .set()
+            .published(world.authority.now())
+            .count()
+            == 100
+    })
+    .await;
+    world.pass(DAY).await;
     eventually("the rotation of the other", || active(&other) != before).await;
-    for _ in 0..120 {
+    for _ in 0..61 {
         world.pass(SECOND).await;
     }
-    println!("{:?}", world.authority.issuer_faults());
-    let faults = world.authority.issuer_faults();
-    assert_eq!(faults.len(), 1);
-    assert_eq!(faults[0].0.as_str(), "full");
-    assert!(matches!(
-        faults[0].1,
-        IssuerFault::ScheduleFailing { .. } | IssuerFault::RotationOverdue { .. }
-    ));
+    assert_eq!(world.states(), [("full".to_owned(), "rotation-overdue")]);
     assert_eq!(world.authority.readiness(), Ok(()));
+    world.authority.update_gauges();
+    let shown = world.metrics.render();
+    let line = "keywright_issuer_fault{issuer=\"full\",state=\"rotation-overdue\"} 1";
+    assert!(shown.contains(line), "{shown}");
     checks.abort();
     scheduler.abort();
 }
