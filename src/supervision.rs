@@ -210,8 +210,14 @@ mod tests {
         let health = world.health();
         assert_eq!(health.restarts, 9);
         assert_eq!(health.last_failure_at, Some(world.clock.now()));
-        let counted = "keywright_task_restarts_total{task=\"test\"} 9";
-        assert!(world.metrics.render().contains(counted));
+        let shown = world.metrics.render();
+        let last = world.clock.now().floor_seconds();
+        for line in [
+            "keywright_task_restarts_total{task=\"test\"} 9".to_owned(),
+            format!("keywright_task_last_failure_timestamp_seconds{{task=\"test\"}} {last}"),
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+        }
         task.abort();
     }
 

@@ -204,6 +204,7 @@ pub struct TaskHealth {
 #[derive(Default)]
 pub struct TaskMetrics {
     restarts: Family<TaskLabels, Counter>,
+    last_failure: Family<TaskLabels, Gauge>,
     tasks: Mutex<BTreeMap<&'static str, TaskHealth>>,
 }
 
@@ -222,7 +223,10 @@ impl TaskMetrics {
 
     /// Counts a panic of a task, which will be started again.
     pub fn report_panic(&self, task: &'static str, now: Timestamp) {
-        self.restarts.get_or_create(&TaskLabels { task }).inc();
+        let labels = TaskLabels { task };
+        self.restarts.get_or_create(&labels).inc();
+        let seconds = i64::try_from(now.floor_seconds()).unwrap_or(i64::MAX);
+        self.last_failure.get_or_create(&labels).set(seconds);
         let mut tasks = self.lock();
         let health = tasks.entry(task).or_default();
         health.state = TaskState::Restarting;
@@ -244,6 +248,12 @@ impl TaskMetrics {
             "task_restarts",
             "Tasks of the background that panicked and were started again",
             Family::clone(&self.restarts),
+        );
+        registry.register_with_unit(
+            "task_last_failure_timestamp",
+            "When a task of the background last panicked, in Unix time",
+            Unit::Seconds,
+            Family::clone(&self.last_failure),
         );
     }
 }
