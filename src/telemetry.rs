@@ -365,7 +365,7 @@ impl Default for Metrics {
         );
         registry.register(
             "issuer_fault",
-            "1 for each issuer that is not well, with the state that it is in",
+            "1 for each issuer that has a fault, with the state that it is in",
             Family::clone(&faults),
         );
         let issuance = IssuanceMetrics::default();
@@ -431,12 +431,12 @@ impl Metrics {
         self.ready.set(is_ready.into());
     }
 
-    /// Forgets which issuers are not well, before those that are not well now are shown.
+    /// Forgets which issuers have a fault, before those that have one now are shown.
     pub fn forget_faults(&self) {
         self.faults.clear();
     }
 
-    /// Shows that an issuer is not well.
+    /// Shows that an issuer has a fault.
     pub fn observe_fault(&self, issuer: &str, state: &'static str) {
         let labels = FaultLabels {
             issuer: issuer.to_owned(),

@@ -65,7 +65,7 @@ pub enum IssuerFault {
 }
 
 impl IssuerFault {
-    /// The states that an issuer can be in when it is not well.
+    /// The states of an issuer that has a fault.
     pub const STATES: [&str; 4] = [
         "unusable",
         "no-active-key",
@@ -116,7 +116,7 @@ impl fmt::Display for IssuerFault {
 /// How long after its time a rotation is called overdue.
 const OVERDUE_AFTER: Duration = Duration::from_secs(60);
 
-/// How often the log is told of issuers that are not well.
+/// How often the log is told of issuers that have a fault.
 const ISSUERS_CHECKED_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the store is asked whether it answers.
@@ -266,7 +266,7 @@ pub async fn watch_store(authority: Arc<Authority>) {
     authority.health.store.run(ask).await;
 }
 
-/// Tells the log which issuers are not well, when that changes, until it is dropped.
+/// Tells the log which issuers have a fault, when that changes, until it is dropped.
 pub async fn watch_issuers(authority: Arc<Authority>) {
     let mut before = BTreeMap::new();
     loop {
@@ -274,11 +274,11 @@ pub async fn watch_issuers(authority: Arc<Authority>) {
         for (issuer, fault) in &now {
             let state = fault.state();
             if before.get(issuer) != Some(&state) {
-                tracing::warn!(%issuer, state, detail = %fault, "an issuer is not well");
+                tracing::warn!(%issuer, state, detail = %fault, "an issuer has a fault");
             }
         }
         for issuer in before.keys().filter(|issuer| !now.contains_key(*issuer)) {
-            tracing::info!(%issuer, "an issuer is well again");
+            tracing::info!(%issuer, "an issuer has no fault any more");
         }
         before = now
             .into_iter()
@@ -336,7 +336,7 @@ impl Authority {
         })
     }
 
-    /// The issuers that are not well, in the order of their names, each with what is worst.
+    /// The issuers that have a fault, in the order of their names, each with its worst.
     ///
     /// An issuer that takes over another system's set and has not signed anything yet lacks no
     /// key: it waits.

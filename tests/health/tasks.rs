@@ -81,7 +81,7 @@ async fn a_panic_in_replication_does_not_end_the_lease() {
 
 #[tokio::test]
 async fn a_panic_in_the_check_of_issuers_does_not_end_it() {
-    let line = "an issuer is not well";
+    let line = "an issuer has a fault";
     let (log, _guard) = Log::panicking_at(line);
     let world = World::new().await;
     world.create("a", json!({})).await;

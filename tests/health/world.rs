@@ -151,7 +151,7 @@ impl World {
         self.metrics.tasks().all()[name]
     }
 
-    /// The issuers that are not well, and the state of each.
+    /// The issuers that have a fault, and the state of each.
     pub fn states(&self) -> Vec<(String, &'static str)> {
         let faults = self.authority.issuer_faults().into_iter();
         faults

@@ -39,7 +39,7 @@ fn report(server: &Server) -> Value {
     ok(server.call("GET", "/v1/health", None))
 }
 
-/// The issuers that are not well, and the state of each.
+/// The issuers that have a fault, and the state of each.
 fn states(report: &Value) -> Vec<(&str, &str)> {
     let faults = report["issuers"].as_array().unwrap().iter();
     faults
@@ -123,7 +123,7 @@ fn what_is_wrong_with_one_issuer_leaves_the_process_ready_and_is_reported() {
     }
     let logged = eventually("a log line", || {
         let log = server.log();
-        log.contains("an issuer is not well").then_some(log)
+        log.contains("an issuer has a fault").then_some(log)
     });
     assert!(logged.contains("corrupt"), "{logged}");
 

@@ -31,7 +31,7 @@ pub(in crate::http) fn report() -> Operation {
     });
     Operation::new(Area::Health, "readHealthReport", "Read the health report")
         .text(
-            "Whether this process can serve, which issuers are not well, and how the tasks of the \
+            "Whether this process can serve, which issuers have a fault, and how the tasks of the \
              background are doing. What is wrong with one issuer does not make the process unready. \
              A client that is limited to issuers reads of those alone.",
         )
@@ -66,7 +66,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
     )]);
     let issuer = answered([
         required("issuer", issuer_name()),
-        required("state", one_of(IssuerFault::STATES, "What is worst.")),
+        required("state", one_of(IssuerFault::STATES, "Its worst fault.")),
         optional(
             "since",
             instant("Since when, in Unix seconds, if that is known."),
@@ -105,13 +105,17 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         optional("lease", lease),
         required(
             "issuer_count",
-            integer(0, u64::MAX, "How many issuers there are, well or not."),
+            integer(
+                0,
+                u64::MAX,
+                "How many issuers there are, with a fault or without.",
+            ),
         ),
         required(
             "issuers",
             list(
                 reference("IssuerHealth"),
-                "The issuers that are not well, by name.",
+                "The issuers that have a fault, by name.",
             ),
         ),
         required(
