@@ -20,5 +20,6 @@
 mod certificates;
 mod issuers;
 mod log;
+mod readiness;
 mod tasks;
 mod world;

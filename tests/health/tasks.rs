@@ -95,17 +95,3 @@ async fn a_panic_in_the_check_of_issuers_does_not_end_it() {
     eventually("the line", || log.count(line) == 2).await;
     checks.abort();
 }
-
-#[tokio::test]
-async fn a_process_is_ready_while_its_store_answers_and_until_it_drains() {
-    let world = World::new().await;
-    let checks = world.spawn("store-check", health::watch_store);
-    for _ in 0..20 {
-        world.pass(SECOND).await;
-        assert_eq!(world.authority.readiness(), Ok(()));
-    }
-    world.authority.drain();
-    let draining = world.authority.readiness();
-    assert_eq!(draining, Err(keywright::authority::Unready::Draining));
-    checks.abort();
-}

@@ -86,7 +86,8 @@ impl World {
         Self::on(Arc::new(MemoryStore::shared_by_all(clock.clone())), clock).await
     }
 
-    async fn on(store: Arc<dyn KeyStore>, store_clock: Clock) -> Self {
+    /// A process on this store.
+    pub async fn on(store: Arc<dyn KeyStore>, store_clock: Clock) -> Self {
         let clock = Clock::manual(BEGIN);
         let engine = Arc::new(Engine {
             engine: SoftwareEngine::start().unwrap(),
