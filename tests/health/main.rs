@@ -19,6 +19,7 @@
 
 mod certificates;
 mod issuers;
+mod listeners;
 mod log;
 mod readiness;
 mod tasks;
