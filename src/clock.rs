@@ -204,12 +204,20 @@ impl Clock {
     /// Returns when so much time has passed, whatever the time of day becomes meanwhile.
     pub async fn wait_for(&self, duration: Duration) {
         let until = self.read().monotonic.saturating_add(duration);
-        loop {
-            let left = until.saturating_sub(self.read().monotonic);
-            if left.is_zero() {
-                return;
+        match &self.source {
+            Source::System => loop {
+                let left = until.saturating_sub(self.read().monotonic);
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            },
+            Source::Manual(manual) => {
+                let mut receiver = manual.wall.subscribe();
+                // The sender lives as long as this borrow, so that waiting cannot fail.
+                let passed = |_: &Timestamp| self.read().monotonic >= until;
+                let _ = receiver.wait_for(passed).await;
             }
-            self.sleep_until(self.now().after(left)).await;
         }
     }
 
@@ -301,6 +309,23 @@ mod tests {
         assert!(!sleep.is_finished());
         clock.set(Timestamp::from_seconds(200));
         sleep.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_when_its_time_has_passed_whatever_the_time_of_day_becomes() {
+        let begin = Timestamp::from_seconds(10_000);
+        let clock = Clock::manual(begin);
+        let waiter = clock.clone();
+        let wait = tokio::spawn(async move { waiter.wait_for(Duration::from_secs(2)).await });
+        tokio::task::yield_now().await;
+        let hour = Duration::from_secs(3600);
+        for wall in [begin.after(hour), begin.before(hour)] {
+            clock.set_wall(wall);
+            tokio::task::yield_now().await;
+            assert!(!wait.is_finished(), "{wall:?}");
+        }
+        clock.set(begin.before(hour).after(Duration::from_secs(2)));
+        wait.await.unwrap();
     }
 
     #[test]

@@ -23,4 +23,5 @@ pub mod lifecycle;
 pub mod master_key;
 pub mod service;
 pub mod store;
+pub mod supervision;
 pub mod telemetry;

@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
-use crate::authority::{Authority, ChangeError, Services, replication, scheduler};
+use crate::authority::{Authority, ChangeError, Services, health, replication, scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
@@ -28,6 +29,7 @@ use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
 use crate::store;
+use crate::supervision::supervise;
 use crate::telemetry::Metrics;
 
 pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, restore};
@@ -51,6 +53,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
                 CertificateReloader::start(listener, files, clock.clone(), Arc::clone(&metrics))
             })
             .transpose()
+            .map(|renewal| renewal.map(Arc::new))
             .map_err(|error| format!("{listener}.tls: {error}"))
     };
     let public_tls = reloader("public", config.public.tls_files())?;
@@ -64,6 +67,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
             IssuanceLog::start(
                 destination,
                 config.issuance_log.room(),
+                clock.clone(),
                 Arc::clone(&metrics),
             )
             .map_err(|error| format!("issuance_log: cannot write there: {error}"))?,
@@ -79,7 +83,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
             config.store.max_staleness,
         )),
         master_keys,
-        clock,
+        clock: clock.clone(),
         entropy,
         metrics: Arc::clone(&metrics),
         trusted: trust::trusted_issuers(&config.trusted_issuers)?,
@@ -97,39 +101,56 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal = TcpListener::bind(config.internal.listen)
         .await
         .map_err(cannot_listen("internal"))?;
-    let public_url = url_of(&public, public_tls.as_ref())?;
-    let internal_url = url_of(&internal, internal_tls.as_ref())?;
+    let public_url = url_of(&public, public_tls.as_deref())?;
+    let internal_url = url_of(&internal, internal_tls.as_deref())?;
     let addresses = json!({ "public": public_url, "internal": internal_url });
     folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
 
     let (stop, stopped) = watch::channel(false);
-    let scheduler = tokio::spawn(scheduler::run(Arc::clone(&authority)));
-    let replication = tokio::spawn(replication::run(Arc::clone(&authority)));
-    let access = tokio::spawn(scheduler::run_access_upkeep(Arc::clone(&authority)));
+    let background = Background { clock, metrics };
+    let scheduler = background.spawn("scheduler", &authority, scheduler::run);
+    let access = background.spawn("access-upkeep", &authority, scheduler::run_access_upkeep);
+    let issuer_check = background.spawn("issuer-check", &authority, health::watch_issuers);
+    let store_task = if authority.has_shared_store() {
+        background.spawn("replication", &authority, replication::run)
+    } else {
+        background.spawn("store-check", &authority, health::watch_store)
+    };
     let public = Listener {
         name: "public",
-        socket: public,
-        certificates: public_tls.as_ref().map(CertificateReloader::certificates),
+        socket: public.into(),
+        certificates: public_tls.as_deref().map(CertificateReloader::certificates),
         limits: config.public.limits(),
         handler: Public::new(Arc::clone(&authority)),
     };
     let internal = Listener {
         name: "internal",
-        socket: internal,
-        certificates: internal_tls.as_ref().map(CertificateReloader::certificates),
+        socket: internal.into(),
+        certificates: internal_tls
+            .as_deref()
+            .map(CertificateReloader::certificates),
         limits: config.internal.limits(),
         handler: AdmittedService::new(
             internal_router(Arc::clone(&authority)),
             config.internal.request_limits(),
-            Arc::clone(&metrics),
+            Arc::clone(&background.metrics),
         ),
     };
-    for reloader in [public_tls, internal_tls].into_iter().flatten() {
-        tokio::spawn(reloader.run());
+    let renewals = [
+        ("certificate-public", public_tls),
+        ("certificate-internal", internal_tls),
+    ];
+    for (name, renewal) in renewals {
+        if let Some(renewal) = renewal {
+            background.spawn(name, &renewal, CertificateReloader::run);
+        }
     }
+    let until_stopped = stopped.clone();
+    let serve_public = move |listener| serve(listener, until_stopped.clone());
+    let serve_internal = move |listener| serve(listener, stopped.clone());
     let listeners = [
-        tokio::spawn(serve(public, stopped.clone())),
-        tokio::spawn(serve(internal, stopped)),
+        background.spawn("listener-public", &Arc::new(public), serve_public),
+        background.spawn("listener-internal", &Arc::new(internal), serve_internal),
     ];
     tracing::info!(
         public = public_url,
@@ -139,6 +160,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 
     end.arrive().await;
     tracing::info!("keywright drains");
+    authority.drain();
     stop.send_replace(true);
     for listener in listeners {
         listener.await?;
@@ -146,8 +168,9 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(issuance_log) = issuance_log {
         issuance_log.end().await;
     }
-    scheduler.abort();
-    access.abort();
+    for task in [&scheduler, &access, &issuer_check] {
+        task.abort();
+    }
     // A change that is being committed ends, whole or not at all, before the store is closed.
     let _ = scheduler.await;
     if let Err(error) = authority.store_witness().await {
@@ -156,14 +179,39 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     if let Err(error) = authority.store_last_uses(Timestamp::default()).await {
         tracing::warn!(%error, "the last uses of credentials were not written down");
     }
-    replication.abort();
-    let _ = replication.await;
+    store_task.abort();
+    let _ = store_task.await;
     if let Err(error) = authority.leave().await {
         tracing::warn!(%error, "the other replicas were not told that this one has ended");
     }
     store.close().await;
     tracing::info!("keywright has ended");
     Ok(())
+}
+
+/// What tasks of the background run with.
+struct Background {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Background {
+    /// Runs a task under supervision, on what it works with.
+    fn spawn<S, T>(
+        &self,
+        name: &'static str,
+        subject: &Arc<S>,
+        run: impl Fn(Arc<S>) -> T + Send + Sync + 'static,
+    ) -> JoinHandle<()>
+    where
+        S: Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let subject = Arc::clone(subject);
+        let run = move || run(Arc::clone(&subject));
+        let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
+        tokio::spawn(supervise(name, clock, metrics, run))
+    }
 }
 
 /// The identifier of a store's first client. It is always the same, so that of several replicas that

@@ -1,8 +1,9 @@
 //! Logs and metrics.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
@@ -82,6 +83,17 @@ struct ListenerLabels {
     listener: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    issuer: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    task: &'static str,
+}
+
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
 /// The counters of one issuer's active key.
@@ -151,12 +163,108 @@ impl IssuanceMetrics {
     }
 }
 
+/// What a task of the background does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TaskState {
+    /// It runs.
+    #[default]
+    Running,
+    /// It has panicked, and starts again after a pause.
+    Restarting,
+    /// It has done all that it had to do.
+    Ended,
+}
+
+impl TaskState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Running, Self::Restarting, Self::Ended];
+
+    /// Its name in the health report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a task of the background is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TaskHealth {
+    /// What it does now.
+    pub state: TaskState,
+    /// How often it has panicked, and was or will be started again.
+    pub restarts: u64,
+    /// When it panicked last.
+    pub last_failure_at: Option<Timestamp>,
+}
+
+/// How the tasks of the background are doing, by name.
+#[derive(Default)]
+pub struct TaskMetrics {
+    restarts: Family<TaskLabels, Counter>,
+    last_failure: Family<TaskLabels, Gauge>,
+    tasks: Mutex<BTreeMap<&'static str, TaskHealth>>,
+}
+
+impl TaskMetrics {
+    /// Notes that a task starts, for the first time or again.
+    pub fn report_running(&self, task: &'static str) {
+        self.lock().entry(task).or_default().state = TaskState::Running;
+        // The count is there from the beginning, at 0.
+        drop(self.restarts.get_or_create(&TaskLabels { task }));
+    }
+
+    /// Notes that a task has ended by itself.
+    pub fn report_ended(&self, task: &'static str) {
+        self.lock().entry(task).or_default().state = TaskState::Ended;
+    }
+
+    /// Counts a panic of a task, which will be started again.
+    pub fn report_panic(&self, task: &'static str, now: Timestamp) {
+        let labels = TaskLabels { task };
+        self.restarts.get_or_create(&labels).inc();
+        let seconds = i64::try_from(now.floor_seconds()).unwrap_or(i64::MAX);
+        self.last_failure.get_or_create(&labels).set(seconds);
+        let mut tasks = self.lock();
+        let health = tasks.entry(task).or_default();
+        health.state = TaskState::Restarting;
+        health.restarts += 1;
+        health.last_failure_at = Some(now);
+    }
+
+    /// Every task, by name.
+    pub fn all(&self) -> BTreeMap<&'static str, TaskHealth> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, TaskHealth>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "task_restarts",
+            "Tasks of the background that panicked and were started again",
+            Family::clone(&self.restarts),
+        );
+        registry.register_with_unit(
+            "task_last_failure_timestamp",
+            "When a task of the background last panicked, in Unix time",
+            Unit::Seconds,
+            Family::clone(&self.last_failure),
+        );
+    }
+}
+
 /// Of what there is one, or none as long as it was never observed.
 type NoLabels = [(&'static str, &'static str); 0];
 
 /// What is counted and measured.
 pub struct Metrics {
     issuance: IssuanceMetrics,
+    tasks: TaskMetrics,
     registry: Mutex<Registry>,
     signatures: Family<SignatureLabels, Counter>,
     signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram>,
@@ -169,6 +277,8 @@ pub struct Metrics {
     tls_expiry: Family<ListenerLabels, SecondsGauge>,
     tls_reload_failing: Family<ListenerLabels, Gauge>,
     lease: Family<NoLabels, SecondsGauge>,
+    ready: Gauge,
+    faults: Family<FaultLabels, Gauge>,
 }
 
 /// From 16 µs to half a second, doubling.
@@ -247,10 +357,24 @@ impl Default for Metrics {
             Unit::Seconds,
             Family::clone(&lease),
         );
+        let (ready, faults) = (Gauge::default(), Family::default());
+        registry.register(
+            "ready",
+            "1 while this process can serve, which is what /readyz says",
+            Gauge::clone(&ready),
+        );
+        registry.register(
+            "issuer_fault",
+            "1 for each issuer that has a fault, with the state that it is in",
+            Family::clone(&faults),
+        );
         let issuance = IssuanceMetrics::default();
         issuance.register(&mut registry);
+        let tasks = TaskMetrics::default();
+        tasks.register(&mut registry);
         Self {
             issuance,
+            tasks,
             registry: Mutex::new(registry),
             signatures,
             signing_seconds,
@@ -263,6 +387,8 @@ impl Default for Metrics {
             tls_expiry,
             tls_reload_failing,
             lease,
+            ready,
+            faults,
         }
     }
 }
@@ -298,6 +424,30 @@ impl Metrics {
     pub fn forget_keys(&self) {
         self.key_age.clear();
         self.next_rotation.clear();
+    }
+
+    /// Shows whether this process can serve.
+    pub fn observe_readiness(&self, is_ready: bool) {
+        self.ready.set(is_ready.into());
+    }
+
+    /// Forgets which issuers have a fault, before those that have one now are shown.
+    pub fn forget_faults(&self) {
+        self.faults.clear();
+    }
+
+    /// Shows that an issuer has a fault.
+    pub fn observe_fault(&self, issuer: &str, state: &'static str) {
+        let labels = FaultLabels {
+            issuer: issuer.to_owned(),
+            state,
+        };
+        self.faults.get_or_create(&labels).set(1);
+    }
+
+    /// How the tasks of the background are doing.
+    pub fn tasks(&self) -> &TaskMetrics {
+        &self.tasks
     }
 
     /// Shows for how long a lease holds.
@@ -393,10 +543,7 @@ impl Metrics {
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        let registry = self
-            .registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         if encode(&mut text, &registry).is_err() {
             // Writing to a string fails only when a label cannot be encoded.
             let _ = writeln!(text, "# encoding failed");

@@ -127,9 +127,9 @@ impl IssuerDirectory {
         }
     }
 
-    /// The name of one that cannot be used, if there is any.
-    pub(super) fn unusable(&self) -> Option<IssuerName> {
-        self.issuers.load().unusable.keys().next().cloned()
+    /// The names of those that cannot be used.
+    pub(super) fn unusable(&self) -> Vec<IssuerName> {
+        self.issuers.load().unusable.keys().cloned().collect()
     }
 
     /// Changes the directory, one caller at a time.

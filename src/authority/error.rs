@@ -66,7 +66,8 @@ pub enum ChangeError {
     /// Other writers were faster every time; the caller can try again.
     #[error("the key set is being changed by others")]
     Contended,
-    /// The task that made the change ended before its time: the process is going down.
+    /// The task that made the change ended before its time: it panicked, or the process is going
+    /// down.
     #[error("the change was interrupted")]
     Interrupted,
     /// The store has no set for an issuer that is in memory.

@@ -12,6 +12,7 @@ pub mod backup;
 pub mod clients;
 mod directory;
 mod error;
+pub mod health;
 pub mod issuer;
 mod issuers;
 mod keys;
@@ -20,7 +21,6 @@ pub mod load;
 pub mod master_key;
 pub mod permit;
 pub mod publication;
-mod readiness;
 mod replay;
 pub mod replication;
 pub mod scheduler;
@@ -44,16 +44,17 @@ use crate::telemetry::Metrics;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
 use directory::IssuerDirectory;
+use health::Health;
 use issuer::Issuer;
 use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
-use scheduler::{Failures, Generating, WakeQueue};
+use scheduler::{Generating, WakeQueue};
 
 pub use access::Issued;
 pub use error::ChangeError;
+pub use health::{IssuerFault, Unready};
 pub use issuers::IssuerSet;
 pub use keys::{Exposure, Rotation};
-pub use readiness::Unready;
 
 /// What an authority stands on.
 pub struct Services {
@@ -100,10 +101,9 @@ pub struct Authority {
     had_clients: bool,
     authenticator: Authenticator,
     wakes: WakeQueue,
-    /// Issuers whose last scheduled change failed.
-    failures: Failures,
     /// Issuers for which keys are generated.
     generating: Generating,
+    health: Health,
 }
 
 impl Authority {
@@ -147,6 +147,7 @@ impl Authority {
             replica.begin_after(head).await;
         }
         let authority = Self {
+            health: Health::new(services.clock.clone()),
             services,
             directory,
             replica,
@@ -155,7 +156,6 @@ impl Authority {
             had_clients: !records.is_empty(),
             authenticator,
             wakes,
-            failures: Failures::default(),
             generating: Generating::default(),
         };
         authority.catch_up().await?;

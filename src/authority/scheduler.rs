@@ -1,10 +1,10 @@
 //! Does what is due, when it is due.
 //!
 //! It sleeps until the earliest wake-up of all issuers; its cost depends on what is due, not on
-//! how many issuers there are. A change that fails is tried again with growing pauses, turns the
-//! readiness probe and a metric red, and touches nothing else: signing goes on.
+//! how many issuers there are. A change that fails is tried again with growing pauses, stands
+//! in the health report and in a metric, and touches nothing else: signing goes on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,34 +55,6 @@ impl WakeQueue {
         let (_, issuer) = queue.by_time.pop_first()?;
         queue.by_name.remove(&issuer);
         Some(issuer)
-    }
-}
-
-/// The issuers whose last scheduled change failed, and how often in a row.
-#[derive(Default)]
-pub(super) struct Failures(Mutex<BTreeMap<IssuerName, u32>>);
-
-impl Failures {
-    fn issuers(&self) -> MutexGuard<'_, BTreeMap<IssuerName, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts one, and says how many it were in a row.
-    fn count(&self, issuer: &IssuerName) -> u32 {
-        let mut issuers = self.issuers();
-        let count = issuers.entry(issuer.clone()).or_default();
-        *count = count.saturating_add(1);
-        *count
-    }
-
-    /// What had failed has been done.
-    pub(super) fn forget(&self, issuer: &IssuerName) {
-        self.issuers().remove(issuer);
-    }
-
-    /// Whether an issuer is one of them.
-    pub(super) fn contains(&self, issuer: &IssuerName) -> bool {
-        self.issuers().contains_key(issuer)
     }
 }
 
@@ -138,8 +110,12 @@ impl Generating {
 const CONCURRENT_CHANGES: usize = 8;
 
 /// Runs until it is dropped. Each issuer's change is a task of its own: one that is slow, that fails
-/// or that panics holds up no other.
+/// or that panics holds up no other. It looks at every issuer first: when it is started again after
+/// a panic, the issuers that it was looking at are not in the queue any more.
 pub async fn run(authority: Arc<Authority>) {
+    for issuer in authority.issuers() {
+        authority.wakes.set(issuer.name(), authority.now());
+    }
     let mut changes = JoinSet::new();
     loop {
         while let Some(name) = authority.wakes.take_due(authority.now()) {
@@ -202,7 +178,7 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     };
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
         Ok(_) => {
-            authority.failures.forget(name);
+            authority.health.schedule_succeeded(name);
             authority.metrics().report_rotation_success(name.as_str());
         }
         // They take over what they lack within moments, or count as dead soon.
@@ -223,7 +199,10 @@ impl Authority {
         let plan = plan(issuer.snapshot().set(), now);
         if plan.steps.is_empty() && issuer.is_confirmed() {
             // What failed here, another replica may have done.
-            self.failures.forget(issuer.name());
+            if self.health.schedule_succeeded(issuer.name()) {
+                let name = issuer.name().as_str();
+                self.metrics().report_rotation_success(name);
+            }
         }
         let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
         let wake = if is_due || !issuer.is_confirmed() {
@@ -242,7 +221,8 @@ impl Authority {
     /// set leaves it, whether or not the store answers.
     pub(super) fn schedule_failed(&self, issuer: &Issuer, error: &ChangeError) {
         let name = issuer.name();
-        let pause = pause_after(self.failures.count(name), &self.services.entropy);
+        let failures = self.health.schedule_failed(name, self.now(), error);
+        let pause = pause_after(failures, &self.services.entropy);
         tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
         self.metrics().report_rotation_failure(name.as_str());
         issuer.republish(&self.services);

@@ -1,6 +1,6 @@
 //! The certificate of a listener while it serves: read again when its files change.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,12 +34,17 @@ pub struct CertificateReloader {
     listener: &'static str,
     files: TlsFiles,
     certificates: Arc<Certificates>,
+    state: Mutex<State>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// What it has found so far.
+struct State {
     expires_at: Timestamp,
     last_read: LastRead,
     /// The number of days that the last warning named.
     warned: Option<u64>,
-    clock: Clock,
-    metrics: Arc<Metrics>,
 }
 
 /// The result of the last read of the files. The same result again is neither tried nor logged.
@@ -62,13 +67,16 @@ impl CertificateReloader {
     ) -> Result<Self, TlsError> {
         let contents = files.read()?;
         let Identity { config, expires_at } = files.identity(&contents)?;
-        let mut reloader = Self {
-            listener,
-            files,
-            certificates: Arc::new(Certificates(ArcSwap::new(config))),
+        let state = State {
             expires_at,
             last_read: LastRead::Content(contents.digest()),
             warned: None,
+        };
+        let reloader = Self {
+            listener,
+            files,
+            certificates: Arc::new(Certificates(ArcSwap::new(config))),
+            state: Mutex::new(state),
             clock,
             metrics,
         };
@@ -83,11 +91,11 @@ impl CertificateReloader {
     }
 
     /// Looks at the files again and again. What cannot be used replaces nothing.
-    pub async fn run(mut self) {
+    pub async fn run(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            self.clock.wait_for(LOOK_EVERY).await;
             let files = self.files.clone();
-            // Files may be on a network, and a blocking read here would delay connections.
+            // Files may lie on a network, and waiting for them here would hold connections up.
             if let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await {
                 self.look(read);
             }
@@ -95,29 +103,34 @@ impl CertificateReloader {
         }
     }
 
-    fn look(&mut self, read: Result<Contents, TlsError>) {
+    fn look(&self, read: Result<Contents, TlsError>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let last_read = match &read {
             Ok(contents) => LastRead::Content(contents.digest()),
             Err(error) => LastRead::Unreadable(error.to_string()),
         };
-        if last_read == self.last_read {
+        if last_read == state.last_read {
             return;
         }
-        self.last_read = last_read;
         let listener = self.listener;
-        match read.and_then(|contents| self.identity(&contents)) {
+        let now = self.clock.now();
+        match read.and_then(|contents| self.identity(&contents, state.expires_at, now)) {
             Ok(Identity { config, expires_at }) => {
                 self.certificates.0.store(config);
-                self.expires_at = expires_at;
-                self.warned = None;
+                *state = State {
+                    expires_at,
+                    last_read,
+                    warned: None,
+                };
                 self.metrics.report_tls_success(listener);
                 tracing::info!(
                     listener,
-                    days_left = self.days_left(),
+                    days_left = days_until(expires_at, now),
                     "certificate replaced; new connections get it"
                 );
             }
             Err(error) => {
+                state.last_read = last_read;
                 self.metrics.report_tls_failure(listener);
                 tracing::error!(
                     listener,
@@ -128,37 +141,39 @@ impl CertificateReloader {
         }
     }
 
-    fn identity(&self, contents: &Contents) -> Result<Identity, TlsError> {
+    /// What the files have, unless it has expired and what is in use has not.
+    fn identity(
+        &self,
+        contents: &Contents,
+        used_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Identity, TlsError> {
         let identity = self.files.identity(contents)?;
-        let now = self.clock.now();
-        if identity.expires_at <= now && self.expires_at > now {
+        if identity.expires_at <= now && used_until > now {
             return Err(TlsError::Expired(self.files.certificate.clone()));
         }
         Ok(identity)
     }
 
-    fn days_left(&self) -> u64 {
-        let left = self
-            .expires_at
-            .millis()
-            .saturating_sub(self.clock.now().millis());
-        left / MILLIS_PER_DAY
-    }
-
     /// Shows how long the certificate is still good for, and warns when it is not for long.
-    fn observe(&mut self) {
+    fn observe(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (listener, now) = (self.listener, self.clock.now());
         self.metrics
-            .observe_tls_certificate(listener, self.expires_at, now);
-        let days_left = self.days_left();
-        if days_left >= WARNING_DAYS || self.warned == Some(days_left) {
+            .observe_tls_certificate(listener, state.expires_at, now);
+        let days_left = days_until(state.expires_at, now);
+        if days_left >= WARNING_DAYS || state.warned == Some(days_left) {
             return;
         }
-        self.warned = Some(days_left);
-        if self.expires_at <= now {
+        state.warned = Some(days_left);
+        if state.expires_at <= now {
             tracing::error!(listener, "the certificate has expired: clients refuse it");
         } else {
             tracing::warn!(listener, days_left, "the certificate expires soon");
         }
     }
+}
+
+fn days_until(end: Timestamp, now: Timestamp) -> u64 {
+    end.millis().saturating_sub(now.millis()) / MILLIS_PER_DAY
 }

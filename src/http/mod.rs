@@ -23,5 +23,5 @@ pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
 pub use internal::router as internal_router;
 pub use public::Public;
-pub use server::{Limits, Listener, RequestHandler, serve};
+pub use server::{Limits, Listener, RequestHandler, Socket, serve};
 pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

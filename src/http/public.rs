@@ -24,7 +24,7 @@ const HEALTH: &str = "/healthz";
 const READINESS: &str = "/readyz";
 
 /// The public listener's answers. Every document's bytes were built when its set last changed: an
-/// answer is a look-up, and waits for nothing but the readiness probe's look at the store.
+/// answer is a look-up, and waits for nothing.
 #[derive(Clone)]
 pub struct Public(Arc<Authority>);
 
@@ -40,12 +40,10 @@ impl RequestHandler for Public {
         let Self(authority) = self;
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),
-            READINESS => {
-                let readiness = authority.readiness().await;
-                probe(&request, || {
-                    readiness.map_or_else(|reason| unready(&reason), |()| text("ready\n"))
-                })
-            }
+            READINESS => probe(&request, || {
+                let readiness = authority.readiness();
+                readiness.map_or_else(unready, |()| text("ready\n"))
+            }),
             _ => documents(&authority, &request),
         }
     }

@@ -1,4 +1,4 @@
-//! Answers, and the only file with status codes.
+//! RequestHandler, and the only file with status codes.
 
 use axum::Json;
 use axum::body::Body;
@@ -112,7 +112,7 @@ pub(super) fn written(document: String) -> Response {
 }
 
 /// 503 with plain text, for probes.
-pub(super) fn unready(reason: &Unready) -> Response {
+pub(super) fn unready(reason: Unready) -> Response {
     (ResponseStatus::Unready.status(), format!("{reason}\n")).into_response()
 }
 

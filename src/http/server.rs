@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::Request;
@@ -26,13 +26,34 @@ pub struct Listener<H> {
     /// Its name in the log.
     pub name: &'static str,
     /// The bound socket.
-    pub socket: TcpListener,
+    pub socket: Socket,
     /// What it speaks TLS with; without it, it speaks plain HTTP.
     pub certificates: Option<Arc<Certificates>>,
     /// What clients may take.
     pub limits: Limits,
     /// Handles its requests.
     pub handler: H,
+}
+
+/// A bound socket, until it is closed. A listener that is started again goes on with it.
+pub struct Socket(Mutex<Option<Arc<TcpListener>>>);
+
+impl From<TcpListener> for Socket {
+    fn from(socket: TcpListener) -> Self {
+        Self(Mutex::new(Some(Arc::new(socket))))
+    }
+}
+
+impl Socket {
+    fn open(&self) -> Option<Arc<TcpListener>> {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.clone()
+    }
+
+    /// From now on connections are refused, once those that hold it let go of it.
+    fn close(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
 }
 
 /// What the clients of a listener may take.
@@ -49,14 +70,21 @@ pub struct Limits {
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown` becomes true, then lets the requests in progress end.
-pub async fn serve<H: RequestHandler>(listener: Listener<H>, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve<A: RequestHandler>(
+    listener: Arc<Listener<A>>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let Listener {
         name,
-        socket,
+        socket: bound,
         certificates,
         limits,
         handler,
-    } = listener;
+    } = &*listener;
+    let Some(socket) = bound.open() else {
+        return;
+    };
+    let name = *name;
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
@@ -96,6 +124,7 @@ pub async fn serve<H: RequestHandler>(listener: Listener<H>, mut shutdown: watch
         };
     }
     drop(socket);
+    bound.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
         .await
         .is_err()

@@ -23,9 +23,15 @@ pub use line::{Decision, Line, LoggedClaims};
 pub use output::Destination;
 pub use queue::QueueFull;
 
+use crate::clock::Clock;
+use crate::supervision::supervise_thread;
 use crate::telemetry::Metrics;
 use output::Output;
 use queue::Queue;
+use writer::Writer;
+
+/// The name of the thread, in the log, in the metrics and in the health report.
+const TASK: &str = "issuance-log";
 
 /// How long the last lines may take when the process ends.
 const LONGEST_END: Duration = Duration::from_secs(4);
@@ -46,16 +52,21 @@ impl IssuanceLog {
     pub fn start(
         destination: Destination,
         capacity: usize,
+        clock: Clock,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let output = Output::open(destination)?;
         let queue = Arc::new(Queue::new(capacity));
         let (alive, writing) = watch::channel(());
+        let mut writer = Writer::new(Arc::clone(&queue), output, Arc::clone(&metrics));
         let (lines, counters) = (Arc::clone(&queue), Arc::clone(&metrics));
         thread::Builder::new()
-            .name("issuance-log".to_owned())
+            .name(TASK.to_owned())
             .spawn(move || {
-                writer::run(&lines, output, counters.issuance());
+                let wait = |pause| {
+                    lines.wait(pause);
+                };
+                supervise_thread(TASK, clock, counters, wait, || writer.run());
                 drop(alive);
             })?;
         Ok(Self {

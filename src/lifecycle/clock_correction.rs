@@ -12,7 +12,8 @@
 //! - the freshness and the clock skew of earlier policies, where they were longer: a successor may
 //!   sign while a set without it is still fresh that was served under one of them;
 //! - keys that were removed because the clock was ahead. They stay removed, and their tokens with
-//!   them.
+//!   them;
+//! - the times of keys that were revoked meanwhile: their records are final.
 
 use super::event::Event;
 use super::key::{Key, State, Visibility};
@@ -39,7 +40,9 @@ pub(super) fn correct_clock(update: &mut KeySetUpdate<'_>) {
     let missing_until = fresh_until.after(set.policy.clock_skew);
     set.created_at = set.created_at.min(reading);
     set.served_fresh_until = set.served_fresh_until.min(fresh_until);
-    for key in &mut set.keys {
+    // The record of a revoked key is final: what it says of the time stays.
+    let kept = |key: &&mut Key| !matches!(key.state, State::Revoked(_));
+    for key in set.keys.iter_mut().filter(kept) {
         lower(key, reading, missing_until);
     }
 }
@@ -72,14 +75,6 @@ fn lower(key: &mut Key, reading: Timestamp, missing_until: Timestamp) {
             lower(&mut removed.removed_at);
             removed.published_until.iter_mut().for_each(lower);
         }
-        State::Revoked(revoked) => {
-            let ahead = revoked.retired_at.unwrap_or_default().since(reading);
-            revoked.activated_at.iter_mut().for_each(lower);
-            revoked.retired_at.iter_mut().for_each(lower);
-            lower(&mut revoked.revoked_at);
-            if let Some(until) = &mut revoked.published_until {
-                *until = until.before(ahead);
-            }
-        }
+        State::Revoked(_) => {}
     }
 }

@@ -8,9 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright::authority::ChangeError;
 use keywright::authority::audit::{Actor, AuthenticationMethod};
 use keywright::authority::authentication::Unauthenticated;
+use keywright::authority::scheduler::run_access_upkeep;
+use keywright::clock::Clock;
 use keywright::lifecycle::Timestamp;
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Batch, BatchId, Content, EventRow, Kind, RecordKey, Write, commit};
+use keywright::supervision::supervise;
+use keywright::telemetry::Metrics;
 use serde_json::{Value, json};
 
 use crate::unreliable::Unreliable;
@@ -416,4 +420,35 @@ fn a_refusal_takes_the_same_time_whatever_is_wrong_with_the_secret() {
     let (fastest, slowest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
     let margin = (*fastest / 2).max(Duration::from_micros(1));
     assert!(*slowest - *fastest <= margin, "{medians:?}");
+}
+
+#[tokio::test]
+async fn a_panic_while_uses_are_noted_does_not_keep_later_ones_from_being_noted() {
+    let store = Arc::new(Unreliable::default());
+    let world = World::on(Arc::clone(&store) as _, Clock::manual(BEGIN)).await;
+    let (_, credential) = world.client(json!({})).await;
+    let (authority, metrics) = (Arc::clone(&world.authority), Arc::<Metrics>::default());
+    let task = tokio::spawn(supervise(
+        "access-upkeep",
+        world.clock.clone(),
+        Arc::clone(&metrics),
+        move || run_access_upkeep(Arc::clone(&authority)),
+    ));
+    let noted = async || store.last_uses().await.unwrap().len();
+    tokio::task::yield_now().await;
+    store.panic_at_the_next_uses();
+    for (minute, expected) in [(1, 0), (3, 1)] {
+        assert!(let_in(&world, &credential).await);
+        for second in 0..60 {
+            world
+                .clock
+                .set(BEGIN.after(Duration::from_secs(minute * 60 + second)));
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(noted().await, expected);
+        assert_eq!(metrics.tasks().all()["access-upkeep"].restarts, 1);
+    }
+    task.abort();
 }

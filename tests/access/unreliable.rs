@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 const RELIABLE: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
 const REFUSES: u8 = 2;
+const PANICS: u8 = 3;
 
 #[derive(Default)]
 pub struct Unreliable {
@@ -35,6 +36,11 @@ impl Unreliable {
     pub fn lose_the_next_two_answers(&self) {
         self.is_silent.store(true, Ordering::SeqCst);
         self.lose_the_next_answer();
+    }
+
+    /// The next time that uses of credentials are noted is a panic.
+    pub fn panic_at_the_next_uses(&self) {
+        self.mood.store(PANICS, Ordering::SeqCst);
     }
 
     /// The next commit does not happen.

@@ -207,6 +207,8 @@ fn run(trial: &Trial<'_>) {
         began.elapsed()
     ));
     assert_eq!(server.fetch("/readyz").status, 200);
+    let report = server.call("GET", "/v1/health", None).json();
+    assert_eq!(report["issuers"], json!([]), "issuers that have a fault");
 }
 
 /// The internal listener of a service that may end before it has answered.

@@ -43,7 +43,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 49] = [
+const STORY: [&str; 50] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -76,6 +76,7 @@ const STORY: [&str; 49] = [
     "takeBackup",
     "readRegister",
     "listReplicas",
+    "readHealthReport",
     "readMetrics",
     "readDescription",
     "readDocumentation",

@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 34] = [
+const CALLS: [Call; 35] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -66,6 +66,7 @@ const CALLS: [Call; 34] = [
     }),
     ("readAuditHead", |_| Sample::default()),
     ("listReplicas", |_| Sample::default()),
+    ("readHealthReport", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
     ("readMasterKey", |_| Sample::default()),
     ("rotateMasterKey", |server| {

@@ -332,9 +332,14 @@ fn an_issuer_whose_rows_are_corrupt_is_refused_by_name_and_the_others_sign() {
         );
 
         server.sign("default", &json!({ "claims": {} }));
-        let probe = server.fetch("/readyz");
-        assert_eq!(probe.status, 503, "{statement}");
+        // The others are served, so that the process is; the report names the one that is not.
+        assert_eq!(server.fetch("/readyz").status, 200, "{statement}");
         assert_eq!(server.fetch("/healthz").status, 200);
+        let report = world::ok(server.call("GET", "/v1/health", None));
+        let faults = &report["issuers"];
+        assert_eq!(faults.as_array().unwrap().len(), 1, "{statement}\n{faults}");
+        assert_eq!(faults[0]["issuer"], "orders", "{statement}");
+        assert_eq!(faults[0]["state"], "unusable", "{statement}");
         let rows = || world::ok(server.call("GET", "/v1/audit?issuer=orders", None));
         let before = rows();
         let policy = world::policy("orders", json!({}));

@@ -149,7 +149,12 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     eventually(|| one.issuer("a").unwrap().snapshot().set().version() > before).await;
 
     two.catch_up().await.unwrap();
-    assert_eq!(two.readiness().await, Ok(()));
+    assert_eq!(two.issuer_faults(), []);
+    assert!(
+        two.metrics()
+            .render()
+            .contains("rotation_failing{issuer=\"a\"} 0")
+    );
     for scheduler in [ours, theirs] {
         scheduler.abort();
     }

@@ -5,6 +5,7 @@ mod audit;
 mod backups;
 mod clients;
 mod documentation;
+mod health;
 mod history;
 mod issuers;
 mod keys;
@@ -91,6 +92,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/backup").post(backups::take, openapi::backups::take),
         Route::new("/v1/register").get(backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
+        Route::new("/v1/health").get(health::show, openapi::health::report),
         Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
         Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
         Route::new("/metrics").get(metrics, openapi::service::metrics),

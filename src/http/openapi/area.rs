@@ -24,6 +24,8 @@ pub(in crate::http) enum Area {
     Backups,
     /// The processes that share the store.
     Replicas,
+    /// How this process and its issuers are doing.
+    Health,
     /// What seals private keys.
     MasterKey,
     /// What the service says of itself.
@@ -36,7 +38,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -46,6 +48,7 @@ impl Area {
         Self::Audit,
         Self::Backups,
         Self::Replicas,
+        Self::Health,
         Self::MasterKey,
         Self::Service,
         Self::Documents,
@@ -64,6 +67,7 @@ impl Area {
             Self::Audit => "audit",
             Self::Backups => "backups",
             Self::Replicas => "replicas",
+            Self::Health => "health",
             Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
@@ -83,13 +87,14 @@ impl Area {
             Self::Audit => "Who changed what.",
             Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
+            Self::Health => "How this process, its issuers and its tasks are doing.",
             Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \
                  `HEAD` and `OPTIONS` from every origin."
             }
-            Self::Probes => "Public listener: whether the process lives and can do its work.",
+            Self::Probes => "Public listener: whether the process lives and can serve.",
         }
     }
 

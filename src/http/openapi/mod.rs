@@ -21,6 +21,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod clients;
+pub(super) mod health;
 pub(super) mod issuers;
 pub(super) mod keys;
 pub(super) mod master_key;
@@ -164,6 +165,7 @@ fn components(operations: &[Described]) -> Json {
         audit::schemas(),
         backups::schemas(),
         replicas::schemas(),
+        health::schemas(),
         master_key::schemas(),
         public::schemas(),
         problem::schemas(),

@@ -108,17 +108,20 @@ pub(in crate::http) fn health() -> Operation {
 /// `GET /readyz`.
 pub(in crate::http) fn readiness() -> Operation {
     Operation::new(Area::Probes, "readReadiness", "Is it ready?")
-        .text("It asks the store and looks at every issuer.")
+        .text(
+            "Whether this process can serve. What is late or missing for one issuer stands in the \
+             health report on the internal listener, and does not count here.",
+        )
         .answers(plain(
             ResponseStatus::Ok,
-            "Every issuer can sign, and nothing is overdue.",
+            "This process can serve.",
             "ready\n",
         ))
         .answers(ResponseDescription::text(
             ResponseStatus::Unready,
             "One line that says why not.",
             "text/plain; charset=utf-8",
-            text("Such as `issuer shop has no active key`."),
+            text("Such as `the key store does not answer`."),
         ))
 }
 

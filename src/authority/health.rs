@@ -1,0 +1,568 @@
+//! Whether this process can serve, and what is wrong with single issuers.
+//!
+//! The two are kept apart. A load balancer that hears that a process is not ready takes it out of
+//! service for every issuer. So readiness depends on nothing that a client of one issuer can bring
+//! about, and asking for it asks nothing of the store: on a shared store the lease says whether
+//! what is in memory may be used, and on a store of its own a task of this process looks once a
+//! second. What is late or missing for one issuer is in the health report, in the metrics and in
+//! the log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use keywright_verifier::Algorithm;
+
+use super::issuer::Issuer;
+use super::{Authority, ChangeError};
+use crate::clock::Clock;
+use crate::lifecycle::{IssuerName, IssuerOrigin, Key, KeySet, State, Timestamp, rotation_due};
+use crate::store::StoreError;
+
+/// Why this process cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unready {
+    /// It was asked to end.
+    #[error("the process is ending")]
+    Draining,
+    /// What is in memory may be out of date.
+    #[error("the store has not confirmed what is in memory for too long, or the clock is wrong")]
+    Stale,
+    /// The store does not answer.
+    #[error("the key store does not answer")]
+    Store,
+}
+
+/// What is wrong with one issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerFault {
+    /// Its stored records cannot be used.
+    Unusable,
+    /// No key signs with its default algorithm.
+    NoActiveKey {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// When the last key that did so stopped.
+        since: Option<Timestamp>,
+    },
+    /// What is due is not done: the last attempt failed.
+    ScheduleFailing {
+        /// When the first attempt failed.
+        since: Timestamp,
+        /// Why the last one did.
+        reason: String,
+    },
+    /// A rotation should have happened.
+    RotationOverdue {
+        /// Of the key of this algorithm.
+        algorithm: Algorithm,
+        /// When it was due.
+        due_at: Timestamp,
+    },
+}
+
+impl IssuerFault {
+    /// The states of an issuer that has a fault.
+    pub const STATES: [&str; 4] = [
+        "unusable",
+        "no-active-key",
+        "schedule-failing",
+        "rotation-overdue",
+    ];
+
+    /// The state that the issuer is in.
+    pub const fn state(&self) -> &'static str {
+        let [unusable, no_active_key, schedule_failing, rotation_overdue] = Self::STATES;
+        match self {
+            Self::Unusable => unusable,
+            Self::NoActiveKey { .. } => no_active_key,
+            Self::ScheduleFailing { .. } => schedule_failing,
+            Self::RotationOverdue { .. } => rotation_overdue,
+        }
+    }
+
+    /// Since when the issuer is in this state, if that is known.
+    pub const fn since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Unusable => None,
+            Self::NoActiveKey { since, .. } => *since,
+            Self::ScheduleFailing { since, .. } => Some(*since),
+            Self::RotationOverdue { due_at, .. } => Some(*due_at),
+        }
+    }
+}
+
+/// One sentence for an operator.
+impl fmt::Display for IssuerFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable => {
+                f.write_str("its stored records cannot be used; the log has the reason")
+            }
+            Self::NoActiveKey { algorithm, .. } => write!(f, "no {algorithm} key is active"),
+            Self::ScheduleFailing { reason, .. } => {
+                write!(f, "the last scheduled change failed: {reason}")
+            }
+            Self::RotationOverdue { algorithm, .. } => {
+                write!(f, "the rotation of the {algorithm} key is overdue")
+            }
+        }
+    }
+}
+
+/// How long after its time a rotation is called overdue.
+const OVERDUE_AFTER: Duration = Duration::from_secs(60);
+
+/// How often the log is told of issuers that have a fault.
+const ISSUERS_CHECKED_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the store is asked whether it answers.
+const STORE_ASKED_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the store may take for an answer, and how old its last answer may be.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// What this process knows of its own health.
+pub(super) struct Health {
+    draining: AtomicBool,
+    store: StoreWatch,
+    failed_schedules: Mutex<BTreeMap<IssuerName, FailedSchedule>>,
+}
+
+/// A scheduled change that failed, and fails until it succeeds.
+struct FailedSchedule {
+    since: Timestamp,
+    reason: String,
+    count: u32,
+}
+
+impl Health {
+    /// Of a process that has just read its store.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            store: StoreWatch::new(clock),
+            failed_schedules: Mutex::default(),
+        }
+    }
+
+    /// Notes that a scheduled change of an issuer failed. How often it has in a row.
+    pub(super) fn schedule_failed(
+        &self,
+        issuer: &IssuerName,
+        now: Timestamp,
+        why: &ChangeError,
+    ) -> u32 {
+        let mut failed = self.lock_failed_schedules();
+        let before = failed.get(issuer);
+        let count = before.map_or(0, |failed| failed.count).saturating_add(1);
+        let schedule = FailedSchedule {
+            since: before.map_or(now, |failed| failed.since),
+            reason: reason_of(why),
+            count,
+        };
+        failed.insert(issuer.clone(), schedule);
+        count
+    }
+
+    /// Notes that nothing is due for an issuer any more. Whether a change had failed before.
+    pub(super) fn schedule_succeeded(&self, issuer: &IssuerName) -> bool {
+        self.lock_failed_schedules().remove(issuer).is_some()
+    }
+
+    fn failed_schedule(&self, issuer: &IssuerName) -> Option<IssuerFault> {
+        let failed = self.lock_failed_schedules();
+        let FailedSchedule { since, reason, .. } = failed.get(issuer)?;
+        Some(IssuerFault::ScheduleFailing {
+            since: *since,
+            reason: reason.clone(),
+        })
+    }
+
+    fn lock_failed_schedules(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<IssuerName, FailedSchedule>> {
+        let failed = self.failed_schedules.lock();
+        failed.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a scheduled change failed, without what only the log may say of the store and its records.
+fn reason_of(error: &ChangeError) -> String {
+    match error {
+        ChangeError::Refused(_)
+        | ChangeError::SnapshotStale
+        | ChangeError::Contended
+        | ChangeError::Interrupted
+        | ChangeError::Engine(_)
+        | ChangeError::Randomness(_) => error.to_string(),
+        ChangeError::Store(_) => Unready::Store.to_string(),
+        _ => "the log has the reason".to_owned(),
+    }
+}
+
+/// Whether a store that this process has for itself answers. Probes read what the last look has
+/// shown; however many there are, none of them asks the store or waits for it.
+struct StoreWatch {
+    clock: Clock,
+    last: Mutex<StoreLook>,
+}
+
+/// A look at the store.
+#[derive(Clone, Copy)]
+struct StoreLook {
+    /// Whether the store answered.
+    answered: bool,
+    /// When it was asked, by the steady clock.
+    asked: Duration,
+}
+
+impl StoreWatch {
+    fn new(clock: Clock) -> Self {
+        let last = Mutex::new(StoreLook {
+            answered: true,
+            asked: clock.read().monotonic,
+        });
+        Self { clock, last }
+    }
+
+    /// How long ago the store was asked when it last answered; `None` when it did not answer the
+    /// last time, or was not asked for too long.
+    fn answer_age(&self) -> Option<Duration> {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = self.clock.read().monotonic.saturating_sub(last.asked);
+        (last.answered && age <= STORE_ANSWERS_WITHIN).then_some(age)
+    }
+
+    /// Asks the store again and again, until it is dropped.
+    async fn run<T: Future<Output = Result<(), StoreError>>>(&self, ask: impl Fn() -> T) {
+        loop {
+            // A store that takes long is not asked again before it has answered.
+            tokio::join!(self.look(ask()), self.clock.wait_for(STORE_ASKED_EVERY));
+        }
+    }
+
+    async fn look(&self, answer: impl Future<Output = Result<(), StoreError>>) {
+        let asked = self.clock.read().monotonic;
+        let outcome = tokio::select! {
+            answer = answer => answer.map_err(|error| error.to_string()),
+            () = self.clock.wait_for(STORE_ANSWERS_WITHIN) => {
+                Err(format!("no answer within {STORE_ANSWERS_WITHIN:?}"))
+            }
+        };
+        let answered = outcome.is_ok();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *last, StoreLook { answered, asked });
+        drop(last);
+        match outcome {
+            Ok(()) if !before.answered => tracing::info!("the key store answers again"),
+            Err(error) if before.answered => {
+                tracing::error!(error, "the key store does not answer");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Asks a store that no other process uses whether it answers, until it is dropped. A shared store
+/// is not asked: there the lease says it.
+pub async fn watch_store(authority: Arc<Authority>) {
+    let store = &authority.services.store;
+    if store.replicas().is_some() {
+        return;
+    }
+    let ask = async || store.log_head().await.map(drop);
+    authority.health.store.run(ask).await;
+}
+
+/// Tells the log which issuers have a fault, when that changes, until it is dropped.
+pub async fn watch_issuers(authority: Arc<Authority>) {
+    let mut before = BTreeMap::new();
+    loop {
+        let now: BTreeMap<_, _> = authority.issuer_faults().into_iter().collect();
+        for (issuer, fault) in &now {
+            let state = fault.state();
+            if before.get(issuer) != Some(&state) {
+                tracing::warn!(%issuer, state, detail = %fault, "an issuer has a fault");
+            }
+        }
+        for issuer in before.keys().filter(|issuer| !now.contains_key(*issuer)) {
+            tracing::info!(%issuer, "an issuer has no fault any more");
+        }
+        before = now
+            .into_iter()
+            .map(|(issuer, fault)| (issuer, fault.state()))
+            .collect();
+        let clock = &authority.services.clock;
+        clock.wait_for(ISSUERS_CHECKED_EVERY).await;
+    }
+}
+
+impl Authority {
+    /// Whether this process can serve. It asks nothing of the store and waits for nothing.
+    ///
+    /// # Errors
+    /// [`Unready`]: why not.
+    pub fn readiness(&self) -> Result<(), Unready> {
+        let services = &self.services;
+        if self.health.draining.load(Ordering::Relaxed) {
+            Err(Unready::Draining)
+        } else if !services.lease.holds() {
+            Err(Unready::Stale)
+        } else if services.store.replicas().is_none() && self.health.store.answer_age().is_none() {
+            Err(Unready::Store)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// From now on this process is not ready: it was asked to end.
+    pub fn drain(&self) {
+        self.health.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// When the store was asked when it last answered; `None` when it does not answer, and on a
+    /// shared store, where the lease says it.
+    pub fn store_answered_at(&self) -> Option<Timestamp> {
+        let age = self.health.store.answer_age()?;
+        let is_own = self.services.store.replicas().is_none();
+        is_own.then(|| self.now().before(age))
+    }
+
+    /// Whether other processes use the store.
+    pub fn has_shared_store(&self) -> bool {
+        self.services.store.replicas().is_some()
+    }
+
+    /// For how long this process may go on without its store; `None` when no other uses it.
+    pub fn lease_remaining(&self) -> Option<Duration> {
+        let lease = &self.services.lease;
+        let remaining = lease.remaining()?;
+        Some(if lease.holds() {
+            remaining
+        } else {
+            Duration::ZERO
+        })
+    }
+
+    /// The issuers that have a fault, in the order of their names, each with its worst.
+    ///
+    /// An issuer that takes over another system's set and has not signed anything yet lacks no
+    /// key: it waits.
+    pub fn issuer_faults(&self) -> Vec<(IssuerName, IssuerFault)> {
+        let unusable = self.directory.unusable();
+        let mut faults: Vec<_> = unusable
+            .into_iter()
+            .map(|issuer| (issuer, IssuerFault::Unusable))
+            .collect();
+        for issuer in self.issuers() {
+            if let Some(fault) = self.fault_of(&issuer) {
+                faults.push((issuer.name().clone(), fault));
+            }
+        }
+        faults.sort_by(|(one, _), (other, _)| one.cmp(other));
+        faults
+    }
+
+    fn fault_of(&self, issuer: &Issuer) -> Option<IssuerFault> {
+        let snapshot = issuer.snapshot();
+        let set = snapshot.set();
+        lacks_key(set)
+            .or_else(|| self.health.failed_schedule(issuer.name()))
+            .or_else(|| overdue(set, self.now()))
+    }
+
+    /// What the gauges show: whether this process can serve, the lease, the issuers that are not
+    /// well, the age of every active key and the time to the next rotation.
+    pub fn update_gauges(&self) {
+        let now = self.now();
+        self.metrics().observe_readiness(self.readiness().is_ok());
+        self.metrics().forget_keys();
+        if let Some(left) = self.services.lease.remaining() {
+            self.metrics().observe_lease(left);
+        }
+        self.metrics().forget_faults();
+        for (issuer, fault) in self.issuer_faults() {
+            self.metrics().observe_fault(issuer.as_str(), fault.state());
+        }
+        for issuer in self.issuers() {
+            let snapshot = issuer.snapshot();
+            for key in snapshot.set().keys() {
+                if let State::Active(active) = key.state() {
+                    let algorithm = key.algorithm();
+                    let age = now.since(active.activated_at);
+                    let due = rotation_due(snapshot.set(), algorithm);
+                    let left = due.map(|due| due.since(now));
+                    self.metrics()
+                        .observe_key(issuer.name().as_str(), algorithm, age, left);
+                }
+            }
+        }
+    }
+}
+
+fn lacks_key(set: &KeySet) -> Option<IssuerFault> {
+    let algorithm = set.policy().default_algorithm;
+    let has_signed = |key: &&Key| key.activated_at().is_some();
+    let waits =
+        set.origin() == IssuerOrigin::TakesOver && !set.keys().iter().any(|key| has_signed(&key));
+    if waits || set.active(algorithm).is_some() {
+        return None;
+    }
+    let of_algorithm = set.keys().iter().filter(|key| key.algorithm() == algorithm);
+    let stopped_at = |key: &Key| match key.state() {
+        State::Pending(_) | State::Active(_) => None,
+        State::Retired(retired) => Some(retired.retired_at),
+        State::Removed(removed) => Some(removed.retired_at),
+        State::Revoked(revoked) => Some(revoked.retired_at.unwrap_or(revoked.revoked_at)),
+    };
+    let since = of_algorithm.filter(has_signed).filter_map(stopped_at).max();
+    Some(IssuerFault::NoActiveKey { algorithm, since })
+}
+
+fn overdue(set: &KeySet, now: Timestamp) -> Option<IssuerFault> {
+    let algorithms = set.policy().algorithms.iter().copied();
+    let due = algorithms.filter_map(|algorithm| Some((algorithm, rotation_due(set, algorithm)?)));
+    let overdue = due.filter(|(_, due_at)| due_at.after(OVERDUE_AFTER) < now);
+    let (algorithm, due_at) = overdue.min_by_key(|(_, due_at)| *due_at)?;
+    Some(IssuerFault::RotationOverdue { algorithm, due_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::supervision::supervise;
+    use crate::telemetry::Metrics;
+
+    const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn watch() -> (Clock, Arc<StoreWatch>, Arc<AtomicUsize>) {
+        let clock = Clock::manual(START);
+        let watch = Arc::new(StoreWatch::new(clock.clone()));
+        (clock, watch, Arc::default())
+    }
+
+    /// Lets every other task come as far as it can.
+    async fn others() {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    }
+
+    async fn pass(clock: &Clock, seconds: u64) {
+        for _ in 0..seconds * 4 {
+            clock.set(clock.read().wall.after(Duration::from_millis(250)));
+            others().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_is_asked_once_a_second_however_many_ask() {
+        let (clock, watch, calls) = watch();
+        let (watching, counted) = (Arc::clone(&watch), Arc::clone(&calls));
+        let ask = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Ok(()))
+        };
+        let task = tokio::spawn(async move { watching.run(ask).await });
+        for second in 0..10 {
+            others().await;
+            assert_eq!(calls.load(Ordering::SeqCst), second + 1);
+            let probes = (0..500).map(|_| {
+                let watch = Arc::clone(&watch);
+                tokio::spawn(async move { watch.answer_age().is_some() })
+            });
+            for probe in probes.collect::<Vec<_>>() {
+                assert!(probe.await.unwrap());
+            }
+            assert_eq!(calls.load(Ordering::SeqCst), second + 1);
+            pass(&clock, 1).await;
+        }
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_is_not_asked_twice_at_a_time_and_holds_no_probe_up() {
+        let (clock, watch, calls) = watch();
+        let (watching, counted) = (Arc::clone(&watch), Arc::clone(&calls));
+        let ask = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::pending()
+        };
+        let task = tokio::spawn(async move { watching.run(ask).await });
+        others().await;
+        // The last answer counts for as long as it is not too old.
+        pass(&clock, 4).await;
+        assert!(watch.answer_age().is_some());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        pass(&clock, 2).await;
+        assert_eq!(watch.answer_age(), None);
+        pass(&clock, 60).await;
+        assert_eq!(watch.answer_age(), None);
+        assert!(calls.load(Ordering::SeqCst) <= 15);
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_is_asked_again_and_counts_as_soon_as_it_answers() {
+        let (clock, watch, calls) = watch();
+        let (watching, counted) = (Arc::clone(&watch), Arc::clone(&calls));
+        let ask = move || {
+            let answer = match counted.fetch_add(1, Ordering::SeqCst) {
+                1 => Err(StoreError("the disk is on fire".into())),
+                _ => Ok(()),
+            };
+            std::future::ready(answer)
+        };
+        let task = tokio::spawn(async move { watching.run(ask).await });
+        others().await;
+        assert!(watch.answer_age().is_some());
+        pass(&clock, 1).await;
+        assert_eq!(watch.answer_age(), None);
+        pass(&clock, 1).await;
+        assert_eq!(watch.answer_age(), Some(Duration::ZERO));
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_look_ends_neither_the_watch_nor_readiness_for_good() {
+        let (clock, watch, calls) = watch();
+        let (watching, counted) = (Arc::clone(&watch), Arc::clone(&calls));
+        let metrics = Arc::<Metrics>::default();
+        let run = move || {
+            let (watching, counted) = (Arc::clone(&watching), Arc::clone(&counted));
+            async move {
+                let ask = async || {
+                    let call = counted.fetch_add(1, Ordering::SeqCst);
+                    assert_ne!(call, 1, "on purpose");
+                    Ok(())
+                };
+                watching.run(ask).await;
+            }
+        };
+        let supervised = supervise("store-check", clock.clone(), Arc::clone(&metrics), run);
+        let task = tokio::spawn(supervised);
+        others().await;
+        pass(&clock, 1).await;
+        assert_eq!(metrics.tasks().all()["store-check"].restarts, 1);
+        pass(&clock, 10).await;
+        assert_eq!(calls.load(Ordering::SeqCst), 12);
+        assert!(watch.answer_age().is_some());
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_forgotten_when_the_store_is_not_asked_any_more() {
+        let (clock, watch, _) = watch();
+        clock.set(START.after(STORE_ANSWERS_WITHIN));
+        assert!(watch.answer_age().is_some());
+        clock.set(START.after(STORE_ANSWERS_WITHIN + Duration::from_millis(1)));
+        assert_eq!(watch.answer_age(), None);
+    }
+}
