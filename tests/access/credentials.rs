@@ -12,7 +12,9 @@ use keywright::authority::scheduler::run_access_upkeep;
 use keywright::clock::Clock;
 use keywright::lifecycle::Timestamp;
 use keywright::store::memory::MemoryStore;
-use keywright::store::{Batch, BatchId, Content, EventRow, Kind, RecordKey, Write, commit};
+use keywright::store::{
+    Batch, BatchId, Content, EventRow, Kind, RecordKey, Store as _, Write, commit,
+};
 use keywright::supervision::supervise;
 use keywright::telemetry::Metrics;
 use serde_json::{Value, json};

@@ -40,7 +40,7 @@ impl Unreliable {
 
     /// The next time that uses of credentials are noted is a panic.
     pub fn panic_at_the_next_uses(&self) {
-        self.mood.store(PANICS, Ordering::SeqCst);
+        self.next.store(PANICS, Ordering::SeqCst);
     }
 
     /// The next commit does not happen.
@@ -101,6 +101,9 @@ impl Store for Unreliable {
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        let panics =
+            (self.next).compare_exchange(PANICS, RELIABLE, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(panics.is_err(), "on purpose");
         self.store.record_uses(uses).await
     }
 

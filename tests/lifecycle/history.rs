@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Command, ImportAs, IssuerOrigin, Policy, Readiness, RuleViolation, SWITCH_OVER, Schedule,
-    State, Successor,
+    CLOCK_TOLERANCE, Command, ImportAs, IssuerOrigin, Policy, Readiness, RuleViolation,
+    SWITCH_OVER, Schedule, State, Successor, Timing,
 };
 use keywright_verifier::Algorithm;
 use proptest::collection::vec;
@@ -21,6 +21,8 @@ use super::world::{Crash, DAY, Fate, HOUR, MINUTE, SECOND, World, default_policy
 pub(crate) struct History {
     profile: Profile,
     founding: IssuerOrigin,
+    /// Whether one process uses the store, or several.
+    timing: Timing,
     /// How many keys a flood of forced rotations leaves before anything else happens.
     crowd: Option<usize>,
     steps: Vec<Step>,
@@ -129,11 +131,13 @@ impl History {
         ];
         let founding =
             prop_oneof![3 => Just(IssuerOrigin::Fresh), 1 => Just(IssuerOrigin::TakesOver)];
+        let timing = select(vec![Timing::single(), Timing::shared(SECOND * 30)]);
         let crowd = prop_oneof![60 => Just(None), 1 => (90_usize..=100).prop_map(Some)];
-        (profile, founding, crowd, vec(step(), 1..=length)).prop_map(
-            |(profile, founding, crowd, steps)| Self {
+        (profile, founding, timing, crowd, vec(step(), 1..=length)).prop_map(
+            |(profile, founding, timing, crowd, steps)| Self {
                 profile,
                 founding,
+                timing,
                 crowd,
                 steps,
             },
@@ -142,7 +146,7 @@ impl History {
 
     /// Lives it to its end, whatever the laws say, and dies. `note` sees the world at every step.
     pub(crate) fn live_and_die(&self, mut note: impl FnMut(usize, &World)) -> World {
-        let mut world = World::create(policy(self.profile), self.founding);
+        let mut world = self.begin();
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
@@ -155,6 +159,12 @@ impl History {
         world
     }
 
+    fn begin(&self) -> World {
+        let mut world = World::create(policy(self.profile), self.founding);
+        world.timing = self.timing;
+        world
+    }
+
     /// How many steps it has.
     pub(crate) fn length(&self) -> usize {
         self.steps.len()
@@ -162,7 +172,7 @@ impl History {
 
     /// Lives it, and asks after every step whether the laws hold.
     pub(crate) fn live(&self, laws: &[Law]) -> Result<(), String> {
-        let mut world = World::create(policy(self.profile), self.founding);
+        let mut world = self.begin();
         if let Some(count) = self.crowd {
             crowd(&mut world, count);
         }
@@ -497,10 +507,19 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
 }
 
 fn mishap() -> impl Strategy<Value = Mishap> {
+    let longest = SWITCH_OVER * 3;
     let delay = prop_oneof![
         3 => Just(Duration::ZERO),
-        2 => (0..=SWITCH_OVER.as_millis() as u64).prop_map(Duration::from_millis),
-        2 => Just(SWITCH_OVER),
+        2 => (0..=longest.as_millis() as u64).prop_map(Duration::from_millis),
+        1 => Just(SWITCH_OVER),
+        // The last that a shared store takes.
+        1 => Just(SWITCH_OVER + CLOCK_TOLERANCE),
+        1 => Just(longest),
+    ];
+    let lag = prop_oneof![
+        2 => Just(Duration::ZERO),
+        1 => (0_u32..=30).prop_map(|count| SECOND * count),
+        1 => Just(SECOND * 30),
     ];
     let crash = prop_oneof![
         8 => Just(None),
@@ -509,10 +528,11 @@ fn mishap() -> impl Strategy<Value = Mishap> {
     ];
     let rival = prop_oneof![8 => Just(None), 1 => request().prop_map(Some)];
     let keys_come_at_once = prop_oneof![3 => Just(true), 1 => Just(false)];
-    (delay, crash, any::<u16>(), rival, keys_come_at_once).prop_map(
-        |(delay, crash, starting, rival, keys_come_at_once)| Mishap {
+    (delay, lag, crash, any::<u16>(), rival, keys_come_at_once).prop_map(
+        |(delay, lag, crash, starting, rival, keys_come_at_once)| Mishap {
             fate: Fate {
                 delay,
+                lag,
                 crash,
                 starting,
             },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use keywright::lifecycle::{KeySet, SWITCH_OVER, Timestamp};
+use keywright::lifecycle::{KeySet, Timestamp};
 use keywright_verifier::Kid;
 
 use super::expected_state::Facts;
@@ -188,7 +188,7 @@ impl Verifier {
 
     /// Whether the lead was long enough for this verifier to know the key: its own cache and the
     /// freshness of what it holds fit into it. Reading the headers alone always suffices.
-    pub(crate) fn must_know(&self, facts: &Facts) -> bool {
+    pub(crate) fn must_know(&self, facts: &Facts, overlap: Duration) -> bool {
         let Some((activation, held)) = facts.activation.as_ref().zip(self.held.as_ref()) else {
             return false;
         };
@@ -204,7 +204,7 @@ impl Verifier {
             Keeps::UntilMiss => false,
             Keeps::AsToldOrAtLeast(least) if least <= held.response.freshness() => true,
             Keeps::AsToldOrAtLeast(own) | Keeps::For(own) => {
-                own + shared + SWITCH_OVER <= activation.lead
+                own + shared + overlap <= activation.lead
             }
         }
     }

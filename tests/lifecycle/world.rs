@@ -70,6 +70,8 @@ pub(crate) struct World {
     pub(crate) wanted: Vec<KeySpecification>,
     /// How long processes need to take a change over.
     pub(crate) timing: Timing,
+    /// When the old set went out of use before a commit had ended.
+    switch_over_ended: Option<Timestamp>,
     /// Who stands behind what is asked.
     pub(crate) attestation: Attestation,
     /// What has been generated for the change that is decided next.
@@ -94,8 +96,11 @@ pub(crate) struct Token {
 /// How a commit goes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fate {
-    /// How long it takes. Meanwhile the old set is served and the old key signs.
+    /// How long it takes. Meanwhile the old set is served and the old key signs, for no longer than
+    /// [`Timing::old_set_until`].
     pub(crate) delay: Duration,
+    /// For how much longer another process of a shared store goes on with the old set.
+    pub(crate) lag: Duration,
     pub(crate) crash: Option<Crash>,
     /// Which verifiers, by the bits of this number, start just before the set is swapped.
     pub(crate) starting: u16,
@@ -137,6 +142,7 @@ impl World {
             keys_made,
             wanted: Vec::new(),
             timing: Timing::single(),
+            switch_over_ended: None,
             attestation: Attestation::OnePerson,
             available: AvailableKeys::default(),
         };
@@ -257,8 +263,26 @@ impl World {
             self.restart();
             return Ok(Vec::new());
         }
-        let beaten = rival.is_some_and(|rival| self.rival_commits(rival));
-        self.old_view_lasts_for(fate);
+        let rival = rival.and_then(|rival| self.rival_commits(rival));
+        let beaten = rival.is_some();
+        // Only a shared store has a rival that a process may know nothing of for longer.
+        let stamp = rival.map_or(change.at, |rival| rival.min(change.at));
+        self.old_view_lasts_for(fate.delay, self.timing.old_set_until(stamp), fate.starting);
+        if let Some(staleness) = self.timing.max_staleness.filter(|_| !beaten) {
+            if self.clock > self.timing.commit_deadline(change.at) {
+                return Ok(Vec::new());
+            }
+            let outcome = self.write(Some((&base, &tokens)), command, &change, wanted, decided_at);
+            outcome.unwrap();
+            let lag = fate.lag.min(staleness);
+            self.old_view_lasts_for(lag, self.clock.after(lag), fate.starting);
+            if fate.crash.is_some() {
+                self.restart();
+            } else {
+                self.swap(change.set);
+            }
+            return Ok(change.events);
+        }
         match self.write(Some((&base, &tokens)), command, &change, wanted, decided_at) {
             Err(CommitError::Conflict) if beaten => {
                 self.swap(self.load());
@@ -284,7 +308,7 @@ impl World {
     /// Dies and comes back with what the store holds.
     pub(crate) fn restart(&mut self) {
         self.touched = true;
-        self.ledger.served(&self.view, self.clock);
+        self.stops_serving();
         self.view = self.load();
         self.forget_after(self.view.latest().max(self.clock));
         self.latest = self.view.latest().max(self.clock);
@@ -365,7 +389,7 @@ impl World {
             for verifier in &mut self.verifiers {
                 let found = verifier.finds(kid, &mut self.network, &origin);
                 let facts = &self.ledger.keys[kid];
-                if found == Some(false) && verifier.must_know(facts) {
+                if found == Some(false) && verifier.must_know(facts, self.timing.overlap()) {
                     let text = format!("{} met {kid} at {:?}", verifier.name, self.clock);
                     self.ledger.offend(2, text);
                 }
@@ -378,22 +402,34 @@ impl World {
         self.latest_ever = self.latest_ever.max(self.clock);
     }
 
-    /// The old key signs and the old set is served until the very end of the commit.
-    fn old_view_lasts_for(&mut self, fate: &Fate) {
-        self.pass(fate.delay);
+    /// The old key signs and the old set is served until the very end of the commit, or until it
+    /// may not any more.
+    fn old_view_lasts_for(&mut self, delay: Duration, until: Timestamp, starting: u16) {
+        let in_use = until.since(self.clock).min(delay);
+        self.pass(in_use);
         let origin = Response::of(&self.view, self.clock);
         for (index, verifier) in self.verifiers.iter_mut().enumerate() {
-            if fate.starting >> index & 1 == 1 {
+            if starting >> index & 1 == 1 {
                 verifier.starts(&mut self.network, &origin);
             }
         }
         for algorithm in Algorithm::ALL {
             self.sign(algorithm);
         }
+        if in_use < delay {
+            self.switch_over_ended = Some(self.clock);
+            self.pass(delay.saturating_sub(in_use));
+        }
+    }
+
+    /// What is served now was fresh until now, or until the switch-over ended.
+    fn stops_serving(&mut self) {
+        let last = self.switch_over_ended.take().unwrap_or(self.clock);
+        self.ledger.served(&self.view, last);
     }
 
     fn swap(&mut self, set: KeySet) {
-        self.ledger.served(&self.view, self.clock);
+        self.stops_serving();
         // A wider skew is a promise for the keys that are published when it is in force everywhere.
         let in_force_at = set.latest().after(self.timing.overlap());
         let skew = set.policy().clock_skew;
@@ -423,8 +459,8 @@ impl World {
         }
     }
 
-    /// Another process decides and commits first. Whether it had anything to do.
-    fn rival_commits(&mut self, command: &Command) -> bool {
+    /// Another process decides and commits first. The stamp, if it had anything to do.
+    fn rival_commits(&mut self, command: &Command) -> Option<Timestamp> {
         let seen = self.load().latest().max(self.clock);
         let base = self.load();
         let now = self.clock;
@@ -436,13 +472,13 @@ impl World {
             wanted,
         }) = decision
         else {
-            return false;
+            return None;
         };
         self.forget_after(seen);
         let tokens = SetTokens::of(&self.rows());
         self.write(Some((&base, &tokens)), command, &change, wanted, now)
             .unwrap();
-        true
+        Some(change.at)
     }
 
     fn change_time(&self, witnessed: Timestamp) -> ChangeTime {
