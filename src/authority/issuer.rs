@@ -25,7 +25,9 @@ use crate::lifecycle::{
     KeySpecification, RuleViolation, State, Timestamp, decide,
 };
 use crate::store::documents::{SetTokens, writes};
-use crate::store::{Batch, BatchId, CommitError, EventRow, StoredSet, Write, commit_and_settle};
+use crate::store::{
+    Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write, commit_and_settle,
+};
 
 /// One issuer in memory.
 pub struct Issuer {
@@ -258,13 +260,25 @@ impl Issuer {
         // Decide.
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
-        let decision = decide(before.set(), command, attestation, time, keys);
-        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        let decide = |command| {
+            let decision = decide(before.set(), command, attestation, time, keys);
+            decision.map_err(ChangeError::Refused)
+        };
+        let mut decision = decide(command)?;
+        if let Some(refusal) = self.lagging_replica(services, request, &decision).await? {
+            if !request.is_scheduled() {
+                return Err(ChangeError::Refused(refusal));
+            }
+            decision = decide(&Command::ApplyPlanWithoutRotation)?;
+            if decision.change.is_none() && decision.wanted.is_empty() {
+                return Err(ChangeError::AwaitsReplicas);
+            }
+        }
+        let Decision { change, wanted } = decision;
         let Some(change) = change else {
             let committed = None;
             return Ok(Some(Changed { committed, wanted }));
         };
-        self.check_replicas(services, request, &change).await?;
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
         let sealing = Sealing::of(services, &request.fresh).await?;
@@ -340,15 +354,18 @@ impl Issuer {
         }
     }
 
-    /// Refuses to let a key sign that not every live replica publishes yet, and says when it may:
-    /// by then a replica that lags behind counts as dead, and its lease has ended. What is forced
-    /// and what follows from a revocation does not wait.
-    async fn check_replicas(
+    /// Why a key must not sign yet: a live replica does not publish it. It may when that one counts
+    /// as dead, and its lease has ended. What is forced and what follows from a revocation does not
+    /// wait.
+    async fn lagging_replica(
         &self,
         services: &Services,
         request: &ChangeRequest,
-        change: &Change,
-    ) -> Result<(), ChangeError> {
+        decision: &Decision,
+    ) -> Result<Option<RuleViolation>, StoreError> {
+        let Some(change) = &decision.change else {
+            return Ok(None);
+        };
         let activated = change.events.iter().find_map(|event| match event {
             Event::KeyActivated {
                 kid, forced: false, ..
@@ -356,17 +373,14 @@ impl Issuer {
             _ => None,
         });
         let Some(key) = activated.filter(|_| request.command.waits_for_verifiers()) else {
-            return Ok(());
+            return Ok(None);
         };
-        match replication::lagging_replica(&*services.store, &self.name).await? {
-            None => Ok(()),
-            Some(_) if request.is_scheduled() => Err(ChangeError::AwaitsReplicas),
-            Some(ready_at) => Err(ChangeError::Refused(RuleViolation::SuccessorNotReady {
-                algorithm: key.algorithm(),
-                kid: key.kid().clone(),
-                ready_at,
-            })),
-        }
+        let until = replication::lagging_replica(&*services.store, &self.name).await?;
+        Ok(until.map(|ready_at| RuleViolation::SuccessorNotReady {
+            algorithm: key.algorithm(),
+            kid: key.kid().clone(),
+            ready_at,
+        }))
     }
 
     /// Takes over what the store had when `stored` was read, unless it is here already. A set that

@@ -17,6 +17,9 @@ use crate::lifecycle::{
     SimulationStart, Successor, Timestamp, simulate,
 };
 
+/// Keys that are being generated and published.
+type Replenishing = JoinHandle<Result<Option<Committed>, ChangeError>>;
+
 /// What a rotation did for one algorithm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotation {
@@ -72,11 +75,12 @@ impl Authority {
             let outcome = authority.commit(&issuer, &request).await;
             let wanted = outcome.as_ref().map(|changed| changed.wanted.clone());
             let wanted = wanted.unwrap_or_default();
+            let is_wanting = !wanted.is_empty();
             let replenish = authority.replenish(&issuer, wanted, request.urgency());
             authority.schedule(&issuer);
             let mut committed = outcome?.committed;
-            if let (Some(replenish), true) = (replenish, request.waits_for_keys()) {
-                let next = replenish.await.unwrap_or(Err(ChangeError::Interrupted));
+            if is_wanting && request.waits_for_keys() {
+                let next = authority.replenished(&issuer, replenish).await;
                 committed = match (committed, next) {
                     (Some(first), Ok(Some(next))) => Some(first.and(next)),
                     (None, next) => next?,
@@ -122,7 +126,7 @@ impl Authority {
         issuer: &Arc<Issuer>,
         wanted: Vec<KeySpecification>,
         urgency: Urgency,
-    ) -> Option<JoinHandle<Result<Option<Committed>, ChangeError>>> {
+    ) -> Option<Replenishing> {
         if wanted.is_empty() || !self.generating.begin(issuer.name()) {
             return None;
         }
@@ -142,6 +146,26 @@ impl Authority {
             outcome
         };
         Some(tokio::spawn(replenished.in_current_span()))
+    }
+
+    /// Waits until the keys that a set wants are published, also where they were being generated
+    /// already.
+    async fn replenished(
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        mut replenishing: Option<Replenishing>,
+    ) -> Result<Option<Committed>, ChangeError> {
+        loop {
+            if let Some(replenishing) = replenishing {
+                return replenishing.await.unwrap_or(Err(ChangeError::Interrupted));
+            }
+            self.generating.wait_for(issuer.name()).await;
+            let changed = self.commit(issuer, &ChangeRequest::scheduled()).await?;
+            if changed.wanted.is_empty() {
+                return Ok(changed.committed);
+            }
+            replenishing = self.replenish(issuer, changed.wanted, Urgency::Immediate);
+        }
     }
 
     async fn publish_wanted(
@@ -191,6 +215,8 @@ impl Authority {
         let Some(Committed { change, .. }) = committed else {
             return Ok((0, Vec::new()));
         };
+        // A key that was being generated already has been published by another change.
+        let snapshot = issuer.snapshot();
         let rotations = change.events.iter().filter_map(|event| match event {
             Event::KeyActivated {
                 kid,
@@ -208,10 +234,7 @@ impl Authority {
                     _ => None,
                 }),
                 activated: kid.clone(),
-                successor: change
-                    .set
-                    .successors(*algorithm)
-                    .first()
+                successor: (snapshot.set().successors(*algorithm).first())
                     .map(|key| key.kid().clone()),
                 forced: *forced,
             }),

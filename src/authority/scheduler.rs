@@ -42,6 +42,14 @@ impl WakeQueue {
         self.changed.notify_one();
     }
 
+    /// An issuer is not looked at any more.
+    fn remove(&self, issuer: &IssuerName) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wake) = queue.by_name.remove(issuer) {
+            queue.by_time.remove(&(wake, issuer.clone()));
+        }
+    }
+
     fn earliest(&self) -> Option<Timestamp> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.by_time.first().map(|(wake, _)| *wake)
@@ -62,6 +70,7 @@ impl WakeQueue {
 /// time.
 pub(super) struct Generating {
     issuers: Mutex<BTreeSet<IssuerName>>,
+    ended: Notify,
     scheduled: Semaphore,
 }
 
@@ -72,6 +81,7 @@ impl Default for Generating {
     fn default() -> Self {
         Self {
             issuers: Mutex::default(),
+            ended: Notify::new(),
             scheduled: Semaphore::new(SCHEDULED_GENERATIONS),
         }
     }
@@ -90,6 +100,18 @@ impl Generating {
     /// It has ended, one way or the other.
     pub(super) fn end(&self, issuer: &IssuerName) {
         self.issuers().remove(issuer);
+        self.ended.notify_waiters();
+    }
+
+    /// Returns when it has ended for an issuer.
+    pub(super) async fn wait_for(&self, issuer: &IssuerName) {
+        loop {
+            let ended = self.ended.notified();
+            if !self.contains(issuer) {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Whether keys are generated for an issuer.
@@ -176,6 +198,9 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     let Ok(issuer) = authority.issuer(name.as_str()) else {
         return;
     };
+    // Should this task end before its time, the issuer is looked at again all the same.
+    let latest = authority.now().after(LONGEST_PAUSE);
+    authority.wakes.set(name, latest);
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
         Ok(_) => {
             authority.health.schedule_succeeded(name);
@@ -210,10 +235,13 @@ impl Authority {
         } else {
             plan.next_wake
         };
-        if let Some(wake) = wake {
-            let start_delay = self.replica.as_ref().map(OwnReplica::start_delay);
-            let wake = wake.after(start_delay.unwrap_or_default());
-            self.wakes.set(issuer.name(), wake);
+        match wake {
+            Some(wake) => {
+                let start_delay = self.replica.as_ref().map(OwnReplica::start_delay);
+                let wake = wake.after(start_delay.unwrap_or_default());
+                self.wakes.set(issuer.name(), wake);
+            }
+            None => self.wakes.remove(issuer.name()),
         }
     }
 
@@ -223,18 +251,20 @@ impl Authority {
         let name = issuer.name();
         let failures = self.health.schedule_failed(name, self.now(), error);
         let pause = pause_after(failures, &self.services.entropy);
-        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
+        self.wakes.set(name, self.now().after(pause));
         self.metrics().report_rotation_failure(name.as_str());
         issuer.republish(&self.services);
-        self.wakes.set(name, self.now().after(pause));
+        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
     }
 }
+
+/// The longest pause before what failed is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// One second, doubled with each failure up to a minute, and up to a quarter more by chance, so
 /// that replicas which failed together do not try again together.
 fn pause_after(failures: u32, entropy: &Entropy) -> Duration {
-    let pause = Duration::from_secs(1_u64 << failures.saturating_sub(1).min(6))
-        .min(Duration::from_secs(60));
+    let pause = Duration::from_secs(1_u64 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
     let chance = entropy.bytes::<1>().map_or(0, |[byte]| u32::from(byte));
     pause + pause * chance / 1024
 }

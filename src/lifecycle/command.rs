@@ -20,6 +20,9 @@ use super::timing::ChangeTime;
 pub enum Command {
     /// Do whatever is due.
     ApplyPlan,
+    /// Do whatever is due but rotate: not every process publishes a successor yet, and what has
+    /// nothing to do with it does not wait for the one that lags behind.
+    ApplyPlanWithoutRotation,
     /// Let the successor take over now.
     Rotate {
         /// For which algorithm; `None` for every algorithm of the policy, all or nothing.
@@ -67,6 +70,7 @@ impl Command {
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
             Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } | Self::CorrectClock => true,
+            Self::ApplyPlanWithoutRotation => false,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
             Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
         }
@@ -260,7 +264,7 @@ pub fn decide(
 ) -> Result<Decision, RuleViolation> {
     if set.deleted_at.is_some() {
         return match command {
-            Command::ApplyPlan => Ok(Decision {
+            Command::ApplyPlan | Command::ApplyPlanWithoutRotation => Ok(Decision {
                 change: None,
                 wanted: Vec::new(),
             }),
@@ -272,7 +276,7 @@ pub fn decide(
         return Err(RuleViolation::NeedsConfirmation);
     }
     match command {
-        Command::ApplyPlan => {}
+        Command::ApplyPlan | Command::ApplyPlanWithoutRotation => {}
         Command::Delete { reason } => update.delete(reason)?,
         Command::Rotate {
             algorithm,
@@ -288,7 +292,11 @@ pub fn decide(
         Command::SetPolicy(policy) => set_policy(&mut update, policy)?,
         Command::CorrectClock => correct_clock(&mut update),
     }
-    let wanted = apply_plan(&mut update)?;
+    let rotations = match command {
+        Command::ApplyPlanWithoutRotation => Rotations::Held,
+        _ => Rotations::Due,
+    };
+    let wanted = apply_plan(&mut update, rotations)?;
     let change = (update.event_count() > 0).then(|| update.finish());
     Ok(Decision { change, wanted })
 }
@@ -319,6 +327,7 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
         }
         Command::SetPolicy(after) => after.confirmation == Confirmation::None,
         Command::ApplyPlan
+        | Command::ApplyPlanWithoutRotation
         | Command::Import { .. }
         | Command::Replace { .. }
         | Command::CorrectClock => false,
@@ -327,7 +336,7 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
 
 /// Ends a change that must not leave a key to be wanted.
 pub(super) fn finish_with_all_keys(mut update: KeySetUpdate<'_>) -> Result<Change, DecisionError> {
-    let wanted = apply_plan(&mut update)?;
+    let wanted = apply_plan(&mut update, Rotations::Due)?;
     if wanted.is_empty() {
         Ok(update.finish())
     } else {
@@ -335,14 +344,41 @@ pub(super) fn finish_with_all_keys(mut update: KeySetUpdate<'_>) -> Result<Chang
     }
 }
 
+/// Whether the rotations that are due happen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rotations {
+    Due,
+    Held,
+}
+
+/// Whether a step lets one key sign in the place of another. A place that a revocation has left
+/// empty is filled by no rotation.
+fn is_of_rotation(set: &KeySet, step: &Step) -> bool {
+    let algorithm = |kid| set.key(kid).map(Key::algorithm);
+    match step {
+        Step::Publish(_) | Step::Remove(_) => false,
+        Step::Activate(kid) => algorithm(kid).is_some_and(|it| !set.vacant().contains(&it)),
+        Step::Retire(kid) => algorithm(kid).is_some_and(|it| {
+            let signs = set.active(it).is_some_and(|active| active.kid() == kid);
+            signs && set.policy.algorithms.contains(&it)
+        }),
+    }
+}
+
 /// Does what is due until nothing is, or only what needs keys that are not available, which it
 /// names. Three rounds suffice (retire and activate, introduce, remove); the bound only keeps a
 /// mistake in `plan` from becoming an endless loop.
-fn apply_plan(update: &mut KeySetUpdate<'_>) -> Result<Vec<KeySpecification>, RuleViolation> {
+fn apply_plan(
+    update: &mut KeySetUpdate<'_>,
+    rotations: Rotations,
+) -> Result<Vec<KeySpecification>, RuleViolation> {
     let mut steps = update.plan().steps;
     for _ in 0..8 {
         let before = update.event_count();
         for step in &steps {
+            if rotations == Rotations::Held && is_of_rotation(update.set(), step) {
+                continue;
+            }
             match step {
                 Step::Publish(algorithm) => update.publish_new(*algorithm)?,
                 Step::Activate(kid) => update.activate(kid)?,

@@ -16,12 +16,13 @@ use tokio::sync::mpsc;
 const RELIABLE: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
 const REFUSES: u8 = 2;
-const PANICS: u8 = 3;
 
 #[derive(Default)]
 pub struct Unreliable {
     store: MemoryStore,
     next: AtomicU8,
+    /// Whether the next time that uses are noted is a panic.
+    panics: AtomicBool,
     /// Whether the next question what became of a batch is not answered either.
     is_silent: AtomicBool,
 }
@@ -40,7 +41,7 @@ impl Unreliable {
 
     /// The next time that uses of credentials are noted is a panic.
     pub fn panic_at_the_next_uses(&self) {
-        self.next.store(PANICS, Ordering::SeqCst);
+        self.panics.store(true, Ordering::SeqCst);
     }
 
     /// The next commit does not happen.
@@ -101,9 +102,7 @@ impl Store for Unreliable {
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        let panics =
-            (self.next).compare_exchange(PANICS, RELIABLE, Ordering::SeqCst, Ordering::SeqCst);
-        assert!(panics.is_err(), "on purpose");
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         self.store.record_uses(uses).await
     }
 

@@ -69,6 +69,7 @@ impl Ledger {
             Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
             Command::Revoke { .. } | Command::Replace { .. } => true,
             Command::ApplyPlan
+            | Command::ApplyPlanWithoutRotation
             | Command::Import { .. }
             | Command::SetPolicy(_)
             | Command::CorrectClock

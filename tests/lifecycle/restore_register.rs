@@ -8,14 +8,14 @@ use keywright_verifier::Kid;
 
 /// What was so at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct ChangeTime {
+struct ServedState {
     published: Vec<Kid>,
     states: Vec<(Kid, &'static str)>,
 }
 
 /// The moments of a life, by the instants that the clock showed.
 #[derive(Default)]
-pub(crate) struct Recollection(BTreeMap<Timestamp, ChangeTime>);
+pub(crate) struct Recollection(BTreeMap<Timestamp, ServedState>);
 
 impl Recollection {
     /// Writes down what is served when the clock shows `now`.
@@ -24,7 +24,7 @@ impl Recollection {
             .keys()
             .iter()
             .map(|key| (key.kid().clone(), key.state().name()));
-        let time = ChangeTime {
+        let time = ServedState {
             published: view.published(now).map(|key| key.kid().clone()).collect(),
             states: states.collect(),
         };
@@ -37,6 +37,11 @@ impl Recollection {
         self.0.split_off(&now);
     }
 
+    /// What was served is not known from the records any more.
+    pub(crate) fn forget_all(&mut self) {
+        self.0.clear();
+    }
+
     /// Asks the records about every moment.
     pub(crate) fn compare(&self, set: &KeySet) -> Result<(), String> {
         for (at, noted) in &self.0 {
@@ -44,7 +49,7 @@ impl Recollection {
                 .keys_at(*at)
                 .ok_or_else(|| format!("nothing is known of {at:?}"))?;
             let published = keys.iter().filter(|past| past.was_published);
-            let told = ChangeTime {
+            let told = ServedState {
                 published: published.map(|past| past.key.kid().clone()).collect(),
                 states: keys
                     .iter()

@@ -500,6 +500,14 @@ impl World {
         self.ledger.clock_corrected(self.clock);
         self.latest = self.clock;
         self.latest_ever = self.clock;
+        // The record of a revoked key is final: it keeps times that the clock had not reached.
+        let is_ahead = |key: &Key| match key.state() {
+            State::Revoked(revoked) => revoked.revoked_at > self.clock,
+            _ => false,
+        };
+        if self.view.keys().iter().any(is_ahead) {
+            self.recollection.forget_all();
+        }
     }
 
     fn forget_after(&mut self, latest: Timestamp) {

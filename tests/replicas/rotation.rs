@@ -6,7 +6,7 @@ use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
 use keywright::authority::issuer::Request;
 use keywright::authority::scheduler;
-use keywright::lifecycle::{Readiness, RuleViolation, SWITCH_OVER};
+use keywright::lifecycle::{KeySet, Readiness, RuleViolation, SWITCH_OVER, plan};
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 
@@ -146,7 +146,8 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     let before = one.issuer("a").unwrap().snapshot().set().version();
     one.catch_up().await.unwrap();
     let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
-    eventually(|| one.issuer("a").unwrap().snapshot().set().version() > before).await;
+    let is_done = |set: &KeySet| set.version() > before && plan(set, one.now()).steps.is_empty();
+    eventually(|| is_done(one.issuer("a").unwrap().snapshot().set())).await;
 
     two.catch_up().await.unwrap();
     assert_eq!(two.issuer_faults(), []);
