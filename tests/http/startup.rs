@@ -364,7 +364,7 @@ fn an_issuer_whose_rows_are_corrupt_is_refused_by_name_and_the_others_sign() {
         }
         // Nobody else gets its path in the meantime.
         let thief = world::policy("thief", json!({ "url": "http://127.0.0.1:8080/orders" }));
-        if !statement.contains("SET path") {
+        if !statement.contains("SET unique_text") {
             assert_eq!(
                 server.call("PUT", "/v1/issuers/thief", Some(&thief)).status,
                 409
