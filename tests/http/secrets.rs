@@ -509,7 +509,7 @@ fn sealed(data: &Path, kid: &str) -> Option<Vec<u8>> {
         let url = format!("sqlite://{}", data.join("keywright.db").display());
         let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
         let (sealed,): (Option<Vec<u8>>,) =
-            sqlx::query_as("SELECT sealed FROM keys WHERE kid = ?1")
+            sqlx::query_as("SELECT sealed FROM records WHERE kind = 'key' AND id = ?1")
                 .bind(kid)
                 .fetch_one(&mut connection)
                 .await
