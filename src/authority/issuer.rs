@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::audit::{self, Actor, Attribution};
 use super::lease::Lease;
 use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
-use super::master_key::Sealing;
+use super::master_key::CommitSealing;
 use super::permit::Replaces;
 use super::replication;
 use super::snapshot::{LeasedSnapshot, Snapshot};
@@ -281,7 +281,7 @@ impl Issuer {
         };
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
-        let sealing = Sealing::of(services, &request.fresh).await?;
+        let sealing = CommitSealing::of(services, &request.fresh).await?;
         let batch = batch(services, basis, &change, request, time, sealing.as_ref())?;
         let tokens = before.tokens().followed_by(batch.id, &batch.writes);
         let snapshot = self
@@ -467,7 +467,7 @@ pub(super) async fn create(
     time: ChangeTime,
 ) -> Result<Issuer, ChangeError> {
     for _ in 0..MAX_ATTEMPTS {
-        let sealing = Sealing::of(services, &request.fresh).await?;
+        let sealing = CommitSealing::of(services, &request.fresh).await?;
         let batch = batch(services, None, &change, request, time, sealing.as_ref())?;
         let tokens = SetTokens::UNWRITTEN.followed_by(batch.id, &batch.writes);
         let set = change.set.clone();
@@ -495,7 +495,7 @@ pub(super) fn batch(
     change: &Change,
     request: &ChangeRequest,
     time: ChangeTime,
-    sealing: Option<&Sealing<'_>>,
+    sealing: Option<&CommitSealing<'_>>,
 ) -> Result<Batch, ChangeError> {
     let sealed = match sealing {
         Some(sealing) => {
