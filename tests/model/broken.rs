@@ -42,7 +42,7 @@ fn clocks_apart() -> Setting {
 /// With a successor that is being published.
 fn publishing(setting: Setting) -> Setting {
     Setting {
-        begins: Begins::WithOneOnItsWay,
+        begins: Begins::WhilePublishing,
         changes: 2,
         ..setting
     }

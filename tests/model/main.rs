@@ -29,6 +29,7 @@
 mod agreement;
 mod change;
 mod laws;
+mod progress;
 mod rules;
 mod search;
 mod state;

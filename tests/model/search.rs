@@ -6,8 +6,12 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::laws;
+use super::progress;
 use super::rules::{ClockRule, Rules};
-use super::state::{KEYS, KeySet, Life, Oldest, REPLICAS, Replica, Row, State, Witness};
+use super::state::{
+    KEYS, KeySet, KeyState, Oldest, REPLICAS, Remaining, Replica, Row, State, Store, Version,
+    Witness,
+};
 use super::steps::{Command, Mark, Step, bit, candidates, holds, take};
 
 /// What is searched.
@@ -18,20 +22,31 @@ pub(crate) struct Setting {
     pub(crate) skews: &'static [i8],
     pub(crate) crashes: u8,
     pub(crate) jumps: u8,
+    /// How often a standby takes over that may lack the last commit and the rows of some replicas.
+    pub(crate) fail_overs: u8,
+    /// How many commits, of changes and of heartbeats, are under way for longer than no time.
+    pub(crate) hangs: u8,
+    /// Whether a heartbeat cannot be committed while a change hangs, as where both wait for one
+    /// standby.
+    pub(crate) heartbeats_are_synchronous: bool,
     pub(crate) begins: Begins,
     /// How many changes there will be.
     pub(crate) changes: u8,
-    /// Whether tokens are looked at on their way out.
+    /// Whether JWTs are looked at on their way out.
     pub(crate) signs: bool,
+    /// Whether each state is asked whether every replica can renew its lease.
+    pub(crate) progress: bool,
+    /// The law that is looked at alone, where a rule breaks several.
+    pub(crate) only: Option<u8>,
 }
 
 /// Where the story begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
-    /// A successor that everybody knows stands by.
+    /// A successor that all verifiers know stands by.
     WithASuccessor,
     /// The first replica has decided to publish one, and its commit is on its way.
-    WithOneOnItsWay,
+    WhilePublishing,
 }
 
 /// What was found.
@@ -47,10 +62,10 @@ pub(crate) struct Found {
 
 impl Setting {
     fn beginning(&self) -> State {
-        let life = self.oldest().life;
+        let Oldest { key, question, .. } = self.oldest();
         let first = KeySet::first(match self.begins {
-            Begins::WithASuccessor => Life::Pending { ready_at: life },
-            Begins::WithOneOnItsWay => Life::Absent,
+            Begins::WithASuccessor => KeyState::Pending { ready_at: key },
+            Begins::WhilePublishing => KeyState::Absent,
         });
         let mut replicas = [Replica::starting(first, 0); REPLICAS];
         for (replica, skew) in replicas.iter_mut().zip(self.skews) {
@@ -60,13 +75,14 @@ impl Setting {
                 ClockRule::ItselfWhenConfirmed => *skew,
             };
             replica.lease = self.rules.max_staleness;
+            replica.acknowledged = Some(0);
             replica.row = Some(Row {
-                through: first.version,
+                through: Version::FIRST,
                 seen_at: 0,
             });
         }
         let state = State {
-            stored: first,
+            store: Store::first(first, question),
             replicas,
             count: u8::try_from(self.skews.len()).unwrap(),
             witness: Witness {
@@ -76,13 +92,18 @@ impl Setting {
                 forced: [false; KEYS],
                 revoked: [None; KEYS],
                 in_force: [false; KEYS],
+                replaced: [false; KEYS],
             },
-            crashes: self.crashes,
-            jumps: self.jumps,
+            remaining: Remaining {
+                crashes: self.crashes,
+                jumps: self.jumps,
+                fail_overs: self.fail_overs,
+                hangs: self.hangs,
+            },
         };
         match self.begins {
             Begins::WithASuccessor => state,
-            Begins::WithOneOnItsWay => {
+            Begins::WhilePublishing => {
                 take(&state, Step::Decide(0, Command::Publish), self)
                     .unwrap()
                     .state
@@ -129,13 +150,22 @@ impl Setting {
                     let mut reached = outcome.state;
                     let (broken, marks) = laws::witness(&mut reached, &self.rules);
                     found.count(outcome.marks | marks);
-                    if let Some(law) = outcome.broken.or(broken) {
+                    let is_looked_at = |law: &u8| self.only.is_none_or(|only| only == *law);
+                    let broken = outcome.broken.filter(is_looked_at).or(broken.filter(is_looked_at));
+                    if let Some(law) = broken {
                         let story = self.story(&origins, number, *step);
                         found.broken = Some((law, story));
                         return found;
                     }
                     if seen.insert(reached.fingerprint()) {
                         found.states += 1;
+                        if self.progress
+                            && let Some(rounds) = progress::starves(&reached, self)
+                        {
+                            let story = self.story(&origins, number, *step);
+                            found.broken = Some((9, format!("{story}{rounds}")));
+                            return found;
+                        }
                         let own = u32::try_from(origins.len()).unwrap();
                         origins.push((number, *step));
                         next.push((own, reached));
@@ -172,26 +202,39 @@ impl Setting {
     }
 
     fn shown(&self, state: &State) -> String {
-        let mut text = format!("store {}", set(&state.stored));
+        let mut text = format!("store {}", shown_set(&state.store.set));
         for (index, replica) in state.replicas().iter().enumerate() {
             let lease = if holds(replica, &self.rules) {
                 "lease"
             } else {
                 "no lease"
             };
-            let row = replica.row.map(|row| (row.through, row.seen_at));
+            let row = replica.row.map(|row| {
+                let through = shown_version(row.through);
+                format!("row {through} seen {}", row.seen_at)
+            });
             let _ = write!(
                 text,
-                " | {index}: v{} {lease} {} row {row:?}",
-                replica.held.version, replica.lease
+                " | {index}: {} {lease} {} {}",
+                shown_version(replica.held.version),
+                replica.lease,
+                row.as_deref().unwrap_or("no row")
             );
         }
         text
     }
 }
 
-fn set(set: &KeySet) -> String {
-    format!("v{} {:?}", set.version, set.keys)
+fn shown_set(set: &KeySet) -> String {
+    format!("{} {:?}", shown_version(set.version), set.keys)
+}
+
+/// The number, and after a fail-over how many there had been.
+fn shown_version(Version { number, branch }: Version) -> String {
+    match branch {
+        0 => format!("v{number}"),
+        _ => format!("v{number}'{branch}"),
+    }
 }
 
 impl Found {
@@ -212,13 +255,13 @@ impl Found {
     }
 }
 
-type Seen = HashSet<u64, BuildHasherDefault<Itself>>;
+type Seen = HashSet<u64, BuildHasherDefault<Identity>>;
 
 /// Fingerprints are hashes already.
 #[derive(Default)]
-struct Itself(u64);
+struct Identity(u64);
 
-impl Hasher for Itself {
+impl Hasher for Identity {
     fn write(&mut self, _: &[u8]) {
         unreachable!("only fingerprints are looked up");
     }

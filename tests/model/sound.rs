@@ -14,9 +14,14 @@ pub(crate) fn two_replicas(changes: u8) -> Setting {
         skews: &[0, 0],
         crashes: 0,
         jumps: 0,
+        fail_overs: 0,
+        hangs: 0,
+        heartbeats_are_synchronous: false,
         begins: Begins::WithASuccessor,
         changes,
         signs: false,
+        progress: false,
+        only: None,
     }
 }
 
@@ -66,7 +71,8 @@ fn two_replicas_keep_the_laws_through_two_changes() {
         Mark::NotWaitedForTheDead,
         Mark::WaitedForTheLive,
         Mark::RemovedAfterRetention,
-        Mark::HeartbeatTooOldToRenew,
+        Mark::HeartbeatRenewsNothing,
+        Mark::RenewedWhileBehind,
         Mark::BackFromTheDead,
         Mark::StaleWithoutLease,
         Mark::StaleUnderLease,
@@ -134,7 +140,7 @@ fn clocks_at_both_ends_of_the_tolerance_keep_the_laws() {
         let setting = Setting {
             rules: Rules::sound(1, 1),
             skews,
-            begins: Begins::WithOneOnItsWay,
+            begins: Begins::WhilePublishing,
             ..two_replicas(2)
         };
         holds("clocks apart", setting, &wanted);

@@ -1,10 +1,14 @@
 //! What can happen next. A replica that is frozen, slow or cut off is one that takes no step while
-//! time passes; nothing here is ever bound to happen.
+//! time passes; no step is ever bound to happen.
 
-use super::change::{decide, give_up_commits, land, take_over};
-use super::rules::{ClockRule, HeartbeatComes, LeaseFrom, Renewal, Rules, SecondCheck};
+use super::change::{decide, give_up_commits, hang, land, look_up_outcome, replace, roll_back};
+use super::laws::forget;
+use super::rules::{
+    Acknowledgement, ClockRule, HeartbeatComes, HistoryCheck, LeaseFrom, Reading, Renewal, Rules,
+    SecondCheck, Swap,
+};
 use super::search::Setting;
-use super::state::{KEYS, Life, Loop, Replica, Row, Signature, State};
+use super::state::{KEYS, KeyState, Phase, Replica, Round, Row, Signature, State};
 
 /// One step. A replica is named by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,22 +19,34 @@ pub(crate) enum Step {
     Read(usize),
     /// Serves what it has read.
     Swap(usize),
-    /// Its heartbeat is written.
+    /// Its heartbeat is written and committed.
     Beat(usize),
+    /// Its heartbeat is written, and the commit takes its time.
+    BeatSlowly(usize),
+    /// The heartbeat that takes its time is committed.
+    LandHeartbeat(usize),
     /// The answer arrives and renews the lease.
     Confirm(usize),
     /// Decides a change, by what it serves.
     Decide(usize, Command),
+    /// The store checks the deadline of the change, and the commit takes its time.
+    Hang(usize),
     /// The change is in the store, or refused there. Whether its answer arrives.
     Land(usize, Answer),
+    /// A change that hangs ends without having landed.
+    RollBack(usize),
+    /// A caller whose change gives no answer is told what the store shows.
+    LookUpOutcome(usize),
     /// Takes the snapshot under the lease and begins to sign.
     Sign(usize),
-    /// Has signed, checks again, and hands the token out.
+    /// Has signed, checks again, and hands the JWT out.
     HandOut(usize),
     /// Is killed and started again.
     Crash(usize),
     /// Its clock jumps.
     Jump(usize, i8),
+    /// A standby takes over, which may lack the last commit and the rows of some replicas.
+    FailOver { loses_commit: bool, loses_rows: u8 },
 }
 
 /// What a replica may be asked (`lifecycle::Command`).
@@ -46,8 +62,8 @@ pub(crate) enum Command {
 /// Whether a commit's answer arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Heard,
-    Lost,
+    Arrives,
+    IsLost,
 }
 
 /// Something that a search must have met to have searched anything.
@@ -60,7 +76,8 @@ pub(crate) enum Mark {
     NotWaitedForTheDead,
     WaitedForTheLive,
     RemovedAfterRetention,
-    HeartbeatTooOldToRenew,
+    HeartbeatRenewsNothing,
+    RenewedWhileBehind,
     BackFromTheDead,
     NoLeaseAfterSigning,
     RevokedWhileSigning,
@@ -69,11 +86,18 @@ pub(crate) enum Mark {
     StaleUnderLease,
     InForceEverywhere,
     TokenOfARetiredKeyLives,
+    CommitHung,
+    HeartbeatHung,
+    WaitedForTheLock,
+    HistoryLost,
+    LostUnderLease,
+    ReadAgain,
+    FinalRecordKept,
 }
 
 impl Mark {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Conflict,
         Self::RefusedAsLate,
         Self::RotatedBySchedule,
@@ -81,7 +105,8 @@ impl Mark {
         Self::NotWaitedForTheDead,
         Self::WaitedForTheLive,
         Self::RemovedAfterRetention,
-        Self::HeartbeatTooOldToRenew,
+        Self::HeartbeatRenewsNothing,
+        Self::RenewedWhileBehind,
         Self::BackFromTheDead,
         Self::NoLeaseAfterSigning,
         Self::RevokedWhileSigning,
@@ -90,6 +115,13 @@ impl Mark {
         Self::StaleUnderLease,
         Self::InForceEverywhere,
         Self::TokenOfARetiredKeyLives,
+        Self::CommitHung,
+        Self::HeartbeatHung,
+        Self::WaitedForTheLock,
+        Self::HistoryLost,
+        Self::LostUnderLease,
+        Self::ReadAgain,
+        Self::FinalRecordKept,
     ];
 }
 
@@ -114,6 +146,10 @@ impl Outcome {
         self.marks |= bit(mark);
         self
     }
+
+    fn marked_if(self, condition: bool, mark: Mark) -> Self {
+        if condition { self.marked(mark) } else { self }
+    }
 }
 
 /// The bit of a mark.
@@ -135,10 +171,18 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
             Step::Sign(index),
             Step::HandOut(index),
         ]);
+        if replica.heartbeat_in_flight.is_some() {
+            steps.push(Step::LandHeartbeat(index));
+        } else {
+            steps.push(Step::BeatSlowly(index));
+        }
         if replica.commit.is_some() {
             steps.extend([
-                Step::Land(index, Answer::Heard),
-                Step::Land(index, Answer::Lost),
+                Step::Land(index, Answer::Arrives),
+                Step::Land(index, Answer::IsLost),
+                Step::Hang(index),
+                Step::RollBack(index),
+                Step::LookUpOutcome(index),
             ]);
         } else if holds(replica, rules) {
             let commands = [Command::Publish, Command::Rotate, Command::RotateByForce];
@@ -148,12 +192,20 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
                 steps.push(Step::Decide(index, Command::Remove(key)));
             }
         }
-        if state.crashes > 0 {
+        if state.remaining.crashes > 0 {
             steps.push(Step::Crash(index));
         }
-        if state.jumps > 0 {
+        if state.remaining.jumps > 0 {
             let farthest = 2 * rules.tolerance;
             steps.extend([-farthest, farthest].map(|skew| Step::Jump(index, skew)));
+        }
+    }
+    if state.remaining.fail_overs > 0 {
+        for loses_rows in 0..1 << state.count {
+            steps.extend([true, false].map(|loses_commit| Step::FailOver {
+                loses_commit,
+                loses_rows,
+            }));
         }
     }
 }
@@ -169,10 +221,15 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         }
         Step::Read(index) => read(next, index, rules),
         Step::Swap(index) => swap(next, index, rules),
-        Step::Beat(index) => beat(next, index, rules),
+        Step::Beat(index) => beat(next, index, setting),
+        Step::BeatSlowly(index) => beat_slowly(next, index, setting),
+        Step::LandHeartbeat(index) => land_heartbeat(next, index, setting),
         Step::Confirm(index) => confirm(next, index, rules),
         Step::Decide(index, command) => decide(next, index, command, setting),
-        Step::Land(index, answer) => land(next, index, answer, rules),
+        Step::Hang(index) => hang(next, index),
+        Step::Land(index, answer) => land(next, index, answer, setting),
+        Step::RollBack(index) => roll_back(next, index),
+        Step::LookUpOutcome(index) => look_up_outcome(next, index, rules),
         Step::Sign(index) => {
             let others = state.replicas().iter();
             if !setting.signs
@@ -193,22 +250,48 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         }
         Step::HandOut(index) => hand_out(next, index, rules),
         Step::Crash(index) => {
-            next.crashes = next.crashes.checked_sub(1)?;
+            next.remaining.crashes = next.remaining.crashes.checked_sub(1)?;
             let before = state.replicas[index];
+            let mut commit = before.commit.filter(|commit| commit.hangs());
+            if let Some(commit) = &mut commit
+                && commit.phase == Phase::Hanging
+            {
+                commit.phase = Phase::Abandoned;
+            }
             next.replicas[index] = Replica {
-                ghost: before.row,
-                ..Replica::starting(next.stored, before.skew)
+                row_of_killed: before.row,
+                commit,
+                ..Replica::starting(next.store.set, before.skew)
             };
             Some(Outcome::of(next))
         }
         Step::Jump(index, skew) => {
-            next.jumps = next.jumps.checked_sub(1)?;
+            next.remaining.jumps = next.remaining.jumps.checked_sub(1)?;
             let replica = &mut next.replicas[index];
             if replica.skew == skew {
                 return None;
             }
             replica.skew = skew;
             Some(Outcome::of(next))
+        }
+        Step::FailOver {
+            loses_commit,
+            loses_rows,
+        } => {
+            next.remaining.fail_overs = next.remaining.fail_overs.checked_sub(1)?;
+            forget(&mut next, loses_commit, rules)?;
+            for (index, replica) in next.replicas_mut().iter_mut().enumerate() {
+                replica.commit = replica.commit.filter(|commit| !commit.hangs());
+                replica.heartbeat_in_flight = None;
+                if matches!(replica.round, Round::Beating { .. }) {
+                    replica.round = Round::None;
+                }
+                if loses_rows & (1 << index) != 0 {
+                    replica.row = None;
+                    replica.row_of_killed = None;
+                }
+            }
+            Some(give_up_commits(next, rules))
         }
     }
 }
@@ -234,103 +317,230 @@ pub(crate) fn is_live(row: &Row, rules: &Rules) -> bool {
     -row.seen_at <= rules.live_for
 }
 
+/// Whether a heartbeat says that the replica has taken over the event of this number.
+pub(crate) fn has_event(state: &State, row: &Row, number: u8, rules: &Rules) -> bool {
+    let is_on_the_log = match rules.acknowledgement {
+        Acknowledgement::OnTheLog => state.store.has(row.through),
+        Acknowledgement::ByNumber => true,
+    };
+    is_on_the_log && row.through.number >= number
+}
+
 /// Every row, those of killed processes among them.
-pub(crate) fn roll(state: &State) -> impl Iterator<Item = &Row> {
-    let replicas = state.replicas().iter();
-    replicas.flat_map(|replica| replica.row.iter().chain(&replica.ghost))
+pub(crate) fn rows(state: &State) -> impl Iterator<Item = &Row> {
+    state.replicas().iter().flat_map(Replica::rows)
 }
 
 /// What is read and is nothing new needs no swap.
 fn read(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
+    let is_locked = next.is_locked();
+    let store = next.store;
     let replica = &mut next.replicas[index];
-    if matches!(replica.at, Loop::Read { .. }) {
+    if matches!(replica.round, Round::Read { .. }) {
         return None;
     }
-    let set = next.stored;
-    replica.at = Loop::Read {
+    if is_locked && rules.reading == Reading::BehindTheLock {
+        replica.round = Round::None;
+        return Some(Outcome::of(next).marked(Mark::WaitedForTheLock));
+    }
+    let has_lost_history = match rules.history {
+        HistoryCheck::NewestKnown => !store.has(replica.held.version),
+        HistoryCheck::Through => !store.has(replica.through),
+        HistoryCheck::Nothing => false,
+    };
+    let head = store.set.version;
+    let set = if has_lost_history || head.number > replica.through.number {
+        store.set
+    } else {
+        replica.held
+    };
+    replica.round = Round::Read {
         asked: 0,
         set,
+        head,
+        replaces: replica.held.version,
         beaten: None,
     };
-    if set.version == replica.held.version && rules.heartbeat == HeartbeatComes::AfterTheSwap {
-        return swap(next, index, rules);
-    }
-    Some(Outcome::of(next))
+    let is_nothing_new = set.version == replica.held.version;
+    let outcome = if is_nothing_new && rules.heartbeat == HeartbeatComes::AfterTheSwap {
+        swap(next, index, rules)?
+    } else {
+        Outcome::of(next)
+    };
+    Some(outcome.marked_if(has_lost_history, Mark::HistoryLost))
 }
 
 fn swap(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
+    let stored = next.store.set;
     let replica = &mut next.replicas[index];
-    let Loop::Read { asked, set, beaten } = replica.at else {
+    let Round::Read {
+        asked,
+        set,
+        head,
+        replaces,
+        beaten,
+    } = replica.round
+    else {
         return None;
     };
     if rules.heartbeat == HeartbeatComes::BeforeTheSwap && beaten.is_none() {
         return None;
     }
-    take_over(replica, set);
-    let head = set.version;
-    replica.at = match beaten {
-        Some(newest) => Loop::Beaten {
+    if rules.swap == Swap::UnlessChangedSince && replica.held.version != replaces {
+        replica.round = Round::None;
+        return Some(Outcome::of(next).marked(Mark::ReadAgain));
+    }
+    let forgets = replace(replica, set, &stored, rules);
+    replica.through = head;
+    replica.round = match beaten {
+        Some(judged) => Round::Beaten {
             asked,
-            head,
-            newest,
+            stamp: asked,
+            judged,
         },
-        None => Loop::Swapped { asked, head },
+        None => Round::Swapped { asked },
     };
     if rules.renewal == Renewal::ByReading && replica.row.is_some() {
         replica.lease = replica.lease.max(asked + rules.max_staleness);
     }
-    Some(Outcome::of(next))
+    let mut outcome = Outcome::of(next);
+    outcome.broken = forgets.then_some(4);
+    Some(outcome)
 }
 
-fn beat(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
+/// What the heartbeat's own statement can say about the renewal.
+fn judge(state: &State, index: usize, rules: &Rules) -> bool {
+    let replica = &state.replicas[index];
+    let newest = match replica.round {
+        Round::Read { head, .. } => head,
+        _ => replica.through,
+    };
+    let nothing_is_newer = newest.number >= state.store.set.version.number;
+    let row_is_live = replica.row.is_some_and(|row| is_live(&row, rules));
+    match rules.renewal {
+        Renewal::WhenNothingIsNewer => nothing_is_newer,
+        Renewal::WhileRowIsLive => row_is_live,
+        Renewal::WhenNothingIsNewerOrRowIsLive => nothing_is_newer || row_is_live,
+        Renewal::WhileAcknowledgedIsLive | Renewal::Always | Renewal::ByReading => false,
+    }
+}
+
+fn beat(mut next: State, index: usize, setting: &Setting) -> Option<Outcome> {
+    let rules = &setting.rules;
+    if setting.heartbeats_are_synchronous && next.is_locked() {
+        return None;
+    }
+    let judged = judge(&next, index, rules);
+    let stored = next.store.set.version;
     let replica = &mut next.replicas[index];
-    let (head, at) = match (rules.heartbeat, replica.at) {
-        (HeartbeatComes::AfterTheSwap, Loop::Swapped { asked, head }) => {
-            let newest = head == next.stored.version;
-            let at = Loop::Beaten {
+    if replica.heartbeat_in_flight.is_some() {
+        return None;
+    }
+    let (through, round) = match (rules.heartbeat, replica.round) {
+        (HeartbeatComes::AfterTheSwap, Round::Swapped { asked }) => {
+            let stamp = 0;
+            let round = Round::Beaten {
                 asked,
-                head,
-                newest,
+                stamp,
+                judged,
             };
-            (head, at)
+            (replica.through, round)
         }
         (
             HeartbeatComes::BeforeTheSwap,
-            Loop::Read {
+            Round::Read {
                 asked,
                 set,
+                head,
+                replaces,
                 beaten: None,
             },
         ) => {
-            let beaten = Some(set.version == next.stored.version);
-            (set.version, Loop::Read { asked, set, beaten })
+            let round = Round::Read {
+                asked,
+                set,
+                head,
+                replaces,
+                beaten: Some(judged),
+            };
+            (head, round)
         }
         _ => return None,
     };
     let was_dead = replica.row.is_some_and(|row| !is_live(&row, rules));
-    let is_behind = head < next.stored.version;
-    replica.at = at;
+    let is_behind = through != stored;
+    replica.round = round;
     replica.row = Some(Row {
-        through: head,
+        through,
         seen_at: 0,
     });
-    let outcome = Outcome::of(next);
-    Some(if was_dead && is_behind {
-        outcome.marked(Mark::BackFromTheDead)
-    } else {
-        outcome
-    })
+    Some(Outcome::of(next).marked_if(was_dead && is_behind, Mark::BackFromTheDead))
+}
+
+fn beat_slowly(mut next: State, index: usize, setting: &Setting) -> Option<Outcome> {
+    let judged = judge(&next, index, &setting.rules);
+    let waits_behind_commit = setting.heartbeats_are_synchronous && next.is_locked();
+    let Round::Swapped { asked } = next.replicas[index].round else {
+        return None;
+    };
+    if next.replicas[index].heartbeat_in_flight.is_some() {
+        return None;
+    }
+    if !waits_behind_commit {
+        next.remaining.hangs = next.remaining.hangs.checked_sub(1)?;
+    }
+    let replica = &mut next.replicas[index];
+    replica.round = Round::Beating { asked, judged };
+    replica.heartbeat_in_flight = Some(Row {
+        through: replica.through,
+        seen_at: 0,
+    });
+    Some(Outcome::of(next).marked(Mark::HeartbeatHung))
+}
+
+/// The replica may have given it up, and have begun another round.
+fn land_heartbeat(mut next: State, index: usize, setting: &Setting) -> Option<Outcome> {
+    if setting.heartbeats_are_synchronous && next.is_locked() {
+        return None;
+    }
+    let replica = &mut next.replicas[index];
+    let row = replica.heartbeat_in_flight.take()?;
+    replica.row = Some(row);
+    if let Round::Beating { asked, judged } = replica.round {
+        replica.round = Round::Beaten {
+            asked,
+            stamp: row.seen_at,
+            judged,
+        };
+    }
+    Some(Outcome::of(next))
 }
 
 fn confirm(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
+    let head = next.store.set.version;
     let replica = &mut next.replicas[index];
-    let Loop::Beaten { asked, newest, .. } = replica.at else {
+    let Round::Beaten {
+        asked,
+        stamp,
+        judged,
+    } = replica.round
+    else {
         return None;
     };
-    replica.at = Loop::Rests;
+    replica.round = Round::None;
+    let is_live = |stamp: &i8| -stamp <= rules.live_for;
+    let was_live = replica.acknowledged.as_ref().is_some_and(is_live);
+    replica.acknowledged = Some(stamp).filter(is_live);
     let is_off = replica.skew.abs() > rules.tolerance;
-    let is_old = rules.renewal == Renewal::WhenNothingIsNewer && !newest;
-    if !is_off && !is_old && rules.renewal != Renewal::ByReading {
+    let may_renew = match rules.renewal {
+        Renewal::WhileAcknowledgedIsLive => was_live,
+        Renewal::WhenNothingIsNewer
+        | Renewal::WhileRowIsLive
+        | Renewal::WhenNothingIsNewerOrRowIsLive => judged,
+        Renewal::Always => true,
+        Renewal::ByReading => false,
+    };
+    if !is_off && may_renew {
         let from = match rules.lease {
             LeaseFrom::Question => asked,
             LeaseFrom::Answer | LeaseFrom::Nothing => 0,
@@ -340,13 +550,11 @@ fn confirm(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
             replica.confirmed_skew = replica.skew;
         }
     }
-    let mut outcome = Outcome::of(next);
-    if is_off {
-        outcome = outcome.marked(Mark::ClockTooFarOff);
-    }
-    if is_old {
-        outcome = outcome.marked(Mark::HeartbeatTooOldToRenew);
-    }
+    let is_behind = replica.through != head;
+    let outcome = Outcome::of(next)
+        .marked_if(is_off, Mark::ClockTooFarOff)
+        .marked_if(!may_renew, Mark::HeartbeatRenewsNothing)
+        .marked_if(may_renew && is_behind, Mark::RenewedWhileBehind);
     Some(outcome)
 }
 
@@ -357,13 +565,13 @@ fn hand_out(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
     };
     replica.signature = Signature::None;
     let within_term = term > 0 && clock_is_right(replica, rules);
-    let in_office = replica.held.keys[usize::from(key)] != Life::Revoked;
+    let is_revoked = replica.held.keys[usize::from(key)] == KeyState::Revoked;
     let refusal = match rules.second_check {
-        SecondCheck::TermAndOffice | SecondCheck::TermAlone if !within_term => {
+        SecondCheck::TermAndRevocation | SecondCheck::TermAlone if !within_term => {
             Some(Mark::NoLeaseAfterSigning)
         }
         SecondCheck::LeaseAlone if !holds(replica, rules) => Some(Mark::NoLeaseAfterSigning),
-        SecondCheck::TermAndOffice if !in_office => Some(Mark::RevokedWhileSigning),
+        SecondCheck::TermAndRevocation if is_revoked => Some(Mark::RevokedWhileSigning),
         _ => None,
     };
     let wrong = wrong_now(&next, key, rules);
@@ -375,7 +583,7 @@ fn hand_out(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
     Some(outcome)
 }
 
-/// Which law a token breaks that is signed now by a key, whoever signs it.
+/// Which law a JWT breaks that is signed now by a key, by any replica.
 fn wrong_now(state: &State, key: u8, rules: &Rules) -> Option<u8> {
     let (revoked_at, _) = state.witness.revoked[usize::from(key)]?;
     if state.witness.in_force[usize::from(key)] {
