@@ -3,9 +3,10 @@
 use super::rules::{
     Activation, CommitRule, FinalRecords, Identity, Lateness, Rules, UnknownOutcome,
 };
+use super::laws::Laws;
 use super::search::Setting;
 use super::state::{
-    Commit, Instant, KEYS, KeySet, KeyState, Phase, Replica, Row, State, Version,
+    Commit, Instant, KEYS, KeySet, KeyState, Phase, Replica, Row, State, Store, Version,
 };
 use super::steps::{Answer, Command, Mark, Outcome, bit, has_event, is_live, rows};
 
@@ -78,6 +79,9 @@ pub(crate) fn decide(
         // Known only when it lands.
         branch: 0,
     };
+    if rules.final_records == FinalRecords::Refused && takes_back(&change.set, &next) {
+        return Some(Outcome::of(next).marked(Mark::FinalRecordKept));
+    }
     next.replicas[index].commit = Some(Commit {
         base,
         set: change.set,
@@ -202,7 +206,7 @@ pub(crate) fn land(
     }
     let mut outcome = give_up_commits(next, rules);
     if commit.phase == Phase::Denied {
-        outcome.broken = Some(8);
+        outcome.broken = Laws::of(8);
     }
     Some(outcome)
 }
@@ -281,14 +285,14 @@ pub(crate) fn give_up_commits(mut next: State, rules: &Rules) -> Outcome {
     }
     Outcome {
         state: next,
-        broken: None,
+        broken: Laws::NONE,
         marks,
     }
 }
 
 /// Puts what was read in the place of what is held. Whether that forgets a revocation that the
 /// store has.
-pub(crate) fn replace(replica: &mut Replica, set: KeySet, store: &KeySet, rules: &Rules) -> bool {
+pub(crate) fn replace(replica: &mut Replica, set: KeySet, store: &Store, rules: &Rules) -> bool {
     let is_newer = match rules.identity {
         Identity::Token => set.version != replica.held.version,
         Identity::Number => set.version.number > replica.held.version.number,
@@ -298,9 +302,9 @@ pub(crate) fn replace(replica: &mut Replica, set: KeySet, store: &KeySet, rules:
     }
     let before = replica.held;
     replica.held = set;
-    (0..KEYS).any(|key| {
-        let was_known = before.keys[key] == KeyState::Revoked;
-        let is_stored = store.keys[key] == KeyState::Revoked;
-        was_known && is_stored && set.keys[key] != KeyState::Revoked
-    })
+    store.has(before.version)
+        && (0..KEYS).any(|key| {
+            let was_known = before.keys[key] == KeyState::Revoked;
+            was_known && set.keys[key] != KeyState::Revoked
+        })
 }

@@ -11,9 +11,41 @@ use super::rules::{AfterFailOver, Rules};
 use super::state::{KEYS, KeySet, KeyState, Round, State};
 use super::steps::{Mark, bit, has_event, holds, is_live, rows};
 
-/// Lets every replica serve and sign, and says which law is broken.
-pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Option<u8>, u32) {
-    let mut broken = one_signer(state).or(revoked_is_final(state));
+/// Laws, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Laws(u16);
+
+impl Laws {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn of(law: u8) -> Self {
+        Self(1 << law)
+    }
+
+    fn add_if(&mut self, condition: bool, law: u8) {
+        if condition {
+            *self = self.and(Self::of(law));
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The first of them, of those that are looked at.
+    pub(crate) fn first(self, only: Option<u8>) -> Option<u8> {
+        let looked_at = only.map_or(u16::MAX, |law| Self::of(law).0);
+        let broken = self.0 & looked_at;
+        let first = u8::try_from(broken.trailing_zeros()).ok();
+        first.filter(|_| broken != 0)
+    }
+}
+
+/// Lets every replica serve and sign, and says which laws are broken.
+pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Laws, u32) {
+    let mut broken = Laws::NONE;
+    broken.add_if(has_two_signers(state), 1);
+    broken.add_if(takes_a_revocation_back(state), 4);
     let mut marks = answer_revocations(state, rules);
     let fails_over = is_after_fail_over(state, rules);
     for index in 0..usize::from(state.count) {
@@ -33,27 +65,22 @@ pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Option<u8>, u32) {
         if is_stale {
             marks |= bit(Mark::StaleUnderLease);
         }
-        if !fails_over && !replica.row.is_some_and(|row| is_live(&row, rules)) {
-            broken = broken.or(Some(6));
-        }
+        let counts_as_live = replica.row.is_some_and(|row| is_live(&row, rules));
+        broken.add_if(!fails_over && !counts_as_live, 6);
         if !state.store.has(replica.held.version) {
             marks |= bit(Mark::LostUnderLease);
-            if !fails_over {
-                broken = broken.or(Some(7));
-            }
+            broken.add_if(!fails_over, 7);
         }
         for key in 0..KEYS {
-            broken = broken.or(serve(state, index, key, rules));
+            if let Some(law) = serve(state, index, key, rules) {
+                broken = broken.and(Laws::of(law));
+            }
         }
     }
     for key in 0..KEYS {
         let lives = state.witness.tokens_until[key] > 0;
-        if lives && state.witness.unknown_until[key] > 0 {
-            broken = broken.or(Some(2));
-        }
-        if lives && state.witness.gone_until[key] > 0 {
-            broken = broken.or(Some(3));
-        }
+        broken.add_if(lives && state.witness.unknown_until[key] > 0, 2);
+        broken.add_if(lives && state.witness.gone_until[key] > 0, 3);
         if lives && matches!(state.store.set.keys[key], KeyState::Retired { .. }) {
             marks |= bit(Mark::TokenOfARetiredKeyLives);
         }
@@ -111,7 +138,7 @@ fn is_after_fail_over(state: &State, rules: &Rules) -> bool {
     -state.store.failed_over_at < rules.max_staleness
 }
 
-fn one_signer(state: &State) -> Option<u8> {
+fn has_two_signers(state: &State) -> bool {
     let held = state.replicas().iter().map(|replica| &replica.held);
     let differs = |set: &KeySet| {
         state
@@ -121,14 +148,14 @@ fn one_signer(state: &State) -> Option<u8> {
             .chain([&state.store.set])
             .any(|other| other.version == set.version && other.active() != set.active())
     };
-    held.into_iter().any(differs).then_some(1)
+    held.into_iter().any(differs)
 }
 
-fn revoked_is_final(state: &State) -> Option<u8> {
+fn takes_a_revocation_back(state: &State) -> bool {
     let back = |key: usize| {
         state.witness.revoked[key].is_some() && state.store.set.keys[key] != KeyState::Revoked
     };
-    (0..KEYS).any(back).then_some(4)
+    (0..KEYS).any(back)
 }
 
 /// The caller who has revoked a key may have the rows looked at in any moment, and an answer.

@@ -1,12 +1,13 @@
 //! Whether a replica that reaches the store renews its lease, however many others commit meanwhile.
 //!
 //! Asked of every state that is searched: what hangs ends, then the replica makes one round, or two
-//! where the store has not heard of it within the staleness. Before each of its steps others may
-//! commit, and at one of them time may pass, as much as a heartbeat counts for.
+//! where the last heartbeat whose answer it has does not count as live any more. Before each of its
+//! steps others may commit, and before one of them time may pass, for as long as that heartbeat or
+//! the one of the first round counts.
 
 use std::fmt::Write as _;
 
-use super::search::Setting;
+use super::search::{Seen, Setting};
 use super::state::{Instant, Phase, Round, State, Version};
 use super::steps::{Answer, Step, take};
 
@@ -14,12 +15,14 @@ use super::steps::{Answer, Step, take};
 const ROUND: [fn(usize) -> Step; 4] = [Step::Read, Step::Swap, Step::Beat, Step::Confirm];
 
 /// The rounds of a replica that end without a lease, if there is one.
-pub(crate) fn starves(state: &State, setting: &Setting) -> Option<String> {
+///
+/// `asked` keeps what has been asked: others' memory does not matter to a replica's round.
+pub(crate) fn starves(state: &State, setting: &Setting, asked: &mut Seen) -> Option<String> {
     let rules = &setting.rules;
     let state = let_end_what_hangs(*state, setting);
     for index in 0..usize::from(state.count) {
         let replica = &state.replicas[index];
-        if replica.skew.abs() > rules.tolerance {
+        if replica.skew.abs() > rules.tolerance || !asked.insert(state.fingerprint_of(index)) {
             continue;
         }
         let age = replica.acknowledged.map(|stamp| -stamp);
@@ -27,9 +30,8 @@ pub(crate) fn starves(state: &State, setting: &Setting) -> Option<String> {
             Some(age) if age <= rules.live_for => (1, rules.live_for - age),
             _ => (2, rules.live_for),
         };
-        // The worst is when others commit before every step, or where only one of them does.
         for commits_before in 0..1_u8 << ROUND.len() {
-            for slow_step in 0..ROUND.len() {
+            for slow_step in 1..ROUND.len() {
                 let mut story = String::new();
                 let mut last = state;
                 last.replicas[index].lease = 0;
@@ -78,7 +80,7 @@ fn make_round(
             commit_elsewhere(&mut state, setting);
             let _ = writeln!(story, "  another issuer changes");
         }
-        if position == course.slow_step && position > 0 {
+        if position == course.slow_step {
             for _ in 0..course.ticks {
                 state.tick(&setting.oldest());
                 let _ = writeln!(story, "  Tick");

@@ -75,6 +75,8 @@ pub(crate) enum Renewal {
     /// One whose answer arrives while the heartbeat still counts as live whose answer the replica
     /// had before it asked.
     WhileAcknowledgedIsLive,
+    /// One whose answer arrives while the row that it replaced still counts as live.
+    WhileFoundRowIsLive,
     /// One that told of everything that the store had when it was written.
     WhenNothingIsNewer,
     /// One that was written while the replica's row counted as live.

@@ -136,6 +136,7 @@ impl Setting {
         seen.insert(beginning.fingerprint());
         let mut origins: Vec<(u32, Step)> = vec![(0, Step::Tick)];
         let mut frontier = vec![(0_u32, beginning)];
+        let mut asked = Seen::default();
         let mut steps = Vec::new();
         while !frontier.is_empty() {
             found.steps += 1;
@@ -150,9 +151,7 @@ impl Setting {
                     let mut reached = outcome.state;
                     let (broken, marks) = laws::witness(&mut reached, &self.rules);
                     found.count(outcome.marks | marks);
-                    let is_looked_at = |law: &u8| self.only.is_none_or(|only| only == *law);
-                    let broken = outcome.broken.filter(is_looked_at).or(broken.filter(is_looked_at));
-                    if let Some(law) = broken {
+                    if let Some(law) = outcome.broken.and(broken).first(self.only) {
                         let story = self.story(&origins, number, *step);
                         found.broken = Some((law, story));
                         return found;
@@ -160,7 +159,7 @@ impl Setting {
                     if seen.insert(reached.fingerprint()) {
                         found.states += 1;
                         if self.progress
-                            && let Some(rounds) = progress::starves(&reached, self)
+                            && let Some(rounds) = progress::starves(&reached, self, &mut asked)
                         {
                             let story = self.story(&origins, number, *step);
                             found.broken = Some((9, format!("{story}{rounds}")));
@@ -255,13 +254,13 @@ impl Found {
     }
 }
 
-type Seen = HashSet<u64, BuildHasherDefault<Identity>>;
+pub(crate) type Seen = HashSet<u64, BuildHasherDefault<PassThrough>>;
 
 /// Fingerprints are hashes already.
 #[derive(Default)]
-struct Identity(u64);
+pub(crate) struct PassThrough(u64);
 
-impl Hasher for Identity {
+impl Hasher for PassThrough {
     fn write(&mut self, _: &[u8]) {
         unreachable!("only fingerprints are looked up");
     }

@@ -25,6 +25,24 @@ pub(crate) fn two_replicas(changes: u8) -> Setting {
     }
 }
 
+/// Two replicas on a store that fails over once.
+pub(crate) fn failing_over(changes: u8) -> Setting {
+    Setting {
+        fail_overs: 1,
+        progress: true,
+        ..two_replicas(changes)
+    }
+}
+
+/// Two replicas on a store in which one commit takes its time.
+pub(crate) fn slow_commits() -> Setting {
+    Setting {
+        rules: Rules::sound(2, 0),
+        hangs: 1,
+        ..two_replicas(1)
+    }
+}
+
 /// How many more changes there are than usual: `KEYWRIGHT_MODEL_CHANGES=1` takes minutes in a
 /// release build.
 #[expect(
@@ -156,4 +174,40 @@ fn a_clock_that_jumps_keeps_the_laws() {
         ..two_replicas(1)
     };
     holds("a jumping clock", setting, &[Mark::ClockTooFarOff]);
+}
+
+#[test]
+fn a_fail_over_that_loses_a_commit_keeps_the_laws() {
+    let wanted = [
+        Mark::HistoryLost,
+        Mark::LostUnderLease,
+        Mark::Conflict,
+        Mark::InForceEverywhere,
+    ];
+    holds("a fail-over", failing_over(1), &wanted);
+}
+
+#[test]
+fn a_commit_or_heartbeat_that_hangs_keeps_the_laws() {
+    let wanted = [
+        Mark::CommitHung,
+        Mark::HeartbeatHung,
+        Mark::WaitedForTheLock,
+    ];
+    holds("slow commits", slow_commits(), &wanted);
+    let setting = Setting {
+        heartbeats_are_synchronous: true,
+        ..slow_commits()
+    };
+    holds("slow commits and heartbeats", setting, &wanted);
+}
+
+#[test]
+fn every_replica_that_reaches_the_store_renews_its_lease() {
+    let setting = Setting {
+        rules: Rules::sound(2, 0),
+        progress: true,
+        ..two_replicas(1)
+    };
+    holds("progress", setting, &[]);
 }

@@ -71,7 +71,11 @@ pub(crate) enum Round {
     /// It serves what it has read.
     Swapped { asked: Instant },
     /// It has sent its heartbeat and waits for the commit.
-    Beating { asked: Instant, judged: bool },
+    Beating {
+        asked: Instant,
+        judged: bool,
+        found: Option<Instant>,
+    },
     /// Its heartbeat is in the store; the answer is on its way.
     Beaten {
         asked: Instant,
@@ -79,6 +83,8 @@ pub(crate) enum Round {
         stamp: Instant,
         /// What the heartbeat's own statement said about the renewal, where a rule asks that.
         judged: bool,
+        /// The stamp of the row that it replaced, where a rule asks that.
+        found: Option<Instant>,
     },
 }
 
@@ -357,12 +363,24 @@ impl State {
                     passes(asked, oldest.question);
                     set.passes(oldest.key);
                 }
-                Round::Swapped { asked } | Round::Beating { asked, .. } => {
+                Round::Swapped { asked } => passes(asked, oldest.question),
+                Round::Beating { asked, found, .. } => {
                     passes(asked, oldest.question);
+                    if let Some(stamp) = found {
+                        passes(stamp, oldest.heartbeat);
+                    }
                 }
-                Round::Beaten { asked, stamp, .. } => {
+                Round::Beaten {
+                    asked,
+                    stamp,
+                    found,
+                    ..
+                } => {
                     passes(asked, oldest.question);
                     passes(stamp, oldest.heartbeat);
+                    if let Some(stamp) = found {
+                        passes(stamp, oldest.heartbeat);
+                    }
                 }
             }
             if let Signature::Started { term, .. } = &mut replica.signature {
@@ -379,6 +397,10 @@ impl State {
             ];
             for row in rows.into_iter().flatten() {
                 passes(&mut row.seen_at, oldest.heartbeat);
+                if row.seen_at == oldest.heartbeat {
+                    // What a dead row says, no rule asks.
+                    row.through = Version::FIRST;
+                }
             }
         }
         let witness = &mut self.witness;
@@ -390,6 +412,22 @@ impl State {
                 passes(revoked_at, oldest.question);
             }
         }
+    }
+
+    /// A number that only states have in common in which this replica's next round goes alike.
+    pub(crate) fn fingerprint_of(&self, index: usize) -> u64 {
+        let mut hasher = Mixer(0);
+        self.store.hash(&mut hasher);
+        hasher.write_u8(self.remaining.fail_overs);
+        let replica = Replica {
+            lease: 0,
+            round: Round::None,
+            commit: None,
+            signature: Signature::None,
+            ..self.replicas[index]
+        };
+        replica.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A number that only states have in common that differ in nothing but the order of their

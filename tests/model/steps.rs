@@ -2,13 +2,13 @@
 //! time passes; no step is ever bound to happen.
 
 use super::change::{decide, give_up_commits, hang, land, look_up_outcome, replace, roll_back};
-use super::laws::forget;
+use super::laws::{Laws, forget};
 use super::rules::{
     Acknowledgement, ClockRule, HeartbeatComes, HistoryCheck, LeaseFrom, Reading, Renewal, Rules,
     SecondCheck, Swap,
 };
 use super::search::Setting;
-use super::state::{KEYS, KeyState, Phase, Replica, Round, Row, Signature, State};
+use super::state::{Instant, KEYS, KeyState, Phase, Replica, Round, Row, Signature, State};
 
 /// One step. A replica is named by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl Mark {
 /// What comes of a step.
 pub(crate) struct Outcome {
     pub(crate) state: State,
-    /// Which law the step itself breaks.
-    pub(crate) broken: Option<u8>,
+    /// Which laws the step itself breaks.
+    pub(crate) broken: Laws,
     pub(crate) marks: u32,
 }
 
@@ -137,7 +137,7 @@ impl Outcome {
     pub(crate) fn of(state: State) -> Self {
         Self {
             state,
-            broken: None,
+            broken: Laws::NONE,
             marks: 0,
         }
     }
@@ -163,27 +163,32 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
     steps.push(Step::Tick);
     for index in 0..usize::from(state.count) {
         let replica = &state.replicas[index];
-        steps.extend([
-            Step::Read(index),
-            Step::Swap(index),
-            Step::Beat(index),
-            Step::Confirm(index),
-            Step::Sign(index),
-            Step::HandOut(index),
-        ]);
+        match replica.round {
+            Round::None | Round::Beating { .. } => steps.push(Step::Read(index)),
+            // Before the swap only where a rule is wrong.
+            Round::Read { .. } => steps.extend([Step::Swap(index), Step::Beat(index)]),
+            Round::Swapped { .. } => {
+                steps.extend([Step::Read(index), Step::Beat(index), Step::BeatSlowly(index)]);
+            }
+            Round::Beaten { .. } => steps.extend([Step::Read(index), Step::Confirm(index)]),
+        }
         if replica.heartbeat_in_flight.is_some() {
             steps.push(Step::LandHeartbeat(index));
-        } else {
-            steps.push(Step::BeatSlowly(index));
         }
-        if replica.commit.is_some() {
+        match replica.signature {
+            Signature::None => steps.push(Step::Sign(index)),
+            Signature::Started { .. } => steps.push(Step::HandOut(index)),
+        }
+        if let Some(commit) = replica.commit {
             steps.extend([
                 Step::Land(index, Answer::Arrives),
                 Step::Land(index, Answer::IsLost),
-                Step::Hang(index),
-                Step::RollBack(index),
-                Step::LookUpOutcome(index),
             ]);
+            if commit.hangs() {
+                steps.extend([Step::RollBack(index), Step::LookUpOutcome(index)]);
+            } else if state.remaining.hangs > 0 {
+                steps.push(Step::Hang(index));
+            }
         } else if holds(replica, rules) {
             let commands = [Command::Publish, Command::Rotate, Command::RotateByForce];
             steps.extend(commands.map(|command| Step::Decide(index, command)));
@@ -202,7 +207,9 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
     }
     if state.remaining.fail_overs > 0 {
         for loses_rows in 0..1 << state.count {
-            steps.extend([true, false].map(|loses_commit| Step::FailOver {
+            let losses = [true, false].into_iter();
+            let losses = losses.filter(|loses_commit| *loses_commit || loses_rows != 0);
+            steps.extend(losses.map(|loses_commit| Step::FailOver {
                 loses_commit,
                 loses_rows,
             }));
@@ -361,7 +368,7 @@ fn read(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
         replaces: replica.held.version,
         beaten: None,
     };
-    let is_nothing_new = set.version == replica.held.version;
+    let is_nothing_new = !has_lost_history && head.number <= replica.through.number;
     let outcome = if is_nothing_new && rules.heartbeat == HeartbeatComes::AfterTheSwap {
         swap(next, index, rules)?
     } else {
@@ -371,7 +378,7 @@ fn read(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
 }
 
 fn swap(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
-    let stored = next.store.set;
+    let store = next.store;
     let replica = &mut next.replicas[index];
     let Round::Read {
         asked,
@@ -390,13 +397,14 @@ fn swap(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
         replica.round = Round::None;
         return Some(Outcome::of(next).marked(Mark::ReadAgain));
     }
-    let forgets = replace(replica, set, &stored, rules);
+    let forgets = replace(replica, set, &store, rules);
     replica.through = head;
     replica.round = match beaten {
         Some(judged) => Round::Beaten {
             asked,
             stamp: asked,
             judged,
+            found: None,
         },
         None => Round::Swapped { asked },
     };
@@ -404,7 +412,9 @@ fn swap(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
         replica.lease = replica.lease.max(asked + rules.max_staleness);
     }
     let mut outcome = Outcome::of(next);
-    outcome.broken = forgets.then_some(4);
+    if forgets {
+        outcome.broken = Laws::of(4);
+    }
     Some(outcome)
 }
 
@@ -421,8 +431,17 @@ fn judge(state: &State, index: usize, rules: &Rules) -> bool {
         Renewal::WhenNothingIsNewer => nothing_is_newer,
         Renewal::WhileRowIsLive => row_is_live,
         Renewal::WhenNothingIsNewerOrRowIsLive => nothing_is_newer || row_is_live,
-        Renewal::WhileAcknowledgedIsLive | Renewal::Always | Renewal::ByReading => false,
+        Renewal::WhileAcknowledgedIsLive
+        | Renewal::WhileFoundRowIsLive
+        | Renewal::Always
+        | Renewal::ByReading => false,
     }
+}
+
+/// The stamp of the row that a heartbeat replaces, for the rule that asks it.
+fn found_row(replica: &Replica, rules: &Rules) -> Option<Instant> {
+    let asks = rules.renewal == Renewal::WhileFoundRowIsLive;
+    replica.row.filter(|_| asks).map(|row| row.seen_at)
 }
 
 fn beat(mut next: State, index: usize, setting: &Setting) -> Option<Outcome> {
@@ -443,6 +462,7 @@ fn beat(mut next: State, index: usize, setting: &Setting) -> Option<Outcome> {
                 asked,
                 stamp,
                 judged,
+                found: found_row(replica, rules),
             };
             (replica.through, round)
         }
@@ -490,7 +510,11 @@ fn beat_slowly(mut next: State, index: usize, setting: &Setting) -> Option<Outco
         next.remaining.hangs = next.remaining.hangs.checked_sub(1)?;
     }
     let replica = &mut next.replicas[index];
-    replica.round = Round::Beating { asked, judged };
+    replica.round = Round::Beating {
+        asked,
+        judged,
+        found: found_row(replica, &setting.rules),
+    };
     replica.heartbeat_in_flight = Some(Row {
         through: replica.through,
         seen_at: 0,
@@ -506,11 +530,17 @@ fn land_heartbeat(mut next: State, index: usize, setting: &Setting) -> Option<Ou
     let replica = &mut next.replicas[index];
     let row = replica.heartbeat_in_flight.take()?;
     replica.row = Some(row);
-    if let Round::Beating { asked, judged } = replica.round {
+    if let Round::Beating {
+        asked,
+        judged,
+        found,
+    } = replica.round
+    {
         replica.round = Round::Beaten {
             asked,
             stamp: row.seen_at,
             judged,
+            found,
         };
     }
     Some(Outcome::of(next))
@@ -523,6 +553,7 @@ fn confirm(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
         asked,
         stamp,
         judged,
+        found,
     } = replica.round
     else {
         return None;
@@ -534,6 +565,7 @@ fn confirm(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
     let is_off = replica.skew.abs() > rules.tolerance;
     let may_renew = match rules.renewal {
         Renewal::WhileAcknowledgedIsLive => was_live,
+        Renewal::WhileFoundRowIsLive => found.as_ref().is_some_and(is_live),
         Renewal::WhenNothingIsNewer
         | Renewal::WhileRowIsLive
         | Renewal::WhenNothingIsNewerOrRowIsLive => judged,
@@ -578,7 +610,7 @@ fn hand_out(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
     let mut outcome = Outcome::of(next);
     match refusal {
         Some(mark) => outcome = outcome.marked(mark),
-        None => outcome.broken = wrong,
+        None => outcome.broken = wrong.map_or(Laws::NONE, Laws::of),
     }
     Some(outcome)
 }
