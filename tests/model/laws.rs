@@ -170,8 +170,8 @@ fn answer_revocations(state: &mut State, rules: &Rules) -> u32 {
         let Some((_, event)) = state.witness.revoked[key] else {
             continue;
         };
-        let lacks = rows(state)
-            .any(|row| is_live(row, rules) && !has_event(state, row, event, rules));
+        let lacks =
+            rows(state).any(|row| is_live(row, rules) && !has_event(state, row, event, rules));
         if !lacks {
             state.witness.in_force[key] = true;
             // From here on its age says nothing any more.

@@ -69,7 +69,9 @@ pub(crate) enum Round {
         beaten: Option<bool>,
     },
     /// It serves what it has read.
-    Swapped { asked: Instant },
+    Swapped {
+        asked: Instant,
+    },
     /// It has sent its heartbeat and waits for the commit.
     Beating {
         asked: Instant,

@@ -168,7 +168,11 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
             // Before the swap only where a rule is wrong.
             Round::Read { .. } => steps.extend([Step::Swap(index), Step::Beat(index)]),
             Round::Swapped { .. } => {
-                steps.extend([Step::Read(index), Step::Beat(index), Step::BeatSlowly(index)]);
+                steps.extend([
+                    Step::Read(index),
+                    Step::Beat(index),
+                    Step::BeatSlowly(index),
+                ]);
             }
             Round::Beaten { .. } => steps.extend([Step::Read(index), Step::Confirm(index)]),
         }
