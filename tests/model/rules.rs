@@ -182,7 +182,7 @@ pub(crate) enum FinalRecords {
 /// Since when the rows are complete, after a standby has taken over that may lack some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterFailOver {
-    /// After a staleness: whoever is missing has a lease for no longer.
+    /// After a staleness: a replica whose row is missing has a lease for no longer.
     RowsAreCompleteAStalenessLater,
     RowsAreComplete,
 }

@@ -159,6 +159,7 @@ impl Setting {
                     if seen.insert(reached.fingerprint()) {
                         found.states += 1;
                         if self.progress
+                            && self.only.is_none_or(|only| only == 9)
                             && let Some(rounds) = progress::starves(&reached, self, &mut asked)
                         {
                             let story = self.story(&origins, number, *step);
