@@ -2,9 +2,8 @@
 
 use super::laws;
 use super::rules::{
-    Acknowledgement, Activation, AfterFailOver, ClockRule, CommitRule, FinalRecords,
-    HeartbeatComes, HistoryCheck, Identity, Lateness, LeaseFrom, Reading, Renewal, Rules,
-    SecondCheck, Swap, UnknownOutcome,
+    Acknowledgement, Activation, ClockRule, CommitRule, FinalRecords, HeartbeatComes, HistoryCheck,
+    Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck, Swap, UnknownOutcome,
 };
 use super::search::{Begins, Setting};
 use super::sound::{failing_over, slow_commits, two_replicas};
@@ -286,10 +285,18 @@ fn a_history_check_that_forgets_own_commits_keeps_them_when_they_are_lost() {
 
 #[test]
 fn rows_that_a_fail_over_lost_make_in_force_everywhere_untrue() {
-    let setting = wrong(failing_over(1), |rules| {
-        rules.after_fail_over = AfterFailOver::RowsAreComplete;
-    });
-    breaks("rows that are believed after a fail-over", setting, &[5, 6]);
+    let setting = wrong(failing_over(1), |rules| rules.rows_missing_for = 0);
+    breaks("rows that are believed after a fail-over", setting, &[5]);
+}
+
+#[test]
+fn rows_that_are_believed_a_tick_too_early_make_in_force_everywhere_untrue() {
+    let setting = Setting {
+        fail_overs: 1,
+        ..long_lease()
+    };
+    let setting = wrong(setting, |rules| rules.rows_missing_for -= 1);
+    breaks("rows that are believed a tick too early", setting, &[5]);
 }
 
 #[test]

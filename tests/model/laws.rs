@@ -7,7 +7,7 @@
 //! comes of that is not held against the protocol, except that what the store has must hold: its
 //! revocations at every moment, and its successors for all verifiers.
 
-use super::rules::{AfterFailOver, Rules};
+use super::rules::Rules;
 use super::state::{KEYS, KeySet, KeyState, Round, State};
 use super::steps::{Mark, bit, has_event, holds, is_live, rows};
 
@@ -47,7 +47,7 @@ pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Laws, u32) {
     broken.add_if(has_two_signers(state), 1);
     broken.add_if(takes_a_revocation_back(state), 4);
     let mut marks = answer_revocations(state, rules);
-    let fails_over = is_after_fail_over(state, rules);
+    let has_failed_over = is_after_fail_over(state, rules);
     for index in 0..usize::from(state.count) {
         let replica = state.replicas[index];
         let is_stale = replica.held.version != state.store.set.version;
@@ -66,10 +66,10 @@ pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Laws, u32) {
             marks |= bit(Mark::StaleUnderLease);
         }
         let counts_as_live = replica.row.is_some_and(|row| is_live(&row, rules));
-        broken.add_if(!fails_over && !counts_as_live, 6);
+        broken.add_if(!has_failed_over && !counts_as_live, 6);
         if !state.store.has(replica.held.version) {
             marks |= bit(Mark::LostUnderLease);
-            broken.add_if(!fails_over, 7);
+            broken.add_if(!has_failed_over, 7);
         }
         for key in 0..KEYS {
             if let Some(law) = serve(state, index, key, rules) {
@@ -161,9 +161,7 @@ fn takes_a_revocation_back(state: &State) -> bool {
 /// The caller who has revoked a key may have the rows looked at in any moment, and an answer.
 fn answer_revocations(state: &mut State, rules: &Rules) -> u32 {
     let mut marks = 0;
-    if rules.after_fail_over == AfterFailOver::RowsAreCompleteAStalenessLater
-        && is_after_fail_over(state, rules)
-    {
+    if -state.store.failed_over_at < rules.rows_missing_for {
         return marks;
     }
     for key in 0..KEYS {

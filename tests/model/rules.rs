@@ -22,6 +22,8 @@ pub(crate) struct Rules {
     pub(crate) overlap_of_retention: Instant,
     /// For how long a silent replica counts as live (`Roll::is_live`).
     pub(crate) live_for: Instant,
+    /// How long after a fail-over a row that is missing may belong to a replica with a lease.
+    pub(crate) rows_missing_for: Instant,
     pub(crate) lease: LeaseFrom,
     pub(crate) clock: ClockRule,
     pub(crate) reading: Reading,
@@ -37,7 +39,6 @@ pub(crate) struct Rules {
     pub(crate) history: HistoryCheck,
     pub(crate) swap: Swap,
     pub(crate) final_records: FinalRecords,
-    pub(crate) after_fail_over: AfterFailOver,
     pub(crate) unknown_outcome: UnknownOutcome,
 }
 
@@ -179,14 +180,6 @@ pub(crate) enum FinalRecords {
     Written,
 }
 
-/// Since when the rows are complete, after a standby has taken over that may lack some.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AfterFailOver {
-    /// After a staleness: a replica whose row is missing has a lease for no longer.
-    RowsAreCompleteAStalenessLater,
-    RowsAreComplete,
-}
-
 /// What a caller is told whose commit gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownOutcome {
@@ -212,6 +205,7 @@ impl Rules {
             overlap_of_knowledge: overlap,
             overlap_of_retention: overlap,
             live_for: last_use,
+            rows_missing_for: max_staleness,
             lease: LeaseFrom::Question,
             clock: ClockRule::StoresCarriedOn,
             reading: Reading::BehindTheLock,
@@ -226,7 +220,6 @@ impl Rules {
             history: HistoryCheck::NewestKnown,
             swap: Swap::UnlessChangedSince,
             final_records: FinalRecords::Refused,
-            after_fail_over: AfterFailOver::RowsAreCompleteAStalenessLater,
             unknown_outcome: UnknownOutcome::LookedUpBehindTheLock,
         }
     }
