@@ -6,7 +6,7 @@ use super::rules::{
     Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck, Swap, UnknownOutcome,
 };
 use super::search::{Begins, Setting};
-use super::sound::{failing_over, slow_commits, two_replicas};
+use super::sound::{failing_over, loading, slow_commits, two_replicas};
 
 /// Searches until a law is broken, prints the story, and expects it to be one of these.
 fn breaks(name: &str, setting: Setting, expected: &[u8]) {
@@ -281,6 +281,14 @@ fn a_history_check_that_forgets_own_commits_keeps_them_when_they_are_lost() {
         rules.history = HistoryCheck::Through
     });
     breaks("a history check of what was read", setting, &[7]);
+}
+
+#[test]
+fn a_history_check_of_the_newest_position_misses_an_event_of_the_same_number() {
+    let setting = wrong(loading(), |rules| {
+        rules.history = HistoryCheck::NewestKnown;
+    });
+    breaks("a history check of the newest position", setting, &[5]);
 }
 
 #[test]

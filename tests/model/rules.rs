@@ -156,7 +156,10 @@ pub(crate) enum Acknowledgement {
 /// replica reads everything, and otherwise what came after `through`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HistoryCheck {
-    /// Of the last event that it knows, its own commits among them.
+    /// Of everything that it holds: of what its rounds have taken over, and of what it has
+    /// committed or loaded since.
+    EverythingHeld,
+    /// Of the last event that it knows.
     NewestKnown,
     /// Of what its rounds have taken over.
     Through,
@@ -217,7 +220,7 @@ impl Rules {
             lateness: Lateness::Refused,
             identity: Identity::Token,
             acknowledgement: Acknowledgement::OnTheLog,
-            history: HistoryCheck::NewestKnown,
+            history: HistoryCheck::EverythingHeld,
             swap: Swap::UnlessChangedSince,
             final_records: FinalRecords::Refused,
             unknown_outcome: UnknownOutcome::LookedUpBehindTheLock,

@@ -22,8 +22,12 @@ pub(crate) struct Setting {
     pub(crate) skews: &'static [i8],
     pub(crate) crashes: u8,
     pub(crate) jumps: u8,
-    /// How often a standby takes over that may lack the last commit and the rows of some replicas.
+    /// How often a standby takes over that may lack the last commit.
     pub(crate) fail_overs: u8,
+    /// Whether it may lack the rows of some replicas as well.
+    pub(crate) loses_rows: bool,
+    /// Whether replicas load their set apart from rounds as well.
+    pub(crate) loads: bool,
     /// How many commits, of changes and of heartbeats, are under way for longer than no time.
     pub(crate) hangs: u8,
     /// Whether a heartbeat cannot be committed while a change hangs, as where both wait for one
@@ -142,7 +146,7 @@ impl Setting {
             found.steps += 1;
             let mut next = Vec::new();
             for (number, state) in frontier {
-                candidates(&state, &self.rules, &mut steps);
+                candidates(&state, self, &mut steps);
                 for step in &steps {
                     let Some(outcome) = take(&state, *step, self) else {
                         continue;

@@ -15,6 +15,8 @@ pub(crate) fn two_replicas(changes: u8) -> Setting {
         crashes: 0,
         jumps: 0,
         fail_overs: 0,
+        loses_rows: true,
+        loads: false,
         hangs: 0,
         heartbeats_are_synchronous: false,
         begins: Begins::WithASuccessor,
@@ -31,6 +33,15 @@ pub(crate) fn failing_over(changes: u8) -> Setting {
         fail_overs: 1,
         progress: true,
         ..two_replicas(changes)
+    }
+}
+
+/// Two replicas on a store that fails over once, which load their set apart from rounds as well.
+pub(crate) fn loading() -> Setting {
+    Setting {
+        loses_rows: false,
+        loads: true,
+        ..failing_over(1)
     }
 }
 
@@ -191,6 +202,12 @@ fn a_fail_over_that_loses_a_commit_keeps_the_laws() {
     let found = holds("a fail-over", failing_over(1), &wanted);
     // Tokens refuse it first: that revoked keys' records are final is a second line of defence.
     assert_eq!(found.met(Mark::FinalRecordKept), 0);
+}
+
+#[test]
+fn a_set_that_is_loaded_apart_from_rounds_keeps_the_laws() {
+    let wanted = [Mark::Loaded, Mark::ReadAgain, Mark::HistoryLost];
+    holds("a fail-over, and loads", loading(), &wanted);
 }
 
 #[test]

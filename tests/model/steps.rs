@@ -19,6 +19,8 @@ pub(crate) enum Step {
     Read(usize),
     /// Serves what it has read.
     Swap(usize),
+    /// Loads the set apart from a round, as after a conflict, and serves it.
+    Load(usize),
     /// Its heartbeat is written and committed.
     Beat(usize),
     /// Its heartbeat is written, and the commit takes its time.
@@ -92,12 +94,13 @@ pub(crate) enum Mark {
     HistoryLost,
     LostUnderLease,
     ReadAgain,
+    Loaded,
     FinalRecordKept,
 }
 
 impl Mark {
     /// All of them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Conflict,
         Self::RefusedAsLate,
         Self::RotatedBySchedule,
@@ -121,6 +124,7 @@ impl Mark {
         Self::HistoryLost,
         Self::LostUnderLease,
         Self::ReadAgain,
+        Self::Loaded,
         Self::FinalRecordKept,
     ];
 }
@@ -158,7 +162,8 @@ pub(crate) fn bit(mark: Mark) -> u32 {
 }
 
 /// Every step that might be possible.
-pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
+pub(crate) fn candidates(state: &State, setting: &Setting, steps: &mut Vec<Step>) {
+    let rules = &setting.rules;
     steps.clear();
     steps.push(Step::Tick);
     for index in 0..usize::from(state.count) {
@@ -175,6 +180,9 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
                 ]);
             }
             Round::Beaten { .. } => steps.extend([Step::Read(index), Step::Confirm(index)]),
+        }
+        if setting.loads && replica.held.version != state.store.set.version {
+            steps.push(Step::Load(index));
         }
         if replica.heartbeat_in_flight.is_some() {
             steps.push(Step::LandHeartbeat(index));
@@ -210,7 +218,12 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
         }
     }
     if state.remaining.fail_overs > 0 {
-        for loses_rows in 0..1 << state.count {
+        let choices = if setting.loses_rows {
+            1 << state.count
+        } else {
+            1
+        };
+        for loses_rows in 0..choices {
             let losses = [true, false].into_iter();
             let losses = losses.filter(|loses_commit| *loses_commit || loses_rows != 0);
             steps.extend(losses.map(|loses_commit| Step::FailOver {
@@ -232,6 +245,15 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         }
         Step::Read(index) => read(next, index, rules),
         Step::Swap(index) => swap(next, index, rules),
+        Step::Load(index) => {
+            let store = next.store;
+            let replica = &mut next.replicas[index];
+            if replica.held.version == store.set.version {
+                return None;
+            }
+            replace(replica, store.set, &store, rules);
+            Some(Outcome::of(next).marked(Mark::Loaded))
+        }
         Step::Beat(index) => beat(next, index, setting),
         Step::BeatSlowly(index) => beat_slowly(next, index, setting),
         Step::LandHeartbeat(index) => land_heartbeat(next, index, setting),
@@ -355,6 +377,9 @@ fn read(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
         return Some(Outcome::of(next).marked(Mark::WaitedForTheLock));
     }
     let has_lost_history = match rules.history {
+        HistoryCheck::EverythingHeld => {
+            !store.has(replica.through) || !store.has(replica.held.version)
+        }
         HistoryCheck::NewestKnown => !store.has(replica.held.version),
         HistoryCheck::Through => !store.has(replica.through),
         HistoryCheck::Nothing => false,
