@@ -25,9 +25,7 @@ use crate::lifecycle::{
     KeySpecification, RuleViolation, State, Timestamp, decide,
 };
 use crate::store::documents::{SetTokens, writes};
-use crate::store::{
-    Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write, commit_and_settle,
-};
+use crate::store::{Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write};
 
 /// One issuer in memory.
 pub struct Issuer {
@@ -305,7 +303,7 @@ impl Issuer {
         let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
         let id = batch.id;
-        match commit_and_settle(&*services.store, writer, batch).await {
+        match services.commit_with(writer, batch).await {
             Ok(_) => {
                 switch_over.keep();
                 // Install.
@@ -420,7 +418,7 @@ impl Issuer {
         if let Some(batch) = *unknown {
             services.store.outcome(batch).await?;
         }
-        let Some(stored) = services.store.key_set(&self.name).await? else {
+        let Some(stored) = services.load(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
         let before = self.snapshot();
@@ -445,7 +443,7 @@ impl Issuer {
         let stored = if active(&set).all(known) {
             None
         } else {
-            services.store.key_set(&self.name).await?
+            services.load(&self.name).await?
         };
         let stored = stored.as_ref();
         Ok(build_snapshot(
@@ -473,7 +471,7 @@ pub(super) async fn create(
         let set = change.set.clone();
         let snapshot = build_snapshot(services, set, tokens, None, None, &request.fresh)?;
         let writer = services.store.writer().await?;
-        match commit_and_settle(&*services.store, writer, batch).await {
+        match services.commit_with(writer, batch).await {
             Ok(_) => return Ok(Issuer::with(services, snapshot)),
             // Another master key may seal since.
             Err(CommitError::Conflict)

@@ -25,7 +25,7 @@ use crate::store::seal::check::{self, MasterKeyRotation, SealingKey};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
 use crate::store::{
     Batch, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange, Store,
-    StoreError, Token, Write, commit,
+    StoreError, Token, Write,
 };
 
 pub use replacement::{Replaced, replace_lost_keys};
@@ -286,7 +286,7 @@ impl Authority {
         batch
             .writes
             .push(Write::Replace(check::record_key(), before.token, content));
-        commit(&*self.services.store, batch).await?;
+        self.services.commit(batch).await?;
         Ok(())
     }
 
@@ -348,7 +348,7 @@ impl Authority {
             told.reason.as_deref(),
         );
         let batch = replacement_batch(&self.services, before.token, after, row)?;
-        commit(&*self.services.store, batch).await?;
+        self.services.commit(batch).await?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
         Ok(())
     }
@@ -367,7 +367,7 @@ impl Authority {
             self.reseal_issuer(&issuer.key.id, key, &mut rotation)
                 .await?;
         }
-        self.clear_erased();
+        self.services.store.clear_erased().await;
         Ok(rotation)
     }
 
@@ -403,7 +403,7 @@ impl Authority {
             }
             let resealed = batch.writes.len();
             if resealed > 0 {
-                match commit(store, batch).await {
+                match self.services.commit(batch).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,
                     Err(error) => return Err(error.into()),

@@ -12,7 +12,7 @@ use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decid
 use crate::store::documents::{SetTokens, key_set};
 use crate::store::seal::MasterKeys;
 use crate::store::seal::check::{self, MasterKeyRotation};
-use crate::store::{Expectation, StoredSet, commit};
+use crate::store::{Expectation, StoredSet};
 
 /// What became of one issuer's lost keys.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub async fn replace_lost_keys(
         );
         let after = after.ok_or(ChangeError::Unsealable)?;
         let batch = replacement_batch(services, before.token, after, row)?;
-        commit(&**store, batch).await?;
+        services.commit(batch).await?;
     }
     Ok(replaced)
 }
@@ -120,7 +120,7 @@ async fn replace_in(
         time,
         Some(sealing),
     )?;
-    commit(&*services.store, batch).await?;
+    services.commit(batch).await?;
     Ok(count)
 }
 
