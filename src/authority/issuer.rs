@@ -302,12 +302,16 @@ impl Issuer {
         let permit = before.permit();
         let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
-        let id = batch.id;
+        let (id, rounds) = (batch.id, services.lease.rounds());
         match services.commit_with(writer, batch).await {
             Ok(_) => {
                 switch_over.keep();
                 // Install.
                 self.install(snapshot);
+                if services.lease.rounds() != rounds {
+                    // The answer may be that of a store that has been replaced since.
+                    self.reload(services, &mut unknown).await?;
+                }
                 let committed = Committed {
                     before,
                     installed_at: services.clock.now().max(change.at),

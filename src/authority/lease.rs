@@ -26,6 +26,8 @@ struct Terms {
     /// Where the log ended after each commit of this process, and in each state that it has loaded,
     /// since a round of replication looked: the store may lose them.
     positions: Mutex<Vec<LogHead>>,
+    /// How many rounds of replication have begun.
+    rounds: AtomicU64,
     /// Until when it lasts, in milliseconds of the steady clock.
     until: AtomicU64,
     /// How far the store's time of day was ahead of the steady clock when it was last asked, in
@@ -77,6 +79,7 @@ impl Lease {
         let terms = Terms {
             max_staleness,
             positions: Mutex::default(),
+            rounds: AtomicU64::new(0),
             until: AtomicU64::new(0),
             ahead: AtomicI64::new(0),
         };
@@ -162,17 +165,27 @@ impl Lease {
         }
     }
 
+    /// A round of replication begins: the events that it looks for, because memory rests on them.
+    pub fn begin_round(&self) -> Vec<LogHead> {
+        if let Some(terms) = &self.terms {
+            terms.rounds.fetch_add(1, Ordering::AcqRel);
+        }
+        let terms = self.terms.as_ref();
+        terms.map_or(Vec::new(), |terms| terms.lock_positions().clone())
+    }
+
+    /// How many rounds have begun. An answer of the store that comes after a round has begun which
+    /// was not there when it was asked may be that of a store that has been replaced since.
+    pub fn rounds(&self) -> u64 {
+        let terms = self.terms.as_ref();
+        terms.map_or(0, |terms| terms.rounds.load(Ordering::Acquire))
+    }
+
     /// What is in memory rests on the store's log up to this event.
     pub fn rests_on(&self, event: LogHead) {
         if let Some(terms) = &self.terms {
             terms.lock_positions().push(event);
         }
-    }
-
-    /// The events that memory rests on and that no round of replication has looked for yet.
-    pub fn positions(&self) -> Vec<LogHead> {
-        let terms = self.terms.as_ref();
-        terms.map_or(Vec::new(), |terms| terms.lock_positions().clone())
     }
 
     /// These were looked for.

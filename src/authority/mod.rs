@@ -113,9 +113,14 @@ impl Services {
         let Some(shared) = self.store.replicas() else {
             return self.store.key_set(issuer).await;
         };
-        let (set, head) = shared.load(issuer).await?;
-        self.lease.rests_on(head);
-        Ok(set)
+        loop {
+            let rounds = self.lease.rounds();
+            let (set, head) = shared.load(issuer).await?;
+            if self.lease.rounds() == rounds {
+                self.lease.rests_on(head);
+                return Ok(set);
+            }
+        }
     }
 }
 

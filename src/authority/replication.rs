@@ -270,7 +270,7 @@ impl Authority {
         };
         let mut progress = replica.progress.lock().await;
         let asked = clock.read();
-        let positions = lease.positions();
+        let positions = lease.begin_round();
         let Changes {
             head,
             is_continued,
