@@ -149,7 +149,8 @@ async fn changes(
 /// timeline, and may lack what was written last.
 async fn note_timeline(connection: &mut PgConnection) -> Result<(), CommitError> {
     sqlx::query(
-        "UPDATE agreement SET timeline = now.timeline, since = clock_timestamp() \
+        "UPDATE agreement SET timeline = now.timeline, \
+         since = CASE WHEN agreement.timeline IS NULL THEN since ELSE clock_timestamp() END \
          FROM (SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline) AS now \
          WHERE agreement.timeline IS DISTINCT FROM now.timeline",
     )
