@@ -210,14 +210,14 @@ impl Ledger {
     }
 
     /// Nothing happened later than `now`, and nobody holds anything that was served later.
-    pub(crate) fn clock_corrected(&mut self, now: Timestamp) {
+    pub(crate) fn clock_corrected(&mut self, decided_at: Timestamp, now: Timestamp) {
         self.forget_after(now);
         let stale = self.stale();
         for facts in self.keys.values_mut() {
-            facts.published_at = facts.published_at.min(now);
+            facts.published_at = facts.published_at.min(decided_at);
             facts.missing_until = facts.missing_until.map(|until| until.min(stale));
             if let Some(activation) = &mut facts.activation {
-                activation.excused |= activation.decided_at > now;
+                activation.excused |= activation.decided_at > decided_at;
             }
         }
     }
