@@ -55,6 +55,17 @@ async fn assert_revoked(world: &World, kid: &Kid) {
     );
 }
 
+/// Lets the key be published that a revocation has wanted: by a commit of its own.
+async fn published_successor(process: &Process) {
+    let issuer = process.issuer("a").unwrap();
+    let is_published = || {
+        let snapshot = issuer.snapshot();
+        let mut keys = snapshot.set().keys().iter();
+        keys.any(|key| key.state().name() == "pending")
+    };
+    eventually(is_published).await;
+}
+
 /// Rotates, once there is a key to rotate to.
 async fn rotate(process: &Process) {
     let issuer = process.issuer("a").unwrap();
@@ -93,6 +104,7 @@ async fn a_revoked_key_does_not_return_after_a_fail_over_that_lost_commits() {
         let by_lease = one.now().after(MAX_STALENESS);
         assert_eq!(exposure.in_force_everywhere_at, by_lease, "{lost}");
         assert_eq!(two.sign("a").await, Ok(revoked.clone()), "it does not know");
+        published_successor(&one).await;
 
         two.catch_up().await.unwrap();
         assert!(!frozen.may_sign(), "{lost}");
@@ -118,19 +130,14 @@ async fn a_change_that_was_decided_on_lost_commits_is_decided_anew() {
         let (one, two) = with_lost_commits(&world, lost).await;
         let revoked = one.active("a");
         revoke(&one, &revoked).await;
-        let issuer = one.issuer("a").unwrap();
-        let publishes = || {
-            let snapshot = issuer.snapshot();
-            let keys = snapshot.set().keys().iter();
-            keys.filter(|key| key.state().name() == "pending").count() == 1
-        };
-        eventually(publishes).await;
+        published_successor(&one).await;
         rotate(&two).await;
         assert_revoked(&world, &revoked).await;
         assert_ne!(two.active("a"), revoked, "{lost}");
         one.catch_up().await.unwrap();
         assert_eq!(two.sign("a").await, one.sign("a").await, "{lost}");
         // What was lost has not come back with it.
+        let issuer = two.issuer("a").unwrap();
         let limit = issuer.snapshot().set().policy().max_token_bytes;
         let default = policy("a", json!({})).max_token_bytes;
         assert_eq!(limit, default, "{lost}");
