@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{MasterKeySource, MasterKeySources, UnclearMasterKeySource};
 use crate::data_folder::{DataFolder, DataFolderError};
 use crate::engine::{Entropy, RandomnessUnavailable};
-use crate::store::seal::check::{self, Progress};
+use crate::store::seal::check::{self, MasterKeyRotation};
 use crate::store::seal::{Fingerprint, MASTER_KEY_BYTES, MasterKey, MasterKeys};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Record, Store, StoreError, Write, commit,
@@ -121,7 +121,7 @@ pub async fn open(
         let mut batch = Batch::new(BatchId(entropy.bytes()?));
         match store.get(&check::record_key()).await? {
             None => {
-                let setting = check::write(keys.first(), Progress::Settled, entropy.bytes()?);
+                let setting = check::write(keys.first(), MasterKeyRotation::Idle, entropy.bytes()?);
                 let content = Content::sealed(setting.ok_or(MasterKeyError::Unusable)?);
                 batch
                     .writes
@@ -158,7 +158,7 @@ fn name(
     clock: &Clock,
     entropy: &Entropy,
 ) -> Result<(), MasterKeyError> {
-    let named = check::write(key, Progress::Settled, entropy.bytes()?);
+    let named = check::write(key, MasterKeyRotation::Idle, entropy.bytes()?);
     let content = Content::sealed(named.ok_or(MasterKeyError::Unusable)?);
     let to = key.fingerprint().to_string();
     let event = MasterKeyEvent::MasterKeyNamed { to };

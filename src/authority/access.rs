@@ -11,7 +11,7 @@ use crate::access::{Client, Terms, record};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, StoreError,
-    Token, Tokens, Write, commit,
+    Token, Tokens, Write,
 };
 
 /// A credential that was just made, with what is kept of it.
@@ -313,7 +313,7 @@ impl Authority {
             Write::Delete(key, _) => drop(tokens.remove(&key.id)),
         }
         batch.writes.push(write);
-        match commit(&*self.services.store, batch).await {
+        match self.services.commit(batch).await {
             Ok(_) => {
                 *known = KnownClients::All(tokens);
                 tracing::info!(?actor, ?event, "access changed");

@@ -13,7 +13,7 @@ use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::lifecycle::{Command, Readiness, RuleViolation, Successor, Timestamp};
 use crate::store::{
     CommitError, Content, EventRow, Expectation, Kind, Query, Record, RecordKey, StoreError, Token,
-    Write, commit,
+    Write,
 };
 
 /// What became of an operation that somebody asked for.
@@ -94,7 +94,7 @@ impl Authority {
         batch
             .expectations
             .push(Expectation::AtMost(Kind::Approval, MOST_WAITING - 1));
-        match commit(&*self.services.store, batch).await {
+        match self.services.commit(batch).await {
             Ok(_) => Ok(ApprovalOutcome::Awaits(Box::new(approval))),
             Err(CommitError::Conflict) if waiting.len() + 1 >= MOST_WAITING => {
                 Err(ChangeError::TooManyApprovals)
@@ -195,7 +195,7 @@ impl Authority {
         let mut batch = self.access_batch(&event, Some(&approval.issuer), actor, reason)?;
         let write = Write::Delete(key(approval), stored.token);
         batch.writes.push(write);
-        commit(&*self.services.store, batch).await?;
+        self.services.commit(batch).await?;
         tracing::info!(?actor, ?event, "access changed");
         Ok(())
     }

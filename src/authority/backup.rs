@@ -13,7 +13,7 @@ use crate::backup::register::{Register, RegisterError};
 use crate::lifecycle::IssuerName;
 use crate::store::seal::{MasterKey, check};
 use crate::store::transfer::{self, DumpError, Rows};
-use crate::store::{Kind, commit, documents, key_sets};
+use crate::store::{Kind, documents, key_sets};
 
 /// Why a backup breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ impl Authority {
     ) -> Result<impl Stream<Item = Result<Bytes, BackupFailure>> + Send + use<>, ChangeError> {
         let services = &self.services;
         let batch = self.access_batch(&AccessEvent::BackupTaken {}, None, &actor, None)?;
-        commit(&*services.store, batch).await?;
+        services.commit(batch).await?;
         let rows = services.store.rows().await?;
         let sealing = sealing(services, &rows)?;
         let header = Header::new(self.now(), rows.log_head(), sealing);

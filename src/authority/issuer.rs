@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::audit::{self, Actor, Attribution};
 use super::lease::Lease;
 use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
-use super::master_key::Sealing;
+use super::master_key::CommitSealing;
 use super::permit::Replaces;
 use super::replication;
 use super::snapshot::{LeasedSnapshot, Snapshot};
@@ -25,9 +25,7 @@ use crate::lifecycle::{
     KeySpecification, RuleViolation, State, Timestamp, decide,
 };
 use crate::store::documents::{SetTokens, writes};
-use crate::store::{
-    Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write, commit_and_settle,
-};
+use crate::store::{Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write};
 
 /// One issuer in memory.
 pub struct Issuer {
@@ -281,7 +279,7 @@ impl Issuer {
         };
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
-        let sealing = Sealing::of(services, &request.fresh).await?;
+        let sealing = CommitSealing::of(services, &request.fresh).await?;
         let batch = batch(services, basis, &change, request, time, sealing.as_ref())?;
         let tokens = before.tokens().followed_by(batch.id, &batch.writes);
         let snapshot = self
@@ -304,12 +302,16 @@ impl Issuer {
         let permit = before.permit();
         let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
-        let id = batch.id;
-        match commit_and_settle(&*services.store, writer, batch).await {
+        let (id, rounds) = (batch.id, services.lease.rounds());
+        match services.commit_with(writer, batch).await {
             Ok(_) => {
                 switch_over.keep();
                 // Install.
                 self.install(snapshot);
+                if services.lease.rounds() != rounds {
+                    // The answer may be that of a store that has been replaced since.
+                    self.reload(services, &mut unknown).await?;
+                }
                 let committed = Committed {
                     before,
                     installed_at: services.clock.now().max(change.at),
@@ -420,7 +422,7 @@ impl Issuer {
         if let Some(batch) = *unknown {
             services.store.outcome(batch).await?;
         }
-        let Some(stored) = services.store.key_set(&self.name).await? else {
+        let Some(stored) = services.load(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
         let before = self.snapshot();
@@ -445,7 +447,7 @@ impl Issuer {
         let stored = if active(&set).all(known) {
             None
         } else {
-            services.store.key_set(&self.name).await?
+            services.load(&self.name).await?
         };
         let stored = stored.as_ref();
         Ok(build_snapshot(
@@ -467,13 +469,13 @@ pub(super) async fn create(
     time: ChangeTime,
 ) -> Result<Issuer, ChangeError> {
     for _ in 0..MAX_ATTEMPTS {
-        let sealing = Sealing::of(services, &request.fresh).await?;
+        let sealing = CommitSealing::of(services, &request.fresh).await?;
         let batch = batch(services, None, &change, request, time, sealing.as_ref())?;
         let tokens = SetTokens::UNWRITTEN.followed_by(batch.id, &batch.writes);
         let set = change.set.clone();
         let snapshot = build_snapshot(services, set, tokens, None, None, &request.fresh)?;
         let writer = services.store.writer().await?;
-        match commit_and_settle(&*services.store, writer, batch).await {
+        match services.commit_with(writer, batch).await {
             Ok(_) => return Ok(Issuer::with(services, snapshot)),
             // Another master key may seal since.
             Err(CommitError::Conflict)
@@ -495,7 +497,7 @@ pub(super) fn batch(
     change: &Change,
     request: &ChangeRequest,
     time: ChangeTime,
-    sealing: Option<&Sealing<'_>>,
+    sealing: Option<&CommitSealing<'_>>,
 ) -> Result<Batch, ChangeError> {
     let sealed = match sealing {
         Some(sealing) => {

@@ -7,11 +7,13 @@
 //! process alone uses the store there is nothing to miss, and the lease has no end.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, ClockReading};
 use crate::lifecycle::{CLOCK_TOLERANCE, ChangeTime, Timestamp, Timing};
 use crate::store::Store;
+use crate::store::chain::LogHead;
 
 /// A lease on everything that a process has in memory.
 pub struct Lease {
@@ -21,11 +23,24 @@ pub struct Lease {
 
 struct Terms {
     max_staleness: Duration,
+    /// Where the log ended after each commit of this process, and in each state that it has loaded,
+    /// since a round of replication looked: the store may lose them.
+    positions: Mutex<Vec<LogHead>>,
+    /// How many rounds of replication have begun.
+    rounds: AtomicU64,
     /// Until when it lasts, in milliseconds of the steady clock.
     until: AtomicU64,
     /// How far the store's time of day was ahead of the steady clock when it was last asked, in
     /// milliseconds.
     ahead: AtomicI64,
+}
+
+impl Terms {
+    fn lock_positions(&self) -> MutexGuard<'_, Vec<LogHead>> {
+        self.positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Until when what was in memory at one moment may be used.
@@ -63,6 +78,8 @@ impl Lease {
     fn limited(clock: Clock, max_staleness: Duration) -> Self {
         let terms = Terms {
             max_staleness,
+            positions: Mutex::default(),
+            rounds: AtomicU64::new(0),
             until: AtomicU64::new(0),
             ahead: AtomicI64::new(0),
         };
@@ -145,6 +162,38 @@ impl Lease {
             until.monotonic = asked.monotonic.saturating_add(terms.max_staleness);
             let until = until.monotonic_millis();
             terms.until.fetch_max(until, Ordering::AcqRel);
+        }
+    }
+
+    /// A round of replication begins: the events that it looks for, because memory rests on them.
+    pub fn begin_round(&self) -> Vec<LogHead> {
+        if let Some(terms) = &self.terms {
+            terms.rounds.fetch_add(1, Ordering::AcqRel);
+        }
+        let terms = self.terms.as_ref();
+        terms.map_or(Vec::new(), |terms| terms.lock_positions().clone())
+    }
+
+    /// How many rounds have begun. An answer of the store that comes after a round has begun which
+    /// was not there when it was asked may be that of a store that has been replaced since.
+    pub fn rounds(&self) -> u64 {
+        let terms = self.terms.as_ref();
+        terms.map_or(0, |terms| terms.rounds.load(Ordering::Acquire))
+    }
+
+    /// What is in memory rests on the store's log up to this event.
+    pub fn rests_on(&self, event: LogHead) {
+        if let Some(terms) = &self.terms {
+            terms.lock_positions().push(event);
+        }
+    }
+
+    /// These were looked for.
+    pub fn forget_positions(&self, looked_for: &[LogHead]) {
+        if let Some(terms) = &self.terms {
+            terms
+                .lock_positions()
+                .retain(|event| !looked_for.contains(event));
         }
     }
 

@@ -21,11 +21,11 @@ use super::replication::ReplicationError;
 use super::{Authority, ChangeError, Services, run_to_completion};
 use crate::engine::{Entropy, PrivateKey};
 use crate::lifecycle::IssuerName;
-use crate::store::seal::check::{self, Progress};
+use crate::store::seal::check::{self, MasterKeyRotation, SealingKey};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
 use crate::store::{
     Batch, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange, Store,
-    StoreError, Token, Write, commit,
+    StoreError, Token, Write,
 };
 
 pub use replacement::{Replaced, replace_lost_keys};
@@ -34,14 +34,14 @@ pub use replacement::{Replaced, replace_lost_keys};
 const RESEALED_AT_A_TIME: usize = 500;
 
 /// What seals the private halves of a commit.
-pub(super) struct Sealing<'a> {
+pub(super) struct CommitSealing<'a> {
     /// The key.
     pub(super) key: &'a MasterKey,
     /// What must still be so when the commit is written.
     pub(super) expectation: Expectation,
 }
 
-impl<'a> Sealing<'a> {
+impl<'a> CommitSealing<'a> {
     /// The key that seals now; `None` where there is nothing to be sealed, so that a revocation
     /// does not need a master key.
     pub(super) async fn of(
@@ -109,8 +109,14 @@ pub(super) async fn require_sealing_key(services: &Services) -> Result<(), Repli
     let Some(setting) = StoredSetting::read(&*services.store).await? else {
         return Ok(());
     };
-    let sealing = check::read(&services.master_keys, &setting.value);
-    sealing.map(drop).map_err(ReplicationError::Sealing)
+    let keys = &services.master_keys;
+    let sealing = check::read(keys, &setting.value).map_err(ReplicationError::Sealing)?;
+    match sealing.rotation {
+        MasterKeyRotation::Announced(next) if keys.find(next).is_none() => {
+            Err(ReplicationError::Sealing(UnsealError::MissingKey(next)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which master keys a store needs.
@@ -131,7 +137,7 @@ pub struct MasterKeyState {
 
 /// What a call has done for a rotation of the master key.
 #[derive(Debug, PartialEq, Eq)]
-pub struct MasterKeyRotation {
+pub struct RotationReport {
     /// The key that seals what is new.
     pub sealing: Fingerprint,
     /// How many records were sealed anew by this call.
@@ -158,9 +164,9 @@ impl Authority {
         let (sealing, progress) = match &setting {
             Some(setting) => {
                 let sealing = check::read(keys, &setting.value)?;
-                (sealing.key.fingerprint(), sealing.progress)
+                (sealing.key.fingerprint(), sealing.rotation)
             }
-            None => (keys.first().fingerprint(), Progress::Settled),
+            None => (keys.first().fingerprint(), MasterKeyRotation::Idle),
         };
         let here = keys.fingerprints();
         let mut records: BTreeMap<_, _> = here.iter().map(|key| (*key, 0)).collect();
@@ -173,7 +179,7 @@ impl Authority {
         self.each_record(count).await?;
         Ok(MasterKeyState {
             sealing,
-            rotating: progress == Progress::Rotating,
+            rotating: progress == MasterKeyRotation::Running,
             records,
             here,
             unopenable,
@@ -191,7 +197,7 @@ impl Authority {
         to: Option<Fingerprint>,
         actor: Actor,
         reason: Option<String>,
-    ) -> Result<MasterKeyRotation, ChangeError> {
+    ) -> Result<RotationReport, ChangeError> {
         let authority = Arc::clone(self);
         run_to_completion(async move {
             let told = Telling { actor, reason };
@@ -218,24 +224,70 @@ impl Authority {
         let setting = setting.ok_or(ChangeError::Contended)?;
         let sealing = check::read(master_keys, &setting.value)?;
         let from = sealing.key.fingerprint();
-        let to = match (to, sealing.progress) {
+        let to = match (to, sealing.rotation) {
             (Some(to), _) => to,
-            (None, Progress::Rotating) => from,
-            (None, Progress::Settled) => self.only_other(from)?,
+            (None, MasterKeyRotation::Running) => from,
+            (None, MasterKeyRotation::Announced(next)) => next,
+            (None, MasterKeyRotation::Idle) => self.only_other(from)?,
         };
         if to == from {
             return Ok(to);
         }
         let key = master_keys.find(to);
         let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
-        require_everywhere(&**store, to).await?;
+        let setting = self.announce(setting, &sealing, key).await?;
+        if let Err(refusal) = require_everywhere(&**store, to).await {
+            self.withdraw(&setting, sealing.key).await?;
+            return Err(refusal);
+        }
         let event = MasterKeyEvent::MasterKeyRotationStarted {
             from: from.to_string(),
             to: to.to_string(),
         };
-        self.replace_check(&setting, key, Progress::Rotating, &event, told)
+        self.replace_check(&setting, key, MasterKeyRotation::Running, &event, told)
             .await?;
         Ok(to)
+    }
+
+    /// Lets every process that starts from here on require the key that is to seal next. Only then
+    /// are the others asked whether they have it: one that joins in between sees the announcement.
+    async fn announce(
+        &self,
+        setting: StoredSetting,
+        sealing: &SealingKey<'_>,
+        next: &MasterKey,
+    ) -> Result<StoredSetting, ChangeError> {
+        let announced = MasterKeyRotation::Announced(next.fingerprint());
+        if sealing.rotation == announced {
+            return Ok(setting);
+        }
+        self.write_rotation(&setting, sealing.key, announced)
+            .await?;
+        let announced = StoredSetting::read(&*self.services.store).await?;
+        announced.ok_or(ChangeError::Contended)
+    }
+
+    /// Takes an announcement back.
+    async fn withdraw(&self, setting: &StoredSetting, key: &MasterKey) -> Result<(), ChangeError> {
+        self.write_rotation(setting, key, MasterKeyRotation::Idle)
+            .await
+    }
+
+    /// Writes how far a rotation is where nothing else changes: it leaves no event.
+    async fn write_rotation(
+        &self,
+        before: &StoredSetting,
+        key: &MasterKey,
+        rotation: MasterKeyRotation,
+    ) -> Result<(), ChangeError> {
+        let after = check::write(key, rotation, self.services.entropy.bytes()?);
+        let content = Content::sealed(after.ok_or(ChangeError::Unsealable)?);
+        let mut batch = self.services.new_batch()?;
+        batch
+            .writes
+            .push(Write::Replace(check::record_key(), before.token, content));
+        self.services.commit(batch).await?;
+        Ok(())
     }
 
     fn only_other(&self, sealing: Fingerprint) -> Result<Fingerprint, ChangeError> {
@@ -256,7 +308,7 @@ impl Authority {
             return Ok(());
         };
         let sealing = check::read(master_keys, &setting.value)?;
-        if sealing.key.fingerprint() != to || sealing.progress == Progress::Settled {
+        if sealing.key.fingerprint() != to || sealing.rotation == MasterKeyRotation::Idle {
             return Ok(());
         }
         let mut records = 0;
@@ -268,7 +320,8 @@ impl Authority {
             to: to.to_string(),
             records,
         };
-        let settled = self.replace_check(&setting, sealing.key, Progress::Settled, &event, told);
+        let settled =
+            self.replace_check(&setting, sealing.key, MasterKeyRotation::Idle, &event, told);
         match settled.await {
             // Another call has finished it, or a further rotation has begun.
             Err(ChangeError::Contended) => Ok(()),
@@ -280,7 +333,7 @@ impl Authority {
         &self,
         before: &StoredSetting,
         key: &MasterKey,
-        progress: Progress,
+        progress: MasterKeyRotation,
         event: &MasterKeyEvent,
         told: &Telling,
     ) -> Result<(), ChangeError> {
@@ -295,16 +348,16 @@ impl Authority {
             told.reason.as_deref(),
         );
         let batch = replacement_batch(&self.services, before.token, after, row)?;
-        commit(&*self.services.store, batch).await?;
+        self.services.commit(batch).await?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
         Ok(())
     }
 
     /// Seals records anew that another key has sealed.
-    async fn reseal(&self, to: Fingerprint) -> Result<MasterKeyRotation, ChangeError> {
+    async fn reseal(&self, to: Fingerprint) -> Result<RotationReport, ChangeError> {
         let key = self.services.master_keys.find(to);
         let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
-        let mut rotation = MasterKeyRotation {
+        let mut rotation = RotationReport {
             sealing: to,
             resealed: 0,
             left: 0,
@@ -314,7 +367,7 @@ impl Authority {
             self.reseal_issuer(&issuer.key.id, key, &mut rotation)
                 .await?;
         }
-        self.clear_erased();
+        self.services.store.clear_erased().await;
         Ok(rotation)
     }
 
@@ -323,7 +376,7 @@ impl Authority {
         &self,
         issuer: &str,
         key: &MasterKey,
-        rotation: &mut MasterKeyRotation,
+        rotation: &mut RotationReport,
     ) -> Result<(), ChangeError> {
         let Ok(issuer) = IssuerName::parse(issuer) else {
             return Ok(());
@@ -350,7 +403,7 @@ impl Authority {
             }
             let resealed = batch.writes.len();
             if resealed > 0 {
-                match commit(store, batch).await {
+                match self.services.commit(batch).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict) => continue,
                     Err(error) => return Err(error.into()),

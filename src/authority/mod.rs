@@ -37,9 +37,12 @@ use tracing::Instrument as _;
 use crate::clock::Clock;
 use crate::engine::{Entropy, RandomnessUnavailable, SigningEngine};
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::Timestamp;
+use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::seal::MasterKeys;
-use crate::store::{Batch, BatchId, Kind, Query, Store};
+use crate::store::{
+    Batch, BatchId, CommitError, Kind, Query, Store, StoreError, StoredSet, Writer,
+    commit_and_settle,
+};
 use crate::telemetry::Metrics;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
@@ -86,6 +89,38 @@ impl Services {
     /// A batch that does nothing yet.
     fn new_batch(&self) -> Result<Batch, RandomnessUnavailable> {
         Ok(Batch::new(BatchId(self.entropy.bytes()?)))
+    }
+
+    /// Writes a batch that was decided on before.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        let writer = self.store.writer().await?;
+        self.commit_with(writer, batch).await
+    }
+
+    /// Writes a batch, and remembers the event that memory rests on then.
+    async fn commit_with(
+        &self,
+        writer: Box<dyn Writer + '_>,
+        batch: Batch,
+    ) -> Result<(), CommitError> {
+        let head = commit_and_settle(&*self.store, writer, batch).await?;
+        self.lease.rests_on(head);
+        Ok(())
+    }
+
+    /// The records of one issuer and of its keys, which memory rests on then.
+    async fn load(&self, issuer: &IssuerName) -> Result<Option<StoredSet>, StoreError> {
+        let Some(shared) = self.store.replicas() else {
+            return self.store.key_set(issuer).await;
+        };
+        loop {
+            let rounds = self.lease.rounds();
+            let (set, head) = shared.load(issuer).await?;
+            if self.lease.rounds() == rounds {
+                self.lease.rests_on(head);
+                return Ok(set);
+            }
+        }
     }
 }
 

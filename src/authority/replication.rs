@@ -19,9 +19,7 @@ use super::{Authority, ChangeError, Services};
 use crate::engine::RandomnessUnavailable;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
-use crate::store::replicas::{
-    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
-};
+use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
 use crate::store::seal::UnsealError;
 use crate::store::{CommitError, Store, StoreError, StoredSet};
 
@@ -39,8 +37,11 @@ pub struct OwnReplica {
 struct Progress {
     /// The event up to which everything is in memory.
     through: LogHead,
-    /// What it last told the others, and when by the monotonic clock; `None` before the first time.
+    /// What it last told the others, and when by the monotonic clock; `None` before the first time,
+    /// and when that has not renewed the lease.
     told: Option<(LogHead, Duration)>,
+    /// When its last heartbeat that was answered was written, by the store's clock.
+    acknowledged: Option<Timestamp>,
 }
 
 /// Why a replica does not join, or is not up to date.
@@ -63,9 +64,10 @@ pub enum ReplicationError {
         /// What the others have agreed on.
         theirs: Duration,
     },
-    /// Others have committed something in between, while this replica did not count as live.
-    #[error("others committed something before this replica was heard of; it asks again")]
-    Overtaken,
+    /// The replica did not count as live until now, and others may have committed without it. It
+    /// does from here on, and the next round renews.
+    #[error("the other replicas have not counted with this one until now; it asks again")]
+    NotCounted,
     /// What seals the store has changed to a key that is not here.
     #[error("what seals the store cannot be used: {0}")]
     Sealing(UnsealError),
@@ -121,17 +123,20 @@ impl OwnReplica {
             progress: Mutex::new(Progress {
                 through: LogHead::BEGINNING,
                 told: None,
+                acknowledged: None,
             }),
             rank: AtomicU32::new(0),
         };
         loop {
             let sent = services.clock.read();
             let heartbeat = replica.heartbeat(LogHead::BEGINNING);
-            let roll = shared.write_heartbeat(&heartbeat).await?.replicas;
+            let roll = shared.write_heartbeat(&heartbeat).await?;
             let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
             match roll.max_staleness {
                 Some(agreed) if agreed == max_staleness => {
                     services.lease.check_clock(sent, roll.now)?;
+                    let written = roll.of(&replica.id).map(|own| own.seen_at);
+                    replica.progress.lock().await.acknowledged = written;
                     return Ok(replica);
                 }
                 Some(agreed) if others => {
@@ -265,12 +270,13 @@ impl Authority {
         };
         let mut progress = replica.progress.lock().await;
         let asked = clock.read();
+        let positions = lease.begin_round();
         let Changes {
             head,
             is_continued,
             sets,
             clients,
-        } = shared.changes(progress.through).await?;
+        } = shared.changes(progress.through, &positions).await?;
         if !is_continued {
             tracing::error!(
                 known = %progress.through,
@@ -286,6 +292,7 @@ impl Authority {
             self.take_over_clients(clients).await?;
         }
         progress.through = head;
+        lease.forget_positions(&positions);
         let longest_silence = replica.max_staleness / 6;
         let is_due = progress.told.is_none_or(|(through, at)| {
             through != head || asked.monotonic.saturating_sub(at) >= longest_silence
@@ -293,14 +300,15 @@ impl Authority {
         if !is_due {
             return Ok(());
         }
+        let previous = progress.acknowledged;
+        progress.told = None;
         let sent = clock.read();
         let heartbeat = replica.heartbeat(head);
-        let HeartbeatAnswer {
-            was_live,
-            replicas: roll,
-        } = shared.write_heartbeat(&heartbeat).await?;
-        replica.update_rank(&roll);
-        if let Some(theirs) = roll.max_staleness
+        let list = shared.write_heartbeat(&heartbeat).await?;
+        let took = clock.read().monotonic.saturating_sub(sent.monotonic);
+        progress.acknowledged = list.of(&replica.id).map(|own| own.seen_at);
+        replica.update_rank(&list);
+        if let Some(theirs) = list.max_staleness
             && theirs != replica.max_staleness
         {
             return Err(ReplicationError::Disagreement {
@@ -308,16 +316,17 @@ impl Authority {
                 theirs,
             });
         }
-        lease.check_clock(sent, roll.now)?;
-        progress.told = Some((head, sent.monotonic));
-        // A replica that was on no list when a commit looked at it must not get a lease on less. One
-        // that was has been waited for, and is not held up by further commits.
-        if was_live || roll.head == head {
-            lease.renew(asked);
-            return Ok(());
+        lease.check_clock(sent, list.now)?;
+        // The heartbeat before this one was answered before the store was asked. If it still counts
+        // as live now, each commit until now has counted with this replica, or waits for it.
+        let answered = list.now.after(took);
+        let counted = |written: Timestamp| answered.since(written) <= replica.max_staleness;
+        if !previous.is_some_and(counted) {
+            return Err(ReplicationError::NotCounted);
         }
-        progress.told = None;
-        Err(ReplicationError::Overtaken)
+        lease.renew(asked);
+        progress.told = Some((head, sent.monotonic));
+        Ok(())
     }
 
     /// Waits until every live replica has taken over what is committed now, for a second at most.
@@ -338,7 +347,7 @@ impl Authority {
             let Ok(roll) = shared.replicas().await else {
                 return false;
             };
-            if roll.live().all(|replica| replica.has(head.sequence)) {
+            if roll.all_have(head.sequence) {
                 return true;
             }
             clock.sleep(LOOK_EVERY).await;

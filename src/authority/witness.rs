@@ -7,7 +7,7 @@ use super::audit::Actor;
 use super::issuer::Request;
 use super::{Authority, ChangeError, Services};
 use crate::lifecycle::{Command, Timestamp};
-use crate::store::{Content, Kind, Record, RecordKey, StoreError, Write, commit};
+use crate::store::{Content, Kind, Record, RecordKey, StoreError, Write};
 
 fn record_key() -> RecordKey {
     RecordKey::unowned(Kind::Setting, "clock-witness")
@@ -53,7 +53,7 @@ impl Authority {
             Some(record) => Write::Replace(record.key, record.token, content),
             None => Write::Create(record_key(), content),
         });
-        commit(&*self.services.store, batch).await?;
+        self.services.commit(batch).await?;
         Ok(())
     }
 

@@ -13,7 +13,8 @@
 //!   sign while a set without it is still fresh that was served under one of them;
 //! - keys that were removed because the clock was ahead. They stay removed, and their tokens with
 //!   them;
-//! - the times of keys that were revoked meanwhile: their records are final.
+//! - the times of keys that were revoked meanwhile: their records are final, and until the clock
+//!   has reached them the history shows such a key as it was before.
 
 use super::event::Event;
 use super::key::{Key, State, Visibility};

@@ -9,10 +9,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::chain::{LogHead, StoredEvent};
-use super::record::{BatchId, Kind, Query, Record, RecordKey, Token, key_sets};
-use super::replicas::{
-    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
-};
+use super::record::{BatchId, Kind, Query, Record, RecordKey, StoredSet, Token, key_sets};
+use super::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
 use super::transfer::{Entry, FillError, Rows, StoredHead};
 use super::{
     Batch, CommitError, Content, EventRow, Expectation, LastUse, NumberedEvent, SealedChange,
@@ -44,6 +42,8 @@ struct Contents {
     last_uses: BTreeMap<(String, String), u64>,
     events: Vec<(NumberedEvent, Option<BatchId>)>,
     max_staleness: Option<Duration>,
+    /// When commits were lost last.
+    since: Timestamp,
     replicas: BTreeMap<String, (Heartbeat, Timestamp)>,
 }
 
@@ -66,7 +66,12 @@ impl MemoryStore {
         let kept = kept.contents().clone();
         let mut contents = self.contents();
         let replicas = std::mem::take(&mut contents.replicas);
-        *contents = Contents { replicas, ..kept };
+        let since = self.now().unwrap_or_default();
+        *contents = Contents {
+            replicas,
+            since,
+            ..kept
+        };
     }
 
     /// A copy of what is stored now, for [`lose_commits`](Self::lose_commits).
@@ -274,6 +279,7 @@ impl Contents {
         ReplicaList {
             now,
             head: self.head(),
+            since: self.since,
             max_staleness: self.max_staleness,
             replicas: self.replicas.values().map(record).collect(),
         }
@@ -425,9 +431,10 @@ impl Writer for &MemoryStore {
 
 #[async_trait]
 impl ReplicaStore for MemoryStore {
-    async fn changes(&self, after: LogHead) -> Result<Changes, StoreError> {
+    async fn changes(&self, after: LogHead, positions: &[LogHead]) -> Result<Changes, StoreError> {
         let contents = self.contents();
-        let is_continued = contents.has(after);
+        let mut known = positions.iter().chain([&after]);
+        let is_continued = known.all(|event| contents.has(*event));
         let after = if is_continued { after.sequence } else { 0 };
         let concerned: Vec<Option<IssuerName>> = contents
             .events
@@ -449,6 +456,13 @@ impl ReplicaStore for MemoryStore {
         })
     }
 
+    async fn load(&self, issuer: &IssuerName) -> Result<(Option<StoredSet>, LogHead), StoreError> {
+        let contents = self.contents();
+        let [issuers, keys] = Query::key_sets(std::slice::from_ref(issuer));
+        let mut sets = key_sets(contents.list(&issuers), contents.list(&keys));
+        Ok((sets.pop(), contents.head()))
+    }
+
     async fn wait_for_change(&self) {
         let Some(shared) = &self.shared else {
             return std::future::pending().await;
@@ -457,19 +471,12 @@ impl ReplicaStore for MemoryStore {
         let _ = shared.notifications.subscribe().changed().await;
     }
 
-    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, StoreError> {
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<ReplicaList, StoreError> {
         let now = self.now().unwrap_or_default();
         let mut contents = self.contents();
-        let before = contents.replica_list(now);
-        let was_live = before
-            .live()
-            .any(|replica| replica.heartbeat.replica == heartbeat.replica);
         let name = heartbeat.replica.clone();
         contents.replicas.insert(name, (heartbeat.clone(), now));
-        Ok(HeartbeatAnswer {
-            was_live,
-            replicas: contents.replica_list(now),
-        })
+        Ok(contents.replica_list(now))
     }
 
     async fn replicas(&self) -> Result<ReplicaList, StoreError> {

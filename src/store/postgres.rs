@@ -48,6 +48,9 @@ pub struct PostgresStore {
     /// One connection, for the rounds of replication alone.
     replication: PgPool,
     begin: BeginStatements,
+    /// Whether the server tells which timeline it is on. One that does not is never seen to fail
+    /// over.
+    knows_timeline: bool,
     /// How long this side waits for the work of a transaction, and again for its commit.
     commit_timeout: Duration,
     /// What errors call the database.
@@ -100,7 +103,7 @@ impl PostgresStore {
         let options = settings.url.options().map_err(failed)?;
         let location = url::place(&options);
         let locate = |error: StoreError| with_location(&location, error);
-        prepare(&options).await.map_err(locate)?;
+        let knows_timeline = prepare(&options).await.map_err(locate)?;
         let commit_timeout = settings.statement_timeout.saturating_mul(5) / 4;
         let connections = |most| {
             PgPoolOptions::new()
@@ -118,6 +121,7 @@ impl PostgresStore {
             pool: connections(settings.max_connections.get()),
             replication: connections(1),
             begin: BeginStatements::new(settings.statement_timeout),
+            knows_timeline,
             commit_timeout,
             location,
             notifications,
@@ -253,8 +257,9 @@ impl Drop for PostgresStore {
     }
 }
 
-/// Makes the tables ready, on a connection that is made once and tells why it cannot be.
-async fn prepare(options: &PgConnectOptions) -> Result<(), StoreError> {
+/// Makes the tables ready, on a connection that is made once and tells why it cannot be. Whether the
+/// server tells which timeline it is on.
+async fn prepare(options: &PgConnectOptions) -> Result<bool, StoreError> {
     let connect = timeout(ACQUIRE_TIMEOUT, options.connect()).await;
     let mut connection = connect
         .map_err(|_| failed(NoAnswer(ACQUIRE_TIMEOUT)))?
@@ -264,9 +269,11 @@ async fn prepare(options: &PgConnectOptions) -> Result<(), StoreError> {
     prepared
         .map_err(|_| failed(NoAnswer(limit)))?
         .map_err(failed)?;
+    let timeline = "SELECT pg_walfile_name(pg_current_wal_lsn())";
+    let told = timeout(ACQUIRE_TIMEOUT, connection.execute(timeline)).await;
     // Whether it can still say goodbye is of no concern.
     let _ = timeout(ACQUIRE_TIMEOUT, connection.close()).await;
-    Ok(())
+    Ok(told.is_ok_and(|told| told.is_ok()))
 }
 
 fn with_location(location: &str, error: StoreError) -> StoreError {

@@ -21,7 +21,7 @@ use crate::lifecycle::{IssuerName, Timestamp};
 pub struct Changes {
     /// The last event.
     pub head: LogHead,
-    /// Whether the event that was asked about stands in the log. If not, the store has lost what
+    /// Whether every event that was asked about stands in the log. If not, the store has lost what
     /// the replica knew, and everything counts as changed.
     pub is_continued: bool,
     /// The key sets that events after it concern, in the order of their names.
@@ -68,6 +68,9 @@ pub struct ReplicaList {
     pub head: LogHead,
     /// The staleness that all have agreed on; `None` before any has proposed one.
     pub max_staleness: Option<Duration>,
+    /// Since when the store has been the same server: after a fail-over it may lack the heartbeats
+    /// of replicas that hold a lease.
+    pub since: Timestamp,
     /// Every replica, in the order of their identifiers. Those that have been silent for an hour
     /// may be left out.
     pub replicas: Vec<ReplicaRecord>,
@@ -81,28 +84,36 @@ impl ReplicaList {
         self.max_staleness.is_none_or(|longest| silence <= longest)
     }
 
+    /// Whether every replica that lives has everything up to an event, and none can be missing from
+    /// the list: the store has been the same server for as long as a lease lasts.
+    pub fn all_have(&self, sequence: u64) -> bool {
+        let settled = self.now.since(self.since);
+        self.max_staleness.is_none_or(|longest| settled > longest)
+            && self.live().all(|replica| replica.has(sequence))
+    }
+
+    /// The heartbeat of one replica.
+    pub fn of(&self, replica: &str) -> Option<&ReplicaRecord> {
+        let mut replicas = self.replicas.iter();
+        replicas.find(|one| one.heartbeat.replica == replica)
+    }
+
     /// The replicas that may still serve what they last said.
     pub fn live(&self) -> impl Iterator<Item = &ReplicaRecord> {
         self.replicas.iter().filter(|replica| self.is_live(replica))
     }
 }
 
-/// What a heartbeat is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeartbeatAnswer {
-    /// Whether the replica still counted as live when it was written: then each commit until then
-    /// has counted with it.
-    pub was_live: bool,
-    /// Every replica's heartbeat, this one's among them.
-    pub replicas: ReplicaList,
-}
-
 /// What a store can do that several processes use.
 #[async_trait]
 pub trait ReplicaStore: Send + Sync {
-    /// What has changed after an event. It waits for whatever is being committed, so that a commit
-    /// that hangs keeps every replica from renewing its lease.
-    async fn changes(&self, after: LogHead) -> Result<Changes, StoreError>;
+    /// What has changed after an event, and whether it and the events at `positions` stand in the
+    /// log. It waits for whatever is being committed, so that a commit that hangs keeps every
+    /// replica from renewing its lease.
+    async fn changes(&self, after: LogHead, positions: &[LogHead]) -> Result<Changes, StoreError>;
+
+    /// The records of one issuer and of its keys, and where the log ends in the same state.
+    async fn load(&self, issuer: &IssuerName) -> Result<(Option<StoredSet>, LogHead), StoreError>;
 
     /// Returns when another process may have changed something. It may return for nothing, and may
     /// miss a change: its caller asks now and then anyway.
@@ -110,7 +121,7 @@ pub trait ReplicaStore: Send + Sync {
 
     /// Writes a replica's heartbeat, stamped with the store's clock, and answers with every
     /// replica's. What it wrote survives a crash of the store before it answers.
-    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, StoreError>;
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<ReplicaList, StoreError>;
 
     /// Every replica's heartbeat.
     async fn replicas(&self) -> Result<ReplicaList, StoreError>;

@@ -94,6 +94,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
 /// How long a connection waits for another process's transaction, and a commit for those before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often the write-ahead log is tried to be emptied, and with which pause.
+const CLEAR_ATTEMPTS: usize = 50;
+const CLEAR_PAUSE: Duration = Duration::from_millis(20);
+
 /// How many connections read.
 const READERS: u32 = 4;
 
@@ -230,18 +234,25 @@ impl Store for SqliteStore {
     }
 
     /// Folds the write-ahead log into the file and empties it, if it holds erased bytes. A reader
-    /// may be in the way: it is not waited for, because writers would wait with it.
+    /// may be in the way: waiting for it would keep writers waiting, so that it is tried again and
+    /// again for a while instead.
     async fn clear_erased(&self) {
         if !self.holds_erased.swap(false, Ordering::AcqRel) {
             return;
         }
-        let outcome: Result<(i64, i64, i64), _> = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&self.maintenance)
-            .await;
-        match outcome {
-            Ok((0, _, _)) => return,
-            Ok(_) => tracing::debug!("the write-ahead log is in use and is emptied later"),
-            Err(error) => tracing::warn!(%error, "the write-ahead log was not emptied"),
+        for _ in 0..CLEAR_ATTEMPTS {
+            let emptied: Result<(i64, i64, i64), _> =
+                sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .fetch_one(&self.maintenance)
+                    .await;
+            match emptied {
+                Ok((0, _, _)) => return,
+                Ok(_) => self.clock.sleep(CLEAR_PAUSE).await,
+                Err(error) => {
+                    tracing::warn!(%error, "the write-ahead log was not emptied");
+                    break;
+                }
+            }
         }
         self.holds_erased.store(true, Ordering::Release);
     }

@@ -365,7 +365,8 @@ impl World {
     /// Writes down what is served now, unless the clock was set back: then it is no time that
     /// the records know.
     pub(crate) fn recollect(&mut self) {
-        if self.clock >= self.latest_ever && self.clock >= self.view.latest() {
+        let is_known = self.clock >= self.latest_ever && self.clock >= self.view.latest();
+        if is_known && !self.is_revoked_ahead() {
             self.recollection.note(&self.view, self.clock);
         }
     }
@@ -500,14 +501,19 @@ impl World {
         self.ledger.clock_corrected(self.clock);
         self.latest = self.clock;
         self.latest_ever = self.clock;
-        // The record of a revoked key is final: it keeps times that the clock had not reached.
+        if self.is_revoked_ahead() {
+            self.recollection.forget_all();
+        }
+    }
+
+    /// The record of a revoked key is final: it keeps a time that a corrected clock had not reached,
+    /// and until then the past is not told.
+    fn is_revoked_ahead(&self) -> bool {
         let is_ahead = |key: &Key| match key.state() {
             State::Revoked(revoked) => revoked.revoked_at > self.clock,
             _ => false,
         };
-        if self.view.keys().iter().any(is_ahead) {
-            self.recollection.forget_all();
-        }
+        self.view.keys().iter().any(is_ahead)
     }
 
     fn forget_after(&mut self, latest: Timestamp) {

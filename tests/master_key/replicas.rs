@@ -14,7 +14,7 @@ use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::replicas::{Heartbeat, ReplicaStore as _};
 use keywright::store::seal::MasterKeys;
-use keywright::store::seal::check::{self, Progress};
+use keywright::store::seal::check::{self, MasterKeyRotation};
 use keywright::store::{Batch, BatchId, Content, Store as _, Write, commit};
 use keywright::telemetry::Metrics;
 use serde_json::json;
@@ -25,7 +25,7 @@ const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::shared_by_all(clock.clone()));
-    let setting = check::write(&sealing.master(), Progress::Settled, [7; 12]).unwrap();
+    let setting = check::write(&sealing.master(), MasterKeyRotation::Idle, [7; 12]).unwrap();
     let mut batch = Batch::new(BatchId([7; 16]));
     let create = Write::Create(check::record_key(), Content::sealed(setting));
     batch.writes.push(create);

@@ -1,15 +1,16 @@
 //! How replicas agree on the staleness: of two that are configured differently never both have a
-//! lease, in whatever order they join (`authority::replication`, `Replica::enter`).
+//! lease, in whatever order they join (`authority::replication`). Every heartbeat renews here, which
+//! grants more leases than there are.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// What one is configured with, in ticks.
-const OWN: [i8; 2] = [1, 3];
+/// The staleness that each is configured with, in ticks.
+const CONFIGURED: [i8; 2] = [1, 3];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum At {
+enum Progress {
     Outside,
-    /// It has written its row; nobody else was live and the agreement was another.
+    /// It has written its row; no other was live and the agreement was another.
     Alone {
         agreed: i8,
     },
@@ -27,7 +28,7 @@ enum At {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     agreed: i8,
-    at: [At; 2],
+    progress: [Progress; 2],
     seen_at: [Option<i8>; 2],
 }
 
@@ -42,24 +43,24 @@ enum Step {
     Ask(usize),
 }
 
-/// Whether whoever has changed the agreement waits.
+/// Whether a replica that has changed the agreement waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    WaitsForTheOld,
+enum Wait {
+    UntilOldLeasesHaveEnded,
     None,
 }
 
-fn take(mut state: State, step: Step, patience: Patience) -> Option<State> {
+fn take(mut state: State, step: Step, wait: Wait) -> Option<State> {
     match step {
         Step::Tick => {
-            for at in &mut state.at {
-                match at {
-                    At::Waiting { until } => *until = (*until - 1).max(0),
-                    At::Joined { asked, lease } => {
+            for progress in &mut state.progress {
+                match progress {
+                    Progress::Waiting { until } => *until = (*until - 1).max(0),
+                    Progress::Joined { asked, lease } => {
                         *asked = (*asked - 1).max(-4);
                         *lease = (*lease - 1).max(0);
                     }
-                    At::Outside | At::Alone { .. } => {}
+                    Progress::Outside | Progress::Alone { .. } => {}
                 }
             }
             for seen_at in state.seen_at.iter_mut().flatten() {
@@ -67,45 +68,45 @@ fn take(mut state: State, step: Step, patience: Patience) -> Option<State> {
             }
         }
         Step::Beat(index) => {
-            let own = OWN[index];
+            let own = CONFIGURED[index];
             let is_live = |seen: i8| -seen <= state.agreed;
             let others = state.seen_at[1 - index].is_some_and(is_live);
             state.seen_at[index] = Some(0);
             let agrees = state.agreed == own;
-            state.at[index] = match state.at[index] {
-                At::Joined { asked, lease } if agrees => At::Joined {
+            state.progress[index] = match state.progress[index] {
+                Progress::Joined { asked, lease } if agrees => Progress::Joined {
                     asked,
                     lease: lease.max(asked + own),
                 },
-                At::Joined { .. } => return None,
-                At::Waiting { until: 1.. } => return None,
-                _ if agrees => At::Joined {
+                Progress::Joined { .. } => return None,
+                Progress::Waiting { until: 1.. } => return None,
+                _ if agrees => Progress::Joined {
                     asked: -own,
                     lease: 0,
                 },
                 _ if others => {
                     state.seen_at[index] = None;
-                    At::Outside
+                    Progress::Outside
                 }
-                _ => At::Alone {
+                _ => Progress::Alone {
                     agreed: state.agreed,
                 },
             };
         }
         Step::Agree(index) => {
-            let At::Alone { agreed } = state.at[index] else {
+            let Progress::Alone { agreed } = state.progress[index] else {
                 return None;
             };
-            state.at[index] = At::Waiting { until: 0 };
+            state.progress[index] = Progress::Waiting { until: 0 };
             if agreed == state.agreed {
-                state.agreed = OWN[index];
-                if patience == Patience::WaitsForTheOld {
-                    state.at[index] = At::Waiting { until: agreed };
+                state.agreed = CONFIGURED[index];
+                if wait == Wait::UntilOldLeasesHaveEnded {
+                    state.progress[index] = Progress::Waiting { until: agreed };
                 }
             }
         }
         Step::Ask(index) => {
-            let At::Joined { asked, .. } = &mut state.at[index] else {
+            let Progress::Joined { asked, .. } = &mut state.progress[index] else {
                 return None;
             };
             *asked = 0;
@@ -118,26 +119,26 @@ fn take(mut state: State, step: Step, patience: Patience) -> Option<State> {
 type Origins = BTreeMap<State, Option<(State, Step)>>;
 
 /// Every state there is, with how it was reached; stops at one in which both have a lease.
-fn search(patience: Patience) -> (Origins, Option<State>) {
+fn search(wait: Wait) -> (Origins, Option<State>) {
     let mut seen = BTreeMap::new();
     let mut waiting = VecDeque::new();
-    for agreed in OWN {
+    for agreed in CONFIGURED {
         let beginning = State {
             agreed,
-            at: [At::Outside; 2],
+            progress: [Progress::Outside; 2],
             seen_at: [None; 2],
         };
         seen.insert(beginning, None);
         waiting.push_back(beginning);
     }
     while let Some(state) = waiting.pop_front() {
-        let both = |at: At| matches!(at, At::Joined { lease: 1.., .. });
-        if state.at.into_iter().all(both) {
+        let both = |progress: Progress| matches!(progress, Progress::Joined { lease: 1.., .. });
+        if state.progress.into_iter().all(both) {
             return (seen, Some(state));
         }
         let of = |index| [Step::Beat(index), Step::Agree(index), Step::Ask(index)];
         for step in [Step::Tick].into_iter().chain(of(0)).chain(of(1)) {
-            if let Some(next) = take(state, step, patience)
+            if let Some(next) = take(state, step, wait)
                 && !seen.contains_key(&next)
             {
                 seen.insert(next, Some((state, step)));
@@ -150,21 +151,21 @@ fn search(patience: Patience) -> (Origins, Option<State>) {
 
 #[test]
 fn of_two_that_are_configured_differently_never_both_have_a_lease() {
-    let (seen, both) = search(Patience::WaitsForTheOld);
+    let (seen, both) = search(Wait::UntilOldLeasesHaveEnded);
     println!("model: the agreement: {} states", seen.len());
     assert_eq!(both, None);
-    for (index, own) in OWN.into_iter().enumerate() {
+    for (index, own) in CONFIGURED.into_iter().enumerate() {
         let changed = seen.keys().any(|state| {
-            let begun = matches!(state.at[index], At::Joined { lease: 1.., .. });
+            let begun = matches!(state.progress[index], Progress::Joined { lease: 1.., .. });
             begun && state.agreed == own && state.seen_at[1 - index].is_some()
         });
-        assert!(changed, "nobody ever came to run with {own}");
+        assert!(changed, "no replica ever came to run with {own}");
     }
 }
 
 #[test]
-fn whoever_changes_the_agreement_and_does_not_wait_meets_a_lease_under_the_old_one() {
-    let (seen, both) = search(Patience::None);
+fn a_change_of_the_agreement_without_a_wait_meets_a_lease_under_the_old_one() {
+    let (seen, both) = search(Wait::None);
     let mut story = Vec::new();
     let mut state = both.expect("both have a lease");
     while let Some((before, step)) = seen[&state] {
@@ -173,7 +174,7 @@ fn whoever_changes_the_agreement_and_does_not_wait_meets_a_lease_under_the_old_o
     }
     story.reverse();
     println!(
-        "model: an agreement without patience:\n{}",
+        "model: an agreement that is changed without a wait:\n{}",
         story.join("\n")
     );
 }

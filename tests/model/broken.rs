@@ -2,11 +2,11 @@
 
 use super::laws;
 use super::rules::{
-    Activation, ClockRule, CommitRule, HeartbeatComes, Lateness, LeaseFrom, Renewal, Rules,
-    SecondCheck,
+    Acknowledgement, Activation, ClockRule, CommitRule, FinalRecords, HeartbeatComes, HistoryCheck,
+    Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck, Swap, UnknownOutcome,
 };
 use super::search::{Begins, Setting};
-use super::sound::two_replicas;
+use super::sound::{failing_over, loading, slow_commits, two_replicas};
 
 /// Searches until a law is broken, prints the story, and expects it to be one of these.
 fn breaks(name: &str, setting: Setting, expected: &[u8]) {
@@ -42,7 +42,7 @@ fn clocks_apart() -> Setting {
 /// With a successor that is being published.
 fn publishing(setting: Setting) -> Setting {
     Setting {
-        begins: Begins::WithOneOnItsWay,
+        begins: Begins::WhilePublishing,
         changes: 2,
         ..setting
     }
@@ -108,18 +108,23 @@ fn without_a_lease_a_revoked_key_signs_for_ever() {
 
 #[test]
 fn a_lease_that_begins_with_the_answer_lasts_too_long() {
-    let setting = wrong(two_replicas(1), |rules| rules.lease = LeaseFrom::Answer);
+    let setting = wrong(long_lease(), |rules| rules.lease = LeaseFrom::Answer);
     breaks("a lease from the answer", setting, &[6]);
 }
 
 #[test]
 fn a_lease_that_begins_with_the_answer_outlasts_a_revocation() {
     // Even where the dead are waited for as long as that.
-    let setting = wrong(two_replicas(1), |rules| {
+    let setting = wrong(long_lease(), |rules| {
         rules.lease = LeaseFrom::Answer;
         rules.live_for = 3;
     });
-    breaks("a lease from the answer, and patience", setting, &[4]);
+    let setting = looking_at(4, setting);
+    breaks(
+        "a lease from the answer, where rows count as live for as long",
+        setting,
+        &[4],
+    );
 }
 
 #[test]
@@ -153,15 +158,15 @@ fn a_heartbeat_before_the_swap_promises_what_is_not_so() {
 }
 
 #[test]
-fn a_lease_that_reading_renews_belongs_to_a_replica_that_counts_as_dead() {
+fn a_lease_that_reading_renews_outlives_the_row() {
     let setting = wrong(two_replicas(1), |rules| rules.renewal = Renewal::ByReading);
     breaks("a lease by reading", setting, &[6]);
 }
 
 #[test]
-fn a_heartbeat_that_is_behind_and_renews_makes_in_force_everywhere_untrue() {
+fn a_renewal_by_every_heartbeat_makes_in_force_everywhere_untrue() {
     let setting = wrong(two_replicas(1), |rules| rules.renewal = Renewal::Always);
-    breaks("a lease for whoever is behind", setting, &[5]);
+    breaks("a renewal by every heartbeat", setting, &[5]);
 }
 
 #[test]
@@ -173,7 +178,7 @@ fn an_activation_that_waits_for_nothing_meets_verifiers_that_do_not_know_the_key
 }
 
 #[test]
-fn whoever_counts_as_dead_before_its_lease_has_ended_is_not() {
+fn a_replica_that_counts_as_dead_before_its_lease_ends_breaks_the_law() {
     let setting = wrong(long_lease(), |rules| rules.live_for = 0);
     breaks("a time-out shorter than the lease", setting, &[6]);
 }
@@ -200,4 +205,202 @@ fn a_clock_that_is_compared_with_itself_is_off_by_twice_the_tolerance() {
         rules.clock = ClockRule::ItselfWhenConfirmed
     });
     breaks("a clock compared with itself", setting, &[3]);
+}
+
+/// One commit takes its time, and leases are short.
+fn hanging() -> Setting {
+    Setting {
+        rules: Rules::sound(1, 0),
+        ..slow_commits()
+    }
+}
+
+/// What the rules were before there were tokens: numbers everywhere.
+fn numbers(rules: &mut Rules) {
+    rules.identity = Identity::Number;
+    rules.acknowledgement = Acknowledgement::ByNumber;
+    rules.history = HistoryCheck::Nothing;
+}
+
+fn looking_at(law: u8, setting: Setting) -> Setting {
+    Setting {
+        only: Some(law),
+        ..setting
+    }
+}
+
+#[test]
+fn numbers_after_a_fail_over_keep_what_was_lost() {
+    let setting = wrong(failing_over(1), numbers);
+    breaks("numbers in place of tokens", setting, &[7]);
+}
+
+#[test]
+fn numbers_after_a_fail_over_make_in_force_everywhere_untrue() {
+    let setting = looking_at(5, wrong(failing_over(1), numbers));
+    breaks("numbers in place of tokens", setting, &[5]);
+}
+
+#[test]
+fn numbers_after_a_fail_over_write_a_revoked_key_back() {
+    let setting = looking_at(
+        4,
+        wrong(failing_over(2), |rules| {
+            numbers(rules);
+            rules.final_records = FinalRecords::Written;
+        }),
+    );
+    breaks("numbers, and records that are not final", setting, &[4]);
+}
+
+#[test]
+fn final_records_alone_do_not_make_numbers_right() {
+    let setting = looking_at(5, wrong(failing_over(1), numbers));
+    breaks("numbers, and records that are final", setting, &[5]);
+}
+
+#[test]
+fn a_heartbeat_that_counts_by_number_claims_an_event_of_another_history() {
+    let setting = wrong(failing_over(1), |rules| {
+        rules.acknowledgement = Acknowledgement::ByNumber;
+    });
+    breaks("acknowledgements by number", setting, &[5]);
+}
+
+#[test]
+fn a_replica_that_does_not_ask_for_its_history_keeps_what_was_lost() {
+    let setting = wrong(failing_over(1), |rules| {
+        rules.history = HistoryCheck::Nothing
+    });
+    breaks("no history check", setting, &[7]);
+}
+
+#[test]
+fn a_history_check_that_forgets_own_commits_keeps_them_when_they_are_lost() {
+    let setting = wrong(failing_over(1), |rules| {
+        rules.history = HistoryCheck::Through
+    });
+    breaks("a history check of what was read", setting, &[7]);
+}
+
+#[test]
+fn a_history_check_of_the_newest_position_misses_an_event_of_the_same_number() {
+    let setting = wrong(loading(), |rules| {
+        rules.history = HistoryCheck::NewestKnown;
+    });
+    breaks("a history check of the newest position", setting, &[5]);
+}
+
+#[test]
+fn rows_that_a_fail_over_lost_make_in_force_everywhere_untrue() {
+    let setting = wrong(failing_over(1), |rules| rules.rows_missing_for = 0);
+    breaks("rows that are believed after a fail-over", setting, &[5]);
+}
+
+#[test]
+fn rows_that_are_believed_a_tick_too_early_make_in_force_everywhere_untrue() {
+    let setting = Setting {
+        fail_overs: 1,
+        ..long_lease()
+    };
+    let setting = wrong(setting, |rules| rules.rows_missing_for -= 1);
+    breaks("rows that are believed a tick too early", setting, &[5]);
+}
+
+#[test]
+fn a_swap_over_an_own_commit_forgets_a_revocation() {
+    let setting = wrong(two_replicas(2), |rules| rules.swap = Swap::Always);
+    breaks("a swap over an own commit", setting, &[4]);
+}
+
+#[test]
+fn a_renewal_when_nothing_is_newer_starves() {
+    let setting = Setting {
+        progress: true,
+        ..long_lease()
+    };
+    let setting = wrong(setting, |rules| rules.renewal = Renewal::WhenNothingIsNewer);
+    breaks("a renewal when nothing is newer", setting, &[9]);
+}
+
+#[test]
+fn a_renewal_when_nothing_is_newer_is_too_early_for_a_slow_heartbeat() {
+    let setting = wrong(slow_commits(), |rules| {
+        rules.renewal = Renewal::WhenNothingIsNewer;
+    });
+    let name = "a renewal when nothing is newer, and a slow heartbeat";
+    breaks(name, looking_at(5, setting), &[5]);
+}
+
+#[test]
+fn a_renewal_by_either_rule_is_too_early_for_a_slow_heartbeat() {
+    let setting = wrong(slow_commits(), |rules| {
+        rules.renewal = Renewal::WhenNothingIsNewerOrRowIsLive;
+    });
+    let name = "a renewal when nothing is newer or the row is live, and a slow heartbeat";
+    breaks(name, setting, &[5]);
+}
+
+#[test]
+fn a_renewal_while_the_row_is_live_is_too_early_for_a_slow_heartbeat() {
+    let setting = wrong(slow_commits(), |rules| {
+        rules.renewal = Renewal::WhileRowIsLive
+    });
+    breaks(
+        "a renewal while the row is live, and a slow heartbeat",
+        setting,
+        &[5, 6],
+    );
+}
+
+#[test]
+fn a_heartbeat_that_was_given_up_says_nothing_about_the_time_before_it_landed() {
+    let setting = wrong(slow_commits(), |rules| {
+        rules.renewal = Renewal::WhileFoundRowIsLive;
+    });
+    breaks("a renewal while the row found is live", setting, &[5, 6]);
+}
+
+#[test]
+fn a_reading_at_once_keeps_a_key_that_retires_in_use() {
+    let setting = Setting {
+        changes: 1,
+        ..hanging()
+    };
+    let setting = wrong(setting, |rules| rules.reading = Reading::AtOnce);
+    breaks("a reading that does not wait for the lock", setting, &[3]);
+}
+
+#[test]
+fn a_reading_at_once_meets_verifiers_that_do_not_know_the_key() {
+    let setting = wrong(publishing(hanging()), |rules| {
+        rules.reading = Reading::AtOnce;
+    });
+    let setting = looking_at(2, setting);
+    let name = "a reading that does not wait for the lock, while a successor is published";
+    breaks(name, setting, &[2]);
+}
+
+#[test]
+fn heartbeats_that_hang_as_well_do_not_replace_the_lock() {
+    let setting = wrong(
+        Setting {
+            heartbeats_are_synchronous: true,
+            ..slow_commits()
+        },
+        |rules| rules.reading = Reading::AtOnce,
+    );
+    breaks(
+        "a reading that does not wait for the lock, and synchronous heartbeats",
+        setting,
+        &[2, 3],
+    );
+}
+
+#[test]
+fn an_outcome_that_is_looked_up_at_once_may_change() {
+    let setting = wrong(slow_commits(), |rules| {
+        rules.unknown_outcome = UnknownOutcome::LookedUpAtOnce;
+    });
+    breaks("an outcome that is looked up at once", setting, &[8]);
 }

@@ -1,9 +1,14 @@
 //! How a set changes: what is decided on a snapshot, and what the store makes of it.
 
-use super::rules::{Activation, CommitRule, Lateness, Rules};
+use super::laws::Laws;
+use super::rules::{
+    Activation, CommitRule, FinalRecords, Identity, Lateness, Rules, UnknownOutcome,
+};
 use super::search::Setting;
-use super::state::{Commit, Instant, KEYS, KeySet, Life, Replica, Row, State};
-use super::steps::{Answer, Command, Mark, Outcome, bit, is_live, roll};
+use super::state::{
+    Commit, Instant, KEYS, KeySet, KeyState, Phase, Replica, Row, State, Store, Version,
+};
+use super::steps::{Answer, Command, Mark, Outcome, bit, has_event, is_live, rows};
 
 /// `lifecycle::decide`, for one algorithm and no more than three keys.
 pub(crate) fn decide(
@@ -15,11 +20,11 @@ pub(crate) fn decide(
     let rules = &setting.rules;
     let replica = next.replicas[index];
     let base = replica.held.version;
-    if base > setting.changes {
+    if base.number > setting.changes {
         return None;
     }
     // What is decided on an old version is a conflict for certain, and changes nothing.
-    if rules.commit == CommitRule::CompareAndSwap && base != next.stored.version {
+    if conflicts(base, &next, rules) {
         return None;
     }
     let mut change = Change {
@@ -32,17 +37,17 @@ pub(crate) fn decide(
         Command::Publish => change.publish(rules)?,
         Command::Rotate => {
             let (_, ready_at) = change.set.successor()?;
-            let lags = |row: &&Row| row.through < base;
+            let lags = |row: &&Row| !has_event(&next, row, base.number, rules);
             let waits_for = |row: &&Row| lags(row) && is_live(row, rules);
             if rules.activation == Activation::ReadyAndAcknowledged {
                 if ready_at > change.now {
                     return None;
                 }
-                if roll(&next).any(|row| waits_for(&row)) {
+                if rows(&next).any(|row| waits_for(&row)) {
                     return Some(Outcome::of(next).marked(Mark::WaitedForTheLive));
                 }
             }
-            if roll(&next).any(|row| lags(&row)) {
+            if rows(&next).any(|row| lags(&row)) {
                 marks |= bit(Mark::NotWaitedForTheDead);
             }
             change.rotate(rules)?;
@@ -59,22 +64,30 @@ pub(crate) fn decide(
         }
         Command::Revoke(key) => change.revoke(usize::from(key), rules)?,
         Command::Remove(key) => {
-            let life = &mut change.set.keys[usize::from(key)];
-            match life {
-                Life::Retired { published_until } if *published_until <= change.now => {
-                    *life = Life::Removed;
+            let key = &mut change.set.keys[usize::from(key)];
+            match key {
+                KeyState::Retired { published_until } if *published_until <= change.now => {
+                    *key = KeyState::Removed;
                 }
                 _ => return None,
             }
             marks |= bit(Mark::RemovedAfterRetention);
         }
     }
-    change.set.version = base + 1;
+    change.set.version = Version {
+        number: base.number + 1,
+        // Known only when it lands.
+        branch: 0,
+    };
+    if rules.final_records == FinalRecords::Refused && takes_back(&change.set, &next) {
+        return Some(Outcome::of(next).marked(Mark::FinalRecordKept));
+    }
     next.replicas[index].commit = Some(Commit {
         base,
         set: change.set,
         stamp: change.now,
         forced: change.forced,
+        phase: Phase::Sent,
     });
     let mut outcome = Outcome::of(next);
     outcome.marks |= marks;
@@ -89,51 +102,51 @@ struct Change {
 }
 
 impl Change {
-    /// The key that is published next waits until nobody holds a fresh set without it.
+    /// The key that is published next waits until no verifier holds a fresh set without it.
     fn publish(&mut self, rules: &Rules) -> Option<()> {
-        let key = self.set.fresh()?;
+        let key = self.set.absent()?;
         let ready_at = self.now + rules.overlap_of_knowledge + rules.freshness;
-        self.set.keys[key] = Life::Pending { ready_at };
+        self.set.keys[key] = KeyState::Pending { ready_at };
         Some(())
     }
 
-    /// The active key retires until its last token has expired.
+    /// The active key retires until its last JWT has expired.
     fn rotate(&mut self, rules: &Rules) -> Option<()> {
         let active = self.set.active()?;
         let published_until = self.now + rules.overlap_of_retention + rules.ttl;
-        self.set.keys[active] = Life::Retired { published_until };
+        self.set.keys[active] = KeyState::Retired { published_until };
         self.promote();
-        self.stand_by(rules);
+        self.publish_successor(rules);
         Some(())
     }
 
     fn revoke(&mut self, key: usize, rules: &Rules) -> Option<()> {
         let signed = match self.set.keys[key] {
-            Life::Pending { .. } | Life::Retired { .. } => false,
-            Life::Active => true,
-            Life::Absent | Life::Removed | Life::Revoked => return None,
+            KeyState::Pending { .. } | KeyState::Retired { .. } => false,
+            KeyState::Active => true,
+            KeyState::Absent | KeyState::Removed | KeyState::Revoked => return None,
         };
-        self.set.keys[key] = Life::Revoked;
+        self.set.keys[key] = KeyState::Revoked;
         if signed {
             if self.set.successor().is_none() {
-                self.stand_by(rules);
+                self.publish_successor(rules);
             }
             self.promote();
         }
-        self.stand_by(rules);
+        self.publish_successor(rules);
         Some(())
     }
 
     fn promote(&mut self) {
         if let Some((key, ready_at)) = self.set.successor() {
-            self.set.keys[key] = Life::Active;
+            self.set.keys[key] = KeyState::Active;
             if ready_at > self.now {
                 self.forced = u8::try_from(key).ok();
             }
         }
     }
 
-    fn stand_by(&mut self, rules: &Rules) {
+    fn publish_successor(&mut self, rules: &Rules) {
         if self.set.successor().is_none() {
             // Once every key has been used up the model's story is at its end.
             let _ = self.publish(rules);
@@ -146,14 +159,27 @@ pub(crate) fn land(
     mut next: State,
     index: usize,
     answer: Answer,
-    rules: &Rules,
+    setting: &Setting,
 ) -> Option<Outcome> {
-    let commit = next.replicas[index].commit.take()?;
+    let rules = &setting.rules;
+    let mut commit = next.replicas[index].commit?;
+    if next.is_locked() && !commit.hangs() {
+        return None;
+    }
+    let is_awaited = matches!(commit.phase, Phase::Sent | Phase::Hanging);
+    if answer == Answer::Arrives && !is_awaited {
+        return None;
+    }
+    next.replicas[index].commit = None;
+    commit.set.version.branch = setting.fail_overs - next.remaining.fail_overs;
+    if next.remaining.fail_overs > 0 {
+        next.store.standby = Some((next.store.set, next.witness.forced));
+    }
     let witness = &mut next.witness;
     for key in 0..KEYS {
-        let is_new = commit.set.keys[key] == Life::Revoked && witness.revoked[key].is_none();
+        let is_new = commit.set.keys[key] == KeyState::Revoked && witness.revoked[key].is_none();
         if is_new {
-            witness.revoked[key] = Some((0, commit.set.version));
+            witness.revoked[key] = Some((0, commit.set.version.number));
         }
         if is_new || commit.forced == u8::try_from(key).ok() {
             witness.unknown_until[key] = 0;
@@ -167,43 +193,118 @@ pub(crate) fn land(
     if let Some(key) = commit.forced {
         witness.forced[usize::from(key)] = true;
     }
-    next.stored = commit.set;
-    if answer == Answer::Heard {
-        take_over(&mut next.replicas[index], commit.set);
+    next.store.write(commit.set);
+    if answer == Answer::Arrives {
+        let replica = &mut next.replicas[index];
+        let is_successor = match rules.identity {
+            Identity::Token => replica.held.version == commit.base,
+            Identity::Number => replica.held.version.number < commit.set.version.number,
+        };
+        if is_successor {
+            replica.held = commit.set;
+        }
     }
-    Some(give_up_commits(next, rules))
+    let mut outcome = give_up_commits(next, rules);
+    if commit.phase == Phase::Denied {
+        outcome.broken = Laws::of(8);
+    }
+    Some(outcome)
+}
+
+/// The store has checked the deadline of a commit, which does not land at once.
+pub(crate) fn hang(mut next: State, index: usize) -> Option<Outcome> {
+    if next.is_locked() {
+        return None;
+    }
+    next.remaining.hangs = next.remaining.hangs.checked_sub(1)?;
+    next.replicas[index].commit.as_mut()?.phase = Phase::Hanging;
+    Some(Outcome::of(next).marked(Mark::CommitHung))
+}
+
+/// A commit that hangs ends without having landed.
+pub(crate) fn roll_back(mut next: State, index: usize) -> Option<Outcome> {
+    if !next.replicas[index].commit?.hangs() {
+        return None;
+    }
+    next.replicas[index].commit = None;
+    Some(Outcome::of(next))
+}
+
+/// The caller is told what became of a commit that gives no answer. Behind the lock that is what
+/// landing and rolling back are; what is not behind the lock says too early that it did not happen.
+pub(crate) fn look_up_outcome(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
+    let commit = next.replicas[index].commit.as_mut()?;
+    if rules.unknown_outcome == UnknownOutcome::LookedUpBehindTheLock
+        || commit.phase != Phase::Hanging
+    {
+        return None;
+    }
+    commit.phase = Phase::Denied;
+    Some(Outcome::of(next))
+}
+
+/// Whether what was decided on `base` is not decided on what the store has.
+fn conflicts(base: Version, state: &State, rules: &Rules) -> bool {
+    let stored = state.store.set.version;
+    let is_same = match rules.identity {
+        Identity::Token => base == stored,
+        Identity::Number => base.number == stored.number,
+    };
+    rules.commit == CommitRule::CompareAndSwap && !is_same
+}
+
+/// Whether a set takes a revocation back that the store has.
+fn takes_back(set: &KeySet, state: &State) -> bool {
+    let revoked = |key: usize| state.store.set.keys[key] == KeyState::Revoked;
+    (0..KEYS).any(|key| revoked(key) && set.keys[key] != KeyState::Revoked)
 }
 
 /// A commit that the store will refuse, whenever it arrives, may as well be refused now.
 pub(crate) fn give_up_commits(mut next: State, rules: &Rules) -> Outcome {
     let mut marks = 0;
-    for replica in &mut next.replicas[..usize::from(next.count)] {
-        let Some(commit) = replica.commit else {
+    for index in 0..usize::from(next.count) {
+        let Some(commit) = next.replicas[index].commit else {
             continue;
         };
-        let conflict =
-            rules.commit == CommitRule::CompareAndSwap && commit.base != next.stored.version;
         let late = rules.lateness == Lateness::Refused
             && -commit.stamp > rules.switch_over + rules.tolerance;
-        if conflict || late {
-            replica.commit = None;
-            marks |= bit(if conflict {
-                Mark::Conflict
-            } else {
-                Mark::RefusedAsLate
-            });
+        let is_final = rules.final_records == FinalRecords::Refused;
+        let refusal = if conflicts(commit.base, &next, rules) {
+            Mark::Conflict
+        } else if is_final && takes_back(&commit.set, &next) {
+            Mark::FinalRecordKept
+        } else if late {
+            Mark::RefusedAsLate
+        } else {
+            continue;
+        };
+        if !commit.hangs() {
+            next.replicas[index].commit = None;
+            marks |= bit(refusal);
         }
     }
     Outcome {
         state: next,
-        broken: None,
+        broken: Laws::NONE,
         marks,
     }
 }
 
-/// Serves a set, unless what is served is as new.
-pub(crate) fn take_over(replica: &mut Replica, set: KeySet) {
-    if set.version > replica.held.version {
-        replica.held = set;
+/// Puts what was read in the place of what is held. Whether that forgets a revocation that the
+/// store has.
+pub(crate) fn replace(replica: &mut Replica, set: KeySet, store: &Store, rules: &Rules) -> bool {
+    let is_newer = match rules.identity {
+        Identity::Token => set.version != replica.held.version,
+        Identity::Number => set.version.number > replica.held.version.number,
+    };
+    if !is_newer {
+        return false;
     }
+    let before = replica.held;
+    replica.held = set;
+    store.has(before.version)
+        && (0..KEYS).any(|key| {
+            let was_known = before.keys[key] == KeyState::Revoked;
+            was_known && set.keys[key] != KeyState::Revoked
+        })
 }

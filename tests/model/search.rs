@@ -6,8 +6,12 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::laws;
+use super::progress;
 use super::rules::{ClockRule, Rules};
-use super::state::{KEYS, KeySet, Life, Oldest, REPLICAS, Replica, Row, State, Witness};
+use super::state::{
+    KEYS, KeySet, KeyState, Oldest, REPLICAS, Remaining, Replica, Row, State, Store, Version,
+    Witness,
+};
 use super::steps::{Command, Mark, Step, bit, candidates, holds, take};
 
 /// What is searched.
@@ -18,20 +22,35 @@ pub(crate) struct Setting {
     pub(crate) skews: &'static [i8],
     pub(crate) crashes: u8,
     pub(crate) jumps: u8,
+    /// How often a standby takes over that may lack the last commit.
+    pub(crate) fail_overs: u8,
+    /// Whether it may lack the rows of some replicas as well.
+    pub(crate) loses_rows: bool,
+    /// Whether replicas load their set apart from rounds as well.
+    pub(crate) loads: bool,
+    /// How many commits, of changes and of heartbeats, are under way for longer than no time.
+    pub(crate) hangs: u8,
+    /// Whether a heartbeat cannot be committed while a change hangs, as where both wait for one
+    /// standby.
+    pub(crate) heartbeats_are_synchronous: bool,
     pub(crate) begins: Begins,
     /// How many changes there will be.
     pub(crate) changes: u8,
-    /// Whether tokens are looked at on their way out.
+    /// Whether JWTs are looked at on their way out.
     pub(crate) signs: bool,
+    /// Whether each state is asked whether every replica can renew its lease.
+    pub(crate) progress: bool,
+    /// The law that is looked at alone, where a rule breaks several.
+    pub(crate) only: Option<u8>,
 }
 
 /// Where the story begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begins {
-    /// A successor that everybody knows stands by.
+    /// A successor that all verifiers know stands by.
     WithASuccessor,
     /// The first replica has decided to publish one, and its commit is on its way.
-    WithOneOnItsWay,
+    WhilePublishing,
 }
 
 /// What was found.
@@ -47,10 +66,10 @@ pub(crate) struct Found {
 
 impl Setting {
     fn beginning(&self) -> State {
-        let life = self.oldest().life;
+        let Oldest { key, question, .. } = self.oldest();
         let first = KeySet::first(match self.begins {
-            Begins::WithASuccessor => Life::Pending { ready_at: life },
-            Begins::WithOneOnItsWay => Life::Absent,
+            Begins::WithASuccessor => KeyState::Pending { ready_at: key },
+            Begins::WhilePublishing => KeyState::Absent,
         });
         let mut replicas = [Replica::starting(first, 0); REPLICAS];
         for (replica, skew) in replicas.iter_mut().zip(self.skews) {
@@ -60,13 +79,14 @@ impl Setting {
                 ClockRule::ItselfWhenConfirmed => *skew,
             };
             replica.lease = self.rules.max_staleness;
+            replica.acknowledged = Some(0);
             replica.row = Some(Row {
-                through: first.version,
+                through: Version::FIRST,
                 seen_at: 0,
             });
         }
         let state = State {
-            stored: first,
+            store: Store::first(first, question),
             replicas,
             count: u8::try_from(self.skews.len()).unwrap(),
             witness: Witness {
@@ -76,13 +96,18 @@ impl Setting {
                 forced: [false; KEYS],
                 revoked: [None; KEYS],
                 in_force: [false; KEYS],
+                replaced: [false; KEYS],
             },
-            crashes: self.crashes,
-            jumps: self.jumps,
+            remaining: Remaining {
+                crashes: self.crashes,
+                jumps: self.jumps,
+                fail_overs: self.fail_overs,
+                hangs: self.hangs,
+            },
         };
         match self.begins {
             Begins::WithASuccessor => state,
-            Begins::WithOneOnItsWay => {
+            Begins::WhilePublishing => {
                 take(&state, Step::Decide(0, Command::Publish), self)
                     .unwrap()
                     .state
@@ -115,12 +140,13 @@ impl Setting {
         seen.insert(beginning.fingerprint());
         let mut origins: Vec<(u32, Step)> = vec![(0, Step::Tick)];
         let mut frontier = vec![(0_u32, beginning)];
+        let mut asked = Seen::default();
         let mut steps = Vec::new();
         while !frontier.is_empty() {
             found.steps += 1;
             let mut next = Vec::new();
             for (number, state) in frontier {
-                candidates(&state, &self.rules, &mut steps);
+                candidates(&state, self, &mut steps);
                 for step in &steps {
                     let Some(outcome) = take(&state, *step, self) else {
                         continue;
@@ -129,13 +155,21 @@ impl Setting {
                     let mut reached = outcome.state;
                     let (broken, marks) = laws::witness(&mut reached, &self.rules);
                     found.count(outcome.marks | marks);
-                    if let Some(law) = outcome.broken.or(broken) {
+                    if let Some(law) = outcome.broken.and(broken).first(self.only) {
                         let story = self.story(&origins, number, *step);
                         found.broken = Some((law, story));
                         return found;
                     }
                     if seen.insert(reached.fingerprint()) {
                         found.states += 1;
+                        if self.progress
+                            && self.only.is_none_or(|only| only == 9)
+                            && let Some(rounds) = progress::starves(&reached, self, &mut asked)
+                        {
+                            let story = self.story(&origins, number, *step);
+                            found.broken = Some((9, format!("{story}{rounds}")));
+                            return found;
+                        }
                         let own = u32::try_from(origins.len()).unwrap();
                         origins.push((number, *step));
                         next.push((own, reached));
@@ -172,26 +206,39 @@ impl Setting {
     }
 
     fn shown(&self, state: &State) -> String {
-        let mut text = format!("store {}", set(&state.stored));
+        let mut text = format!("store {}", shown_set(&state.store.set));
         for (index, replica) in state.replicas().iter().enumerate() {
             let lease = if holds(replica, &self.rules) {
                 "lease"
             } else {
                 "no lease"
             };
-            let row = replica.row.map(|row| (row.through, row.seen_at));
+            let row = replica.row.map(|row| {
+                let through = shown_version(row.through);
+                format!("row {through} seen {}", row.seen_at)
+            });
             let _ = write!(
                 text,
-                " | {index}: v{} {lease} {} row {row:?}",
-                replica.held.version, replica.lease
+                " | {index}: {} {lease} {} {}",
+                shown_version(replica.held.version),
+                replica.lease,
+                row.as_deref().unwrap_or("no row")
             );
         }
         text
     }
 }
 
-fn set(set: &KeySet) -> String {
-    format!("v{} {:?}", set.version, set.keys)
+fn shown_set(set: &KeySet) -> String {
+    format!("{} {:?}", shown_version(set.version), set.keys)
+}
+
+/// The number, and after a fail-over how many there had been.
+fn shown_version(Version { number, branch }: Version) -> String {
+    match branch {
+        0 => format!("v{number}"),
+        _ => format!("v{number}'{branch}"),
+    }
 }
 
 impl Found {
@@ -212,13 +259,13 @@ impl Found {
     }
 }
 
-type Seen = HashSet<u64, BuildHasherDefault<Itself>>;
+pub(crate) type Seen = HashSet<u64, BuildHasherDefault<PassThrough>>;
 
 /// Fingerprints are hashes already.
 #[derive(Default)]
-struct Itself(u64);
+pub(crate) struct PassThrough(u64);
 
-impl Hasher for Itself {
+impl Hasher for PassThrough {
     fn write(&mut self, _: &[u8]) {
         unreachable!("only fingerprints are looked up");
     }

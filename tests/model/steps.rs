@@ -1,10 +1,12 @@
 //! What can happen next. A replica that is frozen, slow or cut off is one that takes no step while
-//! time passes; nothing here is ever bound to happen.
+//! time passes; no step is ever bound to happen.
 
-use super::change::{decide, give_up_commits, land, take_over};
-use super::rules::{ClockRule, HeartbeatComes, LeaseFrom, Renewal, Rules, SecondCheck};
+use super::change::{decide, give_up_commits, hang, land, look_up_outcome, roll_back};
+use super::laws::{Laws, forget};
+use super::round::{beat, beat_slowly, confirm, land_heartbeat, load, read, swap};
+use super::rules::{Acknowledgement, ClockRule, LeaseFrom, Rules, SecondCheck};
 use super::search::Setting;
-use super::state::{KEYS, Life, Loop, Replica, Row, Signature, State};
+use super::state::{KEYS, KeyState, Phase, Replica, Round, Row, Signature, State};
 
 /// One step. A replica is named by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,22 +17,36 @@ pub(crate) enum Step {
     Read(usize),
     /// Serves what it has read.
     Swap(usize),
-    /// Its heartbeat is written.
+    /// Loads the set apart from a round, as after a conflict, and serves it.
+    Load(usize),
+    /// Its heartbeat is written and committed.
     Beat(usize),
+    /// Its heartbeat is written, and the commit takes its time.
+    BeatSlowly(usize),
+    /// The heartbeat that takes its time is committed.
+    LandHeartbeat(usize),
     /// The answer arrives and renews the lease.
     Confirm(usize),
     /// Decides a change, by what it serves.
     Decide(usize, Command),
+    /// The store checks the deadline of the change, and the commit takes its time.
+    Hang(usize),
     /// The change is in the store, or refused there. Whether its answer arrives.
     Land(usize, Answer),
+    /// A change that hangs ends without having landed.
+    RollBack(usize),
+    /// A caller whose change gives no answer is told what the store shows.
+    LookUpOutcome(usize),
     /// Takes the snapshot under the lease and begins to sign.
     Sign(usize),
-    /// Has signed, checks again, and hands the token out.
+    /// Has signed, checks again, and hands the JWT out.
     HandOut(usize),
     /// Is killed and started again.
     Crash(usize),
     /// Its clock jumps.
     Jump(usize, i8),
+    /// A standby takes over, which may lack the last commit and the rows of some replicas.
+    FailOver { loses_commit: bool, loses_rows: u8 },
 }
 
 /// What a replica may be asked (`lifecycle::Command`).
@@ -46,8 +62,8 @@ pub(crate) enum Command {
 /// Whether a commit's answer arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Heard,
-    Lost,
+    Arrives,
+    IsLost,
 }
 
 /// Something that a search must have met to have searched anything.
@@ -60,7 +76,8 @@ pub(crate) enum Mark {
     NotWaitedForTheDead,
     WaitedForTheLive,
     RemovedAfterRetention,
-    HeartbeatTooOldToRenew,
+    HeartbeatRenewsNothing,
+    RenewedWhileBehind,
     BackFromTheDead,
     NoLeaseAfterSigning,
     RevokedWhileSigning,
@@ -69,11 +86,19 @@ pub(crate) enum Mark {
     StaleUnderLease,
     InForceEverywhere,
     TokenOfARetiredKeyLives,
+    CommitHung,
+    HeartbeatHung,
+    WaitedForTheLock,
+    HistoryLost,
+    LostUnderLease,
+    ReadAgain,
+    Loaded,
+    FinalRecordKept,
 }
 
 impl Mark {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Conflict,
         Self::RefusedAsLate,
         Self::RotatedBySchedule,
@@ -81,7 +106,8 @@ impl Mark {
         Self::NotWaitedForTheDead,
         Self::WaitedForTheLive,
         Self::RemovedAfterRetention,
-        Self::HeartbeatTooOldToRenew,
+        Self::HeartbeatRenewsNothing,
+        Self::RenewedWhileBehind,
         Self::BackFromTheDead,
         Self::NoLeaseAfterSigning,
         Self::RevokedWhileSigning,
@@ -90,14 +116,22 @@ impl Mark {
         Self::StaleUnderLease,
         Self::InForceEverywhere,
         Self::TokenOfARetiredKeyLives,
+        Self::CommitHung,
+        Self::HeartbeatHung,
+        Self::WaitedForTheLock,
+        Self::HistoryLost,
+        Self::LostUnderLease,
+        Self::ReadAgain,
+        Self::Loaded,
+        Self::FinalRecordKept,
     ];
 }
 
 /// What comes of a step.
 pub(crate) struct Outcome {
     pub(crate) state: State,
-    /// Which law the step itself breaks.
-    pub(crate) broken: Option<u8>,
+    /// Which laws the step itself breaks.
+    pub(crate) broken: Laws,
     pub(crate) marks: u32,
 }
 
@@ -105,7 +139,7 @@ impl Outcome {
     pub(crate) fn of(state: State) -> Self {
         Self {
             state,
-            broken: None,
+            broken: Laws::NONE,
             marks: 0,
         }
     }
@@ -113,6 +147,10 @@ impl Outcome {
     pub(crate) fn marked(mut self, mark: Mark) -> Self {
         self.marks |= bit(mark);
         self
+    }
+
+    pub(crate) fn marked_if(self, condition: bool, mark: Mark) -> Self {
+        if condition { self.marked(mark) } else { self }
     }
 }
 
@@ -122,24 +160,45 @@ pub(crate) fn bit(mark: Mark) -> u32 {
 }
 
 /// Every step that might be possible.
-pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
+pub(crate) fn candidates(state: &State, setting: &Setting, steps: &mut Vec<Step>) {
+    let rules = &setting.rules;
     steps.clear();
     steps.push(Step::Tick);
     for index in 0..usize::from(state.count) {
         let replica = &state.replicas[index];
-        steps.extend([
-            Step::Read(index),
-            Step::Swap(index),
-            Step::Beat(index),
-            Step::Confirm(index),
-            Step::Sign(index),
-            Step::HandOut(index),
-        ]);
-        if replica.commit.is_some() {
+        match replica.round {
+            Round::None | Round::Beating { .. } => steps.push(Step::Read(index)),
+            // Before the swap only where a rule is wrong.
+            Round::Read { .. } => steps.extend([Step::Swap(index), Step::Beat(index)]),
+            Round::Swapped { .. } => {
+                steps.extend([
+                    Step::Read(index),
+                    Step::Beat(index),
+                    Step::BeatSlowly(index),
+                ]);
+            }
+            Round::Beaten { .. } => steps.extend([Step::Read(index), Step::Confirm(index)]),
+        }
+        if setting.loads && replica.held.version != state.store.set.version {
+            steps.push(Step::Load(index));
+        }
+        if replica.heartbeat_in_flight.is_some() {
+            steps.push(Step::LandHeartbeat(index));
+        }
+        match replica.signature {
+            Signature::None => steps.push(Step::Sign(index)),
+            Signature::Started { .. } => steps.push(Step::HandOut(index)),
+        }
+        if let Some(commit) = replica.commit {
             steps.extend([
-                Step::Land(index, Answer::Heard),
-                Step::Land(index, Answer::Lost),
+                Step::Land(index, Answer::Arrives),
+                Step::Land(index, Answer::IsLost),
             ]);
+            if commit.hangs() {
+                steps.extend([Step::RollBack(index), Step::LookUpOutcome(index)]);
+            } else if state.remaining.hangs > 0 {
+                steps.push(Step::Hang(index));
+            }
         } else if holds(replica, rules) {
             let commands = [Command::Publish, Command::Rotate, Command::RotateByForce];
             steps.extend(commands.map(|command| Step::Decide(index, command)));
@@ -148,12 +207,27 @@ pub(crate) fn candidates(state: &State, rules: &Rules, steps: &mut Vec<Step>) {
                 steps.push(Step::Decide(index, Command::Remove(key)));
             }
         }
-        if state.crashes > 0 {
+        if state.remaining.crashes > 0 {
             steps.push(Step::Crash(index));
         }
-        if state.jumps > 0 {
+        if state.remaining.jumps > 0 {
             let farthest = 2 * rules.tolerance;
             steps.extend([-farthest, farthest].map(|skew| Step::Jump(index, skew)));
+        }
+    }
+    if state.remaining.fail_overs > 0 {
+        let choices = if setting.loses_rows {
+            1 << state.count
+        } else {
+            1
+        };
+        for loses_rows in 0..choices {
+            let losses = [true, false].into_iter();
+            let losses = losses.filter(|loses_commit| *loses_commit || loses_rows != 0);
+            steps.extend(losses.map(|loses_commit| Step::FailOver {
+                loses_commit,
+                loses_rows,
+            }));
         }
     }
 }
@@ -169,10 +243,16 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         }
         Step::Read(index) => read(next, index, rules),
         Step::Swap(index) => swap(next, index, rules),
-        Step::Beat(index) => beat(next, index, rules),
+        Step::Load(index) => load(next, index, rules),
+        Step::Beat(index) => beat(next, index, setting),
+        Step::BeatSlowly(index) => beat_slowly(next, index, setting),
+        Step::LandHeartbeat(index) => land_heartbeat(next, index, setting),
         Step::Confirm(index) => confirm(next, index, rules),
         Step::Decide(index, command) => decide(next, index, command, setting),
-        Step::Land(index, answer) => land(next, index, answer, rules),
+        Step::Hang(index) => hang(next, index),
+        Step::Land(index, answer) => land(next, index, answer, setting),
+        Step::RollBack(index) => roll_back(next, index),
+        Step::LookUpOutcome(index) => look_up_outcome(next, index, rules),
         Step::Sign(index) => {
             let others = state.replicas().iter();
             if !setting.signs
@@ -193,22 +273,48 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         }
         Step::HandOut(index) => hand_out(next, index, rules),
         Step::Crash(index) => {
-            next.crashes = next.crashes.checked_sub(1)?;
+            next.remaining.crashes = next.remaining.crashes.checked_sub(1)?;
             let before = state.replicas[index];
+            let mut commit = before.commit.filter(|commit| commit.hangs());
+            if let Some(commit) = &mut commit
+                && commit.phase == Phase::Hanging
+            {
+                commit.phase = Phase::Abandoned;
+            }
             next.replicas[index] = Replica {
-                ghost: before.row,
-                ..Replica::starting(next.stored, before.skew)
+                row_of_killed: before.row,
+                commit,
+                ..Replica::starting(next.store.set, before.skew)
             };
             Some(Outcome::of(next))
         }
         Step::Jump(index, skew) => {
-            next.jumps = next.jumps.checked_sub(1)?;
+            next.remaining.jumps = next.remaining.jumps.checked_sub(1)?;
             let replica = &mut next.replicas[index];
             if replica.skew == skew {
                 return None;
             }
             replica.skew = skew;
             Some(Outcome::of(next))
+        }
+        Step::FailOver {
+            loses_commit,
+            loses_rows,
+        } => {
+            next.remaining.fail_overs = next.remaining.fail_overs.checked_sub(1)?;
+            forget(&mut next, loses_commit, rules)?;
+            for (index, replica) in next.replicas_mut().iter_mut().enumerate() {
+                replica.commit = replica.commit.filter(|commit| !commit.hangs());
+                replica.heartbeat_in_flight = None;
+                if matches!(replica.round, Round::Beating { .. }) {
+                    replica.round = Round::None;
+                }
+                if loses_rows & (1 << index) != 0 {
+                    replica.row = None;
+                    replica.row_of_killed = None;
+                }
+            }
+            Some(give_up_commits(next, rules))
         }
     }
 }
@@ -234,120 +340,18 @@ pub(crate) fn is_live(row: &Row, rules: &Rules) -> bool {
     -row.seen_at <= rules.live_for
 }
 
+/// Whether a heartbeat says that the replica has taken over the event of this number.
+pub(crate) fn has_event(state: &State, row: &Row, number: u8, rules: &Rules) -> bool {
+    let is_on_the_log = match rules.acknowledgement {
+        Acknowledgement::OnTheLog => state.store.has(row.through),
+        Acknowledgement::ByNumber => true,
+    };
+    is_on_the_log && row.through.number >= number
+}
+
 /// Every row, those of killed processes among them.
-pub(crate) fn roll(state: &State) -> impl Iterator<Item = &Row> {
-    let replicas = state.replicas().iter();
-    replicas.flat_map(|replica| replica.row.iter().chain(&replica.ghost))
-}
-
-/// What is read and is nothing new needs no swap.
-fn read(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
-    let replica = &mut next.replicas[index];
-    if matches!(replica.at, Loop::Read { .. }) {
-        return None;
-    }
-    let set = next.stored;
-    replica.at = Loop::Read {
-        asked: 0,
-        set,
-        beaten: None,
-    };
-    if set.version == replica.held.version && rules.heartbeat == HeartbeatComes::AfterTheSwap {
-        return swap(next, index, rules);
-    }
-    Some(Outcome::of(next))
-}
-
-fn swap(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
-    let replica = &mut next.replicas[index];
-    let Loop::Read { asked, set, beaten } = replica.at else {
-        return None;
-    };
-    if rules.heartbeat == HeartbeatComes::BeforeTheSwap && beaten.is_none() {
-        return None;
-    }
-    take_over(replica, set);
-    let head = set.version;
-    replica.at = match beaten {
-        Some(newest) => Loop::Beaten {
-            asked,
-            head,
-            newest,
-        },
-        None => Loop::Swapped { asked, head },
-    };
-    if rules.renewal == Renewal::ByReading && replica.row.is_some() {
-        replica.lease = replica.lease.max(asked + rules.max_staleness);
-    }
-    Some(Outcome::of(next))
-}
-
-fn beat(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
-    let replica = &mut next.replicas[index];
-    let (head, at) = match (rules.heartbeat, replica.at) {
-        (HeartbeatComes::AfterTheSwap, Loop::Swapped { asked, head }) => {
-            let newest = head == next.stored.version;
-            let at = Loop::Beaten {
-                asked,
-                head,
-                newest,
-            };
-            (head, at)
-        }
-        (
-            HeartbeatComes::BeforeTheSwap,
-            Loop::Read {
-                asked,
-                set,
-                beaten: None,
-            },
-        ) => {
-            let beaten = Some(set.version == next.stored.version);
-            (set.version, Loop::Read { asked, set, beaten })
-        }
-        _ => return None,
-    };
-    let was_dead = replica.row.is_some_and(|row| !is_live(&row, rules));
-    let is_behind = head < next.stored.version;
-    replica.at = at;
-    replica.row = Some(Row {
-        through: head,
-        seen_at: 0,
-    });
-    let outcome = Outcome::of(next);
-    Some(if was_dead && is_behind {
-        outcome.marked(Mark::BackFromTheDead)
-    } else {
-        outcome
-    })
-}
-
-fn confirm(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
-    let replica = &mut next.replicas[index];
-    let Loop::Beaten { asked, newest, .. } = replica.at else {
-        return None;
-    };
-    replica.at = Loop::Rests;
-    let is_off = replica.skew.abs() > rules.tolerance;
-    let is_old = rules.renewal == Renewal::WhenNothingIsNewer && !newest;
-    if !is_off && !is_old && rules.renewal != Renewal::ByReading {
-        let from = match rules.lease {
-            LeaseFrom::Question => asked,
-            LeaseFrom::Answer | LeaseFrom::Nothing => 0,
-        };
-        replica.lease = replica.lease.max(from + rules.max_staleness);
-        if rules.clock == ClockRule::ItselfWhenConfirmed {
-            replica.confirmed_skew = replica.skew;
-        }
-    }
-    let mut outcome = Outcome::of(next);
-    if is_off {
-        outcome = outcome.marked(Mark::ClockTooFarOff);
-    }
-    if is_old {
-        outcome = outcome.marked(Mark::HeartbeatTooOldToRenew);
-    }
-    Some(outcome)
+pub(crate) fn rows(state: &State) -> impl Iterator<Item = &Row> {
+    state.replicas().iter().flat_map(Replica::rows)
 }
 
 fn hand_out(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
@@ -357,25 +361,25 @@ fn hand_out(mut next: State, index: usize, rules: &Rules) -> Option<Outcome> {
     };
     replica.signature = Signature::None;
     let within_term = term > 0 && clock_is_right(replica, rules);
-    let in_office = replica.held.keys[usize::from(key)] != Life::Revoked;
+    let is_revoked = replica.held.keys[usize::from(key)] == KeyState::Revoked;
     let refusal = match rules.second_check {
-        SecondCheck::TermAndOffice | SecondCheck::TermAlone if !within_term => {
+        SecondCheck::TermAndRevocation | SecondCheck::TermAlone if !within_term => {
             Some(Mark::NoLeaseAfterSigning)
         }
         SecondCheck::LeaseAlone if !holds(replica, rules) => Some(Mark::NoLeaseAfterSigning),
-        SecondCheck::TermAndOffice if !in_office => Some(Mark::RevokedWhileSigning),
+        SecondCheck::TermAndRevocation if is_revoked => Some(Mark::RevokedWhileSigning),
         _ => None,
     };
     let wrong = wrong_now(&next, key, rules);
     let mut outcome = Outcome::of(next);
     match refusal {
         Some(mark) => outcome = outcome.marked(mark),
-        None => outcome.broken = wrong,
+        None => outcome.broken = wrong.map_or(Laws::NONE, Laws::of),
     }
     Some(outcome)
 }
 
-/// Which law a token breaks that is signed now by a key, whoever signs it.
+/// Which law a JWT breaks that is signed now by a key, by any replica.
 fn wrong_now(state: &State, key: u8, rules: &Rules) -> Option<u8> {
     let (revoked_at, _) = state.witness.revoked[usize::from(key)]?;
     if state.witness.in_force[usize::from(key)] {

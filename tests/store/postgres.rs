@@ -188,8 +188,7 @@ async fn replicas_that_are_silent_for_an_hour_are_forgotten() {
             ),
         );
     }
-    let answer = replicas.write_heartbeat(&heartbeat("c")).await.unwrap();
-    let list = answer.replicas;
+    let list = replicas.write_heartbeat(&heartbeat("c")).await.unwrap();
     let known: Vec<_> = list
         .replicas
         .iter()

@@ -10,7 +10,7 @@ use keywright::clock::Clock;
 use keywright::lifecycle::Timestamp;
 use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
-use keywright::store::replicas::{Changes, Heartbeat, ReplicaStore};
+use keywright::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaStore};
 use keywright::store::{CommitError, Content, Store, Write};
 use tokio::sync::Semaphore;
 
@@ -66,7 +66,7 @@ stores!({
     the_last_change_of_an_issuer_is_its_own
     a_heartbeat_is_on_the_list_of_every_replica
     a_replica_that_tells_of_an_event_that_is_not_on_the_log_has_nothing
-    a_heartbeat_says_whether_the_one_before_still_counted
+    a_replica_finds_its_own_heartbeat_in_the_answer
     a_replica_that_was_removed_is_on_no_list
     of_ten_first_agreements_one_wins
     of_ten_further_agreements_one_wins
@@ -135,7 +135,7 @@ fn shown(changes: &Changes) -> (LogHead, bool, Vec<&str>, Option<usize>) {
 
 async fn changes_bring_each_set_once(pair: &Pair) {
     let [one, other] = pair.shared();
-    let none = one.changes(LogHead::BEGINNING).await.unwrap();
+    let none = one.changes(LogHead::BEGINNING, &[]).await.unwrap();
     assert_eq!(shown(&none), (LogHead::BEGINNING, true, vec![], None));
     let mut heads = vec![LogHead::BEGINNING];
     for (issuer, version) in [("z", 1), ("a", 1), ("z", 2), ("m", 1), ("a", 2)] {
@@ -151,7 +151,7 @@ async fn changes_bring_each_set_once(pair: &Pair) {
         (5, vec![]),
     ] {
         for handle in [one, other] {
-            let changes = handle.changes(heads[after]).await.unwrap();
+            let changes = handle.changes(heads[after], &[]).await.unwrap();
             assert_eq!(
                 shown(&changes),
                 (heads[5], true, expected.clone(), None),
@@ -176,7 +176,7 @@ async fn changes_bring_the_clients_after_events_without_an_issuer(pair: &Pair) {
         (first, (last, true, vec!["b"], Some(1))),
         (second, (last, true, vec!["b"], None)),
     ] {
-        let changes = other.changes(after).await.unwrap();
+        let changes = other.changes(after, &[]).await.unwrap();
         assert_eq!(shown(&changes), expected, "{after:?}");
         if let Some(clients) = changes.clients {
             assert_eq!(clients, pair.one.clients().await.unwrap());
@@ -194,7 +194,7 @@ fn foreign(sequence: u64) -> LogHead {
 /// After a fail-over to a database that has lost commits a number may stand for another event.
 async fn a_head_that_is_not_on_the_log_belongs_to_another_past(pair: &Pair) {
     let [one, other] = pair.shared();
-    let told = one.changes(foreign(7)).await.unwrap();
+    let told = one.changes(foreign(7), &[]).await.unwrap();
     let nothing = (LogHead::BEGINNING, false, vec![], Some(0));
     assert_eq!(shown(&told), nothing);
     let first = pair.one.commit(commit("a", 1)).await.unwrap();
@@ -202,7 +202,7 @@ async fn a_head_that_is_not_on_the_log_belongs_to_another_past(pair: &Pair) {
     let head = add_client(&*pair.one, "c").await;
     for sequence in [0, 1, 2, 3, 4, 1 << 40] {
         for handle in [one, other] {
-            let told = handle.changes(foreign(sequence)).await.unwrap();
+            let told = handle.changes(foreign(sequence), &[]).await.unwrap();
             let everything = (head, false, vec!["a", "b"], Some(1));
             assert_eq!(shown(&told), everything, "{sequence}");
         }
@@ -211,11 +211,11 @@ async fn a_head_that_is_not_on_the_log_belongs_to_another_past(pair: &Pair) {
     for sequence in [2, 7] {
         let moved = LogHead { sequence, ..first };
         assert!(
-            !one.changes(moved).await.unwrap().is_continued,
+            !one.changes(moved, &[]).await.unwrap().is_continued,
             "{sequence}"
         );
     }
-    assert!(one.changes(first).await.unwrap().is_continued);
+    assert!(one.changes(first, &[]).await.unwrap().is_continued);
 }
 
 async fn a_refused_commit_is_no_change(pair: &Pair) {
@@ -223,7 +223,7 @@ async fn a_refused_commit_is_no_change(pair: &Pair) {
     let head = pair.one.commit(commit("a", 1)).await.unwrap();
     pair.one.commit(commit("a", 1)).await.unwrap_err();
     pair.one.commit(commit("b", 7)).await.unwrap_err();
-    let told = other.changes(head).await.unwrap();
+    let told = other.changes(head, &[]).await.unwrap();
     assert_eq!(shown(&told), (head, true, vec![], None));
 }
 
@@ -244,7 +244,7 @@ async fn a_heartbeat_is_on_the_list_of_every_replica(pair: &Pair) {
     let [one, other] = pair.shared();
     let beginning = LogHead::BEGINNING;
     let beat = heartbeat("n", beginning);
-    let first = one.write_heartbeat(&beat).await.unwrap().replicas;
+    let first = one.write_heartbeat(&beat).await.unwrap();
     assert_eq!((first.head, first.max_staleness), (beginning, None));
     let head = pair.one.commit(commit("a", 1)).await.unwrap();
     other.write_heartbeat(&heartbeat("b", head)).await.unwrap();
@@ -252,7 +252,6 @@ async fn a_heartbeat_is_on_the_list_of_every_replica(pair: &Pair) {
         .await
         .unwrap();
     let last = one.write_heartbeat(&heartbeat("n", head)).await.unwrap();
-    let last = last.replicas;
     assert_eq!(last.head, head);
     let told: Vec<_> = last
         .replicas
@@ -306,28 +305,17 @@ async fn a_replica_that_tells_of_an_event_that_is_not_on_the_log_has_nothing(pai
     assert_eq!(has(3), [false; 5]);
 }
 
-/// What a replica is told of itself decides whether commits meanwhile have counted with it.
-async fn a_heartbeat_says_whether_the_one_before_still_counted(pair: &Pair) {
+/// By it a replica knows from when on each commit has counted with it.
+async fn a_replica_finds_its_own_heartbeat_in_the_answer(pair: &Pair) {
     let [one, other] = pair.shared();
-    let beat = async |handle: &dyn ReplicaStore, replica| {
-        let beat = heartbeat(replica, LogHead::BEGINNING);
-        handle.write_heartbeat(&beat).await.unwrap().was_live
-    };
-    one.set_max_staleness(None, Duration::from_secs(60))
-        .await
-        .unwrap();
-    assert!(!beat(one, "a").await, "there was none before");
-    assert!(beat(one, "a").await);
-    assert!(beat(other, "a").await);
-    assert!(!beat(other, "b").await, "a replica is not another");
+    let beat = heartbeat("a", LogHead::BEGINNING);
+    let first = one.write_heartbeat(&beat).await.unwrap();
+    let second = other.write_heartbeat(&beat).await.unwrap();
+    let seen_at = |list: &ReplicaList| list.of("a").unwrap().seen_at;
+    assert!(seen_at(&first) <= seen_at(&second) && seen_at(&second) <= second.now);
+    assert_eq!(second.of("b"), None);
     one.remove_replica("a").await.unwrap();
-    assert!(!beat(one, "a").await, "it was removed");
-    let shorter = Duration::from_millis(50);
-    let before = Some(Duration::from_secs(60));
-    one.set_max_staleness(before, shorter).await.unwrap();
-    beat(one, "a").await;
-    tokio::time::sleep(Duration::from_millis(120)).await;
-    assert!(!beat(one, "a").await, "it was silent for too long");
+    assert_eq!(other.replicas().await.unwrap().of("a"), None);
 }
 
 async fn a_replica_that_was_removed_is_on_no_list(pair: &Pair) {
@@ -481,7 +469,7 @@ async fn a_replica_that_follows_the_changes_misses_none(pair: &Pair) {
         let (mut through, mut seen) = (LogHead::BEGINNING, BTreeSet::new());
         while through.sequence < 100 {
             let replicas = follower.replicas().unwrap();
-            let changes = replicas.changes(through).await.unwrap();
+            let changes = replicas.changes(through, &[]).await.unwrap();
             assert!(changes.is_continued && changes.head.sequence >= through.sequence);
             through = changes.head;
             seen.extend(changes.sets.into_iter().map(|set| set.issuer.key.id));
@@ -507,7 +495,7 @@ async fn a_commit_is_heard_of_by_another_handle(pair: &Pair) {
             let next = commit("a", through.sequence + 1);
             pair.one.commit(next).await.unwrap();
             change.await;
-            through = other.changes(through).await.unwrap().head;
+            through = other.changes(through, &[]).await.unwrap().head;
         }
     });
     told.await.unwrap();

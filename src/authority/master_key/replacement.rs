@@ -2,7 +2,7 @@
 
 use keywright_verifier::Kid;
 
-use super::{Sealing, StoredSetting, replacement_batch};
+use super::{CommitSealing, StoredSetting, replacement_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::authority::issuer::{Request, batch};
 use crate::authority::load::LoadError;
@@ -11,8 +11,8 @@ use crate::engine::Urgency;
 use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
 use crate::store::documents::{SetTokens, key_set};
 use crate::store::seal::MasterKeys;
-use crate::store::seal::check::{self, Progress};
-use crate::store::{Expectation, StoredSet, commit};
+use crate::store::seal::check::{self, MasterKeyRotation};
+use crate::store::{Expectation, StoredSet};
 
 /// What became of one issuer's lost keys.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub async fn replace_lost_keys(
         .as_ref()
         .map_or(master_keys.first(), |known| known.key);
     let token = setting.as_ref().map(|setting| setting.token);
-    let sealing = Sealing {
+    let sealing = CommitSealing {
         key,
         expectation: Expectation::Is(check::record_key(), token),
     };
@@ -61,7 +61,7 @@ pub async fn replace_lost_keys(
         }
     }
     if let (Some(before), None) = (&setting, known) {
-        let after = check::write(key, Progress::Settled, services.entropy.bytes()?);
+        let after = check::write(key, MasterKeyRotation::Idle, services.entropy.bytes()?);
         let event = MasterKeyEvent::MasterKeyReplaced {
             from: check::named(&before.value).map(|key| key.to_string()),
             to: key.fingerprint().to_string(),
@@ -76,7 +76,7 @@ pub async fn replace_lost_keys(
         );
         let after = after.ok_or(ChangeError::Unsealable)?;
         let batch = replacement_batch(services, before.token, after, row)?;
-        commit(&**store, batch).await?;
+        services.commit(batch).await?;
     }
     Ok(replaced)
 }
@@ -86,7 +86,7 @@ async fn replace_in(
     services: &Services,
     set: &KeySet,
     stored: &StoredSet,
-    sealing: &Sealing<'_>,
+    sealing: &CommitSealing<'_>,
     actor: &Actor,
     reason: &str,
 ) -> Result<usize, ChangeError> {
@@ -120,7 +120,7 @@ async fn replace_in(
         time,
         Some(sealing),
     )?;
-    commit(&*services.store, batch).await?;
+    services.commit(batch).await?;
     Ok(count)
 }
 

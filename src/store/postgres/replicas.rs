@@ -10,19 +10,29 @@ use sqlx::postgres::PgConnection;
 use super::{PostgresStore, commit_error, events, into_store_error, records};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
-use crate::store::record::{Kind, Query, key_sets};
-use crate::store::replicas::{
-    Changes, Heartbeat, HeartbeatAnswer, ReplicaList, ReplicaRecord, ReplicaStore,
-};
+use crate::store::record::{Kind, Query, StoredSet, key_sets};
+use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
 use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 #[async_trait]
 impl ReplicaStore for PostgresStore {
-    async fn changes(&self, after: LogHead) -> Result<Changes, StoreError> {
+    /// The wait is a transaction of its own: a statement that waits reads what was there before.
+    async fn changes(&self, after: LogHead, positions: &[LogHead]) -> Result<Changes, StoreError> {
         self.in_reach(self.wait_for_commits()).await?;
         self.read_with(&self.replication, async |connection| {
-            changes(connection, after).await
+            changes(connection, after, positions).await
+        })
+        .await
+    }
+
+    async fn load(&self, issuer: &IssuerName) -> Result<(Option<StoredSet>, LogHead), StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            let head = events::head(connection).await?;
+            let [issuers, keys] = Query::key_sets(std::slice::from_ref(issuer));
+            let issuers = records::read(connection, &issuers).await?;
+            let keys = records::read(connection, &keys).await?;
+            Ok((key_sets(issuers, keys).pop(), head))
         })
         .await
     }
@@ -41,12 +51,13 @@ impl ReplicaStore for PostgresStore {
         }
     }
 
-    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<HeartbeatAnswer, StoreError> {
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<ReplicaList, StoreError> {
         self.write_with(&self.replication, None, async |connection| {
-            let was_live = was_live(connection, &heartbeat.replica).await?;
             write(connection, heartbeat).await?;
-            let replicas = list(connection).await?;
-            Ok(HeartbeatAnswer { was_live, replicas })
+            if self.knows_timeline {
+                note_timeline(connection).await?;
+            }
+            Ok(list(connection).await?)
         })
         .await
         .map_err(into_store_error)
@@ -90,7 +101,11 @@ impl ReplicaStore for PostgresStore {
     }
 }
 
-async fn changes(connection: &mut PgConnection, after: LogHead) -> Result<Changes, StoreError> {
+async fn changes(
+    connection: &mut PgConnection,
+    after: LogHead,
+    positions: &[LogHead],
+) -> Result<Changes, StoreError> {
     let head = events::head(connection).await?;
     let mut changes = Changes {
         head,
@@ -98,10 +113,15 @@ async fn changes(connection: &mut PgConnection, after: LogHead) -> Result<Change
         sets: Vec::new(),
         clients: None,
     };
-    if head == after {
+    if head == after && positions.is_empty() {
         return Ok(changes);
     }
-    changes.is_continued = events::has(connection, after).await?;
+    for event in positions.iter().chain([&after]) {
+        changes.is_continued &= events::has(connection, *event).await?;
+    }
+    if head == after && changes.is_continued {
+        return Ok(changes);
+    }
     let (queries, is_access) = if changes.is_continued {
         let concerned = events::concerned(connection, after.sequence).await?;
         let is_access = concerned.contains(&None);
@@ -125,17 +145,20 @@ async fn changes(connection: &mut PgConnection, after: LogHead) -> Result<Change
     Ok(changes)
 }
 
-/// Whether the heartbeat that a replica wrote before still counts.
-async fn was_live(connection: &mut PgConnection, replica: &str) -> Result<bool, CommitError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM heartbeats, agreement WHERE replica = $1 \
-         AND seen_at >= clock_timestamp() - max_staleness * interval '1 millisecond')",
+/// Notes since when the database has been the same server. A server that takes over begins another
+/// timeline, and may lack what was written last.
+async fn note_timeline(connection: &mut PgConnection) -> Result<(), CommitError> {
+    sqlx::query(
+        "UPDATE agreement SET timeline = now.timeline, \
+         since = CASE WHEN agreement.timeline IS NULL THEN since ELSE clock_timestamp() END \
+         FROM (SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) AS timeline) AS now \
+         WHERE agreement.timeline IS DISTINCT FROM now.timeline",
     )
-    .bind(replica)
     .persistent(false)
-    .fetch_one(connection)
+    .execute(connection)
     .await
-    .map_err(commit_error)
+    .map_err(commit_error)?;
+    Ok(())
 }
 
 /// Writes a heartbeat, and forgets replicas that were silent for an hour. A row that another
@@ -166,20 +189,34 @@ async fn write(connection: &mut PgConnection, heartbeat: &Heartbeat) -> Result<(
     Ok(())
 }
 
-type Columns = (String, i64, Vec<u8>, String, i64, bool);
+type Columns = (String, i64, Vec<u8>, String, i64, bool, i64);
 
+/// Rows and the time from one statement: a pause between two would make a live replica look dead.
 async fn list(connection: &mut PgConnection) -> Result<ReplicaList, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT replica, through, heartbeats.hash, heartbeats.document, \
-         floor(extract(epoch FROM seen_at) * 1000)::bigint, \
-         through = 0 OR coalesce(events.hash = heartbeats.hash, false) \
-         FROM heartbeats LEFT JOIN events ON sequence = through ORDER BY replica",
+    let head = events::head(&mut *connection).await?;
+    let (max_staleness, since): (Option<i64>, Option<i64>) = sqlx::query_as(
+        "SELECT max(max_staleness), floor(extract(epoch FROM max(since)) * 1000)::bigint \
+         FROM agreement",
     )
     .persistent(false)
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await
     .map_err(failed)?;
-    let record = |(replica, through, hash, document, seen_at, is_on_log): Columns| {
+    let rows: Vec<Columns> = sqlx::query_as(
+        "SELECT coalesce(replica, ''), coalesce(through, 0), coalesce(heartbeats.hash, ''::bytea), \
+         coalesce(heartbeats.document, ''), \
+         coalesce(floor(extract(epoch FROM seen_at) * 1000)::bigint, 0), \
+         coalesce(through = 0 OR events.hash = heartbeats.hash, false), \
+         floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint \
+         FROM (SELECT) AS one LEFT JOIN heartbeats ON true LEFT JOIN events ON sequence = through \
+         ORDER BY replica",
+    )
+    .persistent(false)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let now = rows.first().map_or(0, |row| row.6);
+    let record = |(replica, through, hash, document, seen_at, is_on_log, _): Columns| {
         Ok(ReplicaRecord {
             heartbeat: Heartbeat {
                 replica,
@@ -190,20 +227,13 @@ async fn list(connection: &mut PgConnection) -> Result<ReplicaList, StoreError> 
             seen_at: Timestamp::from_millis(unsigned(seen_at)?),
         })
     };
-    let head = events::head(&mut *connection).await?;
-    let (max_staleness, now): (Option<i64>, i64) = sqlx::query_as(
-        "SELECT (SELECT max_staleness FROM agreement), \
-         floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .map_err(failed)?;
+    let replicas = rows.into_iter().filter(|row| !row.0.is_empty());
     Ok(ReplicaList {
         now: Timestamp::from_millis(unsigned(now)?),
         head,
         max_staleness: (max_staleness.map(unsigned).transpose()?).map(Duration::from_millis),
-        replicas: rows.into_iter().map(record).collect::<Result<_, _>>()?,
+        since: Timestamp::from_millis(unsigned(since.unwrap_or_default())?),
+        replicas: replicas.map(record).collect::<Result<_, _>>()?,
     })
 }
 
@@ -215,7 +245,8 @@ async fn set_max_staleness(
     let millis = |staleness: Duration| i64::try_from(staleness.as_millis()).map_err(failed);
     let statement = match before {
         None => sqlx::query(
-            "INSERT INTO agreement (singleton, max_staleness) VALUES (1, $1) ON CONFLICT DO NOTHING",
+            "INSERT INTO agreement (singleton, max_staleness, since) VALUES (1, $1, to_timestamp(0)) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(millis(after)?),
         Some(before) => {

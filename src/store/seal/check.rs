@@ -22,23 +22,27 @@ pub fn record_key() -> RecordKey {
 
 const SETTLED: &[u8] = b"master-key-check";
 const ROTATING: &[u8] = b"master-key-check rotating";
+const ANNOUNCED: &[u8] = b"master-key-check announced ";
 
 /// Whether all records are sealed with the key that seals what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum MasterKeyRotation {
     /// They are.
-    Settled,
+    Idle,
+    /// They are, and this key is to seal from soon on: a process that starts must have it, so that
+    /// none can join without it while the others are asked whether they do.
+    Announced(Fingerprint),
     /// They are being sealed anew with it.
-    Rotating,
+    Running,
 }
 
 /// What the setting says.
 #[derive(Debug)]
-pub struct Sealing<'a> {
+pub struct SealingKey<'a> {
     /// The key that seals what is new.
     pub key: &'a MasterKey,
     /// Whether it has sealed everything.
-    pub progress: Progress,
+    pub rotation: MasterKeyRotation,
 }
 
 /// The key that a setting names; `None` when it was written before keys had names, or is corrupt.
@@ -50,25 +54,35 @@ pub fn named(setting: &[u8]) -> Option<Fingerprint> {
 ///
 /// # Errors
 /// [`UnsealError`] when the key that seals is none of these.
-pub fn read<'a>(keys: &'a MasterKeys, setting: &[u8]) -> Result<Sealing<'a>, UnsealError> {
+pub fn read<'a>(keys: &'a MasterKeys, setting: &[u8]) -> Result<SealingKey<'a>, UnsealError> {
     let (issuer, kid) = row().ok_or(UnsealError::DoesNotOpen)?;
     let (key, text) = keys.open_with(&issuer, &kid, setting)?;
-    let progress = match text.as_slice() {
-        SETTLED => Progress::Settled,
-        ROTATING => Progress::Rotating,
-        _ => return Err(UnsealError::UnknownFormat),
+    let rotation = match text.as_slice() {
+        SETTLED => MasterKeyRotation::Idle,
+        ROTATING => MasterKeyRotation::Running,
+        text => MasterKeyRotation::Announced(announced(text).ok_or(UnsealError::UnknownFormat)?),
     };
-    Ok(Sealing { key, progress })
+    Ok(SealingKey { key, rotation })
 }
 
 /// Writes the setting. `nonce` must be fresh random bytes; `None` when the cipher refuses.
-pub fn write(key: &MasterKey, progress: Progress, nonce: [u8; NONCE_LEN]) -> Option<Vec<u8>> {
+pub fn write(
+    key: &MasterKey,
+    rotation: MasterKeyRotation,
+    nonce: [u8; NONCE_LEN],
+) -> Option<Vec<u8>> {
     let (issuer, kid) = row()?;
-    let text = match progress {
-        Progress::Settled => SETTLED,
-        Progress::Rotating => ROTATING,
+    let text = match rotation {
+        MasterKeyRotation::Idle => SETTLED.to_vec(),
+        MasterKeyRotation::Running => ROTATING.to_vec(),
+        MasterKeyRotation::Announced(next) => [ANNOUNCED, next.to_string().as_bytes()].concat(),
     };
-    key.seal(&issuer, &kid, text, nonce)
+    key.seal(&issuer, &kid, &text, nonce)
+}
+
+fn announced(text: &[u8]) -> Option<Fingerprint> {
+    let next = text.strip_prefix(ANNOUNCED)?;
+    std::str::from_utf8(next).ok()?.parse().ok()
 }
 
 /// The row that it is sealed for. A key of an issuer of this name would have to have this kid, too.
@@ -84,14 +98,19 @@ mod tests {
     #[test]
     fn the_setting_names_its_key_and_says_how_far_it_is() {
         let keys = MasterKeys::new(master(1), vec![master(2)]).unwrap();
-        for (byte, progress) in [(1, Progress::Settled), (2, Progress::Rotating)] {
-            let setting = write(&master(byte), progress, [7; 12]).unwrap();
+        let next = MasterKeyRotation::Announced(master(2).fingerprint());
+        for (byte, rotation) in [
+            (1, MasterKeyRotation::Idle),
+            (1, next),
+            (2, MasterKeyRotation::Running),
+        ] {
+            let setting = write(&master(byte), rotation, [7; 12]).unwrap();
             let sealing = read(&keys, &setting).unwrap();
             assert_eq!(sealing.key.fingerprint(), master(byte).fingerprint());
-            assert_eq!(sealing.progress, progress);
+            assert_eq!(sealing.rotation, rotation);
             assert_eq!(named(&setting), Some(master(byte).fingerprint()));
         }
-        let setting = write(&master(3), Progress::Settled, [7; 12]).unwrap();
+        let setting = write(&master(3), MasterKeyRotation::Idle, [7; 12]).unwrap();
         let missing = UnsealError::MissingKey(master(3).fingerprint());
         assert_eq!(read(&keys, &setting).unwrap_err(), missing);
     }
@@ -103,7 +122,7 @@ mod tests {
         let setting = unnamed(&master(2), &issuer, &kid, SETTLED);
         let sealing = read(&keys, &setting).unwrap();
         assert_eq!(sealing.key.fingerprint(), master(2).fingerprint());
-        assert_eq!(sealing.progress, Progress::Settled);
+        assert_eq!(sealing.rotation, MasterKeyRotation::Idle);
         assert_eq!(named(&setting), None);
     }
 

@@ -83,10 +83,13 @@ DROP TABLE replicas;
 -- The staleness that all replicas agree on, in milliseconds.
 CREATE TABLE agreement (
     singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1),
-    max_staleness BIGINT NOT NULL
+    max_staleness BIGINT NOT NULL,
+    -- The timeline of the server, and since when it has been this one.
+    timeline TEXT,
+    since TIMESTAMPTZ NOT NULL
 );
 
-INSERT INTO agreement (singleton, max_staleness)
-SELECT 1, convert_from(value, 'UTF8')::bigint FROM settings WHERE name = 'max-staleness';
+INSERT INTO agreement (singleton, max_staleness, since)
+SELECT 1, convert_from(value, 'UTF8')::bigint, to_timestamp(0) FROM settings WHERE name = 'max-staleness';
 
 DROP TABLE settings;
