@@ -12,6 +12,7 @@
 
 mod access;
 mod clocks;
+mod fail_over;
 mod joining;
 mod propagation;
 mod revocation;
