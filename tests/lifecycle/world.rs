@@ -491,7 +491,8 @@ impl World {
             token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
         }
         self.forget_after(self.clock);
-        self.ledger.clock_corrected(self.clock);
+        self.ledger
+            .clock_corrected(self.clock, self.stored.policy().freshness());
         self.latest = self.clock;
         self.latest_ever = self.clock;
     }
