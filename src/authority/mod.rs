@@ -37,7 +37,7 @@ use crate::clock::Clock;
 use crate::engine::{SigningEngine, Urgency};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{
-    DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, create, plan,
+    DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timestamp, Timing, create, plan,
 };
 use crate::store::seal::MasterKeys;
 use crate::store::{KeyStore, versions};
@@ -273,6 +273,11 @@ impl Authority {
             Some((name, _)) => Err(ChangeError::UnusableIssuer(name.clone())),
             None => Err(ChangeError::UnknownIssuer(name.chars().take(63).collect())),
         }
+    }
+
+    /// How long the processes of this store need to take a change over.
+    pub fn timing(&self) -> Timing {
+        self.services.lease.timing()
     }
 
     /// Creates an issuer, or replaces the policy of one that exists. `None` for the founding means

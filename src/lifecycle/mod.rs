@@ -19,6 +19,7 @@
 
 mod clock_correction;
 mod command;
+mod crontab;
 mod event;
 mod history;
 mod issuer;

@@ -221,7 +221,7 @@ fn read_set(
         return Err(corrupt(format!("unknown format {}", document.format)));
     }
     let policy =
-        Policy::from_document(document.policy).map_err(|error| corrupt(error.to_string()))?;
+        Policy::from_record(document.policy).map_err(|error| corrupt(error.to_string()))?;
     if policy.url.path() != path {
         return Err(corrupt(
             "the path column is not the path of the url".to_owned(),
