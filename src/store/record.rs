@@ -153,11 +153,8 @@ pub fn key_changes(
     after: &KeySet,
     sealed: &dyn Fn(&Kid) -> Option<Vec<u8>>,
 ) -> Vec<KeyChange> {
-    let changed = |key: &&Key| before.and_then(|set| set.key(key.kid())) != Some(*key);
     after
-        .keys()
-        .iter()
-        .filter(changed)
+        .keys_changed_since(before)
         .map(|key| KeyChange {
             kid: key.kid().as_str().to_owned(),
             document: to_text(&key_document(key)),
