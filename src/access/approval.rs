@@ -6,7 +6,7 @@ use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use crate::lifecycle::{IssuerName, Policy, Timestamp, Timing};
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -148,9 +148,9 @@ impl Approval {
                 discard_successor,
             },
             OperationDocument::DeleteIssuer {} => Operation::Delete,
-            OperationDocument::SetPolicy { policy } => {
-                Operation::SetPolicy(Box::new(Policy::from_document(policy).ok()?))
-            }
+            OperationDocument::SetPolicy { policy } => Operation::SetPolicy(Box::new(
+                Policy::from_document(policy, &Timing::single()).ok()?,
+            )),
         };
         Some(Self {
             id: id.to_owned(),

@@ -9,7 +9,7 @@ use super::{Authority, ChangeError, run_to_completion};
 use crate::access::approval::{Approval, Operation};
 use crate::engine::Urgency;
 use crate::lifecycle::{
-    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, create,
+    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timing, create,
 };
 
 /// What a PUT of an issuer did.
@@ -31,6 +31,11 @@ impl Authority {
     /// All issuers that are not deleted, in the order of their names.
     pub fn issuers(&self) -> Vec<Arc<Issuer>> {
         self.directory.all()
+    }
+
+    /// How long the processes of this store need to take a change over.
+    pub fn timing(&self) -> Timing {
+        self.services.lease.timing()
     }
 
     /// The issuer that is published under a path (empty for the root).

@@ -498,7 +498,9 @@ impl World {
             token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
         }
         self.forget_after(self.clock);
-        self.ledger.clock_corrected(decided_at, self.clock);
+        let freshness = self.stored.policy().freshness();
+        self.ledger
+            .clock_corrected(decided_at, self.clock, freshness);
         self.latest = self.clock;
         self.latest_ever = self.clock;
         if self.is_revoked_ahead() {

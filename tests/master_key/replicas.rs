@@ -56,7 +56,7 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
 async fn create(authority: &Arc<Authority>, name: &str) {
     let document =
         json!({"url": format!("https://id.example.com/{name}"), "algorithms": ["ES256"]});
-    let policy = Policy::from_document(document).unwrap();
+    let policy = Policy::from_document(document, &keywright::lifecycle::Timing::single()).unwrap();
     let name = IssuerName::parse(name).unwrap();
     let created = authority
         .set_issuer(&name, policy, None, Actor::Bootstrap)

@@ -62,7 +62,7 @@ pub(super) async fn set(
         Some(false) => Some(IssuerOrigin::Fresh),
         None => None,
     };
-    let policy = Policy::take_from(&mut body)?;
+    let policy = Policy::take_from(&mut body, &authority.timing())?;
     body.finish()?;
     let warnings = policy.warnings();
     let set = authority
