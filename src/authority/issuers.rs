@@ -103,9 +103,7 @@ impl Authority {
         if self.published_under(policy.url.path()).is_some() {
             return Err(ChangeError::PathTaken);
         }
-        if !self.services.lease.holds() {
-            return Err(ChangeError::SnapshotStale);
-        }
+        self.require_believed_time()?;
         let mut request = Request::by(actor.clone()).asks(Command::ApplyPlan);
         let (change, time) = loop {
             let time = self.services.lease.change_time();

@@ -278,6 +278,9 @@ codes! {
     IssuanceLogUnavailable = "issuance-log-unavailable":
         "the token has no place in the issuance log, so it is not handed out",
         "`Retry-After`; an operator must see why the log cannot be written";
+    ClockDoubted = "clock-doubted":
+        "the clock has just jumped ahead of the time that has passed; nothing is stamped by it before it has stayed there for 10 s",
+        "`Retry-After`; set the clock right if it is wrong";
     CallerUndecidable = "caller-undecidable":
         "the keys that would tell who is calling cannot be had",
         "`Retry-After`";

@@ -205,6 +205,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
 /// The headers that problems of a status come with: always with 401 and 403, with 503 when it is
 /// known how long to wait.
 pub(super) const fn headers_of(status: StatusCode) -> &'static [&'static str] {
+        | Code::ClockDoubted
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => &["WWW-Authenticate"],
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => &["Retry-After"],

@@ -21,6 +21,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod clients;
+pub(super) mod clock;
 pub(super) mod health;
 pub(super) mod issuers;
 pub(super) mod keys;
@@ -166,6 +167,7 @@ fn components(operations: &[Described]) -> Json {
         backups::schemas(),
         replicas::schemas(),
         health::schemas(),
+        clock::schemas(),
         master_key::schemas(),
         public::schemas(),
         problem::schemas(),

@@ -8,6 +8,7 @@ use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
+use crate::clock::DOUBT;
 use crate::engine::ImportError;
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
@@ -202,10 +203,13 @@ impl From<ChangeError> for Problem {
                 let replicas = replicas.clone();
                 Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
             }
-            ChangeError::AwaitsReplicas | ChangeError::Contended | ChangeError::ClockDoubted => {
+            ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
             }
             ChangeError::Store(error) => error.into(),
+            ChangeError::ClockDoubted => {
+                Self::new(Code::ClockDoubted, error).header(RETRY_AFTER, DOUBT.as_secs())
+            }
             ChangeError::Vanished
             | ChangeError::RecordFinal
             | ChangeError::Interrupted
