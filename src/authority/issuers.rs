@@ -6,6 +6,7 @@ use super::approvals::ApprovalOutcome;
 use super::audit::Actor;
 use super::issuer::{self, ChangeRequest, Issuer, Request};
 use super::{Authority, ChangeError, run_to_completion};
+use crate::access::Precondition;
 use crate::access::approval::{Approval, Operation};
 use crate::engine::Urgency;
 use crate::lifecycle::{
@@ -65,6 +66,22 @@ impl Authority {
         origin: Option<IssuerOrigin>,
         actor: Actor,
     ) -> Result<IssuerSet, ChangeError> {
+        self.set_issuer_if(Precondition::None, name, policy, origin, actor)
+            .await
+    }
+
+    /// The same, if the issuer is what the caller expects.
+    ///
+    /// # Errors
+    /// [`ChangeError::PreconditionFailed`] if it is not, otherwise as [`Self::set_issuer`].
+    pub async fn set_issuer_if(
+        self: &Arc<Self>,
+        precondition: Precondition,
+        name: &IssuerName,
+        policy: Policy,
+        origin: Option<IssuerOrigin>,
+        actor: Actor,
+    ) -> Result<IssuerSet, ChangeError> {
         let (authority, name) = (Arc::clone(self), name.clone());
         run_to_completion(async move {
             match authority.issuer(name.as_str()) {
@@ -72,11 +89,17 @@ impl Authority {
                     if origin.is_some_and(|asked| asked != issuer.snapshot().set().origin()) {
                         return Err(ChangeError::Refused(RuleViolation::IssuerOriginFixed));
                     }
-                    let operation = Operation::SetPolicy(Box::new(policy));
+                    let operation = Operation::SetPolicy {
+                        policy: Box::new(policy),
+                        precondition,
+                    };
                     match authority.ask(&issuer, operation, None, actor).await? {
                         ApprovalOutcome::Done(_) => Ok(IssuerSet::Replaced(issuer)),
                         ApprovalOutcome::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
                     }
+                }
+                Err(ChangeError::UnknownIssuer(_)) if !precondition.allows(None) => {
+                    Err(ChangeError::PreconditionFailed)
                 }
                 Err(ChangeError::UnknownIssuer(_)) => {
                     let origin = origin.unwrap_or(IssuerOrigin::Fresh);

@@ -13,6 +13,7 @@
 mod access;
 mod clocks;
 mod joining;
+mod preconditions;
 mod propagation;
 mod revocation;
 mod rotation;

@@ -185,6 +185,7 @@ impl From<ChangeError> for Problem {
             ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
             ChangeError::UnknownClient(_) => Self::new(Code::UnknownClient, error),
             ChangeError::UnknownCredential { .. } => Self::new(Code::UnknownCredential, error),
+            ChangeError::PreconditionFailed => Self::new(Code::PreconditionFailed, error),
             ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
             ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
             ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
@@ -206,10 +207,10 @@ impl From<ChangeError> for Problem {
             ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
             }
-            ChangeError::Store(error) => error.into(),
             ChangeError::ClockDoubted => {
                 Self::new(Code::ClockDoubted, error).header(RETRY_AFTER, DOUBT.as_secs())
             }
+            ChangeError::Store(error) => error.into(),
             ChangeError::Vanished
             | ChangeError::RecordFinal
             | ChangeError::Interrupted
