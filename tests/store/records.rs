@@ -795,7 +795,7 @@ fn a_policy_that_may_not_be_set_any_more_is_read() {
     ] {
         let mut stored = full_life().stored;
         alter_set(&mut stored, |set| set["policy"][member] = value.clone());
-        let set = record::key_set(&stored).unwrap();
+        let set = documents::key_set(&stored).unwrap();
         assert_eq!(set.policy().to_document()[member], value);
         assert_eq!(set.keys().len(), stored.keys.len());
     }
