@@ -33,8 +33,8 @@ pub(super) const fn order(kind: Kind) -> &'static str {
 }
 
 /// The owner as its column has it: empty for none.
-pub(super) fn owner(key: &RecordKey) -> &str {
-    key.owner.as_ref().map_or("", IssuerName::as_str)
+pub(super) fn owner(owner: &Option<IssuerName>) -> &str {
+    owner.as_ref().map_or("", IssuerName::as_str)
 }
 
 pub(super) fn record(

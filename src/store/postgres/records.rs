@@ -4,7 +4,6 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::commit_error;
-use crate::lifecycle::IssuerName;
 use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
 use crate::store::sql::{
     COLUMNS, RecordColumns, changed, failed, last_use, order, owner, record, signed,
@@ -16,8 +15,7 @@ pub(super) async fn read(
     query: &Query,
 ) -> Result<Vec<Record>, StoreError> {
     let owners = query.owners.as_ref();
-    let owners: Option<Vec<&str>> =
-        owners.map(|owners| owners.iter().map(IssuerName::as_str).collect());
+    let owners: Option<Vec<&str>> = owners.map(|owners| owners.iter().map(owner).collect());
     let statement = format!(
         "SELECT {COLUMNS} FROM records WHERE kind = $1 \
          AND ($2::text[] IS NULL OR owner = ANY($2)) AND ($3::text[] IS NULL OR id = ANY($3)) \
@@ -101,7 +99,7 @@ pub(super) async fn write(
         "SELECT is_final FROM records WHERE kind = $1 AND owner = $2 AND id = $3",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .persistent(false)
     .fetch_optional(connection)
@@ -123,7 +121,7 @@ async fn create(
          is_final) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8) ON CONFLICT (kind, owner, id) DO NOTHING",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .bind(&content.document)
@@ -150,7 +148,7 @@ async fn replace(
          WHERE kind = $1 AND owner = $2 AND id = $3 AND token = $4 AND NOT is_final",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .bind(token.followed_by(batch).as_bytes().as_slice())
@@ -175,7 +173,7 @@ async fn delete(
          AND NOT is_final",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .persistent(false)
@@ -203,7 +201,7 @@ pub(super) async fn insert(
          is_final) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(record.key.kind.as_str())
-    .bind(owner(&record.key))
+    .bind(owner(&record.key.owner))
     .bind(&record.key.id)
     .bind(signed(record.version)?)
     .bind(record.token.as_bytes().as_slice())

@@ -2,7 +2,6 @@
 
 use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 
-use crate::lifecycle::IssuerName;
 use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
 use crate::store::sql::{
     COLUMNS, RecordColumns, changed, failed, last_use, order, owner, record, signed,
@@ -14,8 +13,7 @@ pub(super) async fn read(
     query: &Query,
 ) -> Result<Vec<Record>, StoreError> {
     let owners = query.owners.as_ref();
-    let owners: Option<Vec<&str>> =
-        owners.map(|owners| owners.iter().map(IssuerName::as_str).collect());
+    let owners: Option<Vec<&str>> = owners.map(|owners| owners.iter().map(owner).collect());
     // Text and lists of text always serialise.
     let json = |list: &[&str]| serde_json::to_string(list).unwrap_or_default();
     let ids: Option<Vec<&str>> =
@@ -98,7 +96,7 @@ pub(super) async fn write(
         "SELECT is_final FROM records WHERE kind = ?1 AND owner = ?2 AND id = ?3",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .fetch_optional(connection)
     .await
@@ -119,7 +117,7 @@ async fn create(
          is_final) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (kind, owner, id) DO NOTHING",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .bind(&content.document)
@@ -145,7 +143,7 @@ async fn replace(
          WHERE kind = ?1 AND owner = ?2 AND id = ?3 AND token = ?4 AND NOT is_final",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .bind(token.followed_by(batch).as_bytes().as_slice())
@@ -169,7 +167,7 @@ async fn delete(
          AND NOT is_final",
     )
     .bind(key.kind.as_str())
-    .bind(owner(key))
+    .bind(owner(&key.owner))
     .bind(&key.id)
     .bind(token.as_bytes().as_slice())
     .execute(&mut *connection)
@@ -204,7 +202,7 @@ pub(super) async fn insert(
          is_final) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )
     .bind(record.key.kind.as_str())
-    .bind(owner(&record.key))
+    .bind(owner(&record.key.owner))
     .bind(&record.key.id)
     .bind(signed(record.version)?)
     .bind(record.token.as_bytes().as_slice())
