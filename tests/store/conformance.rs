@@ -1,6 +1,7 @@
 //! The contract of [`Store`], asked of every store alike.
 
 mod access;
+mod batches;
 mod chain;
 mod master_key;
 mod transfer;
@@ -28,6 +29,15 @@ use access::{
     clients_are_created_and_deleted, of_twenty_changes_of_clients_at_once_one_wins,
     of_twenty_uses_of_one_approval_one_wins, the_last_uses_of_a_client_go_with_it,
     the_latest_use_of_each_credential_stays,
+};
+use batches::{
+    a_batch_is_written_whole_or_not_at_all, a_final_record_refuses_every_later_write,
+    a_record_may_be_created_final, a_record_of_the_same_version_with_another_token_is_a_conflict,
+    a_settled_commit_answers_as_the_store_does, a_token_is_of_the_batches_that_wrote_the_record,
+    a_unique_text_is_of_one_record_of_a_kind,
+    of_many_batches_at_once_no_more_win_than_may_be_there, records_are_read_by_kind_owner_and_id,
+    the_outcome_of_a_batch_is_where_the_log_ended_after_it,
+    what_a_batch_expects_is_what_is_there_before_it,
 };
 pub(crate) use chain::assert_whole;
 use chain::{
@@ -127,6 +137,17 @@ stores!({
     a_commit_rests_on_what_it_expects
     a_sealed_half_is_sealed_anew
     a_sealed_half_that_is_not_the_expected_one_stays
+    a_token_is_of_the_batches_that_wrote_the_record
+    a_record_of_the_same_version_with_another_token_is_a_conflict
+    a_final_record_refuses_every_later_write
+    a_record_may_be_created_final
+    what_a_batch_expects_is_what_is_there_before_it
+    a_unique_text_is_of_one_record_of_a_kind
+    a_batch_is_written_whole_or_not_at_all
+    the_outcome_of_a_batch_is_where_the_log_ended_after_it
+    a_settled_commit_answers_as_the_store_does
+    of_many_batches_at_once_no_more_win_than_may_be_there
+    records_are_read_by_kind_owner_and_id
     hostile_text_survives_bit_for_bit
     a_nul_survives_or_is_refused_whole
 });
