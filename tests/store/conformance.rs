@@ -52,7 +52,8 @@ use master_key::{
 };
 use transfer::{
     a_dump_that_is_cut_off_writes_nothing, a_dump_under_commits_is_a_state_that_was_there,
-    a_filled_store_goes_on_where_the_other_ended, a_store_that_is_not_empty_is_not_filled,
+    a_fill_that_is_refused_early_ends_its_sender, a_filled_store_goes_on_where_the_other_ended,
+    a_filled_store_has_the_tokens_that_it_was_given, a_store_that_is_not_empty_is_not_filled,
     an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
@@ -125,6 +126,8 @@ stores!({
     an_empty_store_is_dumped_as_one
     a_filled_store_goes_on_where_the_other_ended
     a_store_that_is_not_empty_is_not_filled
+    a_filled_store_has_the_tokens_that_it_was_given
+    a_fill_that_is_refused_early_ends_its_sender
     a_dump_that_is_cut_off_writes_nothing
     a_dump_under_commits_is_a_state_that_was_there
     a_setting_is_written_once
