@@ -1,7 +1,7 @@
 //! A service with its tokens, and commands that are run beside it.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use jsonwebtoken::jwk::JwkSet;
@@ -22,14 +22,31 @@ pub(crate) fn elsewhere(original: &Path) -> Arc<TempDir> {
 
 /// Runs a command in a folder, with its `keys` as the data folder.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_keywright"))
+    command(folder, arguments).output().unwrap()
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
+    command
         .args(arguments)
         .args(["--data-dir", "keys"])
         .current_dir(folder)
         .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .output()
-        .unwrap()
+        .env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Runs a command that must fail and not hang, and answers with what it said.
+pub(crate) fn refused_in_time(folder: &Path, arguments: &[&str]) -> String {
+    let mut child = command(folder, arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ended = crate::support::eventually("the end of the command", || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(1), "{arguments:?}");
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// Runs a command that must succeed, and answers with what it printed.
