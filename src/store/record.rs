@@ -186,8 +186,8 @@ pub struct StoredSet {
 pub struct Query {
     /// Of this kind.
     pub kind: Kind,
-    /// Of these issuers; `None` for all.
-    pub owners: Option<Vec<IssuerName>>,
+    /// Of these owners, where `None` is that of records that belong to no issuer; `None` for all.
+    pub owners: Option<Vec<Option<IssuerName>>>,
     /// With these ids; `None` for all.
     pub ids: Option<Vec<String>>,
 }
@@ -206,7 +206,7 @@ impl Query {
     pub fn one(key: &RecordKey) -> Self {
         Self {
             kind: key.kind,
-            owners: key.owner.clone().map(|owner| vec![owner]),
+            owners: Some(vec![key.owner.clone()]),
             ids: Some(vec![key.id.clone()]),
         }
     }
@@ -214,7 +214,7 @@ impl Query {
     /// The keys of an issuer.
     pub fn keys_of(issuer: &IssuerName) -> Self {
         Self {
-            owners: Some(vec![issuer.clone()]),
+            owners: Some(vec![Some(issuer.clone())]),
             ..Self::all(Kind::Key)
         }
     }
@@ -228,7 +228,7 @@ impl Query {
                 ..Self::all(Kind::Issuer)
             },
             Self {
-                owners: Some(issuers.to_vec()),
+                owners: Some(issuers.iter().cloned().map(Some).collect()),
                 ..Self::all(Kind::Key)
             },
         ]
@@ -236,12 +236,9 @@ impl Query {
 
     /// Whether a record is one of those that are read.
     pub(super) fn takes(&self, key: &RecordKey) -> bool {
-        let is_owned = |owners: &Vec<IssuerName>| {
-            let owner = key.owner.as_ref();
-            owner.is_some_and(|owner| owners.contains(owner))
-        };
+        let is_owner = |owners: &Vec<_>| owners.contains(&key.owner);
         self.kind == key.kind
-            && self.owners.as_ref().is_none_or(is_owned)
+            && self.owners.as_ref().is_none_or(is_owner)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&key.id))
     }
 }

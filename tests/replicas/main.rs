@@ -14,6 +14,7 @@ mod access;
 mod clocks;
 mod fail_over;
 mod joining;
+mod locked_file;
 mod preconditions;
 mod propagation;
 mod revocation;

@@ -16,6 +16,7 @@ use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
+use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
@@ -69,22 +70,8 @@ impl World {
         now: Timestamp,
         max_staleness: Duration,
     ) -> Result<Process, ReplicationError> {
-        let clock = Clock::manual(now);
-        let services = Services {
-            entropy: keywright::engine::Entropy::system(),
-            lease: Arc::new(Lease::on(&*self.store, clock.clone(), max_staleness)),
-            store: Arc::clone(&self.store) as _,
-            engine: Arc::new(SoftwareEngine::start().unwrap()),
-            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
-            clock: clock.clone(),
-            metrics: Arc::new(Metrics::default()),
-            trusted: TrustedIssuers::default(),
-            audience: None,
-            issuance_log: None,
-            identity: Map::new(),
-        };
-        let authority = Arc::new(Authority::start(services).await?);
-        Ok(Process { authority, clock })
+        let store = Arc::clone(&self.store) as _;
+        Process::on(store, Clock::manual(now), max_staleness).await
     }
 
     /// Lets time pass for everyone.
@@ -97,6 +84,40 @@ impl World {
 }
 
 impl Process {
+    /// A process on any store.
+    pub(crate) async fn on(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        max_staleness: Duration,
+    ) -> Result<Self, ReplicationError> {
+        let services = Services {
+            entropy: keywright::engine::Entropy::system(),
+            lease: Arc::new(Lease::on(&*store, clock.clone(), max_staleness)),
+            store,
+            engine: Arc::new(SoftwareEngine::start().unwrap()),
+            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
+            clock: clock.clone(),
+            metrics: Arc::new(Metrics::default()),
+            trusted: TrustedIssuers::default(),
+            audience: None,
+            issuance_log: None,
+            identity: Map::new(),
+        };
+        let authority = Arc::new(Authority::start(services).await?);
+        Ok(Self { authority, clock })
+    }
+
+    /// Comes back after it has been silent for longer than the staleness: the others count it again
+    /// from the first round on, and the second one renews its lease.
+    pub(crate) async fn come_back(&self) {
+        let first = self.catch_up().await;
+        assert!(
+            matches!(first, Err(ReplicationError::NotCounted)),
+            "{first:?}"
+        );
+        self.catch_up().await.unwrap();
+    }
+
     /// Creates an issuer with ES256 alone and with `changes`.
     pub(crate) async fn create(&self, name: &str, changes: Value) -> Arc<Issuer> {
         let name = IssuerName::parse(name).unwrap();

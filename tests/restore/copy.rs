@@ -1,6 +1,10 @@
 //! Moving between stores.
 
-use crate::site::{assert_verifies, done, elsewhere, jwks, refused, rotate, sign, start_restored};
+use serde_json::json;
+
+use crate::site::{
+    assert_verifies, done, elsewhere, jwks, refused, refused_in_time, rotate, sign, start_restored,
+};
 use crate::support::postgres::shared;
 use crate::support::{start, start_in};
 
@@ -88,4 +92,25 @@ fn a_store_that_is_not_there_is_not_copied() {
     let error = refused(folder.path(), &absent);
     assert!(error.contains("no such file"), "{error}");
     assert!(!folder.path().join("absent").exists());
+}
+
+/// More than waits on the way to a store: what sends it must end when nothing reads it any more.
+#[test]
+fn a_large_store_is_refused_in_time_by_one_that_is_not_empty() {
+    let server = start("");
+    for number in 0..160 {
+        let client = json!({ "name": format!("client-{number}"), "roles": ["issuer"] });
+        let answer = server.call("POST", "/v1/clients", Some(&client));
+        assert_eq!(answer.status, 201, "{}", answer.json());
+    }
+    let folder = server.folder();
+    done(folder.path(), &["backup", "--output", "backup"]);
+    server.terminate();
+    let copy = ["store", "copy", "--from", "sqlite", "--to", "sqlite:b/b.db"];
+    done(folder.path(), &copy);
+    let restore = ["restore", "--from", "backup", "--nothing-revoked-since"];
+    for arguments in [copy.as_slice(), &restore] {
+        let error = refused_in_time(folder.path(), arguments);
+        assert!(error.contains("not empty"), "{error}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A service with its tokens, and commands that are run beside it.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use jsonwebtoken::jwk::JwkSet;
@@ -22,14 +22,31 @@ pub(crate) fn elsewhere(original: &Path) -> Arc<TempDir> {
 
 /// Runs a command in a folder, with its `keys` as the data folder.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_keywright"))
+    command(folder, arguments).output().unwrap()
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
+    command
         .args(arguments)
         .args(["--data-dir", "keys"])
         .current_dir(folder)
         .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .output()
-        .unwrap()
+        .env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Runs a command that must fail and not hang, and answers with what it said.
+pub(crate) fn refused_in_time(folder: &Path, arguments: &[&str]) -> String {
+    let mut child = command(folder, arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ended = crate::support::eventually("the end of the command", || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(1), "{arguments:?}");
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// Runs a command that must succeed, and answers with what it printed.
@@ -104,10 +121,19 @@ pub(crate) fn kids(server: &Server, state: &str) -> Vec<String> {
         .collect()
 }
 
+/// Rotates, once there is a key to rotate to: one that a change wanted comes after it.
 pub(crate) fn rotate(server: &Server) {
     let force = json!({ "force": true });
-    let answer = server.call("POST", "/v1/issuers/default/rotate", Some(&force));
-    assert_eq!(answer.status, 200, "{}", answer.json());
+    crate::support::eventually("a successor", || {
+        let answer = server.call("POST", "/v1/issuers/default/rotate", Some(&force));
+        match answer.status {
+            200 => Some(()),
+            _ => {
+                assert_eq!(answer.json()["code"], "no-successor", "{}", answer.json());
+                None
+            }
+        }
+    });
 }
 
 pub(crate) fn revoke(server: &Server, kid: &str) {

@@ -1,6 +1,7 @@
 //! The contract of [`Store`], asked of every store alike.
 
 mod access;
+mod batches;
 mod chain;
 mod master_key;
 mod transfer;
@@ -29,6 +30,15 @@ use access::{
     of_twenty_uses_of_one_approval_one_wins, the_last_uses_of_a_client_go_with_it,
     the_latest_use_of_each_credential_stays,
 };
+use batches::{
+    a_batch_is_written_whole_or_not_at_all, a_final_record_refuses_every_later_write,
+    a_record_may_be_created_final, a_record_of_the_same_version_with_another_token_is_a_conflict,
+    a_settled_commit_answers_as_the_store_does, a_token_is_of_the_batches_that_wrote_the_record,
+    a_unique_text_is_of_one_record_of_a_kind,
+    of_many_batches_at_once_no_more_win_than_may_be_there, records_are_read_by_kind_owner_and_id,
+    the_outcome_of_a_batch_is_where_the_log_ended_after_it,
+    what_a_batch_expects_is_what_is_there_before_it,
+};
 pub(crate) use chain::assert_whole;
 use chain::{
     a_refused_commit_leaves_the_head, an_empty_log_has_no_head, an_event_may_come_alone,
@@ -42,7 +52,8 @@ use master_key::{
 };
 use transfer::{
     a_dump_that_is_cut_off_writes_nothing, a_dump_under_commits_is_a_state_that_was_there,
-    a_filled_store_goes_on_where_the_other_ended, a_store_that_is_not_empty_is_not_filled,
+    a_fill_that_is_refused_early_ends_its_sender, a_filled_store_goes_on_where_the_other_ended,
+    a_filled_store_has_the_tokens_that_it_was_given, a_store_that_is_not_empty_is_not_filled,
     an_empty_store_is_dumped_as_one, everything_comes_out_of_a_dump, everything_goes_in_by_a_dump,
 };
 
@@ -115,6 +126,8 @@ stores!({
     an_empty_store_is_dumped_as_one
     a_filled_store_goes_on_where_the_other_ended
     a_store_that_is_not_empty_is_not_filled
+    a_filled_store_has_the_tokens_that_it_was_given
+    a_fill_that_is_refused_early_ends_its_sender
     a_dump_that_is_cut_off_writes_nothing
     a_dump_under_commits_is_a_state_that_was_there
     a_setting_is_written_once
@@ -127,6 +140,17 @@ stores!({
     a_commit_rests_on_what_it_expects
     a_sealed_half_is_sealed_anew
     a_sealed_half_that_is_not_the_expected_one_stays
+    a_token_is_of_the_batches_that_wrote_the_record
+    a_record_of_the_same_version_with_another_token_is_a_conflict
+    a_final_record_refuses_every_later_write
+    a_record_may_be_created_final
+    what_a_batch_expects_is_what_is_there_before_it
+    a_unique_text_is_of_one_record_of_a_kind
+    a_batch_is_written_whole_or_not_at_all
+    the_outcome_of_a_batch_is_where_the_log_ended_after_it
+    a_settled_commit_answers_as_the_store_does
+    of_many_batches_at_once_no_more_win_than_may_be_there
+    records_are_read_by_kind_owner_and_id
     hostile_text_survives_bit_for_bit
     a_nul_survives_or_is_refused_whole
 });

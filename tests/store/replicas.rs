@@ -11,11 +11,15 @@ use keywright::lifecycle::Timestamp;
 use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaStore};
-use keywright::store::{CommitError, Content, Store, Write};
+use keywright::store::{
+    Batch, CommitError, Content, Expectation, Kind, Query, RecordKey, Store, Write,
+};
 use tokio::sync::Semaphore;
 
 use crate::conformance::{assert_whole, open_database};
-use crate::rows::{StoreCalls as _, batch, batch_id, change, client, commit, name, set};
+use crate::rows::{
+    StoreCalls as _, approval, batch, batch_id, change, client, commit, name, set, silent,
+};
 use crate::support::postgres::{Pooler, shared};
 
 /// Two handles on one empty store.
@@ -72,6 +76,8 @@ stores!({
     of_ten_further_agreements_one_wins
     a_commit_is_late_after_its_deadline
     of_twenty_commits_by_two_handles_one_wins
+    of_twenty_batches_without_events_by_two_handles_one_wins
+    of_twenty_batches_by_two_handles_no_more_win_than_may_be_there
     two_hundred_commits_of_different_issuers_make_one_chain
     a_replica_that_follows_the_changes_misses_none
     a_commit_is_heard_of_by_another_handle
@@ -430,6 +436,85 @@ async fn of_twenty_commits_by_two_handles_one_wins(pair: &Pair) {
     assert_eq!(stored.issuer.document, format!("attempt {}", won[0]));
     assert_eq!(stored.keys.len(), 1);
     assert_eq!(pair.one.events(None, 0, 100).await.unwrap().len(), 2);
+}
+
+/// They do not queue for a place in the log: what each write expects stands in the write itself.
+async fn of_twenty_batches_without_events_by_two_handles_one_wins(pair: &Pair) {
+    let key = RecordKey::signing_key(&name("i"), "k");
+    let content = || Content {
+        sealed: set(b"sealed"),
+        ..Content::default()
+    };
+    let create = Write::Create(key.clone(), content());
+    pair.one.write(silent([create])).await.unwrap();
+    for round in 0..5 {
+        let before = pair.one.token(&key).await;
+        let attempts = (0..20).map(|number| {
+            let store = Arc::clone(if number % 2 == 0 {
+                &pair.one
+            } else {
+                &pair.other
+            });
+            let own = RecordKey::signing_key(&name("i"), &format!("{round}-{number}"));
+            let write = match number % 4 {
+                0 => Write::Delete(key.clone(), before),
+                _ => Write::Replace(key.clone(), before, content()),
+            };
+            let batch = silent([Write::Create(own.clone(), content()), write]);
+            tokio::spawn(async move { (own, store.write(batch).await) })
+        });
+        let mut won = Vec::new();
+        for attempt in attempts.collect::<Vec<_>>() {
+            match attempt.await.unwrap() {
+                (own, Ok(_)) => won.push(own),
+                (_, refused) => {
+                    assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
+                }
+            }
+        }
+        assert_eq!(won.len(), 1);
+        // Nothing of the others is there.
+        let all = pair.other.list(Query::keys_of(&name("i"))).await.unwrap();
+        let of_round = format!("{round}-");
+        let left: Vec<_> = (all.iter())
+            .filter(|record| record.key.id.starts_with(&of_round))
+            .map(|record| &record.key)
+            .collect();
+        assert_eq!(left, [&won[0]]);
+        if pair.other.get(&key).await.unwrap().is_none() {
+            let create = Write::Create(key.clone(), content());
+            pair.other.write(silent([create])).await.unwrap();
+        }
+    }
+    assert_eq!(pair.one.log_head().await.unwrap(), LogHead::BEGINNING);
+}
+
+/// Each by a commit of its own, from two processes, and never one too many.
+async fn of_twenty_batches_by_two_handles_no_more_win_than_may_be_there(pair: &Pair) {
+    const MOST: usize = 3;
+    let attempts = (0..20).map(|number| {
+        let store = Arc::clone(if number % 2 == 0 {
+            &pair.one
+        } else {
+            &pair.other
+        });
+        let create = Write::Create(approval("i", &number.to_string()), Content::default());
+        let batch = Batch {
+            expectations: vec![Expectation::AtMost(Kind::Approval, MOST - 1)],
+            ..batch([create], "asked")
+        };
+        tokio::spawn(async move { store.write(batch).await })
+    });
+    let mut won = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        match attempt.await.unwrap() {
+            Ok(_) => won += 1,
+            refused => assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}"),
+        }
+    }
+    assert_eq!(won, MOST);
+    let waiting = pair.other.ids(Kind::Approval).await.unwrap();
+    assert_eq!(waiting.len(), MOST);
 }
 
 /// Commits `count` new issuers by both handles, so many at once that all their connections are busy,

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use keywright::clock::Clock;
+use keywright::lifecycle::Timestamp;
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
     CommitError, Content, RecordKey, SealedChange, Store as _, StoreError, Write,
@@ -13,7 +15,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-use crate::rows::{StoreCalls as _, change, commit, event, name, set, silent, token};
+use crate::rows::{StoreCalls as _, change, commit, event, name, set, setting, silent, token};
+use crate::support::since_epoch;
 
 fn folder() -> TempDir {
     TempDir::new().unwrap()
@@ -191,6 +194,147 @@ async fn what_was_sealed_before_is_in_no_file_any_more() {
             "{moment}"
         );
         assert_ne!(files_with(folder.path(), after), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_late_after_its_deadline() {
+    let folder = folder();
+    let deadline = Timestamp::from_seconds(1_800_000_000);
+    let clock = Clock::manual(deadline);
+    let path = file(folder.path());
+    let store = SqliteStore::open(&path, clock.clone()).await.unwrap();
+    let at = |version| {
+        let mut written = commit("a", version);
+        written.keys = vec![change(&format!("k{version}"), "key", set(b"sealed"))];
+        written.batch.not_after = Some(deadline);
+        written
+    };
+    store.commit(at(1)).await.unwrap();
+    let before = (
+        store.key_set(&name("a")).await.unwrap(),
+        store.log_head().await.unwrap(),
+    );
+    clock.set(deadline.after(Duration::from_millis(1)));
+    let late = store.commit(at(2)).await;
+    assert!(matches!(late, Err(CommitError::Late)), "{late:?}");
+    let after = (
+        store.key_set(&name("a")).await.unwrap(),
+        store.log_head().await.unwrap(),
+    );
+    assert_eq!(after, before);
+    let mut unlimited = at(2);
+    unlimited.batch.not_after = None;
+    store.commit(unlimited).await.unwrap();
+}
+
+/// A reader of another process, such as a shell or a backup tool, in the middle of a transaction.
+async fn reader(folder: &Path) -> SqliteConnection {
+    let mut reader = connect(&file(folder)).await;
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM records")
+        .execute(&mut reader)
+        .await
+        .unwrap();
+    reader
+}
+
+/// A tenth of the time for which a connection waits for another process.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+// The write-ahead log cannot be emptied while a reader of it is there. No caller pays for that.
+#[tokio::test]
+async fn a_reader_that_holds_the_file_open_delays_neither_a_commit_nor_what_follows() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let sealed = b"<the sealed private half>";
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "key", set(sealed))];
+    store.commit(created).await.unwrap();
+    let reader = reader(folder.path()).await;
+    for version in (2..=8).step_by(3) {
+        let mut erased = commit("a", version);
+        erased.keys = vec![change("k", "key", SealedChange::Erase)];
+        // It is tried again for a while, and nobody waits for it who writes meanwhile.
+        let at_once = async {
+            for written in [erased, commit("a", version + 1), commit("a", version + 2)] {
+                let began = since_epoch();
+                store.commit(written).await.unwrap();
+                let took = since_epoch().saturating_sub(began);
+                assert!(took < AT_ONCE, "{took:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::join!(at_once, store.clear_erased());
+        store.clear_erased().await;
+    }
+    assert_ne!(files_with(folder.path(), sealed), Vec::<String>::new());
+    // It is made up for as soon as the reader has gone.
+    reader.close().await.unwrap();
+    store.clear_erased().await;
+    assert_eq!(files_with(folder.path(), sealed), Vec::<String>::new());
+}
+
+// A crash before the log was emptied: the next start does it.
+#[tokio::test]
+async fn what_was_erased_before_a_crash_is_gone_after_the_next_start() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let sealed = b"<the sealed private half>";
+    let mut created = commit("a", 1);
+    created.keys = vec![change("k", "key", set(sealed))];
+    store.commit(created).await.unwrap();
+    let mut erased = commit("a", 2);
+    erased.keys = vec![change("k", "key", SealedChange::Erase)];
+    store.commit(erased).await.unwrap();
+    let copy = TempDir::new().unwrap();
+    for name in ["keywright.db", "keywright.db-wal"] {
+        fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+    }
+    assert_ne!(files_with(copy.path(), sealed), Vec::<String>::new());
+    let _survivor = open(copy.path()).await;
+    assert_eq!(files_with(copy.path(), sealed), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_right_to_write_comes_when_another_process_has_let_go_of_the_file() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    store.commit(commit("a", 1)).await.unwrap();
+    let mut other = connect(&file(folder.path())).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let held = Duration::from_millis(1500);
+    let began = since_epoch();
+    let release = async {
+        tokio::time::sleep(held).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    };
+    let write = async {
+        // What is read meanwhile is answered at once.
+        assert!(store.key_set(&name("a")).await.unwrap().is_some());
+        assert!(since_epoch().saturating_sub(began) < held);
+        let writer = store.writer().await.unwrap();
+        let locked = since_epoch().saturating_sub(began);
+        assert!(locked >= held, "{locked:?}");
+        // From here on no other process is in the way.
+        let batch = silent([Write::Create(setting("s"), Content::default())]);
+        writer.commit(batch).await.unwrap();
+        let took = since_epoch().saturating_sub(began).saturating_sub(locked);
+        assert!(took < AT_ONCE, "{took:?}");
+    };
+    tokio::join!(release, write);
+}
+
+// Whoever holds the right to write and does not use it gives it back.
+#[tokio::test]
+async fn a_right_to_write_that_is_dropped_is_free_again() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    for version in 1..=3 {
+        drop(store.writer().await.unwrap());
+        store.commit(commit("a", version)).await.unwrap();
     }
 }
 

@@ -35,8 +35,8 @@ pub(in crate::store) const fn order(kind: Kind) -> &'static str {
 }
 
 /// The owner as its column has it: empty for none.
-pub(in crate::store) fn owner(key: &RecordKey) -> &str {
-    key.owner.as_ref().map_or("", IssuerName::as_str)
+pub(in crate::store) fn owner(owner: Option<&IssuerName>) -> &str {
+    owner.map_or("", IssuerName::as_str)
 }
 
 pub(in crate::store) fn record(

@@ -1,7 +1,6 @@
 //! Records as both databases read and write them. What differs stands behind [`Connection`].
 
 use super::{COLUMNS, RecordColumns, failed, order, owner, record, signed, unsigned};
-use crate::lifecycle::IssuerName;
 use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
 use crate::store::{CommitError, Content, Expectation, StoreError, Write};
 
@@ -55,7 +54,7 @@ pub(in crate::store) async fn read<C: Connection>(
         order(query.kind)
     );
     let owners = query.owners.as_ref().map(|owners| {
-        let owners = owners.iter().map(IssuerName::as_str);
+        let owners = owners.iter().map(Option::as_ref).map(owner);
         owners.map(str::to_owned).collect()
     });
     let values = vec![
@@ -134,7 +133,7 @@ pub(in crate::store) async fn write(
 fn name(key: &RecordKey) -> Vec<Value> {
     vec![
         Value::Text(key.kind.as_str().to_owned()),
-        Value::Text(owner(key).to_owned()),
+        Value::Text(owner(key.owner.as_ref()).to_owned()),
         Value::Text(key.id.clone()),
     ]
 }

@@ -187,7 +187,7 @@ pub(super) async fn approvals_are_created_and_deleted(store: &dyn Store) {
     store.write(waiting("m")).await.unwrap();
     assert_eq!(all_events(store).await.len(), 5);
     let of_another = Query {
-        owners: Some(vec![crate::rows::name("j")]),
+        owners: Some(vec![Some(crate::rows::name("j"))]),
         ..Query::all(Kind::Approval)
     };
     assert_eq!(store.list(of_another).await.unwrap(), []);

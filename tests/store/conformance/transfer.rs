@@ -1,12 +1,14 @@
 //! A whole store, out and in.
 
+use std::time::Duration;
+
 use keywright::store::chain::{HeadSource, LogHead, StoredEvent, Verification, line};
 use keywright::store::memory::MemoryStore;
-use keywright::store::transfer::{self, Entry, FillError};
-use keywright::store::{CommitError, Content, Kind, LastUse, SealedChange, Store, Write};
+use keywright::store::transfer::{self, DumpError, Entry, FillError};
+use keywright::store::{CommitError, Content, Kind, LastUse, Query, SealedChange, Store, Write};
 
 use super::{Everything, assert_whole, everything, kids};
-use crate::rows::{StoreCalls as _, approval, batch, change, client, commit, event, set};
+use crate::rows::{StoreCalls as _, approval, batch, change, client, commit, event, set, silent};
 
 /// Something of everything, with what is easily lost: bytes that are no text, an empty sealed half,
 /// hostile text, keys whose order is not the alphabet's, an issuer whose last commit had no event.
@@ -127,6 +129,77 @@ pub(super) async fn a_store_that_is_not_empty_is_not_filled(store: &dyn Store) {
     let refused = fill(store, entries).await;
     assert!(matches!(refused, Err(FillError::NotEmpty)), "{refused:?}");
     assert_eq!(everything(store).await, before);
+}
+
+/// What another process decided on before the move still holds after it, or is refused as before.
+pub(super) async fn a_filled_store_has_the_tokens_that_it_was_given(store: &dyn Store) {
+    let original = furnished().await;
+    let last = Write::Create(
+        client("final"),
+        Content {
+            is_final: true,
+            unique: Some("text".to_owned()),
+            ..Content::default()
+        },
+    );
+    original.write(silent([last])).await.unwrap();
+    fill(store, dump(&original).await).await.unwrap();
+    let queries = Kind::ALL.map(Query::all);
+    let records = store.read(&queries).await.unwrap().concat();
+    assert_eq!(records, original.read(&queries).await.unwrap().concat());
+    for record in records {
+        let before = original.token(&record.key).await;
+        assert_eq!(before, record.token);
+        let content = Content {
+            document: "next".to_owned(),
+            ..Content::default()
+        };
+        let next = silent([Write::Replace(record.key.clone(), before, content)]);
+        let after = before.followed_by(next.id);
+        match store.write(next).await {
+            Ok(_) => {
+                let stored = store.get(&record.key).await.unwrap().unwrap();
+                assert_eq!((stored.token, stored.version), (after, record.version + 1));
+            }
+            Err(refused) => {
+                assert!(matches!(refused, CommitError::Final), "{refused:?}");
+                assert!(record.is_final);
+            }
+        }
+    }
+    let taken = Content {
+        unique: Some("text".to_owned()),
+        ..Content::default()
+    };
+    let taken = store
+        .write(silent([Write::Create(client("c"), taken)]))
+        .await;
+    assert!(matches!(taken, Err(CommitError::NotUnique)), "{taken:?}");
+}
+
+/// More entries than the way to the store holds: its sender must not wait for a reader that has gone.
+pub(super) async fn a_fill_that_is_refused_early_ends_its_sender(store: &dyn Store) {
+    let original = furnished().await;
+    for version in 3..1000 {
+        original.commit(commit("a", version)).await.unwrap();
+    }
+    store.create_setting("one", b"value").await.unwrap();
+    let (sink, receiver) = transfer::channel();
+    // As the copy of a store does it.
+    let given = async {
+        let outcome = transfer::dump(&original, &sink).await;
+        drop(sink);
+        outcome
+    };
+    let both = async { tokio::join!(given, store.fill(receiver)) };
+    let ended = tokio::time::timeout(Duration::from_secs(60), both).await;
+    let (given, filled) = ended.expect("both end");
+    assert!(matches!(filled, Err(FillError::NotEmpty)), "{filled:?}");
+    // A store that takes everything before it looks is as good.
+    assert!(
+        matches!(given, Ok(()) | Err(DumpError::Abandoned)),
+        "{given:?}"
+    );
 }
 
 pub(super) async fn a_dump_that_is_cut_off_writes_nothing(store: &dyn Store) {
