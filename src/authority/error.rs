@@ -29,7 +29,7 @@ pub enum ChangeError {
         /// The credential's name.
         credential: String,
     },
-    /// Nobody could manage access any more.
+    /// No client could manage access any more.
     #[error(
         "no client with the role admin, without a limit on issuers and with a way in would be left; \
          make another one first"

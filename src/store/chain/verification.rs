@@ -74,7 +74,7 @@ fn events(last: u64, head: u64) -> String {
 pub enum HeadSource {
     /// The service, in the row beside the log.
     Service,
-    /// Somebody who wrote the head down.
+    /// The auditor who wrote the head down.
     Pinned,
 }
 
