@@ -69,7 +69,7 @@ pub(in crate::http) fn confirm() -> Operation {
     ))
     .text(
         "It is carried out at once, and `result` is what it would have answered. Another client \
-         than the one that asked must confirm. An operation that is refused now waits no longer.",
+         than the one that asked must confirm. An operation that is refused now still waits.",
     )
     .answers(ResponseDescription::json(
         ResponseStatus::Ok,
