@@ -12,7 +12,9 @@
 
 mod access;
 mod clocks;
+mod fail_over;
 mod joining;
+mod preconditions;
 mod propagation;
 mod revocation;
 mod rotation;

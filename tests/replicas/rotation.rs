@@ -8,9 +8,8 @@ use keywright::authority::issuer::Request;
 use keywright::authority::scheduler;
 use keywright::lifecycle::{KeySet, Readiness, RuleViolation, SWITCH_OVER, plan};
 use serde_json::{Value, json};
-use tokio::task::yield_now;
 
-use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
+use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World, eventually};
 
 /// Lives that pass within a minute: sets are fresh for 10 seconds.
 fn short() -> Value {
@@ -159,14 +158,4 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     for scheduler in [ours, theirs] {
         scheduler.abort();
     }
-}
-
-/// Lets other tasks run until it is so.
-async fn eventually(is_so: impl Fn() -> bool) {
-    let so = async {
-        while !is_so() {
-            yield_now().await;
-        }
-    };
-    tokio::time::timeout(SECOND * 20, so).await.unwrap();
 }

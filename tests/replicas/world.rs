@@ -22,6 +22,7 @@ use keywright::telemetry::Metrics;
 use keywright_verifier::Kid;
 use keywright_verifier::json::Object;
 use serde_json::{Map, Value, json};
+use tokio::task::yield_now;
 
 pub(crate) const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -152,5 +153,15 @@ pub(crate) fn policy(name: &str, changes: Value) -> Policy {
     let members = document.as_object_mut().unwrap();
     members.extend(changes.as_object().unwrap().clone());
     let mut body = Object::new(document, "a policy").unwrap();
-    Policy::take_from(&mut body).unwrap()
+    Policy::take_from(&mut body, &keywright::lifecycle::Timing::single()).unwrap()
+}
+
+/// Lets other tasks run until it is so.
+pub(crate) async fn eventually(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            yield_now().await;
+        }
+    };
+    tokio::time::timeout(SECOND * 20, so).await.unwrap();
 }

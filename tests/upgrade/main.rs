@@ -1,5 +1,6 @@
-//! Three replicas of an earlier build, replaced one by one by this one, while tokens are signed at
-//! all of them and verified with what any of them publishes.
+//! Three replicas, replaced one by one, while tokens are signed at all of them and verified with
+//! what any of them publishes; and three of an earlier build, which had a table for each kind of
+//! record: these are stopped first, this once.
 //!
 //! `scripts/test` builds the earlier one from this repository's history: `previous.txt` has its
 //! commit.
@@ -24,7 +25,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use keywright_verifier::{Algorithm, JwkSet, Rules, Verifier};
 use serde_json::{Value, json};
 use support::postgres::Postgres;
-use support::{Program, Server, eventually, report, since_epoch, start_program, try_request};
+use support::{
+    Answer, Program, Server, eventually, report, since_epoch, start_program, try_request,
+};
 use tempfile::TempDir;
 
 const REPLICAS: usize = 3;
@@ -90,9 +93,12 @@ impl Fleet {
 
     /// Takes a replica out of the load balancer, ends it, and puts another build in its place.
     fn replace(&mut self, index: usize, program: &Path) {
-        self.addresses.write().unwrap()[index] = None;
-        let (code, folder) = self.servers[index].take().unwrap().terminate();
-        assert_eq!(code, Some(0), "it drains");
+        let folder = self.stop(index);
+        self.begin(index, program, folder);
+    }
+
+    /// Starts a replica, and gives it to the load balancer.
+    fn begin(&mut self, index: usize, program: &Path, folder: Arc<TempDir>) {
         let server = self.launch(program, folder);
         eventually("readiness", || {
             (server.fetch("/readyz").status == 200).then_some(())
@@ -100,6 +106,14 @@ impl Fleet {
         let addresses = (server.public.clone(), server.internal.clone());
         self.addresses.write().unwrap()[index] = Some(addresses);
         self.servers[index] = Some(server);
+    }
+
+    /// Ends a replica.
+    fn stop(&mut self, index: usize) -> Arc<TempDir> {
+        self.addresses.write().unwrap()[index] = None;
+        let (code, folder) = self.servers[index].take().unwrap().terminate();
+        assert_eq!(code, Some(0), "it drains");
+        folder
     }
 
     fn any(&self) -> &Server {
@@ -125,12 +139,11 @@ fn verify(jwks: &[u8], token: &str) -> Result<(), String> {
 
 #[test]
 fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
-    let Some(previous) = previous() else { return };
     let Some(postgres) = Postgres::start("") else {
         return;
     };
     let current = Path::new(env!("CARGO_BIN_EXE_keywright"));
-    let mut fleet = Fleet::start(&postgres, &previous);
+    let mut fleet = Fleet::start(&postgres, current);
     let counts = Arc::new(Mutex::new(Counts::default()));
     let over = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..REPLICAS)
@@ -151,7 +164,7 @@ fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
     for index in 0..REPLICAS {
         fleet.replace(index, current);
         signed(50);
-        // Old and new ones beside each other take over what one of either kind has changed.
+        // Those of before and after take over what any of them has changed.
         if index == 0 {
             let rotated = json!({ "algorithm": "ES256", "reason": "upgrade" });
             let path = "/v1/issuers/default/rotate";
@@ -185,6 +198,87 @@ fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
         REPLICAS,
         "{roll}"
     );
+}
+
+fn sign(server: &Server) -> Answer {
+    let body = json!({ "claims": { "sub": "user-1", "aud": "orders" }, "alg": "ES256" });
+    server.call("POST", "/v1/issuers/default/tokens", Some(&body))
+}
+
+fn token(answer: &Answer) -> String {
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn replicas_with_a_table_for_each_kind_are_stopped_once_and_nothing_is_lost() {
+    let Some(previous) = previous() else { return };
+    let Some(postgres) = Postgres::start("") else {
+        return;
+    };
+    let current = Path::new(env!("CARGO_BIN_EXE_keywright"));
+    let mut fleet = Fleet::start(&postgres, &previous);
+    let revoked = token(&sign(fleet.any()));
+    let kid = fleet
+        .any()
+        .call("GET", "/v1/issuers/default/keys", None)
+        .json();
+    let kid = kid["keys"].as_array().unwrap().iter();
+    let is_active = |key: &&Value| key["state"] == "active" && key["algorithm"] == "ES256";
+    let kid = kid.clone().find(is_active).unwrap()["kid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let revoke = json!({ "reason": "a leak" });
+    let path = format!("/v1/issuers/default/keys/{kid}/revoke");
+    let answer = fleet.any().call("POST", &path, Some(&revoke));
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let kept = token(&sign(fleet.any()));
+    let all = |server: &Server| {
+        let events = server.call("GET", "/v1/audit?limit=1000", None).json()["events"].clone();
+        let keys = server.call("GET", "/v1/issuers/default/keys", None).json()["keys"].clone();
+        let mut clients = server.call("GET", "/v1/clients", None).json()["clients"].clone();
+        // It is used as we look.
+        clients[0]["credentials"][0]["last_used_at"].take();
+        (events, keys, clients)
+    };
+    let before = all(fleet.any());
+
+    let folders: Vec<_> = (0..2).map(|index| fleet.stop(index)).collect();
+    // The third one was forgotten. Its lease ends, and it signs no more.
+    let mut folders = folders.into_iter();
+    fleet.begin(0, current, folders.next().unwrap());
+    let forgotten = fleet.servers[2].as_ref().unwrap();
+    eventually("the end of the lease of an old build", || {
+        let answers = [sign(forgotten).status, forgotten.fetch("/readyz").status];
+        (answers == [503, 503]).then_some(())
+    });
+    let third = fleet.stop(2);
+    // An old build does not begin again.
+    let program = Program::at(&previous);
+    let told = start_program(&program, Arc::clone(&third), &fleet.settings);
+    let told = told.err().expect("an old build is refused");
+    assert!(
+        told.contains("a later version of keywright has changed its tables"),
+        "{told}"
+    );
+    fleet.begin(1, current, folders.next().unwrap());
+    fleet.begin(2, current, third);
+
+    for server in fleet.servers.iter().flatten() {
+        let (events, keys, clients) = all(server);
+        let (old_events, old_keys, old_clients) = &before;
+        let count = old_events.as_array().unwrap().len();
+        assert_eq!(
+            &events.as_array().unwrap()[..count],
+            old_events.as_array().unwrap()
+        );
+        assert_eq!((&keys, &clients), (old_keys, old_clients));
+        let jwks = server.fetch("/.well-known/jwks.json").body;
+        verify(&jwks, &kept).unwrap();
+        assert!(verify(&jwks, &revoked).is_err());
+        verify(&jwks, &token(&sign(server))).unwrap();
+    }
 }
 
 /// Signs at one replica, or at the next one that the load balancer has, and verifies with what

@@ -24,10 +24,11 @@ INSERT INTO records (kind, owner, id, version, token, document, sealed, unique_t
 SELECT 'issuer', '', name, version, decode(repeat('00', 16), 'hex'), document, NULL, path, false
 FROM issuers ORDER BY name;
 
--- A document that is no JSON has been altered; it comes along as it is.
+-- A document that is no JSON has been altered; it comes along as it is. An escaped NUL is JSON, and
+-- PostgreSQL refuses to parse it: a reason may have one.
 CREATE FUNCTION pg_temp.member(document TEXT, path TEXT[]) RETURNS TEXT LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN document::jsonb #>> path;
+    RETURN regexp_replace(document, '(?<!\\)((\\\\)*)\\u0000', '\1', 'g')::jsonb #>> path;
 EXCEPTION WHEN others THEN
     RETURN NULL;
 END
