@@ -82,8 +82,8 @@ struct Manual {
 pub struct ClockReading {
     /// The time of day, which can be set.
     pub wall: Timestamp,
-    /// The time since some beginning, which nobody sets. It goes on while the process is frozen and
-    /// while the machine is suspended.
+    /// The time since some beginning, which no program sets. It goes on while the process is frozen
+    /// and while the machine is suspended.
     pub monotonic: Duration,
 }
 
@@ -127,7 +127,7 @@ impl Clock {
         Self::new(Source::Manual(Arc::new(Manual { wall, monotonic })))
     }
 
-    /// Turns a manual clock, forwards or backwards; whoever sleeps looks again. Forwards is time
+    /// Turns a manual clock, forwards or backwards; sleeping tasks look again. Forwards is time
     /// that passes. The machine's clock is not ours to set: there it does nothing.
     pub fn set(&self, now: Timestamp) {
         if let Source::Manual(manual) = &self.source {
@@ -282,7 +282,7 @@ fn system_now() -> Timestamp {
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Of a machine's clocks the one that nobody sets and nothing stops.
+/// Of a machine's clocks the one that no program sets and nothing stops.
 #[cfg(target_os = "linux")]
 const STEADY: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]

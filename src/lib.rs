@@ -1,12 +1,13 @@
 //! keywright makes, rotates and publishes the asymmetric keys behind JSON Web Tokens.
 //!
-//! This library is the service itself; the binary only calls [`cli::run`]. Data flows one way:
+//! This library is the service itself; the binary only calls [`cli::run`]. A change takes one way:
 //!
 //! ```text
-//! http, cli, scheduler  →  authority  →  lifecycle  →  events  →  store.commit(expected version)
-//!                               ↘ engine (generate, sign)
+//! http, scheduler  →  authority: lock, stamp  →  lifecycle: decide  →  store: commit  →  install  →  answer
+//!                          ↘ engine: generate the keys that are still wanted, for the next change
 //! ```
 //!
+//! A commit is a batch of records and events, on the tokens that the change was decided on.
 //! `docs/architecture.md` is the map.
 
 pub mod access;

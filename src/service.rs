@@ -43,7 +43,8 @@ const DEFAULT_ISSUER: &str = "default";
 /// # Errors
 /// Whatever keeps it from starting, in one sentence for the operator.
 pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    // First of all: whoever asks for the end while the service starts is heard when it serves.
+    // First of all: a signal that asks for the end while the service starts is heard when it
+    // serves.
     let end = Signals::listen()?;
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
     let entropy = Entropy::system();
@@ -219,7 +220,7 @@ impl Background {
 const BOOTSTRAP: &str = "bootstrap";
 
 /// Gives a store without clients its first one. The credential is put away before the client is
-/// let in, so that a crash in between leaves no client whose credential nobody has.
+/// let in, so that a crash in between leaves no client whose credential is lost.
 async fn bootstrap_access(
     authority: &Arc<Authority>,
     folder: &DataFolder,

@@ -394,7 +394,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The counters of one issuer's active key, for whoever counts thousands a second.
+    /// The counters of one issuer's active key, for a caller that counts thousands a second.
     pub fn signing(&self, issuer: &str, algorithm: Algorithm) -> SigningMetrics {
         let signed = SignatureLabels {
             issuer: issuer.to_owned(),

@@ -3,7 +3,8 @@
 //!
 //! A limit that is absent does not limit. One that is present must be met, also by silence: a
 //! client whose audiences are limited must name one, because a token without `aud` is accepted by
-//! whoever does not look. A refusal names the claim and the rule, and nothing of other clients.
+//! verifiers that do not look. A refusal names the claim and the rule, and nothing of other
+//! clients.
 
 mod document;
 mod schema;

@@ -1,4 +1,4 @@
-//! Clients that prove themselves with a token of somebody else: a Kubernetes service account, a
+//! Clients that prove themselves with a token of another issuer: a Kubernetes service account, a
 //! CI job, a cloud's instance identity.
 
 use keywright_verifier::json::{FieldError, Object};

@@ -40,7 +40,7 @@ struct ClientUpdate {
 }
 
 impl Authority {
-    /// Makes a client that nobody has let in yet.
+    /// Makes a client that is not in force yet.
     ///
     /// # Errors
     /// When the operating system gives no randomness.
@@ -70,7 +70,7 @@ impl Authority {
         Ok(Issued { credential, record })
     }
 
-    /// Lets a client in that was made before, for whoever must put its credential away first.
+    /// Lets a client in that was made before, for a caller that must put its credential away first.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.

@@ -17,7 +17,7 @@ use crate::store::{
     Write,
 };
 
-/// What became of an operation that somebody asked for.
+/// What became of an operation that a client asked for.
 pub enum ApprovalOutcome {
     /// It is done.
     Done(Outcome),

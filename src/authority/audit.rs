@@ -35,7 +35,7 @@ pub enum Actor {
     Scheduler,
     /// The first start.
     Bootstrap,
-    /// Somebody at the machine, while nothing served.
+    /// An operator at the machine, while nothing served.
     Operator {
         /// The user of the operating system.
         user: u32,
@@ -161,7 +161,7 @@ pub enum AccessEvent {
         /// What was asked for.
         operation: &'static str,
     },
-    /// Nobody has confirmed an operation in time.
+    /// No second person has confirmed an operation in time.
     ApprovalExpired {
         /// The approval's identifier.
         approval: String,

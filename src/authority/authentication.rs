@@ -97,14 +97,14 @@ impl Caller {
     }
 }
 
-/// Why nobody calls.
+/// Why no client is identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unauthenticated {
     /// Nothing was presented.
     Missing,
-    /// What was presented is nobody's, or not any more.
+    /// The proof matches no client, or no longer does.
     Invalid,
-    /// Too much that is nobody's has come from there.
+    /// Too many proofs that match no client have come from that address.
     TooManyFailures,
     /// The keys that would tell are not there.
     Undecidable,

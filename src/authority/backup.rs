@@ -53,7 +53,7 @@ impl Authority {
         tokio::spawn(async move {
             let outcome = write(&authority.services, rows, writer, lines, &chunks).await;
             if let Err(failure) = outcome {
-                // Where nobody takes it any more nobody is told either.
+                // A caller that has disconnected is not told either.
                 let _ = chunks.send(Err(failure)).await;
             }
         });

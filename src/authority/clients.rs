@@ -60,7 +60,7 @@ struct Directory {
     by_workload: HashMap<String, Vec<Arc<ClientState>>>,
 }
 
-/// Nobody, somebody, or more than one, which is nobody too.
+/// No client, one, or several, which counts as none.
 pub(super) enum ClientMatch {
     Nobody,
     One(Arc<ClientState>),

@@ -32,7 +32,7 @@ pub enum ChangeError {
     /// What is to be replaced is not what the caller expects.
     #[error("the record is not the one that If-Match names; read it again")]
     PreconditionFailed,
-    /// Nobody could manage access any more.
+    /// No client could manage access any more.
     #[error(
         "no client with the role admin, without a limit on issuers and with a way in would be left; \
          make another one first"

@@ -3,8 +3,8 @@
 //! Where several processes use one store, any of them may change a set. A process that has not
 //! asked the store for a while does not know of a revocation; so it signs only for
 //! `max_staleness` after the moment at which it began to ask and found itself up to date. The time
-//! is taken from the clock that nobody sets and that goes on while the process is frozen. Where one
-//! process alone uses the store there is nothing to miss, and the lease has no end.
+//! is taken from the clock that no program sets and that goes on while the process is frozen. Where
+//! one process alone uses the store there is nothing to miss, and the lease has no end.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -69,7 +69,7 @@ impl Lease {
         }
     }
 
-    /// For a process that nobody shares its store with.
+    /// For a process that has its store for itself.
     fn unlimited(clock: Clock) -> Self {
         Self { clock, terms: None }
     }
@@ -99,8 +99,8 @@ impl Lease {
         self.is_within(self.term())
     }
 
-    /// The term that is running. Whoever looks at the clock again later holds against this term, and
-    /// not against one that has been granted since for what is in memory since.
+    /// The term that is running. A request that looks at the clock again later checks this term,
+    /// and not against one that has been granted since for what is in memory since.
     pub fn term(&self) -> Term {
         let until = |terms: &Terms| terms.until.load(Ordering::Acquire);
         Term(self.terms.as_ref().map_or(u64::MAX, until))

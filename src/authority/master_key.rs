@@ -3,7 +3,7 @@
 //! A setting of the store names the key that seals what is new ([`check`]). A commit that brings
 //! private halves rests on it: when another key has taken over in between, the commit is a conflict
 //! and is made anew. So nothing is sealed with the old key after the setting has changed, and one
-//! pass over all records ends a rotation. It may be interrupted anywhere; whoever asks again goes
+//! pass over all records ends a rotation. It may be interrupted anywhere; the next request goes
 //! on, and until it has ended both keys are needed.
 
 mod replacement;
@@ -103,8 +103,8 @@ impl From<UnsealError> for ChangeError {
     }
 }
 
-/// Whether what seals the store is here, for a process that is on the roll by now: whoever lets
-/// another key seal looks at the roll first, so that one of the two sees the other.
+/// Whether what seals the store is here, for a process that is on the roll by now: a replica that
+/// lets another key seal looks at the roll first, so that one of the two sees the other.
 pub(super) async fn require_sealing_key(services: &Services) -> Result<(), ReplicationError> {
     let Some(setting) = StoredSetting::read(&*services.store).await? else {
         return Ok(());

@@ -1,8 +1,13 @@
 //! The living service: issuers in memory, and everything that can be asked of them.
 //!
-//! ClockReading (a signature, a key set) takes a snapshot without a lock. Changing goes through
-//! `issuer::Issuer::change` alone: decide, commit to the store, swap the snapshot. No lock or
+//! A request that only reads (a signature, a key set) takes a [`snapshot`] without a lock. A change
+//! of a key set goes through `issuer::Issuer::change`, which acts in one order: lock, stamp, decide,
+//! commit, install. Then the caller is answered, and what is left to tidy up follows. No lock and no
 //! transaction is held while a key is generated or a token is signed.
+//!
+//! [`Authority`] owns the parts: the directory of issuers, the clients, what wakes the [`scheduler`],
+//! and this process's place among the replicas ([`lease`], [`replication`]). Each file adds the
+//! methods of one subject: `issuers`, `keys`, [`approvals`], `access`, [`master_key`], [`health`].
 
 mod access;
 pub mod approvals;
@@ -129,7 +134,7 @@ impl Services {
 pub struct Authority {
     services: Services,
     directory: IssuerDirectory,
-    /// This process among others; `None` when nobody shares its store.
+    /// This process among others; `None` when it has its store for itself.
     replica: Option<OwnReplica>,
     access: tokio::sync::Mutex<access::KnownClients>,
     clients: Clients,

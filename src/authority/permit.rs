@@ -2,7 +2,7 @@
 //!
 //! One permit is shared by a snapshot and by every copy of it that decides anew what is published:
 //! what ends it ends it for all. It has no end until a commit begins that may replace the set. It
-//! is measured by the clock that nobody sets.
+//! is measured by the clock that no program sets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

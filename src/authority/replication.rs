@@ -3,8 +3,8 @@
 //!
 //! The order within one round is what all the rest stands on. First the clock is read, then the
 //! store is asked what has changed, then memory takes it over, then the others are told, and only
-//! then the lease is renewed, from the reading at the beginning. So whoever holds a lease serves
-//! everything that was committed before the lease began, and the others know it.
+//! then the lease is renewed, from the reading at the beginning. So a replica that holds a lease
+//! serves everything that was committed before the lease began, and the others know it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

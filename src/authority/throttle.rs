@@ -94,7 +94,7 @@ impl Bucket {
 }
 
 /// Bad credentials by the address that they come from. A good credential is not looked at here, so
-/// that nobody can lock anybody else out.
+/// that no caller can lock another one out.
 pub struct FailureLimiter {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     since_swept: AtomicU32,
@@ -130,7 +130,7 @@ impl FailureLimiter {
     }
 }
 
-/// Whoever has one IPv6 address has a network of them.
+/// A caller that has one IPv6 address has a network of them.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -6,13 +6,13 @@
 //! length (4 bytes, big endian) ‖ ciphertext ‖ tag (16 bytes)      repeated, one a chunk
 //! ```
 //!
-//! The two lines say what the file is to whoever finds it. The key of the chunks is derived from the
-//! master key and from both lines ([`MasterKey::derivation`], HKDF-SHA256): a line that was altered
-//! gives another key, and the random salt gives each backup a key of its own. A chunk is up to
-//! 64 KiB of the rows, sealed with AES-256-GCM; its number is the nonce and, with whether it is the
-//! last, its associated data. So no chunk can be altered, left out, moved, or taken from another
-//! backup, and none can follow the last. The private keys inside are sealed as they are in the
-//! store.
+//! The two lines tell a person who finds the file what it is. The key of the chunks is derived from
+//! the master key and from both lines ([`MasterKey::derivation`], HKDF-SHA256): a line that was
+//! altered gives another key, and the random salt gives each backup a key of its own. A chunk is up
+//! to 64 KiB of the rows, sealed with AES-256-GCM; its number is the nonce and, with whether it is
+//! the last, its associated data. So no chunk can be altered, left out, moved, or taken from
+//! another backup, and none can follow the last. The private keys inside are sealed as they are in
+//! the store.
 
 use std::io::Read;
 

@@ -2,10 +2,10 @@
 //!
 //! A register is one line, `{"mac":MAC,"register":TEXT}` and a line feed. `TEXT` has every issuer
 //! with all its keys as the store keeps them, public halves only and without the reasons that
-//! people have written; instants are in milliseconds since the Unix epoch. `MAC` is HMAC-SHA256 over
-//! the exact bytes of `TEXT`, under a key that is derived from the master key: a register may be put
-//! where everyone can read it, and whoever can write there can take it away, or put an older one in
-//! its place, and cannot bring a revoked key back with it.
+//! people have written; instants are in milliseconds since the Unix epoch. `MAC` is HMAC-SHA256
+//! over the exact bytes of `TEXT`, under a key that is derived from the master key: a register may
+//! be put where everyone can read it; an attacker who can write there can take it away, or put an
+//! older one in its place, and cannot bring a revoked key back with it.
 
 use std::collections::BTreeMap;
 

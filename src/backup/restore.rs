@@ -192,7 +192,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     })
 }
 
-/// Whoever restores must have meant what is there.
+/// The operator must have meant what is there.
 fn check_names(plan: &Plan<'_>, contents: &Contents) -> Result<(), RestoreError> {
     let registered = plan.register.iter().flat_map(|register| &register.sets);
     let registered: BTreeMap<_, _> = registered.collect();

@@ -84,7 +84,7 @@ enum Line {
     End,
 }
 
-/// A column that somebody may have altered into something that is no text.
+/// A column that may have been altered into something that is no text.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Text {

@@ -52,7 +52,7 @@ impl std::fmt::Display for MasterKeySource {
             Self::Variable(name) => f.write_str(name),
             Self::Credential(path) => write!(f, "the systemd credential {}", path.display()),
             Self::Command { setting, words } => {
-                // The arguments are left out: somebody may have put a secret there.
+                // The arguments are left out: an operator may have put a secret there.
                 let program = words.first().map_or("", String::as_str);
                 write!(f, "{setting} {program}")
             }

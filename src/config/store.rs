@@ -70,7 +70,7 @@ pub enum InvalidStore {
         format_duration(*.0), format_duration(SHORTEST_STALENESS), format_duration(LONGEST_STALENESS)
     )]
     Staleness(Duration),
-    /// Nobody would wait so long.
+    /// No caller would wait so long.
     #[error(
         "store.statement_timeout = \"{}\" is longer than {}",
         format_duration(*.0), format_duration(LONGEST_STATEMENT)

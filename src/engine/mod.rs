@@ -59,7 +59,7 @@ pub struct KeyPair {
 pub enum Urgency {
     /// A lead ahead of its use: generated at the lowest priority, so that signing does not wait.
     Background,
-    /// Somebody waits for it.
+    /// A caller waits for it.
     Immediate,
 }
 

@@ -80,13 +80,13 @@ pub(super) struct QueuePermit {
 
 impl QueuePermit {
     /// How many jobs one request may have in the queue at a time. The queue is first come, first
-    /// served: whoever put a whole batch into it would let everybody else wait for all of it.
+    /// served: a request that put a whole batch into it would let all others wait for it.
     pub(super) fn turn(&self) -> usize {
         self.turn
     }
 
     /// Runs `work` on a signing thread. When the receiver is dropped before its turn comes, the
-    /// work is skipped: nobody waits for it any more.
+    /// work is skipped: no request waits for it any more.
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

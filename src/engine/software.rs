@@ -50,7 +50,8 @@ impl SigningEngine for SoftwareEngine {
                 if urgency == Urgency::Background {
                     yield_to_signing();
                 }
-                // Whoever asked may have gone in the meantime; the key is then dropped and wiped.
+                // The task that asked may have gone in the meantime; the key is then dropped and
+                // wiped.
                 let _ = sender.send(generate_pair(specification));
             })
             .map_err(|_| failed())?;

@@ -1,4 +1,4 @@
-//! RequestHandler, and the only file with status codes.
+//! Responses, and the only file with status codes.
 
 use axum::Json;
 use axum::body::Body;

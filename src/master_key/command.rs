@@ -83,7 +83,7 @@ async fn listen(child: &mut Child) -> std::io::Result<(Zeroizing<Vec<u8>>, u64, 
 }
 
 /// The first bytes of what is printed. The room is taken at once, so that no copy is left behind.
-/// Whoever prints more is told by a closed pipe.
+/// A command that prints more is told by a closed pipe.
 async fn head(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
     if let Some(stream) = stream {
@@ -177,7 +177,7 @@ mod tests {
         let process = std::fs::read_to_string(&name).unwrap();
         let status = format!("/proc/{}/stat", process.trim());
         let mut left = 200;
-        // It is gone, or a zombie that nobody has waited for yet.
+        // It is gone, or a zombie that no process has waited for yet.
         while std::fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z ")) {
             left -= 1;
             assert!(left > 0, "it lives on");

@@ -4,10 +4,10 @@
 //! `null` for no issuer and the stored document as it is. Its hash is SHA-256 over the 32 bytes of
 //! the hash before it, 32 zero bytes at the beginning, and over that text. Every store computes it
 //! within the transaction that writes the event, and keeps the last sequence number and hash, the
-//! [`LogHead`], in the same transaction: without it nobody would miss the last events.
+//! [`LogHead`], in the same transaction: without it no reader would miss the last events.
 //!
-//! Whoever can write to the database can also compute the chain anew. What makes the log evidence
-//! is a head that was written down elsewhere; [`Verification`] holds the log against it.
+//! An attacker who can write to the database can also compute the chain anew. What makes the log
+//! evidence is a head that was written down elsewhere; [`Verification`] holds the log against it.
 
 mod verification;
 
@@ -118,9 +118,9 @@ impl LogHead {
         }
     }
 
-    /// Reads a stored head, beside the number of the last stored event. Where they differ somebody
-    /// has altered one of them. The next event then gets a number that no event has, and does not
-    /// follow the one before it: that keeps a leaked key revocable, and the alteration visible.
+    /// Reads a stored head, beside the number of the last stored event. Where they differ one of
+    /// them was altered. The next event then gets a number that no event has, and does not follow
+    /// the one before it: that keeps a leaked key revocable, and the alteration visible.
     pub fn of_stored(sequence: i64, hash: &[u8], last_event: i64) -> Self {
         Self {
             sequence: u64::try_from(sequence.max(last_event)).unwrap_or(0),
@@ -173,7 +173,7 @@ pub fn line(numbered: &NumberedEvent) -> String {
 const BEFORE_HASH: &str = "{\"hash\":\"";
 const AFTER_HASH: &str = "\",\"event\":";
 
-/// An event's columns, as a database holds them: its own, or altered by somebody.
+/// An event's columns, as a database holds them: its own, or altered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
     /// The number.
@@ -207,7 +207,7 @@ impl From<NumberedEvent> for StoredEvent {
 }
 
 impl StoredEvent {
-    /// Reads the columns. An event that nobody could have written here must not hide the others:
+    /// Reads the columns. An event that no version could have written must not hide the others:
     /// it reads as one that says so, and whose hash is therefore another than the stored one.
     pub fn read(self) -> NumberedEvent {
         let at = u64::try_from(self.at);

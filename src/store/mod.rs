@@ -1,12 +1,19 @@
 //! Where everything rests that must survive a restart.
 //!
 //! A [`Store`] keeps [`Record`]s of every [`Kind`] and promises one thing: a [`Batch`] happens whole,
-//! with the events that explain it, or not at all, and only on what it was decided on. It does not
-//! look into the documents that it keeps; [`documents`] writes and reads those of key sets for
-//! every store alike, and [`seal`] has closed the private halves before they come here. [`chain`]
-//! says what makes the audit log one log, which every store computes in the transaction that writes
-//! an event. What several processes share also implements [`ReplicaStore`]. The conformance suite
-//! in `tests/store/` says when a store is done.
+//! with the events that explain it, or not at all, and only on the records that it was decided on.
+//! Whether those are still the same is told by their [`Token`]s. A record can be final: no later
+//! batch writes it.
+//!
+//! [`Store::writer`] comes before the stamp of a change: a store of one process is locked from then
+//! on. A batch for a shared store carries a deadline instead. If the answer to a commit is lost,
+//! [`Store::outcome`] tells what became of it.
+//!
+//! A store does not look into documents. [`documents`] writes and reads those of key sets for every
+//! store alike, and [`seal`] has encrypted the private halves before they come here. [`chain`] makes
+//! the audit log one log: every store computes it in the transaction that writes an event. A store
+//! that several processes share also implements [`ReplicaStore`]. The conformance suite in
+//! `tests/store/` says when a store is done.
 
 mod batch;
 pub mod chain;

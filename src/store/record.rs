@@ -244,7 +244,7 @@ impl Query {
 }
 
 /// Puts the records of issuers and of keys together. A record whose id is no issuer's name, or a
-/// key without its issuer, is nobody's and left out.
+/// key without its issuer, is left out.
 pub fn key_sets(issuers: Vec<Record>, keys: Vec<Record>) -> Vec<StoredSet> {
     let mut sets: Vec<StoredSet> = issuers
         .into_iter()

@@ -42,7 +42,7 @@ pub struct MasterKey {
 /// A sealed record does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnsealError {
-    /// A later version of keywright wrote it, or nobody did.
+    /// A later version of keywright wrote it, or none did.
     #[error("the sealed record has an unknown format")]
     UnknownFormat,
     /// It names a master key that is not here.

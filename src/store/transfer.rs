@@ -4,7 +4,7 @@
 //! ([`Rows`]); events are only ever added, so that those up to the last one of that transaction are
 //! read afterwards, a page at a time: no transaction waits for the reader of the dump, and no more
 //! than a page of the log is in memory. Events are handed on as they are stored, with the hashes
-//! that they carry, also where somebody has altered them: a copy keeps evidence.
+//! that they carry, also where they have been altered: a copy keeps evidence.
 //!
 //! What replicas tell each other is no part of it: it ends with them.
 

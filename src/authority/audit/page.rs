@@ -1,4 +1,4 @@
-//! Reading the log: pages of what somebody looks for, and the log as it was written.
+//! Reading the log: pages of the events that a caller looks for, and the log as it was written.
 
 use serde_json::{Map, Value};
 

@@ -74,7 +74,7 @@ fn events(last: u64, head: u64) -> String {
 pub enum HeadSource {
     /// The service, in the row beside the log.
     Service,
-    /// Somebody who wrote the head down.
+    /// The auditor who wrote the head down.
     Pinned,
 }
 
@@ -96,7 +96,7 @@ pub struct Verification {
 
 impl Verification {
     /// A log that follows `after`, of which nothing is read yet, and which must pass through
-    /// `pins`. [`Head::BEGINNING`] is where a whole log begins.
+    /// `pins`. [`LogHead::BEGINNING`] is where a whole log begins.
     ///
     /// # Errors
     /// [`BrokenLink`] when a pin says that this is not where the log stands.

@@ -14,7 +14,7 @@ pub(super) const CHANNEL: &str = "keywright";
 /// Locks the end of the log until the transaction ends, and says where it is. It comes first in a
 /// commit: what is read afterwards is as the commit before has left it.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<LogHead, CommitError> {
-    // Every commit waits here. The row is missing where somebody has deleted it.
+    // Every commit waits here. The row is missing where an operator has deleted it.
     let locked: Option<(i64, Vec<u8>, i64)> = sqlx::query_as(
         "SELECT sequence, hash, (SELECT coalesce(max(sequence), 0) FROM events) \
          FROM audit_head WHERE singleton = 1 FOR UPDATE",

@@ -1,8 +1,9 @@
 //! Hears of commits as soon as they happen, on a connection of its own.
 //!
-//! A pooler that hands connections around would keep a `LISTEN` and tell it to whoever gets the
-//! connection next. So the listener first asks for a setting of its own at the start of the
-//! connection, which poolers refuse or swallow: where it is not in force nothing is listened to.
+//! A pooler that hands connections around would keep a `LISTEN` and tell it to the process that
+//! gets the connection next. So the listener first asks for a setting of its own at the start of
+//! the connection, which poolers refuse or swallow: where it is not in force nothing is listened
+//! to.
 
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 //!
 //! Any number of processes may begin at once: one transaction holds a lock, brings the tables up
 //! to date and commits both. While versions change, older processes go on with the tables of a
-//! newer one; a migration therefore adds, and takes away what nobody uses any more a release later.
+//! newer one; a migration therefore adds, and a later release takes away what is no longer used.
+//! The second migration is an exception: before it, all processes of the first are stopped.
 
 use std::time::Duration;
 

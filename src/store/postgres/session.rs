@@ -52,7 +52,7 @@ pub(super) fn limits(limit: Duration) -> String {
 const TOO_LATE: &str = "KW001";
 
 /// A transaction that has begun. Dropped before its end it takes its connection with it, which
-/// nobody knows the state of.
+/// is then in an unknown state.
 pub(super) struct Session {
     connection: PoolConnection<Postgres>,
     ended: bool,

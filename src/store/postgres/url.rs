@@ -51,7 +51,7 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
-/// `allow` is missing: it never encrypts unless the server insists, and protects from nobody.
+/// `allow` is missing: it never encrypts unless the server insists, and protects from no attacker.
 const TLS_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 
 /// What stands where a password was.

@@ -1,9 +1,9 @@
 //! Which master key seals what is new in a store.
 //!
 //! One setting of the store says it, so that all processes of the store seal with the same key: a
-//! short text, sealed with that very key. Its record names the key, whoever opens it has the key,
-//! and the text says whether the records of another key are being sealed anew. It is written once
-//! by the first process and replaced by compare-and-swap.
+//! short text, sealed with that very key. Its record names the key, a process that opens it has the
+//! key, and the text says whether the records of another key are being sealed anew. It is written
+//! once by the first process and replaced by compare-and-swap.
 
 use keywright_verifier::Kid;
 use ring::aead::NONCE_LEN;
