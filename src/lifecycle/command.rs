@@ -31,7 +31,7 @@ pub enum Command {
     Revoke {
         /// The key.
         kid: Kid,
-        /// Why, in the words of whoever asks.
+        /// Why, in the words of the client that asks.
         reason: String,
         /// What becomes of the keys that stand by for it.
         successor: Successor,
@@ -56,7 +56,7 @@ pub enum Command {
     CorrectClock,
     /// The end of the issuer: every key that is published is revoked, and nothing follows.
     Delete {
-        /// Why, in the words of whoever asks.
+        /// Why, in the words of the client that asks.
         reason: String,
     },
 }
@@ -440,7 +440,7 @@ fn revoke(
     Ok(())
 }
 
-/// Lost keys go on verifying what they have signed: nobody else can sign with them either.
+/// Lost keys go on verifying what they have signed: no other machine can sign with them either.
 fn replace(update: &mut KeySetUpdate<'_>, lost: &[Kid]) -> Result<(), RuleViolation> {
     lost.iter().try_for_each(|kid| update.retire(kid))
 }

@@ -74,7 +74,7 @@ pub enum Event {
         /// Its algorithm.
         algorithm: Algorithm,
     },
-    /// A key left the published set because nobody may trust it any more.
+    /// A key left the published set because no verifier may trust it any more.
     KeyRevoked {
         /// The key.
         kid: Kid,

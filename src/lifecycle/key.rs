@@ -66,7 +66,7 @@ pub struct Pending {
 /// Until when a verifier may hold, as fresh, a set that lacks a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
-    /// The key stands in the first set that was ever served: nobody holds a set without it.
+    /// The key stands in the first set that was ever served: no verifier holds a set without it.
     SinceFirstSet,
     /// Sets without it were served, and the last of them is fresh until this instant, with its
     /// stale windows and the clock skew counted in.
@@ -114,7 +114,7 @@ pub struct Removed {
     pub published_until: Option<Timestamp>,
 }
 
-/// The record of a key that nobody may trust any more.
+/// The record of a key that no verifier may trust any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// When it began to sign; `None` when it never signed here.
@@ -126,7 +126,7 @@ pub struct Revoked {
     /// When it would have left the published set, or had left it; `None` unless it was retired,
     /// and in records of before this was kept.
     pub published_until: Option<Timestamp>,
-    /// Why, in the words of whoever revoked it.
+    /// Why, in the words of the client that revoked it.
     pub reason: String,
 }
 

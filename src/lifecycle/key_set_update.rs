@@ -145,7 +145,7 @@ impl<'a> KeySetUpdate<'a> {
         jwk: Jwk,
         origin: KeyOrigin,
     ) -> Result<(), RuleViolation> {
-        // Nobody has seen version 0, the set that is being founded.
+        // No verifier has seen version 0, the set that is being founded.
         let first_set = self.set.version == 0 && self.set.origin == IssuerOrigin::Fresh;
         let visibility = if first_set {
             Visibility::SinceFirstSet
@@ -322,8 +322,8 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    /// `active → retired`, and `pending → retired` for a key that may have signed where nobody saw
-    /// it: it is published for one retention.
+    /// `active → retired`, and `pending → retired` for a key that may have signed unseen: it
+    /// is published for one retention.
     pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (stamp, tokens_until) = (
             self.stamp,

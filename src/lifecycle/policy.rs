@@ -40,7 +40,7 @@ pub struct Policy {
     pub clock_skew: Duration,
     /// The largest finished token, in bytes. Default: 4096.
     pub max_token_bytes: u32,
-    /// Who must agree to what may lock verifiers out. Default: nobody else.
+    /// Who must agree to what may lock verifiers out. Default: no second client.
     pub confirmation: Confirmation,
 }
 
@@ -48,7 +48,7 @@ pub struct Policy {
 /// the issuer, and a policy that no longer asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmation {
-    /// Nobody but whoever asks.
+    /// The client that asks, alone.
     None,
     /// A second client with the role `security`.
     SecondPerson,

@@ -1,15 +1,15 @@
 //! What a key set becomes when it is restored from a backup.
 //!
 //! A backup is the past. What happened after it is told by a register, which is every set without
-//! its private halves as it was later; where there is none, whoever restores says what was revoked,
+//! its private halves as it was later; where there is none, the operator says what was revoked,
 //! and everything else that may have happened is reckoned with:
 //!
-//! - revoked and removed keys stay so, whoever says it;
+//! - revoked and removed keys stay so, whatever either says;
 //! - a key that verifiers know and whose private half is lost comes back to verify, for one
-//!   retention from now: nobody knows until when it signed;
+//!   retention from now: it is not known until when it signed;
 //! - a key that the register shows active goes on signing. Without a register the active keys
-//!   retire: they may have retired since, and whoever restores may have forgotten one that leaked;
-//! - without a register nobody knows which sets were served in the meantime, so that every pending
+//!   retire: they may have retired since, and the operator may have forgotten one that leaked;
+//! - without a register it is not known which sets were served in the meantime, so that every pending
 //!   key counts as unknown until the last of them that may have been is stale;
 //! - an algorithm that had a key which signs has one afterwards, if need be a fresh one.
 //!
@@ -30,7 +30,7 @@ use super::timing::ChangeTime;
 /// What is known of a set that is restored.
 #[derive(Debug, Clone, Copy)]
 pub enum RestoreSources<'a> {
-    /// The backup alone: nobody wrote down what came after it.
+    /// The backup alone: what came after it was not written down.
     Backup(&'a KeySet),
     /// The backup, and the set as a register showed it later.
     Both {
@@ -43,7 +43,7 @@ pub enum RestoreSources<'a> {
     Register(&'a KeySet),
 }
 
-/// What whoever restores says beside it.
+/// What the operator says beside it.
 #[derive(Debug, Clone)]
 pub struct OperatorStatements<'a> {
     /// Keys that were revoked. Those of other sets do not matter.

@@ -25,7 +25,7 @@ pub enum SimulationStart {
     Change(Box<KeySet>, Command),
 }
 
-/// Something that will happen, if nobody interferes.
+/// Something that will happen, if no command comes in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedEvent {
     /// When.
@@ -137,7 +137,7 @@ impl Names {
     }
 }
 
-/// A well-formed public key that nobody has the private half of, called `next-ES256-1` and so on.
+/// A well-formed public key without a private half, called `next-ES256-1` and so on.
 pub(super) fn sample_jwk(wanted: KeySpecification, number: u64) -> Option<Jwk> {
     let kid = Kid::parse(&format!("next-{}-{number}", wanted.algorithm)).ok()?;
     let seed = number.to_be_bytes();

@@ -7,7 +7,7 @@ use std::time::Duration;
 ///
 /// The interfaces speak whole seconds. An instant that lies in the past is shown rounded down
 /// ([`floor_seconds`](Self::floor_seconds)), a deadline rounded up
-/// ([`ceil_seconds`](Self::ceil_seconds)), so that whoever waits until it has waited long enough.
+/// ([`ceil_seconds`](Self::ceil_seconds)), so that a caller that waits until it has waited long enough.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 

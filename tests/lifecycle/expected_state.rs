@@ -211,7 +211,6 @@ impl Ledger {
     /// Nothing happened later than `now`, and no verifier holds anything that was served later, or
     /// under a policy with a longer freshness than today's: that is given up.
     pub(crate) fn clock_corrected(&mut self, now: Timestamp, freshness: Duration) {
-        self.forget_after(now);
         self.served.retain(|of_policy, _| *of_policy <= freshness);
         let stale = self.stale();
         for facts in self.keys.values_mut() {
