@@ -89,6 +89,21 @@ fn two_algorithms_do_not_both_count_on_the_last_place() {
 }
 
 #[test]
+fn a_rotation_of_both_algorithms_needs_room_for_both_that_will_stand_by() {
+    let mut world = World::fresh(long_lived());
+    while count(&world) < MAX_PUBLISHED_KEYS - 1 {
+        world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+    }
+    let both = Command::Rotate {
+        algorithm: None,
+        readiness: Readiness::Waived,
+    };
+    assert_eq!(world.run(&both), Err(RuleViolation::SetFull));
+    world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+    hold(&world);
+}
+
+#[test]
 fn a_revocation_goes_through_when_not_even_its_room_suffices_for_a_fresh_key() {
     let policy = Policy {
         algorithms: vec![Algorithm::Rs256],
