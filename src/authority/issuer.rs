@@ -290,10 +290,10 @@ impl Issuer {
         let permit = before.permit();
         let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
-        let id = batch.id;
-        match commit_and_settle(&*services.store, writer, batch).await {
+        // A panic leaves it unknown, and the next change finds out.
+        self.mark(&mut unknown, Some(batch.id));
+        let outcome = match commit_and_settle(&*services.store, writer, batch).await {
             Ok(_) => {
-                switch_over.keep();
                 // Install.
                 self.install(snapshot);
                 let committed = Committed {
@@ -308,22 +308,29 @@ impl Issuer {
                 }))
             }
             Err(CommitError::Conflict) => {
-                switch_over.keep();
-                self.reload(services, &mut unknown).await?;
+                self.load_stored(services, &mut unknown).await?;
                 request.request.still_waits(services).await?;
-                Ok(None)
+                return Ok(None);
             }
-            Err(CommitError::Late) => Ok(None),
-            Err(CommitError::Final) => Err(ChangeError::RecordFinal),
-            Err(CommitError::NotUnique) => Err(ChangeError::PathTaken),
-            Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Unknown(error)) => {
-                switch_over.keep();
-                *unknown = Some(id);
-                self.outcome_unknown.store(true, Ordering::Release);
-                Err(error.into())
+            Err(CommitError::Unknown(error)) => return Err(error.into()),
+            Err(refusal) => {
+                switch_over.take_back();
+                match refusal {
+                    CommitError::Late => Ok(None),
+                    CommitError::NotUnique => Err(ChangeError::PathTaken),
+                    other => Err(other.into()),
+                }
             }
-        }
+        };
+        self.mark(&mut unknown, None);
+        outcome
+    }
+
+    /// Says of which commit the outcome is not known.
+    fn mark(&self, unknown: &mut Option<BatchId>, batch: Option<BatchId>) {
+        *unknown = batch;
+        self.outcome_unknown
+            .store(batch.is_some(), Ordering::Release);
     }
 
     /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
@@ -395,9 +402,8 @@ impl Issuer {
         Ok(())
     }
 
-    /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
-    /// than its permit says. A commit whose outcome is not known is settled first: it may still
-    /// come to stand.
+    /// Takes over what the store has. A commit whose outcome is not known is settled first: it may
+    /// still come to stand.
     async fn reload(
         &self,
         services: &Services,
@@ -406,14 +412,23 @@ impl Issuer {
         if let Some(batch) = *unknown {
             services.store.outcome(batch).await?;
         }
+        self.load_stored(services, unknown).await
+    }
+
+    /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
+    /// than its permit says, and the next change tries again.
+    async fn load_stored(
+        &self,
+        services: &Services,
+        unknown: &mut Option<BatchId>,
+    ) -> Result<(), ChangeError> {
         let Some(stored) = services.store.key_set(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
         let before = self.snapshot();
         let snapshot = load_snapshot(services, &stored, Some(&before), &NewKeys::default())?;
         self.install(snapshot);
-        *unknown = None;
-        self.outcome_unknown.store(false, Ordering::Release);
+        self.mark(unknown, None);
         Ok(())
     }
 

@@ -67,8 +67,9 @@ impl Authority {
         issuer: &Arc<Issuer>,
         request: ChangeRequest,
     ) -> Result<Option<Committed>, ChangeError> {
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        run_to_completion(async move {
+        let (authority, of) = (Arc::clone(self), Arc::clone(issuer));
+        let changed = run_to_completion(async move {
+            let issuer = of;
             let outcome = authority.commit(&issuer, &request).await;
             let wanted = outcome.as_ref().map(|changed| changed.wanted.clone());
             let wanted = wanted.unwrap_or_default();
@@ -91,7 +92,12 @@ impl Authority {
             }
             Ok(committed)
         })
-        .await
+        .await;
+        // What a panic has left unknown is settled by the schedule, if nobody asks before.
+        if matches!(changed, Err(ChangeError::Interrupted)) {
+            self.schedule(issuer);
+        }
+        changed
     }
 
     /// Commits a request, and says what has happened.
@@ -123,9 +129,10 @@ impl Authority {
         wanted: Vec<KeySpecification>,
         urgency: Urgency,
     ) -> Option<JoinHandle<Result<Option<Committed>, ChangeError>>> {
-        if wanted.is_empty() || !self.generating.begin(issuer.name()) {
+        if wanted.is_empty() {
             return None;
         }
+        let generation = self.generating.begin(issuer.name())?;
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
         let replenished = async move {
             let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
@@ -134,7 +141,7 @@ impl Authority {
                     async move { working.publish_wanted(&of, wanted, urgency).await },
                 )
                 .await;
-            authority.generating.end(issuer.name());
+            drop(generation);
             match &outcome {
                 Ok(_) => authority.schedule(&issuer),
                 Err(error) => authority.schedule_failed(&issuer, error),

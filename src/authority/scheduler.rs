@@ -82,14 +82,13 @@ impl Generating {
         self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins for an issuer, unless it has begun.
-    pub(super) fn begin(&self, issuer: &IssuerName) -> bool {
-        self.issuers().insert(issuer.clone())
-    }
-
-    /// It has ended, one way or the other.
-    pub(super) fn end(&self, issuer: &IssuerName) {
-        self.issuers().remove(issuer);
+    /// Begins for an issuer, unless it has begun. It ends when what is answered is dropped.
+    pub(super) fn begin(self: &Arc<Self>, issuer: &IssuerName) -> Option<Generation> {
+        let begins = self.issuers().insert(issuer.clone());
+        begins.then(|| Generation {
+            generating: Arc::clone(self),
+            issuer: issuer.clone(),
+        })
     }
 
     /// Whether keys are generated for an issuer.
@@ -103,6 +102,18 @@ impl Generating {
             Urgency::Immediate => None,
             Urgency::Background => self.scheduled.acquire().await.ok(),
         }
+    }
+}
+
+/// The time in which keys are generated for an issuer: to the end of its task, however that ends.
+pub(super) struct Generation {
+    generating: Arc<Generating>,
+    issuer: IssuerName,
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.generating.issuers().remove(&self.issuer);
     }
 }
 
