@@ -259,8 +259,27 @@ impl Issuer {
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
         let decision = decide(before.set(), command, attestation, time, keys);
-        let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
+        let Decision { change, wanted } = match decision {
+            Ok(decision) => decision,
+            Err(violation) => {
+                request.request.still_waits(services).await?;
+                return Err(ChangeError::Refused(violation));
+            }
+        };
         let Some(change) = change else {
+            if let Some(Confirmation { end, event, .. }) = &request.request.confirmation {
+                let mut batch = services.new_batch()?;
+                batch.writes.push(end.clone());
+                batch.events.push(event.clone());
+                match commit_and_settle(&*services.store, writer, batch).await {
+                    Ok(_) => {}
+                    Err(CommitError::Conflict) => {
+                        request.request.still_waits(services).await?;
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
             let committed = None;
             return Ok(Some(Changed { committed, wanted }));
         };

@@ -58,6 +58,12 @@ pub struct Exposure {
     pub in_force_everywhere_at: Timestamp,
 }
 
+fn of_algorithm(wanted: &[KeySpecification], algorithm: Algorithm) -> Vec<KeySpecification> {
+    let mut wanted = wanted.to_vec();
+    wanted.retain(|specification| specification.algorithm == algorithm);
+    wanted
+}
+
 impl Authority {
     /// Carries out a request, to its end. Keys that the set wants then are generated without any
     /// lock and published by a change of their own: after a revocation without waiting for it, in
@@ -73,11 +79,12 @@ impl Authority {
             let outcome = authority.commit(&issuer, &request).await;
             let wanted = outcome.as_ref().map(|changed| changed.wanted.clone());
             let wanted = wanted.unwrap_or_default();
-            let replenish = authority.replenish(&issuer, wanted, request.urgency());
+            let replenished = authority.replenish(&issuer, &wanted, request.urgency());
             authority.schedule(&issuer);
             let mut committed = outcome?.committed;
-            if let (Some(replenish), true) = (replenish, request.waits_for_keys()) {
-                let next = replenish.await.unwrap_or(Err(ChangeError::Interrupted));
+            let waits = request.waits_for_keys();
+            for task in replenished.into_iter().filter(|_| waits) {
+                let next = task.await.unwrap_or(Err(ChangeError::Interrupted));
                 committed = match (committed, next) {
                     (Some(first), Ok(Some(next))) => Some(first.and(next)),
                     (None, next) => next?,
@@ -121,39 +128,45 @@ impl Authority {
         outcome
     }
 
-    /// Begins to generate the keys that a set wants, and to publish them; `None` when it wants none,
-    /// or they are being generated already.
+    /// Begins to generate the keys that a set wants, and to publish them: each algorithm in a task
+    /// of its own, unless there is one already, so that none waits for a key of another.
     fn replenish(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
-        wanted: Vec<KeySpecification>,
+        wanted: &[KeySpecification],
         urgency: Urgency,
-    ) -> Option<JoinHandle<Result<Option<Committed>, ChangeError>>> {
-        if wanted.is_empty() {
-            return None;
-        }
-        let generation = self.generating.begin(issuer.name())?;
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        let replenished = async move {
-            let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
-            let outcome =
-                run_to_completion(
-                    async move { working.publish_wanted(&of, wanted, urgency).await },
-                )
-                .await;
-            drop(generation);
-            match &outcome {
-                Ok(_) => authority.schedule(&issuer),
-                Err(error) => authority.schedule_failed(&issuer, error),
+    ) -> Vec<JoinHandle<Result<Option<Committed>, ChangeError>>> {
+        let begin = |algorithm| {
+            let generation = self.generating.begin(issuer.name(), algorithm)?;
+            let wanted = of_algorithm(wanted, algorithm);
+            if wanted.is_empty() {
+                return None;
             }
-            outcome
+            let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+            let replenished = async move {
+                let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
+                let outcome = run_to_completion(async move {
+                    working
+                        .publish_wanted(&of, algorithm, wanted, urgency)
+                        .await
+                })
+                .await;
+                drop(generation);
+                match &outcome {
+                    Ok(_) => authority.schedule(&issuer),
+                    Err(error) => authority.schedule_failed(&issuer, error),
+                }
+                outcome
+            };
+            Some(tokio::spawn(replenished.in_current_span()))
         };
-        Some(tokio::spawn(replenished.in_current_span()))
+        Algorithm::ALL.into_iter().filter_map(begin).collect()
     }
 
     async fn publish_wanted(
         &self,
         issuer: &Issuer,
+        algorithm: Algorithm,
         mut wanted: Vec<KeySpecification>,
         urgency: Urgency,
     ) -> Result<Option<Committed>, ChangeError> {
@@ -168,7 +181,7 @@ impl Authority {
                 (Some(first), Some(next)) => Some(first.and(next)),
                 (first, next) => first.or(next),
             };
-            wanted = changed.wanted;
+            wanted = of_algorithm(&changed.wanted, algorithm);
         }
         Ok(total)
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keywright_verifier::Algorithm;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -58,42 +59,47 @@ impl WakeQueue {
     }
 }
 
-/// The issuers for which keys are generated: one task each, of which few work for the schedule at a
-/// time.
+/// The issuers and algorithms for which keys are generated: one task each, of which few work for
+/// the schedule at a time.
 pub(super) struct Generating {
-    issuers: Mutex<BTreeSet<IssuerName>>,
+    tasks: Mutex<BTreeSet<(IssuerName, Algorithm)>>,
     scheduled: Semaphore,
 }
 
-/// How many issuers the schedule generates keys for at a time.
+/// How many keys the schedule generates at a time.
 const SCHEDULED_GENERATIONS: usize = 2;
 
 impl Default for Generating {
     fn default() -> Self {
         Self {
-            issuers: Mutex::default(),
+            tasks: Mutex::default(),
             scheduled: Semaphore::new(SCHEDULED_GENERATIONS),
         }
     }
 }
 
 impl Generating {
-    fn issuers(&self) -> MutexGuard<'_, BTreeSet<IssuerName>> {
-        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tasks(&self) -> MutexGuard<'_, BTreeSet<(IssuerName, Algorithm)>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins for an issuer, unless it has begun. It ends when what is answered is dropped.
-    pub(super) fn begin(self: &Arc<Self>, issuer: &IssuerName) -> Option<Generation> {
-        let begins = self.issuers().insert(issuer.clone());
+    /// Begins, unless it has begun. It ends when what is answered is dropped.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        issuer: &IssuerName,
+        algorithm: Algorithm,
+    ) -> Option<Generation> {
+        let task = (issuer.clone(), algorithm);
+        let begins = self.tasks().insert(task.clone());
         begins.then(|| Generation {
             generating: Arc::clone(self),
-            issuer: issuer.clone(),
+            task,
         })
     }
 
     /// Whether keys are generated for an issuer.
     pub(super) fn contains(&self, issuer: &IssuerName) -> bool {
-        self.issuers().contains(issuer)
+        self.tasks().iter().any(|(name, _)| name == issuer)
     }
 
     /// Waits for a turn. What a person waits for does not.
@@ -105,15 +111,15 @@ impl Generating {
     }
 }
 
-/// The time in which keys are generated for an issuer: to the end of its task, however that ends.
+/// The time in which keys are generated: to the end of the task, however that ends.
 pub(super) struct Generation {
     generating: Arc<Generating>,
-    issuer: IssuerName,
+    task: (IssuerName, Algorithm),
 }
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        self.generating.issuers().remove(&self.issuer);
+        self.generating.tasks().remove(&self.task);
     }
 }
 
@@ -155,7 +161,7 @@ pub async fn run(authority: Arc<Authority>) {
 const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often access is looked after.
-const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Every minute until it is dropped: looks up a change of a client that ended without an answer,
 /// tidies up what erasures have left behind, and writes down the latest time and when credentials
@@ -188,6 +194,11 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
         return;
     };
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
+        // What it lacks is being generated, and has not succeeded yet.
+        Ok(_)
+            if !plan(issuer.snapshot().set(), authority.now())
+                .steps
+                .is_empty() => {}
         Ok(_) => {
             authority.health.schedule_succeeded(name);
             authority.metrics().report_rotation_success(name.as_str());

@@ -11,7 +11,7 @@ use keywright::store::documents::SetTokens;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::MasterKeys;
 use keywright::store::seal::check::{self, Progress};
-use keywright::store::{Batch, BatchId, Content, Store as _, Write, commit};
+use keywright::store::{Batch, BatchId, Content, Write, commit};
 use serde_json::json;
 
 use crate::access::{master_key, policy, terms};

@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use crate::world::{HOUR, SECOND, World, active, promptly, publishes};
+use crate::world::{HOUR, SECOND, World, active, eventually, pending, promptly, publishes};
 
 async fn other_connection(world: &World) -> SqliteConnection {
     let folder = world.folder.as_ref().unwrap();
@@ -45,6 +45,10 @@ async fn a_revocation_is_in_force_at_once_while_another_connection_reads() {
     assert_eq!(still.unwrap(), of_rsa);
     // The next ones are as prompt: nothing that is left to tidy up is in their way.
     for _ in 0..3 {
+        eventually("a full set", || {
+            active(&issuer).is_some() && pending(&issuer).is_some()
+        })
+        .await;
         let leaked = active(&issuer).unwrap();
         let revoked = world.revoke(&issuer, &leaked, Successor::Promote).await;
         revoked.unwrap();

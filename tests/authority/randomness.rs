@@ -53,6 +53,7 @@ async fn every_change_is_refused_and_changes_nothing() {
     let guarded = json!({"confirmation": "second-person"});
     let guarded = world.issuer("guarded", guarded).await;
     let bob = world.caller("bob").await;
+    let carol = world.caller("carol").await;
     let force = Operation::ForceRotation { algorithm: None };
     world.ask(&guarded, force.clone()).await.unwrap();
     world.pass(HOUR * 25);
@@ -103,10 +104,10 @@ async fn every_change_is_refused_and_changes_nothing() {
     is_refused(authority.draft_client(terms(json!({}))).map(drop));
     is_refused(
         authority
-            .set_terms(bob.id(), terms(json!({})), actor())
+            .set_terms(carol.id(), terms(json!({})), actor())
             .await,
     );
-    is_refused(authority.delete_client(bob.id(), actor()).await);
+    is_refused(authority.delete_client(carol.id(), actor()).await);
     is_refused(authority.store_witness().await);
     is_refused(authority.correct_clock(actor(), None).await);
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use keywright::authority::audit::Actor;
 use keywright::authority::issuer::Request;
@@ -25,12 +26,14 @@ async fn a_revoked_key_does_not_come_back_however_often_the_set_is_published_ane
             std::thread::spawn(move || {
                 while !ends.load(Ordering::Acquire) {
                     authority.republish(&issuer);
+                    // Keys are generated at the lowest priority.
+                    std::thread::park_timeout(Duration::from_micros(100));
                 }
             })
         })
         .collect();
     let mut revoked = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..40 {
         let leaked = active(&issuer).unwrap();
         world
             .revoke(&issuer, &leaked, Successor::Promote)
