@@ -109,7 +109,11 @@ impl Writer for UnreliableWriter<'_> {
     async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
         let Self(unreliable, writer) = *self;
         unreliable.gate.pass().await;
-        match unreliable.next.swap(RELIABLE, Ordering::SeqCst) {
+        let fault = match unreliable.next.load(Ordering::SeqCst) {
+            PANICS => RELIABLE,
+            _ => unreliable.next.swap(RELIABLE, Ordering::SeqCst),
+        };
+        match fault {
             LOSES_ITS_BATCH => Err(CommitError::Unknown(failure())),
             COMES_LATE => Err(CommitError::Late),
             PANICS_BEFORE => panic!("on purpose"),
