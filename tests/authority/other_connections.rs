@@ -74,10 +74,11 @@ async fn a_change_that_waits_for_the_write_lock_stops_no_signature_and_is_stampe
             .rotate(&of, None, Readiness::Required, request)
             .await
     });
-    // Less than the time for which SQLite waits, and more than a switch-over by our clock.
+    // Less than the time for which SQLite waits, and by our clock more than a switch-over and less
+    // than the deadline of a commit, which would have it decided anew.
     for _ in 0..10 {
         tokio::time::sleep(SECOND / 20).await;
-        world.pass(SECOND);
+        world.pass(SECOND * 3 / 10);
         assert_eq!(world.signs(&issuer).await.unwrap(), signing);
         let cache_control = issuer.leased_snapshot();
         assert_ne!(cache_control.cache_control(world.clock.now()), "no-cache");
