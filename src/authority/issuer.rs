@@ -268,22 +268,38 @@ impl Issuer {
         }
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
-        let decide = |command| {
-            let decision = decide(before.set(), command, attestation, time, keys);
-            decision.map_err(ChangeError::Refused)
+        let decide = |command| decide(before.set(), command, attestation, time, keys);
+        let mut decision = match decide(command) {
+            Ok(decision) => decision,
+            Err(violation) => {
+                request.request.still_waits(services).await?;
+                return Err(ChangeError::Refused(violation));
+            }
         };
-        let mut decision = decide(command)?;
         if let Some(refusal) = self.lagging_replica(services, request, &decision).await? {
             if !request.is_scheduled() {
                 return Err(ChangeError::Refused(refusal));
             }
-            decision = decide(&Command::ApplyPlanWithoutRotation)?;
+            decision = decide(&Command::ApplyPlanWithoutRotation).map_err(ChangeError::Refused)?;
             if decision.change.is_none() && decision.wanted.is_empty() {
                 return Err(ChangeError::AwaitsReplicas);
             }
         }
         let Decision { change, wanted } = decision;
         let Some(change) = change else {
+            if let Some(Confirmation { end, event, .. }) = &request.request.confirmation {
+                let mut batch = services.new_batch()?;
+                batch.writes.push(end.clone());
+                batch.events.push(event.clone());
+                match services.commit_with(writer, batch).await {
+                    Ok(()) => {}
+                    Err(CommitError::Conflict) => {
+                        request.request.still_waits(services).await?;
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
             let committed = None;
             return Ok(Some(Changed { committed, wanted }));
         };
@@ -312,10 +328,11 @@ impl Issuer {
         let permit = before.permit();
         let duration = time.timing.old_set_until(change.at).since(change.at);
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
-        let (id, rounds) = (batch.id, services.lease.rounds());
-        match services.commit_with(writer, batch).await {
+        let rounds = services.lease.rounds();
+        // A panic leaves it unknown, and the next change finds out.
+        self.mark(&mut unknown, Some(batch.id));
+        let outcome = match services.commit_with(writer, batch).await {
             Ok(_) => {
-                switch_over.keep();
                 // Install.
                 self.install(snapshot);
                 if services.lease.rounds() != rounds {
@@ -334,22 +351,29 @@ impl Issuer {
                 }))
             }
             Err(CommitError::Conflict) => {
-                switch_over.keep();
-                self.reload(services, &mut unknown).await?;
+                self.load_stored(services, &mut unknown).await?;
                 request.request.still_waits(services).await?;
-                Ok(None)
+                return Ok(None);
             }
-            Err(CommitError::Late) => Ok(None),
-            Err(CommitError::Final) => Err(ChangeError::RecordFinal),
-            Err(CommitError::NotUnique) => Err(ChangeError::PathTaken),
-            Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Unknown(error)) => {
-                switch_over.keep();
-                *unknown = Some(id);
-                self.outcome_unknown.store(true, Ordering::Release);
-                Err(error.into())
+            Err(CommitError::Unknown(error)) => return Err(error.into()),
+            Err(refusal) => {
+                switch_over.take_back();
+                match refusal {
+                    CommitError::Late => Ok(None),
+                    CommitError::NotUnique => Err(ChangeError::PathTaken),
+                    other => Err(other.into()),
+                }
             }
-        }
+        };
+        self.mark(&mut unknown, None);
+        outcome
+    }
+
+    /// Says of which commit the outcome is not known.
+    fn mark(&self, unknown: &mut Option<BatchId>, batch: Option<BatchId>) {
+        *unknown = batch;
+        self.outcome_unknown
+            .store(batch.is_some(), Ordering::Release);
     }
 
     /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
@@ -421,9 +445,8 @@ impl Issuer {
         Ok(())
     }
 
-    /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
-    /// than its permit says. A commit whose outcome is not known is settled first: it may still
-    /// come to stand.
+    /// Takes over what the store has. A commit whose outcome is not known is settled first: it may
+    /// still come to stand.
     async fn reload(
         &self,
         services: &Services,
@@ -432,14 +455,23 @@ impl Issuer {
         if let Some(batch) = *unknown {
             services.store.outcome(batch).await?;
         }
+        self.load_stored(services, unknown).await
+    }
+
+    /// Takes over what the store has. Until that succeeds the old snapshot signs for no longer
+    /// than its permit says, and the next change tries again.
+    async fn load_stored(
+        &self,
+        services: &Services,
+        unknown: &mut Option<BatchId>,
+    ) -> Result<(), ChangeError> {
         let Some(stored) = services.load(&self.name).await? else {
             return Err(ChangeError::Vanished);
         };
         let before = self.snapshot();
         let snapshot = load_snapshot(services, &stored, Some(&before), &NewKeys::default())?;
         self.install(snapshot);
-        *unknown = None;
-        self.outcome_unknown.store(false, Ordering::Release);
+        self.mark(unknown, None);
         Ok(())
     }
 

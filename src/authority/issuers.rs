@@ -59,6 +59,11 @@ impl Authority {
         self.directory.find(name)
     }
 
+    /// Decides anew what an issuer publishes, as after a scheduled change that has failed.
+    pub fn republish(&self, issuer: &Issuer) {
+        issuer.republish(&self.services);
+    }
+
     /// Creates an issuer, or replaces the policy of one that exists. `None` for the origin means
     /// that the request does not say: a new issuer is then a fresh one.
     ///
@@ -151,13 +156,27 @@ impl Authority {
                 }
             }
         };
-        let issuer = issuer::create(&self.services, &request, change, time).await?;
-        let issuer = Arc::new(issuer);
+        let created = issuer::create(&self.services, &request, change, time).await;
+        if matches!(created, Err(ChangeError::Contended)) {
+            self.take_over_created(name).await?;
+        }
+        let issuer = Arc::new(created?);
         let issuer = self.directory.edit(|issuers| issuers.add_new(issuer));
         self.schedule(&issuer);
         tracing::info!(issuer = %name, ?actor, "issuer created");
         self.on_all_replicas().await;
         Ok(issuer)
+    }
+
+    /// Takes over an issuer that the store has already: another request was faster, or one before
+    /// has created it without an answer.
+    async fn take_over_created(&self, name: &IssuerName) -> Result<(), ChangeError> {
+        if let Some(stored) = self.services.store.key_set(name).await? {
+            let issuer = Arc::new(Issuer::load(&self.services, &stored)?);
+            let issuer = self.directory.edit(|issuers| issuers.add_new(issuer));
+            self.schedule(&issuer);
+        }
+        Ok(())
     }
 
     /// Deletes an issuer, and takes it out of what is published.

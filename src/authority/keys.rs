@@ -61,6 +61,19 @@ pub struct Exposure {
     pub in_force_everywhere_at: Timestamp,
 }
 
+fn both(first: Option<Committed>, next: Option<Committed>) -> Option<Committed> {
+    match (first, next) {
+        (Some(first), Some(next)) => Some(first.and(next)),
+        (first, next) => first.or(next),
+    }
+}
+
+fn of_algorithm(wanted: &[KeySpecification], algorithm: Algorithm) -> Vec<KeySpecification> {
+    let mut wanted = wanted.to_vec();
+    wanted.retain(|specification| specification.algorithm == algorithm);
+    wanted
+}
+
 impl Authority {
     /// Carries out a request, to its end. Keys that the set wants then are generated without any
     /// lock and published by a change of their own: after a revocation without waiting for it, in
@@ -70,22 +83,21 @@ impl Authority {
         issuer: &Arc<Issuer>,
         request: ChangeRequest,
     ) -> Result<Option<Committed>, ChangeError> {
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        run_to_completion(async move {
+        let (authority, of) = (Arc::clone(self), Arc::clone(issuer));
+        let changed = run_to_completion(async move {
+            let issuer = of;
             let outcome = authority.commit(&issuer, &request).await;
             let wanted = outcome.as_ref().map(|changed| changed.wanted.clone());
             let wanted = wanted.unwrap_or_default();
-            let is_wanting = !wanted.is_empty();
-            let replenish = authority.replenish(&issuer, wanted, request.urgency());
+            let tasks = authority.replenish(&issuer, &wanted, request.urgency());
             authority.schedule(&issuer);
             let mut committed = outcome?.committed;
-            if is_wanting && request.waits_for_keys() {
-                let next = authority.replenished(&issuer, replenish).await;
+            if !wanted.is_empty() && request.waits_for_keys() {
+                let next = authority.replenished(&issuer, tasks).await;
                 committed = match (committed, next) {
-                    (Some(first), Ok(Some(next))) => Some(first.and(next)),
                     (None, next) => next?,
                     // What has been committed stays so, and the schedule makes up for the rest.
-                    (first, Ok(None) | Err(_)) => first,
+                    (first, next) => both(first, next.ok().flatten()),
                 };
             }
             if let Some(committed) = &mut committed
@@ -95,7 +107,12 @@ impl Authority {
             }
             Ok(committed)
         })
-        .await
+        .await;
+        // What a panic has left unknown is settled by the schedule, if nobody asks before.
+        if matches!(changed, Err(ChangeError::Interrupted)) {
+            self.schedule(issuer);
+        }
+        changed
     }
 
     /// Commits a request, and says what has happened.
@@ -119,33 +136,39 @@ impl Authority {
         outcome
     }
 
-    /// Begins to generate the keys that a set wants, and to publish them; `None` when it wants none,
-    /// or they are being generated already.
+    /// Begins to generate the keys that a set wants, and to publish them: each algorithm in a task
+    /// of its own, unless there is one already, so that none waits for a key of another.
     fn replenish(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
-        wanted: Vec<KeySpecification>,
+        wanted: &[KeySpecification],
         urgency: Urgency,
-    ) -> Option<Replenishing> {
-        if wanted.is_empty() || !self.generating.begin(issuer.name()) {
-            return None;
-        }
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        let replenished = async move {
-            let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
-            let outcome =
-                run_to_completion(
-                    async move { working.publish_wanted(&of, wanted, urgency).await },
-                )
-                .await;
-            authority.generating.end(issuer.name());
-            match &outcome {
-                Ok(_) => authority.schedule(&issuer),
-                Err(error) => authority.schedule_failed(&issuer, error),
+    ) -> Vec<Replenishing> {
+        let begin = |algorithm| {
+            let generation = self.generating.begin(issuer.name(), algorithm)?;
+            let wanted = of_algorithm(wanted, algorithm);
+            if wanted.is_empty() {
+                return None;
             }
-            outcome
+            let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
+            let replenished = async move {
+                let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
+                let outcome = run_to_completion(async move {
+                    working
+                        .publish_wanted(&of, algorithm, wanted, urgency)
+                        .await
+                })
+                .await;
+                drop(generation);
+                match &outcome {
+                    Ok(_) => authority.schedule(&issuer),
+                    Err(error) => authority.schedule_failed(&issuer, error),
+                }
+                outcome
+            };
+            Some(tokio::spawn(replenished.in_current_span()))
         };
-        Some(tokio::spawn(replenished.in_current_span()))
+        Algorithm::ALL.into_iter().filter_map(begin).collect()
     }
 
     /// Waits until the keys that a set wants are published, also where they were being generated
@@ -153,24 +176,28 @@ impl Authority {
     async fn replenished(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
-        mut replenishing: Option<Replenishing>,
+        mut tasks: Vec<Replenishing>,
     ) -> Result<Option<Committed>, ChangeError> {
+        let mut total = None;
         loop {
-            if let Some(replenishing) = replenishing {
-                return replenishing.await.unwrap_or(Err(ChangeError::Interrupted));
+            for task in tasks {
+                let next = task.await.unwrap_or(Err(ChangeError::Interrupted))?;
+                total = both(total, next);
             }
             self.generating.wait_for(issuer.name()).await;
             let changed = self.commit(issuer, &ChangeRequest::scheduled()).await?;
+            total = both(total, changed.committed);
             if changed.wanted.is_empty() {
-                return Ok(changed.committed);
+                return Ok(total);
             }
-            replenishing = self.replenish(issuer, changed.wanted, Urgency::Immediate);
+            tasks = self.replenish(issuer, &changed.wanted, Urgency::Immediate);
         }
     }
 
     async fn publish_wanted(
         &self,
         issuer: &Issuer,
+        algorithm: Algorithm,
         mut wanted: Vec<KeySpecification>,
         urgency: Urgency,
     ) -> Result<Option<Committed>, ChangeError> {
@@ -181,11 +208,8 @@ impl Authority {
             let generate = self.services.generate(wanted, urgency, &mut request.fresh);
             generate.await?;
             let changed = self.commit(issuer, &request).await?;
-            total = match (total, changed.committed) {
-                (Some(first), Some(next)) => Some(first.and(next)),
-                (first, next) => first.or(next),
-            };
-            wanted = changed.wanted;
+            total = both(total, changed.committed);
+            wanted = of_algorithm(&changed.wanted, algorithm);
         }
         Ok(total)
     }

@@ -143,7 +143,7 @@ pub struct Authority {
     authenticator: Authenticator,
     wakes: WakeQueue,
     /// Issuers for which keys are generated.
-    generating: Generating,
+    generating: Arc<Generating>,
     health: Health,
 }
 
@@ -197,7 +197,7 @@ impl Authority {
             had_clients: !records.is_empty(),
             authenticator,
             wakes,
-            generating: Generating::default(),
+            generating: Arc::default(),
         };
         authority.catch_up().await?;
         Ok(authority)

@@ -53,7 +53,7 @@ impl SigningPermit {
         if replaces == Replaces::Signer {
             self.signs_until.store(end, Ordering::Release);
         }
-        SwitchOver(Some(self))
+        SwitchOver(self)
     }
 
     /// A key that signs has been revoked: nothing is signed any more, and what is being signed is
@@ -80,27 +80,21 @@ fn is_within(end: &AtomicU64, clock: &Clock) -> bool {
     }
 }
 
-/// The time between the begin of a commit and its answer. Dropped, the commit did not happen, and
-/// the permit has no end again.
-pub struct SwitchOver<'p>(Option<&'p SigningPermit>);
+/// The time between the begin of a commit and its answer. Unless it is taken back the end stays,
+/// also when no answer ever comes.
+#[must_use = "what a commit has not replaced may go on"]
+pub struct SwitchOver<'p>(&'p SigningPermit);
 
 impl SwitchOver<'_> {
-    /// The commit happened, or may have: the end stays.
-    pub fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for SwitchOver<'_> {
-    fn drop(&mut self) {
-        if let Some(permit) = self.0 {
-            permit.fresh_until.store(NO_END, Ordering::Release);
-            // A revocation is final.
-            let _ = permit
-                .signs_until
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| {
-                    (end > 0).then_some(NO_END)
-                });
-        }
+    /// The commit did not happen: the permit has no end again.
+    pub fn take_back(self) {
+        let Self(permit) = self;
+        permit.fresh_until.store(NO_END, Ordering::Release);
+        // A revocation is final.
+        let _ = permit
+            .signs_until
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| {
+                (end > 0).then_some(NO_END)
+            });
     }
 }

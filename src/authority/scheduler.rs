@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keywright_verifier::Algorithm;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -66,21 +67,21 @@ impl WakeQueue {
     }
 }
 
-/// The issuers for which keys are generated: one task each, of which few work for the schedule at a
-/// time.
+/// The issuers and algorithms for which keys are generated: one task each, of which few work for
+/// the schedule at a time.
 pub(super) struct Generating {
-    issuers: Mutex<BTreeSet<IssuerName>>,
+    tasks: Mutex<BTreeSet<(IssuerName, Algorithm)>>,
     ended: Notify,
     scheduled: Semaphore,
 }
 
-/// How many issuers the schedule generates keys for at a time.
+/// How many keys the schedule generates at a time.
 const SCHEDULED_GENERATIONS: usize = 2;
 
 impl Default for Generating {
     fn default() -> Self {
         Self {
-            issuers: Mutex::default(),
+            tasks: Mutex::default(),
             ended: Notify::new(),
             scheduled: Semaphore::new(SCHEDULED_GENERATIONS),
         }
@@ -88,19 +89,8 @@ impl Default for Generating {
 }
 
 impl Generating {
-    fn issuers(&self) -> MutexGuard<'_, BTreeSet<IssuerName>> {
-        self.issuers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins for an issuer, unless it has begun.
-    pub(super) fn begin(&self, issuer: &IssuerName) -> bool {
-        self.issuers().insert(issuer.clone())
-    }
-
-    /// It has ended, one way or the other.
-    pub(super) fn end(&self, issuer: &IssuerName) {
-        self.issuers().remove(issuer);
-        self.ended.notify_waiters();
+    fn tasks(&self) -> MutexGuard<'_, BTreeSet<(IssuerName, Algorithm)>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when it has ended for an issuer.
@@ -114,9 +104,23 @@ impl Generating {
         }
     }
 
+    /// Begins, unless it has begun. It ends when what is answered is dropped.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        issuer: &IssuerName,
+        algorithm: Algorithm,
+    ) -> Option<Generation> {
+        let task = (issuer.clone(), algorithm);
+        let begins = self.tasks().insert(task.clone());
+        begins.then(|| Generation {
+            generating: Arc::clone(self),
+            task,
+        })
+    }
+
     /// Whether keys are generated for an issuer.
     pub(super) fn contains(&self, issuer: &IssuerName) -> bool {
-        self.issuers().contains(issuer)
+        self.tasks().iter().any(|(name, _)| name == issuer)
     }
 
     /// Waits for a turn. What a person waits for does not.
@@ -125,6 +129,19 @@ impl Generating {
             Urgency::Immediate => None,
             Urgency::Background => self.scheduled.acquire().await.ok(),
         }
+    }
+}
+
+/// The time in which keys are generated: to the end of the task, however that ends.
+pub(super) struct Generation {
+    generating: Arc<Generating>,
+    task: (IssuerName, Algorithm),
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.generating.tasks().remove(&self.task);
+        self.generating.ended.notify_waiters();
     }
 }
 
@@ -166,7 +183,7 @@ pub async fn run(authority: Arc<Authority>) {
 const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
 
 /// How often access is looked after.
-const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Every minute until it is dropped: looks up a change of a client that ended without an answer,
 /// tidies up what erasures have left behind, and writes down the latest time and when credentials
@@ -202,6 +219,11 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     let latest = authority.now().after(LONGEST_PAUSE);
     authority.wakes.set(name, latest);
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
+        // What it lacks is being generated, and has not succeeded yet.
+        Ok(_)
+            if !plan(issuer.snapshot().set(), authority.now())
+                .steps
+                .is_empty() => {}
         Ok(_) => {
             authority.health.schedule_succeeded(name);
             authority.metrics().report_rotation_success(name.as_str());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::audit::Actor;
 use super::issuer::Request;
+use super::scheduler::ACCESS_UPKEEP_INTERVAL;
 use super::{Authority, ChangeError, Services, run_to_completion};
 use crate::lifecycle::{Command, Event, IssuerName, Timestamp};
 use crate::store::{Content, Kind, Record, RecordKey, StoreError, Write};
@@ -29,11 +30,15 @@ fn read(record: &Record) -> Option<Timestamp> {
     text.parse().ok().map(Timestamp::from_millis)
 }
 
-/// Lets the clock know what a process before this one has witnessed.
+/// Lets the clock know what a process before this one has witnessed. One that was killed has not
+/// written down its last moments, which count where the clock has been set back.
 pub(super) async fn load(services: &Services) -> Result<(), StoreError> {
     let record = services.store.get(&record_key()).await?;
-    if let Some(instant) = record.as_ref().and_then(read) {
-        services.clock.witness(instant);
+    if let Some(instant) = record.as_ref().and_then(read)
+        && services.clock.now() < instant
+    {
+        let latest = instant.after(ACCESS_UPKEEP_INTERVAL);
+        services.clock.witness(latest);
     }
     Ok(())
 }
@@ -44,7 +49,7 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; what a crash loses then is more than a minute of it.
     pub async fn store_witness(&self) -> Result<(), ChangeError> {
-        let latest = self.services.clock.latest();
+        let latest = self.now().max(self.services.clock.latest());
         let record = self.services.store.get(&record_key()).await?;
         if record.as_ref().and_then(read) >= Some(latest) {
             return Ok(());
@@ -89,10 +94,14 @@ impl Authority {
     ) -> Result<ClockCorrection, ChangeError> {
         // A clock that is not believed is not taken for one that is right now.
         self.require_believed_time()?;
-        let now = self.now();
-        self.services.clock.forget_later_than(now);
+        let (clock, now) = (&self.services.clock, self.now());
         let record = self.services.store.get(&record_key()).await?;
-        self.write_witness(record, now).await?;
+        let latest = clock.latest();
+        clock.forget_later_than(now);
+        if let Err(error) = self.write_witness(record, now).await {
+            clock.witness(latest);
+            return Err(error);
+        }
         let mut corrected = Vec::new();
         for issuer in self.issuers() {
             let request = Request {

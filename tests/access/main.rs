@@ -20,6 +20,12 @@
     reason = "nothing outside this target sees it"
 )]
 
+#[path = "../support/gate.rs"]
+#[allow(dead_code, reason = "each test target uses its own part of it")]
+mod gate;
+#[allow(dead_code, reason = "the target `authority` uses more of it")]
+mod unreliable;
+
 mod approvals;
 mod clock;
 mod credentials;
@@ -27,5 +33,4 @@ mod limits;
 mod oracle;
 mod property;
 mod rates;
-mod unreliable;
 mod world;

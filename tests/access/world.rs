@@ -18,6 +18,7 @@ use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign}
 use keywright::authority::{Authority, IssuerSet, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
+use keywright::engine::{Entropy, SigningEngine};
 use keywright::http::internal_router;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::Store;
@@ -37,6 +38,33 @@ pub struct World {
     pub clock: Clock,
 }
 
+/// What a world is made of.
+pub struct Setup {
+    pub store: Arc<dyn Store>,
+    pub clock: Clock,
+    pub engine: Arc<dyn SigningEngine>,
+    pub entropy: Entropy,
+    pub master_keys: MasterKeys,
+}
+
+impl Setup {
+    /// The parts of which most worlds are made.
+    pub fn on(store: Arc<dyn Store>, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            engine: Arc::new(SoftwareEngine::start().unwrap()),
+            entropy: Entropy::system(),
+            master_keys: MasterKeys::of(master_key(7)),
+        }
+    }
+}
+
+/// A master key of this byte alone.
+pub fn master_key(byte: u8) -> MasterKey {
+    MasterKey::new(&zeroize::Zeroizing::new([byte; 32])).unwrap()
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::on(Arc::new(MemoryStore::default()), Clock::manual(BEGIN)).await
@@ -44,11 +72,23 @@ impl World {
 
     /// A world on what the store has.
     pub async fn on(store: Arc<dyn Store>, clock: Clock) -> Self {
+        Self::of(Setup::on(store, clock)).await
+    }
+
+    /// A world of these parts.
+    pub async fn of(setup: Setup) -> Self {
+        let Setup {
+            store,
+            clock,
+            engine,
+            entropy,
+            master_keys,
+        } = setup;
         let services = Services {
-            entropy: keywright::engine::Entropy::system(),
+            entropy,
             store: Arc::clone(&store),
-            engine: Arc::new(SoftwareEngine::start().unwrap()),
-            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
+            engine,
+            master_keys,
             lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
