@@ -146,7 +146,8 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     let before = one.issuer("a").unwrap().snapshot().set().version();
     one.catch_up().await.unwrap();
     let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
-    eventually(|| one.issuer("a").unwrap().snapshot().set().version() > before).await;
+    // The rotation, and the successor that stands by after it.
+    eventually(|| one.issuer("a").unwrap().snapshot().set().version() > before + 1).await;
 
     two.catch_up().await.unwrap();
     assert_eq!(two.issuer_faults(), []);
