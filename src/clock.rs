@@ -29,7 +29,7 @@ struct Jump {
 
 /// A time of day that has jumped ahead is believed when it has stayed there for so long: nothing is
 /// stamped by one bad reading.
-const DOUBT: Duration = Duration::from_secs(10);
+pub const DOUBT: Duration = Duration::from_secs(10);
 
 /// How far ahead the time of day may be set and still be believed at once.
 const BELIEVED_JUMP: Duration = Duration::from_secs(2);

@@ -139,12 +139,11 @@ pub async fn open(
                 name(&mut batch, &record, sealing.key, clock, entropy)?;
             }
         }
-        match commit(store, batch).await {
-            Err(CommitError::Store(error) | CommitError::Unknown(error)) => {
-                return Err(error.into());
-            }
-            // Done, or another process was faster: the setting is looked at again.
-            _ => {}
+        // Done, or another process was faster: the setting is looked at again.
+        if let Err(CommitError::Store(error) | CommitError::Unknown(error)) =
+            commit(store, batch).await
+        {
+            return Err(error.into());
         }
     }
     Err(MasterKeyError::Contended)

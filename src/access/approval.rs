@@ -6,7 +6,8 @@ use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use super::precondition::Precondition;
+use crate::lifecycle::{IssuerName, Policy, Timestamp, Timing};
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -29,7 +30,12 @@ pub enum Operation {
     /// The end of the issuer.
     Delete,
     /// Another policy.
-    SetPolicy(Box<Policy>),
+    SetPolicy {
+        /// The policy.
+        policy: Box<Policy>,
+        /// What the issuer must be when it is set.
+        precondition: Precondition,
+    },
 }
 
 impl Operation {
@@ -39,7 +45,7 @@ impl Operation {
             Self::ForceRotation { .. } => "force-rotation",
             Self::Revoke { .. } => "revoke",
             Self::Delete => "delete-issuer",
-            Self::SetPolicy(_) => "set-policy",
+            Self::SetPolicy { .. } => "set-policy",
         }
     }
 }
@@ -95,6 +101,8 @@ enum OperationDocument {
     DeleteIssuer {},
     SetPolicy {
         policy: Value,
+        #[serde(default, skip_serializing_if = "Precondition::is_none")]
+        precondition: Precondition,
     },
 }
 
@@ -116,8 +124,12 @@ impl Approval {
                     discard_successor: *discard_successor,
                 },
                 Operation::Delete => OperationDocument::DeleteIssuer {},
-                Operation::SetPolicy(policy) => OperationDocument::SetPolicy {
+                Operation::SetPolicy {
+                    policy,
+                    precondition,
+                } => OperationDocument::SetPolicy {
                     policy: policy.to_document(),
+                    precondition: precondition.clone(),
                 },
             },
             requester: self.requester.clone(),
@@ -148,9 +160,13 @@ impl Approval {
                 discard_successor,
             },
             OperationDocument::DeleteIssuer {} => Operation::Delete,
-            OperationDocument::SetPolicy { policy } => {
-                Operation::SetPolicy(Box::new(Policy::from_document(policy).ok()?))
-            }
+            OperationDocument::SetPolicy {
+                policy,
+                precondition,
+            } => Operation::SetPolicy {
+                policy: Box::new(Policy::from_document(policy, &Timing::single()).ok()?),
+                precondition,
+            },
         };
         Some(Self {
             id: id.to_owned(),
@@ -175,6 +191,10 @@ mod tests {
     #[test]
     fn an_approval_reads_as_it_is_written() {
         let url = IssuerUrl::parse("https://id.example.com").unwrap();
+        let set_policy = |precondition| Operation::SetPolicy {
+            policy: Box::new(Policy::for_url(url.clone())),
+            precondition,
+        };
         for operation in [
             Operation::ForceRotation { algorithm: None },
             Operation::ForceRotation {
@@ -185,7 +205,9 @@ mod tests {
                 discard_successor: true,
             },
             Operation::Delete,
-            Operation::SetPolicy(Box::new(Policy::for_url(url.clone()))),
+            set_policy(Precondition::None),
+            set_policy(Precondition::Exists),
+            set_policy(Precondition::OneOf(vec!["a".to_owned(), "*".to_owned()])),
         ] {
             let approval = Approval {
                 id: "one".to_owned(),

@@ -7,7 +7,7 @@ use super::audit::{self, AccessEvent, Actor, Attribution};
 use super::clients::ClientState;
 use super::{Authority, ChangeError, run_to_completion};
 use crate::access::credential::{Credential, CredentialRecord};
-use crate::access::{Client, Terms, record};
+use crate::access::{Client, Precondition, Terms, record};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, StoreError,
@@ -92,10 +92,11 @@ impl Authority {
             authority
                 .commit_client(&mut known, write, event, &actor)
                 .await?;
-            let others: Vec<Client> = authority.other_clients(&client.id).collect();
+            let others: Vec<_> = authority.other_clients(&client.id).collect();
+            let admitted = known.with_token(client);
             authority
                 .clients
-                .replace(others.into_iter().chain([client]));
+                .replace(others.into_iter().chain(admitted));
             drop(known);
             authority.on_all_replicas().await;
             Ok(())
@@ -113,7 +114,22 @@ impl Authority {
         terms: Terms,
         actor: Actor,
     ) -> Result<Arc<ClientState>, ChangeError> {
-        self.update_client(id, actor, move |client| {
+        self.set_terms_if(Precondition::None, id, terms, actor)
+            .await
+    }
+
+    /// The same, if the client is what the caller expects.
+    ///
+    /// # Errors
+    /// [`ChangeError::PreconditionFailed`] if it is not, otherwise as [`Self::set_terms`].
+    pub async fn set_terms_if(
+        self: &Arc<Self>,
+        precondition: Precondition,
+        id: &str,
+        terms: Terms,
+        actor: Actor,
+    ) -> Result<Arc<ClientState>, ChangeError> {
+        self.update_client(id, precondition, actor, move |client| {
             let event = AccessEvent::ClientChanged {
                 client: client.id.clone(),
                 before: client.terms.to_members(),
@@ -142,7 +158,7 @@ impl Authority {
         self.client(id)?;
         let issued = self.draft_credential(id, lifetime)?;
         let (record, now) = (issued.record.clone(), self.now());
-        self.update_client(id, actor, move |client| {
+        self.update_client(id, Precondition::None, actor, move |client| {
             let name = record.id.clone();
             let expires_at = record.expires_at.map(Timestamp::ceil_seconds);
             let client = client.with_credential(record, now, overlap);
@@ -175,7 +191,7 @@ impl Authority {
         actor: Actor,
     ) -> Result<(), ChangeError> {
         let credential: String = credential.chars().take(64).collect();
-        self.update_client(id, actor, move |client| {
+        self.update_client(id, Precondition::None, actor, move |client| {
             let event = AccessEvent::CredentialRevoked {
                 client: client.id.clone(),
                 credential: credential.clone(),
@@ -202,7 +218,7 @@ impl Authority {
         id: &str,
         actor: Actor,
     ) -> Result<(), ChangeError> {
-        self.update_client(id, actor, |client| {
+        self.update_client(id, Precondition::None, actor, |client| {
             let event = AccessEvent::ClientDeleted {
                 client: client.id.clone(),
                 before: client.terms.to_members(),
@@ -225,20 +241,27 @@ impl Authority {
     async fn update_client(
         self: &Arc<Self>,
         id: &str,
+        precondition: Precondition,
         actor: Actor,
         revise: impl FnOnce(Client) -> Result<ClientUpdate, ChangeError> + Send + 'static,
     ) -> Result<(), ChangeError> {
         let (authority, id) = (Arc::clone(self), id.to_owned());
         run_to_completion(async move {
             let mut known = authority.access.lock().await;
+            // Another process may have changed the client: a condition is judged on what the store
+            // has.
+            if !precondition.is_none() && authority.has_shared_store() {
+                known.doubt();
+            }
             authority.reload_if_unknown(&mut known).await?;
             let before = authority.client(&id)?.client.clone();
+            known.check(&id, &precondition)?;
             let now = authority.now();
             let managed = before.manages_access(now);
             let ClientUpdate { after, event } = revise(before)?;
             let manages = |client: &Client| client.manages_access(now);
             let stays = after.as_ref().is_some_and(manages);
-            if managed && !stays && !authority.other_clients(&id).any(|one| manages(&one)) {
+            if managed && !stays && !authority.other_clients(&id).any(|(one, _)| manages(&one)) {
                 return Err(ChangeError::LastAdmin);
             }
             let key = client_key(&id);
@@ -250,10 +273,16 @@ impl Authority {
                 }
                 None => Write::Delete(key, token),
             };
-            authority
-                .commit_client(&mut known, write, event, &actor)
-                .await?;
+            let committed = authority.commit_client(&mut known, write, event, &actor);
+            if let Err(error) = committed.await {
+                // Another process was faster, and memory has taken over what it made of the client.
+                if matches!(error, ChangeError::Contended) {
+                    known.check(&id, &precondition)?;
+                }
+                return Err(error);
+            }
             let others = authority.other_clients(&id);
+            let after = after.and_then(|after| known.with_token(after));
             authority.clients.replace(others.chain(after));
             drop(known);
             authority.on_all_replicas().await;
@@ -262,11 +291,11 @@ impl Authority {
         .await
     }
 
-    fn other_clients<'a>(&self, id: &'a str) -> impl Iterator<Item = Client> + use<'a> {
+    fn other_clients<'a>(&self, id: &'a str) -> impl Iterator<Item = (Client, Token)> + use<'a> {
         let clients = self.clients.all().into_iter();
         clients
             .filter(move |live| live.client.id != id)
-            .map(|live| live.client.clone())
+            .map(|live| (live.client.clone(), live.token))
     }
 
     /// What names a client must name no other, and must be something that can be verified here.
@@ -408,6 +437,30 @@ impl KnownClients {
         )
     }
 
+    /// Lets the store be asked again, unless a commit has to be settled first anyway.
+    fn doubt(&mut self) {
+        if let Self::All(_) = self {
+            *self = Self::Unknown(None);
+        }
+    }
+
+    /// Refuses a change of a client that is not what the caller expects, as far as that is known.
+    fn check(&self, client: &str, precondition: &Precondition) -> Result<(), ChangeError> {
+        let Self::All(tokens) = self else {
+            return Ok(());
+        };
+        let tag = tokens.get(client).map(Token::to_string);
+        match precondition.allows(tag.as_deref()) {
+            true => Ok(()),
+            false => Err(ChangeError::PreconditionFailed),
+        }
+    }
+
+    fn with_token(&self, client: Client) -> Option<(Client, Token)> {
+        let token = self.token(&client.id)?;
+        Some((client, token))
+    }
+
     fn token(&self, client: &str) -> Option<Token> {
         match self {
             Self::All(tokens) => tokens.get(client).copied(),
@@ -417,13 +470,13 @@ impl KnownClients {
 }
 
 /// The clients of these records that can be used.
-pub(super) fn usable(records: &[Record]) -> impl Iterator<Item = Client> {
+pub(super) fn usable(records: &[Record]) -> impl Iterator<Item = (Client, Token)> {
     records.iter().filter_map(|stored| {
         let client = record::client(&stored.key.id, stored.version, &stored.document);
         if client.is_none() {
             tracing::error!(client = %stored.key.id, "client refused: its stored record is corrupt");
         }
-        client
+        Some((client?, stored.token))
     })
 }
 

@@ -9,6 +9,7 @@ use super::audit::{self, AccessEvent, Actor, Attribution};
 use super::authentication::Caller;
 use super::issuer::{Confirmation, Issuer, Request};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
+use crate::access::Precondition;
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
 use crate::lifecycle::{Command, Readiness, RuleViolation, Successor, Timestamp};
 use crate::store::{
@@ -156,6 +157,7 @@ impl Authority {
                     confirmed_by: Some(actor.clone()),
                 },
                 reason: approval.reason,
+                precondition: Precondition::None,
                 confirmation: Some(Confirmation {
                     end: Write::Delete(key(&stored.approval), stored.token),
                     event: stored.row(Transition::Confirmed, authority.now(), &actor),
@@ -230,8 +232,15 @@ impl Authority {
                 self.delete_issuer(issuer, request.asks(command)).await?;
                 Ok(Outcome::Deleted(Arc::clone(issuer)))
             }
-            Operation::SetPolicy(policy) => {
+            Operation::SetPolicy {
+                policy,
+                precondition,
+            } => {
                 let command = Command::SetPolicy(*policy);
+                let request = Request {
+                    precondition,
+                    ..request
+                };
                 self.change(issuer, request.asks(command)).await?;
                 Ok(Outcome::PolicySet(Arc::clone(issuer)))
             }

@@ -13,12 +13,14 @@ use super::throttle::Bucket;
 use crate::access::Client;
 use crate::access::certificate::{CertificateRule, PeerCertificate};
 use crate::lifecycle::Timestamp;
-use crate::store::LastUse;
+use crate::store::{LastUse, Token};
 
 /// A client in memory.
 pub struct ClientState {
     /// What the store has of it.
     pub client: Client,
+    /// The token of its record.
+    pub token: Token,
     /// How many signatures it may still ask for; `None` when its rate is not limited.
     pub bucket: Option<Arc<Bucket>>,
     /// Verifies the assertions that it signs itself.
@@ -75,12 +77,12 @@ impl Clients {
     }
 
     /// Replaces the clients. What lives only in memory stays with those that stay.
-    pub fn replace(&self, clients: impl IntoIterator<Item = Client>) {
+    pub fn replace(&self, clients: impl IntoIterator<Item = (Client, Token)>) {
         let before = self.directory.load_full();
         let mut directory = Directory::default();
-        for client in clients {
+        for (client, token) in clients {
             let known = before.by_id.get(&client.id);
-            let live = Arc::new(self.build_state(client, known));
+            let live = Arc::new(self.build_state(client, token, known));
             for rule in &live.client.terms.certificates {
                 let (rule, live) = (rule.clone(), Arc::clone(&live));
                 directory.by_certificate.insert(rule, live);
@@ -97,7 +99,12 @@ impl Clients {
         self.directory.store(Arc::new(directory));
     }
 
-    fn build_state(&self, client: Client, known: Option<&Arc<ClientState>>) -> ClientState {
+    fn build_state(
+        &self,
+        client: Client,
+        token: Token,
+        known: Option<&Arc<ClientState>>,
+    ) -> ClientState {
         let rate = client.terms.limits.rate;
         let kept = known.filter(|known| known.client.terms.limits.rate == rate);
         let bucket = match kept {
@@ -114,6 +121,7 @@ impl Clients {
             used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
             assertions: self.verifier(&client),
             bucket,
+            token,
             client,
         }
     }

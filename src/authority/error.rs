@@ -29,6 +29,9 @@ pub enum ChangeError {
         /// The credential's name.
         credential: String,
     },
+    /// What is to be replaced is not what the caller expects.
+    #[error("the record is not the one that If-Match names; read it again")]
+    PreconditionFailed,
     /// Nobody could manage access any more.
     #[error(
         "no client with the role admin, without a limit on issuers and with a way in would be left; \

@@ -19,6 +19,7 @@ use super::permit::Replaces;
 use super::replication;
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
+use crate::access::Precondition;
 use crate::engine::Urgency;
 use crate::lifecycle::{
     Attestation, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet,
@@ -44,6 +45,8 @@ pub struct Request {
     pub attribution: Attribution,
     /// Why, in their own words.
     pub reason: Option<String>,
+    /// What the issuer must be when it is changed.
+    pub precondition: Precondition,
     /// The end of the waiting of an operation that was confirmed.
     pub confirmation: Option<Confirmation>,
 }
@@ -64,6 +67,7 @@ impl Request {
         Self {
             attribution: actor.into(),
             reason: None,
+            precondition: Precondition::None,
             confirmation: None,
         }
     }
@@ -242,7 +246,10 @@ impl Issuer {
     ) -> Result<Option<Changed>, ChangeError> {
         // Lock.
         let mut unknown = self.writer.lock().await;
-        if unknown.is_some() {
+        let precondition = &request.request.precondition;
+        // Another process may have changed the issuer: a condition is judged on what the store has.
+        let is_shared = services.store.replicas().is_some();
+        if unknown.is_some() || (is_shared && !precondition.is_none()) {
             self.reload(services, &mut unknown).await?;
         }
         let writer = services.store.writer().await?;
@@ -256,6 +263,9 @@ impl Issuer {
             return Err(ChangeError::ClockDoubted);
         }
         // Decide.
+        if !precondition.allows(Some(&before.tokens().issuer.to_string())) {
+            return Err(ChangeError::PreconditionFailed);
+        }
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
         let decide = |command| {
@@ -516,6 +526,7 @@ pub(super) fn batch(
         attribution,
         reason,
         confirmation,
+        precondition: _,
     } = &request.request;
     let mut batch = services.new_batch()?;
     batch.not_after = Some(time.timing.commit_deadline(change.at));

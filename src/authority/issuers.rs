@@ -6,10 +6,11 @@ use super::approvals::ApprovalOutcome;
 use super::audit::Actor;
 use super::issuer::{self, ChangeRequest, Issuer, Request};
 use super::{Authority, ChangeError, run_to_completion};
+use crate::access::Precondition;
 use crate::access::approval::{Approval, Operation};
 use crate::engine::Urgency;
 use crate::lifecycle::{
-    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, create,
+    Command, DecisionError, IssuerName, IssuerOrigin, Policy, RuleViolation, Timing, create,
 };
 
 /// What a PUT of an issuer did.
@@ -31,6 +32,11 @@ impl Authority {
     /// All issuers that are not deleted, in the order of their names.
     pub fn issuers(&self) -> Vec<Arc<Issuer>> {
         self.directory.all()
+    }
+
+    /// How long the processes of this store need to take a change over.
+    pub fn timing(&self) -> Timing {
+        self.services.lease.timing()
     }
 
     /// The issuer that is published under a path (empty for the root).
@@ -65,6 +71,22 @@ impl Authority {
         origin: Option<IssuerOrigin>,
         actor: Actor,
     ) -> Result<IssuerSet, ChangeError> {
+        self.set_issuer_if(Precondition::None, name, policy, origin, actor)
+            .await
+    }
+
+    /// The same, if the issuer is what the caller expects.
+    ///
+    /// # Errors
+    /// [`ChangeError::PreconditionFailed`] if it is not, otherwise as [`Self::set_issuer`].
+    pub async fn set_issuer_if(
+        self: &Arc<Self>,
+        precondition: Precondition,
+        name: &IssuerName,
+        policy: Policy,
+        origin: Option<IssuerOrigin>,
+        actor: Actor,
+    ) -> Result<IssuerSet, ChangeError> {
         let (authority, name) = (Arc::clone(self), name.clone());
         run_to_completion(async move {
             match authority.issuer(name.as_str()) {
@@ -72,11 +94,17 @@ impl Authority {
                     if origin.is_some_and(|asked| asked != issuer.snapshot().set().origin()) {
                         return Err(ChangeError::Refused(RuleViolation::IssuerOriginFixed));
                     }
-                    let operation = Operation::SetPolicy(Box::new(policy));
+                    let operation = Operation::SetPolicy {
+                        policy: Box::new(policy),
+                        precondition,
+                    };
                     match authority.ask(&issuer, operation, None, actor).await? {
                         ApprovalOutcome::Done(_) => Ok(IssuerSet::Replaced(issuer)),
                         ApprovalOutcome::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
                     }
+                }
+                Err(ChangeError::UnknownIssuer(_)) if !precondition.allows(None) => {
+                    Err(ChangeError::PreconditionFailed)
                 }
                 Err(ChangeError::UnknownIssuer(_)) => {
                     let origin = origin.unwrap_or(IssuerOrigin::Fresh);
@@ -103,9 +131,7 @@ impl Authority {
         if self.published_under(policy.url.path()).is_some() {
             return Err(ChangeError::PathTaken);
         }
-        if !self.services.lease.holds() {
-            return Err(ChangeError::SnapshotStale);
-        }
+        self.require_believed_time()?;
         let mut request = Request::by(actor.clone()).asks(Command::ApplyPlan);
         let (change, time) = loop {
             let time = self.services.lease.change_time();

@@ -58,6 +58,7 @@ pub use error::ChangeError;
 pub use health::{IssuerFault, Unready};
 pub use issuers::IssuerSet;
 pub use keys::{Exposure, Rotation};
+pub use witness::ClockCorrection;
 
 /// What an authority stands on.
 pub struct Services {

@@ -3,11 +3,21 @@
 //! No stamp is earlier than it, so that a clock that was set back while nothing ran shortens neither
 //! a lead nor a retention. It is written down every minute and at the end of a process.
 
+use std::sync::Arc;
+
 use super::audit::Actor;
 use super::issuer::Request;
-use super::{Authority, ChangeError, Services};
-use crate::lifecycle::{Command, Timestamp};
+use super::{Authority, ChangeError, Services, run_to_completion};
+use crate::lifecycle::{Command, Event, IssuerName, Timestamp};
 use crate::store::{Content, Kind, Record, RecordKey, StoreError, Write};
+
+/// What was put back because the clock had been ahead.
+pub struct ClockCorrection {
+    /// The issuers that have changed.
+    pub corrected: Vec<IssuerName>,
+    /// What the clock shows now, which they were put back to.
+    pub now: Timestamp,
+}
 
 fn record_key() -> RecordKey {
     RecordKey::unowned(Kind::Setting, "clock-witness")
@@ -64,10 +74,21 @@ impl Authority {
     /// # Errors
     /// [`ChangeError`]; issuers that were put back before stay so.
     pub async fn correct_clock(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         actor: Actor,
-        reason: Option<String>,
-    ) -> Result<Vec<String>, ChangeError> {
+        reason: String,
+    ) -> Result<ClockCorrection, ChangeError> {
+        let authority = Arc::clone(self);
+        run_to_completion(async move { authority.put_back(&actor, &reason).await }).await
+    }
+
+    async fn put_back(
+        self: &Arc<Self>,
+        actor: &Actor,
+        reason: &str,
+    ) -> Result<ClockCorrection, ChangeError> {
+        // A clock that is not believed is not taken for one that is right now.
+        self.require_believed_time()?;
         let now = self.now();
         self.services.clock.forget_later_than(now);
         let record = self.services.store.get(&record_key()).await?;
@@ -75,15 +96,34 @@ impl Authority {
         let mut corrected = Vec::new();
         for issuer in self.issuers() {
             let request = Request {
-                reason: reason.clone(),
+                reason: Some(reason.to_owned()),
                 ..Request::by(actor.clone())
             };
             let change = self.change(&issuer, request.asks(Command::CorrectClock));
-            if change.await?.is_some() {
-                corrected.push(issuer.name().to_string());
+            let is_corrected = |event: &Event| matches!(event, Event::ClockCorrected { .. });
+            // What was due anyway may have been committed in its place.
+            if let Some(committed) = change.await?
+                && committed.change.events.iter().any(is_corrected)
+            {
+                corrected.push(issuer.name().clone());
             }
         }
         tracing::warn!(?actor, issuers = corrected.len(), "the clock was corrected");
-        Ok(corrected)
+        Ok(ClockCorrection { corrected, now })
+    }
+
+    /// Refuses a change while this process may not stamp one.
+    ///
+    /// # Errors
+    /// [`ChangeError::SnapshotStale`] without a lease, [`ChangeError::ClockDoubted`] while the clock
+    /// has just jumped ahead.
+    pub(super) fn require_believed_time(&self) -> Result<(), ChangeError> {
+        if !self.services.lease.holds() {
+            return Err(ChangeError::SnapshotStale);
+        }
+        if !self.services.clock.is_believed() {
+            return Err(ChangeError::ClockDoubted);
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::input;
 use super::json_text;
 use super::session::Session;
 use crate::config::{Config, Overrides};
-use crate::lifecycle::Policy;
+use crate::lifecycle::{Policy, Timing};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -107,6 +107,6 @@ fn check_policy(path: &str, session: &mut Session) -> Result<(), Failure> {
 /// Reads a policy document from a file and holds it against every rule that concerns it alone.
 pub(super) fn read_policy(path: &str) -> Result<Policy, Failure> {
     let document = input::object(path)?;
-    Policy::from_document(document.into())
+    Policy::from_document(document.into(), &Timing::single())
         .map_err(|error| Failure::rejected("invalid-policy", error))
 }

@@ -13,6 +13,7 @@ mod audit;
 mod backup;
 mod client;
 mod clients;
+mod clock;
 mod completions;
 mod config_command;
 mod connection;
@@ -95,6 +96,9 @@ enum Command {
     /// Confirm what a second person must agree to.
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Say that the clock was wrong.
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Show, rotate and replace the key that seals private keys.
     #[command(subcommand)]
     MasterKey(master_key::Command),
@@ -175,6 +179,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
+        Command::Clock(command) => clock::run(&command, session),
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
         Command::Backup(arguments) => backup::run(&arguments, session),

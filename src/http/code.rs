@@ -248,6 +248,9 @@ codes! {
     MasterKeyNotEverywhere = "master-key-not-everywhere":
         "`replicas` serve without the master key `to`",
         "give it to them and restart them";
+    PreconditionFailed = "precondition-failed":
+        "what is to be replaced is not what `If-Match` names",
+        "read it again, and decide anew";
     BodyTooLarge = "body-too-large":
         "the body is over `limit` bytes",
         "split it";
@@ -275,6 +278,9 @@ codes! {
     Contended = "contended":
         "other writers were faster 16 times; of a client: another replica has changed one since",
         "`Retry-After`";
+    ClockDoubted = "clock-doubted":
+        "the clock has just jumped ahead of the time that has passed; nothing is stamped by it before it has stayed there for 10 s",
+        "`Retry-After`; set the clock right if it is wrong";
     IssuanceLogUnavailable = "issuance-log-unavailable":
         "the token has no place in the issuance log, so it is not handed out",
         "`Retry-After`; an operator must see why the log cannot be written";

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::code::Code;
 use crate::authority::Unready;
 use crate::authority::throttle::Budget;
-use crate::store::StoreError;
+use crate::store::{StoreError, Token};
 
 /// The statuses of responses that are not problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,15 @@ pub(super) fn created_at(location: &str, document: Value) -> Response {
     let mut response = created(document);
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// An answer that shows a record, with the record's entity tag (RFC 9110 §8.8.3). The token of a
+/// record is another one after each write, also after a fail-over that has lost one.
+pub(super) fn tagged(mut response: Response, token: Token) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{token}\"")) {
+        response.headers_mut().insert(ETAG, tag);
     }
     response
 }
@@ -187,6 +196,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::MasterKeyUnknown
         | Code::MasterKeyUnclear
         | Code::MasterKeyNotEverywhere => StatusCode::CONFLICT,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::RateLimited | Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
@@ -195,6 +205,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::SigningBusy
         | Code::SnapshotStale
         | Code::Contended
+        | Code::ClockDoubted
         | Code::StoreUnavailable
         | Code::IssuanceLogUnavailable
         | Code::CallerUndecidable

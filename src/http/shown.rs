@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::access::approval::{Approval, Operation};
 use crate::authority::clients::ClientState;
-use crate::authority::issuer::Issuer;
 use crate::authority::signing::SignedToken;
+use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 
 /// `{"name", "version", "policy"}`, and `deleted_at` when it is deleted.
-pub(super) fn issuer(issuer: &Issuer) -> Value {
-    let view = issuer.snapshot();
+pub(super) fn issuer(snapshot: &Snapshot) -> Value {
+    let set = snapshot.set();
     let mut shown = json!({
-        "name": issuer.name().as_str(),
-        "version": view.set().version(),
-        "policy": view.set().policy().to_document(),
+        "name": set.issuer().as_str(),
+        "version": set.version(),
+        "policy": set.policy().to_document(),
     });
-    if let (Some(at), Value::Object(members)) = (view.set().deleted_at(), &mut shown) {
+    if let (Some(at), Value::Object(members)) = (set.deleted_at(), &mut shown) {
         members.insert("deleted_at".to_owned(), at.floor_seconds().into());
     }
     shown
@@ -101,7 +101,7 @@ pub(super) fn approval(approval: &Approval) -> Value {
             show("discard_successor", (*discard_successor).into());
         }
         Operation::Delete => {}
-        Operation::SetPolicy(policy) => show("policy", policy.to_document()),
+        Operation::SetPolicy { policy, .. } => show("policy", policy.to_document()),
     }
     if let Some(reason) = &approval.reason {
         show("reason", reason.as_str().into());

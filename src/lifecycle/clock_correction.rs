@@ -10,7 +10,8 @@
 //! - tokens that were signed while the clock was ahead: their `exp` may lie after the publication
 //!   of their key ends;
 //! - the freshness and the clock skew of earlier policies, where they were longer: a successor may
-//!   sign while a set without it is still fresh that was served under one of them;
+//!   sign while a set without it is still fresh that was served under one of them before the clock
+//!   went wrong;
 //! - keys that were removed because the clock was ahead. They stay removed, and their tokens with
 //!   them;
 //! - the times of keys that were revoked meanwhile: their records are final, and until the clock
@@ -38,24 +39,28 @@ pub(super) fn correct_clock(update: &mut KeySetUpdate<'_>) {
     let fresh_until = reading
         .after(timing.overlap())
         .after(set.policy.freshness());
-    let missing_until = fresh_until.after(set.policy.clock_skew);
+    let ahead = latest.since(reading);
+    // What a late stamp began under a longer freshness keeps that; what an honest one began does not
+    // tell.
+    let honest = |until: Timestamp, most: Timestamp| until.before(ahead).max(most).min(until);
     set.created_at = set.created_at.min(reading);
-    set.served_fresh_until = set.served_fresh_until.min(fresh_until);
+    set.served_fresh_until = honest(set.served_fresh_until, fresh_until);
+    let most = fresh_until.after(set.policy.clock_skew);
     // The record of a revoked key is final: what it says of the time stays.
     let kept = |key: &&mut Key| !matches!(key.state, State::Revoked(_));
     for key in set.keys.iter_mut().filter(kept) {
-        lower(key, reading, missing_until);
+        lower(key, reading, &|until| honest(until, most));
     }
 }
 
-fn lower(key: &mut Key, reading: Timestamp, missing_until: Timestamp) {
+fn lower(key: &mut Key, reading: Timestamp, honest: &dyn Fn(Timestamp) -> Timestamp) {
     let lower = |instant: &mut Timestamp| *instant = reading.min(*instant);
     lower(&mut key.created_at);
     lower(&mut key.published_at);
     match &mut key.state {
         State::Pending(pending) => {
             if let Visibility::MissingUntil(until) = &mut pending.visibility {
-                *until = missing_until.min(*until);
+                *until = honest(*until);
             }
         }
         State::Active(active) => {

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::policy::Policy;
@@ -13,9 +16,15 @@ use super::time::Timestamp;
 /// The public half of one key pair, with its place in life.
 ///
 /// The private half is not here: it rests sealed in the store, under the same `kid`, while the
-/// key is pending or active.
+/// key is pending or active. A clone shares the record until one of the two changes, and is equal
+/// without a look into it: a set keeps the records of its dead keys for good, and each change
+/// clones the set and looks for what is other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct Key(Arc<KeyRecord>);
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
     pub(super) jwk: Jwk,
     pub(super) origin: KeyOrigin,
     pub(super) created_at: Timestamp,
@@ -134,6 +143,20 @@ impl State {
     }
 }
 
+impl Deref for Key {
+    type Target = KeyRecord;
+
+    fn deref(&self) -> &KeyRecord {
+        &self.0
+    }
+}
+
+impl DerefMut for Key {
+    fn deref_mut(&mut self) -> &mut KeyRecord {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
 impl Key {
     /// Puts a stored key together again. What its set allows is checked by
     /// [`KeySet::restore`](super::KeySet::restore).
@@ -144,13 +167,13 @@ impl Key {
         published_at: Timestamp,
         state: State,
     ) -> Self {
-        Self {
+        Self(Arc::new(KeyRecord {
             jwk,
             origin,
             created_at,
             published_at,
             state,
-        }
+        }))
     }
 
     /// The key's name in token headers and in the published set.

@@ -202,6 +202,25 @@ impl KeySet {
         &self.keys
     }
 
+    /// The keys that are new, or whose records are not those of `before`. Keys keep their places, so
+    /// that one which has not changed costs a look.
+    pub fn keys_changed_since<'a>(
+        &'a self,
+        before: Option<&'a Self>,
+    ) -> impl Iterator<Item = &'a Key> {
+        let keys = self.keys.iter().enumerate();
+        let changed = keys.filter(move |(place, key)| {
+            let stayed = before.and_then(|before| before.keys.get(*place));
+            stayed != Some(key) && before.and_then(|before| before.key(key.kid())) != Some(key)
+        });
+        changed.map(|(_, key)| key)
+    }
+
+    /// The keys that live, to be changed. The records of the others stay shared.
+    pub(super) fn trusted_keys_mut(&mut self) -> impl Iterator<Item = &mut Key> {
+        self.keys.iter_mut().filter(|key| key.is_trusted())
+    }
+
     /// The key with this name, whatever its state.
     pub fn key(&self, kid: &Kid) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid() == kid)
@@ -267,7 +286,77 @@ const ENVELOPE: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::command::{Attestation, Command, decide};
+    use super::super::issuer::IssuerUrl;
+    use super::super::key::{KeyOrigin, Pending, Removed, Visibility};
+    use super::super::key_set_update::{AvailableKeys, KeySpecification};
+    use super::super::simulation::sample_jwk;
     use super::*;
+
+    /// A set whose `count` keys are dead, with one that lives.
+    fn of_dead_keys(count: u64) -> KeySet {
+        let at = Timestamp::from_seconds(1_800_000_000);
+        let removed = State::Removed(Removed {
+            activated_at: Some(at),
+            retired_at: at,
+            removed_at: at,
+            published_until: Some(at),
+        });
+        let visibility = Visibility::SinceFirstSet;
+        let keys = (0..=count).map(|number| {
+            let state = if number == count {
+                State::Pending(Pending { visibility })
+            } else {
+                removed.clone()
+            };
+            let specification = KeySpecification {
+                algorithm: Algorithm::Rs256,
+                rsa_bits: 2048,
+            };
+            let jwk = sample_jwk(specification, number + 1).unwrap();
+            Key::restore(jwk, KeyOrigin::Generated, at, at, state)
+        });
+        KeySet {
+            issuer: IssuerName::parse("example").unwrap(),
+            version: 1,
+            origin: IssuerOrigin::Fresh,
+            created_at: at,
+            policy: Policy::for_url(IssuerUrl::parse("https://id.example.com").unwrap()),
+            latest: at,
+            served_fresh_until: at,
+            deleted_at: None,
+            vacant: BTreeSet::new(),
+            keys: keys.collect(),
+        }
+    }
+
+    // Issue 10, case 16: a set dragged its dead keys through every clone and comparison.
+    #[test]
+    fn a_change_shares_the_records_of_the_keys_that_it_does_not_touch() {
+        let before = of_dead_keys(20);
+        let policy = Policy {
+            clock_skew: Duration::from_secs(1),
+            algorithms: vec![Algorithm::Rs256],
+            default_algorithm: Algorithm::Es256,
+            ..before.policy.clone()
+        };
+        let (command, one) = (Command::SetPolicy(policy), Attestation::OnePerson);
+        let none = AvailableKeys::default();
+        let decision = decide(&before, &command, one, before.latest, &none).unwrap();
+        let after = decision.change.unwrap().set;
+        let shares = |(one, other): (&Key, &Key)| std::ptr::eq(&**one, &**other);
+        let shared = before
+            .keys
+            .iter()
+            .zip(&after.keys)
+            .filter(|pair| shares(*pair));
+        assert_eq!(shared.count(), 20);
+        let changed: Vec<_> = after.keys_changed_since(Some(&before)).collect();
+        assert_eq!(changed, [after.keys.last().unwrap()]);
+        assert_eq!(after.keys_changed_since(None).count(), 21);
+    }
 
     #[test]
     fn room_is_taken_key_by_key_and_byte_by_byte() {

@@ -212,13 +212,12 @@ impl<'a> KeySetUpdate<'a> {
     }
 
     fn admit(&mut self, jwk: Jwk, origin: KeyOrigin, state: State) -> Result<Key, RuleViolation> {
-        let thumbprint = jwk.thumbprint();
         // Neither the name nor the key itself may come back: not under another name either.
         let twin = self
             .set
             .keys
             .iter()
-            .find(|key| key.kid() == jwk.kid() || key.jwk.thumbprint() == thumbprint);
+            .find(|key| key.kid() == jwk.kid() || key.jwk.public_key() == jwk.public_key());
         if let Some(twin) = twin {
             return Err(RuleViolation::KeyKnown {
                 kid: twin.kid().clone(),
@@ -228,13 +227,7 @@ impl<'a> KeySetUpdate<'a> {
         if !self.capacity().take(jwk.to_json().len() + 1) {
             return Err(RuleViolation::SetFull);
         }
-        let key = Key {
-            jwk,
-            origin,
-            created_at: self.stamp,
-            published_at: self.stamp,
-            state,
-        };
+        let key = Key::restore(jwk, origin, self.stamp, self.stamp, state);
         self.set.keys.push(key.clone());
         Ok(key)
     }
@@ -356,7 +349,7 @@ impl<'a> KeySetUpdate<'a> {
         let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
         self.set.served_fresh_until = fresh;
         let fresh = fresh.after(self.set.policy.clock_skew);
-        for key in &mut self.set.keys {
+        for key in self.set.trusted_keys_mut() {
             if let State::Pending(pending) = &mut key.state {
                 pending.visibility = Visibility::MissingUntil(match pending.visibility {
                     Visibility::SinceFirstSet => fresh,
@@ -446,7 +439,7 @@ impl<'a> KeySetUpdate<'a> {
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
         let in_use_until = self.in_use_until;
-        for key in &mut self.set.keys {
+        for key in self.set.trusted_keys_mut() {
             match &mut key.state {
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);

@@ -19,6 +19,7 @@
 
 mod clock_correction;
 mod command;
+mod crontab;
 mod event;
 mod history;
 mod issuer;
@@ -42,7 +43,9 @@ pub use command::{
 pub use event::Event;
 pub use history::PastKey;
 pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
-pub use key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
+pub use key::{
+    Active, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State, Visibility,
+};
 pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 pub use key_set_update::{AvailableKeys, Change, KeySpecification};
 pub use plan::{Plan, Step, plan, rotation_due};

@@ -8,10 +8,11 @@ use super::issuer::IssuerUrl;
 use super::key_set::{MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 use super::schedule::Schedule;
 use super::time::format_duration;
-use super::timing::SWITCH_OVER;
+use super::timing::Timing;
 use super::verifiers::verifiers_outpaced_by;
 
-/// An issuer's rules. Every value of this type has passed [`Policy::validate`] or stands to.
+/// An issuer's rules. Those that are set have passed [`Policy::validate`]; those that were stored
+/// may break a rule that has come since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The `iss` claim and the root of the public documents. Fixed once the issuer exists.
@@ -163,15 +164,15 @@ impl Policy {
     }
 
     /// How long a key stays published after it stopped, when no longer lifetime was ever allowed.
-    pub fn retention(&self) -> Duration {
-        SWITCH_OVER + self.max_token_ttl + self.clock_skew
+    pub fn retention(&self, timing: &Timing) -> Duration {
+        timing.overlap() + self.max_token_ttl + self.clock_skew
     }
 
-    /// Checks every rule that concerns the policy alone.
+    /// Checks every rule that concerns the policy and the time that a change of it takes.
     ///
     /// # Errors
     /// The first [`PolicyViolation`] in the order of the fields.
-    pub fn validate(&self) -> Result<(), PolicyViolation> {
+    pub fn validate(&self, timing: &Timing) -> Result<(), PolicyViolation> {
         self.validate_algorithms()?;
         for (field, duration) in [
             ("lead", self.lead),
@@ -212,7 +213,7 @@ impl Policy {
         if !(512..=65_536).contains(&self.max_token_bytes) {
             return Err(PolicyViolation::MaxTokenBytes(self.max_token_bytes.into()));
         }
-        self.validate_set_size(interval)
+        self.validate_set_size(interval, timing)
     }
 
     fn validate_algorithms(&self) -> Result<(), PolicyViolation> {
@@ -233,9 +234,13 @@ impl Policy {
 
     /// Per algorithm at most: one active key, two successors (the next but one is published a
     /// lead before the next takes over), and one retired key for each rotation within a retention.
-    fn validate_set_size(&self, interval: Duration) -> Result<(), PolicyViolation> {
+    fn validate_set_size(
+        &self,
+        interval: Duration,
+        timing: &Timing,
+    ) -> Result<(), PolicyViolation> {
         let retired = self
-            .retention()
+            .retention(timing)
             .as_millis()
             .div_ceil(interval.as_millis().max(1));
         let per_algorithm = u64::try_from(retired).unwrap_or(u64::MAX).saturating_add(3);
@@ -252,11 +257,11 @@ impl Policy {
         Ok(())
     }
 
-    /// What is legal and still deserves a second thought, as sentences for people: verifiers that
-    /// the lead would break, and a key that signs for more than a year (NIST SP 800-57 part 1
+    /// What is legal and still deserves a second thought, as sentences for people: a stored schedule
+    /// that cannot be kept to, verifiers that the lead would break, and a key that signs for more than a year (NIST SP 800-57 part 1
     /// §5.3.6).
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = Vec::from_iter(self.rotation.warning());
         if verifiers_outpaced_by(self.lead).next().is_some() {
             warnings.push(format!(
                 "lead {} is too short for verifiers in common use{}",

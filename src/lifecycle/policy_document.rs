@@ -10,6 +10,7 @@ use super::issuer::{InvalidIssuerUrl, IssuerUrl};
 use super::policy::{Confirmation, Policy, PolicyViolation};
 use super::schedule::{InvalidSchedule, Schedule};
 use super::time::{InvalidDuration, format_duration, parse_duration};
+use super::timing::Timing;
 
 /// Why a document is no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,9 +52,23 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`] names the member and the rule that it breaks.
-    pub fn from_document(document: Value) -> Result<Self, PolicyError> {
+    pub fn from_document(document: Value, timing: &Timing) -> Result<Self, PolicyError> {
         let mut object = Object::new(document, "policy")?;
-        let policy = Self::take_from(&mut object)?;
+        let policy = Self::take_from(&mut object, timing)?;
+        object.finish()?;
+        Ok(policy)
+    }
+
+    /// Reads a policy that was set before. It may break a rule that has come since, or name a time
+    /// zone that has gone: an issuer goes on with what it has. [`validate`](Self::validate) and
+    /// [`warnings`](Self::warnings) tell.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when the document has not the form of a policy.
+    pub fn from_record(document: Value) -> Result<Self, PolicyError> {
+        let mut object = Object::new(document, "policy")?;
+        let recorded = |line: &str, zone: &str| Ok(Schedule::cron_from_record(line, zone));
+        let policy = Self::parse(&mut object, recorded)?;
         object.finish()?;
         Ok(policy)
     }
@@ -62,7 +77,16 @@ impl Policy {
     ///
     /// # Errors
     /// As [`Policy::from_document`], except that members which are no policy's are left alone.
-    pub fn take_from(object: &mut Object) -> Result<Self, PolicyError> {
+    pub fn take_from(object: &mut Object, timing: &Timing) -> Result<Self, PolicyError> {
+        let policy = Self::parse(object, Schedule::cron)?;
+        policy.validate(timing)?;
+        Ok(policy)
+    }
+
+    fn parse(
+        object: &mut Object,
+        cron: impl Fn(&str, &str) -> Result<Schedule, InvalidSchedule>,
+    ) -> Result<Self, PolicyError> {
         let url = object.string("url")?;
         let mut policy = Self::for_url(IssuerUrl::parse(&url)?);
         if let Some(names) = object.optional_strings("algorithms")? {
@@ -83,7 +107,7 @@ impl Policy {
             policy.rsa_bits = u16::try_from(bits).map_err(|_| PolicyViolation::RsaBits(bits))?;
         }
         if let Some(rotation) = object.optional_object("rotation")? {
-            policy.rotation = rotation_from(rotation)?;
+            policy.rotation = rotation_from(rotation, cron)?;
         }
         for (field, target) in [
             ("lead", &mut policy.lead),
@@ -106,7 +130,6 @@ impl Policy {
             Some("second-person") => Confirmation::SecondPerson,
             Some(_) => return Err(PolicyError::Confirmation),
         };
-        policy.validate()?;
         Ok(policy)
     }
 
@@ -130,14 +153,17 @@ impl Policy {
     }
 }
 
-fn rotation_from(mut rotation: Object) -> Result<Schedule, PolicyError> {
+fn rotation_from(
+    mut rotation: Object,
+    cron: impl Fn(&str, &str) -> Result<Schedule, InvalidSchedule>,
+) -> Result<Schedule, PolicyError> {
     let every = rotation.optional_string("every")?;
-    let cron = rotation.optional_string("cron")?;
+    let line = rotation.optional_string("cron")?;
     let zone = rotation.optional_string("timezone")?;
     rotation.finish()?;
-    match (every, cron, zone) {
+    match (every, line, zone) {
         (Some(every), None, None) => Ok(Schedule::Every(duration("rotation.every", &every)?)),
-        (None, Some(line), zone) => Ok(Schedule::cron(&line, zone.as_deref().unwrap_or("UTC"))?),
+        (None, Some(line), zone) => Ok(cron(&line, zone.as_deref().unwrap_or("UTC"))?),
         _ => Err(PolicyError::RotationKind),
     }
 }
@@ -165,7 +191,9 @@ mod tests {
     use super::*;
 
     fn refusal(document: Value) -> String {
-        Policy::from_document(document).unwrap_err().to_string()
+        Policy::from_document(document, &Timing::single())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -179,7 +207,7 @@ mod tests {
             "confirmation": "second-person"
         });
         assert_eq!(
-            Policy::from_document(document.clone())
+            Policy::from_document(document.clone(), &Timing::single())
                 .unwrap()
                 .to_document(),
             document
@@ -188,7 +216,9 @@ mod tests {
 
     #[test]
     fn everything_but_the_url_has_a_default() {
-        let policy = Policy::from_document(json!({"url": "https://id.example.com"})).unwrap();
+        let policy =
+            Policy::from_document(json!({"url": "https://id.example.com"}), &Timing::single())
+                .unwrap();
         assert_eq!(
             policy.to_document(),
             json!({
@@ -259,10 +289,10 @@ mod tests {
 
     #[test]
     fn a_legal_lead_that_real_verifiers_outlast_is_warned_about() {
-        let policy = Policy::from_document(json!({
+        let document = json!({
             "url": "https://id.example.com", "lead": "10m", "stale_if_error": "0s"
-        }))
-        .unwrap();
+        });
+        let policy = Policy::from_document(document, &Timing::single()).unwrap();
         assert_eq!(
             policy.warnings(),
             [
@@ -270,5 +300,42 @@ mod tests {
               Istio polls every 20m, AWS HTTP APIs cache 2h)"
             ]
         );
+    }
+
+    // Issue 10, case 16: a stricter rule made an issuer corrupt on upgrade.
+    #[test]
+    fn a_stored_policy_that_breaks_a_rule_is_read_and_the_rule_is_told() {
+        let url = "https://id.example.com";
+        for (document, warnings) in [
+            (json!({"url": url, "lead": "1s"}), 1),
+            (json!({"url": url, "max_token_ttl": "3650d"}), 0),
+            (json!({"url": url, "rsa_bits": 1024}), 0),
+            (json!({"url": url, "rotation": {"every": "0s"}}), 0),
+            (
+                json!({"url": url, "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Atlantis"}}),
+                1,
+            ),
+            (
+                json!({"url": url, "rotation": {"cron": "0 0 30 2 *", "timezone": "UTC"}}),
+                1,
+            ),
+        ] {
+            let timing = Timing::single();
+            assert!(Policy::from_document(document.clone(), &timing).is_err());
+            let policy = Policy::from_record(document.clone()).unwrap();
+            let written = policy.to_document();
+            for (member, value) in document.as_object().unwrap() {
+                assert_eq!(&written[member], value, "it is kept as it was written");
+            }
+            assert_eq!(policy.warnings().len(), warnings, "{:?}", policy.warnings());
+            assert_eq!(Policy::from_record(written).unwrap(), policy);
+        }
+        for document in [
+            json!({}),
+            json!({"url": url, "unknown": 1}),
+            json!({"url": url, "lead": 1}),
+        ] {
+            assert!(Policy::from_record(document).is_err());
+        }
     }
 }

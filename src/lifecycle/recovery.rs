@@ -209,10 +209,9 @@ pub fn recover(
 /// A register has no reasons: those that the backup knows come back.
 fn give_reasons(set: &mut KeySet, backup: Option<&KeySet>, otherwise: &str) {
     for key in &mut set.keys {
+        let has_none = matches!(&key.state, State::Revoked(revoked) if revoked.reason.is_empty());
         let before = backup.and_then(|backup| backup.key(key.jwk.kid()));
-        if let State::Revoked(revoked) = &mut key.state
-            && revoked.reason.is_empty()
-        {
+        if has_none && let State::Revoked(revoked) = &mut key.state {
             revoked.reason = match before.map(|before| &before.state) {
                 Some(State::Revoked(before)) => before.reason.clone(),
                 _ => otherwise.to_owned(),

@@ -1,22 +1,8 @@
 //! When keys rotate: at an interval, or by crontab in a time zone.
-//!
-//! A crontab line is read as cron(8) reads it: five fields, Sunday is 0 and 7, and when both the
-//! day of the month and the day of the week are restricted, either may match. The `cron` crate
-//! numbers days from 1 and wants both to match, so the line is translated: the days of the week
-//! are spelled out, and a line that restricts both days becomes two schedules.
-//!
-//! The crate computes on the wall clock; the time zone is applied here. A wall-clock time that
-//! daylight saving skips fires at the first instant after the gap; one that comes twice fires the
-//! first time only.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
-
+use super::crontab::Crontab;
 use super::time::Timestamp;
 
 /// The rule that says when the next rotation is due.
@@ -26,14 +12,6 @@ pub enum Schedule {
     Every(Duration),
     /// At the next time that a crontab line names.
     Cron(Crontab),
-}
-
-/// A five-field crontab line in a time zone.
-#[derive(Clone)]
-pub struct Crontab {
-    line: String,
-    zone: Tz,
-    alternatives: Vec<cron::Schedule>,
 }
 
 /// Why a schedule is refused.
@@ -52,9 +30,6 @@ pub enum InvalidSchedule {
     NeverFires(String),
 }
 
-/// How many consecutive firings are looked at to find the shortest and the longest gap.
-const SAMPLED_FIRINGS: usize = 1500;
-
 impl Schedule {
     /// Reads a crontab line and the name of a time zone.
     ///
@@ -62,6 +37,20 @@ impl Schedule {
     /// [`InvalidSchedule`] says what is wrong with which of the two.
     pub fn cron(line: &str, zone: &str) -> Result<Self, InvalidSchedule> {
         Ok(Self::Cron(Crontab::parse(line, zone)?))
+    }
+
+    /// Reads what was stored: a line that does not read any more rotates every 30 days, one in a
+    /// zone that has left the database goes by UTC. [`warning`](Self::warning) says so.
+    pub fn cron_from_record(line: &str, zone: &str) -> Self {
+        Self::Cron(Crontab::from_record(line, zone))
+    }
+
+    /// What of a stored schedule is not kept to, as a sentence.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Self::Every(_) => None,
+            Self::Cron(crontab) => crontab.warning(),
+        }
     }
 
     /// When the rotation after `instant` is due.
@@ -79,8 +68,8 @@ impl Schedule {
 
     /// The shortest and the longest time between two rotations.
     ///
-    /// For a crontab line both are found among its next 1,500 firings from a fixed date, which
-    /// for every line but the rarest covers years with all their daylight-saving changes.
+    /// For a crontab line both are found in all the years until 2100, where the crate ends: every
+    /// constellation of weekdays and leap years, and every change of the zone's clocks.
     pub fn gaps(&self) -> (Duration, Duration) {
         match self {
             Self::Every(interval) => (*interval, *interval),
@@ -89,292 +78,10 @@ impl Schedule {
     }
 }
 
-impl Crontab {
-    fn parse(line: &str, zone: &str) -> Result<Self, InvalidSchedule> {
-        let invalid = || InvalidSchedule::Line(line.chars().take(64).collect());
-        let zone = Tz::from_str(zone)
-            .map_err(|_| InvalidSchedule::Zone(zone.chars().take(64).collect()))?;
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [minute, hour, day, month, weekday] = fields.as_slice() else {
-            return Err(invalid());
-        };
-        if line.contains('?') {
-            return Err(invalid());
-        }
-        let weekdays = spell_weekdays(weekday).ok_or_else(invalid)?;
-        // cron(8) looks at the first character only: "*/2" counts as unrestricted, too.
-        let either_day = !day.starts_with('*') && !weekday.starts_with('*');
-        let expressions = if either_day {
-            vec![
-                format!("0 {minute} {hour} {day} {month} *"),
-                format!("0 {minute} {hour} * {month} {weekdays}"),
-            ]
-        } else {
-            vec![format!("0 {minute} {hour} {day} {month} {weekdays}")]
-        };
-        let alternatives = expressions
-            .iter()
-            .map(|expression| cron::Schedule::from_str(expression).map_err(|_| invalid()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let crontab = Self {
-            line: fields.join(" "),
-            zone,
-            alternatives,
-        };
-        match crontab.next(SAMPLE_START) {
-            Some(_) => Ok(crontab),
-            None => Err(InvalidSchedule::NeverFires(crontab.line)),
-        }
-    }
-
-    /// The line, with single spaces.
-    pub fn line(&self) -> &str {
-        &self.line
-    }
-
-    /// The zone's IANA name.
-    pub fn zone(&self) -> &'static str {
-        self.zone.name()
-    }
-
-    fn next(&self, instant: Timestamp) -> Option<Timestamp> {
-        let utc = DateTime::<Utc>::from_timestamp_millis(i64::try_from(instant.millis()).ok()?)?;
-        let mut wall = utc.with_timezone(&self.zone).naive_local();
-        // A wall-clock time may resolve to an instant that has passed (its first occurrence, in
-        // the hour that comes twice); the next candidate is then looked at.
-        loop {
-            wall = self.next_on_the_wall(wall)?;
-            let resolved = self.resolve(wall)?;
-            if resolved > instant {
-                return Some(resolved);
-            }
-        }
-    }
-
-    fn next_on_the_wall(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.alternatives
-            .iter()
-            .filter_map(|schedule| schedule.after(&wall.and_utc()).next())
-            .min()
-            .map(|next| next.naive_utc())
-    }
-
-    fn resolve(&self, wall: NaiveDateTime) -> Option<Timestamp> {
-        let local = self.zone.from_local_datetime(&wall).earliest();
-        let instant = match local {
-            Some(instant) => instant.timestamp_millis(),
-            None => self.end_of_gap(wall)?,
-        };
-        u64::try_from(instant).ok().map(Timestamp::from_millis)
-    }
-
-    /// The first instant after the gap that `wall` falls into. Zones change on whole minutes.
-    fn end_of_gap(&self, wall: NaiveDateTime) -> Option<i64> {
-        (1..=24 * 60).find_map(|minutes| {
-            let later = wall.checked_add_signed(TimeDelta::minutes(minutes))?;
-            self.zone
-                .from_local_datetime(&later)
-                .earliest()
-                .map(|found| found.timestamp_millis())
-        })
-    }
-
-    fn gaps(&self) -> (Duration, Duration) {
-        let mut shortest = Duration::MAX;
-        let mut longest = Duration::ZERO;
-        let mut previous = None;
-        let mut instant = SAMPLE_START;
-        for _ in 0..SAMPLED_FIRINGS {
-            let Some(next) = self.next(instant) else {
-                break;
-            };
-            if let Some(previous) = previous {
-                let gap = next.since(previous);
-                shortest = shortest.min(gap);
-                longest = longest.max(gap);
-            }
-            previous = Some(next);
-            instant = next;
-        }
-        if longest.is_zero() {
-            (Duration::MAX, Duration::MAX)
-        } else {
-            (shortest, longest)
-        }
-    }
-}
-
-/// 1 January 2025: gaps are sampled from here, so that one line always has the same gaps.
-const SAMPLE_START: Timestamp = Timestamp::from_seconds(1_735_689_600);
-
-impl PartialEq for Crontab {
-    fn eq(&self, other: &Self) -> bool {
-        self.line == other.line && self.zone == other.zone
-    }
-}
-
-impl Eq for Crontab {}
-
-impl fmt::Debug for Crontab {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {}", self.line, self.zone)
-    }
-}
-
-/// Rewrites a day-of-week field from crontab's numbers (0 and 7 are Sunday) to the crate's (1 is
-/// Sunday), as a list without ranges, because a range such as `5-7` wraps around in the other.
-fn spell_weekdays(field: &str) -> Option<String> {
-    if field == "*" {
-        return Some("*".to_owned());
-    }
-    let mut days = BTreeSet::new();
-    for item in field.split(',') {
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => (range, step.parse::<usize>().ok().filter(|step| *step > 0)?),
-            None => (item, 1),
-        };
-        let (first, last) = match range.split_once('-') {
-            Some((first, last)) => (weekday_number(first)?, weekday_number(last)?),
-            None if range == "*" => (0, 6),
-            None if item.contains('/') => (weekday_number(range)?, 6),
-            None => (weekday_number(range)?, weekday_number(range)?),
-        };
-        if first > last {
-            return None;
-        }
-        days.extend((first..=last).step_by(step).map(|day| day % 7 + 1));
-    }
-    Some(
-        days.iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(","),
-    )
-}
-
-fn weekday_number(text: &str) -> Option<u32> {
-    let names = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    match names
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text))
-    {
-        Some(index) => u32::try_from(index).ok(),
-        None => text.parse().ok().filter(|number| *number <= 7),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::crontab::START;
     use super::*;
-
-    /// The next `count` firings after `start`, as wall-clock text with the offset from UTC.
-    fn firings(line: &str, zone: &str, start: &str, count: usize) -> Vec<String> {
-        let Schedule::Cron(crontab) = Schedule::cron(line, zone).unwrap() else {
-            unreachable!()
-        };
-        let mut instant = Timestamp::from_millis(
-            DateTime::parse_from_rfc3339(start)
-                .unwrap()
-                .timestamp_millis() as u64,
-        );
-        let mut all = Vec::new();
-        for _ in 0..count {
-            instant = crontab.next(instant).unwrap();
-            let utc = DateTime::<Utc>::from_timestamp_millis(instant.millis() as i64).unwrap();
-            all.push(
-                utc.with_timezone(&crontab.zone)
-                    .format("%a %Y-%m-%dT%H:%M%:z")
-                    .to_string(),
-            );
-        }
-        all
-    }
-
-    #[test]
-    fn sunday_is_zero_and_seven_as_in_crontab() {
-        for field in ["0", "7", "sun", "SUN", "7-7"] {
-            let line = format!("0 3 * * {field}");
-            assert_eq!(
-                firings(&line, "UTC", "2026-01-01T00:00:00Z", 1),
-                ["Sun 2026-01-04T03:00+00:00"],
-                "{field}"
-            );
-        }
-        assert_eq!(
-            firings("0 3 * * 5-7", "UTC", "2026-01-01T00:00:00Z", 3),
-            [
-                "Fri 2026-01-02T03:00+00:00",
-                "Sat 2026-01-03T03:00+00:00",
-                "Sun 2026-01-04T03:00+00:00"
-            ]
-        );
-    }
-
-    #[test]
-    fn weekdays_have_ranges_and_steps() {
-        // The first Sunday of 2026 is 4 January.
-        let days = |field: &str, count| -> Vec<String> {
-            let line = format!("0 3 * * {field}");
-            let fired = firings(&line, "UTC", "2026-01-04T00:00:00Z", count);
-            fired.iter().map(|text| text[..3].to_owned()).collect()
-        };
-        assert_eq!(days("*/2", 5), ["Sun", "Tue", "Thu", "Sat", "Sun"]);
-        assert_eq!(days("mon-fri/2", 4), ["Mon", "Wed", "Fri", "Mon"]);
-        assert_eq!(days("4/2", 3), ["Thu", "Sat", "Thu"]);
-        assert_eq!(days("1,3", 3), ["Mon", "Wed", "Mon"]);
-        for field in ["*/0", "5-1", "8", "1/x", ""] {
-            let line = format!("0 3 * * {field}");
-            assert!(Schedule::cron(&line, "UTC").is_err(), "{field}");
-        }
-    }
-
-    #[test]
-    fn either_day_matches_when_both_days_are_restricted() {
-        assert_eq!(
-            firings("0 0 13 * 5", "UTC", "2026-01-03T00:00:00Z", 3),
-            [
-                "Fri 2026-01-09T00:00+00:00",
-                "Tue 2026-01-13T00:00+00:00",
-                "Fri 2026-01-16T00:00+00:00"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_time_that_daylight_saving_skips_fires_right_after_the_gap() {
-        // Berlin, 29 March 2026: 02:00 is followed by 03:00.
-        assert_eq!(
-            firings("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", 2),
-            ["Sun 2026-03-29T03:00+02:00", "Mon 2026-03-30T02:30+02:00"]
-        );
-    }
-
-    #[test]
-    fn a_day_that_a_zone_skips_fires_right_after_it() {
-        // Samoa crossed the date line at the end of 29 December 2011.
-        assert_eq!(
-            firings("0 12 * * *", "Pacific/Apia", "2011-12-29T12:00:00Z", 3),
-            [
-                "Thu 2011-12-29T12:00-10:00",
-                "Sat 2011-12-31T00:00+14:00",
-                "Sat 2011-12-31T12:00+14:00"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_time_that_comes_twice_fires_once() {
-        // Berlin, 25 October 2026: 03:00 is followed by 02:00.
-        assert_eq!(
-            firings("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2),
-            ["Sun 2026-10-25T02:30+02:00", "Mon 2026-10-26T02:30+01:00"]
-        );
-        // Asked between the two occurrences, the second does not fire.
-        assert_eq!(
-            firings("30 2 * * *", "Europe/Berlin", "2026-10-25T00:45:00Z", 1),
-            ["Mon 2026-10-26T02:30+01:00"]
-        );
-    }
 
     #[test]
     fn schedules_differ_by_their_line_and_by_their_zone() {
@@ -395,6 +102,88 @@ mod tests {
             (shortest.as_secs(), longest.as_secs()),
             (23 * 3600, 25 * 3600)
         );
+    }
+
+    #[test]
+    fn gaps_see_every_change_of_the_clocks() {
+        for (line, zone, shortest, longest) in [
+            ("30 * * * *", "Europe/Berlin", 30, 120),
+            ("* * * * *", "Europe/Berlin", 1, 61),
+            ("0 * * * *", "Australia/Lord_Howe", 30, 90),
+            ("0 12 * * 1", "Europe/Berlin", 7 * 1440 - 60, 7 * 1440 + 60),
+            ("30 2 1 * *", "Europe/Berlin", 28 * 1440, 31 * 1440 + 60),
+            ("0 0 29 2 *", "UTC", 1461 * 1440, 1461 * 1440),
+            // Both days must match, because of the star.
+            (
+                "0 0 29 2 */7",
+                "UTC",
+                28 * 365 * 1440 + 7 * 1440,
+                28 * 365 * 1440 + 7 * 1440,
+            ),
+        ] {
+            let gaps = Schedule::cron(line, zone).unwrap().gaps();
+            let minutes = (gaps.0.as_secs() / 60, gaps.1.as_secs() / 60);
+            assert_eq!(minutes, (shortest, longest), "{line} in {zone}");
+        }
+    }
+
+    #[test]
+    fn gaps_are_those_of_one_firing_after_another() {
+        for (line, zone) in [
+            ("15 */7 * * *", "Europe/Berlin"),
+            ("0,30 0-4 * * 0,6", "America/New_York"),
+            ("59 23 28-31 * *", "America/Santiago"),
+            ("30 0 * 3,4,9,10 *", "Africa/Casablanca"),
+            ("0 1,3 13 * 5", "Asia/Beirut"),
+        ] {
+            let schedule = Schedule::cron(line, zone).unwrap();
+            let mut at = schedule.due_after(START);
+            let (mut shortest, mut longest) = (Duration::MAX, Duration::ZERO);
+            // Three years in the sun of every zone.
+            while at < START.after(Duration::from_secs(3 * 366 * 86_400)) {
+                let next = schedule.due_after(at);
+                shortest = shortest.min(next.since(at));
+                longest = longest.max(next.since(at));
+                at = next;
+            }
+            let gaps = schedule.gaps();
+            assert!(
+                gaps.0 <= shortest && longest <= gaps.1,
+                "{line} in {zone}: {gaps:?}"
+            );
+            let slack = Duration::from_secs(2 * 86_400);
+            assert!(
+                shortest - gaps.0 < slack && gaps.1 - longest < slack,
+                "{line} in {zone}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stored_line_in_a_zone_that_is_gone_goes_by_utc_and_says_so() {
+        let gone = Schedule::cron_from_record("0 3 1 * *", "Europe/Atlantis");
+        let utc = Schedule::cron("0 3 1 * *", "UTC").unwrap();
+        assert_eq!(gone.due_after(START), utc.due_after(START));
+        assert!(gone.warning().unwrap().contains("Europe/Atlantis"));
+        let Schedule::Cron(crontab) = &gone else {
+            unreachable!()
+        };
+        assert_eq!(
+            (crontab.line(), crontab.zone()),
+            ("0 3 1 * *", "Europe/Atlantis")
+        );
+        assert_ne!(gone, utc);
+        let here = Schedule::cron_from_record("0 3 1 * *", "UTC");
+        assert_eq!((here.warning(), &here), (None, &utc));
+    }
+
+    #[test]
+    fn a_stored_line_that_does_not_read_rotates_every_thirty_days_and_says_so() {
+        let broken = Schedule::cron_from_record("0 0 L * *", "UTC");
+        let interval = Duration::from_secs(30 * 86_400);
+        assert_eq!(broken.due_after(START), START.after(interval));
+        assert_eq!(broken.gaps(), (interval, interval));
+        assert!(broken.warning().unwrap().contains("every 30d"));
     }
 
     #[test]
@@ -428,13 +217,5 @@ mod tests {
                 "{line}"
             );
         }
-    }
-
-    #[test]
-    fn a_leap_day_is_found() {
-        assert_eq!(
-            firings("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", 1),
-            ["Tue 2028-02-29T00:00+00:00"]
-        );
     }
 }

@@ -138,7 +138,7 @@ impl Names {
 }
 
 /// A well-formed public key that nobody has the private half of, called `next-ES256-1` and so on.
-fn sample_jwk(wanted: KeySpecification, number: u64) -> Option<Jwk> {
+pub(super) fn sample_jwk(wanted: KeySpecification, number: u64) -> Option<Jwk> {
     let kid = Kid::parse(&format!("next-{}-{number}", wanted.algorithm)).ok()?;
     let seed = number.to_be_bytes();
     let key = match wanted.algorithm {

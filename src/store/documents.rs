@@ -187,11 +187,8 @@ pub fn writes(
         Some((_, tokens)) => Write::Replace(issuer, tokens.issuer, content),
         None => Write::Create(issuer, content),
     }];
-    for key in after.keys() {
+    for key in after.keys_changed_since(before.map(|(set, _)| set)) {
         let known = before.and_then(|(set, _)| set.key(key.kid()));
-        if known == Some(key) {
-            continue;
-        }
         let content = Content {
             document: key_document(key),
             sealed: match sealed.remove(key.kid()) {
@@ -304,7 +301,7 @@ fn read_set(
         return Err(corrupt(format!("unknown format {}", document.format)));
     }
     let policy =
-        Policy::from_document(document.policy).map_err(|error| corrupt(error.to_string()))?;
+        Policy::from_record(document.policy).map_err(|error| corrupt(error.to_string()))?;
     if unique.as_deref() != Some(policy.url.path()) {
         return Err(corrupt(
             "the path column is not the path of the url".to_owned(),

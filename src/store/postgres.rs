@@ -34,7 +34,7 @@ use tokio::time::timeout;
 use super::chain::{LogHead, StoredEvent};
 use super::record::{BatchId, Query, Record};
 use super::replicas::ReplicaStore;
-use super::sql::failed;
+use super::sql::{failed, into_store_error, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{Batch, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
@@ -302,21 +302,13 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// A failed write where it does not matter what has become of it.
-fn into_store_error(error: CommitError) -> StoreError {
-    match error {
-        CommitError::Store(error) | CommitError::Unknown(error) => error,
-        refusal => failed(refusal),
-    }
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
         self.read_with(&self.pool, async |connection| {
             let mut answers = Vec::with_capacity(queries.len());
             for query in queries {
-                answers.push(records::read(connection, query).await?);
+                answers.push(shared::read(connection, query).await?);
             }
             Ok(answers)
         })
@@ -430,10 +422,10 @@ impl Writer for &PostgresStore {
                 Some(events::lock(connection).await?)
             };
             for expectation in &expectations {
-                records::expect(connection, expectation).await?;
+                shared::expect(connection, expectation).await?;
             }
             for write in &writes {
-                records::write(connection, write, id).await?;
+                shared::write(connection, write, id).await?;
             }
             match end {
                 Some(end) => events::append(connection, end, events, id).await,

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::chain::{LogHead, StoredEvent};
 use super::record::{BatchId, Query, Record};
 use super::replicas::ReplicaStore;
-use super::sql::{failed, migrator};
+use super::sql::{failed, migrator, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
     Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError, Write,
@@ -138,10 +138,10 @@ impl Writer for SqliteWriter<'_> {
             mut transaction,
         } = *self;
         for expectation in &batch.expectations {
-            records::expect(&mut transaction, expectation).await?;
+            shared::expect(&mut *transaction, expectation).await?;
         }
         for write in &batch.writes {
-            records::write(&mut transaction, write, batch.id).await?;
+            shared::write(&mut *transaction, write, batch.id).await?;
         }
         let head = events::append(&mut transaction, batch.events, batch.id).await?;
         let is_late = |deadline| store.clock.now() > deadline;
@@ -172,7 +172,7 @@ impl Store for SqliteStore {
         let mut transaction = self.readers.begin().await.map_err(failed)?;
         let mut answers = Vec::with_capacity(queries.len());
         for query in queries {
-            answers.push(records::read(&mut transaction, query).await?);
+            answers.push(shared::read(&mut *transaction, query).await?);
         }
         Ok(answers)
     }

@@ -1,5 +1,5 @@
 //! Who may have what signed, in process: limits as a table and as a property, rates, credentials,
-//! and what a second person confirms.
+//! what a second person confirms, and a clock that was wrong.
 //!
 //! What takes a connection, a file or a restart is in `tests/http` and `tests/tls`.
 
@@ -21,6 +21,7 @@
 )]
 
 mod approvals;
+mod clock;
 mod credentials;
 mod limits;
 mod oracle;

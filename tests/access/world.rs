@@ -115,7 +115,7 @@ pub fn policy(name: &str, changes: Value) -> Policy {
     });
     let members = document.as_object_mut().unwrap();
     members.extend(changes.as_object().unwrap().clone());
-    Policy::from_document(document).unwrap()
+    Policy::from_document(document, &keywright::lifecycle::Timing::single()).unwrap()
 }
 
 /// Terms of the role `issuer` unless the document says otherwise.

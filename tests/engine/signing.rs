@@ -142,7 +142,9 @@ async fn a_published_key_takes_the_bytes_that_the_policy_counts_with() {
     for (pair, algorithm) in [(&p256, Algorithm::Es256), (rsa_pair(), Algorithm::Rs256)] {
         policy.algorithms = vec![algorithm];
         policy.default_algorithm = algorithm;
-        let Err(PolicyViolation::SetTooLarge { keys, bytes }) = policy.validate() else {
+        let Err(PolicyViolation::SetTooLarge { keys, bytes }) =
+            policy.validate(&keywright::lifecycle::Timing::single())
+        else {
             panic!("{policy:?}");
         };
         let comma = 1;

@@ -13,7 +13,7 @@ use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::engine::{EngineError, KeyPair, PrivateKey, Signer, SigningEngine, Urgency};
-use keywright::lifecycle::{IssuerName, KeySpecification, Policy, Timestamp};
+use keywright::lifecycle::{IssuerName, KeySpecification, Policy, Timestamp, Timing};
 use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
@@ -122,7 +122,8 @@ impl World {
         let mut document = json!({ "url": url, "algorithms": ["ES256"] });
         let members = document.as_object_mut().unwrap();
         members.extend(changes.as_object().unwrap().clone());
-        let policy = Policy::take_from(&mut Object::new(document, "a policy").unwrap()).unwrap();
+        let mut document = Object::new(document, "a policy").unwrap();
+        let policy = Policy::take_from(&mut document, &Timing::single()).unwrap();
         let name = IssuerName::parse(name).unwrap();
         let actor = Actor::Bootstrap;
         let set = self.authority.set_issuer(&name, policy, None, actor);

@@ -37,6 +37,7 @@ mod history;
 mod issuance;
 mod openapi;
 mod overload;
+mod preconditions;
 mod publication;
 mod roles;
 mod schemathesis;

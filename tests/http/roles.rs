@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 35] = [
+const CALLS: [Call; 36] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -68,6 +68,7 @@ const CALLS: [Call; 35] = [
     ("listReplicas", |_| Sample::default()),
     ("readHealthReport", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("correctClock", |_| body(json!({ "reason": "a drill" }))),
     ("readMasterKey", |_| Sample::default()),
     ("rotateMasterKey", |server| {
         let state = ok(server.call("GET", "/v1/master-key", None));

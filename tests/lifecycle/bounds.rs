@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywright::lifecycle::{Policy, PolicyViolation as Violation, Schedule};
+use keywright::lifecycle::{Policy, PolicyViolation as Violation, Schedule, Timing};
 use keywright_verifier::Algorithm;
 
 use super::world::{DAY, HOUR, MINUTE, SECOND, default_policy, single_policy};
@@ -24,7 +24,7 @@ fn brisk() -> Policy {
 fn broken(base: Policy, change: impl FnOnce(&mut Policy)) -> Option<Violation> {
     let mut policy = base;
     change(&mut policy);
-    policy.validate().err()
+    policy.validate(&Timing::single()).err()
 }
 
 #[test]
@@ -139,6 +139,43 @@ fn the_set_is_bounded_by_its_keys_and_by_its_bytes() {
     assert!(matches!(
         both,
         Some(Violation::SetTooLarge { keys: 104, .. })
+    ));
+}
+
+// Issue 10, case 16: a shared store overlaps for longer than two seconds.
+#[test]
+fn the_set_of_a_shared_store_is_bounded_with_its_overlap() {
+    let shared = Timing::shared(SECOND * 30);
+    let keys = |lifetime| {
+        let policy = Policy {
+            max_token_ttl: lifetime,
+            ..brisk()
+        };
+        policy.validate(&shared).err()
+    };
+    let more = shared.overlap() - Timing::single().overlap();
+    assert_eq!(keys(SECOND * 192 - more), None);
+    let violation = keys(SECOND * 193 - more);
+    assert!(matches!(
+        violation,
+        Some(Violation::SetTooLarge { keys: 101, .. })
+    ));
+}
+
+#[test]
+fn the_gap_that_daylight_saving_shortens_decides() {
+    let rotation = Schedule::cron("30 * * * *", "Europe/Berlin").unwrap();
+    let lead = |lead| {
+        broken(brisk(), |policy| {
+            policy.rotation = rotation.clone();
+            policy.lead = lead;
+        })
+    };
+    assert_eq!(lead(MINUTE * 15), None);
+    let violation = lead(MINUTE * 30);
+    assert!(matches!(
+        violation,
+        Some(Violation::RotationTooFrequent { interval, .. }) if interval == MINUTE * 30
     ));
 }
 

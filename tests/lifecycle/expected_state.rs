@@ -209,15 +209,22 @@ impl Ledger {
         }
     }
 
-    /// Nothing happened later than `now`, and nobody holds anything that was served later.
-    pub(crate) fn clock_corrected(&mut self, now: Timestamp) {
+    /// Nothing happened later than `now`, and no verifier holds anything that was served later, or
+    /// under a policy with a longer freshness than today's: that is given up.
+    pub(crate) fn clock_corrected(
+        &mut self,
+        decided_at: Timestamp,
+        now: Timestamp,
+        freshness: Duration,
+    ) {
         self.forget_after(now);
+        self.served.retain(|of_policy, _| *of_policy <= freshness);
         let stale = self.stale();
         for facts in self.keys.values_mut() {
-            facts.published_at = facts.published_at.min(now);
+            facts.published_at = facts.published_at.min(decided_at);
             facts.missing_until = facts.missing_until.map(|until| until.min(stale));
             if let Some(activation) = &mut facts.activation {
-                activation.excused |= activation.decided_at > now;
+                activation.excused |= activation.decided_at > decided_at;
             }
         }
     }

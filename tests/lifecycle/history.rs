@@ -230,7 +230,9 @@ fn crowd(world: &mut World, count: usize) {
         rotation: Schedule::Every(DAY * 60),
         ..before.clone()
     };
-    if generous.validate().is_err() || world.run(&Command::SetPolicy(generous)).is_err() {
+    if generous.validate(&world.timing).is_err()
+        || world.run(&Command::SetPolicy(generous)).is_err()
+    {
         return;
     }
     let force = Command::Rotate {
@@ -414,7 +416,10 @@ fn changed(policy: &Policy, change: &PolicyChange) -> Option<Policy> {
     if let Schedule::Cron(_) = policy.rotation {
         stand_in.rotation = Schedule::Every(DAY * 7 - HOUR);
     }
-    stand_in.validate().is_ok().then_some(policy)
+    stand_in
+        .validate(&Timing::single())
+        .is_ok()
+        .then_some(policy)
 }
 
 impl Mishap {

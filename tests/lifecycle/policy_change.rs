@@ -13,7 +13,7 @@ use super::world::{BEGINNING, DAY, HOUR, MINUTE, SECOND, World, default_policy, 
 fn set_policy(world: &mut World, change: impl FnOnce(&mut Policy)) -> Result<(), RuleViolation> {
     let mut policy = world.view.policy().clone();
     change(&mut policy);
-    policy.validate().unwrap();
+    policy.validate(&world.timing).unwrap();
     world.run(&Command::SetPolicy(policy)).map(drop)
 }
 

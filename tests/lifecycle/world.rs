@@ -492,13 +492,15 @@ impl World {
 
     /// The clock was ahead: what was seen then is as if it had not been, and what had ended then
     /// is nothing that anyone can rely on.
-    fn clock_corrected(&mut self) {
+    fn clock_corrected(&mut self, decided_at: Timestamp) {
         let seen = self.latest_ever;
         for token in &mut self.tokens {
             token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
         }
         self.forget_after(self.clock);
-        self.ledger.clock_corrected(self.clock);
+        let freshness = self.stored.policy().freshness();
+        self.ledger
+            .clock_corrected(decided_at, self.clock, freshness);
         self.latest = self.clock;
         self.latest_ever = self.clock;
         if self.is_revoked_ahead() {
@@ -556,7 +558,7 @@ impl World {
         self.recollection.forget_from(decided_at);
         let corrects = |event: &Event| matches!(event, Event::ClockCorrected { .. });
         if change.events.iter().any(corrects) {
-            self.clock_corrected();
+            self.clock_corrected(decided_at);
         }
         self.stored = change.set.clone();
         self.wanted = wanted;

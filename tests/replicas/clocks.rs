@@ -1,5 +1,6 @@
 //! A clock that is wrong.
 
+use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
 use keywright::authority::issuer::Request;
 use keywright::authority::signing::SignRefusal;
@@ -68,4 +69,19 @@ async fn a_clock_that_was_ahead_leaves_no_stamps() {
     let rotated = one.rotate(&issuer, None, Readiness::Required, request);
     rotated.await.unwrap();
     assert!(issuer.snapshot().set().latest() <= right.after(SECOND * 8));
+}
+
+#[tokio::test]
+async fn a_process_without_a_lease_corrects_no_clock() {
+    let world = World::new();
+    let one = world.process().await;
+    one.create("a", json!({})).await;
+    world.pass(SECOND * 31, &[&one]);
+    let corrected = one.correct_clock(Actor::Bootstrap, "a drill".to_owned());
+    assert!(matches!(corrected.await, Err(ChangeError::SnapshotStale)));
+    one.catch_up().await.unwrap();
+    let corrected = one.correct_clock(Actor::Bootstrap, "a drill".to_owned());
+    let corrected = corrected.await.unwrap();
+    assert_eq!(corrected.corrected, []);
+    assert_eq!(corrected.now, one.now());
 }

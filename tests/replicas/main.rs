@@ -15,6 +15,7 @@ mod clocks;
 mod fail_over;
 mod joining;
 mod locked_file;
+mod preconditions;
 mod propagation;
 mod revocation;
 mod rotation;

@@ -174,7 +174,7 @@ pub(crate) fn policy(name: &str, changes: Value) -> Policy {
     let members = document.as_object_mut().unwrap();
     members.extend(changes.as_object().unwrap().clone());
     let mut body = Object::new(document, "a policy").unwrap();
-    Policy::take_from(&mut body).unwrap()
+    Policy::take_from(&mut body, &keywright::lifecycle::Timing::single()).unwrap()
 }
 
 /// Lets other tasks run until it is so.

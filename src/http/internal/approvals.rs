@@ -102,6 +102,6 @@ fn result(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Rotated(version, rotations) => shown::rotations(*version, rotations),
         Outcome::Revoked(exposure) => shown::exposure(exposure),
-        Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => shown::issuer(issuer),
+        Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => shown::issuer(&issuer.snapshot()),
     }
 }

@@ -12,6 +12,7 @@ use axum::response::Response;
 use keywright_verifier::json::Object;
 use serde_json::{Value, json};
 
+use super::if_match::IfMatch;
 use super::{Service, path_parameter};
 use crate::access::Terms;
 use crate::authority::Authority;
@@ -20,7 +21,7 @@ use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::http::response::{created_at, no_content, ok};
+use crate::http::response::{created_at, no_content, ok, tagged};
 use crate::http::shown;
 use crate::lifecycle::parse_duration;
 
@@ -69,8 +70,7 @@ pub(super) async fn show(
     ClientId(id): ClientId,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let live = authority.client(&id)?;
-    Ok(ok(Value::Object(shown::client(&live))))
+    Ok(answer(&*authority.client(&id)?))
 }
 
 /// Without `credential` there is one without an end, with `null` there is none.
@@ -111,13 +111,16 @@ pub(super) async fn set(
     State(authority): Service,
     caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
+    IfMatch(precondition): IfMatch,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let terms = Terms::take_from(&mut body)?;
     body.finish()?;
-    let live = authority.set_terms(&id, terms, caller.actor()).await?;
-    Ok(ok(Value::Object(shown::client(&live))))
+    let live = authority
+        .set_terms_if(precondition, &id, terms, caller.actor())
+        .await?;
+    Ok(answer(&live))
 }
 
 pub(super) async fn remove(
@@ -160,6 +163,12 @@ pub(super) async fn revoke_credential(
         .revoke_credential(&id, &credential, caller.actor())
         .await?;
     Ok(no_content())
+}
+
+/// The client with its entity tag, which stands for its terms and its credentials, not for when they
+/// were last used.
+fn answer(live: &ClientState) -> Response {
+    tagged(ok(Value::Object(shown::client(live))), live.token)
 }
 
 /// The client, and its new credential this once.

@@ -7,13 +7,14 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::if_match::IfMatch;
 use super::{Named, Service, approvals, path_parameter};
 use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::http::response::{created_at, ok};
+use crate::http::response::{created_at, ok, tagged};
 use crate::http::shown;
 use crate::lifecycle::{IssuerName, IssuerOrigin, Policy};
 
@@ -34,7 +35,11 @@ pub(super) async fn show(
     _caller: HasRole<role::Admin>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
-    Ok(ok(shown::issuer(&issuer)))
+    let snapshot = issuer.snapshot();
+    Ok(tagged(
+        ok(shown::issuer(&snapshot)),
+        snapshot.tokens().issuer,
+    ))
 }
 
 pub(super) async fn list(
@@ -45,7 +50,7 @@ pub(super) async fn list(
         .issuers()
         .iter()
         .filter(|issuer| caller.may_call(Some(issuer.name().as_str())).is_ok())
-        .map(|issuer| shown::issuer(issuer))
+        .map(|issuer| shown::issuer(&issuer.snapshot()))
         .collect();
     Ok(ok(json!({ "issuers": issuers })))
 }
@@ -54,6 +59,7 @@ pub(super) async fn set(
     State(authority): Service,
     caller: HasRole<role::Admin>,
     NewName(name): NewName,
+    IfMatch(precondition): IfMatch,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(Some(name.as_str()))?;
@@ -62,22 +68,30 @@ pub(super) async fn set(
         Some(false) => Some(IssuerOrigin::Fresh),
         None => None,
     };
-    let policy = Policy::take_from(&mut body)?;
+    let policy = Policy::take_from(&mut body, &authority.timing())?;
     body.finish()?;
     let warnings = policy.warnings();
     let set = authority
-        .set_issuer(&name, policy, origin, caller.actor())
+        .set_issuer_if(precondition, &name, policy, origin, caller.actor())
         .await?;
-    let shown = |issuer| {
-        let mut shown = shown::issuer(issuer);
+    let shown = |snapshot| {
+        let mut shown = shown::issuer(snapshot);
         if let (false, Value::Object(members)) = (warnings.is_empty(), &mut shown) {
             members.insert("warnings".to_owned(), warnings.into());
         }
         shown
     };
+    // The tag is that of the very document that is answered.
     Ok(match set {
-        IssuerSet::Created(issuer) => created_at(&format!("/v1/issuers/{name}"), shown(&issuer)),
-        IssuerSet::Replaced(issuer) => ok(shown(&issuer)),
+        IssuerSet::Created(issuer) => {
+            let snapshot = issuer.snapshot();
+            let created = created_at(&format!("/v1/issuers/{name}"), shown(&snapshot));
+            tagged(created, snapshot.tokens().issuer)
+        }
+        IssuerSet::Replaced(issuer) => {
+            let snapshot = issuer.snapshot();
+            tagged(ok(shown(&snapshot)), snapshot.tokens().issuer)
+        }
         IssuerSet::Awaits(approval) => approvals::awaits(&approval),
     })
 }

@@ -4,9 +4,11 @@ mod approvals;
 mod audit;
 mod backups;
 mod clients;
+mod clock;
 mod documentation;
 mod health;
 mod history;
+mod if_match;
 mod issuers;
 mod keys;
 mod master_key;
@@ -93,6 +95,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/register").get(backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
         Route::new("/v1/health").get(health::show, openapi::health::report),
+        Route::new("/v1/clock/correct").post(clock::correct, openapi::clock::correct),
         Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
         Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
         Route::new("/metrics").get(metrics, openapi::service::metrics),

@@ -43,7 +43,7 @@ pub(super) async fn preview(
     Parameters(query): Parameters<PlanQuery>,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
-    let policy = Policy::take_from(&mut body)?;
+    let policy = Policy::take_from(&mut body, &authority.timing())?;
     body.finish()?;
     simulate(&authority, &issuer, Some(policy), &query)
 }

@@ -69,7 +69,7 @@ pub(in crate::http) fn confirm() -> Operation {
     ))
     .text(
         "It is carried out at once, and `result` is what it would have answered. Another client \
-         than the one that asked must confirm. An operation that is refused now waits no longer.",
+         than the one that asked must confirm. An operation that is refused now waits on.",
     )
     .answers(ResponseDescription::json(
         ResponseStatus::Ok,
@@ -79,6 +79,7 @@ pub(in crate::http) fn confirm() -> Operation {
     ))
     .refuses(&[
         Code::OwnApproval,
+        Code::PreconditionFailed,
         Code::UnknownIssuer,
         Code::IssuerUnusable,
         Code::IssuerDeleted,

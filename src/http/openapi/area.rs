@@ -26,6 +26,8 @@ pub(in crate::http) enum Area {
     Replicas,
     /// How this process and its issuers are doing.
     Health,
+    /// The clock, when it was wrong.
+    Clock,
     /// What seals private keys.
     MasterKey,
     /// What the service says of itself.
@@ -38,7 +40,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Tokens,
         Self::Keys,
         Self::Issuers,
@@ -49,6 +51,7 @@ impl Area {
         Self::Backups,
         Self::Replicas,
         Self::Health,
+        Self::Clock,
         Self::MasterKey,
         Self::Service,
         Self::Documents,
@@ -68,6 +71,7 @@ impl Area {
             Self::Backups => "backups",
             Self::Replicas => "replicas",
             Self::Health => "health",
+            Self::Clock => "clock",
             Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
@@ -88,6 +92,7 @@ impl Area {
             Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
             Self::Health => "How this process, its issuers and its tasks are doing.",
+            Self::Clock => "What to do when the clock was wrong.",
             Self::MasterKey => "What seals private keys at rest, and its rotation.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {

@@ -160,6 +160,14 @@ fn event() -> Json {
         optional("reason", text("Why, if a reason was given.")),
         optional("approval", text("The identifier of what waits or waited.")),
         optional("operation", text("What waits or waited.")),
+        optional(
+            "by_seconds",
+            integer(
+                0,
+                u64::MAX,
+                "How far the issuer's time was ahead of the clock.",
+            ),
+        ),
         optional("client", text("The client's identifier.")),
         optional("credential", text("The credential's name.")),
         optional(
@@ -202,7 +210,8 @@ const KEY_EVENTS: [&str; 8] = [
     "key-revoked",
 ];
 
-const OTHER_EVENTS: [&str; 16] = [
+const OTHER_EVENTS: [&str; 17] = [
+    "clock-corrected",
     "client-created",
     "client-changed",
     "client-deleted",

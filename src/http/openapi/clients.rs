@@ -9,7 +9,7 @@ use super::schema::{
     Member, accepted, answered, duration, instant, integer, list, one_of, optional, or_null,
     pattern, reference, required, text,
 };
-use super::{algorithm, issuer_name};
+use super::{algorithm, conditional, issuer_name};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -115,28 +115,24 @@ pub(in crate::http) fn create() -> Operation {
 /// `GET /v1/clients/{id}`.
 pub(in crate::http) fn show() -> Operation {
     of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(
-        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client()),
+        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
+            .headers(&["ETag"]),
     )
 }
 
 /// `PUT /v1/clients/{id}`.
 pub(in crate::http) fn set() -> Operation {
-    of_client(Operation::new(
-        Area::Clients,
-        "setClient",
-        "Replace what a client may do",
-    ))
+    let operation = Operation::new(Area::Clients, "setClient", "Replace what a client may do");
+    conditional(of_client(operation))
     .text(
         "All of it: a member that is left out is taken away. Credentials stay. It is in force for \
          the next request of the client.",
     )
     .body("Terms", [example("terms", terms())])
-    .answers(ResponseDescription::json(
-        ResponseStatus::Ok,
-        "The client.",
-        "Client",
-        client(),
-    ))
+    .answers(
+        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
+            .headers(&["ETag"]),
+    )
     .refuses(&TERMS)
     .refuses(&[Code::LastAdmin])
     .changes()

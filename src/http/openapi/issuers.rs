@@ -10,7 +10,7 @@ use super::schema::{
     Member, accepted, answered, duration, flag, instant, integer, list, one_of, optional, pattern,
     reference, required, text,
 };
-use super::{algorithm, issuer_name, issuer_path};
+use super::{algorithm, conditional, issuer_name, issuer_path};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -41,18 +41,21 @@ pub(in crate::http) fn list_issuers() -> Operation {
 /// `GET /v1/issuers/{issuer}`.
 pub(in crate::http) fn show() -> Operation {
     let operation = Operation::new(Area::Issuers, "readIssuer", "Read an issuer").role(Role::Admin);
-    issuer_path(operation).answers(ResponseDescription::json(
-        ResponseStatus::Ok,
-        "The issuer.",
-        "Issuer",
-        default(),
-    ))
+    issuer_path(operation).answers(
+        ResponseDescription::json(ResponseStatus::Ok, "The issuer.", "Issuer", default())
+            .headers(&["ETag"]),
+    )
 }
 
 /// `PUT /v1/issuers/{issuer}`.
 pub(in crate::http) fn set() -> Operation {
     let warned = |status, text| ResponseDescription::json(status, text, "Issuer", shop());
-    Operation::new(Area::Issuers, "setIssuer", "Create an issuer or replace its policy")
+    let operation = Operation::new(
+        Area::Issuers,
+        "setIssuer",
+        "Create an issuer or replace its policy",
+    );
+    conditional(operation)
         .text(
             "The body is the **whole** policy: a member that is left out gets its default, not its \
              present value. Two rules span members: the shortest time between two rotations is at \
@@ -72,8 +75,8 @@ pub(in crate::http) fn set() -> Operation {
                 })),
             ],
         )
-        .answers(warned(ResponseStatus::Ok, "The policy was replaced."))
-        .answers(warned(ResponseStatus::Created, "The issuer was created.").headers(&["Location"]))
+        .answers(warned(ResponseStatus::Ok, "The policy was replaced.").headers(&["ETag"]))
+        .answers(warned(ResponseStatus::Created, "The issuer was created.").headers(&["Location", "ETag"]))
         .answers(awaits())
         .refuses(&POLICY_REFUSALS)
         .refuses(&[

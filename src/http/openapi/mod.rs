@@ -21,6 +21,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod clients;
+pub(super) mod clock;
 pub(super) mod health;
 pub(super) mod issuers;
 pub(super) mod keys;
@@ -39,7 +40,7 @@ use keywright_verifier::Algorithm;
 use crate::http::code::Code;
 use crate::http::internal::LONGEST_REASON;
 use json::{Json, array, object};
-use schema::{one_of, pattern};
+use schema::{one_of, pattern, text};
 
 pub(super) use operation::Operation;
 
@@ -69,7 +70,7 @@ const INTRODUCTION: &str = "keywright makes, rotates and publishes JWT signing k
     `method-not-allowed` with `Allow`, any other path 404 `not-found`. Send `X-Request-Id` (1 to 64 \
     characters of letters, digits, `-`, `_`, `.`) to the internal listener and it is used in the \
     answer and in the log. A request whose head is malformed gets a bare 4xx.\n\nOn 400, 404, 409, \
-    413 and 415 nothing has changed. After a 408, a 5xx or a broken connection the outcome of a \
+    412, 413 and 415 nothing has changed. After a 408, a 5xx or a broken connection the outcome of a \
     change is not known: read the state, or repeat the call.";
 
 impl Document {
@@ -166,6 +167,7 @@ fn components(operations: &[Described]) -> Json {
         backups::schemas(),
         replicas::schemas(),
         health::schemas(),
+        clock::schemas(),
         master_key::schemas(),
         public::schemas(),
         problem::schemas(),
@@ -200,7 +202,12 @@ const HEADERS: [Header; 14] = [
         "After how many seconds to try again, when that is known.",
         false,
     ),
-    ("ETag", "A strong entity tag over the exact bytes.", true),
+    (
+        "ETag",
+        "A strong entity tag: of a document over its exact bytes, of an issuer or a client for \
+         `If-Match`.",
+        true,
+    ),
     ("Cache-Control", "How long the answer is fresh.", true),
     ("Access-Control-Allow-Origin", "`*`.", true),
     ("Allow", "The methods.", true),
@@ -269,4 +276,17 @@ fn issuer_path(operation: Operation) -> Operation {
     operation
         .path("issuer", issuer_name(), "The issuer's name.", "default")
         .refuses(&[Code::ClientLimit, Code::UnknownIssuer, Code::IssuerUnusable])
+}
+
+/// An operation that replaces a record, on the caller's condition.
+fn conditional(operation: Operation) -> Operation {
+    operation
+        .header(
+            "If-Match",
+            text("`*`, or a list of entity tags (RFC 9110 §13.1.1)."),
+            "Replace it only if it exists (`*`) or has one of these entity tags now. Weak tags match \
+             nothing. It is judged together with the change: of those that send one tag, one is \
+             done.",
+        )
+        .refuses(&[Code::PreconditionFailed])
 }

@@ -316,7 +316,12 @@ impl Operation {
 
     /// What any change of the store can meet.
     pub(super) fn changes(self) -> Self {
-        self.refuses(&[Code::InternalError, Code::Contended, Code::StoreUnavailable])
+        self.refuses(&[
+            Code::InternalError,
+            Code::Contended,
+            Code::ClockDoubted,
+            Code::StoreUnavailable,
+        ])
     }
 
     /// The problems that it can answer with.

@@ -8,6 +8,7 @@ use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
+use crate::clock::DOUBT;
 use crate::engine::ImportError;
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
@@ -184,6 +185,7 @@ impl From<ChangeError> for Problem {
             ChangeError::UnusableIssuer(_) => Self::issuer_unusable(error),
             ChangeError::UnknownClient(_) => Self::new(Code::UnknownClient, error),
             ChangeError::UnknownCredential { .. } => Self::new(Code::UnknownCredential, error),
+            ChangeError::PreconditionFailed => Self::new(Code::PreconditionFailed, error),
             ChangeError::LastAdmin => Self::new(Code::LastAdmin, error),
             ChangeError::CertificateTaken => Self::new(Code::CertificateTaken, error),
             ChangeError::UnknownApproval(_) => Self::new(Code::UnknownApproval, error),
@@ -202,8 +204,11 @@ impl From<ChangeError> for Problem {
                 let replicas = replicas.clone();
                 Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
             }
-            ChangeError::AwaitsReplicas | ChangeError::Contended | ChangeError::ClockDoubted => {
+            ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)
+            }
+            ChangeError::ClockDoubted => {
+                Self::new(Code::ClockDoubted, error).header(RETRY_AFTER, DOUBT.as_secs())
             }
             ChangeError::Store(error) => error.into(),
             ChangeError::Vanished

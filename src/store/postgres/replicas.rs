@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 
-use super::{PostgresStore, commit_error, events, into_store_error, records};
+use super::{PostgresStore, commit_error, events};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::record::{Kind, Query, StoredSet, key_sets};
 use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
-use crate::store::sql::{failed, signed, unsigned};
+use crate::store::sql::{failed, into_store_error, records, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 #[async_trait]

@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use super::{commit_error, events, records};
 use crate::store::chain::{LogHead, StoredEvent};
 use crate::store::record::{Kind, Query};
-use crate::store::sql::{failed, signed};
+use crate::store::sql::{failed, records as shared, signed};
 use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
 use crate::store::{CommitError, LastUse, StoreError};
 
@@ -24,7 +24,7 @@ pub(super) async fn rows(connection: &mut PgConnection) -> Result<Rows, StoreErr
     let last_event = events::last(connection).await?;
     let mut all = Vec::new();
     for kind in Kind::ALL {
-        all.append(&mut records::read(connection, &Query::all(kind)).await?);
+        all.append(&mut shared::read(connection, &Query::all(kind)).await?);
     }
     Ok(Rows {
         head: head.map(|(sequence, hash)| StoredHead { sequence, hash }),
@@ -61,7 +61,7 @@ pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), FillError
 
 pub(super) async fn write(connection: &mut PgConnection, entry: Entry) -> Result<(), CommitError> {
     let statement = match entry {
-        Entry::Record(record) => return records::insert(connection, record).await,
+        Entry::Record(record) => return shared::insert(connection, record).await,
         Entry::Head(StoredHead { sequence, hash }) => {
             sqlx::query("UPDATE audit_head SET sequence = $1, hash = $2 WHERE singleton = 1")
                 .bind(sequence)

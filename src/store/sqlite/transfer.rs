@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::records;
 use crate::store::chain::StoredEvent;
 use crate::store::record::{Kind, Query};
-use crate::store::sql::{failed, signed};
+use crate::store::sql::{failed, into_store_error, records as shared, signed};
 use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
 use crate::store::{LastUse, StoreError};
 
@@ -23,7 +23,7 @@ pub(super) async fn rows(pool: &SqlitePool) -> Result<Rows, StoreError> {
         .map_err(failed)?;
     let mut all = Vec::new();
     for kind in Kind::ALL {
-        all.append(&mut records::read(&mut transaction, &Query::all(kind)).await?);
+        all.append(&mut shared::read(&mut *transaction, &Query::all(kind)).await?);
     }
     Ok(Rows {
         head: head.map(|(sequence, hash)| StoredHead { sequence, hash }),
@@ -50,7 +50,9 @@ pub(super) async fn fill(
     loop {
         match entries.recv().await.ok_or(FillError::CutOff)? {
             Entry::End => return Ok(()),
-            Entry::Record(record) => records::insert(connection, record).await?,
+            Entry::Record(record) => shared::insert(connection, record)
+                .await
+                .map_err(into_store_error)?,
             entry => write(connection, entry).await?,
         }
     }

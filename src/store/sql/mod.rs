@@ -1,15 +1,17 @@
 //! What the stores that speak SQL have in common: how columns become records, and how tables are
 //! made.
 
+pub(in crate::store) mod records;
+
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use super::record::{Kind, Record, RecordKey, Token};
-use super::{CommitError, LastUse, StoreError};
 use crate::lifecycle::IssuerName;
+use crate::store::record::{Kind, Record, RecordKey, Token};
+use crate::store::{CommitError, LastUse, StoreError};
 
 /// The columns of a record, in the order of [`COLUMNS`].
-pub(super) type RecordColumns = (
+pub(in crate::store) type RecordColumns = (
     String,
     i64,
     Vec<u8>,
@@ -21,11 +23,11 @@ pub(super) type RecordColumns = (
 );
 
 /// The columns of a record but its kind, which each statement names.
-pub(super) const COLUMNS: &str =
+pub(in crate::store) const COLUMNS: &str =
     "owner, version, token, document, sealed, unique_text, is_final, id";
 
 /// The order in which the records of a kind are read.
-pub(super) const fn order(kind: Kind) -> &'static str {
+pub(in crate::store) const fn order(kind: Kind) -> &'static str {
     match kind {
         Kind::Key => "owner, position",
         _ => "id",
@@ -33,11 +35,11 @@ pub(super) const fn order(kind: Kind) -> &'static str {
 }
 
 /// The owner as its column has it: empty for none.
-pub(super) fn owner(owner: &Option<IssuerName>) -> &str {
+pub(in crate::store) fn owner(owner: &Option<IssuerName>) -> &str {
     owner.as_ref().map_or("", IssuerName::as_str)
 }
 
-pub(super) fn record(
+pub(in crate::store) fn record(
     kind: Kind,
     (owner, version, token, document, sealed, unique, is_final, id): RecordColumns,
 ) -> Result<Record, StoreError> {
@@ -56,16 +58,7 @@ pub(super) fn record(
     })
 }
 
-/// What a statement refuses that was to change one record.
-pub(super) fn changed(rows_affected: u64, is_final: Option<bool>) -> Result<(), CommitError> {
-    match (rows_affected, is_final) {
-        (0, Some(true)) => Err(CommitError::Final),
-        (0, _) => Err(CommitError::Conflict),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn last_use(
+pub(in crate::store) fn last_use(
     (client, credential, at): (String, String, i64),
 ) -> Result<LastUse, StoreError> {
     Ok(LastUse {
@@ -77,7 +70,7 @@ pub(super) fn last_use(
 
 /// What makes the tables: what each migration is called and does, numbered from 1. One that has been
 /// published is never changed.
-pub(super) fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
+pub(in crate::store) fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator {
     let numbered = (1..).zip(migrations).map(|(number, &(name, text))| {
         let text = text.into_sql_str();
         Migration::new(number, name.into(), MigrationType::Simple, text, false)
@@ -86,15 +79,25 @@ pub(super) fn migrator(migrations: &[(&'static str, &'static str)]) -> Migrator 
 }
 
 /// A number that is never stored negative.
-pub(super) fn unsigned(stored: i64) -> Result<u64, StoreError> {
+pub(in crate::store) fn unsigned(stored: i64) -> Result<u64, StoreError> {
     u64::try_from(stored).map_err(failed)
 }
 
 /// A number as it is stored.
-pub(super) fn signed(number: u64) -> Result<i64, StoreError> {
+pub(in crate::store) fn signed(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(failed)
 }
 
-pub(super) fn failed(source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+pub(in crate::store) fn failed(
+    source: impl std::error::Error + Send + Sync + 'static,
+) -> StoreError {
     StoreError(Box::new(source))
+}
+
+/// A failed write where it does not matter what has become of it.
+pub(in crate::store) fn into_store_error(error: CommitError) -> StoreError {
+    match error {
+        CommitError::Store(error) | CommitError::Unknown(error) => error,
+        refusal => failed(refusal),
+    }
 }

@@ -1,0 +1,50 @@
+//! `keywright clock`.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::moment::rfc3339;
+use super::session::Session;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Say that the clock was ahead and is right now: times that it made too late are put back.
+    ///
+    /// Set the clock right first. Tokens that were signed while it was ahead may outlive the
+    /// publication of their key, and keys that were removed too early stay removed.
+    Correct(CorrectArguments),
+}
+
+#[derive(clap::Args)]
+pub(super) struct CorrectArguments {
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Correction {
+    corrected: Vec<String>,
+    now: u64,
+}
+
+pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
+    let Command::Correct(CorrectArguments { reason }) = command;
+    let body = json!({ "reason": reason });
+    let answer = session.client()?.post("/v1/clock/correct", &body)?;
+    session
+        .output
+        .show(&answer, |correction: Correction, output| {
+            let now = rfc3339(correction.now);
+            if correction.corrected.is_empty() {
+                return output.line(format_args!(
+                    "No issuer has a time that is ahead of {now}: nothing was put back."
+                ));
+            }
+            output.line(format_args!(
+                "Put back to {now}: {}",
+                correction.corrected.join(", ")
+            ))
+        })
+}

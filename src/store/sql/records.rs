@@ -1,0 +1,213 @@
+//! Records as both databases read and write them. What differs stands behind [`Connection`].
+
+use super::{COLUMNS, RecordColumns, failed, order, owner, record, signed, unsigned};
+use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
+use crate::store::{CommitError, Content, Expectation, StoreError, Write};
+
+/// A value that a statement binds.
+pub(in crate::store) enum Value {
+    Text(String),
+    OptionalText(Option<String>),
+    Number(i64),
+    Flag(bool),
+    Bytes(Vec<u8>),
+    OptionalBytes(Option<Vec<u8>>),
+    /// A list of texts, or all.
+    List(Option<Vec<String>>),
+}
+
+/// A connection that runs statements. Parameters are written `$1`.
+pub(in crate::store) trait Connection: Send {
+    /// The condition that a column is in the list that is bound as `parameter`, or that it is all.
+    fn is_listed(column: &str, parameter: usize) -> String;
+
+    /// Runs a statement, and says how many rows it has changed.
+    fn execute(
+        &mut self,
+        statement: &str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<u64, CommitError>> + Send;
+
+    /// Reads records.
+    fn records(
+        &mut self,
+        statement: &str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<Vec<RecordColumns>, StoreError>> + Send;
+
+    /// Reads one number.
+    fn number(
+        &mut self,
+        statement: &str,
+        values: Vec<Value>,
+    ) -> impl Future<Output = Result<i64, StoreError>> + Send;
+}
+
+pub(in crate::store) async fn read<C: Connection>(
+    connection: &mut C,
+    query: &Query,
+) -> Result<Vec<Record>, StoreError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM records WHERE kind = $1 AND {} AND {} ORDER BY {}",
+        C::is_listed("owner", 2),
+        C::is_listed("id", 3),
+        order(query.kind)
+    );
+    let owners = query.owners.as_ref().map(|owners| {
+        let owners = owners.iter().map(owner);
+        owners.map(str::to_owned).collect()
+    });
+    let values = vec![
+        Value::Text(query.kind.as_str().to_owned()),
+        Value::List(owners),
+        Value::List(query.ids.clone()),
+    ];
+    let rows = connection.records(&statement, values).await?;
+    let record = |columns| record(query.kind, columns);
+    rows.into_iter().map(record).collect()
+}
+
+/// Whether an expectation holds; otherwise it is a conflict. Nothing may be committed meanwhile.
+pub(in crate::store) async fn expect(
+    connection: &mut impl Connection,
+    expectation: &Expectation,
+) -> Result<(), CommitError> {
+    let holds = match expectation {
+        Expectation::Is(key, token) => {
+            let stored = read(connection, &Query::one(key)).await?;
+            stored.first().map(|record| record.token) == *token
+        }
+        Expectation::Exactly(kind, tokens) => {
+            let stored = read(connection, &Query::all(*kind)).await?.into_iter();
+            stored
+                .map(|record| (record.key.id, record.token))
+                .eq(tokens.iter().map(|(id, token)| (id.clone(), *token)))
+        }
+        Expectation::AtMost(kind, most) => {
+            let statement = "SELECT count(*) FROM records WHERE kind = $1";
+            let values = vec![Value::Text(kind.as_str().to_owned())];
+            let count = unsigned(connection.number(statement, values).await?)?;
+            usize::try_from(count).is_ok_and(|count| count <= *most)
+        }
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(CommitError::Conflict)
+    }
+}
+
+/// Makes one write, which finds what it expects or is refused. What it expects stands in the
+/// statement itself, so that a batch without events is safe without the lock on the log.
+pub(in crate::store) async fn write(
+    connection: &mut impl Connection,
+    write: &Write,
+    batch: BatchId,
+) -> Result<(), CommitError> {
+    let (statement, values) = match write {
+        Write::Create(key, content) => create(key, content, batch),
+        Write::Replace(key, token, content) => replace(key, *token, content, batch),
+        Write::Delete(key, token) => delete(key, *token),
+    };
+    if connection.execute(statement, values).await? > 0 {
+        if let Write::Delete(RecordKey { kind, id, .. }, _) = write
+            && *kind == Kind::Client
+        {
+            let statement = "DELETE FROM last_uses WHERE client = $1";
+            let values = vec![Value::Text(id.clone())];
+            connection.execute(statement, values).await?;
+        }
+        return Ok(());
+    }
+    if matches!(write, Write::Create(..)) {
+        return Err(CommitError::Conflict);
+    }
+    let statement = "SELECT count(*) FROM records \
+                     WHERE kind = $1 AND owner = $2 AND id = $3 AND is_final";
+    match connection.number(statement, name(write.key())).await? {
+        0 => Err(CommitError::Conflict),
+        _ => Err(CommitError::Final),
+    }
+}
+
+fn name(key: &RecordKey) -> Vec<Value> {
+    vec![
+        Value::Text(key.kind.as_str().to_owned()),
+        Value::Text(owner(&key.owner).to_owned()),
+        Value::Text(key.id.clone()),
+    ]
+}
+
+fn bytes(token: Token) -> Value {
+    Value::Bytes(token.as_bytes().to_vec())
+}
+
+fn create(key: &RecordKey, content: &Content, batch: BatchId) -> (&'static str, Vec<Value>) {
+    let (_, sealed) = content.sealed.columns();
+    let mut values = name(key);
+    values.extend([
+        bytes(Token::UNWRITTEN.followed_by(batch)),
+        Value::Text(content.document.clone()),
+        Value::OptionalBytes(sealed.map(<[u8]>::to_vec)),
+        Value::OptionalText(content.unique.clone()),
+        Value::Flag(content.is_final),
+    ]);
+    let statement = "INSERT INTO records (kind, owner, id, version, token, document, sealed, \
+                     unique_text, is_final) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8) \
+                     ON CONFLICT (kind, owner, id) DO NOTHING";
+    (statement, values)
+}
+
+fn replace(
+    key: &RecordKey,
+    token: Token,
+    content: &Content,
+    batch: BatchId,
+) -> (&'static str, Vec<Value>) {
+    let (keep, sealed) = content.sealed.columns();
+    let mut values = name(key);
+    values.extend([
+        bytes(token),
+        bytes(token.followed_by(batch)),
+        Value::Text(content.document.clone()),
+        Value::Flag(keep),
+        Value::OptionalBytes(sealed.map(<[u8]>::to_vec)),
+        Value::OptionalText(content.unique.clone()),
+        Value::Flag(content.is_final),
+    ]);
+    let statement = "UPDATE records SET version = version + 1, token = $5, document = $6, \
+                     sealed = CASE WHEN $7 THEN sealed ELSE $8 END, unique_text = $9, \
+                     is_final = $10 WHERE kind = $1 AND owner = $2 AND id = $3 AND token = $4 \
+                     AND NOT is_final";
+    (statement, values)
+}
+
+fn delete(key: &RecordKey, token: Token) -> (&'static str, Vec<Value>) {
+    let mut values = name(key);
+    values.push(bytes(token));
+    let statement = "DELETE FROM records WHERE kind = $1 AND owner = $2 AND id = $3 \
+                     AND token = $4 AND NOT is_final";
+    (statement, values)
+}
+
+/// Writes a record of a dump as it is.
+pub(in crate::store) async fn insert(
+    connection: &mut impl Connection,
+    record: Record,
+) -> Result<(), CommitError> {
+    let mut values = name(&record.key);
+    values.extend([
+        Value::Number(signed(record.version)?),
+        bytes(record.token),
+        Value::Text(record.document),
+        Value::OptionalBytes(record.sealed),
+        Value::OptionalText(record.unique),
+        Value::Flag(record.is_final),
+    ]);
+    let statement = "INSERT INTO records (kind, owner, id, version, token, document, sealed, \
+                     unique_text, is_final) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    match connection.execute(statement, values).await? {
+        1 => Ok(()),
+        _ => Err(failed(std::io::Error::other("a record was not written")).into()),
+    }
+}
