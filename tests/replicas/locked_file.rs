@@ -3,7 +3,9 @@
 
 use keywright::authority::audit::Actor;
 use keywright::clock::Clock;
-use keywright::lifecycle::IssuerName;
+use keywright::engine::software::SoftwareEngine;
+use keywright::engine::{SigningEngine as _, Urgency};
+use keywright::lifecycle::{ImportAs, KeySpecification};
 use keywright::store::sqlite::SqliteStore;
 use keywright_verifier::Algorithm;
 use serde_json::{Value, json};
@@ -12,14 +14,13 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, policy};
+use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND};
 
 const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// Verifiers keep sets for ten seconds, and nothing is added to that.
-fn strict(algorithms: &Value) -> Value {
+fn strict() -> Value {
     json!({
-        "algorithms": algorithms, "default_algorithm": "RS256",
         "jwks_max_age": "10s", "lead": "10s", "clock_skew": "0s", "stale_if_error": "0s",
         "rotation": { "every": "10m" }, "default_token_ttl": "10s", "max_token_ttl": "10s",
     })
@@ -33,7 +34,7 @@ async fn a_key_that_waited_for_the_file_is_known_before_it_signs_and_signing_goe
     let store = SqliteStore::open(&path, clock.clone()).await.unwrap();
     let process = Process::on(Arc::new(store), clock.clone(), MAX_STALENESS);
     let process = Arc::new(process.await.unwrap());
-    let issuer = process.create("a", strict(&json!(["RS256"]))).await;
+    let issuer = process.create("a", strict()).await;
 
     let mut other: SqliteConnection = SqliteConnectOptions::new()
         .filename(&path)
@@ -44,14 +45,19 @@ async fn a_key_that_waited_for_the_file_is_known_before_it_signs_and_signing_goe
         .execute(&mut other)
         .await
         .unwrap();
-    // Publishes a key of another algorithm, in one commit.
-    let changing = tokio::spawn({
-        let process = Arc::clone(&process);
+    // A key that is there already: one commit publishes it.
+    let wanted = KeySpecification {
+        algorithm: Algorithm::Es256,
+        rsa_bits: 2048,
+    };
+    let engine = SoftwareEngine::start().unwrap();
+    let pair = engine.generate(wanted, Urgency::Immediate).await.unwrap();
+    let importing = tokio::spawn({
+        let (process, issuer) = (Arc::clone(&process), Arc::clone(&issuer));
         async move {
-            let name = IssuerName::parse("a").unwrap();
-            let policy = policy("a", strict(&json!(["RS256", "ES256"])));
-            let set = process.set_issuer(&name, policy, None, Actor::Bootstrap);
-            set.await.map(drop)
+            let actor = Actor::Bootstrap;
+            let imported = process.import_private(&issuer, pair, ImportAs::Pending, actor);
+            imported.await
         }
     });
     // The lock is held for less than a change waits, and the clock is ahead of it.
@@ -63,15 +69,14 @@ async fn a_key_that_waited_for_the_file_is_known_before_it_signs_and_signing_goe
         let (kids, kept) = process.serve("a");
         assert_eq!((kids.len(), &*kept), (2, "public, max-age=10"));
     }
-    assert!(!changing.is_finished());
+    assert!(!importing.is_finished());
     let last_served_without_it = process.now();
     other.close().await.unwrap();
-    changing.await.unwrap().unwrap();
+    let kid = importing.await.unwrap().unwrap();
 
-    let set = issuer.snapshot();
-    let set = set.set();
-    assert_eq!(set.active(Algorithm::Es256), None);
-    let pending = set.successors(Algorithm::Es256)[0];
+    let snapshot = issuer.snapshot();
+    let set = snapshot.set();
+    let pending = set.key(&kid).unwrap();
     let ready_at = pending.ready_at(set.policy()).unwrap();
     let stale_at = last_served_without_it.after(MAX_AGE);
     assert!(ready_at >= stale_at, "{ready_at:?} {stale_at:?}");

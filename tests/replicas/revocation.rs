@@ -70,7 +70,7 @@ async fn a_process_that_has_left_or_is_dead_is_not_waited_for() {
     let three = world.process().await;
     two.leave().await.unwrap();
     world.pass(MAX_STALENESS + SECOND, &[&one, &three]);
-    one.come_back().await;
+    one.catch_up().await.unwrap();
     one.create("a", json!({})).await;
     let exposure = revoke(&one, "a").await;
     assert_eq!(exposure.in_force_everywhere_at, one.now());

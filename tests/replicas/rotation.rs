@@ -143,12 +143,12 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     })
     .await;
     let before = one.issuer("a").unwrap().snapshot().set().version();
-    one.come_back().await;
+    one.catch_up().await.unwrap();
     let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
     let is_done = |set: &KeySet| set.version() > before && plan(set, one.now()).steps.is_empty();
     eventually(|| is_done(one.issuer("a").unwrap().snapshot().set())).await;
 
-    two.come_back().await;
+    two.catch_up().await.unwrap();
     assert_eq!(two.issuer_faults(), []);
     assert!(
         two.metrics()

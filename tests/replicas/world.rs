@@ -107,17 +107,6 @@ impl Process {
         Ok(Self { authority, clock })
     }
 
-    /// Comes back after it has been silent for longer than the staleness: the others count it again
-    /// from the first round on, and the second one renews its lease.
-    pub(crate) async fn come_back(&self) {
-        let first = self.catch_up().await;
-        assert!(
-            matches!(first, Err(ReplicationError::NotCounted)),
-            "{first:?}"
-        );
-        self.catch_up().await.unwrap();
-    }
-
     /// Creates an issuer with ES256 alone and with `changes`.
     pub(crate) async fn create(&self, name: &str, changes: Value) -> Arc<Issuer> {
         let name = IssuerName::parse(name).unwrap();
