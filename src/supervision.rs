@@ -19,9 +19,9 @@ use crate::telemetry::Metrics;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause. A task that has run for so long since its last start has recovered.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-type Panic = Box<dyn Any + Send>;
+pub(crate) type Panic = Box<dyn Any + Send>;
 
 /// Runs a task until it returns, and anew each time that it panics. Dropping this drops the task.
 pub async fn supervise<T: Future<Output = ()>>(
@@ -60,7 +60,7 @@ pub fn supervise_thread(
 }
 
 /// What a future becomes, or what it panics with.
-async fn catch_panic(future: impl Future<Output = ()>) -> Result<(), Panic> {
+pub(crate) async fn catch_panic(future: impl Future<Output = ()>) -> Result<(), Panic> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));

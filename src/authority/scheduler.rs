@@ -16,6 +16,7 @@ use super::replication::OwnReplica;
 use super::{Authority, ChangeError};
 use crate::engine::{Entropy, Urgency};
 use crate::lifecycle::{IssuerName, Timestamp, plan};
+use crate::supervision::{LONGEST_PAUSE, catch_panic};
 
 /// When to look at which issuer.
 #[derive(Default)]
@@ -40,6 +41,16 @@ impl WakeQueue {
         queue.by_time.insert((wake, issuer.clone()));
         drop(queue);
         self.changed.notify_one();
+    }
+
+    /// Sets it unless the issuer waits already.
+    fn set_if_absent(&self, issuer: &IssuerName, wake: Timestamp) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = queue.by_name.contains_key(issuer);
+        drop(queue);
+        if !waits {
+            self.set(issuer, wake);
+        }
     }
 
     fn earliest(&self) -> Option<Timestamp> {
@@ -110,7 +121,7 @@ impl Generating {
 const CONCURRENT_CHANGES: usize = 8;
 
 /// Runs until it is dropped. Each issuer's change is a task of its own: one that is slow, that fails
-/// or that panics holds up no other. It looks at every issuer first: when it is started again after
+/// or that panics holds up no other, and is looked at again. It looks at every issuer first: when it is started again after
 /// a panic, the issuers that it was looking at are not in the queue any more.
 pub async fn run(authority: Arc<Authority>) {
     for issuer in authority.issuers() {
@@ -123,7 +134,13 @@ pub async fn run(authority: Arc<Authority>) {
                 changes.join_next().await;
             }
             let authority = Arc::clone(&authority);
-            changes.spawn(async move { run_scheduled_change(&authority, &name).await });
+            changes.spawn(async move {
+                let change = run_scheduled_change(&authority, &name);
+                if catch_panic(change).await.is_err() {
+                    let later = authority.now().after(LONGEST_PAUSE);
+                    authority.wakes.set_if_absent(&name, later);
+                }
+            });
         }
         let changed = authority.wakes.changed.notified();
         let earliest = authority.wakes.earliest();
@@ -223,10 +240,11 @@ impl Authority {
         let name = issuer.name();
         let failures = self.health.schedule_failed(name, self.now(), error);
         let pause = pause_after(failures, &self.services.entropy);
-        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
+        self.wakes.set(name, self.now().after(pause));
         self.metrics().report_rotation_failure(name.as_str());
         issuer.republish(&self.services);
-        self.wakes.set(name, self.now().after(pause));
+        // Last, because a line that cannot be written is a panic in some builds.
+        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
     }
 }
 
