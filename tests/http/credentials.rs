@@ -115,7 +115,10 @@ fn a_start_with_corrupt_clients_makes_no_new_bootstrap_credential() {
     let server = start("");
     let (admin, file) = (server.admin.clone(), server.data().join("admin.token"));
     let (_, folder) = server.terminate();
-    edit(folder.path(), "UPDATE clients SET document = '{}'");
+    edit(
+        folder.path(),
+        "UPDATE records SET document = '{}' WHERE kind = 'client'",
+    );
     let server = start_in(folder, "").unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), admin);
     assert!(server.log().contains("its stored record is corrupt"));

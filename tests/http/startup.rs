@@ -299,21 +299,22 @@ fn an_issuer_whose_rows_are_corrupt_is_refused_by_name_and_the_others_sign() {
     let database = folder.path().join("keys/keywright.db");
     let good = std::fs::read(&database).unwrap();
     for statement in [
-        "UPDATE keys SET document = '{' WHERE issuer = 'orders'",
-        "UPDATE keys SET document = replace(document, 'ES256', 'none') WHERE issuer = 'orders'",
-        "UPDATE keys SET document = replace(document, '\"active\"', '\"signing\"') WHERE issuer = 'orders'",
-        "UPDATE keys SET kid = 'other' WHERE issuer = 'orders' AND position = \
-         (SELECT min(position) FROM keys WHERE issuer = 'orders')",
-        "UPDATE keys SET sealed = NULL WHERE issuer = 'orders'",
-        "UPDATE keys SET sealed = x'01' WHERE issuer = 'orders'",
-        "UPDATE keys SET sealed = zeroblob(200) WHERE issuer = 'orders'",
+        "UPDATE records SET document = '{' WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET document = replace(document, 'ES256', 'none') WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET document = replace(document, '\"active\"', '\"signing\"') WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET id = 'other' WHERE kind = 'key' AND owner = 'orders' AND position = \
+         (SELECT min(position) FROM records WHERE kind = 'key' AND owner = 'orders')",
+        "UPDATE records SET sealed = NULL WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET sealed = x'01' WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET sealed = zeroblob(200) WHERE kind = 'key' AND owner = 'orders'",
         // A sealed record of another key, from the same store.
-        "UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE issuer = 'default' LIMIT 1) \
-         WHERE issuer = 'orders'",
-        "UPDATE issuers SET document = '' WHERE name = 'orders'",
-        "UPDATE issuers SET document = replace(document, '\"format\":1', '\"format\":9') WHERE name = 'orders'",
-        "UPDATE issuers SET path = '/elsewhere' WHERE name = 'orders'",
-        "UPDATE issuers SET version = 0 WHERE name = 'orders'",
+        "UPDATE records SET sealed = (SELECT sealed FROM records WHERE kind = 'key' AND owner = 'default' \
+         LIMIT 1) \
+         WHERE kind = 'key' AND owner = 'orders'",
+        "UPDATE records SET document = '' WHERE kind = 'issuer' AND id = 'orders'",
+        "UPDATE records SET document = replace(document, '\"format\":1', '\"format\":9') WHERE kind = 'issuer' AND id = 'orders'",
+        "UPDATE records SET unique_text = '/elsewhere' WHERE kind = 'issuer' AND id = 'orders'",
+        "UPDATE records SET version = 0 WHERE kind = 'issuer' AND id = 'orders'",
     ] {
         std::fs::write(&database, &good).unwrap();
         edit(folder.path(), statement);
@@ -368,7 +369,7 @@ fn an_issuer_whose_rows_are_corrupt_is_refused_by_name_and_the_others_sign() {
         }
         // Nobody else gets its path in the meantime.
         let thief = world::policy("thief", json!({ "url": "http://127.0.0.1:8080/orders" }));
-        if !statement.contains("SET path") {
+        if !statement.contains("SET unique_text") {
             assert_eq!(
                 server.call("PUT", "/v1/issuers/thief", Some(&thief)).status,
                 409
