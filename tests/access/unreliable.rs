@@ -43,6 +43,13 @@ impl Unreliable {
         self.next.store(PANICS, Ordering::SeqCst);
     }
 
+    /// Whether this was to happen next; it happens once.
+    fn is_next(&self, expected: u8) -> bool {
+        let next = &self.next;
+        next.compare_exchange(expected, RELIABLE, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
     /// The next commit does not happen.
     pub fn refuse_the_next_commit(&self) {
         self.next.store(REFUSES, Ordering::SeqCst);
@@ -59,14 +66,14 @@ struct UnreliableWriter<'a>(&'a Unreliable, Box<dyn Writer + 'a>);
 impl Writer for UnreliableWriter<'_> {
     async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
         let Self(unreliable, writer) = *self;
-        match unreliable.next.swap(RELIABLE, Ordering::SeqCst) {
-            REFUSES => Err(CommitError::Store(failure())),
-            LOSES_ITS_ANSWER => {
-                writer.commit(batch).await?;
-                Err(CommitError::Unknown(failure()))
-            }
-            _ => writer.commit(batch).await,
+        if unreliable.is_next(REFUSES) {
+            return Err(CommitError::Store(failure()));
         }
+        if unreliable.is_next(LOSES_ITS_ANSWER) {
+            writer.commit(batch).await?;
+            return Err(CommitError::Unknown(failure()));
+        }
+        writer.commit(batch).await
     }
 }
 
@@ -101,9 +108,7 @@ impl Store for Unreliable {
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        let panics =
-            (self.next).compare_exchange(PANICS, RELIABLE, Ordering::SeqCst, Ordering::SeqCst);
-        assert!(panics.is_err(), "on purpose");
+        assert!(!self.is_next(PANICS), "on purpose");
         self.store.record_uses(uses).await
     }
 
