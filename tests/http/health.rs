@@ -71,19 +71,20 @@ fn what_is_wrong_with_one_issuer_leaves_the_process_ready_and_is_reported() {
     let folder = server.kill();
     edit(
         folder.path(),
-        "UPDATE issuers SET document = '{' WHERE name = 'corrupt'",
+        "UPDATE records SET document = '{' WHERE kind = 'issuer' AND id = 'corrupt'",
     );
     edit(
         folder.path(),
-        "UPDATE keys SET sealed = NULL, document = json_set(document, '$.state', json('{
+        "UPDATE records SET sealed = NULL, is_final = 1, document = json_set(document, '$.state', json('{
             \"name\": \"revoked\", \"activated_at\": null, \"retired_at\": null,
             \"revoked_at\": 1795000000000, \"published_until\": null, \"reason\": \"a test\"
-        }')) WHERE issuer = 'keyless'",
+        }')) WHERE kind = 'key' AND owner = 'keyless'",
     );
     // What would mend them cannot be committed.
     execute(
         folder.path(),
-        "CREATE TRIGGER hold BEFORE UPDATE ON issuers WHEN OLD.name IN ('keyless', 'late')
+        "CREATE TRIGGER hold BEFORE UPDATE ON records
+         WHEN OLD.kind = 'issuer' AND OLD.id IN ('keyless', 'late')
          BEGIN SELECT RAISE(ABORT, 'held'); END",
     );
     let server = start_in(Arc::clone(&folder), "").unwrap();

@@ -199,6 +199,7 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
     for (roles, client) in clients.iter().chain(&pairs) {
         let credential = credential(client);
         for make in requests() {
+            world::wait_for_keys(&server, "a");
             let request = make(&server);
             let shown = format!("{roles:?}: {} {}", request.method, request.path);
             if roles.contains(&request.role.as_str()) {

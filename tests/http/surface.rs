@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::exchange::{Raw, head, plain, send};
 use crate::support::{Server, now_millis, start};
 use crate::world::{
-    self, create_issuer, credential, eventually, kid, ok, p256_jwk, p256_pem, policy,
+    self, create_issuer, credential, eventually, kid, ok, p256_jwk, p256_pem, policy, wait_for_keys,
 };
 
 /// Requests and their answers, written down without what differs from run to run.
@@ -47,6 +47,14 @@ impl<'s> Record<'s> {
         self.call_as(Some(&admin), method, path, body)
     }
 
+    /// A PUT with the bootstrap credential and `If-Match`.
+    fn put_if(&mut self, if_match: &str, path: &str, body: &Value) {
+        let (admin, body) = (self.server.admin.clone(), body.to_string());
+        let body = Some(("application/json", body.as_str()));
+        let condition = [("If-Match", if_match)];
+        self.call_with(&condition, Some(&admin), "PUT", path, body);
+    }
+
     fn call_as(
         &mut self,
         credential: Option<&str>,
@@ -54,9 +62,20 @@ impl<'s> Record<'s> {
         path: &str,
         body: Option<(&str, &str)>,
     ) -> Value {
+        self.call_with(&[], credential, method, path, body)
+    }
+
+    fn call_with(
+        &mut self,
+        more: &[(&str, &str)],
+        credential: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &str)>,
+    ) -> Value {
         let credential = credential.map(|credential| format!("Bearer {credential}"));
         let length = body.map(|(_, body)| body.len().to_string());
-        let mut headers = Vec::new();
+        let mut headers: Vec<(&str, &str)> = more.to_vec();
         if let Some(credential) = &credential {
             headers.push(("Authorization", credential.as_str()));
         }
@@ -327,6 +346,7 @@ fn keys() {
     record.call("POST", &revoke, json!({}));
     record.call("POST", &revoke, json!({ "reason": "leaked in a log" }));
     record.call("POST", &revoke, json!({ "reason": "leaked in a log" }));
+    wait_for_keys(&server, "orders");
     let active = kid(&server, "orders", "active");
     let revoke = format!("{keys}/{active}/revoke");
     record.call(
@@ -334,6 +354,7 @@ fn keys() {
         &revoke,
         json!({ "reason": "host lost", "discard_successor": true }),
     );
+    wait_for_keys(&server, "orders");
     let pending = kid(&server, "orders", "pending");
     let revoke = format!("{keys}/{pending}/revoke");
     record.call("POST", &revoke, json!({ "reason": "not needed" }));
@@ -342,6 +363,7 @@ fn keys() {
         &format!("{keys}/nothing/revoke"),
         json!({ "reason": "no such key" }),
     );
+    wait_for_keys(&server, "orders");
     record.call("GET", keys, Value::Null);
 
     // The next second has not begun: what has just happened lies in the past of a later one.
@@ -484,6 +506,34 @@ fn issuers() {
         record.call("PUT", path, refused);
     }
     check("issuers", record);
+}
+
+#[test]
+fn conditions() {
+    let server = start("");
+    create_issuer(&server, "orders", json!({}));
+    let client = world::create_client(&server, "operator", &["security"]);
+    let client = format!("/v1/clients/{}", client["id"].as_str().unwrap());
+    let terms = json!({ "name": "operator", "roles": ["security"] });
+    let orders = policy("orders", json!({}));
+    let other = "\"00000000000000000000000000000000\"";
+    let mut record = Record::new(&server);
+    record.put_if("*", "/v1/issuers/orders", &orders);
+    record.put_if(other, "/v1/issuers/orders", &orders);
+    record.put_if("*", "/v1/issuers/nothing", &orders);
+    record.put_if("*", &client, &terms);
+    record.put_if(other, &client, &terms);
+    check("conditions", record);
+}
+
+#[test]
+fn clock() {
+    let server = start("");
+    let mut record = Record::new(&server);
+    let path = "/v1/clock/correct";
+    record.call("POST", path, json!({ "reason": "a drill" }));
+    record.call("POST", path, json!({}));
+    check("clock", record);
 }
 
 #[test]
@@ -672,6 +722,7 @@ fn audit() {
             .status,
         200
     );
+    wait_for_keys(&server, "orders");
     let widened = policy("orders", json!({ "max_token_ttl": "2h" }));
     assert_eq!(
         server
@@ -786,6 +837,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "not-taking-over",
         "number-out-of-range",
         "own-approval",
+        "precondition-failed",
         "role-missing",
         "successor-not-ready",
         "takes-over-fixed",

@@ -86,6 +86,15 @@ pub fn kid(server: &Server, issuer: &str, state: &str) -> String {
     kids.remove(0)
 }
 
+/// Waits until one ES256 key signs and one stands by: after a revocation keys are made that its answer
+/// does not wait for.
+pub fn wait_for_keys(server: &Server, issuer: &str) {
+    eventually("a key that signs and one that stands by", || {
+        let count = |state| kids(server, issuer, "ES256", state).len();
+        (count("active") == 1 && count("pending") == 1).then_some(())
+    });
+}
+
 pub fn jwks_path(name: &str) -> String {
     match name {
         "default" => "/.well-known/jwks.json".to_owned(),
