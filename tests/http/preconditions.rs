@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Server, request, start, start_in};
 use crate::world::{self, create_client, create_issuer, credential, ok, policy};
 
+/// What lines of `If-Match` a request has, for the tag of what is stored.
+type Lines<'a> = &'a dyn Fn(&str) -> Vec<String>;
+
 /// A PUT with these lines of `If-Match`.
 fn put(server: &Server, path: &str, body: &Value, if_match: &[&str]) -> Answer {
     let mut headers = vec![("authorization", format!("Bearer {}", server.admin))];
@@ -97,14 +100,14 @@ fn a_record_is_replaced_if_one_of_the_strong_tags_is_its_own() {
     let server = start("");
     for (path, body) in replaceable(&server) {
         let mut number = 0;
-        let mut try_with = |lines: &dyn Fn(&str) -> Vec<String>| {
+        let mut try_with = |lines: Lines<'_>| {
             number += 1;
             let lines = lines(&read(&server, &path));
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             put(&server, &path, &body(number), &lines)
         };
         let other = format!("\"{}\"", "0".repeat(32));
-        let taken: [&dyn Fn(&str) -> Vec<String>; 5] = [
+        let taken: [Lines<'_>; 5] = [
             &|tag| vec![tag.to_owned()],
             &|tag| vec![format!("{other}, {tag}")],
             &|tag| vec![other.clone(), tag.to_owned()],
@@ -115,7 +118,7 @@ fn a_record_is_replaced_if_one_of_the_strong_tags_is_its_own() {
             let answer = try_with(lines);
             assert_eq!(answer.status, 200, "{path}: {}", answer.json());
         }
-        let refused: [&dyn Fn(&str) -> Vec<String>; 8] = [
+        let refused: [Lines<'_>; 8] = [
             &|_| vec![other.clone()],
             &|tag| vec![format!("W/{tag}")],
             &|tag| vec![tag.trim_matches('"').to_owned()],

@@ -10,6 +10,8 @@ use crate::rows::{
     StoreCalls as _, approval, batch, batch_id, client, name, set, setting, silent, tokens,
 };
 
+type IsRefusal = fn(&CommitError) -> bool;
+
 fn create(key: RecordKey, document: &str) -> Write {
     Write::Create(key, Content::of(document.to_owned()))
 }
@@ -319,7 +321,7 @@ pub(super) async fn a_batch_is_written_whole_or_not_at_all(store: &dyn Store) {
         Write::Replace(client("replaced"), token, Content::default()),
         Write::Delete(client("deleted"), token),
     ];
-    let refusals: [(Write, fn(&CommitError) -> bool); 6] = [
+    let refusals: [(Write, IsRefusal); 6] = [
         (create(client("taken"), ""), is_conflict),
         (replace(client("absent"), token, ""), is_conflict),
         (Write::Delete(client("absent"), token), is_conflict),
