@@ -277,6 +277,7 @@ pub struct Metrics {
     tls_expiry: Family<ListenerLabels, SecondsGauge>,
     tls_reload_failing: Family<ListenerLabels, Gauge>,
     lease: Family<NoLabels, SecondsGauge>,
+    unconfirmed_rounds: Counter,
     ready: Gauge,
     faults: Family<FaultLabels, Gauge>,
 }
@@ -357,6 +358,12 @@ impl Default for Metrics {
             Unit::Seconds,
             Family::clone(&lease),
         );
+        let unconfirmed_rounds = Counter::default();
+        registry.register(
+            "unconfirmed_rounds",
+            "Rounds of replication that did not renew the lease",
+            Counter::clone(&unconfirmed_rounds),
+        );
         let (ready, faults) = (Gauge::default(), Family::default());
         registry.register(
             "ready",
@@ -387,6 +394,7 @@ impl Default for Metrics {
             tls_expiry,
             tls_reload_failing,
             lease,
+            unconfirmed_rounds,
             ready,
             faults,
         }
@@ -453,6 +461,11 @@ impl Metrics {
     /// Shows for how long a lease holds.
     pub fn observe_lease(&self, left: Duration) {
         self.lease.get_or_create(&[]).set(left.as_secs_f64());
+    }
+
+    /// Counts a round that did not renew the lease.
+    pub fn report_unconfirmed_round(&self) {
+        self.unconfirmed_rounds.inc();
     }
 
     /// Shows an active key's age and the time that is left to it.

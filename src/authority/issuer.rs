@@ -121,11 +121,14 @@ impl ChangeRequest {
     }
 
     /// Whether its answer waits until the keys that the set wants are published. A revocation waits
-    /// for nothing.
+    /// for nothing, and an import brings its key.
     pub(super) fn waits_for_keys(&self) -> bool {
         !matches!(
             self.command,
-            Command::ApplyPlan | Command::Revoke { .. } | Command::Delete { .. }
+            Command::ApplyPlan
+                | Command::Revoke { .. }
+                | Command::Delete { .. }
+                | Command::Import { .. }
         )
     }
 

@@ -261,10 +261,17 @@ impl Authority {
         if sealing.rotation == announced {
             return Ok(setting);
         }
-        self.write_rotation(&setting, sealing.key, announced)
-            .await?;
-        let announced = StoredSetting::read(&*self.services.store).await?;
-        announced.ok_or(ChangeError::Contended)
+        let written = self.write_rotation(&setting, sealing.key, announced).await;
+        let Services {
+            store, master_keys, ..
+        } = &self.services;
+        let setting = StoredSetting::read(&**store).await?;
+        let setting = setting.ok_or(ChangeError::Contended)?;
+        // It leaves no event, and may have been written without an answer.
+        if check::read(master_keys, &setting.value)?.rotation == announced {
+            return Ok(setting);
+        }
+        written.and(Err(ChangeError::Contended))
     }
 
     /// Takes an announcement back.

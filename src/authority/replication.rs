@@ -250,6 +250,9 @@ pub async fn run(authority: Arc<Authority>) {
             Err(error) => tracing::debug!(%error, ?holds_for, "still not confirmed"),
         }
         in_touch = outcome.is_ok();
+        if !in_touch {
+            authority.metrics().report_unconfirmed_round();
+        }
     }
 }
 
