@@ -40,14 +40,15 @@ fn replaceable(server: &Server) -> [Replaceable; 2] {
     create_issuer(server, "a", json!({}));
     let client = create_client(server, "orders", &["issuer"]);
     let id = client["id"].as_str().unwrap();
+    // No whole minutes: they would be shown as such.
     let terms = |number| {
-        let limits = json!({ "max_ttl": format!("{}s", number + 1) });
+        let limits = json!({ "max_ttl": format!("{}s", 2 * number + 61) });
         json!({ "name": "orders", "roles": ["issuer"], "limits": limits })
     };
     let lifetimes = |number| {
         policy(
             "a",
-            json!({ "default_token_ttl": format!("{}s", number + 60) }),
+            json!({ "default_token_ttl": format!("{}s", 2 * number + 61) }),
         )
     };
     [

@@ -19,4 +19,5 @@ mod preconditions;
 mod propagation;
 mod revocation;
 mod rotation;
+mod starvation;
 mod world;
