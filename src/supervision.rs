@@ -23,20 +23,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 type Panic = Box<dyn Any + Send>;
 
-/// Runs a task until it returns, and anew each time that it panics. Dropping this drops the task.
-pub async fn supervise<T: Future<Output = ()>>(
+/// Runs a task until it returns, and anew each time that it panics. Dropping this drops the task,
+/// which is reported as running from here on.
+pub fn supervise<T: Future<Output = ()>>(
     name: &'static str,
     clock: Clock,
     metrics: Arc<Metrics>,
     run: impl Fn() -> T,
-) {
+) -> impl Future<Output = ()> {
     let mut restarts = Restarts::new(name, clock.clone(), metrics);
-    loop {
-        restarts.task_starts();
-        match catch_panic(async { run().await }).await {
-            Ok(()) => return restarts.task_ended(),
-            Err(panic) => clock.wait_for(restarts.task_panicked(&panic)).await,
+    restarts.task_starts();
+    async move {
+        while let Err(panic) = catch_panic(async { run().await }).await {
+            clock.wait_for(restarts.task_panicked(&panic)).await;
+            restarts.task_starts();
         }
+        restarts.task_ended();
     }
 }
 

@@ -184,7 +184,7 @@ impl Authority {
                 let next = task.await.unwrap_or(Err(ChangeError::Interrupted))?;
                 total = both(total, next);
             }
-            self.generating.wait_for(issuer.name()).await;
+            self.generating.wait_for(issuer.name(), None).await;
             let changed = self.commit(issuer, &ChangeRequest::scheduled()).await?;
             total = both(total, changed.committed);
             if changed.wanted.is_empty() {
@@ -220,7 +220,8 @@ impl Authority {
         tokio::spawn(async move { store.clear_erased().await });
     }
 
-    /// Lets the successors take over: of one algorithm, or of all, all or nothing.
+    /// Lets the successors take over: of one algorithm, or of all, all or nothing. It waits for those
+    /// that are being generated.
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
@@ -235,6 +236,8 @@ impl Authority {
             algorithm,
             readiness,
         };
+        // The successor may be on its way, as after a revocation.
+        self.generating.wait_for(issuer.name(), algorithm).await;
         let committed = self.change(issuer, request.asks(command)).await?;
         let Some(Committed { change, .. }) = committed else {
             return Ok((0, Vec::new()));

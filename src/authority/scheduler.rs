@@ -93,11 +93,14 @@ impl Generating {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when it has ended for an issuer.
-    pub(super) async fn wait_for(&self, issuer: &IssuerName) {
+    /// Returns when it has ended for an issuer: for one algorithm, or for all.
+    pub(super) async fn wait_for(&self, issuer: &IssuerName, algorithm: Option<Algorithm>) {
+        let is_awaited = |(name, of): &(IssuerName, Algorithm)| {
+            name == issuer && algorithm.is_none_or(|algorithm| algorithm == *of)
+        };
         loop {
             let ended = self.ended.notified();
-            if !self.contains(issuer) {
+            if !self.tasks().iter().any(is_awaited) {
                 return;
             }
             ended.await;

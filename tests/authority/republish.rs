@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keywright::authority::audit::Actor;
 use keywright::authority::issuer::Request;
+use keywright::authority::scheduler;
 use keywright::lifecycle::{Readiness, Successor};
 use serde_json::json;
 
@@ -18,6 +19,9 @@ async fn a_revoked_key_does_not_come_back_however_often_the_set_is_published_ane
     let world = World::in_memory().await;
     let issuer = world.issuer("a", json!({})).await;
     world.pass(HOUR * 25);
+    // A revocation that comes while the key of the one before is being made leaves its own to the
+    // schedule.
+    let scheduling = tokio::spawn(scheduler::run(Arc::clone(&world.authority)));
     let ends = Arc::new(AtomicBool::new(false));
     let republishers: Vec<_> = (0..4)
         .map(|_| {
@@ -56,6 +60,7 @@ async fn a_revoked_key_does_not_come_back_however_often_the_set_is_published_ane
     republishers
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+    scheduling.abort();
 }
 
 /// A copy that takes the snapshot's place while a commit is under way ends with it.
