@@ -34,3 +34,5 @@ mod oracle;
 mod property;
 mod rates;
 mod world;
+#[path = "../support/wrapped_store.rs"]
+mod wrapped_store;

@@ -4,17 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use async_trait::async_trait;
-use keywright::lifecycle::IssuerName;
-use keywright::store::chain::{LogHead, StoredEvent};
+use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
-use keywright::store::replicas::ReplicaStore;
-use keywright::store::transfer::{Entry, FillError, Rows};
-use keywright::store::{
-    Batch, BatchId, CommitError, LastUse, NumberedEvent, Query, Record, Store, StoreError, Writer,
-};
-use tokio::sync::mpsc;
+use keywright::store::{Batch, CommitError, Store, StoreError, Writer};
 
 use crate::gate::Gate;
+use crate::wrapped_store::wrapped_store;
 
 const RELIABLE: u8 = 0;
 const LOSES_ITS_ANSWER: u8 = 1;
@@ -129,12 +124,7 @@ impl Writer for UnreliableWriter<'_> {
     }
 }
 
-#[async_trait]
-impl Store for Unreliable {
-    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
-        self.store.read(queries).await
-    }
-
+wrapped_store!(Unreliable {
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
         Ok(Box::new(UnreliableWriter(self, self.store.writer().await?)))
     }
@@ -146,46 +136,12 @@ impl Store for Unreliable {
         self.store.outcome(batch).await
     }
 
-    async fn log_head(&self) -> Result<LogHead, StoreError> {
-        self.store.log_head().await
-    }
-
-    async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<NumberedEvent>, StoreError> {
-        self.store.events(issuer, after, limit).await
-    }
-
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
         assert!(!self.panics.swap(false, Ordering::SeqCst), "on purpose");
         self.store.record_uses(uses).await
     }
 
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        self.store.last_uses().await
-    }
-
-    async fn rows(&self) -> Result<Rows, StoreError> {
-        self.store.rows().await
-    }
-
-    async fn stored_events(
-        &self,
-        after: i64,
-        through: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.store.stored_events(after, through, limit).await
-    }
-
-    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
-        self.store.fill(entries).await
-    }
-
     fn replicas(&self) -> Option<&dyn ReplicaStore> {
         None
     }
-}
+});

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keywright::authority::issuer::Issuer;
 use keywright::authority::scheduler;
 use keywright::engine::Entropy;
 use keywright::lifecycle::Successor;
@@ -26,17 +27,11 @@ fn ten_minutes() -> Value {
     })
 }
 
-fn both_algorithms() -> Value {
+/// An issuer with keys of both algorithms, of which the next RSA key is held up.
+async fn with_an_rsa_key_held_up(world: &World) -> Arc<Issuer> {
     let mut policy = ten_minutes();
     policy["algorithms"] = json!(["ES256", "RS256"]);
-    policy
-}
-
-#[tokio::test]
-async fn a_due_rotation_does_not_wait_for_a_key_of_another_algorithm() {
-    let world = World::in_memory().await;
-    let issuer = world.issuer("a", both_algorithms()).await;
-    let before = active(&issuer).unwrap();
+    let issuer = world.issuer("a", policy).await;
     world.engine.rs256.close();
     let rsa = issuer.snapshot();
     let rsa = rsa.set().successors(Algorithm::Rs256)[0].kid().clone();
@@ -45,6 +40,14 @@ async fn a_due_rotation_does_not_wait_for_a_key_of_another_algorithm() {
         .await
         .unwrap();
     world.engine.rs256.until_waiting(1).await;
+    issuer
+}
+
+#[tokio::test]
+async fn a_due_rotation_does_not_wait_for_a_key_of_another_algorithm() {
+    let world = World::in_memory().await;
+    let issuer = with_an_rsa_key_held_up(&world).await;
+    let before = active(&issuer).unwrap();
     let scheduler = schedule(&world);
     world.pass(SECOND * 600);
     eventually("the rotation", || active(&issuer) != Some(before.clone())).await;
@@ -55,15 +58,7 @@ async fn a_due_rotation_does_not_wait_for_a_key_of_another_algorithm() {
 #[tokio::test]
 async fn a_vacancy_does_not_wait_for_a_key_of_another_algorithm() {
     let world = World::in_memory().await;
-    let issuer = world.issuer("a", both_algorithms()).await;
-    world.engine.rs256.close();
-    let rsa = issuer.snapshot();
-    let rsa = rsa.set().successors(Algorithm::Rs256)[0].kid().clone();
-    world
-        .revoke(&issuer, &rsa, Successor::Promote)
-        .await
-        .unwrap();
-    world.engine.rs256.until_waiting(1).await;
+    let issuer = with_an_rsa_key_held_up(&world).await;
     let leaked = active(&issuer).unwrap();
     world
         .revoke(&issuer, &leaked, Successor::Discard)

@@ -36,3 +36,5 @@ mod revocation;
 mod slow_commit;
 mod two_people;
 mod world;
+#[path = "../support/wrapped_store.rs"]
+mod wrapped_store;

@@ -21,3 +21,5 @@ mod revocation;
 mod rotation;
 mod starvation;
 mod world;
+#[path = "../support/wrapped_store.rs"]
+mod wrapped_store;

@@ -8,19 +8,15 @@ use keywright::authority::Authority;
 use keywright::authority::audit::Actor;
 use keywright::clock::Clock;
 use keywright::lifecycle::IssuerName;
-use keywright::store::chain::{LogHead, StoredEvent};
+use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaStore};
-use keywright::store::transfer::{Entry, FillError, Rows};
-use keywright::store::{
-    BatchId, CommitError, LastUse, NumberedEvent, Query, Record, Store, StoreError, StoredSet,
-    Writer,
-};
+use keywright::store::{CommitError, Store, StoreError, StoredSet};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
 use crate::world::{MAX_STALENESS, Process, World, policy};
+use crate::wrapped_store::wrapped_store;
 
 /// The store as a process far away sees it: between what it reads and the heartbeat that it sends,
 /// another process commits.
@@ -93,12 +89,7 @@ impl ReplicaStore for FarAway {
     }
 }
 
-#[async_trait]
-impl Store for FarAway {
-    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
-        self.store.read(queries).await
-    }
-
+wrapped_store!(FarAway {
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
         self.store.writer().await
     }
@@ -107,48 +98,14 @@ impl Store for FarAway {
         self.store.outcome(batch).await
     }
 
-    async fn log_head(&self) -> Result<LogHead, StoreError> {
-        self.store.log_head().await
-    }
-
-    async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<NumberedEvent>, StoreError> {
-        self.store.events(issuer, after, limit).await
-    }
-
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
         self.store.record_uses(uses).await
-    }
-
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        self.store.last_uses().await
-    }
-
-    async fn rows(&self) -> Result<Rows, StoreError> {
-        self.store.rows().await
-    }
-
-    async fn stored_events(
-        &self,
-        after: i64,
-        through: i64,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        self.store.stored_events(after, through, limit).await
-    }
-
-    async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
-        self.store.fill(entries).await
     }
 
     fn replicas(&self) -> Option<&dyn ReplicaStore> {
         Some(self)
     }
-}
+});
 
 #[tokio::test]
 async fn commits_of_others_in_every_round_end_no_lease() {
