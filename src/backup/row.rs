@@ -185,7 +185,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
         }),
         Line::Setting { name, value } => Entry::Record(Record {
             sealed: Some(decode(&value)?),
-            ..record(RecordKey::unowned(Kind::Setting, name), 1, String::new())
+            ..Record::unwritten(RecordKey::unowned(Kind::Setting, name), 1, String::new())
         }),
         Line::Issuer {
             name: issuer,
@@ -194,7 +194,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
             document,
         } => Entry::Record(Record {
             unique: Some(path),
-            ..record(RecordKey::issuer(&name(&issuer)?), version, document)
+            ..Record::unwritten(RecordKey::issuer(&name(&issuer)?), version, document)
         }),
         Line::Key {
             issuer,
@@ -203,13 +203,13 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
             sealed,
         } => Entry::Record(Record {
             sealed: sealed.as_deref().map(decode).transpose()?,
-            ..record(RecordKey::signing_key(&name(&issuer)?, &kid), 1, document)
+            ..Record::unwritten(RecordKey::signing_key(&name(&issuer)?, &kid), 1, document)
         }),
         Line::Client {
             id,
             version,
             document,
-        } => Entry::Record(record(
+        } => Entry::Record(Record::unwritten(
             RecordKey::unowned(Kind::Client, id),
             version,
             document,
@@ -220,7 +220,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
                 owner,
                 ..RecordKey::unowned(Kind::Approval, id)
             };
-            Entry::Record(record(key, 1, document))
+            Entry::Record(Record::unwritten(key, 1, document))
         }
         Line::LastUse {
             client,
@@ -246,19 +246,6 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
         }),
         Line::End => Entry::End,
     })
-}
-
-/// A record of which nothing else is known.
-fn record(key: RecordKey, version: u64, document: String) -> Record {
-    Record {
-        key,
-        version,
-        token: Token::UNWRITTEN,
-        document,
-        sealed: None,
-        unique: None,
-        is_final: false,
-    }
 }
 
 /// The issuer that an approval's document names.
@@ -292,7 +279,7 @@ mod tests {
             Entry::Record(Record {
                 sealed: sealed.map(<[u8]>::to_vec),
                 is_final: sealed.is_none(),
-                ..record(key, 3, "é\r\n".to_owned())
+                ..Record::unwritten(key, 3, "é\r\n".to_owned())
             })
         };
         let entries = [
@@ -303,7 +290,7 @@ mod tests {
             Entry::Record(Record {
                 sealed: Some(vec![10, 13, 0]),
                 unique: Some("/path".to_owned()),
-                ..record(RecordKey::unowned(Kind::Setting, "s"), 1, String::new())
+                ..Record::unwritten(RecordKey::unowned(Kind::Setting, "s"), 1, String::new())
             }),
             key(None),
             key(Some(&[])),

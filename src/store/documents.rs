@@ -212,20 +212,11 @@ pub fn writes(
 /// The records of a set as they would be if it were written now, for a copy elsewhere: with these
 /// private halves, and with tokens that nothing has.
 pub fn records(set: &KeySet, mut sealed: BTreeMap<Kid, Vec<u8>>) -> StoredSet {
-    let record = |key, version, document| Record {
-        key,
-        version,
-        token: Token::UNWRITTEN,
-        document,
-        sealed: None,
-        unique: None,
-        is_final: false,
-    };
     let keys = set.keys().iter();
     StoredSet {
         issuer: Record {
             unique: Some(set.policy().url.path().to_owned()),
-            ..record(
+            ..Record::unwritten(
                 RecordKey::issuer(set.issuer()),
                 set.version(),
                 issuer_document(set),
@@ -235,7 +226,7 @@ pub fn records(set: &KeySet, mut sealed: BTreeMap<Kid, Vec<u8>>) -> StoredSet {
             .map(|key| Record {
                 sealed: sealed.remove(key.kid()),
                 is_final: matches!(key.state(), State::Revoked(_)),
-                ..record(
+                ..Record::unwritten(
                     RecordKey::signing_key(set.issuer(), key.kid().as_str()),
                     1,
                     key_document(key),

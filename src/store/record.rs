@@ -161,6 +161,21 @@ pub struct Record {
     pub is_final: bool,
 }
 
+impl Record {
+    /// A record of which nothing else is known, and that has not been written yet.
+    pub fn unwritten(key: RecordKey, version: u64, document: String) -> Self {
+        Self {
+            key,
+            version,
+            token: Token::UNWRITTEN,
+            document,
+            sealed: None,
+            unique: None,
+            is_final: false,
+        }
+    }
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")

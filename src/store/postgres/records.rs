@@ -1,63 +1,24 @@
 //! How statements run on PostgreSQL, and last uses, row by row.
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
-use sqlx::query::{Query, QueryAs, QueryScalar};
 
 use super::commit_error;
-use crate::store::sql::records::{Connection, Value};
-use crate::store::sql::{RecordColumns, failed, last_use, signed};
+use crate::store::sql::records::connection;
+use crate::store::sql::{failed, last_use, signed};
 use crate::store::{CommitError, LastUse, StoreError};
 
-/// Binds values to any kind of statement.
-macro_rules! bind {
-    ($query:expr, $values:expr) => {{
-        let mut query = $query;
-        for value in $values {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::OptionalText(text) => query.bind(text),
-                Value::Number(number) => query.bind(number),
-                Value::Flag(flag) => query.bind(flag),
-                Value::Bytes(bytes) => query.bind(bytes),
-                Value::OptionalBytes(bytes) => query.bind(bytes),
-                Value::List(list) => query.bind(list),
-            };
-        }
-        query.persistent(false)
-    }};
-}
-
-impl Connection for PgConnection {
-    fn is_listed(column: &str, parameter: usize) -> String {
+connection!(
+    PgConnection,
+    Postgres,
+    PgArguments,
+    is_listed: |column, parameter| {
         format!("(${parameter}::text[] IS NULL OR {column} = ANY(${parameter}))")
-    }
-
-    async fn execute(&mut self, statement: &str, values: Vec<Value>) -> Result<u64, CommitError> {
-        let statement: Query<'_, Postgres, PgArguments> =
-            bind!(sqlx::query(AssertSqlSafe(statement.to_owned())), values);
-        let done = statement.execute(self).await.map_err(commit_error)?;
-        Ok(done.rows_affected())
-    }
-
-    async fn records(
-        &mut self,
-        statement: &str,
-        values: Vec<Value>,
-    ) -> Result<Vec<RecordColumns>, StoreError> {
-        let statement: QueryAs<'_, Postgres, RecordColumns, PgArguments> =
-            bind!(sqlx::query_as(AssertSqlSafe(statement.to_owned())), values);
-        statement.fetch_all(self).await.map_err(failed)
-    }
-
-    async fn number(&mut self, statement: &str, values: Vec<Value>) -> Result<i64, StoreError> {
-        let statement: QueryScalar<'_, Postgres, i64, PgArguments> = bind!(
-            sqlx::query_scalar(AssertSqlSafe(statement.to_owned())),
-            values
-        );
-        statement.fetch_one(self).await.map_err(failed)
-    }
-}
+    },
+    list: std::convert::identity::<Vec<String>>,
+    // A statement that is kept does not survive a pooler.
+    persistent: false,
+    error: commit_error
+);
 
 /// Keeps the later of what is stored and what is reported. A client may have been deleted since
 /// the use: then there is nothing to keep. Rows are taken in one order, so that two processes that

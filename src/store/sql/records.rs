@@ -43,6 +43,73 @@ pub(in crate::store) trait Connection: Send {
     ) -> impl Future<Output = Result<i64, StoreError>> + Send;
 }
 
+/// Lets a connection of sqlx run statements. They are prepared once for each connection where
+/// `persistent` says so, and `list` makes of a list what the database takes as one.
+macro_rules! connection {
+    (
+        $connection:ty, $database:ty, $arguments:ty,
+        is_listed: $is_listed:expr, list: $list:expr, persistent: $persistent:expr,
+        error: $error:expr
+    ) => {
+        impl $crate::store::sql::records::Connection for $connection {
+            fn is_listed(column: &str, parameter: usize) -> String {
+                $is_listed(column, parameter)
+            }
+
+            async fn execute(
+                &mut self,
+                statement: &str,
+                values: Vec<$crate::store::sql::records::Value>,
+            ) -> Result<u64, $crate::store::CommitError> {
+                let query: sqlx::query::Query<'_, $database, $arguments> =
+                    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
+                let query = connection!(bind query, values, $list).persistent($persistent);
+                let done = query.execute(self).await.map_err($error)?;
+                Ok(done.rows_affected())
+            }
+
+            async fn records(
+                &mut self,
+                statement: &str,
+                values: Vec<$crate::store::sql::records::Value>,
+            ) -> Result<Vec<$crate::store::sql::RecordColumns>, $crate::store::StoreError> {
+                let query: sqlx::query::QueryAs<'_, $database, $crate::store::sql::RecordColumns, $arguments> =
+                    sqlx::query_as(sqlx::AssertSqlSafe(statement.to_owned()));
+                let query = connection!(bind query, values, $list).persistent($persistent);
+                query.fetch_all(self).await.map_err($crate::store::sql::failed)
+            }
+
+            async fn number(
+                &mut self,
+                statement: &str,
+                values: Vec<$crate::store::sql::records::Value>,
+            ) -> Result<i64, $crate::store::StoreError> {
+                let query: sqlx::query::QueryScalar<'_, $database, i64, $arguments> =
+                    sqlx::query_scalar(sqlx::AssertSqlSafe(statement.to_owned()));
+                let query = connection!(bind query, values, $list).persistent($persistent);
+                query.fetch_one(self).await.map_err($crate::store::sql::failed)
+            }
+        }
+    };
+    (bind $query:ident, $values:ident, $list:expr) => {{
+        use $crate::store::sql::records::Value;
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Text(text) => query.bind(text),
+                Value::OptionalText(text) => query.bind(text),
+                Value::Number(number) => query.bind(number),
+                Value::Flag(flag) => query.bind(flag),
+                Value::Bytes(bytes) => query.bind(bytes),
+                Value::OptionalBytes(bytes) => query.bind(bytes),
+                Value::List(list) => query.bind(list.map($list)),
+            };
+        }
+        query
+    }};
+}
+pub(in crate::store) use connection;
+
 pub(in crate::store) async fn read<C: Connection>(
     connection: &mut C,
     query: &Query,

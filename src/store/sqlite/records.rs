@@ -1,65 +1,23 @@
 //! How statements run on SQLite, and last uses, row by row.
 
-use sqlx::query::{Query, QueryAs, QueryScalar};
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{Sqlite, SqliteConnection, SqliteExecutor};
 
-use crate::store::sql::records::{Connection, Value};
-use crate::store::sql::{RecordColumns, failed, last_use, signed};
+use crate::store::sql::records::connection;
+use crate::store::sql::{failed, last_use, signed};
 use crate::store::{CommitError, LastUse, StoreError};
 
-/// Binds values to any kind of statement.
-macro_rules! bind {
-    ($query:expr, $values:expr) => {{
-        let mut query = $query;
-        for value in $values {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::OptionalText(text) => query.bind(text),
-                Value::Number(number) => query.bind(number),
-                Value::Flag(flag) => query.bind(flag),
-                Value::Bytes(bytes) => query.bind(bytes),
-                Value::OptionalBytes(bytes) => query.bind(bytes),
-                Value::List(list) => query.bind(list.map(|list| {
-                    // Lists of text always serialise.
-                    serde_json::to_string(&list).unwrap_or_default()
-                })),
-            };
-        }
-        query
-    }};
-}
-
-impl Connection for SqliteConnection {
-    fn is_listed(column: &str, parameter: usize) -> String {
+connection!(
+    SqliteConnection,
+    Sqlite,
+    SqliteArguments,
+    is_listed: |column, parameter| {
         format!("(${parameter} IS NULL OR {column} IN (SELECT value FROM json_each(${parameter})))")
-    }
-
-    async fn execute(&mut self, statement: &str, values: Vec<Value>) -> Result<u64, CommitError> {
-        let statement: Query<'_, Sqlite, SqliteArguments> =
-            bind!(sqlx::query(AssertSqlSafe(statement.to_owned())), values);
-        let done = statement.execute(self).await.map_err(commit_error)?;
-        Ok(done.rows_affected())
-    }
-
-    async fn records(
-        &mut self,
-        statement: &str,
-        values: Vec<Value>,
-    ) -> Result<Vec<RecordColumns>, StoreError> {
-        let statement: QueryAs<'_, Sqlite, RecordColumns, SqliteArguments> =
-            bind!(sqlx::query_as(AssertSqlSafe(statement.to_owned())), values);
-        statement.fetch_all(self).await.map_err(failed)
-    }
-
-    async fn number(&mut self, statement: &str, values: Vec<Value>) -> Result<i64, StoreError> {
-        let statement: QueryScalar<'_, Sqlite, i64, SqliteArguments> = bind!(
-            sqlx::query_scalar(AssertSqlSafe(statement.to_owned())),
-            values
-        );
-        statement.fetch_one(self).await.map_err(failed)
-    }
-}
+    },
+    list: |list: Vec<String>| serde_json::Value::from(list).to_string(),
+    persistent: true,
+    error: commit_error
+);
 
 fn commit_error(error: sqlx::Error) -> CommitError {
     let told = error.as_database_error();
