@@ -24,8 +24,8 @@ use crate::lifecycle::IssuerName;
 use crate::store::seal::check::{self, MasterKeyRotation, SealingKey};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
 use crate::store::{
-    Batch, CommitError, Content, EventRow, Expectation, Kind, Query, Record, SealedChange, Store,
-    StoreError, Token, Write,
+    Batch, CommitError, Content, Expectation, Kind, Query, Record, SealedChange, Store, StoreError,
+    Token, Write,
 };
 
 pub use replacement::{Replaced, replace_lost_keys};
@@ -237,7 +237,9 @@ impl Authority {
         let key = key.ok_or(ChangeError::UnknownMasterKey(to))?;
         let setting = self.announce(setting, &sealing, key).await?;
         if let Err(refusal) = require_everywhere(&**store, to).await {
-            self.withdraw(&setting, sealing.key).await?;
+            let idle = MasterKeyRotation::Idle;
+            let withdrawal = setting_batch(&self.services, setting.token, sealing.key, idle)?;
+            self.services.commit(withdrawal).await?;
             return Err(refusal);
         }
         let event = MasterKeyEvent::MasterKeyRotationStarted {
@@ -261,40 +263,19 @@ impl Authority {
         if sealing.rotation == announced {
             return Ok(setting);
         }
-        let written = self.write_rotation(&setting, sealing.key, announced).await;
+        // It leaves no event, so that the record itself has to say whether it was written.
+        let batch = setting_batch(&self.services, setting.token, sealing.key, announced)?;
+        let written = self.services.commit(batch).await;
         let Services {
             store, master_keys, ..
         } = &self.services;
         let setting = StoredSetting::read(&**store).await?;
         let setting = setting.ok_or(ChangeError::Contended)?;
-        // It leaves no event, and may have been written without an answer.
         if check::read(master_keys, &setting.value)?.rotation == announced {
             return Ok(setting);
         }
-        written.and(Err(ChangeError::Contended))
-    }
-
-    /// Takes an announcement back.
-    async fn withdraw(&self, setting: &StoredSetting, key: &MasterKey) -> Result<(), ChangeError> {
-        self.write_rotation(setting, key, MasterKeyRotation::Idle)
-            .await
-    }
-
-    /// Writes how far a rotation is where nothing else changes: it leaves no event.
-    async fn write_rotation(
-        &self,
-        before: &StoredSetting,
-        key: &MasterKey,
-        rotation: MasterKeyRotation,
-    ) -> Result<(), ChangeError> {
-        let after = check::write(key, rotation, self.services.entropy.bytes()?);
-        let content = Content::sealed(after.ok_or(ChangeError::Unsealable)?);
-        let mut batch = self.services.new_batch()?;
-        batch
-            .writes
-            .push(Write::Replace(check::record_key(), before.token, content));
-        self.services.commit(batch).await?;
-        Ok(())
+        written?;
+        Err(ChangeError::Contended)
     }
 
     fn only_other(&self, sealing: Fingerprint) -> Result<Fingerprint, ChangeError> {
@@ -344,17 +325,11 @@ impl Authority {
         event: &MasterKeyEvent,
         told: &Telling,
     ) -> Result<(), ChangeError> {
-        let after = check::write(key, progress, self.services.entropy.bytes()?)
-            .ok_or(ChangeError::Unsealable)?;
         let attribution = Attribution::from(told.actor.clone());
-        let row = audit::row(
-            event,
-            self.now(),
-            None,
-            &attribution,
-            told.reason.as_deref(),
-        );
-        let batch = replacement_batch(&self.services, before.token, after, row)?;
+        let reason = told.reason.as_deref();
+        let row = audit::row(event, self.now(), None, &attribution, reason);
+        let mut batch = setting_batch(&self.services, before.token, key, progress)?;
+        batch.events.push(row);
         self.services.commit(batch).await?;
         tracing::info!(actor = ?told.actor, ?event, "master key changed");
         Ok(())
@@ -517,18 +492,17 @@ async fn require_everywhere(
     })
 }
 
-/// What replaces the setting that says what seals.
-fn replacement_batch(
+/// What replaces the setting that says what seals, and how far a rotation is. It has no event yet.
+fn setting_batch(
     services: &Services,
     before: Token,
-    after: Vec<u8>,
-    row: EventRow,
+    key: &MasterKey,
+    rotation: MasterKeyRotation,
 ) -> Result<Batch, ChangeError> {
+    let after = check::write(key, rotation, services.entropy.bytes()?);
+    let content = Content::sealed(after.ok_or(ChangeError::Unsealable)?);
     let mut batch = services.new_batch()?;
-    let content = Content::sealed(after);
-    batch
-        .writes
-        .push(Write::Replace(check::record_key(), before, content));
-    batch.events.push(row);
+    let write = Write::Replace(check::record_key(), before, content);
+    batch.writes.push(write);
     Ok(batch)
 }

@@ -2,7 +2,7 @@
 
 use keywright_verifier::Kid;
 
-use super::{CommitSealing, StoredSetting, replacement_batch};
+use super::{CommitSealing, StoredSetting, setting_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::authority::issuer::{Request, batch};
 use crate::authority::load::LoadError;
@@ -61,21 +61,15 @@ pub async fn replace_lost_keys(
         }
     }
     if let (Some(before), None) = (&setting, known) {
-        let after = check::write(key, MasterKeyRotation::Idle, services.entropy.bytes()?);
         let event = MasterKeyEvent::MasterKeyReplaced {
             from: check::named(&before.value).map(|key| key.to_string()),
             to: key.fingerprint().to_string(),
         };
         let attribution = Attribution::from(actor.clone());
-        let row = audit::row(
-            &event,
-            services.clock.now(),
-            None,
-            &attribution,
-            Some(reason),
-        );
-        let after = after.ok_or(ChangeError::Unsealable)?;
-        let batch = replacement_batch(services, before.token, after, row)?;
+        let now = services.clock.now();
+        let row = audit::row(&event, now, None, &attribution, Some(reason));
+        let mut batch = setting_batch(services, before.token, key, MasterKeyRotation::Idle)?;
+        batch.events.push(row);
         services.commit(batch).await?;
     }
     Ok(replaced)
