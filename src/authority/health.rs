@@ -167,9 +167,9 @@ impl Health {
         count
     }
 
-    /// Notes that nothing is due for an issuer any more. Whether a change had failed before.
-    pub(super) fn schedule_succeeded(&self, issuer: &IssuerName) -> bool {
-        self.lock_failed_schedules().remove(issuer).is_some()
+    /// Notes that nothing is due for an issuer any more.
+    pub(super) fn schedule_succeeded(&self, issuer: &IssuerName) {
+        self.lock_failed_schedules().remove(issuer);
     }
 
     fn failed_schedule(&self, issuer: &IssuerName) -> Option<IssuerFault> {

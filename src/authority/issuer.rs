@@ -61,6 +61,14 @@ pub struct Confirmation {
     pub approval: String,
 }
 
+impl Confirmation {
+    /// Lets a batch end the waiting.
+    fn add_to(&self, batch: &mut Batch) {
+        batch.writes.push(self.end.clone());
+        batch.events.push(self.event.clone());
+    }
+}
+
 impl Request {
     /// A request without a reason.
     pub fn by(actor: Actor) -> Self {
@@ -259,12 +267,7 @@ impl Issuer {
         // Stamp.
         let before = self.snapshot();
         let time = services.lease.change_time();
-        if !self.lease.holds() {
-            return Err(ChangeError::SnapshotStale);
-        }
-        if !services.clock.is_believed() {
-            return Err(ChangeError::ClockDoubted);
-        }
+        services.require_believed_time()?;
         // Decide.
         if !precondition.allows(Some(&before.tokens().issuer.to_string())) {
             return Err(ChangeError::PreconditionFailed);
@@ -290,10 +293,9 @@ impl Issuer {
         }
         let Decision { change, wanted } = decision;
         let Some(change) = change else {
-            if let Some(Confirmation { end, event, .. }) = &request.request.confirmation {
+            if let Some(confirmation) = &request.request.confirmation {
                 let mut batch = services.new_batch()?;
-                batch.writes.push(end.clone());
-                batch.events.push(event.clone());
+                confirmation.add_to(&mut batch);
                 match services.commit_with(writer, batch).await {
                     Ok(()) => {}
                     Err(CommitError::Conflict) => {
@@ -568,9 +570,8 @@ pub(super) fn batch(
     let expectation = sealing.map(|sealing| sealing.expectation.clone());
     batch.expectations.extend(expectation);
     batch.writes = writes(before, &change.set, sealed);
-    if let Some(Confirmation { end, event, .. }) = confirmation {
-        batch.writes.push(end.clone());
-        batch.events.push(event.clone());
+    if let Some(confirmation) = confirmation {
+        confirmation.add_to(&mut batch);
     }
     let events = audit::rows(change, attribution, reason.as_deref());
     batch.events.extend(events);

@@ -136,10 +136,10 @@ impl Authority {
         if self.published_under(policy.url.path()).is_some() {
             return Err(ChangeError::PathTaken);
         }
-        self.require_believed_time()?;
         let mut request = Request::by(actor.clone()).asks(Command::ApplyPlan);
         let (change, time) = loop {
             let time = self.services.lease.change_time();
+            self.services.require_believed_time()?;
             match create(
                 name.clone(),
                 policy.clone(),

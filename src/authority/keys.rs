@@ -1,6 +1,7 @@
 //! How keys change: what is committed and what follows from it, and what security teams ask for:
 //! rotations, revocations, imports, and a look ahead.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
@@ -93,7 +94,7 @@ impl Authority {
             authority.schedule(&issuer);
             let mut committed = outcome?.committed;
             if !wanted.is_empty() && request.waits_for_keys() {
-                let next = authority.replenished(&issuer, tasks).await;
+                let next = authority.replenished(&issuer, wanted, tasks).await;
                 committed = match (committed, next) {
                     (None, next) => next?,
                     // What has been committed stays so, and the schedule makes up for the rest.
@@ -145,11 +146,11 @@ impl Authority {
         urgency: Urgency,
     ) -> Vec<Replenishing> {
         let begin = |algorithm| {
-            let generation = self.generating.begin(issuer.name(), algorithm)?;
             let wanted = of_algorithm(wanted, algorithm);
             if wanted.is_empty() {
                 return None;
             }
+            let generation = self.generating.begin(issuer.name(), algorithm)?;
             let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
             let replenished = async move {
                 let (working, of) = (Arc::clone(&authority), Arc::clone(&issuer));
@@ -176,21 +177,25 @@ impl Authority {
     async fn replenished(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
+        mut wanted: Vec<KeySpecification>,
         mut tasks: Vec<Replenishing>,
     ) -> Result<Option<Committed>, ChangeError> {
         let mut total = None;
         loop {
+            let algorithms: BTreeSet<_> = wanted.iter().map(|key| key.algorithm).collect();
+            let is_all = tasks.len() == algorithms.len();
             for task in tasks {
                 let next = task.await.unwrap_or(Err(ChangeError::Interrupted))?;
                 total = both(total, next);
             }
+            if is_all {
+                return Ok(total);
+            }
             self.generating.wait_for(issuer.name(), None).await;
             let changed = self.commit(issuer, &ChangeRequest::scheduled()).await?;
             total = both(total, changed.committed);
-            if changed.wanted.is_empty() {
-                return Ok(total);
-            }
-            tasks = self.replenish(issuer, &changed.wanted, Urgency::Immediate);
+            wanted = changed.wanted;
+            tasks = self.replenish(issuer, &wanted, Urgency::Immediate);
         }
     }
 

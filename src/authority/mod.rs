@@ -92,6 +92,21 @@ pub struct Services {
 }
 
 impl Services {
+    /// Refuses a change while this process may not stamp one.
+    ///
+    /// # Errors
+    /// [`ChangeError::SnapshotStale`] without a lease, [`ChangeError::ClockDoubted`] while the clock
+    /// has just jumped ahead.
+    fn require_believed_time(&self) -> Result<(), ChangeError> {
+        if !self.lease.holds() {
+            return Err(ChangeError::SnapshotStale);
+        }
+        if !self.clock.is_believed() {
+            return Err(ChangeError::ClockDoubted);
+        }
+        Ok(())
+    }
+
     /// A batch that does nothing yet.
     fn new_batch(&self) -> Result<Batch, RandomnessUnavailable> {
         Ok(Batch::new(BatchId(self.entropy.bytes()?)))

@@ -222,15 +222,8 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     let latest = authority.now().after(LONGEST_PAUSE);
     authority.wakes.set(name, latest);
     match authority.change(&issuer, ChangeRequest::scheduled()).await {
-        // What it lacks is being generated, and has not succeeded yet.
-        Ok(_)
-            if !plan(issuer.snapshot().set(), authority.now())
-                .steps
-                .is_empty() => {}
-        Ok(_) => {
-            authority.health.schedule_succeeded(name);
-            authority.metrics().report_rotation_success(name.as_str());
-        }
+        // Whether it has all that it needs, `schedule` has found out.
+        Ok(_) => {}
         // They take over what they lack within moments, or count as dead soon.
         Err(ChangeError::AwaitsReplicas) => {
             let soon = authority.now().after(ASK_REPLICAS_AGAIN);
@@ -249,10 +242,9 @@ impl Authority {
         let plan = plan(issuer.snapshot().set(), now);
         if plan.steps.is_empty() && issuer.is_confirmed() {
             // What failed here, another replica may have done.
-            if self.health.schedule_succeeded(issuer.name()) {
-                let name = issuer.name().as_str();
-                self.metrics().report_rotation_success(name);
-            }
+            self.health.schedule_succeeded(issuer.name());
+            self.metrics()
+                .report_rotation_success(issuer.name().as_str());
         }
         let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
         let wake = if is_due || !issuer.is_confirmed() {

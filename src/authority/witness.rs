@@ -93,7 +93,7 @@ impl Authority {
         reason: &str,
     ) -> Result<ClockCorrection, ChangeError> {
         // A clock that is not believed is not taken for one that is right now.
-        self.require_believed_time()?;
+        self.services.require_believed_time()?;
         let (clock, now) = (&self.services.clock, self.now());
         let record = self.services.store.get(&record_key()).await?;
         let latest = clock.latest();
@@ -119,20 +119,5 @@ impl Authority {
         }
         tracing::warn!(?actor, issuers = corrected.len(), "the clock was corrected");
         Ok(ClockCorrection { corrected, now })
-    }
-
-    /// Refuses a change while this process may not stamp one.
-    ///
-    /// # Errors
-    /// [`ChangeError::SnapshotStale`] without a lease, [`ChangeError::ClockDoubted`] while the clock
-    /// has just jumped ahead.
-    pub(super) fn require_believed_time(&self) -> Result<(), ChangeError> {
-        if !self.services.lease.holds() {
-            return Err(ChangeError::SnapshotStale);
-        }
-        if !self.services.clock.is_believed() {
-            return Err(ChangeError::ClockDoubted);
-        }
-        Ok(())
     }
 }
