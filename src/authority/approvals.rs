@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::audit::{self, AccessEvent, Actor, Attribution};
 use super::authentication::Caller;
-use super::issuer::{Confirmation, Issuer, Request};
+use super::issuer::Issuer;
+use super::request::{Confirmation, Request};
 use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
 use crate::access::Precondition;
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};

@@ -11,22 +11,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use super::audit::{self, Actor, Attribution};
+use super::audit::{self};
 use super::lease::Lease;
 use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
 use super::master_key::CommitSealing;
 use super::permit::Replaces;
 use super::replication;
+use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
-use crate::access::Precondition;
-use crate::engine::Urgency;
 use crate::lifecycle::{
-    Attestation, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet,
-    KeySpecification, RuleViolation, State, Timestamp, decide,
+    Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, RuleViolation, State,
+    decide,
 };
 use crate::store::documents::{SetTokens, writes};
-use crate::store::{Batch, BatchId, CommitError, EventRow, StoreError, StoredSet, Write};
+use crate::store::{Batch, BatchId, CommitError, StoreError, StoredSet};
 
 /// One issuer in memory.
 pub struct Issuer {
@@ -37,147 +36,6 @@ pub struct Issuer {
     writer: Mutex<Option<BatchId>>,
     /// Whether there is one.
     outcome_unknown: AtomicBool,
-}
-
-/// Who asks for a change, why, and what its commit does beside it.
-pub struct Request {
-    /// Who asks, and who has confirmed it.
-    pub attribution: Attribution,
-    /// Why, in their own words.
-    pub reason: Option<String>,
-    /// What the issuer must be when it is changed.
-    pub precondition: Precondition,
-    /// The end of the waiting of an operation that was confirmed.
-    pub confirmation: Option<Confirmation>,
-}
-
-/// The end of the waiting of an operation that a second person has confirmed.
-pub struct Confirmation {
-    /// What takes it out of the store.
-    pub end: Write,
-    /// What the log says of it.
-    pub event: EventRow,
-    /// Its identifier.
-    pub approval: String,
-}
-
-impl Confirmation {
-    /// Lets a batch end the waiting.
-    fn add_to(&self, batch: &mut Batch) {
-        batch.writes.push(self.end.clone());
-        batch.events.push(self.event.clone());
-    }
-}
-
-impl Request {
-    /// A request without a reason.
-    pub fn by(actor: Actor) -> Self {
-        Self {
-            attribution: actor.into(),
-            reason: None,
-            precondition: Precondition::None,
-            confirmation: None,
-        }
-    }
-
-    /// How many people stand behind it.
-    fn attestation(&self) -> Attestation {
-        match self.attribution.confirmed_by {
-            Some(_) => Attestation::TwoPeople,
-            None => Attestation::OnePerson,
-        }
-    }
-
-    /// Whether what was confirmed still waits: of two that confirm, one does.
-    async fn still_waits(&self, services: &Services) -> Result<(), ChangeError> {
-        let Some(Confirmation { end, approval, .. }) = &self.confirmation else {
-            return Ok(());
-        };
-        match services.store.get(end.key()).await? {
-            Some(_) => Ok(()),
-            None => Err(ChangeError::UnknownApproval(approval.clone())),
-        }
-    }
-
-    /// The request to carry out a command.
-    pub fn asks(self, command: Command) -> ChangeRequest {
-        ChangeRequest {
-            request: self,
-            command,
-            fresh: NewKeys::default(),
-        }
-    }
-}
-
-/// What is asked of an issuer, and by whom.
-pub struct ChangeRequest {
-    /// Who asks, and why.
-    pub request: Request,
-    /// What they ask.
-    pub command: Command,
-    /// Keys that the command brings along.
-    pub fresh: NewKeys,
-}
-
-impl ChangeRequest {
-    /// How much its keys are in a hurry.
-    pub(super) fn urgency(&self) -> Urgency {
-        match self.command {
-            Command::ApplyPlan => Urgency::Background,
-            _ => Urgency::Immediate,
-        }
-    }
-
-    /// Whether its answer waits until the keys that the set wants are published. A revocation waits
-    /// for nothing, and an import brings its key.
-    pub(super) fn waits_for_keys(&self) -> bool {
-        !matches!(
-            self.command,
-            Command::ApplyPlan
-                | Command::Revoke { .. }
-                | Command::Delete { .. }
-                | Command::Import { .. }
-        )
-    }
-
-    /// Whether the schedule asks for it.
-    pub(super) fn is_scheduled(&self) -> bool {
-        matches!(self.command, Command::ApplyPlan)
-    }
-
-    /// What the schedule asks for.
-    pub fn scheduled() -> Self {
-        Request::by(Actor::Scheduler).asks(Command::ApplyPlan)
-    }
-}
-
-/// What came of a request.
-pub struct Changed {
-    /// The change; `None` when nothing had to change.
-    pub committed: Option<Committed>,
-    /// The keys that the set wants and that were not there.
-    pub wanted: Vec<KeySpecification>,
-}
-
-/// A change that was committed.
-pub struct Committed {
-    /// The set before it.
-    pub before: Arc<Snapshot>,
-    /// What happened.
-    pub change: Change,
-    /// When it was in force in this process.
-    pub installed_at: Timestamp,
-    /// Whether every replica that lives has taken it over.
-    pub on_all_replicas: bool,
-}
-
-impl Committed {
-    /// This change and the one that has brought the keys that it wanted.
-    pub(super) fn and(mut self, next: Self) -> Self {
-        self.change.set = next.change.set;
-        self.change.events.extend(next.change.events);
-        self
-    }
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.

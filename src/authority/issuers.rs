@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::approvals::ApprovalOutcome;
 use super::audit::Actor;
-use super::issuer::{self, ChangeRequest, Issuer, Request};
+use super::issuer::{self, Issuer};
+use super::request::{ChangeRequest, Request};
 use super::{Authority, ChangeError, run_to_completion};
 use crate::access::Precondition;
 use crate::access::approval::{Approval, Operation};

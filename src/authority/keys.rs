@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::audit::Actor;
-use super::issuer::{ChangeRequest, Changed, Committed, Issuer, Request};
+use super::issuer::Issuer;
 use super::load::NewKeys;
+use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::{Authority, ChangeError, run_to_completion};
 use crate::engine::{KeyPair, Urgency};
 use crate::lifecycle::{

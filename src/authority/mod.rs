@@ -28,9 +28,11 @@ pub mod permit;
 pub mod publication;
 mod replay;
 pub mod replication;
+pub mod request;
 pub mod scheduler;
 pub mod signing;
 pub mod snapshot;
+mod store_watch;
 pub mod throttle;
 mod witness;
 

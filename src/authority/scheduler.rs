@@ -12,8 +12,9 @@ use keywright_verifier::Algorithm;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
-use super::issuer::{ChangeRequest, Issuer};
+use super::issuer::Issuer;
 use super::replication::OwnReplica;
+use super::request::ChangeRequest;
 use super::{Authority, ChangeError};
 use crate::engine::{Entropy, Urgency};
 use crate::lifecycle::{IssuerName, Timestamp, plan};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::audit::Actor;
-use super::issuer::Request;
+use super::request::Request;
 use super::scheduler::ACCESS_UPKEEP_INTERVAL;
 use super::{Authority, ChangeError, Services, run_to_completion};
 use crate::lifecycle::{Command, Event, IssuerName, Timestamp};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::{ChangeError, IssuerSet};
 use keywright::clock::Clock;
 use keywright::lifecycle::{IssuerName, Readiness, Successor};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::lifecycle::{Readiness, Successor};
 use keywright_verifier::Algorithm;
 use serde_json::json;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keywright::access::approval::Operation;
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::clock::Clock;
 use keywright::engine::{EngineError, Entropy, RandomnessUnavailable};
 use keywright::lifecycle::{IssuerName, Readiness, Successor};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::scheduler;
 use keywright::lifecycle::{Readiness, Successor};
 use serde_json::json;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::scheduler;
 use keywright::clock::Clock;
 use keywright::lifecycle::{Readiness, State, Timestamp};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::{Issuer, Request};
+use keywright::authority::issuer::Issuer;
+use keywright::authority::request::Request;
 use keywright::authority::signing::SignRefusal;
 use keywright::lifecycle::Successor;
 use keywright_verifier::Kid;

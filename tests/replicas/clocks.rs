@@ -2,7 +2,7 @@
 
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::signing::SignRefusal;
 use keywright::lifecycle::Readiness;
 use serde_json::json;

@@ -2,7 +2,7 @@
 //! instead have the same numbers. A revoked key must not return with them.
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::signing::SignRefusal;
 use keywright::lifecycle::{IssuerName, Readiness, Successor};
 use keywright::store::{RecordKey, Store as _};

@@ -1,7 +1,7 @@
 //! A revocation is in force everywhere within a staleness, whatever a process has missed.
 
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::signing::SignRefusal;
 use keywright::lifecycle::{Readiness, Successor};
 use serde_json::json;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
-use keywright::authority::issuer::Request;
+use keywright::authority::request::Request;
 use keywright::authority::scheduler;
 use keywright::lifecycle::{KeySet, Readiness, RuleViolation, SWITCH_OVER, plan};
 use serde_json::{Value, json};

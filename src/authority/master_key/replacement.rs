@@ -4,8 +4,9 @@ use keywright_verifier::Kid;
 
 use super::{CommitSealing, StoredSetting, setting_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
-use crate::authority::issuer::{Request, batch};
+use crate::authority::issuer::batch;
 use crate::authority::load::LoadError;
+use crate::authority::request::Request;
 use crate::authority::{ChangeError, Services};
 use crate::engine::Urgency;
 use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};

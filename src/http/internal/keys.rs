@@ -13,7 +13,7 @@ use super::approvals;
 use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
-use crate::authority::issuer::Request;
+use crate::authority::request::Request;
 use crate::authority::snapshot::Snapshot;
 use crate::engine::import_private_key;
 use crate::http::authentication::{HasRole, role};
