@@ -6,7 +6,6 @@
 //! what a commit has left behind is cleared after.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
@@ -34,8 +33,6 @@ pub struct Issuer {
     lease: Arc<Lease>,
     /// A commit whose outcome the store could not tell yet.
     writer: Mutex<Option<BatchId>>,
-    /// Whether there is one.
-    outcome_unknown: AtomicBool,
 }
 
 /// How often a change is decided anew because another process was faster, before giving up.
@@ -57,7 +54,6 @@ impl Issuer {
             lease: Arc::clone(&services.lease),
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(None),
-            outcome_unknown: AtomicBool::new(false),
         }
     }
 
@@ -84,9 +80,10 @@ impl Issuer {
             .rcu(|snapshot| snapshot.republished(&services.metrics, time));
     }
 
-    /// Whether the snapshot is known to be what the store has.
-    pub fn is_confirmed(&self) -> bool {
-        !self.outcome_unknown.load(Ordering::Acquire)
+    /// Whether there is a commit whose outcome the store could not tell. A change that is under way
+    /// finds out by itself.
+    pub fn outcome_is_unknown(&self) -> bool {
+        (self.writer.try_lock()).is_ok_and(|unknown| unknown.is_some())
     }
 
     /// Changes the issuer, with the keys that the request brings along. This must not be dropped
@@ -193,7 +190,7 @@ impl Issuer {
         let switch_over = permit.begin_switch_over(replaces, duration, &services.clock);
         let rounds = services.lease.rounds();
         // A panic leaves it unknown, and the next change finds out.
-        self.mark(&mut unknown, Some(batch.id));
+        *unknown = Some(batch.id);
         let outcome = match services.commit_with(writer, batch).await {
             Ok(_) => {
                 // Install.
@@ -228,15 +225,8 @@ impl Issuer {
                 }
             }
         };
-        self.mark(&mut unknown, None);
+        *unknown = None;
         outcome
-    }
-
-    /// Says of which commit the outcome is not known.
-    fn mark(&self, unknown: &mut Option<BatchId>, batch: Option<BatchId>) {
-        *unknown = batch;
-        self.outcome_unknown
-            .store(batch.is_some(), Ordering::Release);
     }
 
     /// Puts a new snapshot in the place of the one before. What is being signed with a key that has
@@ -334,7 +324,7 @@ impl Issuer {
         let before = self.snapshot();
         let snapshot = load_snapshot(services, &stored, Some(&before), &NewKeys::default())?;
         self.install(snapshot);
-        self.mark(unknown, None);
+        *unknown = None;
         Ok(())
     }
 

@@ -241,14 +241,15 @@ impl Authority {
     pub(super) fn schedule(&self, issuer: &Issuer) {
         let now = self.now();
         let plan = plan(issuer.snapshot().set(), now);
-        if plan.steps.is_empty() && issuer.is_confirmed() {
+        let outcome_is_unknown = issuer.outcome_is_unknown();
+        if plan.steps.is_empty() && !outcome_is_unknown {
             // What failed here, another replica may have done.
             self.health.schedule_succeeded(issuer.name());
             self.metrics()
                 .report_rotation_success(issuer.name().as_str());
         }
         let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
-        let wake = if is_due || !issuer.is_confirmed() {
+        let wake = if is_due || outcome_is_unknown {
             Some(now)
         } else {
             plan.next_wake

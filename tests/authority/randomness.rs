@@ -115,7 +115,7 @@ async fn every_change_is_refused_and_changes_nothing() {
         latest,
         "the clock has forgotten what it showed"
     );
-    assert!(issuer.is_confirmed());
+    assert!(!issuer.outcome_is_unknown());
     assert_eq!(world.signs(&issuer).await.unwrap(), signing);
     assert!(publishes(&issuer, &successor));
     assert!(authority.issuer("new").is_err());

@@ -89,7 +89,7 @@ async fn a_refused_commit_gives_the_old_set_its_right_back() {
     assert!(matches!(refused, Err(ChangeError::Store(_))), "{refused:?}");
     world.pass(HOUR);
     may_go_on(&world, &issuer, &signing).await;
-    assert!(issuer.is_confirmed());
+    assert!(!issuer.outcome_is_unknown());
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_commit_that_comes_late_is_decided_anew() {
         .unwrap();
     world.pass(HOUR);
     assert_ne!(world.signs(&issuer).await.unwrap(), signing);
-    assert!(issuer.is_confirmed());
+    assert!(!issuer.outcome_is_unknown());
 }
 
 /// What has panicked may have happened: until that is known the old set goes on for no longer than
@@ -120,13 +120,13 @@ async fn a_panic_in_a_commit_leaves_its_outcome_unknown_and_the_next_change_sett
             }
             let interrupted = begin_revocation(&world, &issuer, &signing).await.unwrap();
             assert!(matches!(interrupted, Err(ChangeError::Interrupted)));
-            assert!(!issuer.is_confirmed());
+            assert!(issuer.outcome_is_unknown());
             world.pass(SECOND * 2);
             has_ended(&world, &issuer).await;
 
             let again = begin_revocation(&world, &issuer, &signing).await.unwrap();
             assert_eq!(again.is_err(), happened, "{again:?}");
-            assert!(issuer.is_confirmed());
+            assert!(!issuer.outcome_is_unknown());
             assert_ne!(world.signs(&issuer).await.unwrap(), signing);
             assert!(!publishes(&issuer, &signing));
             assert_eq!(world.events("key-revoked").await.len(), 1);
@@ -143,7 +143,7 @@ async fn the_schedule_settles_what_a_panic_has_left_unknown_when_nobody_asks() {
     world.faults.panic_after_the_next_commit();
     let interrupted = begin_revocation(&world, &issuer, &signing).await.unwrap();
     assert!(matches!(interrupted, Err(ChangeError::Interrupted)));
-    eventually("it to be settled", || issuer.is_confirmed()).await;
+    eventually("it to be settled", || !issuer.outcome_is_unknown()).await;
     assert_ne!(world.signs(&issuer).await.unwrap(), signing);
     scheduler.abort();
 }
