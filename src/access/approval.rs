@@ -6,8 +6,8 @@ use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::precondition::Precondition;
-use crate::lifecycle::{IssuerName, Policy, Timestamp, Timing};
+use super::Role;
+use crate::lifecycle::{IssuerName, Key, KeySet, Policy, Timestamp};
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -33,8 +33,6 @@ pub enum Operation {
     SetPolicy {
         /// The policy.
         policy: Box<Policy>,
-        /// What the issuer must be when it is set.
-        precondition: Precondition,
     },
 }
 
@@ -48,6 +46,35 @@ impl Operation {
             Self::SetPolicy { .. } => "set-policy",
         }
     }
+
+    /// The role that a client needs to ask for it.
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::ForceRotation { .. } | Self::Revoke { .. } | Self::Delete => Role::Security,
+            Self::SetPolicy { .. } => Role::Admin,
+        }
+    }
+
+    /// What it rests on, to be compared: who asks for another rotation does not mean the one after
+    /// it, and who changes a policy does not mean to undo what others make of it meanwhile. Empty
+    /// for what means the same whatever has happened.
+    pub fn basis(&self, set: &KeySet) -> String {
+        let active = |algorithm: Option<Algorithm>| {
+            let all = Algorithm::ALL.into_iter();
+            let meant = all.filter(|one| algorithm.is_none_or(|algorithm| *one == algorithm));
+            let kids = meant.filter_map(|one| set.active(one).map(|key| key.kid().as_str()));
+            kids.collect::<Vec<_>>().join(" ")
+        };
+        match self {
+            Self::ForceRotation { algorithm } => active(*algorithm),
+            Self::Revoke {
+                kid,
+                discard_successor: true,
+            } => active(set.key(kid).map(Key::algorithm)),
+            Self::SetPolicy { .. } => set.policy().to_document().to_string(),
+            Self::Revoke { .. } | Self::Delete => String::new(),
+        }
+    }
 }
 
 /// An operation that waits for a second person.
@@ -59,6 +86,8 @@ pub struct Approval {
     pub issuer: IssuerName,
     /// What was asked for.
     pub operation: Operation,
+    /// What it rests on; `None` in records of before there was a basis.
+    pub basis: Option<String>,
     /// The client that asked.
     pub requester: String,
     /// Who asked, as the audit log names it.
@@ -80,6 +109,8 @@ struct Document {
     format: u32,
     issuer: String,
     operation: OperationDocument,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<String>,
     requester: String,
     requested_by: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,8 +119,9 @@ struct Document {
     expires_at: u64,
 }
 
+/// An earlier build wrote a precondition beside the policy, which is passed over.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "name", rename_all = "kebab-case")]
 enum OperationDocument {
     ForceRotation {
         algorithm: Option<String>,
@@ -101,8 +133,6 @@ enum OperationDocument {
     DeleteIssuer {},
     SetPolicy {
         policy: Value,
-        #[serde(default, skip_serializing_if = "Precondition::is_none")]
-        precondition: Precondition,
     },
 }
 
@@ -124,14 +154,11 @@ impl Approval {
                     discard_successor: *discard_successor,
                 },
                 Operation::Delete => OperationDocument::DeleteIssuer {},
-                Operation::SetPolicy {
-                    policy,
-                    precondition,
-                } => OperationDocument::SetPolicy {
+                Operation::SetPolicy { policy } => OperationDocument::SetPolicy {
                     policy: policy.to_document(),
-                    precondition: precondition.clone(),
                 },
             },
+            basis: self.basis.clone(),
             requester: self.requester.clone(),
             requested_by: self.requested_by.clone(),
             reason: self.reason.clone(),
@@ -160,18 +187,15 @@ impl Approval {
                 discard_successor,
             },
             OperationDocument::DeleteIssuer {} => Operation::Delete,
-            OperationDocument::SetPolicy {
-                policy,
-                precondition,
-            } => Operation::SetPolicy {
-                policy: Box::new(Policy::from_document(policy, &Timing::single()).ok()?),
-                precondition,
+            OperationDocument::SetPolicy { policy } => Operation::SetPolicy {
+                policy: Box::new(Policy::from_record(policy).ok()?),
             },
         };
         Some(Self {
             id: id.to_owned(),
             issuer: IssuerName::parse(&document.issuer).ok()?,
             operation,
+            basis: document.basis,
             requester: document.requester,
             requested_by: document.requested_by,
             reason: document.reason,
@@ -191,10 +215,6 @@ mod tests {
     #[test]
     fn an_approval_reads_as_it_is_written() {
         let url = IssuerUrl::parse("https://id.example.com").unwrap();
-        let set_policy = |precondition| Operation::SetPolicy {
-            policy: Box::new(Policy::for_url(url.clone())),
-            precondition,
-        };
         for operation in [
             Operation::ForceRotation { algorithm: None },
             Operation::ForceRotation {
@@ -205,14 +225,15 @@ mod tests {
                 discard_successor: true,
             },
             Operation::Delete,
-            set_policy(Precondition::None),
-            set_policy(Precondition::Exists),
-            set_policy(Precondition::OneOf(vec!["a".to_owned(), "*".to_owned()])),
+            Operation::SetPolicy {
+                policy: Box::new(Policy::for_url(url)),
+            },
         ] {
             let approval = Approval {
                 id: "one".to_owned(),
                 issuer: IssuerName::parse("default").unwrap(),
                 operation,
+                basis: Some("what was there".to_owned()),
                 requester: "client".to_owned(),
                 requested_by: json!({"kind": "client"}),
                 reason: Some("a leak".to_owned()),

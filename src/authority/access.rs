@@ -480,7 +480,7 @@ pub(super) fn usable(records: &[Record]) -> impl Iterator<Item = (Client, Token)
     })
 }
 
-fn client_key(id: &str) -> RecordKey {
+pub(super) fn client_key(id: &str) -> RecordKey {
     RecordKey::unowned(Kind::Client, id)
 }
 

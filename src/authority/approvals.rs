@@ -5,14 +5,18 @@
 
 use std::sync::Arc;
 
-use super::audit::{self, AccessEvent, Actor, Attribution};
+use serde_json::{Map, Value};
+
+use super::access::client_key;
+use super::audit::{self, AccessEvent, Actor, Attribution, Filter};
 use super::authentication::Caller;
+use super::clients::ClientState;
 use super::issuer::Issuer;
 use super::request::{Confirmation, Request};
-use super::{Authority, ChangeError, Exposure, Rotation, run_to_completion};
+use super::{Authority, ChangeError, Exposure, Rotation, Services, run_to_completion};
 use crate::access::Precondition;
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
-use crate::lifecycle::{Command, Readiness, RuleViolation, Successor, Timestamp};
+use crate::lifecycle::{Command, IssuerName, Readiness, RuleViolation, Successor, Timestamp};
 use crate::store::{
     CommitError, Content, EventRow, Expectation, Kind, Query, Record, RecordKey, StoreError, Token,
     Write,
@@ -38,8 +42,14 @@ pub enum Outcome {
     PolicySet(Arc<Issuer>),
 }
 
-/// The most operations that wait at a time.
-const MOST_WAITING: usize = 100;
+/// The most operations of one client that wait on one issuer.
+const MOST_OF_A_CLIENT: usize = 5;
+
+/// The most operations that wait on one issuer.
+const MOST_ON_AN_ISSUER: usize = 20;
+
+/// How many events the log is searched back for an operation that waits no more.
+const SEARCHED_EVENTS: u64 = 1_000;
 
 /// What becomes of an operation that waits.
 #[derive(Clone, Copy)]
@@ -59,13 +69,10 @@ impl Authority {
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         operation: Operation,
-        reason: Option<String>,
-        actor: Actor,
+        request: Request,
     ) -> Result<ApprovalOutcome, ChangeError> {
-        let request = Request {
-            reason: reason.clone(),
-            ..Request::by(actor.clone())
-        };
+        let (actor, reason) = (request.attribution.actor.clone(), request.reason.clone());
+        let basis = operation.basis(issuer.snapshot().set());
         match self.execute(issuer, operation.clone(), request).await {
             Ok(outcome) => return Ok(ApprovalOutcome::Done(outcome)),
             Err(ChangeError::Refused(RuleViolation::NeedsConfirmation)) => {}
@@ -76,31 +83,54 @@ impl Authority {
             id: self.services.entropy.name::<8>()?,
             issuer: issuer.name().clone(),
             operation,
+            basis: Some(basis),
             requester: actor.client().unwrap_or_default().to_owned(),
             requested_by: serde_json::to_value(&actor).unwrap_or_default(),
             reason,
             requested_at: now,
             expires_at: now.after(CONFIRM_WITHIN),
         };
-        let (waiting, over) = self.approvals_by_time().await?;
+        // Another request of the client may take the same place.
+        for _ in 0..MOST_OF_A_CLIENT {
+            if self.let_wait(&approval, &actor).await? {
+                return Ok(ApprovalOutcome::Awaits(Box::new(approval)));
+            }
+        }
+        Err(TOO_MANY_APPROVALS)
+    }
+
+    /// Lets an operation wait at one of its client's places, unless another one has taken that.
+    async fn let_wait(&self, approval: &Approval, actor: &Actor) -> Result<bool, ChangeError> {
+        let on_issuer = Query::owned(Kind::Approval, &approval.issuer);
+        let (waiting, over) = self.approvals_by_time(on_issuer.clone()).await?;
         // They cannot be confirmed any more; the log has them.
         for stored in over {
-            self.end(&stored, Transition::Expired, &Actor::Scheduler)
-                .await?;
-        }
-        let event = Transition::Requested.event(&approval);
-        let reason = approval.reason.as_deref();
-        let mut batch = self.access_batch(&event, Some(&approval.issuer), &actor, reason)?;
-        let content = Content::of(approval.to_document());
-        batch.writes.push(Write::Create(key(&approval), content));
-        batch
-            .expectations
-            .push(Expectation::AtMost(Kind::Approval, MOST_WAITING - 1));
-        match self.services.commit(batch).await {
-            Ok(_) => Ok(ApprovalOutcome::Awaits(Box::new(approval))),
-            Err(CommitError::Conflict) if waiting.len() + 1 >= MOST_WAITING => {
-                Err(ChangeError::TooManyApprovals)
+            let ended = self.end(&stored, Transition::Expired, &Actor::Scheduler);
+            match ended.await {
+                Ok(()) | Err(ChangeError::Contended) => {}
+                Err(error) => return Err(error),
             }
+        }
+        let place = |number| format!("{} {} {number}", approval.issuer, approval.requester);
+        let is_free = |place: &String| {
+            let mut taken = waiting.iter().filter_map(|stored| stored.place.as_ref());
+            !taken.any(|taken| taken == place)
+        };
+        let place = (0..MOST_OF_A_CLIENT).map(place).find(is_free);
+        let event = Transition::Requested.event(approval);
+        let (issuer, reason) = (Some(&approval.issuer), approval.reason.as_deref());
+        let mut batch = self.access_batch(&event, issuer, actor, reason)?;
+        let content = Content {
+            unique: Some(place.ok_or(TOO_MANY_APPROVALS)?),
+            ..Content::of(approval.to_document())
+        };
+        batch.writes.push(Write::Create(key(approval), content));
+        let most = Expectation::AtMost(on_issuer, MOST_ON_AN_ISSUER - 1);
+        batch.expectations.push(most);
+        match self.services.commit(batch).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::NotUnique) => Ok(false),
+            Err(CommitError::Conflict) => Err(TOO_MANY_APPROVALS),
             Err(error) => Err(error.into()),
         }
     }
@@ -110,30 +140,49 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn approvals(&self) -> Result<Vec<Approval>, StoreError> {
-        let (waiting, _) = self.approvals_by_time().await?;
+        let (waiting, _) = self.approvals_by_time(Query::all(Kind::Approval)).await?;
         Ok(waiting.into_iter().map(|stored| stored.approval).collect())
     }
 
-    /// The operations that can still be confirmed, and those whose time is over.
+    /// The operations that can still be confirmed, and those that cannot: their time is over, or the
+    /// client that asked may not any more.
     async fn approvals_by_time(
         &self,
+        query: Query,
     ) -> Result<(Vec<StoredApproval>, Vec<StoredApproval>), StoreError> {
-        let records = self.services.store.list(Query::all(Kind::Approval)).await?;
+        let records = self.services.store.list(query).await?;
         let now = self.now();
         let approvals = records.iter().filter_map(StoredApproval::read);
-        Ok(approvals.partition(|stored| now < stored.approval.expires_at))
+        Ok(approvals.partition(|StoredApproval { approval, .. }| {
+            now < approval.expires_at && self.requester(approval).is_ok()
+        }))
+    }
+
+    /// The client that asked, as it is now; `None` for what no client has asked.
+    fn requester(&self, approval: &Approval) -> Result<Option<Arc<ClientState>>, ChangeError> {
+        if approval.requester.is_empty() {
+            return Ok(None);
+        }
+        let requester = self.client(&approval.requester)?;
+        let limits = &requester.client.terms.limits;
+        let may_call = limits.check_issuer(approval.issuer.as_str()).is_ok();
+        if !may_call || !requester.client.has(approval.operation.role()) {
+            return Err(ChangeError::UnknownClient(approval.requester.clone()));
+        }
+        Ok(Some(requester))
     }
 
     /// The operation with this id, if it waits.
     ///
     /// # Errors
-    /// [`ChangeError::UnknownApproval`], also when its time is over.
+    /// [`ChangeError::ApprovalEnded`] as far back as the log is searched, otherwise
+    /// [`ChangeError::UnknownApproval`].
     pub async fn approval(&self, id: &str) -> Result<StoredApproval, ChangeError> {
-        let (waiting, _) = self.approvals_by_time().await?;
-        waiting
-            .into_iter()
-            .find(|stored| stored.approval.id == id)
-            .ok_or_else(|| ChangeError::UnknownApproval(id.chars().take(64).collect()))
+        let (waiting, _) = self.approvals_by_time(Query::all(Kind::Approval)).await?;
+        match waiting.into_iter().find(|stored| stored.approval.id == id) {
+            Some(stored) => Ok(stored),
+            None => Err(ended(&self.services, id).await?.into()),
+        }
     }
 
     /// Confirms an operation, and does it: to its end, also when the caller has hung up.
@@ -149,25 +198,29 @@ impl Authority {
             return Err(ChangeError::OwnApproval);
         }
         let issuer = self.issuer(stored.approval.issuer.as_str())?;
+        let requester = self.requester(&stored.approval)?.map(|live| {
+            let key = client_key(&live.client.id);
+            Expectation::Is(key, Some(live.token))
+        });
         let (authority, actor) = (Arc::clone(self), caller.actor());
         run_to_completion(async move {
-            let approval = stored.approval.clone();
+            let approval = &stored.approval;
+            let operation = approval.operation.clone();
             let request = Request {
                 attribution: Attribution {
-                    actor: Actor::Recorded(approval.requested_by),
+                    actor: Actor::Recorded(approval.requested_by.clone()),
                     confirmed_by: Some(actor.clone()),
                 },
-                reason: approval.reason,
+                reason: approval.reason.clone(),
                 precondition: Precondition::None,
                 confirmation: Some(Confirmation {
-                    end: Write::Delete(key(&stored.approval), stored.token),
+                    end: Write::Delete(key(approval), stored.token),
                     event: stored.row(Transition::Confirmed, authority.now(), &actor),
-                    approval: approval.id,
+                    requester,
+                    approval: stored.approval,
                 }),
             };
-            authority
-                .execute(&issuer, approval.operation, request)
-                .await
+            authority.execute(&issuer, operation, request).await
         })
         .await
     }
@@ -233,19 +286,64 @@ impl Authority {
                 self.delete_issuer(issuer, request.asks(command)).await?;
                 Ok(Outcome::Deleted(Arc::clone(issuer)))
             }
-            Operation::SetPolicy {
-                policy,
-                precondition,
-            } => {
+            Operation::SetPolicy { policy } => {
                 let command = Command::SetPolicy(*policy);
-                let request = Request {
-                    precondition,
-                    ..request
-                };
                 self.change(issuer, request.asks(command)).await?;
                 Ok(Outcome::PolicySet(Arc::clone(issuer)))
             }
         }
+    }
+}
+
+const TOO_MANY_APPROVALS: ChangeError = ChangeError::TooManyApprovals {
+    of_client: MOST_OF_A_CLIENT,
+    in_all: MOST_ON_AN_ISSUER,
+};
+
+/// An operation that waits no more, as the log tells it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "operation {approval} waits no more: {event} by {by}, {} s after 1970", at.floor_seconds()
+)]
+pub struct EndedApproval {
+    /// Its identifier.
+    pub approval: String,
+    /// The issuer.
+    pub issuer: IssuerName,
+    /// How it ended: `approval-confirmed`, `approval-rejected` or `approval-expired`.
+    pub event: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who ended it, by name.
+    pub by: String,
+}
+
+/// What has become of an operation that does not wait, as far back as the log is searched.
+pub(super) async fn ended(services: &Services, id: &str) -> Result<EndedApproval, ChangeError> {
+    let filter = Filter {
+        approval: Some(id.to_owned()),
+        ..Filter::default()
+    };
+    let head = services.store.log_head().await?;
+    let after = head.sequence.saturating_sub(SEARCHED_EVENTS);
+    let found = audit::search(&*services.store, &filter, after, 2).await?;
+    let ended = found.events.into_iter().find_map(EndedApproval::read);
+    ended.ok_or_else(|| ChangeError::UnknownApproval(id.chars().take(64).collect()))
+}
+
+impl EndedApproval {
+    fn read(event: Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| event.get(name)?.as_str();
+        let word = text("event")?;
+        let actor = event.get("actor")?;
+        let named = actor.get("name").or(actor.get("kind"));
+        (word != AccessEvent::APPROVAL_REQUESTED).then_some(Self {
+            approval: text("approval")?.to_owned(),
+            issuer: IssuerName::parse(text("issuer")?).ok()?,
+            event: word.to_owned(),
+            at: Timestamp::from_seconds(event.get("at")?.as_u64()?),
+            by: named?.as_str()?.to_owned(),
+        })
     }
 }
 
@@ -254,13 +352,18 @@ pub struct StoredApproval {
     /// What waits.
     pub approval: Approval,
     token: Token,
+    /// Which of its client's places it has.
+    place: Option<String>,
 }
 
 impl StoredApproval {
     fn read(record: &Record) -> Option<Self> {
         let approval = Approval::from_document(&record.key.id, &record.document)?;
-        let token = record.token;
-        Some(Self { approval, token })
+        Some(Self {
+            approval,
+            token: record.token,
+            place: record.unique.clone(),
+        })
     }
 
     fn row(&self, transition: Transition, at: Timestamp, actor: &Actor) -> EventRow {

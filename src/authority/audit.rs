@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::store::{EventRow, NumberedEvent};
 
+pub(super) use page::search;
 pub use page::{Filter, Page};
 
 /// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …, "via": "credential",
@@ -161,7 +162,7 @@ pub enum AccessEvent {
         /// What was asked for.
         operation: &'static str,
     },
-    /// No second person has confirmed an operation in time.
+    /// No second person has confirmed an operation in time, or the client that asked may not any more.
     ApprovalExpired {
         /// The approval's identifier.
         approval: String,
@@ -177,6 +178,11 @@ pub enum AccessEvent {
         /// The credential's name.
         credential: String,
     },
+}
+
+impl AccessEvent {
+    /// How the log names an operation that begins to wait.
+    pub(super) const APPROVAL_REQUESTED: &'static str = "approval-requested";
 }
 
 /// A store has come back from a backup. Serialised with `"event": "restored"`.

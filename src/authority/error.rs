@@ -1,5 +1,6 @@
 //! Why something could not be done.
 
+use super::approvals::EndedApproval;
 use super::load::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RuleViolation};
@@ -41,15 +42,31 @@ pub enum ChangeError {
     /// Two clients would be named by one certificate.
     #[error("another client is named by the same certificate rule; a certificate is of one client")]
     CertificateTaken,
-    /// No such operation waits for a second person, or not any more.
+    /// No such operation waits for a second person, and the log says of none that it did lately.
     #[error("no operation {0} waits to be confirmed; 15 minutes after it was asked for it is over")]
     UnknownApproval(String),
+    /// The operation waits no more.
+    #[error(transparent)]
+    ApprovalEnded(#[from] EndedApproval),
+    /// What an operation was asked for on has changed since.
+    #[error(
+        "what operation {0} was asked for on has changed since; reject it, look again, and ask anew"
+    )]
+    ApprovalOutdated(String),
     /// The second person is the first.
     #[error("whoever asked cannot confirm; a second client with the role security must")]
     OwnApproval,
     /// More operations wait than anybody can look at.
-    #[error("too many operations wait to be confirmed; confirm or reject some")]
-    TooManyApprovals,
+    #[error(
+        "too many operations on the issuer wait to be confirmed ({of_client} of one client, {in_all} \
+         in all, are the most); confirm or reject some"
+    )]
+    TooManyApprovals {
+        /// The most of one client.
+        of_client: usize,
+        /// The most of all clients.
+        in_all: usize,
+    },
     /// A client names a trusted issuer that is not configured.
     #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
     UntrustedIssuer(String),

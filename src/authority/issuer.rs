@@ -163,6 +163,10 @@ impl Issuer {
             let committed = None;
             return Ok(Some(Changed { committed, wanted }));
         };
+        if let Err(outdated) = request.request.check_basis(before.set()) {
+            request.request.still_waits(services).await?;
+            return Err(outdated);
+        }
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
         let sealing = CommitSealing::of(services, &request.fresh).await?;

@@ -100,11 +100,13 @@ impl Authority {
                     if origin.is_some_and(|asked| asked != issuer.snapshot().set().origin()) {
                         return Err(ChangeError::Refused(RuleViolation::IssuerOriginFixed));
                     }
-                    let operation = Operation::SetPolicy {
-                        policy: Box::new(policy),
+                    let policy = Box::new(policy);
+                    let request = Request {
                         precondition,
+                        ..Request::by(actor)
                     };
-                    match authority.ask(&issuer, operation, None, actor).await? {
+                    let asked = authority.ask(&issuer, Operation::SetPolicy { policy }, request);
+                    match asked.await? {
                         ApprovalOutcome::Done(_) => Ok(IssuerSet::Replaced(issuer)),
                         ApprovalOutcome::Awaits(approval) => Ok(IssuerSet::Awaits(approval)),
                     }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use super::approvals;
 use super::audit::{Actor, Attribution};
 use super::load::NewKeys;
 use super::snapshot::Snapshot;
 use super::{ChangeError, Services};
 use crate::access::Precondition;
+use crate::access::approval::Approval;
 use crate::engine::Urgency;
-use crate::lifecycle::{Attestation, Change, Command, KeySpecification, Timestamp};
-use crate::store::{Batch, EventRow, Write};
+use crate::lifecycle::{Attestation, Change, Command, KeySet, KeySpecification, Timestamp};
+use crate::store::{Batch, EventRow, Expectation, Write};
 
 /// Who asks for a change, why, and what its commit does beside it.
 pub struct Request {
@@ -25,17 +27,20 @@ pub struct Request {
 
 /// The end of the waiting of an operation that a second person has confirmed.
 pub struct Confirmation {
+    /// What was confirmed.
+    pub approval: Approval,
     /// What takes it out of the store.
     pub end: Write,
     /// What the log says of it.
     pub event: EventRow,
-    /// Its identifier.
-    pub approval: String,
+    /// The client that asked, as it was when that was judged.
+    pub requester: Option<Expectation>,
 }
 
 impl Confirmation {
     /// Lets a batch end the waiting.
     pub(super) fn add_to(&self, batch: &mut Batch) {
+        batch.expectations.extend(self.requester.clone());
         batch.writes.push(self.end.clone());
         batch.events.push(self.event.clone());
     }
@@ -52,12 +57,32 @@ impl Request {
         }
     }
 
+    /// A request with a reason, if there is one.
+    pub fn with_reason(actor: Actor, reason: Option<String>) -> Self {
+        Self {
+            reason,
+            ..Self::by(actor)
+        }
+    }
+
     /// How many people stand behind it.
     pub(super) fn attestation(&self) -> Attestation {
         match self.attribution.confirmed_by {
             Some(_) => Attestation::TwoPeople,
             None => Attestation::OnePerson,
         }
+    }
+
+    /// Refuses what was confirmed if it was asked for on something else.
+    pub(super) fn check_basis(&self, set: &KeySet) -> Result<(), ChangeError> {
+        let Some(Confirmation { approval, .. }) = &self.confirmation else {
+            return Ok(());
+        };
+        let is_other = |basis: &String| *basis != approval.operation.basis(set);
+        if approval.basis.as_ref().is_some_and(is_other) {
+            return Err(ChangeError::ApprovalOutdated(approval.id.clone()));
+        }
+        Ok(())
     }
 
     /// Whether what was confirmed still waits: of two that confirm, one does.
@@ -67,7 +92,7 @@ impl Request {
         };
         match services.store.get(end.key()).await? {
             Some(_) => Ok(()),
-            None => Err(ChangeError::UnknownApproval(approval.clone())),
+            None => Err(approvals::ended(services, &approval.id).await?.into()),
         }
     }
 

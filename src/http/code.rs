@@ -177,8 +177,8 @@ codes! {
         "the issuer did not exist at that time; `created_at` says since when it does",
         "ask for a later time";
     UnknownApproval = "unknown-approval":
-        "no such operation waits to be confirmed, or not any more",
-        "ask for it again";
+        "no such operation waits to be confirmed",
+        "check the identifier, or ask for it again";
     MethodNotAllowed = "method-not-allowed":
         "`Allow` has what the path takes",
         "use that";
@@ -228,8 +228,14 @@ codes! {
         "the issuer is deleted; its name and its URL are not used again",
         "create another issuer";
     TooManyApprovals = "too-many-approvals":
-        "100 operations wait to be confirmed",
+        "5 operations of one client or 20 in all wait to be confirmed on the issuer",
         "confirm or reject some";
+    ApprovalEnded = "approval-ended":
+        "the operation was confirmed, rejected or over before; the detail says which, when and by whom",
+        "nothing, or ask for it again";
+    ApprovalOutdated = "approval-outdated":
+        "what the operation was asked for on has changed: another policy, or another active key",
+        "reject it, look again, and ask anew";
     LastAdmin = "last-admin":
         "nobody could manage access any more",
         "make another client that is an admin of all issuers and has a way in";

@@ -191,6 +191,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::LastAdmin
         | Code::IssuerDeleted
         | Code::TooManyApprovals
+        | Code::ApprovalEnded
+        | Code::ApprovalOutdated
         | Code::CertificateTaken
         | Code::UntrustedIssuer
         | Code::MasterKeyUnknown

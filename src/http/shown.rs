@@ -101,7 +101,7 @@ pub(super) fn approval(approval: &Approval) -> Value {
             show("discard_successor", (*discard_successor).into());
         }
         Operation::Delete => {}
-        Operation::SetPolicy { policy, .. } => show("policy", policy.to_document()),
+        Operation::SetPolicy { policy } => show("policy", policy.to_document()),
     }
     if let Some(reason) = &approval.reason {
         show("reason", reason.as_str().into());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::record::{BatchId, Kind, RecordKey, Token};
+use super::record::{BatchId, Kind, Query, RecordKey, Token};
 use super::{EventRow, StoreError};
 use crate::lifecycle::Timestamp;
 
@@ -129,8 +129,8 @@ pub enum Expectation {
     /// The records of a kind are exactly these. Some rules hold of all together, such as that one
     /// client can still let others in, and two changes of different records could break them.
     Exactly(Kind, Tokens),
-    /// There are at most so many records of a kind, before the batch.
-    AtMost(Kind, usize),
+    /// The query finds at most so many records, before the batch.
+    AtMost(Query, usize),
 }
 
 /// The token of each record of a kind that belongs to no issuer, by id.

@@ -146,7 +146,7 @@ impl Contents {
                     .collect::<BTreeMap<_, _>>()
                     == *tokens
             }
-            Expectation::AtMost(kind, count) => self.list(&Query::all(*kind)).len() <= *count,
+            Expectation::AtMost(query, most) => self.list(query).len() <= *most,
         };
         if holds {
             Ok(())

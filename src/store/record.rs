@@ -226,11 +226,11 @@ impl Query {
         }
     }
 
-    /// The keys of an issuer.
-    pub fn keys_of(issuer: &IssuerName) -> Self {
+    /// The records of a kind that an issuer owns.
+    pub fn owned(kind: Kind, issuer: &IssuerName) -> Self {
         Self {
             owners: Some(vec![Some(issuer.clone())]),
-            ..Self::all(Kind::Key)
+            ..Self::all(kind)
         }
     }
 

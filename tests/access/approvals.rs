@@ -172,7 +172,7 @@ async fn a_second_person_confirms_and_the_log_names_both() {
     assert_eq!(done.0, 200, "{}", done.1);
     assert_ne!(scene.kid("active").await, before);
     let again = scene.confirms(&scene.bob, &approval).await;
-    assert_eq!(code(&again), (404, "unknown-approval"));
+    assert_eq!(code(&again), (409, "approval-ended"));
     let events = scene.events().await;
     let of_key: Vec<&Value> = events
         .iter()
@@ -205,14 +205,14 @@ async fn what_is_rejected_or_too_old_cannot_be_confirmed() {
     let approval = scene.asks(&scene.alice, FORCE, force()).await;
     let reject = format!("DELETE /approvals/{approval}");
     assert_eq!(scene.call(&scene.bob, &reject, Value::Null).await.0, 204);
-    assert_eq!(
-        code(&scene.confirms(&scene.bob, &approval).await),
-        (404, "unknown-approval")
-    );
-    assert_eq!(
-        code(&scene.call(&scene.bob, &reject, Value::Null).await),
-        (404, "unknown-approval")
-    );
+    for again in [
+        scene.confirms(&scene.bob, &approval).await,
+        scene.call(&scene.bob, &reject, Value::Null).await,
+    ] {
+        assert_eq!(code(&again), (409, "approval-ended"));
+        let told = again.1["detail"].as_str().unwrap();
+        assert!(told.contains("approval-rejected by bob"), "{told}");
+    }
     // Whoever asked may take it back.
     let approval = scene.asks(&scene.alice, FORCE, force()).await;
     let reject = format!("DELETE /approvals/{approval}");
@@ -287,6 +287,15 @@ async fn of_two_that_confirm_at_once_one_does() {
             scene.confirms(&carol, &approval),
         );
         assert!((one.0 == 200) != (other.0 == 200), "{one:?} {other:?}");
+        let (winner, loser) = if one.0 == 200 {
+            ("bob", other)
+        } else {
+            ("carol", one)
+        };
+        assert_eq!(code(&loser), (409, "approval-ended"));
+        let told = loser.1["detail"].as_str().unwrap();
+        let winner = format!("approval-confirmed by {winner}");
+        assert!(told.contains(&winner), "{told}");
         assert_ne!(scene.keys().await, version);
         // Room for the next one: what has retired leaves.
         let now = scene.world.clock.now();
@@ -326,18 +335,128 @@ async fn a_client_of_other_issuers_neither_sees_nor_decides() {
 }
 
 #[tokio::test]
-async fn a_hundred_wait_and_no_more() {
+async fn one_client_takes_no_place_from_another_and_one_issuer_none_from_another() {
     let scene = scene().await;
-    for _ in 0..100 {
+    let of_b = FORCE.replace("/a/", "/b/");
+    for _ in 0..5 {
+        scene.asks(&scene.alice, FORCE, force()).await;
+        scene.asks(&scene.alice, &of_b, force()).await;
+    }
+    for full in [FORCE, &of_b] {
+        let one_more = scene.call(&scene.alice, full, force()).await;
+        assert_eq!(code(&one_more), (409, "too-many-approvals"));
+    }
+    // 20 on an issuer, of at least four clients.
+    for name in ["carol", "dave", "erin"] {
+        let document = json!({"name": name, "roles": ["security"]});
+        let other = scene.world.client(document).await.1;
+        for _ in 0..5 {
+            scene.asks(&other, FORCE, force()).await;
+        }
+    }
+    let one_more = scene.call(&scene.bob, FORCE, force()).await;
+    assert_eq!(code(&one_more), (409, "too-many-approvals"));
+    let approval = scene.asks(&scene.bob, &of_b, force()).await;
+    // What is taken back makes room, and so does time.
+    let reject = format!("DELETE /approvals/{approval}");
+    assert_eq!(scene.call(&scene.bob, &reject, Value::Null).await.0, 204);
+    for _ in 0..5 {
+        scene.asks(&scene.bob, &of_b, force()).await;
+    }
+    let late = BEGIN.after(Duration::from_secs(15 * 60));
+    scene.world.clock.set(late);
+    for _ in 0..5 {
         scene.asks(&scene.alice, FORCE, force()).await;
     }
-    let one_more = scene.call(&scene.alice, FORCE, force()).await;
-    assert_eq!(code(&one_more), (409, "too-many-approvals"));
-    scene
-        .world
-        .clock
-        .set(BEGIN.after(Duration::from_secs(15 * 60)));
-    scene.asks(&scene.alice, FORCE, force()).await;
+    assert_eq!(scene.waiting(&scene.bob).await, 5);
+}
+
+/// Takes two people, as the second one is no longer wanted then.
+fn off() -> Value {
+    json!({"url": "https://id.example.com/a", "algorithms": ["ES256"]})
+}
+
+#[tokio::test]
+async fn a_policy_that_was_asked_for_does_not_undo_one_that_was_set_meanwhile() {
+    let scene = scene().await;
+    let ask = async || scene.asks(&scene.admin, "PUT /issuers/a", off()).await;
+    let (first, other) = (ask().await, ask().await);
+    let longer = json!({
+        "url": "https://id.example.com/a", "algorithms": ["ES256"],
+        "rotation": {"every": "40d"}, "confirmation": "second-person",
+    });
+    let set = scene.call(&scene.admin, "PUT /issuers/a", longer).await;
+    assert_eq!(set.0, 200, "{}", set.1);
+    for outdated in [&first, &other] {
+        let refused = scene.confirms(&scene.bob, outdated).await;
+        assert_eq!(code(&refused), (409, "approval-outdated"));
+    }
+    // It waits on, and can be rejected.
+    let reject = format!("DELETE /approvals/{first}");
+    assert_eq!(scene.call(&scene.bob, &reject, Value::Null).await.0, 204);
+    // A change of keys is none of the policy.
+    let again = ask().await;
+    let rotation = scene.asks(&scene.alice, FORCE, force()).await;
+    assert_eq!(scene.confirms(&scene.bob, &rotation).await.0, 200);
+    assert_eq!(scene.confirms(&scene.bob, &again).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_was_asked_of_another_active_key_is_not_done_to_this_one() {
+    let scene = scene().await;
+    let active = scene.kid("active").await;
+    let revoke = format!("POST /issuers/a/keys/{active}/revoke");
+    let discard = json!({"reason": "leak", "discard_successor": true});
+    let outdated = [
+        scene.asks(&scene.alice, FORCE, force()).await,
+        scene.asks(&scene.alice, &revoke, discard).await,
+    ];
+    let policy = scene.asks(&scene.admin, "PUT /issuers/a", off()).await;
+    let over = json!({"reason": "over"});
+    let delete = scene
+        .asks(&scene.alice, "POST /issuers/a/delete", over)
+        .await;
+    let rotation = scene.asks(&scene.alice, FORCE, force()).await;
+    assert_eq!(scene.confirms(&scene.bob, &rotation).await.0, 200);
+    let keys = scene.keys().await;
+    for approval in &outdated {
+        let refused = scene.confirms(&scene.bob, approval).await;
+        assert_eq!(code(&refused), (409, "approval-outdated"));
+    }
+    assert_eq!(scene.keys().await, keys);
+    // A policy does not rest on the keys, and a deletion on nothing.
+    for approval in [&policy, &delete] {
+        assert_eq!(scene.confirms(&scene.bob, approval).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_asked_for_ends_with_its_right_to_ask() {
+    let takes_right_away: [(&str, Value); 4] = [
+        ("DELETE", Value::Null),
+        ("PUT", json!({"name": "alice", "roles": ["auditor"]})),
+        (
+            "PUT",
+            json!({"name": "alice", "roles": ["security"], "limits": {"issuers": ["b"]}}),
+        ),
+        (
+            "PUT",
+            json!({"name": "alice", "roles": ["issuer", "admin"]}),
+        ),
+    ];
+    for (method, terms) in takes_right_away {
+        let scene = scene().await;
+        let before = scene.keys().await;
+        let approval = scene.asks(&scene.alice, FORCE, force()).await;
+        let alice = scene.world.admit(&scene.alice).await.unwrap();
+        let call = format!("{method} /clients/{}", alice.id());
+        let (status, answer) = scene.call(&scene.admin, &call, terms).await;
+        assert!([200, 204].contains(&status), "{answer}");
+        let refused = scene.confirms(&scene.bob, &approval).await;
+        assert_eq!(code(&refused), (404, "unknown-approval"));
+        assert_eq!(scene.waiting(&scene.bob).await, 0);
+        assert_eq!(scene.keys().await, before);
+    }
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn a_fault_of_the_store_leaves_both_or_neither() {
                 assert_eq!(before - waiting(&world).await, is_done, "{label}");
                 let again = world.authority.approval(&approval).await;
                 if happens {
-                    assert!(matches!(again, Err(ChangeError::UnknownApproval(_))));
+                    assert!(matches!(again, Err(ChangeError::ApprovalEnded(_))));
                 } else {
                     let confirmed = world.authority.confirm(again.unwrap(), &bob).await;
                     assert!(confirmed.is_ok(), "{label}: {:?}", confirmed.err());
@@ -107,7 +107,7 @@ async fn a_fault_of_the_store_leaves_both_or_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_confirmations_at_once_one_does_and_the_other_is_told_that_nothing_waits() {
+async fn of_two_confirmations_at_once_one_does_and_the_other_is_told_so() {
     for world in World::each().await {
         let callers = [world.caller("bob").await, world.caller("carol").await];
         for round in 0..10 {
@@ -132,7 +132,10 @@ async fn of_two_confirmations_at_once_one_does_and_the_other_is_told_that_nothin
             for task in tasks {
                 match task.await.unwrap() {
                     Ok(()) => done += 1,
-                    Err(ChangeError::UnknownApproval(id)) => assert_eq!(id, approval),
+                    Err(ChangeError::ApprovalEnded(ended)) => {
+                        assert_eq!(ended.approval, approval);
+                        assert_eq!(ended.event, "approval-confirmed");
+                    }
                     Err(error) => panic!("{error}"),
                 }
             }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keywright::access::Client;
 use keywright::access::approval::Operation;
-use keywright::access::precondition::Precondition;
 use keywright::authority::approvals::ApprovalOutcome;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::Caller;
@@ -179,14 +178,8 @@ impl World {
         issuer: &Arc<Issuer>,
         operation: Operation,
     ) -> Result<ApprovalOutcome, ChangeError> {
-        self.authority
-            .ask(
-                issuer,
-                operation,
-                Some("drill".to_owned()),
-                Actor::Bootstrap,
-            )
-            .await
+        let request = Request::with_reason(Actor::Bootstrap, Some("drill".to_owned()));
+        self.authority.ask(issuer, operation, request).await
     }
 
     /// The key that signs a token with this algorithm now.
@@ -238,7 +231,6 @@ pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
 pub fn set_policy(policy: Policy) -> Operation {
     Operation::SetPolicy {
         policy: Box::new(policy),
-        precondition: Precondition::default(),
     }
 }
 

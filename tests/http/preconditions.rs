@@ -227,7 +227,7 @@ fn of_twenty_that_replace_a_record_with_one_tag_exactly_one_does() {
 }
 
 #[test]
-fn a_policy_that_waits_for_a_second_person_keeps_its_condition() {
+fn a_policy_that_waits_for_a_second_person_is_bound_to_the_one_that_was_there() {
     let server = start("");
     let guarded = |ttl: &str| {
         let members = json!({ "confirmation": "second-person", "default_token_ttl": ttl });
@@ -254,10 +254,14 @@ fn a_policy_that_waits_for_a_second_person_keeps_its_condition() {
     );
     let changed = put(&server, path, &guarded("1m"), &[&first]);
     assert_eq!(changed.status, 200, "{}", changed.json());
-    assert_refused(&confirm(&outdated), "the policy is another one since");
+    for outdated in [&outdated, &any] {
+        let refused = confirm(outdated);
+        assert_eq!(refused.status, 409, "the policy is another one since");
+        assert_eq!(refused.json()["code"], "approval-outdated");
+    }
     let issuer = ok(server.call("GET", path, None));
     assert_eq!(issuer["policy"]["confirmation"], "second-person");
-    assert_eq!(confirm(&any).status, 200);
+    assert_eq!(confirm(&ask("*")).status, 200);
     let issuer = ok(server.call("GET", path, None));
     assert_eq!(issuer["policy"]["confirmation"], "none");
 }

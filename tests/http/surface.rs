@@ -659,8 +659,9 @@ fn approvals() {
     let second = credential(&world::create_client(&server, "second", &["security"]));
     let mut record = Record::new(&server);
     let forced = json!({ "force": true, "reason": "drill" });
-    let asked = record.call("POST", "/v1/issuers/orders/rotate", forced);
+    let asked = record.call("POST", "/v1/issuers/orders/rotate", forced.clone());
     record.call("GET", "/v1/approvals", Value::Null);
+    let outdated = record.call("POST", "/v1/issuers/orders/rotate", forced);
     let rotation = format!(
         "/v1/approvals/{}",
         asked["approval"]["id"].as_str().unwrap()
@@ -671,6 +672,9 @@ fn approvals() {
     };
     confirm(&mut record, &rotation);
     confirm(&mut record, &rotation);
+    let outdated = outdated["approval"]["id"].as_str().unwrap();
+    confirm(&mut record, &format!("/v1/approvals/{outdated}"));
+    confirm(&mut record, "/v1/approvals/none");
     let path = format!(
         "/v1/issuers/orders/keys/{}/revoke",
         kid(&server, "orders", "active")
@@ -792,6 +796,8 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "algorithm-not-active",
         "algorithm-not-in-policy",
         "already-signing",
+        "approval-ended",
+        "approval-outdated",
         "batch-size",
         "before-issuer",
         "body-too-large",

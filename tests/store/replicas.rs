@@ -474,7 +474,11 @@ async fn of_twenty_batches_without_events_by_two_handles_one_wins(pair: &Pair) {
         }
         assert_eq!(won.len(), 1);
         // Nothing of the others is there.
-        let all = pair.other.list(Query::keys_of(&name("i"))).await.unwrap();
+        let all = pair
+            .other
+            .list(Query::owned(Kind::Key, &name("i")))
+            .await
+            .unwrap();
         let of_round = format!("{round}-");
         let left: Vec<_> = (all.iter())
             .filter(|record| record.key.id.starts_with(&of_round))
@@ -500,7 +504,7 @@ async fn of_twenty_batches_by_two_handles_no_more_win_than_may_be_there(pair: &P
         });
         let create = Write::Create(approval("i", &number.to_string()), Content::default());
         let batch = Batch {
-            expectations: vec![Expectation::AtMost(Kind::Approval, MOST - 1)],
+            expectations: vec![Expectation::AtMost(Query::all(Kind::Approval), MOST - 1)],
             ..batch([create], "asked")
         };
         tokio::spawn(async move { store.write(batch).await })

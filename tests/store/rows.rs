@@ -187,7 +187,8 @@ pub(crate) trait StoreCalls: Store {
         let keys = if change.keys.is_empty() {
             Vec::new()
         } else {
-            self.list(Query::keys_of(&name(&change.issuer))).await?
+            self.list(Query::owned(Kind::Key, &name(&change.issuer)))
+                .await?
         };
         let tokens = keys.into_iter().map(|key| (key.key.id, key.token));
         self.write(change.into_batch(tokens.collect())).await

@@ -307,7 +307,10 @@ async fn assert_kept(store: &dyn Store, head: LogHead) {
     // A new key comes after those that were there.
     let create = Write::Create(key("0"), Content::default());
     store.write(batch([create], "created")).await.unwrap();
-    let kids: Vec<_> = store.list(Query::keys_of(&name("b"))).await.unwrap();
+    let kids: Vec<_> = store
+        .list(Query::owned(Kind::Key, &name("b")))
+        .await
+        .unwrap();
     let kids: Vec<_> = kids.iter().map(|key| key.key.id.as_str()).collect();
     assert_eq!(kids, ["z", "a", "m", "0"]);
     assert_whole(store).await;

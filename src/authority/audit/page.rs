@@ -6,7 +6,7 @@ use super::shown;
 use crate::authority::Authority;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::{self, LogHead};
-use crate::store::{NumberedEvent, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Which events are looked for. What is `None` does not matter.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +23,8 @@ pub struct Filter {
     pub event: Option<String>,
     /// The key that it happened to.
     pub kid: Option<String>,
+    /// The approval that it was about.
+    pub approval: Option<String>,
 }
 
 impl Filter {
@@ -37,6 +39,7 @@ impl Filter {
         };
         is(&self.event, members.get("event"))
             && is(&self.kid, members.get("kid"))
+            && is(&self.approval, members.get("approval"))
             && is(
                 &self.client,
                 members.get("actor").and_then(|actor| actor.get("id")),
@@ -72,32 +75,7 @@ impl Authority {
         after: u64,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let mut events = Vec::new();
-        let (mut last, mut searched) = (after, 0);
-        while searched < MOST_SEARCHED {
-            let read = self.read_events(filter.issuer.as_ref(), last).await?;
-            let is_end = read.len() < usize::try_from(READ_AT_A_TIME).unwrap_or(usize::MAX);
-            for numbered in read {
-                (last, searched) = (numbered.sequence, searched + 1);
-                if !filter.takes_at(Timestamp::from_millis(numbered.event.at)) {
-                    continue;
-                }
-                let shown = shown(&numbered);
-                if !filter.takes(&shown) {
-                    continue;
-                }
-                events.push(shown);
-                if events.len() >= limit {
-                    let next = Some(last);
-                    return Ok(Page { events, next });
-                }
-            }
-            if is_end {
-                return Ok(Page { events, next: None });
-            }
-        }
-        let next = Some(last);
-        Ok(Page { events, next })
+        search(&*self.services.store, filter, after, limit).await
     }
 
     /// The lines of the export that follow the event numbered `after`, and the number after which
@@ -106,7 +84,8 @@ impl Authority {
     /// # Errors
     /// When the store does not answer.
     pub async fn exported_after(&self, after: u64) -> Result<Option<(String, u64)>, StoreError> {
-        let read = self.read_events(None, after).await?;
+        let read = self.services.store.events(None, after, READ_AT_A_TIME);
+        let read = read.await?;
         let Some(last) = read.last().map(|last| last.sequence) else {
             return Ok(None);
         };
@@ -120,13 +99,41 @@ impl Authority {
     pub async fn audit_head(&self) -> Result<LogHead, StoreError> {
         self.services.store.log_head().await
     }
+}
 
-    async fn read_events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-    ) -> Result<Vec<NumberedEvent>, StoreError> {
-        let store = &self.services.store;
-        store.events(issuer, after, READ_AT_A_TIME).await
+/// At most `limit` events after the one numbered `after`. A page that is not full may be followed by
+/// another one.
+pub(in crate::authority) async fn search(
+    store: &dyn Store,
+    filter: &Filter,
+    after: u64,
+    limit: usize,
+) -> Result<Page, StoreError> {
+    let mut events = Vec::new();
+    let (mut last, mut searched) = (after, 0);
+    while searched < MOST_SEARCHED {
+        let issuer = filter.issuer.as_ref();
+        let read = store.events(issuer, last, READ_AT_A_TIME).await?;
+        let is_end = read.len() < usize::try_from(READ_AT_A_TIME).unwrap_or(usize::MAX);
+        for numbered in read {
+            (last, searched) = (numbered.sequence, searched + 1);
+            if !filter.takes_at(Timestamp::from_millis(numbered.event.at)) {
+                continue;
+            }
+            let shown = shown(&numbered);
+            if !filter.takes(&shown) {
+                continue;
+            }
+            events.push(shown);
+            if events.len() >= limit {
+                let next = Some(last);
+                return Ok(Page { events, next });
+            }
+        }
+        if is_end {
+            return Ok(Page { events, next: None });
+        }
     }
+    let next = Some(last);
+    Ok(Page { events, next })
 }

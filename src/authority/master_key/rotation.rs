@@ -267,7 +267,7 @@ impl Authority {
         for _ in 0..MAX_ATTEMPTS {
             let mut batch = self.services.new_batch()?;
             let (mut left, mut unopenable) = (0, 0);
-            for record in store.list(Query::keys_of(&issuer)).await? {
+            for record in store.list(Query::owned(Kind::Key, &issuer)).await? {
                 match self.sealed_with(&record) {
                     Sealed::With(fingerprint) if fingerprint == key.fingerprint() => {}
                     Sealed::Not => {}

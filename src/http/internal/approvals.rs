@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::{Named, Service, optional_reason, path_parameter};
 use crate::access::approval::{Approval, Operation};
-use crate::authority::Authority;
 use crate::authority::approvals::{ApprovalOutcome, Outcome, StoredApproval};
+use crate::authority::request::Request;
+use crate::authority::{Authority, ChangeError};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
@@ -62,15 +63,19 @@ pub(super) async fn reject(
     Ok(no_content())
 }
 
-/// What waits under this id, if the caller may call its issuer.
+/// What waits under this id. What has become of it is told to those alone who may call its issuer.
 async fn waiting(
     authority: &Authority,
     caller: &HasRole<role::Security>,
     id: &str,
 ) -> Result<StoredApproval, Problem> {
-    let stored = authority.approval(id).await?;
-    caller.may_call(Some(stored.approval.issuer.as_str()))?;
-    Ok(stored)
+    let found = authority.approval(id).await;
+    match &found {
+        Ok(stored) => caller.may_call(Some(stored.approval.issuer.as_str()))?,
+        Err(ChangeError::ApprovalEnded(ended)) => caller.may_call(Some(ended.issuer.as_str()))?,
+        Err(_) => {}
+    }
+    Ok(found?)
 }
 
 pub(super) async fn delete_issuer(
@@ -81,7 +86,8 @@ pub(super) async fn delete_issuer(
 ) -> Result<Response, Problem> {
     let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
     body.finish()?;
-    let asked = authority.ask(&issuer, Operation::Delete, Some(reason), caller.actor());
+    let request = Request::with_reason(caller.actor(), Some(reason));
+    let asked = authority.ask(&issuer, Operation::Delete, request);
     Ok(answer(&asked.await?))
 }
 

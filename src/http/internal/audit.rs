@@ -60,6 +60,7 @@ pub(super) async fn list(
         client: query.client,
         event: query.event,
         kid: kid.map(|kid| kid.as_str().to_owned()),
+        approval: None,
     };
     let after = query.after.unwrap_or(0);
     let Page { events, next } = authority.events(&filter, after, limit).await?;

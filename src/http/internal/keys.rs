@@ -80,13 +80,11 @@ pub(super) async fn rotate(
     body.finish()?;
     if readiness == Readiness::Waived {
         let operation = Operation::ForceRotation { algorithm };
-        let asked = authority.ask(&issuer, operation, reason, caller.actor());
+        let request = Request::with_reason(caller.actor(), reason);
+        let asked = authority.ask(&issuer, operation, request);
         return Ok(approvals::answer(&asked.await?));
     }
-    let request = Request {
-        reason,
-        ..Request::by(caller.actor())
-    };
+    let request = Request::with_reason(caller.actor(), reason);
     let rotate = authority.rotate(&issuer, algorithm, readiness, request);
     let (version, rotations) = rotate.await?;
     Ok(ok(shown::rotations(version, &rotations)))
@@ -107,7 +105,8 @@ pub(super) async fn revoke(
         kid,
         discard_successor,
     };
-    let asked = authority.ask(&issuer, operation, Some(reason), caller.actor());
+    let request = Request::with_reason(caller.actor(), Some(reason));
+    let asked = authority.ask(&issuer, operation, request);
     Ok(approvals::answer(&asked.await?))
 }
 

@@ -79,7 +79,8 @@ pub(in crate::http) fn confirm() -> Operation {
     ))
     .refuses(&[
         Code::OwnApproval,
-        Code::PreconditionFailed,
+        Code::ApprovalOutdated,
+        Code::UnknownClient,
         Code::UnknownIssuer,
         Code::IssuerUnusable,
         Code::IssuerDeleted,
@@ -151,7 +152,11 @@ fn of_approval(operation: Operation) -> Operation {
             "The operation that waits.",
             ID,
         )
-        .refuses(&[Code::UnknownApproval, Code::ClientLimit])
+        .refuses(&[
+            Code::UnknownApproval,
+            Code::ApprovalEnded,
+            Code::ClientLimit,
+        ])
 }
 
 /// The components.

@@ -114,11 +114,20 @@ pub(in crate::store) async fn read<C: Connection>(
     connection: &mut C,
     query: &Query,
 ) -> Result<Vec<Record>, StoreError> {
-    let statement = format!(
-        "SELECT {COLUMNS} FROM records WHERE kind = $1 AND {} AND {} ORDER BY {}",
+    let (condition, values) = condition::<C>(query);
+    let order = order(query.kind);
+    let statement = format!("SELECT {COLUMNS} FROM records WHERE {condition} ORDER BY {order}");
+    let rows = connection.records(&statement, values).await?;
+    let record = |columns| record(query.kind, columns);
+    rows.into_iter().map(record).collect()
+}
+
+/// What a query asks of a record, and the values of its parameters.
+fn condition<C: Connection>(query: &Query) -> (String, Vec<Value>) {
+    let condition = format!(
+        "kind = $1 AND {} AND {}",
         C::is_listed("owner", 2),
-        C::is_listed("id", 3),
-        order(query.kind)
+        C::is_listed("id", 3)
     );
     let owners = query.owners.as_ref().map(|owners| {
         let owners = owners.iter().map(Option::as_ref).map(owner);
@@ -129,14 +138,12 @@ pub(in crate::store) async fn read<C: Connection>(
         Value::List(owners),
         Value::List(query.ids.clone()),
     ];
-    let rows = connection.records(&statement, values).await?;
-    let record = |columns| record(query.kind, columns);
-    rows.into_iter().map(record).collect()
+    (condition, values)
 }
 
 /// Whether an expectation holds; otherwise it is a conflict. Nothing may be committed meanwhile.
-pub(in crate::store) async fn expect(
-    connection: &mut impl Connection,
+pub(in crate::store) async fn expect<C: Connection>(
+    connection: &mut C,
     expectation: &Expectation,
 ) -> Result<(), CommitError> {
     let holds = match expectation {
@@ -150,10 +157,10 @@ pub(in crate::store) async fn expect(
                 .map(|record| (record.key.id, record.token))
                 .eq(tokens.iter().map(|(id, token)| (id.clone(), *token)))
         }
-        Expectation::AtMost(kind, most) => {
-            let statement = "SELECT count(*) FROM records WHERE kind = $1";
-            let values = vec![Value::Text(kind.as_str().to_owned())];
-            let count = unsigned(connection.number(statement, values).await?)?;
+        Expectation::AtMost(query, most) => {
+            let (condition, values) = condition::<C>(query);
+            let statement = format!("SELECT count(*) FROM records WHERE {condition}");
+            let count = unsigned(connection.number(&statement, values).await?)?;
             usize::try_from(count).is_ok_and(|count| count <= *most)
         }
     };

@@ -217,11 +217,11 @@ pub(super) async fn what_a_batch_expects_is_what_is_there_before_it(store: &dyn 
         exactly(Kind::Client, &other),
         exactly(Kind::Client, &renamed),
         exactly(Kind::Setting, &all),
-        Expectation::AtMost(Kind::Client, 1),
-        Expectation::AtMost(Kind::Client, 0),
+        Expectation::AtMost(Query::all(Kind::Client), 1),
+        Expectation::AtMost(Query::all(Kind::Client), 0),
     ] {
         // Also as the last of many.
-        let holds = Expectation::AtMost(Kind::Client, 2);
+        let holds = Expectation::AtMost(Query::all(Kind::Client), 2);
         let refused = expecting(vec![holds, refused], "s");
         assert_refused(store, refused, is_conflict).await;
     }
@@ -230,8 +230,8 @@ pub(super) async fn what_a_batch_expects_is_what_is_there_before_it(store: &dyn 
         is(client("c"), None),
         exactly(Kind::Client, &all),
         exactly(Kind::Approval, &none),
-        Expectation::AtMost(Kind::Client, 2),
-        Expectation::AtMost(Kind::Approval, 0),
+        Expectation::AtMost(Query::all(Kind::Client), 2),
+        Expectation::AtMost(Query::all(Kind::Approval), 0),
     ]
     .into_iter()
     .enumerate()
@@ -243,7 +243,7 @@ pub(super) async fn what_a_batch_expects_is_what_is_there_before_it(store: &dyn 
     let last = Batch {
         expectations: vec![
             exactly(Kind::Client, &all),
-            Expectation::AtMost(Kind::Client, 2),
+            Expectation::AtMost(Query::all(Kind::Client), 2),
             is(client("c"), None),
         ],
         ..batch([create(client("c"), "")], "written")
@@ -387,7 +387,7 @@ pub(super) async fn of_many_batches_at_once_no_more_win_than_may_be_there(store:
     const MOST: usize = 7;
     let attempt = |number: usize| {
         store.write(Batch {
-            expectations: vec![Expectation::AtMost(Kind::Approval, MOST - 1)],
+            expectations: vec![Expectation::AtMost(Query::all(Kind::Approval), MOST - 1)],
             ..batch([create(approval("i", &number.to_string()), "")], "asked")
         })
     };
