@@ -19,6 +19,8 @@
 
 mod audit;
 mod balancer;
+mod distance;
+mod fail_over;
 mod faults;
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! A connection to the database that can be cut.
+//! A connection to the database that can be cut, and that can be long.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -13,11 +13,16 @@ use std::time::Duration;
 pub(crate) enum Line {
     /// It passes it on.
     Whole,
+    /// It passes it on after [`DELAY`].
+    Long,
     /// It keeps it, and says nothing.
     Silent,
     /// It ends every connection at once.
     Reset,
 }
+
+/// How long what it is given is under way on a long line, each way.
+const DELAY: Duration = Duration::from_millis(5);
 
 /// Listens, and passes on to a port of 127.0.0.1.
 pub(crate) struct Proxy {
@@ -67,6 +72,9 @@ fn carry(from: &TcpStream, to: &TcpStream, line: &Arc<AtomicU8>) {
             match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(length) => {
+                    if state == Line::Long as u8 {
+                        thread::sleep(DELAY);
+                    }
                     if to.write_all(&buffer[..length]).is_err() {
                         break;
                     }

@@ -154,6 +154,23 @@ impl Postgres {
         succeeded("pg_ctl stop", stopped);
     }
 
+    /// Stops it for as long as its data is copied: what a standby has that receives nothing more.
+    pub fn copy(&self) -> PathBuf {
+        let copy = self.folder.join("copy");
+        self.stop_immediately();
+        copied(&self.data(), &copy);
+        self.resume();
+        copy
+    }
+
+    /// Lets the copy take its place: what was committed since is lost.
+    pub fn fail_over_to(&self, copy: &Path) {
+        self.stop_immediately();
+        fs::remove_dir_all(self.data()).expect("a folder of ours");
+        copied(copy, &self.data());
+        self.resume();
+    }
+
     /// Stops all its processes where they are: it answers nothing and refuses nothing.
     pub fn freeze(&self) {
         signal("STOP", &self.processes());
@@ -233,6 +250,11 @@ impl Postgres {
             .env("PGUSER", ROLE);
         command
     }
+}
+
+fn copied(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).output();
+    succeeded("cp", copied);
 }
 
 impl Drop for Postgres {
