@@ -69,10 +69,16 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
             _ => {}
         }
     }
-    // One room for all: two algorithms must not both count on the last place.
+    // One room for all: two algorithms must not both count on the last place. One for which no
+    // successor stands by, or will not in a moment, comes first.
     let mut capacity = set.capacity(stamp);
-    for algorithm in &set.policy.algorithms {
-        plan_algorithm(set, *algorithm, time.reading, &mut capacity, &mut plan);
+    let has_successor = |algorithm: &Algorithm| {
+        !set.vacant.contains(algorithm) && !set.successors(*algorithm).is_empty()
+    };
+    let mut algorithms = set.policy.algorithms.clone();
+    algorithms.sort_by_key(has_successor);
+    for algorithm in algorithms {
+        plan_algorithm(set, algorithm, time.reading, &mut capacity, &mut plan);
     }
     plan
 }
@@ -92,12 +98,14 @@ fn plan_algorithm(
         }
         return;
     };
+    let stands_by = successors.len() > 1;
     if set.vacant.contains(&algorithm) {
         plan.steps.push(Step::Activate(successor.kid().clone()));
+        // The room of the one that stands by next.
+        let _ = stands_by || capacity.take(bytes);
         return;
     }
     let due = rotation_due(set, algorithm).unwrap_or(now);
-    let stands_by = successors.len() > 1;
     if due <= now {
         if stands_by || capacity.take(bytes) {
             plan.steps.extend(

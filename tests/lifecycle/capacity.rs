@@ -8,7 +8,7 @@ use keywright_verifier::Algorithm;
 use super::invariants;
 use super::revocation::revoke;
 use super::rotation::{ES256, rotate, signing, standing_by};
-use super::world::{BEGINNING, DAY, World, default_policy};
+use super::world::{BEGINNING, DAY, Fate, World, default_policy};
 
 /// Tokens for weeks, so that a flood of rotations leaves many keys.
 fn long_lived() -> Policy {
@@ -86,6 +86,29 @@ fn two_algorithms_do_not_both_count_on_the_last_place() {
     // Both want to rotate.
     world.live_until(BEGINNING.after(DAY * 10));
     hold(&world);
+}
+
+// Found by the 200,000 lives: one algorithm was left without a successor, because the last place
+// went to the next but one of another.
+#[test]
+fn the_last_place_belongs_to_the_algorithm_that_no_successor_stands_by_for() {
+    for algorithm in Algorithm::ALL {
+        let mut world = World::fresh(long_lived());
+        while count(&world) < MAX_PUBLISHED_KEYS {
+            world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+        }
+        // Both are in the lead before their rotation, and wait for room.
+        world.live_until(BEGINNING.after(DAY * 10));
+        let leaked = world.view.active(algorithm).unwrap().kid().clone();
+        let revoke = revoke(&leaked, Successor::Promote);
+        let fate = Fate::default();
+        world.run_with(&revoke, &fate, None).unwrap();
+        let wanted: Vec<_> = world.wanted.iter().map(|one| one.algorithm).collect();
+        assert_eq!(wanted, [algorithm]);
+        world.follow_up().unwrap();
+        assert_eq!(world.view.successors(algorithm).len(), 1);
+        hold(&world);
+    }
 }
 
 #[test]
