@@ -28,7 +28,9 @@ mod confirmation;
 mod founding;
 mod generation;
 mod lost_answers;
-mod other_connections;
+#[path = "../support/other_process.rs"]
+mod other_process;
+mod other_processes;
 mod randomness;
 mod republish;
 mod restart;

@@ -9,11 +9,10 @@ use keywright::lifecycle::{ImportAs, KeySpecification};
 use keywright::store::sqlite::SqliteStore;
 use keywright_verifier::Algorithm;
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::other_process::OtherProcess;
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND};
 
 const MAX_AGE: Duration = Duration::from_secs(10);
@@ -36,15 +35,7 @@ async fn a_key_that_waited_for_the_file_is_known_before_it_signs_and_signing_goe
     let process = Arc::new(process.await.unwrap());
     let issuer = process.create("a", strict()).await;
 
-    let mut other: SqliteConnection = SqliteConnectOptions::new()
-        .filename(&path)
-        .connect()
-        .await
-        .unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE")
-        .execute(&mut other)
-        .await
-        .unwrap();
+    let other = OtherProcess::writes(&path);
     // A key that is there already: one commit publishes it.
     let wanted = KeySpecification {
         algorithm: Algorithm::Es256,
@@ -71,7 +62,7 @@ async fn a_key_that_waited_for_the_file_is_known_before_it_signs_and_signing_goe
     }
     assert!(!importing.is_finished());
     let last_served_without_it = process.now();
-    other.close().await.unwrap();
+    other.ends();
     let kid = importing.await.unwrap().unwrap();
 
     let snapshot = issuer.snapshot();

@@ -15,6 +15,8 @@ mod clocks;
 mod fail_over;
 mod joining;
 mod locked_file;
+#[path = "../support/other_process.rs"]
+mod other_process;
 mod preconditions;
 mod propagation;
 mod revocation;

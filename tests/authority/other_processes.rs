@@ -1,5 +1,6 @@
-//! Another connection to the SQLite file holds a reader or the write lock.
+//! Another process reads the SQLite file, or holds its write lock.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use keywright::authority::audit::Actor;
@@ -7,30 +8,21 @@ use keywright::authority::request::Request;
 use keywright::lifecycle::{Readiness, Successor};
 use keywright_verifier::Algorithm;
 use serde_json::json;
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use crate::other_process::OtherProcess;
 use crate::world::{HOUR, SECOND, World, active, eventually, pending, promptly, publishes};
 
-async fn other_connection(world: &World) -> SqliteConnection {
-    let folder = world.folder.as_ref().unwrap();
-    SqliteConnectOptions::new()
-        .filename(folder.path().join("keywright.db"))
-        .connect()
-        .await
-        .unwrap()
+fn file(world: &World) -> PathBuf {
+    world.folder.as_ref().unwrap().path().join("keywright.db")
 }
 
 #[tokio::test]
-async fn a_revocation_is_in_force_at_once_while_another_connection_reads() {
+async fn a_revocation_is_in_force_at_once_while_another_process_reads() {
     let world = World::in_a_file().await;
     let both = json!({"algorithms": ["ES256", "RS256"]});
     let issuer = world.issuer("a", both).await;
     world.pass(HOUR * 25);
-    let mut other = other_connection(&world).await;
-    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
-    let read = sqlx::query("SELECT count(*) FROM records");
-    read.fetch_one(&mut other).await.unwrap();
+    let other = OtherProcess::reads(&file(&world));
 
     let leaked = active(&issuer).unwrap();
     let before = issuer.leased_snapshot();
@@ -54,7 +46,7 @@ async fn a_revocation_is_in_force_at_once_while_another_connection_reads() {
         revoked.unwrap();
         assert_ne!(world.signs(&issuer).await.ok(), Some(leaked));
     }
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.ends();
 }
 
 /// The stamp of a change is taken with the lock in hand: what it promises runs from there.
@@ -64,9 +56,7 @@ async fn a_change_that_waits_for_the_write_lock_stops_no_signature_and_is_stampe
     let issuer = world.issuer("a", json!({})).await;
     world.pass(HOUR * 25);
     let signing = active(&issuer).unwrap();
-    let mut other = other_connection(&world).await;
-    let lock = sqlx::query("BEGIN IMMEDIATE");
-    lock.execute(&mut other).await.unwrap();
+    let other = OtherProcess::writes(&file(&world));
     let (authority, of) = (Arc::clone(&world.authority), Arc::clone(&issuer));
     let rotation = tokio::spawn(async move {
         let request = Request::by(Actor::Bootstrap);
@@ -85,7 +75,7 @@ async fn a_change_that_waits_for_the_write_lock_stops_no_signature_and_is_stampe
     }
     assert!(!rotation.is_finished());
     let released = world.clock.now();
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    other.ends();
     promptly(rotation).await.unwrap().unwrap();
     assert_ne!(world.signs(&issuer).await.unwrap(), signing);
     let activated = world.events("key-activated").await;
