@@ -425,7 +425,7 @@ fn rotate(
         Some(algorithm) => return Err(RuleViolation::AlgorithmNotInPolicy(algorithm)),
         None => listed,
     };
-    let mut capacity = update.capacity();
+    let mut capacity = update.spare_capacity(None);
     let rsa_bits = update.set().policy().rsa_bits;
     for algorithm in algorithms {
         let set = update.set();

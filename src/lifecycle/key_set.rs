@@ -6,7 +6,7 @@ use keywright_verifier::{Algorithm, Kid};
 
 use super::issuer::IssuerName;
 use super::key::{Key, State};
-use super::policy::Policy;
+use super::policy::{Policy, published_bytes};
 use super::time::Timestamp;
 
 /// The most keys that a published set may have: what the strictest verifiers take (AWS).
@@ -247,6 +247,29 @@ impl KeySet {
     /// The keys that a set served at `now` contains.
     pub fn published(&self, now: Timestamp) -> impl Iterator<Item = &Key> {
         self.keys.iter().filter(move |key| key.is_published(now))
+    }
+
+    /// Whether no successor of `algorithm` stands by, or none will once the place of the key that
+    /// signs is filled.
+    pub(super) fn lacks_successor(&self, algorithm: Algorithm) -> bool {
+        self.vacant.contains(&algorithm) || self.successors(algorithm).is_empty()
+    }
+
+    /// How much may be published at `now` beside the successors that the set lacks, but for those of
+    /// `algorithm`.
+    pub(super) fn spare_capacity(
+        &self,
+        now: Timestamp,
+        algorithm: Option<Algorithm>,
+    ) -> PublishedCapacity {
+        let mut capacity = self.capacity(now);
+        for other in &self.policy.algorithms {
+            if Some(*other) != algorithm && self.lacks_successor(*other) {
+                // Where there is none, there is none for what comes beside it either.
+                capacity.take(published_bytes(*other, self.policy.rsa_bits));
+            }
+        }
+        capacity
     }
 
     /// How much may still be published beside what a set served at `now` contains.

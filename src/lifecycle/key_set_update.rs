@@ -86,9 +86,10 @@ impl<'a> KeySetUpdate<'a> {
         plan(&self.set, self.time)
     }
 
-    /// What may still be published beside what is not over yet.
-    pub(super) fn capacity(&self) -> PublishedCapacity {
-        self.set.capacity(self.stamp)
+    /// What may be published beside what is not over yet and the successors that the set lacks, but
+    /// for those of `algorithm`.
+    pub(super) fn spare_capacity(&self, algorithm: Option<Algorithm>) -> PublishedCapacity {
+        self.set.spare_capacity(self.stamp, algorithm)
     }
 
     pub(super) fn time(&self) -> ChangeTime {
@@ -224,7 +225,13 @@ impl<'a> KeySetUpdate<'a> {
                 state: twin.state.name(),
             });
         }
-        if !self.capacity().take(jwk.to_json().len() + 1) {
+        // What is imported leaves the room of a successor that is being generated.
+        let mut capacity = match (origin, &state) {
+            (KeyOrigin::Generated, _) => self.set.capacity(self.stamp),
+            (KeyOrigin::Imported, State::Pending(_)) => self.spare_capacity(Some(jwk.algorithm())),
+            (KeyOrigin::Imported, _) => self.spare_capacity(None),
+        };
+        if !capacity.take(jwk.to_json().len() + 1) {
             return Err(RuleViolation::SetFull);
         }
         let key = Key::restore(jwk, origin, self.stamp, self.stamp, state);

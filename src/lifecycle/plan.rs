@@ -72,11 +72,8 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
     // One room for all: two algorithms must not both count on the last place. One for which no
     // successor stands by, or will not in a moment, comes first.
     let mut capacity = set.capacity(stamp);
-    let has_successor = |algorithm: &Algorithm| {
-        !set.vacant.contains(algorithm) && !set.successors(*algorithm).is_empty()
-    };
     let mut algorithms = set.policy.algorithms.clone();
-    algorithms.sort_by_key(has_successor);
+    algorithms.sort_by_key(|algorithm| !set.lacks_successor(*algorithm));
     for algorithm in algorithms {
         plan_algorithm(set, algorithm, time.reading, &mut capacity, &mut plan);
     }

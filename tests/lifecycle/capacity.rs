@@ -111,6 +111,44 @@ fn the_last_place_belongs_to_the_algorithm_that_no_successor_stands_by_for() {
     }
 }
 
+// Found by the 200,000 lives, after the one before.
+#[test]
+fn nothing_takes_the_place_of_a_successor_that_is_being_generated() {
+    for algorithm in Algorithm::ALL {
+        let [other] = Algorithm::ALL
+            .into_iter()
+            .filter(|one| *one != algorithm)
+            .collect::<Vec<_>>()[..]
+        else {
+            panic!("there are two")
+        };
+        let mut world = World::fresh(long_lived());
+        while count(&world) < MAX_PUBLISHED_KEYS {
+            world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+        }
+        // What has signed leaves its place to the next successor, which is not there yet.
+        let leaked = world.view.active(algorithm).unwrap().kid().clone();
+        let revoke = revoke(&leaked, Successor::Promote);
+        world.run_with(&revoke, &Fate::default(), None).unwrap();
+        assert_eq!(count(&world), MAX_PUBLISHED_KEYS - 1);
+        let rotated = world.run(&rotate(other, Readiness::Waived));
+        assert_eq!(rotated, Err(RuleViolation::SetFull), "{algorithm}");
+        for (jwk, state) in [
+            (world.new_key(algorithm), ImportAs::Retired),
+            (world.new_key(other), ImportAs::Retired),
+            (world.new_key(other), ImportAs::Pending),
+        ] {
+            let imported = world.run(&Command::Import { jwk, state });
+            assert_eq!(imported, Err(RuleViolation::SetFull), "{algorithm}");
+        }
+        // One that is imported as the successor takes it itself.
+        let (jwk, state) = (world.new_key(algorithm), ImportAs::Pending);
+        world.run(&Command::Import { jwk, state }).unwrap();
+        assert_eq!(world.view.successors(algorithm).len(), 1);
+        hold(&world);
+    }
+}
+
 #[test]
 fn a_rotation_of_both_algorithms_needs_room_for_both_that_will_stand_by() {
     let mut world = World::fresh(long_lived());
