@@ -34,7 +34,7 @@ use tokio::time::timeout;
 use super::chain::{LogHead, StoredEvent};
 use super::record::{BatchId, Query, Record};
 use super::replicas::ReplicaStore;
-use super::sql::{failed, into_store_error, records as shared};
+use super::sql::{events as log, failed, into_store_error, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{Batch, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
@@ -322,17 +322,15 @@ impl Store for PostgresStore {
     async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
         self.write_with(&self.pool, None, async |connection| {
             events::lock(connection).await?;
-            Ok(events::of_batch(connection, batch).await?)
+            Ok(log::of_batch(connection, batch).await?)
         })
         .await
         .map_err(into_store_error)
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
-        self.read_with(&self.pool, async |connection| {
-            events::head(connection).await
-        })
-        .await
+        self.read_with(&self.pool, async |connection| log::head(connection).await)
+            .await
     }
 
     async fn events(
@@ -342,7 +340,7 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
         self.read_with(&self.pool, async |connection| {
-            events::page(connection, issuer, after, limit).await
+            log::page(connection, issuer, after, limit).await
         })
         .await
     }
@@ -357,16 +355,14 @@ impl Store for PostgresStore {
 
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
         self.read_with(&self.pool, async |connection| {
-            records::last_uses(connection).await
+            log::last_uses(connection).await
         })
         .await
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
-        self.read_with(&self.pool, async |connection| {
-            transfer::rows(connection).await
-        })
-        .await
+        self.read_with(&self.pool, async |connection| log::rows(connection).await)
+            .await
     }
 
     async fn stored_events(
@@ -376,7 +372,7 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         self.read_with(&self.pool, async |connection| {
-            events::stored(connection, after, through, limit).await
+            log::stored(connection, after, through, limit).await
         })
         .await
     }
@@ -429,7 +425,7 @@ impl Writer for &PostgresStore {
             }
             match end {
                 Some(end) => events::append(connection, end, events, id).await,
-                None => Ok(events::head(connection).await?),
+                None => Ok(log::head(connection).await?),
             }
         })
         .await

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::chain::{LogHead, StoredEvent};
 use super::record::{BatchId, Query, Record};
 use super::replicas::ReplicaStore;
-use super::sql::{failed, migrator, records as shared};
+use super::sql::{events as log, failed, migrator, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
     Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError, Write,
@@ -116,6 +116,11 @@ impl SqliteStore {
         opened.map_err(failed)
     }
 
+    /// Begins to read from one state.
+    async fn reader(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.readers.begin().await.map_err(failed)
+    }
+
     /// Begins a transaction that writes. IMMEDIATE takes the write lock first: what is checked
     /// still holds when it is written.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
@@ -169,7 +174,7 @@ fn erases(write: &Write) -> bool {
 #[async_trait]
 impl Store for SqliteStore {
     async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
-        let mut transaction = self.readers.begin().await.map_err(failed)?;
+        let mut transaction = self.reader().await?;
         let mut answers = Vec::with_capacity(queries.len());
         for query in queries {
             answers.push(shared::read(&mut *transaction, query).await?);
@@ -185,11 +190,11 @@ impl Store for SqliteStore {
     }
 
     async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
-        events::of_batch(&mut *self.begin().await?, batch).await
+        log::of_batch(&mut *self.begin().await?, batch).await
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
-        events::head(&self.readers).await
+        log::head(&mut *self.reader().await?).await
     }
 
     async fn events(
@@ -198,7 +203,7 @@ impl Store for SqliteStore {
         after: u64,
         limit: u32,
     ) -> Result<Vec<NumberedEvent>, StoreError> {
-        events::page(&self.readers, issuer, after, limit).await
+        log::page(&mut *self.reader().await?, issuer, after, limit).await
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
@@ -210,11 +215,11 @@ impl Store for SqliteStore {
     }
 
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        records::last_uses(&self.readers).await
+        log::last_uses(&mut *self.reader().await?).await
     }
 
     async fn rows(&self) -> Result<Rows, StoreError> {
-        transfer::rows(&self.readers).await
+        log::rows(&mut *self.reader().await?).await
     }
 
     async fn stored_events(
@@ -223,7 +228,7 @@ impl Store for SqliteStore {
         through: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError> {
-        events::stored(&self.readers, after, through, limit).await
+        log::stored(&mut *self.reader().await?, after, through, limit).await
     }
 
     async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {

@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::commit_error;
 use crate::lifecycle::IssuerName;
-use crate::store::chain::{LogHead, StoredEvent};
+use crate::store::chain::LogHead;
 use crate::store::sql::{failed, signed, unsigned};
 use crate::store::{BatchId, CommitError, EventRow, NumberedEvent, StoreError};
 
@@ -39,15 +39,6 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<LogHead, Commi
 
 /// The statement that waits until nothing is being committed.
 pub(super) const WAIT_FOR_COMMITS: &str = "SELECT 1 FROM audit_head FOR SHARE";
-
-/// The number of the last event; 0 when there is none.
-pub(super) async fn last(connection: &mut PgConnection) -> Result<i64, StoreError> {
-    sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
-        .persistent(false)
-        .fetch_one(connection)
-        .await
-        .map_err(failed)
-}
 
 /// Writes events after `end`, which [`lock`] has found, and tells every listener. Answers where the
 /// log ends then.
@@ -105,33 +96,6 @@ pub(super) async fn append(
     Ok(end)
 }
 
-/// Where the log ended after a batch; `None` when it is not there.
-pub(super) async fn of_batch(
-    connection: &mut PgConnection,
-    batch: BatchId,
-) -> Result<Option<LogHead>, StoreError> {
-    let last: Option<(i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT sequence, hash FROM events WHERE batch = $1 ORDER BY sequence DESC LIMIT 1",
-    )
-    .bind(batch.0.as_slice())
-    .persistent(false)
-    .fetch_optional(connection)
-    .await
-    .map_err(failed)?;
-    Ok(last.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash, 0)))
-}
-
-pub(super) async fn head(connection: &mut PgConnection) -> Result<LogHead, StoreError> {
-    let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
-        .persistent(false)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed)?;
-    Ok(stored.map_or(LogHead::BEGINNING, |(sequence, hash)| {
-        LogHead::of_stored(sequence, &hash, 0)
-    }))
-}
-
 /// Whether an event stands in the log.
 pub(super) async fn has(connection: &mut PgConnection, event: LogHead) -> Result<bool, StoreError> {
     if event == LogHead::BEGINNING {
@@ -157,60 +121,6 @@ pub(super) async fn concerned(
         .fetch_all(connection)
         .await
         .map_err(failed)
-}
-
-type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
-
-pub(super) async fn page(
-    connection: &mut PgConnection,
-    issuer: Option<&IssuerName>,
-    after: u64,
-    limit: u32,
-) -> Result<Vec<NumberedEvent>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT sequence, at, convert_to(issuer, 'UTF8'), convert_to(document, 'UTF8'), hash \
-         FROM events WHERE sequence > $1 AND ($2 IS NULL OR issuer = $2) \
-         ORDER BY sequence LIMIT $3",
-    )
-    .bind(i64::try_from(after).unwrap_or(i64::MAX))
-    .bind(issuer.map(IssuerName::as_str))
-    .bind(i64::from(limit))
-    .persistent(false)
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    Ok(rows.into_iter().map(|row| as_stored(row).read()).collect())
-}
-
-/// Events with their columns as they are.
-pub(super) async fn stored(
-    connection: &mut PgConnection,
-    after: i64,
-    through: i64,
-    limit: u32,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT sequence, at, convert_to(issuer, 'UTF8'), convert_to(document, 'UTF8'), hash \
-         FROM events WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence LIMIT $3",
-    )
-    .bind(after)
-    .bind(through)
-    .bind(i64::from(limit))
-    .persistent(false)
-    .fetch_all(connection)
-    .await
-    .map_err(failed)?;
-    Ok(rows.into_iter().map(as_stored).collect())
-}
-
-fn as_stored((sequence, at, issuer, document, hash): Columns) -> StoredEvent {
-    StoredEvent {
-        sequence,
-        at,
-        issuer,
-        document,
-        hash,
-    }
 }
 
 /// The number of the last event that concerns an issuer; 0 when there is none.

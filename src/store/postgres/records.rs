@@ -4,8 +4,8 @@ use sqlx::postgres::{PgArguments, PgConnection, Postgres};
 
 use super::commit_error;
 use crate::store::sql::records::connection;
-use crate::store::sql::{failed, last_use, signed};
-use crate::store::{CommitError, LastUse, StoreError};
+use crate::store::sql::signed;
+use crate::store::{CommitError, LastUse};
 
 connection!(
     PgConnection,
@@ -15,6 +15,7 @@ connection!(
         format!("(${parameter}::text[] IS NULL OR {column} = ANY(${parameter}))")
     },
     list: std::convert::identity::<Vec<String>>,
+    octets: |column| format!("convert_to({column}, 'UTF8')"),
     // A statement that is kept does not survive a pooler.
     persistent: false,
     error: commit_error
@@ -45,14 +46,4 @@ pub(super) async fn record_uses(
     .await
     .map_err(commit_error)?;
     Ok(())
-}
-
-pub(super) async fn last_uses(connection: &mut PgConnection) -> Result<Vec<LastUse>, StoreError> {
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT client, credential, at FROM last_uses ORDER BY client, credential")
-            .persistent(false)
-            .fetch_all(connection)
-            .await
-            .map_err(failed)?;
-    rows.into_iter().map(last_use).collect()
 }

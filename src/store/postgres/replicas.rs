@@ -12,7 +12,7 @@ use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::record::{Kind, Query, StoredSet, key_sets};
 use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
-use crate::store::sql::{failed, into_store_error, records, signed, unsigned};
+use crate::store::sql::{events as log, failed, into_store_error, records, signed, unsigned};
 use crate::store::{CommitError, StoreError};
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl ReplicaStore for PostgresStore {
 
     async fn load(&self, issuer: &IssuerName) -> Result<(Option<StoredSet>, LogHead), StoreError> {
         self.read_with(&self.pool, async |connection| {
-            let head = events::head(connection).await?;
+            let head = log::head(connection).await?;
             let [issuers, keys] = Query::key_sets(std::slice::from_ref(issuer));
             let issuers = records::read(connection, &issuers).await?;
             let keys = records::read(connection, &keys).await?;
@@ -106,7 +106,7 @@ async fn changes(
     after: LogHead,
     positions: &[LogHead],
 ) -> Result<Changes, StoreError> {
-    let head = events::head(connection).await?;
+    let head = log::head(connection).await?;
     let mut changes = Changes {
         head,
         is_continued: true,
@@ -193,7 +193,7 @@ type Columns = (String, i64, Vec<u8>, String, i64, bool, i64);
 
 /// Rows and the time from one statement: a pause between two would make a live replica look dead.
 async fn list(connection: &mut PgConnection) -> Result<ReplicaList, StoreError> {
-    let head = events::head(&mut *connection).await?;
+    let head = log::head(&mut *connection).await?;
     let (max_staleness, since): (Option<i64>, Option<i64>) = sqlx::query_as(
         "SELECT max(max_staleness), floor(extract(epoch FROM max(since)) * 1000)::bigint \
          FROM agreement",

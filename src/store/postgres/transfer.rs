@@ -1,38 +1,15 @@
-//! A whole store: everything from one state, and a dump into an empty database.
+//! A dump into an empty database.
 
 use sqlx::postgres::PgConnection;
 
-use super::{commit_error, events, records};
-use crate::store::chain::{LogHead, StoredEvent};
-use crate::store::record::{Kind, Query};
+use super::commit_error;
+use crate::store::chain::StoredEvent;
 use crate::store::sql::{failed, records as shared, signed};
-use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
-use crate::store::{CommitError, LastUse, StoreError};
+use crate::store::transfer::{Entry, FillError, StoredHead};
+use crate::store::{CommitError, LastUse};
 
 /// A fill goes on for as long as its rows come, and no longer than this without one.
 const BETWEEN_ROWS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'";
-
-pub(super) async fn rows(connection: &mut PgConnection) -> Result<Rows, StoreError> {
-    let head: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
-        .persistent(false)
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed)?;
-    // The row is there before the first event, for commits to queue behind.
-    let head = head
-        .filter(|(sequence, hash)| LogHead::of_stored(*sequence, hash, 0) != LogHead::BEGINNING);
-    let last_event = events::last(connection).await?;
-    let mut all = Vec::new();
-    for kind in Kind::ALL {
-        all.append(&mut shared::read(connection, &Query::all(kind)).await?);
-    }
-    Ok(Rows {
-        head: head.map(|(sequence, hash)| StoredHead { sequence, hash }),
-        last_event,
-        records: all,
-        last_uses: records::last_uses(connection).await?,
-    })
-}
 
 /// Begins to fill, if there is nothing yet.
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), FillError> {

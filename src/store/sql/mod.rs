@@ -1,6 +1,7 @@
 //! What the stores that speak SQL have in common: how columns become records, and how tables are
 //! made.
 
+pub(in crate::store) mod events;
 pub(in crate::store) mod records;
 
 use sqlx::SqlSafeStr as _;
@@ -8,7 +9,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::lifecycle::IssuerName;
 use crate::store::record::{Kind, Record, RecordKey, Token};
-use crate::store::{CommitError, LastUse, StoreError};
+use crate::store::{CommitError, StoreError};
 
 /// The columns of a record, in the order of [`COLUMNS`].
 pub(in crate::store) type RecordColumns = (
@@ -55,16 +56,6 @@ pub(in crate::store) fn record(
         sealed,
         unique,
         is_final,
-    })
-}
-
-pub(in crate::store) fn last_use(
-    (client, credential, at): (String, String, i64),
-) -> Result<LastUse, StoreError> {
-    Ok(LastUse {
-        client,
-        credential,
-        at: unsigned(at)?,
     })
 }
 

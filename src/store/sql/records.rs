@@ -1,6 +1,10 @@
 //! Records as both databases read and write them. What differs stands behind [`Connection`].
 
-use super::{COLUMNS, RecordColumns, failed, order, owner, record, signed, unsigned};
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+
+use super::{COLUMNS, failed, order, owner, record, signed, unsigned};
 use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
 use crate::store::{CommitError, Content, Expectation, StoreError, Write};
 
@@ -16,6 +20,17 @@ pub(in crate::store) enum Value {
     List(Option<Vec<String>>),
 }
 
+/// The columns of a row, of either database.
+pub(in crate::store) trait Columns:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<C> Columns for C where
+    C: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
 /// A connection that runs statements. Parameters are written `$1`.
 pub(in crate::store) trait Connection: Send {
     /// The condition that a column is in the list that is bound as `parameter`, or that it is all.
@@ -28,19 +43,28 @@ pub(in crate::store) trait Connection: Send {
         values: Vec<Value>,
     ) -> impl Future<Output = Result<u64, CommitError>> + Send;
 
-    /// Reads records.
-    fn records(
+    /// Reads rows.
+    fn rows<C: Columns>(
         &mut self,
         statement: &str,
         values: Vec<Value>,
-    ) -> impl Future<Output = Result<Vec<RecordColumns>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<C>, StoreError>> + Send;
 
-    /// Reads one number.
-    fn number(
-        &mut self,
-        statement: &str,
-        values: Vec<Value>,
-    ) -> impl Future<Output = Result<i64, StoreError>> + Send;
+    /// The octets of a column of text, which may have been altered and be no text any more.
+    fn octets(column: &str) -> String;
+}
+
+/// Reads one number.
+pub(super) async fn number(
+    connection: &mut impl Connection,
+    statement: &str,
+    values: Vec<Value>,
+) -> Result<i64, StoreError> {
+    let rows = connection.rows::<(i64,)>(statement, values).await?;
+    let (number,) = rows
+        .first()
+        .ok_or_else(|| failed(sqlx::Error::RowNotFound))?;
+    Ok(*number)
 }
 
 /// Lets a connection of sqlx run statements. They are prepared once for each connection where
@@ -48,8 +72,8 @@ pub(in crate::store) trait Connection: Send {
 macro_rules! connection {
     (
         $connection:ty, $database:ty, $arguments:ty,
-        is_listed: $is_listed:expr, list: $list:expr, persistent: $persistent:expr,
-        error: $error:expr
+        is_listed: $is_listed:expr, list: $list:expr, octets: $octets:expr,
+        persistent: $persistent:expr, error: $error:expr
     ) => {
         impl $crate::store::sql::records::Connection for $connection {
             fn is_listed(column: &str, parameter: usize) -> String {
@@ -68,26 +92,19 @@ macro_rules! connection {
                 Ok(done.rows_affected())
             }
 
-            async fn records(
+            async fn rows<C: $crate::store::sql::records::Columns>(
                 &mut self,
                 statement: &str,
                 values: Vec<$crate::store::sql::records::Value>,
-            ) -> Result<Vec<$crate::store::sql::RecordColumns>, $crate::store::StoreError> {
-                let query: sqlx::query::QueryAs<'_, $database, $crate::store::sql::RecordColumns, $arguments> =
+            ) -> Result<Vec<C>, $crate::store::StoreError> {
+                let query: sqlx::query::QueryAs<'_, $database, C, $arguments> =
                     sqlx::query_as(sqlx::AssertSqlSafe(statement.to_owned()));
                 let query = connection!(bind query, values, $list).persistent($persistent);
                 query.fetch_all(self).await.map_err($crate::store::sql::failed)
             }
 
-            async fn number(
-                &mut self,
-                statement: &str,
-                values: Vec<$crate::store::sql::records::Value>,
-            ) -> Result<i64, $crate::store::StoreError> {
-                let query: sqlx::query::QueryScalar<'_, $database, i64, $arguments> =
-                    sqlx::query_scalar(sqlx::AssertSqlSafe(statement.to_owned()));
-                let query = connection!(bind query, values, $list).persistent($persistent);
-                query.fetch_one(self).await.map_err($crate::store::sql::failed)
+            fn octets(column: &str) -> String {
+                $octets(column)
             }
         }
     };
@@ -117,7 +134,7 @@ pub(in crate::store) async fn read<C: Connection>(
     let (condition, values) = condition::<C>(query);
     let order = order(query.kind);
     let statement = format!("SELECT {COLUMNS} FROM records WHERE {condition} ORDER BY {order}");
-    let rows = connection.records(&statement, values).await?;
+    let rows = connection.rows(&statement, values).await?;
     let record = |columns| record(query.kind, columns);
     rows.into_iter().map(record).collect()
 }
@@ -160,7 +177,7 @@ pub(in crate::store) async fn expect<C: Connection>(
         Expectation::AtMost(query, most) => {
             let (condition, values) = condition::<C>(query);
             let statement = format!("SELECT count(*) FROM records WHERE {condition}");
-            let count = unsigned(connection.number(&statement, values).await?)?;
+            let count = unsigned(number(connection, &statement, values).await?)?;
             usize::try_from(count).is_ok_and(|count| count <= *most)
         }
     };
@@ -198,7 +215,7 @@ pub(in crate::store) async fn write(
     }
     let statement = "SELECT count(*) FROM records \
                      WHERE kind = $1 AND owner = $2 AND id = $3 AND is_final";
-    match connection.number(statement, name(write.key())).await? {
+    match number(connection, statement, name(write.key())).await? {
         0 => Err(CommitError::Conflict),
         _ => Err(CommitError::Final),
     }

@@ -1,10 +1,10 @@
 //! The audit log's rows and its head.
 
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 
 use crate::lifecycle::IssuerName;
-use crate::store::chain::{LogHead, StoredEvent};
+use crate::store::chain::LogHead;
+use crate::store::sql::events::{EventColumns, as_stored, end};
 use crate::store::sql::failed;
 use crate::store::{BatchId, EventRow, NumberedEvent, StoreError};
 
@@ -14,7 +14,7 @@ pub(super) async fn append(
     events: Vec<EventRow>,
     batch: BatchId,
 ) -> Result<LogHead, StoreError> {
-    let mut end = end(&mut *connection).await?;
+    let mut end = end(connection).await?;
     if events.is_empty() {
         return Ok(end);
     }
@@ -42,37 +42,6 @@ pub(super) async fn append(
     Ok(end)
 }
 
-/// Where the log ended after a batch; `None` when it is not there.
-pub(super) async fn of_batch(
-    connection: &mut SqliteConnection,
-    batch: BatchId,
-) -> Result<Option<LogHead>, StoreError> {
-    let last: Option<(i64, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT sequence, hash FROM events WHERE batch = ?1 ORDER BY sequence DESC LIMIT 1",
-    )
-    .bind(batch.0.as_slice())
-    .fetch_optional(connection)
-    .await
-    .map_err(failed)?;
-    Ok(last.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash.unwrap_or_default(), 0)))
-}
-
-/// Where the log is continued.
-async fn end(connection: &mut SqliteConnection) -> Result<LogHead, StoreError> {
-    let (last_event, head): (i64, Option<(i64, Vec<u8>)>) = (
-        sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?,
-        sqlx::query_as("SELECT sequence, hash FROM audit_head")
-            .fetch_optional(connection)
-            .await
-            .map_err(failed)?,
-    );
-    let (sequence, hash) = head.unwrap_or_default();
-    Ok(LogHead::of_stored(sequence, &hash, last_event))
-}
-
 async fn write_head(connection: &mut SqliteConnection, head: LogHead) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO audit_head (only, sequence, hash) VALUES (1, ?1, ?2) \
@@ -84,71 +53,6 @@ async fn write_head(connection: &mut SqliteConnection, head: LogHead) -> Result<
     .await
     .map_err(failed)?;
     Ok(())
-}
-
-pub(super) async fn head(pool: &SqlitePool) -> Result<LogHead, StoreError> {
-    let stored: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
-        .fetch_optional(pool)
-        .await
-        .map_err(failed)?;
-    Ok(stored.map_or(LogHead::BEGINNING, |(sequence, hash)| {
-        LogHead::of_stored(sequence, &hash, 0)
-    }))
-}
-
-type Columns = (i64, i64, Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>);
-
-pub(super) async fn page(
-    pool: &SqlitePool,
-    issuer: Option<&IssuerName>,
-    after: u64,
-    limit: u32,
-) -> Result<Vec<NumberedEvent>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT sequence, at, issuer, document, hash FROM events \
-         WHERE sequence > ?1 AND (?2 IS NULL OR issuer = ?2) ORDER BY sequence LIMIT ?3",
-    )
-    .bind(i64::try_from(after).unwrap_or(i64::MAX))
-    .bind(issuer.map(IssuerName::as_str))
-    .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
-    Ok(rows.into_iter().map(read).collect())
-}
-
-/// Events with their columns as they are.
-pub(super) async fn stored(
-    pool: &SqlitePool,
-    after: i64,
-    through: i64,
-    limit: u32,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    let rows: Vec<Columns> = sqlx::query_as(
-        "SELECT sequence, at, issuer, document, hash FROM events \
-         WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence LIMIT ?3",
-    )
-    .bind(after)
-    .bind(through)
-    .bind(i64::from(limit))
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
-    Ok(rows.into_iter().map(as_stored).collect())
-}
-
-fn read(columns: Columns) -> NumberedEvent {
-    as_stored(columns).read()
-}
-
-fn as_stored((sequence, at, issuer, document, hash): Columns) -> StoredEvent {
-    StoredEvent {
-        sequence,
-        at,
-        issuer,
-        document,
-        hash,
-    }
 }
 
 /// How many events of an older database are in memory at a time while they are chained.
@@ -168,7 +72,7 @@ pub(super) async fn hash_old_events(connection: &mut SqliteConnection) -> Result
     }
     let mut head = LogHead::BEGINNING;
     loop {
-        let rows: Vec<Columns> = sqlx::query_as(
+        let rows: Vec<EventColumns> = sqlx::query_as(
             "SELECT sequence, at, issuer, document, hash FROM events WHERE sequence > ?1 \
              ORDER BY sequence LIMIT ?2",
         )
@@ -183,7 +87,7 @@ pub(super) async fn hash_old_events(connection: &mut SqliteConnection) -> Result
             let sequence = row.0;
             // A number that is left out was left out before; the log goes on to say so.
             head.sequence = u64::try_from(sequence).unwrap_or(0).saturating_sub(1);
-            let chained = head.append(read(row).event);
+            let chained = head.append(as_stored(row).read().event);
             sqlx::query("UPDATE events SET hash = ?2 WHERE sequence = ?1")
                 .bind(sequence)
                 .bind(chained.hash.as_bytes().as_slice())

@@ -1,10 +1,10 @@
 //! How statements run on SQLite, and last uses, row by row.
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{Sqlite, SqliteConnection};
 
 use crate::store::sql::records::connection;
-use crate::store::sql::{failed, last_use, signed};
+use crate::store::sql::{failed, signed};
 use crate::store::{CommitError, LastUse, StoreError};
 
 connection!(
@@ -15,6 +15,7 @@ connection!(
         format!("(${parameter} IS NULL OR {column} IN (SELECT value FROM json_each(${parameter})))")
     },
     list: |list: Vec<String>| serde_json::Value::from(list).to_string(),
+    octets: str::to_owned,
     persistent: true,
     error: commit_error
 );
@@ -46,15 +47,4 @@ pub(super) async fn record_use(
     .await
     .map_err(failed)?;
     Ok(())
-}
-
-pub(super) async fn last_uses(
-    executor: impl SqliteExecutor<'_>,
-) -> Result<Vec<LastUse>, StoreError> {
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT client, credential, at FROM last_uses ORDER BY client, credential")
-            .fetch_all(executor)
-            .await
-            .map_err(failed)?;
-    rows.into_iter().map(last_use).collect()
 }

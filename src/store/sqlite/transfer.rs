@@ -1,37 +1,12 @@
-//! A whole store: everything from one state, and a dump into an empty file.
+//! A dump into an empty file.
 
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
 use tokio::sync::mpsc;
 
-use super::records;
 use crate::store::chain::StoredEvent;
-use crate::store::record::{Kind, Query};
 use crate::store::sql::{failed, into_store_error, records as shared, signed};
-use crate::store::transfer::{Entry, FillError, Rows, StoredHead};
+use crate::store::transfer::{Entry, FillError, StoredHead};
 use crate::store::{LastUse, StoreError};
-
-pub(super) async fn rows(pool: &SqlitePool) -> Result<Rows, StoreError> {
-    let mut transaction = pool.begin().await.map_err(failed)?;
-    let head: Option<(i64, Vec<u8>)> = sqlx::query_as("SELECT sequence, hash FROM audit_head")
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    let last_event: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM events")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    let mut all = Vec::new();
-    for kind in Kind::ALL {
-        all.append(&mut shared::read(&mut *transaction, &Query::all(kind)).await?);
-    }
-    Ok(Rows {
-        head: head.map(|(sequence, hash)| StoredHead { sequence, hash }),
-        last_event,
-        records: all,
-        last_uses: records::last_uses(&mut *transaction).await?,
-    })
-}
 
 pub(super) async fn fill(
     connection: &mut SqliteConnection,
