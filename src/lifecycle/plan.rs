@@ -69,11 +69,15 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
             _ => {}
         }
     }
-    // One room for all: two algorithms must not both count on the last place. One for which no
-    // successor stands by, or will not in a moment, comes first.
+    // One room for all: two algorithms must not both count on the last place. One whose place to
+    // sign is empty comes first, then one for which no successor stands by, or will not in a moment.
     let mut capacity = set.capacity(stamp);
     let mut algorithms = set.policy.algorithms.clone();
-    algorithms.sort_by_key(|algorithm| !set.lacks_successor(*algorithm));
+    algorithms.sort_by_key(|algorithm| {
+        let has_none = set.successors(*algorithm).is_empty();
+        let is_bereft = has_none && set.vacant.contains(algorithm);
+        (!is_bereft, !set.lacks_successor(*algorithm))
+    });
     for algorithm in algorithms {
         plan_algorithm(set, algorithm, time.reading, &mut capacity, &mut plan);
     }

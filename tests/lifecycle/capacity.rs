@@ -111,6 +111,33 @@ fn the_last_place_belongs_to_the_algorithm_that_no_successor_stands_by_for() {
     }
 }
 
+#[test]
+fn the_last_place_belongs_to_the_algorithm_for_which_nothing_signs() {
+    for algorithm in Algorithm::ALL {
+        let mut world = World::fresh(long_lived());
+        while count(&world) < MAX_PUBLISHED_KEYS {
+            world.run(&rotate(ES256, Readiness::Waived)).unwrap();
+        }
+        // What has signed stays published; what only stood by leaves its place.
+        let active = |one: Algorithm| world.view.active(one).unwrap().kid().clone();
+        let mut lost = Algorithm::ALL.map(active).to_vec();
+        lost.push(world.view.successors(algorithm)[0].kid().clone());
+        let replace = Command::Replace { lost };
+        world.run_with(&replace, &Fate::default(), None).unwrap();
+        assert!(world.view.active(algorithm).is_none());
+        assert_eq!(count(&world), MAX_PUBLISHED_KEYS - 1);
+        let wanted = world.wanted.iter().map(|one| one.algorithm);
+        assert!(
+            wanted.clone().all(|one| one == algorithm),
+            "{:?}",
+            world.wanted
+        );
+        world.follow_up().unwrap();
+        assert!(world.view.active(algorithm).is_some());
+        hold(&world);
+    }
+}
+
 // Found by the 200,000 lives, after the one before.
 #[test]
 fn nothing_takes_the_place_of_a_successor_that_is_being_generated() {

@@ -43,7 +43,7 @@ pub(crate) fn one_signer(world: &World) -> Result<(), String> {
             // Nothing signs while the key that shall is generated, or while there is no room.
             let waits = world.ledger.bereft.contains(&algorithm)
                 && (is_wanted(world, algorithm)
-                    || !has_room(&world.stored, algorithm, world.ledger.decided_at));
+                    || !has_room(&world.stored, &[algorithm], world.ledger.decided_at));
             let least = usize::from(world.ledger.signing.contains(&algorithm) && !waits);
             ensure((least..=1).contains(&count), || {
                 format!("{count} active keys for {algorithm}")
@@ -119,19 +119,25 @@ pub(crate) fn revoked_is_final(world: &World) -> Result<(), String> {
 }
 
 /// Invariant 5. Only a full set, and a key that is being generated, excuse an algorithm that has no
-/// successor.
+/// successor. A set is full for one when the successors that others lack take the last places.
 pub(crate) fn a_successor_stands_by(world: &World) -> Result<(), String> {
     no_offence(world, 5)?;
     if !world.touched || world.ledger.deleted.is_some() {
         return Ok(());
     }
+    let is_published = |algorithm: Algorithm| {
+        let successors = world.stored.successors(algorithm);
+        successors.iter().any(|key| key.is_published(world.clock))
+    };
     for algorithm in &world.stored.policy().algorithms {
-        let successors = world.stored.successors(*algorithm);
-        let published = successors.iter().any(|key| key.is_published(world.clock));
-        let room = has_room(&world.stored, *algorithm, world.ledger.decided_at);
-        ensure(published || is_wanted(world, *algorithm) || !room, || {
-            format!("no {algorithm} successor stands by")
-        })?;
+        let wanted = world.wanted.iter().map(|wanted| wanted.algorithm);
+        let claims = wanted.filter(|other| other != algorithm && !is_published(*other));
+        let taken: Vec<_> = claims.chain([*algorithm]).collect();
+        let room = has_room(&world.stored, &taken, world.ledger.decided_at);
+        ensure(
+            is_published(*algorithm) || is_wanted(world, *algorithm) || !room,
+            || format!("no {algorithm} successor stands by"),
+        )?;
     }
     Ok(())
 }
@@ -284,15 +290,15 @@ fn is_wanted(world: &World, algorithm: Algorithm) -> bool {
     (world.wanted.iter()).any(|wanted| wanted.algorithm == algorithm)
 }
 
-/// Whether one more generated key of `algorithm` would have fitted into the set published at `now`.
-fn has_room(set: &KeySet, algorithm: Algorithm, now: Timestamp) -> bool {
-    let members = match algorithm {
-        Algorithm::Es256 => 210,
-        Algorithm::Rs256 => 115 + usize::from(set.policy().rsa_bits / 6),
-    };
+/// Whether one more generated key of each of these would have fitted into the set published at `now`.
+fn has_room(set: &KeySet, keys: &[Algorithm], now: Timestamp) -> bool {
     // A margin keeps this estimate from being the judge of the last byte.
-    let bytes = published_bytes(set, now) + members + 32;
-    set.published(now).count() < MAX_PUBLISHED_KEYS && bytes < MAX_PUBLISHED_BYTES
+    let members = keys.iter().map(|algorithm| match algorithm {
+        Algorithm::Es256 => 210 + 32,
+        Algorithm::Rs256 => 115 + 32 + usize::from(set.policy().rsa_bits / 6),
+    });
+    let bytes = published_bytes(set, now) + members.sum::<usize>();
+    set.published(now).count() + keys.len() <= MAX_PUBLISHED_KEYS && bytes < MAX_PUBLISHED_BYTES
 }
 
 /// The size of the published set; more than any is allowed when two keys share a kid.
