@@ -15,6 +15,9 @@ use crate::support::{Answer, Server, report, start_with};
 
 pub(crate) const REPLICAS: usize = 3;
 
+/// How long a replica may take to start, or to be ready again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// For how long a replica may use what it has read.
 pub(crate) const STALENESS: Duration = Duration::from_secs(2);
 
@@ -119,8 +122,15 @@ impl<'p> Fleet<'p> {
                 ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ];
         }
-        let folder = Arc::clone(&self.folders[index]);
-        start_with(folder, &settings, &environment).unwrap_or_else(|log| panic!("{log}"))
+        // As what runs it would: a start that the database answers too late is tried again.
+        let began = Instant::now();
+        loop {
+            let folder = Arc::clone(&self.folders[index]);
+            match start_with(folder, &settings, &environment) {
+                Ok(server) => return server,
+                Err(log) => assert!(began.elapsed() < PATIENCE, "{log}"),
+            }
+        }
     }
 
     fn clock(&self, index: usize) -> PathBuf {
@@ -154,7 +164,6 @@ impl<'p> Fleet<'p> {
 
     /// Waits until every replica is ready.
     pub(crate) fn recovers(&self) {
-        let patience = Duration::from_secs(20);
         let began = Instant::now();
         for index in 0..REPLICAS {
             loop {
@@ -163,7 +172,7 @@ impl<'p> Fleet<'p> {
                 if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
                     break;
                 }
-                if began.elapsed() > patience {
+                if began.elapsed() > PATIENCE {
                     let said = answer.map(|answer| String::from_utf8(answer.body));
                     let log = self.servers[index].as_ref().unwrap().log();
                     panic!("replica {index} does not recover: {said:?}\n{log}");
