@@ -206,26 +206,76 @@ pub async fn read(
     }
 }
 
+/// Judges what can be read of the master keys before there is a data folder, and forgets it: files,
+/// variables and credentials. No command is run, and no pipe is emptied.
+///
+/// # Errors
+/// [`MasterKeyError`] says what is wrong with the keys.
+pub fn check(sources: &MasterKeySources, data_dir: &Path) -> Result<(), MasterKeyError> {
+    let in_folder = data_dir.join("master.key");
+    let mut known: Vec<(Fingerprint, &MasterKeySource)> = Vec::new();
+    for source in std::iter::once(&sources.first).chain(&sources.further) {
+        let text = match source {
+            // It is made for a new store.
+            MasterKeySource::DataFolder if !in_folder.exists() => None,
+            MasterKeySource::DataFolder => read_unless_pipe(&in_folder)?,
+            MasterKeySource::File { path, .. } | MasterKeySource::Credential(path) => {
+                read_unless_pipe(path)?
+            }
+            MasterKeySource::Variable(name) => crate::config::master_key_variable(name),
+            MasterKeySource::Command { words, .. } => {
+                command::find(words).map_err(failed_command(source))?;
+                None
+            }
+        };
+        let Some(text) = text else {
+            continue;
+        };
+        let key = parse(&text).ok_or_else(|| MasterKeyError::Malformed(source.to_string()))?;
+        let fingerprint = key.fingerprint();
+        if let Some((_, other)) = known.iter().find(|(known, _)| *known == fingerprint) {
+            let places = format!("{fingerprint} ({other}), {fingerprint} ({source})");
+            return Err(MasterKeyError::Twice(places));
+        }
+        known.push((fingerprint, source));
+    }
+    Ok(())
+}
+
 async fn read_source(source: &MasterKeySource) -> Result<MasterKey, MasterKeyError> {
     let text = match source {
-        MasterKeySource::DataFolder => None,
         MasterKeySource::File { path, .. } | MasterKeySource::Credential(path) => {
             warn_if_shared(path);
-            let read = std::fs::read_to_string(path).map(Zeroizing::new);
-            Some(read.map_err(|source| unreadable(path, source))?)
+            Some(read_file(path)?)
         }
+        MasterKeySource::DataFolder => None,
         MasterKeySource::Variable(name) => crate::config::master_key_variable(name),
         MasterKeySource::Command { words, .. } => {
             let printed = command::run(words, COMMAND_TIMEOUT).await;
-            let failed = |error| MasterKeyError::Command {
-                place: source.to_string(),
-                source: error,
-            };
-            Some(printed.map_err(failed)?)
+            Some(printed.map_err(failed_command(source))?)
         }
     };
     text.and_then(|text| parse(&text))
         .ok_or_else(|| MasterKeyError::Malformed(source.to_string()))
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, MasterKeyError> {
+    let read = std::fs::read_to_string(path).map(Zeroizing::new);
+    read.map_err(|source| unreadable(path, source))
+}
+
+fn read_unless_pipe(path: &Path) -> Result<Option<Zeroizing<String>>, MasterKeyError> {
+    match std::fs::metadata(path) {
+        Ok(file) if !file.is_file() && !file.is_dir() => Ok(None),
+        _ => read_file(path).map(Some),
+    }
+}
+
+fn failed_command(source: &MasterKeySource) -> impl Fn(CommandError) -> MasterKeyError {
+    |error| MasterKeyError::Command {
+        place: source.to_string(),
+        source: error,
+    }
 }
 
 /// The key in the data folder, which is made for a store that is new.

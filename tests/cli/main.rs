@@ -12,8 +12,10 @@
     reason = "a test fails by panicking, also in the functions around it, and meets real processes"
 )]
 
+mod check;
 mod environment;
 mod process;
+mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 
