@@ -14,7 +14,9 @@
 
 mod check;
 mod environment;
+mod output;
 mod process;
+mod repetition;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
