@@ -22,6 +22,7 @@ use crate::store::seal::{Fingerprint, MASTER_KEY_BYTES, MasterKey, MasterKeys};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Record, Store, StoreError, Write, commit,
 };
+use crate::wiped_stack::on_wiped_stack;
 
 pub use command::CommandError;
 
@@ -320,6 +321,10 @@ fn create(
 }
 
 fn parse(text: &str) -> Option<MasterKey> {
+    on_wiped_stack(|| decode(text))
+}
+
+fn decode(text: &str) -> Option<MasterKey> {
     let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
     let decoded = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
     if decoded.len() != bytes.len() {
