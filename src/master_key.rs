@@ -308,8 +308,11 @@ fn create(
     path: &Path,
     entropy: &Entropy,
 ) -> Result<Zeroizing<String>, MasterKeyError> {
-    let bytes = Zeroizing::new(entropy.bytes::<MASTER_KEY_BYTES>()?);
-    let text = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
+    let text = on_wiped_stack(|| {
+        let bytes = Zeroizing::new(entropy.bytes::<MASTER_KEY_BYTES>()?);
+        let text = Zeroizing::new(STANDARD.encode(bytes.as_slice()));
+        Ok::<_, RandomnessUnavailable>(Zeroizing::new(format!("{}\n", *text)))
+    })?;
     folder.write(path, &text)?;
     tracing::warn!(
         path = %path.display(),

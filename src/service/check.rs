@@ -15,8 +15,9 @@ use crate::lifecycle::Timestamp;
 use crate::master_key;
 
 /// What only a start can tell, for people.
-pub const UNCHECKED: &str = "whether the addresses are free, whether the store opens and the \
-    master key fits it, what a master_key_command prints, and whether trusted issuers answer";
+pub const UNCHECKED: &str = "whether the addresses are this machine's and free, whether the store \
+    opens and the master key fits it, what a master_key_command prints, and whether trusted issuers \
+    answer";
 
 /// A configuration with which a start may be tried.
 pub struct Checked {

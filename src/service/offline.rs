@@ -108,7 +108,7 @@ impl StoreAddress {
 }
 
 /// Opens a data folder, whose lock then belongs to the folder's owner.
-fn open_folder(path: &Path) -> Result<DataFolder, Box<dyn Error>> {
+pub(super) fn open_folder(path: &Path) -> Result<DataFolder, Box<dyn Error>> {
     make_for_owner(path, &path.join("keywright.lock"))?;
     Ok(DataFolder::open(path)?)
 }

@@ -219,24 +219,6 @@ fn an_imported_scalar_is_in_memory_while_it_signs_and_not_before_or_after() {
     gone(&server, "an imported scalar that has retired", &active);
 }
 
-/// What is refused is gone as well.
-fn refuse_imports(server: &Server) {
-    use p256::elliptic_curve::Generate as _;
-    let secret = p256::SecretKey::try_generate_from_rng(&mut rand::rngs::SysRng).unwrap();
-    let pem = secret.to_pkcs8_pem(LineEnding::LF).unwrap();
-    let mut forms = forms_of_scalar(&secret);
-    forms.push(pem.as_bytes()[80..100].to_vec());
-    for body in [
-        json!({ "algorithm": "RS256", "state": "pending", "private_key": pem.as_str() }),
-        json!({ "algorithm": "ES256", "state": "lost", "private_key": pem.as_str() }),
-        json!({ "algorithm": "ES256", "state": "pending", "private_key": [pem.as_str()] }),
-    ] {
-        let answer = server.call("POST", "/v1/issuers/shop/keys", Some(&body));
-        assert!((400..500).contains(&answer.status), "{}", answer.json());
-        gone(server, "a scalar that was refused", &forms);
-    }
-}
-
 #[test]
 fn an_imported_rsa_key_leaves_no_prime_behind() {
     use rsa::pkcs8::EncodePrivateKey as _;
