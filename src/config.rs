@@ -33,9 +33,10 @@
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
 //!
-//! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`. Two variables
-//! are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
+//! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`; a variable that
+//! is set and empty is not set. Two variables are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
 
+mod environment;
 mod issuance_log;
 mod listener;
 mod master_key;
@@ -48,8 +49,9 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::error::Kind;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
 
 use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
 use crate::telemetry::LogFormat;
@@ -196,18 +198,29 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A member that does not exist.
-    #[error("unknown setting \"{field}\" in {place}{}", nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default())]
+    #[error("unknown setting \"{field}\" in {place}{}", nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
         /// The member.
         field: String,
-        /// The known member that looks most like it.
-        nearest: Option<&'static str>,
+        /// The known one that looks most like it, as it is written there.
+        nearest: Option<String>,
         /// The file or variable.
         place: String,
     },
     /// The file is missing, or a value does not read.
     #[error("the configuration does not read: {}", without_passwords(&.0.to_string()))]
     Unreadable(Box<figment::Error>),
+    /// The value of a variable does not read.
+    #[error(
+        "the environment variable {variable} does not read: {}",
+        without_passwords(reason)
+    )]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Credentials would cross the network in the clear.
     #[error(
         "internal.listen = \"{0}\" is not a loopback address, and the internal API has no certificate: \
@@ -221,6 +234,23 @@ pub enum ConfigError {
          the certificates"
     )]
     NoClientRoots,
+    /// A folder without a name.
+    #[error("data_dir is empty: name a folder, such as \".\"")]
+    NoDataFolder,
+    /// Both listeners would need the same port.
+    #[error("public.listen = \"{0}\" and internal.listen = \"{1}\" take the same port")]
+    SamePort(SocketAddr, SocketAddr),
+    /// An assertion would be good that is meant for no service.
+    #[error("internal.audience is empty: name what assertions are meant for, or leave it out")]
+    EmptyAudience,
+    /// The log's filter does not read.
+    #[error("log.filter = \"{filter}\": {source}")]
+    LogFilter {
+        /// The filter.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
     /// The store cannot be used as it is set.
     #[error(transparent)]
     Store(#[from] InvalidStore),
@@ -228,9 +258,6 @@ pub enum ConfigError {
     #[error("default_issuer.url: {0}")]
     IssuerUrl(#[from] InvalidIssuerUrl),
 }
-
-/// Variables that begin like settings and belong to the command-line client.
-const CLIENT_VARIABLES: [&str; 5] = ["url", "token", "ca", "client_certificate", "client_key"];
 
 impl Config {
     /// Reads the configuration.
@@ -242,12 +269,7 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment = figment.merge(
-            Env::prefixed("KEYWRIGHT_")
-                .ignore(&CLIENT_VARIABLES)
-                .ignore(&master_key::SECRET_VARIABLES)
-                .split("__"),
-        );
+        figment = figment.merge(environment::settings()?);
         let mut config: Self = figment.extract().map_err(explain)?;
         let Overrides {
             data_dir,
@@ -273,6 +295,21 @@ impl Config {
         {
             return Err(ConfigError::NoClientRoots);
         }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(ConfigError::NoDataFolder);
+        }
+        if take_same_port(self.public.listen, internal.listen) {
+            let (public, internal) = (self.public.listen, internal.listen);
+            return Err(ConfigError::SamePort(public, internal));
+        }
+        if internal.audience.as_deref() == Some("") {
+            return Err(ConfigError::EmptyAudience);
+        }
+        let filter = EnvFilter::try_new(&self.log.filter);
+        filter.map_err(|source| ConfigError::LogFilter {
+            filter: self.log.filter.clone(),
+            source,
+        })?;
         self.store.validate()?;
         self.default_issuer_url()?;
         Ok(())
@@ -293,14 +330,19 @@ impl Config {
     }
 }
 
+/// An unspecified address is every address of its family, and the one of IPv6 those of IPv4, too.
+fn take_same_port(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |one: SocketAddr, other: SocketAddr| {
+        one.ip().is_unspecified() && (one.is_ipv6() || other.is_ipv4())
+    };
+    let is_same = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    is_same && one.port() == other.port() && one.port() != 0
+}
+
 fn explain(error: figment::Error) -> ConfigError {
+    let place = error.metadata.as_ref().map(|metadata| &*metadata.name);
+    let mut path = error.path.clone();
     if let Kind::UnknownField(field, known) = &error.kind {
-        let nearest = known
-            .iter()
-            .map(|name| (strsim::jaro_winkler(name, field), *name))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, name)| name);
         let place = error.metadata.as_ref().map_or_else(
             || "the configuration".to_owned(),
             |metadata| match &metadata.source {
@@ -308,17 +350,32 @@ fn explain(error: figment::Error) -> ConfigError {
                 None => metadata.name.to_string(),
             },
         );
-        let mut path = error.path.clone();
         if path.last() != Some(field) {
             path.push(field.clone());
         }
+        let nearest = nearest(field, known.iter().copied());
         return ConfigError::Unknown {
             field: path.join("."),
-            nearest,
+            nearest: nearest.map(|name| format!("\"{name}\"")),
             place,
         };
     }
+    if place.is_some_and(environment::is_place) {
+        return ConfigError::Variable {
+            variable: environment::variable_of(&path.join(".")),
+            reason: error.kind.to_string(),
+        };
+    }
     ConfigError::Unreadable(Box::new(error))
+}
+
+/// The name that looks most like another one, if one does.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known)
 }
 
 /// The parser quotes the line that it does not understand, which may be a URL with a password.

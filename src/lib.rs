@@ -26,3 +26,4 @@ pub mod service;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;
+pub mod wiped_stack;

@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
-/// Half of what a signature costs beside the mathematics is small allocations.
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Half of what a signature costs beside the mathematics is small allocations. What is freed is
+/// overwritten: ring, rsa and the readers of requests free private keys that they do not wipe.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     keywright::cli::run()

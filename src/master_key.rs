@@ -22,6 +22,7 @@ use crate::store::seal::{Fingerprint, MASTER_KEY_BYTES, MasterKey, MasterKeys};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Record, Store, StoreError, Write, commit,
 };
+use crate::wiped_stack::on_wiped_stack;
 
 pub use command::CommandError;
 
@@ -206,26 +207,76 @@ pub async fn read(
     }
 }
 
+/// Judges what can be read of the master keys before there is a data folder, and forgets it: files,
+/// variables and credentials. No command is run, and no pipe is emptied.
+///
+/// # Errors
+/// [`MasterKeyError`] says what is wrong with the keys.
+pub fn check(sources: &MasterKeySources, data_dir: &Path) -> Result<(), MasterKeyError> {
+    let in_folder = data_dir.join("master.key");
+    let mut known: Vec<(Fingerprint, &MasterKeySource)> = Vec::new();
+    for source in std::iter::once(&sources.first).chain(&sources.further) {
+        let text = match source {
+            // It is made for a new store.
+            MasterKeySource::DataFolder if !in_folder.exists() => None,
+            MasterKeySource::DataFolder => read_unless_pipe(&in_folder)?,
+            MasterKeySource::File { path, .. } | MasterKeySource::Credential(path) => {
+                read_unless_pipe(path)?
+            }
+            MasterKeySource::Variable(name) => crate::config::master_key_variable(name),
+            MasterKeySource::Command { words, .. } => {
+                command::find(words).map_err(failed_command(source))?;
+                None
+            }
+        };
+        let Some(text) = text else {
+            continue;
+        };
+        let key = parse(&text).ok_or_else(|| MasterKeyError::Malformed(source.to_string()))?;
+        let fingerprint = key.fingerprint();
+        if let Some((_, other)) = known.iter().find(|(known, _)| *known == fingerprint) {
+            let places = format!("{fingerprint} ({other}), {fingerprint} ({source})");
+            return Err(MasterKeyError::Twice(places));
+        }
+        known.push((fingerprint, source));
+    }
+    Ok(())
+}
+
 async fn read_source(source: &MasterKeySource) -> Result<MasterKey, MasterKeyError> {
     let text = match source {
-        MasterKeySource::DataFolder => None,
         MasterKeySource::File { path, .. } | MasterKeySource::Credential(path) => {
             warn_if_shared(path);
-            let read = std::fs::read_to_string(path).map(Zeroizing::new);
-            Some(read.map_err(|source| unreadable(path, source))?)
+            Some(read_file(path)?)
         }
+        MasterKeySource::DataFolder => None,
         MasterKeySource::Variable(name) => crate::config::master_key_variable(name),
         MasterKeySource::Command { words, .. } => {
             let printed = command::run(words, COMMAND_TIMEOUT).await;
-            let failed = |error| MasterKeyError::Command {
-                place: source.to_string(),
-                source: error,
-            };
-            Some(printed.map_err(failed)?)
+            Some(printed.map_err(failed_command(source))?)
         }
     };
     text.and_then(|text| parse(&text))
         .ok_or_else(|| MasterKeyError::Malformed(source.to_string()))
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, MasterKeyError> {
+    let read = std::fs::read_to_string(path).map(Zeroizing::new);
+    read.map_err(|source| unreadable(path, source))
+}
+
+fn read_unless_pipe(path: &Path) -> Result<Option<Zeroizing<String>>, MasterKeyError> {
+    match std::fs::metadata(path) {
+        Ok(file) if !file.is_file() && !file.is_dir() => Ok(None),
+        _ => read_file(path).map(Some),
+    }
+}
+
+fn failed_command(source: &MasterKeySource) -> impl Fn(CommandError) -> MasterKeyError {
+    |error| MasterKeyError::Command {
+        place: source.to_string(),
+        source: error,
+    }
 }
 
 /// The key in the data folder, which is made for a store that is new.
@@ -257,8 +308,11 @@ fn create(
     path: &Path,
     entropy: &Entropy,
 ) -> Result<Zeroizing<String>, MasterKeyError> {
-    let bytes = Zeroizing::new(entropy.bytes::<MASTER_KEY_BYTES>()?);
-    let text = Zeroizing::new(format!("{}\n", STANDARD.encode(bytes.as_slice())));
+    let text = on_wiped_stack(|| {
+        let bytes = Zeroizing::new(entropy.bytes::<MASTER_KEY_BYTES>()?);
+        let text = Zeroizing::new(STANDARD.encode(bytes.as_slice()));
+        Ok::<_, RandomnessUnavailable>(Zeroizing::new(format!("{}\n", *text)))
+    })?;
     folder.write(path, &text)?;
     tracing::warn!(
         path = %path.display(),
@@ -270,6 +324,10 @@ fn create(
 }
 
 fn parse(text: &str) -> Option<MasterKey> {
+    on_wiped_stack(|| decode(text))
+}
+
+fn decode(text: &str) -> Option<MasterKey> {
     let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
     let decoded = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
     if decoded.len() != bytes.len() {

@@ -1,7 +1,10 @@
 //! The whole service, from its configuration to its end.
 
+mod check;
 mod offline;
+mod ownership;
 mod replacement;
+mod signals;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -9,7 +12,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -18,7 +20,7 @@ use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::{Authority, ChangeError, Services, health, replication, scheduler};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, DefaultIssuer};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
@@ -31,8 +33,10 @@ use crate::master_key;
 use crate::store;
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
+use signals::{Request, Signals};
 
-pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, restore};
+pub use check::{Checked, UNCHECKED, check};
+pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, copy_store, restore};
 pub use replacement::replace_lost_keys;
 
 /// The name of the issuer that an empty store receives.
@@ -43,9 +47,13 @@ const DEFAULT_ISSUER: &str = "default";
 /// # Errors
 /// Whatever keeps it from starting, in one sentence for the operator.
 pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    // First of all: a signal that asks for the end while the service starts is heard when it
-    // serves.
-    let end = Signals::listen()?;
+    // First of all: what a signal asks for while the service starts is done when it serves.
+    let mut signals = Signals::listen()?;
+    let Checked {
+        trusted,
+        master_keys: sources,
+        ..
+    } = check(config)?;
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
     let entropy = Entropy::system();
     let reloader = |listener, files: Option<TlsFiles>| {
@@ -61,7 +69,6 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let internal_tls = reloader("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
     let store = store::open(&config.store.location(folder.database()), &clock).await?;
-    let sources = config.master_key_sources()?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
@@ -87,7 +94,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         clock: clock.clone(),
         entropy,
         metrics: Arc::clone(&metrics),
-        trusted: trust::trusted_issuers(&config.trusted_issuers)?,
+        trusted,
         audience: config.internal.audience.clone(),
         issuance_log: issuance_log.clone(),
         identity: identity(config),
@@ -138,12 +145,12 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         ),
     };
     let renewals = [
-        ("certificate-public", public_tls),
-        ("certificate-internal", internal_tls),
+        ("certificate-public", &public_tls),
+        ("certificate-internal", &internal_tls),
     ];
     for (name, renewal) in renewals {
         if let Some(renewal) = renewal {
-            background.spawn(name, &renewal, CertificateReloader::run);
+            background.spawn(name, renewal, CertificateReloader::run);
         }
     }
     let until_stopped = stopped.clone();
@@ -159,7 +166,12 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         "keywright serves"
     );
 
-    end.arrive().await;
+    while signals.next().await == Request::Reload {
+        tracing::info!("SIGHUP: looks for new certificates");
+        for renewal in [&public_tls, &internal_tls].into_iter().flatten() {
+            renewal.look_now();
+        }
+    }
     tracing::info!("keywright drains");
     authority.drain();
     stop.send_replace(true);
@@ -260,6 +272,7 @@ async fn bootstrap_issuer(
     config: &Config,
 ) -> Result<(), Box<dyn std::error::Error>> {
     if authority.has_issuers() {
+        warn_if_unused(&config.default_issuer, authority);
         return Ok(());
     }
     let name = IssuerName::parse(DEFAULT_ISSUER)?;
@@ -271,6 +284,24 @@ async fn bootstrap_issuer(
         set => drop(set?),
     }
     Ok(())
+}
+
+/// The URL of an issuer never changes: an operator who sets another one must not believe that it
+/// does.
+fn warn_if_unused(default_issuer: &DefaultIssuer, authority: &Authority) {
+    let mut urls = authority.issuers().into_iter().map(|issuer| {
+        let snapshot = issuer.snapshot();
+        snapshot.set().policy().url.as_str().to_owned()
+    });
+    let is_set = *default_issuer != Config::default().default_issuer;
+    if is_set && !urls.any(|url| url == default_issuer.url) {
+        tracing::warn!(
+            "default_issuer.url = \"{}\" is not used: it is for an empty store, and this one has \
+             issuers, none of them with this URL; the URL of an issuer never changes, so make \
+             another issuer (`keywright issuers set NAME --set url=…`), or take the setting out",
+            default_issuer.url
+        );
+    }
 }
 
 /// What the other replicas and people are told of this process.
@@ -293,26 +324,4 @@ fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io:
 
 fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("cannot listen on {name}.listen: {error}")
-}
-
-/// The signals that ask the process to end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn arrive(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

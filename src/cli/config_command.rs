@@ -10,6 +10,7 @@ use super::json_text;
 use super::session::Session;
 use crate::config::{Config, Overrides};
 use crate::lifecycle::{Policy, Timing};
+use crate::service;
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -24,8 +25,9 @@ pub(super) struct CheckArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A policy document (JSON) to check instead, or - for standard input.
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    /// A policy document (JSON) to check instead, for the store of the configuration; or - for
+    /// standard input.
+    #[arg(long, value_name = "FILE")]
     policy: Option<String>,
 }
 
@@ -39,15 +41,14 @@ pub(super) struct PrintArguments {
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::Check(CheckArguments {
-            policy: Some(path), ..
-        }) => check_policy(&path, session),
+            policy: Some(path),
+            config,
+        }) => {
+            let timing = load(config.as_deref(), session)?.store.timing();
+            check_policy(&path, &timing, session)
+        }
         Command::Check(CheckArguments { config, .. }) => {
-            let config = load(config.as_deref(), session)?;
-            check_certificates(&config, session)?;
-            config
-                .master_key_sources()
-                .map_err(|error| Failure::rejected("invalid-config", error))?;
-            session.output.line("ok")
+            check(&load(config.as_deref(), session)?, session)
         }
         Command::Print(PrintArguments { config }) => {
             let config = load(config.as_deref(), session)?;
@@ -68,29 +69,27 @@ fn load(file: Option<&Path>, session: &Session) -> Result<Config, Failure> {
     Config::load(file, overrides).map_err(|error| Failure::rejected("invalid-config", error))
 }
 
-/// Certificates are good or not by the files and the day, and not by the configuration alone.
-fn check_certificates(config: &Config, session: &mut Session) -> Result<(), Failure> {
-    let listeners = [
-        ("public", config.public.tls_files()),
-        ("internal", config.internal.tls_files()),
-    ];
-    for (listener, files) in listeners {
-        let Some(files) = files else {
-            continue;
-        };
-        let expires_at = files.check().map_err(|error| {
-            Failure::rejected("invalid-config", format_args!("{listener}.tls: {error}"))
-        })?;
-        if expires_at <= session.now {
+/// Judges as a start does, and says what only a start can tell.
+fn check(config: &Config, session: &mut Session) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let _inside = runtime.enter();
+    let checked =
+        service::check(config).map_err(|error| Failure::rejected("invalid-config", error))?;
+    for (listener, expires_at) in &checked.certificates {
+        if *expires_at <= session.now {
             let warning = format_args!("warning: {listener}.tls: the certificate has expired");
             session.output.note(warning)?;
         }
     }
-    Ok(())
+    session.output.line("ok")?;
+    let unchecked = format_args!("note: not checked: {}", service::UNCHECKED);
+    session.output.note(unchecked)
 }
 
-fn check_policy(path: &str, session: &mut Session) -> Result<(), Failure> {
-    let policy = read_policy(path)?;
+fn check_policy(path: &str, timing: &Timing, session: &mut Session) -> Result<(), Failure> {
+    let policy = read_policy(path, timing)?;
     let warnings = policy.warnings();
     if session.output.is_json() {
         let document = json!({"policy": policy.to_document(), "warnings": warnings});
@@ -104,9 +103,10 @@ fn check_policy(path: &str, session: &mut Session) -> Result<(), Failure> {
     session.output.line("ok")
 }
 
-/// Reads a policy document from a file and holds it against every rule that concerns it alone.
-pub(super) fn read_policy(path: &str) -> Result<Policy, Failure> {
+/// Reads a policy document from a file and holds it against every rule that concerns it and the
+/// time that a change takes.
+pub(super) fn read_policy(path: &str, timing: &Timing) -> Result<Policy, Failure> {
     let document = input::object(path)?;
-    Policy::from_document(document.into(), &Timing::single())
+    Policy::from_document(document.into(), timing)
         .map_err(|error| Failure::rejected("invalid-policy", error))
 }

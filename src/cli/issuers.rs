@@ -144,6 +144,9 @@ fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 }
 
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
+    if let Some(member) = assignment::repeated(&arguments.source.assignments) {
+        return Err(Failure::Usage(format!("--set names {member} twice")));
+    }
     let client = session.client()?;
     let mut policy = match &arguments.source.policy {
         Some(file) => input::object(file)?,

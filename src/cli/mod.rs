@@ -9,6 +9,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod approvals;
+mod arguments;
 mod audit;
 mod backup;
 mod client;
@@ -141,7 +142,7 @@ pub struct ServeArguments {
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match arguments::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error, &arguments),
     };

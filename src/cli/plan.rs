@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::input;
 use super::session::Session;
 use crate::lifecycle::{
-    IssuerName, IssuerOrigin, SimulationStart, Timestamp, parse_duration, simulate,
+    IssuerName, IssuerOrigin, SimulationStart, Timestamp, Timing, parse_duration, simulate,
 };
 use document::PlanDocument;
 use timelines::CurrentKey;
@@ -86,7 +86,7 @@ fn simulate_offline(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Answer, Failure> {
-    let policy = read_policy(file)?;
+    let policy = read_policy(file, &Timing::single())?;
     let warnings = policy.warnings();
     let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
     let occurrences =

@@ -12,7 +12,7 @@ pub(super) enum Command {
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Where to write it, whole or not at all [default: standard output].
+    /// Where to write it, whole or not at all; - is standard output [default: -].
     #[arg(long, value_name = "FILE")]
     output: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! `keywright restore`.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keywright_verifier::Kid;
 use rustix::fs::Mode;
@@ -61,6 +61,17 @@ struct Forced {
 }
 
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
+    let from_standard_input = |path: &Path| path.as_os_str() == "-";
+    if from_standard_input(&arguments.from)
+        || arguments
+            .register
+            .as_deref()
+            .is_some_and(from_standard_input)
+    {
+        return Err(Failure::Usage(
+            "--from and --register name files: a backup is read twice".to_owned(),
+        ));
+    }
     let overrides = Overrides {
         data_dir: session.connection.data_dir.clone(),
         ..Overrides::default()

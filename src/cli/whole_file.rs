@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use super::failure::Failure;
 use super::output::Output;
 
+/// What `--output` names: a file, or standard output with `-` or without the flag.
+pub(super) fn named(output: Option<&str>) -> Option<&str> {
+    output.filter(|path| *path != "-")
+}
+
 /// Writes what is read into a file, or to standard output when none is named. `what` names what is
 /// read in an error.
 pub(super) fn save(
@@ -16,23 +21,39 @@ pub(super) fn save(
     what: &str,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let Some(path) = path else {
+    let Some(path) = named(path) else {
         return copy(&mut input, what, &mut |bytes| output.bytes(bytes));
     };
     let unwritable = |source: io::Error| Failure::Unwritable {
         what: path.to_owned(),
         source,
     };
-    let temporary = TemporaryFile::create(Path::new(path)).map_err(unwritable)?;
-    let mut file = &temporary.file;
-    copy(&mut input, what, &mut |bytes| {
-        file.write_all(bytes).map_err(unwritable)
-    })?;
-    temporary.persist(Path::new(path)).map_err(unwritable)
+    let write = |mut file: &File, input: &mut dyn Read| {
+        copy(input, what, &mut |bytes| {
+            file.write_all(bytes).map_err(unwritable)
+        })
+    };
+    // A device or a pipe is written to, and a link keeps leading to its file: neither is replaced.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let file = OpenOptions::new().write(true).open(path);
+        return write(&file.map_err(unwritable)?, &mut input);
+    }
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let temporary = TemporaryFile::create(&path).map_err(unwritable)?;
+    write(&temporary.file, &mut input)?;
+    temporary.persist(&path).map_err(unwritable)
+}
+
+/// Forces a file to the disk. What is no file has none.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 fn copy(
-    input: &mut impl Read,
+    input: &mut dyn Read,
     what: &str,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

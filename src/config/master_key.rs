@@ -139,12 +139,13 @@ impl Config {
     }
 }
 
-/// What a variable and a credential name.
+/// What a variable and a credential name. What is set and empty names nothing.
 fn outside((variable, credential): (&'static str, &str)) -> impl Iterator<Item = MasterKeySource> {
-    let is_set = std::env::var_os(variable).is_some();
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let set = |variable| std::env::var_os(variable).filter(|value| !value.is_empty());
+    let is_set = set(variable).is_some();
+    let credentials = set("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let file = credentials.map(|folder| folder.join(credential));
-    let file = file.filter(|file| file.exists());
+    let file = file.filter(|file| file.metadata().is_ok_and(|file| file.len() > 0));
     let variable = is_set.then_some(MasterKeySource::Variable(variable));
     variable
         .into_iter()

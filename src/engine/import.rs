@@ -5,6 +5,7 @@ use p256::pkcs8::SecretDocument;
 
 use super::software::{Material, encode_p256, encode_rsa, public_p256, public_rsa};
 use super::{EngineError, KeyPair};
+use crate::wiped_stack::on_wiped_stack;
 
 /// Why a private key is not taken in. No variant carries anything of the key.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,10 @@ pub fn import_private_key(
     pem: &str,
     kid: Option<Kid>,
 ) -> Result<KeyPair, ImportError> {
+    on_wiped_stack(|| read(algorithm, pem, kid))
+}
+
+fn read(algorithm: Algorithm, pem: &str, kid: Option<Kid>) -> Result<KeyPair, ImportError> {
     let pem = pem.trim();
     // The decoder passes over text before the block, and there could be another key in it.
     if !pem.starts_with("-----BEGIN PRIVATE KEY-----") {

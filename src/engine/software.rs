@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::pool::SigningPool;
 use super::{EngineError, KeyPair, PrivateKey, SignError, Signer, SigningEngine, Urgency};
 use crate::lifecycle::KeySpecification;
+use crate::wiped_stack::on_wiped_stack;
 
 /// The engine that keeps keys in this process.
 pub struct SoftwareEngine {
@@ -52,7 +53,7 @@ impl SigningEngine for SoftwareEngine {
                 }
                 // The task that asked may have gone in the meantime; the key is then dropped and
                 // wiped.
-                let _ = sender.send(generate_pair(specification));
+                let _ = sender.send(on_wiped_stack(|| generate_pair(specification)));
             })
             .map_err(|_| failed())?;
         receiver.await.map_err(|_| failed())?
@@ -63,7 +64,7 @@ impl SigningEngine for SoftwareEngine {
         algorithm: Algorithm,
         private: &PrivateKey,
     ) -> Result<Arc<dyn Signer>, EngineError> {
-        let material = Material::open(algorithm, private)?;
+        let material = on_wiped_stack(|| Material::open(algorithm, private))?;
         Ok(Arc::new(SoftwareSigner {
             material: Arc::new(material),
             pool: Arc::clone(&self.pool),
@@ -165,8 +166,11 @@ impl Material {
             }
             Self::Rsa(pair, random) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, random, token.as_bytes(), &mut signature)
-                    .map_err(|_| SignError::Failed)?;
+                // ring computes with the primes on the stack.
+                on_wiped_stack(|| {
+                    pair.sign(&RSA_PKCS1_SHA256, random, token.as_bytes(), &mut signature)
+                })
+                .map_err(|_| SignError::Failed)?;
                 append(token, &signature);
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use tokio::sync::Notify;
 
 use super::tls::{Contents, Identity, TlsError, TlsFiles};
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub struct CertificateReloader {
     files: TlsFiles,
     certificates: Arc<Certificates>,
     state: Mutex<State>,
+    /// Told when the files are to be looked at before the time has come.
+    look_now: Notify,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -77,6 +80,7 @@ impl CertificateReloader {
             files,
             certificates: Arc::new(Certificates(ArcSwap::new(config))),
             state: Mutex::new(state),
+            look_now: Notify::new(),
             clock,
             metrics,
         };
@@ -90,10 +94,18 @@ impl CertificateReloader {
         Arc::clone(&self.certificates)
     }
 
+    /// Has the files looked at without delay.
+    pub fn look_now(&self) {
+        self.look_now.notify_one();
+    }
+
     /// Looks at the files again and again. What cannot be used replaces nothing.
     pub async fn run(self: Arc<Self>) {
         loop {
-            self.clock.wait_for(LOOK_EVERY).await;
+            tokio::select! {
+                () = self.clock.wait_for(LOOK_EVERY) => {}
+                () = self.look_now.notified() => {}
+            }
             let files = self.files.clone();
             // Files may lie on a network, and waiting for them here would hold connections up.
             if let Ok(read) = tokio::task::spawn_blocking(move || files.read()).await {

@@ -1,8 +1,11 @@
 //! A command that prints a key.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
@@ -73,6 +76,20 @@ pub(super) async fn run(
         return Err(CommandError::NoKey);
     }
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Looks for the program without running it, as running it does: by its path, or in `PATH`.
+pub(super) fn find(words: &[String]) -> Result<(), CommandError> {
+    let program = Path::new(words.first().ok_or(CommandError::NoKey)?);
+    let can_run = |path: &Path| access(path, Access::EXEC_OK);
+    if program.components().count() == 1 && program.is_relative() {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let mut programs = std::env::split_paths(&folders).map(|folder| folder.join(program));
+        let found = programs.any(|path| can_run(&path).is_ok());
+        let absent = || CommandError::NotRun(ErrorKind::NotFound.into());
+        return found.then_some(()).ok_or_else(absent);
+    }
+    can_run(program).map_err(|error| CommandError::NotRun(error.into()))
 }
 
 /// What it printed, how much it said beside that, and how it ended.

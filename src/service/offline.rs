@@ -11,6 +11,7 @@ use std::sync::Arc;
 use keywright_verifier::Kid;
 use tokio::sync::mpsc;
 
+use super::ownership::make_for_owner;
 use super::replacement::require_no_live_replica;
 use crate::authority::audit::Actor;
 use crate::backup::register::Register;
@@ -87,7 +88,10 @@ impl StoreAddress {
                 let folder = file
                     .parent()
                     .filter(|folder| !folder.as_os_str().is_empty());
-                Some(DataFolder::open(folder.unwrap_or(Path::new(".")))?)
+                let folder = folder.unwrap_or(Path::new("."));
+                let opened = open_folder(folder)?;
+                make_for_owner(folder, &file)?;
+                Some(opened)
             }
         };
         let settings = config::Store {
@@ -101,6 +105,12 @@ impl StoreAddress {
             _folder: folder,
         })
     }
+}
+
+/// Opens a data folder, whose lock then belongs to the folder's owner.
+pub(super) fn open_folder(path: &Path) -> Result<DataFolder, Box<dyn Error>> {
+    make_for_owner(path, &path.join("keywright.lock"))?;
+    Ok(DataFolder::open(path)?)
 }
 
 /// What was copied.
@@ -156,7 +166,12 @@ pub async fn copy(
     Ok(copied)
 }
 
-async fn copy_store(from: &dyn Store, to: &dyn Store) -> Result<Copied, CopyError> {
+/// Copies everything that a store has into another one, which is empty, and compares the two. An
+/// early end of either side ends the other one.
+///
+/// # Errors
+/// [`CopyError`]: the first store's error, if it has one.
+pub async fn copy_store(from: &dyn Store, to: &dyn Store) -> Result<Copied, CopyError> {
     let (sink, entries) = transfer::channel();
     let (dumped, filled) = tokio::join!(dump(from, sink), to.fill(entries));
     match dumped {
@@ -193,11 +208,12 @@ async fn compare(one: &dyn Store, other: &dyn Store) -> Result<Copied, CopyError
         tokio::join!(dump(one, first_sink), dump(other, second_sink), compared);
     match compared? {
         Some(copied) => Ok(copied),
-        None => {
-            one?;
-            other?;
-            Err(CopyError::Different(0))
-        }
+        // When one of them ends early, the other one is abandoned.
+        None => match (one, other) {
+            (_, Err(DumpError::Store(error))) => Err(CopyError::Unreadable(error)),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error.into()),
+            (Ok(()), Ok(())) => Err(CopyError::Different(0)),
+        },
     }
 }
 
@@ -273,7 +289,7 @@ pub struct RestoreRequest {
 pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome, Box<dyn Error>> {
     let unreadable = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let backup = File::open(&request.backup).map_err(|error| unreadable(&request.backup, error))?;
-    let folder = DataFolder::open(&config.data_dir)?;
+    let folder = open_folder(&config.data_dir)?;
     let (sources, entropy) = (config.master_key_sources()?, Entropy::system());
     let configured = master_key::read(&sources, &folder, false, &entropy);
     let master_keys = configured.await?.keys;
@@ -304,6 +320,9 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         },
     })
     .await?;
+    if config.store.url == StoreUrl::Sqlite {
+        make_for_owner(folder.path(), &folder.database())?;
+    }
     let store = store::open(&config.store.location(folder.database()), &Clock::system()).await?;
     require_no_live_replica(&*store).await?;
     let outcome = prepared.write(&*store).await;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Map;
 
+use super::offline::open_folder;
 use crate::authority::Services;
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::master_key;
@@ -27,7 +27,7 @@ pub async fn replace_lost_keys(
     config: &Config,
     reason: &str,
 ) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
-    let folder = DataFolder::open(&config.data_dir)?;
+    let folder = open_folder(&config.data_dir)?;
     let clock = Clock::system();
     let store = store::open(&config.store.location(folder.database()), &clock).await?;
     if store.get(&check::record_key()).await?.is_none() {

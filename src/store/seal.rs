@@ -19,6 +19,7 @@ use ring::hkdf::{HKDF_SHA256, Prk};
 use zeroize::Zeroizing;
 
 use crate::lifecycle::IssuerName;
+use crate::wiped_stack::on_wiped_stack;
 
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use master_keys::MasterKeys;
@@ -34,7 +35,8 @@ const NAMED: u8 = 2;
 
 /// A key-encryption key that seals private keys at rest.
 pub struct MasterKey {
-    key: LessSafeKey,
+    /// It does not move: a move leaves the key on the stack.
+    key: Box<LessSafeKey>,
     derivation: Prk,
     fingerprint: Fingerprint,
 }
@@ -62,11 +64,13 @@ impl fmt::Debug for MasterKey {
 impl MasterKey {
     /// Takes a key over; the bytes are wiped when they are dropped.
     pub fn new(bytes: &Zeroizing<[u8; MASTER_KEY_BYTES]>) -> Option<Self> {
-        let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
-        Some(Self {
-            key: LessSafeKey::new(key),
-            derivation: Prk::new_less_safe(HKDF_SHA256, bytes.as_slice()),
-            fingerprint: Fingerprint::of(bytes)?,
+        on_wiped_stack(|| {
+            let key = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
+            Some(Self {
+                key: Box::new(LessSafeKey::new(key)),
+                derivation: Prk::new_less_safe(HKDF_SHA256, bytes.as_slice()),
+                fingerprint: Fingerprint::of(bytes)?,
+            })
         })
     }
 

@@ -1,9 +1,25 @@
 //! The command line as people meet it: each case file holds commands and all that they answer.
 //!
-//! Only what works without a server is here; the commands that need one are tested against a
+//! Only what works without a server is there; the commands that need one are tested against a
 //! real one. `TRYCMD=overwrite cargo test --test cli` writes the answers down anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, also in the functions around it, and meets real processes"
+)]
+
+mod check;
+mod environment;
+mod output;
 mod process;
+mod repetition;
+mod signals;
+#[path = "../support/mod.rs"]
+mod support;
 
 #[test]
 fn the_command_line_answers_as_its_case_files_say() {

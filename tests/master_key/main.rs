@@ -19,6 +19,7 @@
 )]
 
 mod loss;
+mod memory;
 mod replicas;
 mod rotation;
 mod sources;

@@ -12,6 +12,7 @@
 
 mod copy;
 mod drills;
+mod ends;
 mod file;
 mod refusals;
 mod site;

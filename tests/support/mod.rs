@@ -257,6 +257,12 @@ impl Server {
         (code, Arc::clone(&self.folder))
     }
 
+    /// The exit code of a process that ends by itself.
+    pub fn exit_code(mut self) -> Option<i32> {
+        let ended = eventually("the end", || self.child.try_wait().expect("a child"));
+        ended.code()
+    }
+
     /// A request to the internal listener with the bootstrap credential.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));

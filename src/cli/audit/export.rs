@@ -6,11 +6,12 @@ use std::io::{self, Write as _};
 use super::log::{self, broken};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
+use crate::cli::whole_file;
 use crate::store::chain::LogHead;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Where to write the lines [default: standard output].
+    /// Where to write the lines; - is standard output [default: -].
     #[arg(long, value_name = "FILE")]
     output: Option<String>,
     /// Only what follows this head, to go on with a file that ends there.
@@ -22,16 +23,16 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
     let after = arguments.after.unwrap_or(LogHead::BEGINNING);
-    let end = match &arguments.output {
+    let end = match whole_file::named(arguments.output.as_deref()) {
         Some(path) => {
             let unwritable = |source: io::Error| Failure::Unwritable {
-                what: path.clone(),
+                what: path.to_owned(),
                 source,
             };
             let mut file = File::create(path).map_err(unwritable)?;
             let sink = &mut |line: &[u8]| file.write_all(line).map_err(unwritable);
             let end = log::of_service(&client, after, None, sink)?;
-            file.sync_all().map_err(unwritable)?;
+            whole_file::sync(&file).map_err(unwritable)?;
             end
         }
         None => {

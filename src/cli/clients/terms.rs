@@ -148,12 +148,12 @@ fn certificate(text: &str) -> Result<Value, &'static str> {
 fn workload(text: &str) -> Result<Value, &'static str> {
     let wrong = "write ISSUER:CLAIM=VALUE, with more claims after commas";
     let (issuer, claims) = text.split_once(':').ok_or(wrong)?;
-    let claims: Option<Map<String, Value>> = claims
-        .split(',')
-        .map(|claim| {
-            let (name, value) = claim.split_once('=')?;
-            Some((name.to_owned(), value.into()))
-        })
-        .collect();
-    Ok(json!({ "issuer": issuer, "claims": claims.ok_or(wrong)? }))
+    let mut required = Map::new();
+    for claim in claims.split(',') {
+        let (name, value) = claim.split_once('=').ok_or(wrong)?;
+        if required.insert(name.to_owned(), value.into()).is_some() {
+            return Err("name each claim once");
+        }
+    }
+    Ok(json!({ "issuer": issuer, "claims": required }))
 }

@@ -1,5 +1,7 @@
 //! `member=value`: one change of a policy document.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 /// One member of a policy and its new value.
@@ -9,7 +11,7 @@ pub(super) struct Assignment {
     value: Value,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Member {
     Policy(String),
     Rotation(String),
@@ -36,6 +38,17 @@ impl Assignment {
         };
         Ok(Self { member, value })
     }
+}
+
+/// The member that is assigned to twice, if one is.
+pub(super) fn repeated(assignments: &[Assignment]) -> Option<String> {
+    let mut members = BTreeSet::new();
+    let mut assigned = assignments.iter().map(|assignment| &assignment.member);
+    let member = assigned.find(|member| !members.insert(*member))?;
+    Some(match member {
+        Member::Policy(name) => name.clone(),
+        Member::Rotation(name) => format!("rotation.{name}"),
+    })
 }
 
 /// Replaces members of a policy. An interval and a crontab line exclude each other, so that

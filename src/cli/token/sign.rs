@@ -1,5 +1,6 @@
 //! `keywright token sign`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
@@ -71,7 +72,11 @@ fn claims(arguments: &Arguments) -> Result<Map<String, Value>, Failure> {
         Some(file) => input::object(file)?,
         None => Map::new(),
     };
+    let mut named = BTreeSet::new();
     for (name, value) in &arguments.single {
+        if !named.insert(name) {
+            return Err(Failure::Usage(format!("--claim names {name} twice")));
+        }
         claims.insert(name.clone(), value.as_str().into());
     }
     Ok(claims)

@@ -1,0 +1,106 @@
+//! What of a configuration can be judged before anything is made, opened or sent: by a start and by
+//! `config check` alike.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+use super::trust;
+use crate::authority::authentication::TrustedIssuers;
+use crate::config::{Config, IssuanceLogTo, MasterKeySources};
+use crate::lifecycle::Timestamp;
+use crate::master_key;
+
+/// What only a start can tell, for people.
+pub const UNCHECKED: &str = "whether the addresses are this machine's and free, whether the store \
+    opens and the master key fits it, what a master_key_command prints, and whether trusted issuers \
+    answer";
+
+/// A configuration with which a start may be tried.
+pub struct Checked {
+    /// Whose tokens prove who a caller is.
+    pub(super) trusted: TrustedIssuers,
+    /// Where the master keys come from.
+    pub(super) master_keys: MasterKeySources,
+    /// The listeners that have a certificate, and when it expires.
+    pub certificates: Vec<(&'static str, Timestamp)>,
+}
+
+/// Judges a configuration, in a tokio runtime. Files are read; nothing is made or sent, and no
+/// command is run.
+///
+/// # Errors
+/// What keeps the service from starting, in one sentence for the operator.
+pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
+    let mut certificates = Vec::new();
+    for (listener, files) in [
+        ("public", config.public.tls_files()),
+        ("internal", config.internal.tls_files()),
+    ] {
+        if let Some(files) = files {
+            let expires_at = files.check();
+            let expires_at = expires_at.map_err(|error| format!("{listener}.tls: {error}"))?;
+            certificates.push((listener, expires_at));
+        }
+    }
+    let trusted = trust::trusted_issuers(&config.trusted_issuers)?;
+    let master_keys = config.master_key_sources()?;
+    master_key::check(&master_keys, &config.data_dir)?;
+    check_data_folder(&config.data_dir)
+        .map_err(|error| format!("data_dir {}: {error}", config.data_dir.display()))?;
+    if let (IssuanceLogTo::File, Some(path)) = (config.issuance_log.to, &config.issuance_log.path) {
+        check_file(path).map_err(|error| format!("issuance_log: cannot write there: {error}"))?;
+    }
+    Ok(Checked {
+        trusted,
+        master_keys,
+        certificates,
+    })
+}
+
+/// Whether the folder and what is in it may be written, or the folder can be made.
+fn check_data_folder(folder: &Path) -> io::Result<()> {
+    if !folder.try_exists()? {
+        let mut above = folder.ancestors().skip(1);
+        let nearest = above.find(|above| above.as_os_str().is_empty() || above.exists());
+        return check_folder(nearest.unwrap_or(Path::new("")));
+    }
+    check_folder(folder)?;
+    for name in [
+        "keywright.lock",
+        "keywright.db",
+        "keywright.db-wal",
+        "keywright.db-shm",
+    ] {
+        let file = folder.join(name);
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{name}: {error}"));
+        check_file(&file).map_err(named)?;
+    }
+    Ok(())
+}
+
+/// Whether a file may be written, or can be made.
+fn check_file(file: &Path) -> io::Result<()> {
+    if !file.try_exists()? {
+        return check_folder(file.parent().unwrap_or(Path::new("")));
+    }
+    if file.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    Ok(access(file, Access::READ_OK | Access::WRITE_OK)?)
+}
+
+/// Whether files can be made in a folder.
+fn check_folder(folder: &Path) -> io::Result<()> {
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    if !fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
