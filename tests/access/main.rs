@@ -28,12 +28,13 @@ mod unreliable;
 
 mod approvals;
 mod clock;
+mod corpus;
 mod credentials;
 mod limits;
 mod oracle;
 mod property;
 mod rates;
-mod world;
 mod stored_schemas;
+mod world;
 #[path = "../support/wrapped_store.rs"]
 mod wrapped_store;
