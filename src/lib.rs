@@ -22,6 +22,7 @@ pub mod http;
 pub mod issuance_log;
 pub mod lifecycle;
 pub mod master_key;
+pub mod printable;
 pub mod service;
 pub mod store;
 pub mod supervision;

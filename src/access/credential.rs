@@ -16,6 +16,10 @@ use crate::lifecycle::Timestamp;
 /// What every credential begins with, so that scanners of leaked secrets find it.
 pub const PREFIX: &str = "kw_";
 
+/// How much of a secret, in characters of its 43, makes a text a credential: what lacks a few
+/// characters gives the rest away.
+const LEAST_OF_SECRET: usize = 40;
+
 /// A credential in the clear. Wiped when dropped; its `Debug` shows nothing.
 pub struct Credential(Zeroizing<String>);
 
@@ -84,6 +88,21 @@ pub fn split(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix(PREFIX)?.split_once('_')
 }
 
+/// Whether a text has a credential in it, whatever stands around it and whoever's it is. The name of
+/// a key that is a thumbprint is too short to be taken for one.
+pub fn is_contained_in(text: &str) -> bool {
+    text.match_indices(PREFIX).any(|(start, prefix)| {
+        let rest = text.get(start + prefix.len()..).unwrap_or_default();
+        rest.split_once('_').is_some_and(|(id, secret)| {
+            let is_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let is_of_secret = |byte: &u8| is_id(*byte) || *byte == b'_';
+            !id.is_empty()
+                && id.bytes().all(is_id)
+                && secret.bytes().take_while(is_of_secret).count() >= LEAST_OF_SECRET
+        })
+    })
+}
+
 fn hash(secret: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, secret.as_bytes()).as_ref());
@@ -112,6 +131,45 @@ mod tests {
             assert!(!record.is_of(wrong));
         }
         assert!(!format!("{credential:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_credential_is_recognised_by_its_shape_and_not_by_its_id() {
+        for id in [
+            "0123456789abcdef",
+            "bootstrap",
+            "a",
+            "my-client",
+            "0123456789abcdef0",
+        ] {
+            let credential = Credential::new(id, &[0xfb; 32]);
+            let text = credential.reveal();
+            let whole = text.len();
+            for text in [
+                text.to_owned(),
+                format!("x-{text}"),
+                format!("1.{text}.2"),
+                format!("kw_{text}"),
+                format!("kw__{text}_"),
+                format!("/v1/clients/{text}/credentials"),
+                format!("{id}{text}"),
+                text[..whole - 3].to_owned(),
+            ] {
+                assert!(is_contained_in(&text), "{id}: {text}");
+            }
+        }
+        let thumbprint = "kw_a_YhwFGtf0m4hFzA1Y7Cq3dDmVwSxUe_kw_0-Zz9";
+        assert_eq!(thumbprint.len(), 43);
+        for text in [
+            "",
+            "kw_",
+            "kw_a_b",
+            "kw_1-2",
+            "my-request-kw_7_9",
+            thumbprint,
+        ] {
+            assert!(!is_contained_in(text), "{text}");
+        }
     }
 
     #[test]

@@ -47,6 +47,15 @@ pub enum TermsError {
     UnusableKey,
 }
 
+/// Where a document comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From somebody who sets it: every rule holds.
+    Caller,
+    /// From the store: an earlier version may have taken what this one does not.
+    Store,
+}
+
 /// The most certificates, and the most workloads, of one client.
 const MOST_PROOFS: usize = 100;
 
@@ -63,6 +72,15 @@ impl Terms {
     /// # Errors
     /// [`TermsError`] names the member and the rule that it breaks.
     pub fn take_from(object: &mut Object) -> Result<Self, TermsError> {
+        Self::take(object, Source::Caller)
+    }
+
+    /// Takes the terms of a record. Rules that came later than the record do not refuse it.
+    pub(super) fn take_stored(object: &mut Object) -> Result<Self, TermsError> {
+        Self::take(object, Source::Store)
+    }
+
+    fn take(object: &mut Object, source: Source) -> Result<Self, TermsError> {
         let name = object.string("name")?;
         let legal = |character: char| character.is_ascii_graphic() || character == ' ';
         if !(1..=64).contains(&name.len()) || !name.chars().all(legal) {
@@ -82,7 +100,7 @@ impl Terms {
             return Err(TermsError::NoRole);
         }
         let limits = match object.optional_object("limits")? {
-            Some(limits) => Limits::from_document(limits.into_map().into())?,
+            Some(limits) => Limits::read(limits.into_map().into(), source)?,
             None => Limits::default(),
         };
         let certificates = entries(object, "certificates")?.into_iter();
@@ -95,7 +113,7 @@ impl Terms {
                 .map(CertificateRule::parse)
                 .collect::<Result<_, _>>()?,
             workloads: workloads
-                .map(WorkloadRule::from_document)
+                .map(|workload| WorkloadRule::read(workload, source))
                 .collect::<Result<_, _>>()?,
             keys: object
                 .optional_object("jwks")?

@@ -7,6 +7,7 @@
 
 pub mod approval;
 pub mod certificate;
+pub mod claim_name;
 pub mod client;
 pub mod credential;
 mod document;

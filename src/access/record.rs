@@ -67,7 +67,7 @@ pub fn to_document(client: &Client) -> String {
 pub fn client(id: &str, version: u64, document: &str) -> Option<Client> {
     let document = modern(document).or_else(|| first(document))?;
     let mut terms = Object::new(document.terms.into(), "terms").ok()?;
-    let read = Terms::take_from(&mut terms).ok()?;
+    let read = Terms::take_stored(&mut terms).ok()?;
     terms.finish().ok()?;
     let credentials = document.credentials.into_iter().map(|record| {
         let hash = URL_SAFE_NO_PAD.decode(record.hash).ok()?;

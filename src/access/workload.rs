@@ -4,6 +4,8 @@
 use keywright_verifier::json::{FieldError, Object};
 use serde_json::{Map, Value, json};
 
+use super::claim_name::{self, ClaimNameError};
+use super::document::Source;
 use super::pattern::{InvalidPattern, Pattern};
 
 /// Which tokens of a trusted issuer are a client's.
@@ -38,6 +40,9 @@ pub enum WorkloadError {
         "the claim {0} of a workload must be a text, which may end with a \"*\" but not be one"
     )]
     Value(String),
+    /// A claim's name could be read as another one.
+    #[error(transparent)]
+    ClaimName(#[from] ClaimNameError),
     /// A pattern does not read.
     #[error(transparent)]
     Pattern(#[from] InvalidPattern),
@@ -49,6 +54,10 @@ impl WorkloadRule {
     /// # Errors
     /// [`WorkloadError`].
     pub fn from_document(document: Value) -> Result<Self, WorkloadError> {
+        Self::read(document, Source::Caller)
+    }
+
+    pub(super) fn read(document: Value, source: Source) -> Result<Self, WorkloadError> {
         let mut object = Object::new(document, "a workload")?;
         let issuer = object.string("issuer")?;
         let claims = object.object("claims")?.into_map();
@@ -59,6 +68,11 @@ impl WorkloadRule {
             || !claims.keys().all(|claim| short(claim))
         {
             return Err(WorkloadError::Names);
+        }
+        if source == Source::Caller {
+            claims
+                .keys()
+                .try_for_each(|claim| claim_name::check(claim))?;
         }
         let claims = claims.into_iter().map(|(claim, value)| match value {
             Value::String(text) if text != "*" => Ok(ClaimRule {

@@ -12,6 +12,7 @@ use super::replay::UsedAssertions;
 use super::throttle::Bucket;
 use crate::access::Client;
 use crate::access::certificate::{CertificateRule, PeerCertificate};
+use crate::access::limits::ClaimsSchema;
 use crate::lifecycle::Timestamp;
 use crate::store::{LastUse, Token};
 
@@ -105,7 +106,15 @@ impl Clients {
         token: Token,
         known: Option<&Arc<ClientState>>,
     ) -> ClientState {
-        let rate = client.terms.limits.rate;
+        let limits = &client.terms.limits;
+        let schema = limits.claims_schema.as_ref();
+        if let Some(fault) = schema.and_then(ClaimsSchema::fault)
+            && known.is_none_or(|known| known.token != token)
+        {
+            tracing::warn!(client = %client.id, %fault, "the stored claims_schema of a client is not \
+                accepted; nothing is signed for the client until an admin replaces the schema");
+        }
+        let rate = limits.rate;
         let kept = known.filter(|known| known.client.terms.limits.rate == rate);
         let bucket = match kept {
             Some(known) => known.bucket.clone(),

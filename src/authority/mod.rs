@@ -30,6 +30,7 @@ mod replay;
 pub mod replication;
 pub mod request;
 pub mod scheduler;
+mod schema_checks;
 pub mod signing;
 pub mod snapshot;
 mod store_watch;

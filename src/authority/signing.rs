@@ -9,7 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
+use super::schema_checks;
 use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
+use crate::access::claim_name::{self, ClaimNameError};
+use crate::access::limits::ClaimsSchema;
 use crate::access::{Asked, Client, LimitBroken, Limits};
 use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
@@ -59,6 +62,9 @@ pub enum SignRefusal {
         /// What it must be.
         expected: &'static str,
     },
+    /// A claim has a name that verifiers could read as another one.
+    #[error(transparent)]
+    ClaimName(#[from] ClaimNameError),
     /// The token's type demands claims that are missing (RFC 9068 §2.2).
     #[error("a token of type {typ} needs these claims: {}", missing.join(", "))]
     MissingClaims {
@@ -118,6 +124,14 @@ impl From<SignError> for SignRefusal {
     }
 }
 
+/// A request that is within every limit but the client's schema, with the defaults filled in.
+struct JudgedRequest {
+    claims: Map<String, Value>,
+    lifetime: u64,
+    typ: Option<String>,
+    algorithm: Algorithm,
+}
+
 /// A token that lacks only its signature.
 struct Prepared<'v> {
     entry: &'v SigningEntry,
@@ -136,7 +150,11 @@ pub async fn sign(
     request: SignRequest,
     now: Timestamp,
 ) -> Result<SignedToken, SignRefusal> {
-    let prepared = prepare(snapshot, client, request, now)?;
+    let policy = snapshot.set().policy();
+    let mut judged = [judge(policy, client, request)];
+    check_schema(&client.terms.limits, &mut judged).await;
+    let [judged] = judged;
+    let prepared = prepare(snapshot, judged?, now)?;
     let Prepared {
         entry,
         signing_input,
@@ -163,9 +181,15 @@ pub async fn sign_all(
     requests: Vec<SignRequest>,
     now: Timestamp,
 ) -> Vec<Result<SignedToken, SignRefusal>> {
-    let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = requests
+    let policy = snapshot.set().policy();
+    let mut judged: Vec<Result<JudgedRequest, SignRefusal>> = requests
         .into_iter()
-        .map(|request| prepare(snapshot, client, request, now))
+        .map(|request| judge(policy, client, request))
+        .collect();
+    check_schema(&client.terms.limits, &mut judged).await;
+    let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = judged
+        .into_iter()
+        .map(|judged| prepare(snapshot, judged?, now))
         .collect();
     for algorithm in Algorithm::ALL {
         complete_all(snapshot, algorithm, &mut prepared).await;
@@ -228,15 +252,14 @@ async fn complete_all(
     }
 }
 
-fn prepare<'v>(
-    snapshot: &'v LeasedSnapshot,
+/// Everything that is judged of a request at once; the schema is [`check_schema`].
+fn judge(
+    policy: &Policy,
     client: &Client,
     request: SignRequest,
-    now: Timestamp,
-) -> Result<Prepared<'v>, SignRefusal> {
-    let policy = snapshot.set().policy();
+) -> Result<JudgedRequest, SignRefusal> {
     let SignRequest {
-        mut claims,
+        claims,
         expires_in,
         typ,
         algorithm,
@@ -249,8 +272,8 @@ fn prepare<'v>(
         return Err(SignRefusal::OwnedClaims(owned));
     }
     check_registered_claims(&claims)?;
-    let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
-    check_typ(typ, &claims)?;
+    let named_typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
+    check_typ(named_typ, &claims)?;
     let limits = &client.terms.limits;
     let lifetime = lifetime(policy, limits, expires_in)?;
     let algorithm = algorithm.unwrap_or(policy.default_algorithm);
@@ -258,9 +281,50 @@ fn prepare<'v>(
         claims: &claims,
         lifetime: Duration::from_secs(lifetime),
         algorithm,
-        typ,
+        typ: named_typ,
     };
     limits.check(&client.id, &asked)?;
+    let schema = limits.claims_schema.as_ref();
+    claim_name::check_claims(&claims, schema.map(ClaimsSchema::names))?;
+    Ok(JudgedRequest {
+        claims,
+        lifetime,
+        typ,
+        algorithm,
+    })
+}
+
+/// Refuses the requests whose claims do not fit the client's schema.
+async fn check_schema(limits: &Limits, judged: &mut [Result<JudgedRequest, SignRefusal>]) {
+    let Some(schema) = &limits.claims_schema else {
+        return;
+    };
+    let within = judged.iter_mut().flatten();
+    let claims = within.map(|judged| std::mem::take(&mut judged.claims));
+    let checked = schema_checks::check_all(schema, claims.collect()).await;
+    let within = judged.iter_mut().filter(|judged| judged.is_ok());
+    for (judged, checked) in within.zip(checked) {
+        match (checked, &mut *judged) {
+            (Ok(claims), Ok(judged)) => judged.claims = claims,
+            (Ok(_), Err(_)) => {}
+            (Err(refusal), _) => *judged = Err(refusal),
+        }
+    }
+}
+
+fn prepare(
+    snapshot: &LeasedSnapshot,
+    judged: JudgedRequest,
+    now: Timestamp,
+) -> Result<Prepared<'_>, SignRefusal> {
+    let policy = snapshot.set().policy();
+    let JudgedRequest {
+        mut claims,
+        lifetime,
+        typ,
+        algorithm,
+    } = judged;
+    let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     let entry = snapshot
         .signer(algorithm)
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;

@@ -1,5 +1,7 @@
 //! JSON and foreign text on a terminal.
 
+use crate::printable::{is_hidden, push_escape};
+
 /// Indents a JSON text by two spaces and changes nothing else: members keep their order and
 /// numbers their digits.
 ///
@@ -50,8 +52,8 @@ pub(super) fn indented(text: &str) -> String {
     output
 }
 
-/// Foreign text with `\u` escapes in place of characters that a terminal might act on: control
-/// characters and those that change the direction of writing.
+/// Foreign text with `\u` escapes in place of characters that a terminal or its reader might act on:
+/// control, format and line separator characters.
 pub(super) fn printable(text: &str) -> String {
     let mut output = String::with_capacity(text.len());
     for character in text.chars() {
@@ -61,12 +63,8 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 fn push_printable(output: &mut String, character: char) {
-    let changes_direction = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    if character.is_control() || changes_direction {
-        output.push_str(&format!("\\u{:04x}", u32::from(character)));
+    if is_hidden(character) {
+        push_escape(output, character);
     } else {
         output.push(character);
     }
@@ -99,5 +97,12 @@ mod tests {
             "a\\u001b[2J\\u009b\\u202eé"
         );
         assert_eq!(indented("\"\u{7f}\""), "\"\\u007f\"");
+        assert_eq!(
+            printable("a\u{2028}b\u{2029}c\u{85}"),
+            "a\\u2028b\\u2029c\\u0085"
+        );
+        assert_eq!(printable("\u{feff}\u{200b}\u{ad}"), "\\ufeff\\u200b\\u00ad");
+        // JSON escapes units of UTF-16.
+        assert_eq!(indented("\"\u{e0041}\""), "\"\\udb40\\udc41\"");
     }
 }

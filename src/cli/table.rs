@@ -47,4 +47,30 @@ mod tests {
         ];
         assert_eq!(columns(["one", "two"], rows), "ONE  TWO\na    bb\nccc");
     }
+
+    #[test]
+    fn a_cell_stays_one_line_and_is_read_as_it_is_written() {
+        for hidden in [
+            "\n",
+            "\r",
+            "\u{b}",
+            "\u{85}",
+            "\u{2028}",
+            "\u{2029}",
+            "\u{1b}",
+            "\u{202e}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{e0001}",
+        ] {
+            let rows = [[format!("a{hidden}b"), "c".to_owned()]];
+            let table = columns(["one", "two"], rows);
+            assert_eq!(table.lines().count(), 2, "{table:?}");
+            assert!(
+                !table.trim_matches('\n').contains(hidden) || hidden == "\n",
+                "{table:?}"
+            );
+            assert!(table.contains("a\\u"), "{table:?}");
+        }
+    }
 }

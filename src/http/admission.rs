@@ -134,26 +134,24 @@ fn has_credential(uri: &Uri) -> bool {
         text = Cow::Owned(decoded);
     }
     let named = ["access_token=", "token=", "authorization=", "credential="];
-    let mut parts = text.split(|one: char| !is_of_secret(one));
-    parts.any(|part| is_credential(part) || is_token(part))
+    let mut parts = text.split(|one: char| !is_of_token(one));
+    credential::is_contained_in(&text)
+        || parts.any(has_token)
         || text.split_once('?').is_some_and(|(_, query)| {
             let mut members = query.split('&');
             members.any(|member| named.iter().any(|name| member.starts_with(name)))
         })
 }
 
-/// What credentials and tokens are made of; whatever else stands around one does not hide it.
-fn is_of_secret(one: char) -> bool {
+/// What tokens are made of; whatever else stands around one does not hide it.
+fn is_of_token(one: char) -> bool {
     one.is_ascii_alphanumeric() || "-_.".contains(one)
 }
 
-fn is_credential(part: &str) -> bool {
-    credential::split(part).is_some_and(|(id, _)| id.len() == 16)
-}
-
 /// The header of every JWS begins like this: `{"` in base64url.
-fn is_token(part: &str) -> bool {
-    part.starts_with("eyJ") && part.matches('.').count() == 2
+fn has_token(part: &str) -> bool {
+    let token = part.find("eyJ").and_then(|start| part.get(start..));
+    token.is_some_and(|token| token.matches('.').count() >= 2)
 }
 
 /// What the log lines of a request have in common. Signatures have none: they are made by the
@@ -185,7 +183,7 @@ impl RequestIds {
     fn of(&self, request: &Request<Incoming>) -> HeaderValue {
         let usable = |value: &&HeaderValue| {
             (1..=64).contains(&value.len())
-                && !value.to_str().is_ok_and(is_credential)
+                && !value.to_str().is_ok_and(credential::is_contained_in)
                 && value
                     .as_bytes()
                     .iter()

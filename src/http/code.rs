@@ -74,6 +74,9 @@ codes! {
     ClaimType = "claim-type":
         "`claim` has the wrong type",
         "`detail` has the right one";
+    ClaimName = "claim-name":
+        "the name `claim` has a character that cannot be seen, or reads like `sub`, another registered claim or one of the client's schema to verifiers that ignore case",
+        "spell the name as the rule does, or use another one";
     ClaimMissing = "claim-missing":
         "the `typ` needs `claims`",
         "add them";

@@ -141,6 +141,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidQuery
         | Code::ClaimReserved
         | Code::ClaimType
+        | Code::ClaimName
         | Code::ClaimMissing
         | Code::InvalidTyp
         | Code::TtlZero

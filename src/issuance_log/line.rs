@@ -1,14 +1,17 @@
 //! What a line says, and how it is spelled.
 
 use std::fmt::Write as _;
+use std::io;
 
 use chrono::{DateTime, SecondsFormat};
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
 
 use super::queue::Priority;
 use crate::lifecycle::Timestamp;
+use crate::printable::{is_hidden, push_escape};
 
 /// The longest text of a caller's that a line repeats, in characters.
 const LONGEST_TEXT: usize = 256;
@@ -166,9 +169,35 @@ impl Line<'_> {
         };
         let mut text = Vec::with_capacity(512);
         // Text and numbers always serialise, and a vector takes everything.
-        let _ = serde_json::to_writer(&mut text, &members);
+        let mut serializer = Serializer::with_formatter(&mut text, HiddenEscaped);
+        let _ = members.serialize(&mut serializer);
         text.push(b'\n');
         text
+    }
+}
+
+/// JSON in which characters that cannot be seen are escaped, also those that JSON lets stand: to
+/// many readers U+2028 ends a line, and U+202E turns one around.
+struct HiddenEscaped;
+
+impl Formatter for HiddenEscaped {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if !fragment.chars().any(is_hidden) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut escaped = String::with_capacity(fragment.len() * 2);
+        for character in fragment.chars() {
+            if is_hidden(character) {
+                push_escape(&mut escaped, character);
+            } else {
+                escaped.push(character);
+            }
+        }
+        writer.write_all(escaped.as_bytes())
     }
 }
 
@@ -182,6 +211,60 @@ fn rfc3339(time: Timestamp) -> String {
             // Writing to a string does not fail. The year 262143 is not foreseen by RFC 3339.
             let _ = write!(text, "{}", time.millis());
             text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_no_character_that_cannot_be_seen_and_means_what_was_sent() {
+        for hidden in [
+            '\n',
+            '\r',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{e0001}',
+        ] {
+            let claims = json!({
+                "sub": format!("user{hidden}1"), "aud": ["a", format!("{hidden}é\"\\")],
+            });
+            let claims = LoggedClaims::of(claims.as_object().unwrap());
+            let place = format!("/a{hidden}");
+            let line = Line {
+                time: Timestamp::from_seconds(1),
+                client: "0123456789abcdef",
+                issuer: &format!("default{hidden}"),
+                algorithm: None,
+                claims: &claims,
+                request_id: &format!("{hidden}id"),
+                decision: Decision::Refused {
+                    code: "client-limit",
+                    limit: Some((&place, "claims_schema")),
+                },
+            };
+            let text = String::from_utf8(line.text()).unwrap();
+            let (line, end) = text.split_at(text.len() - 1);
+            assert_eq!(end, "\n");
+            assert!(!line.chars().any(is_hidden), "{line:?}");
+            let read: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(read["sub"], format!("user{hidden}1"));
+            assert_eq!(read["aud"], json!(["a", format!("{hidden}é\"\\")]));
+            assert_eq!(read["issuer"], format!("default{hidden}"));
+            assert_eq!(read["claim"], place);
+            assert_eq!(read["request_id"], format!("{hidden}id"));
         }
     }
 }

@@ -132,6 +132,18 @@ fn claims() -> Vec<Row> {
         {"claims": ["tenant"]} {"tenant": "a", "tenants": "b"} => "claims tenants";
         {"claims": ["tenant"]} {"a\nb": 1} => "claims a\\nb";
 
+        // A name that verifiers could read as another one, after the limits that are about claims.
+        {"subjects": ["user-*"]} {"sub": "user-1", "\u{17f}ub": "admin"} => "name \\u{17f}ub";
+        {"subjects": ["user-*"]} {"sub": "user-1", "Sub": "admin"} => "name Sub";
+        {"subjects": ["user-*"]} {"\u{17f}ub": "user-1"} => "subjects sub";
+        {"audiences": ["a"]} {"aud": "a", "AUD": "b"} => "name AUD";
+        {"claims": ["tenant"]} {"tenant": "a", "Tenant": "b"} => "claims Tenant";
+        {"claims_schema": {"properties": {"tenant": {"const": "a"}}}} {"Tenant": "b"} => "name Tenant";
+        {"claims_schema": {"properties": {"tenant": {"const": "a"}}}} {"a": {"TENANT": "b"}} => "name TENANT";
+        {} {"Tenant": "b", "tenant": "a"} => "allowed";
+        {} {"ISS": "https://evil.example"} => "name ISS";
+        {} {"e\u{200b}xp": 1} => "name e\\u{200b}xp";
+
         // claims_schema: the claims as a whole; what the service sets is not among them.
         {"claims_schema": {"required": ["tenant"]}} {"tenant": "a"} => "allowed";
         {"claims_schema": {"required": ["tenant"]}} {} => "claims_schema claims";
@@ -202,6 +214,7 @@ fn verdict(refusal: &SignRefusal) -> String {
         SignRefusal::Limit(LimitBroken { claim, rule, .. }) => format!("{rule} {claim}"),
         SignRefusal::OwnedClaims(_) => "reserved".to_owned(),
         SignRefusal::ClaimType { claim, .. } => format!("type {claim}"),
+        SignRefusal::ClaimName(error) => format!("name {}", error.name()),
         SignRefusal::MissingClaims { .. } => "missing".to_owned(),
         SignRefusal::NoLifetime | SignRefusal::LifetimeOverMaximum { .. } => "ttl".to_owned(),
         other => format!("{other:?}"),

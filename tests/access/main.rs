@@ -1,5 +1,5 @@
 //! Who may have what signed, in process: limits as a table and as a property, rates, credentials,
-//! what a second person confirms, and a clock that was wrong.
+//! what a second person confirms, schemas of earlier versions, and a clock that was wrong.
 //!
 //! What takes a connection, a file or a restart is in `tests/http` and `tests/tls`.
 
@@ -28,11 +28,13 @@ mod unreliable;
 
 mod approvals;
 mod clock;
+mod corpus;
 mod credentials;
 mod limits;
 mod oracle;
 mod property;
 mod rates;
+mod stored_schemas;
 mod world;
 #[path = "../support/wrapped_store.rs"]
 mod wrapped_store;

@@ -255,6 +255,31 @@ fn an_assertion_from_before_a_restart_is_refused_and_without_an_audience_there_i
     refuses(&server, &key.sign(&claims(&id)), "no audience is set");
 }
 
+#[test]
+fn an_assertion_from_ahead_is_refused_or_counts_once_also_across_a_restart() {
+    let settings = format!("internal.audience = \"{AUDIENCE}\"\n");
+    let mut server = start(&settings);
+    let key = Signatory::new("mine");
+    let id = create(&server, json!({"jwks": key.jwks()}));
+    let ahead = |seconds: u64| {
+        let times = json!({"iat": now() + seconds, "exp": now() + seconds.max(60)});
+        key.sign(&with(claims(&id), times))
+    };
+    for seconds in [10, 30, 60, 200, 295] {
+        refuses(&server, &ahead(seconds), &format!("{seconds} s ahead"));
+    }
+    for seconds in [1, 2, 4] {
+        outlast_the_second_of_the_start();
+        let assertion = ahead(seconds);
+        let issued_at = now() + seconds;
+        lets_in(&server, &assertion, &format!("{seconds} s ahead"));
+        assert!(now() >= issued_at, "used before it was issued");
+        refuses(&server, &assertion, "a second time");
+        server = start_in(server.kill(), &settings).unwrap();
+        refuses(&server, &assertion, "again after a restart");
+    }
+}
+
 /// A server with one document, as long as the test runs.
 fn serve(document: &Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -6,7 +6,8 @@
 //! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
 //! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
-//! becomes of credentials across restarts, `overload` who waits when somebody asks too fast, and
+//! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
+//! `overload` who waits when somebody asks too fast, and
 //! `health` what probes and the health report say.
 
 #![allow(
@@ -34,6 +35,7 @@ mod document;
 mod exchange;
 mod health;
 mod history;
+mod hostile_claims;
 mod issuance;
 mod openapi;
 mod overload;

@@ -98,8 +98,8 @@ fn the_claims_are_those_that_were_given_and_four_that_the_service_adds() {
         "client_id": "shop", "nbf": 1_700_000_000, "azp": null, "auth_time": 0,
         "https://id.example/claims": { "groups": ["a", "b", []], "deep": { "er": [{ "x": {} }] } },
         "largest": u64::MAX, "smallest": i64::MIN, "half": 0.5, "tenth": 0.1, "exact": 9_007_199_254_740_993_u64,
-        "text": "ä€😀\u{0}\u{1f}\u{2028}\"\\/<>&'", "": "", " ": [true, false, null], "ISS": "no reserved name",
-        "constructor": "x", "__proto__": { "admin": true }, "\u{202e}": "rtl",
+        "text": "ä€😀\u{0}\u{1f}\u{2028}\"\\/<>&'", "": "", " ": [true, false, null], "issued": "no reserved name",
+        "constructor": "x", "__proto__": { "admin": true }, "deeper": { "ISS": "x", "\u{202e}": "rtl" },
     });
     for request in [
         json!({ "claims": claims }),

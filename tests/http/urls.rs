@@ -43,11 +43,12 @@ fn a_credential_in_a_url_is_refused_and_not_logged() {
     let secret = &credential[20..];
     let signature = token.rsplit_once('.').unwrap().1;
     // Percent-encoding takes characters out of a secret; what is around them still tells most.
-    let secrets: Vec<&str> = [secret, signature]
+    let bootstrap = &server.admin["kw_bootstrap_".len()..];
+    let secrets: Vec<&str> = [secret, signature, bootstrap]
         .into_iter()
         .flat_map(|secret| [secret, &secret[..20], &secret[secret.len() - 20..]])
         .collect();
-    for one in [&credential, &token] {
+    for one in [&credential, &token, &server.admin] {
         for times in 0..4 {
             let one = percent(one, times);
             for target in [
@@ -58,6 +59,8 @@ fn a_credential_in_a_url_is_refused_and_not_logged() {
                 format!("/v1/issuers;{one}"),
                 format!("/v1/issuers/a,{one}"),
                 format!("/v1/issuers/%22{one}%22"),
+                format!("/v1/clients/x-{one}"),
+                format!("/v1/clients/kw_.{one}"),
                 format!("/v1/audit?after={one}"),
                 format!("/v1/audit?{one}"),
                 format!("/v1/audit?a=b&c={one}&d"),
@@ -89,17 +92,35 @@ fn a_credential_in_a_url_is_refused_and_not_logged() {
 
 #[test]
 fn a_credential_for_a_request_id_is_neither_taken_nor_logged() {
-    let server = start(TRACE);
-    let credential = world::credential(&create_client(&server, "shop", &["admin"]));
+    let server = start(&format!("{TRACE}issuance_log.to = \"file\"\n"));
+    let credential = world::credential(&create_client(&server, "shop", &["admin", "issuer"]));
     let bearer = format!("Bearer {credential}");
-    for target in ["/v1/clients", "/v1/issuers/nobody", "/nothing"] {
-        let headers = [
-            ("Authorization", bearer.as_str()),
-            ("X-Request-Id", &credential),
-        ];
-        let answer = plain(&server.internal, "GET", target, &headers);
-        assert_ne!(answer.header("x-request-id"), Some(credential.as_str()));
+    let admin = &server.admin;
+    let ids = [
+        credential.clone(),
+        admin.clone(),
+        format!("x-{admin}"),
+        format!("1.{admin}"),
+        format!("{admin}.1"),
+        admin[..admin.len() - 2].to_owned(),
+    ];
+    for id in &ids {
+        for (method, target) in [
+            ("GET", "/v1/clients"),
+            ("GET", "/v1/issuers/nobody"),
+            ("GET", "/nothing"),
+            ("POST", "/v1/issuers/default/tokens"),
+        ] {
+            let headers = [("Authorization", bearer.as_str()), ("X-Request-Id", id)];
+            let answer = plain(&server.internal, method, target, &headers);
+            assert_ne!(answer.header("x-request-id"), Some(id.as_str()), "{id}");
+        }
     }
+    let issuance = server.data().join("issuance.jsonl");
+    let issuance = eventually("lines of the issuance log", || {
+        let text = std::fs::read_to_string(&issuance).unwrap_or_default();
+        (text.lines().count() == ids.len()).then_some(text)
+    });
     let answer = plain(
         &server.internal,
         "GET",
@@ -107,8 +128,13 @@ fn a_credential_for_a_request_id_is_neither_taken_nor_logged() {
         &[("X-Request-Id", "my-id")],
     );
     assert_eq!(answer.header("x-request-id"), Some("my-id"));
-    let secret = &credential[20..];
-    assert!(!server.log().contains(secret));
+    for secret in [
+        &credential[20..],
+        &admin["kw_bootstrap_".len()..admin.len() - 2],
+    ] {
+        assert!(!server.log().contains(secret));
+        assert!(!issuance.contains(secret));
+    }
     assert_eq!(
         server.call("GET", "/v1/audit", None).json()["x"],
         Value::Null

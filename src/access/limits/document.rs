@@ -9,6 +9,8 @@ use keywright_verifier::{Algorithm, UnknownAlgorithm};
 use serde_json::{Map, Value, json};
 
 use super::{ClaimsSchema, InvalidSchema, Limits, Rate, Subjects};
+use crate::access::claim_name;
+use crate::access::document::Source;
 use crate::access::pattern::{InvalidPattern, Pattern};
 use crate::lifecycle::{InvalidDuration, IssuerName, format_duration, parse_duration};
 
@@ -69,21 +71,31 @@ impl Limits {
     /// # Errors
     /// [`LimitsError`] names the member and the rule that it breaks.
     pub fn from_document(document: Value) -> Result<Self, LimitsError> {
+        Self::read(document, Source::Caller)
+    }
+
+    pub(in crate::access) fn read(document: Value, source: Source) -> Result<Self, LimitsError> {
         let mut object = Object::new(document, "limits")?;
-        let limits = Self::take_from(&mut object)?;
+        let limits = Self::take_from(&mut object, source)?;
         object.finish()?;
         Ok(limits)
     }
 
-    fn take_from(object: &mut Object) -> Result<Self, LimitsError> {
+    fn take_from(object: &mut Object, source: Source) -> Result<Self, LimitsError> {
         let schema = object.take("claims_schema");
+        let schema = schema.map(|schema| match source {
+            Source::Caller => ClaimsSchema::compile(schema),
+            Source::Store => Ok(ClaimsSchema::stored(schema)),
+        });
         Ok(Self {
             issuers: names(object, "issuers", Emptiness::Refused, issuer_name)?,
             audiences: patterns(object)?,
             subjects: object.take("subjects").map(subjects).transpose()?,
             scopes: names(object, "scopes", Emptiness::Meant, scope_token)?,
-            claims: names(object, "claims", Emptiness::Meant, claim_name)?,
-            claims_schema: schema.map(ClaimsSchema::compile).transpose()?,
+            claims: names(object, "claims", Emptiness::Meant, |text| {
+                claim_name(text, source)
+            })?,
+            claims_schema: schema.transpose()?,
             max_ttl: max_ttl(object)?,
             algorithms: algorithms(object)?,
             types: names(object, "types", Emptiness::Refused, type_name)?
@@ -193,12 +205,17 @@ fn scope_token(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn claim_name(text: &str) -> Result<String, &'static str> {
-    if (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err("the name of a claim has 1 to 256 characters without control characters")
+fn claim_name(text: &str, source: Source) -> Result<String, &'static str> {
+    if !(1..=256).contains(&text.len()) || text.chars().any(char::is_control) {
+        return Err("the name of a claim has 1 to 256 characters without control characters");
     }
+    if source == Source::Caller && claim_name::check(text).is_err() {
+        return Err(
+            "the name of a claim has no format or line separator characters, and does not read like \
+             a registered claim to decoders that ignore case",
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn type_name(text: &str) -> Result<String, &'static str> {

@@ -366,7 +366,11 @@ fn limits() -> Vec<Member> {
         optional(
             "claims",
             list(
-                pattern("^[^\\u0000-\\u001f\\u007f-\\u009f]{1,256}$", "A claim."),
+                pattern(
+                    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]{1,256}$",
+                    "A claim. Format characters are refused, and names that read like `sub` or \
+                     another registered claim without regard to case.",
+                ),
                 "The claims that it may set beside `sub`, `aud`, `scope` and `nbf`.",
             )
             .with("maxItems", 1000),
@@ -375,8 +379,8 @@ fn limits() -> Vec<Member> {
             "claims_schema",
             super::json::object([(
                 "description",
-                "A JSON Schema (2020-12) that `claims` must satisfy as a whole; at most 16 KiB, \
-                 without references to elsewhere."
+                "A JSON Schema (2020-12) that `claims` must satisfy as a whole; at most 16 KiB. \
+                 A `$ref` is `#` and a JSON pointer, and leads neither elsewhere nor back to itself."
                     .into(),
             )]),
         ),

@@ -14,11 +14,12 @@ use crate::http::code::Code;
 use crate::http::internal::LARGEST_BATCH;
 use crate::http::response::ResponseStatus;
 
-const REFUSALS: [Code; 12] = [
+const REFUSALS: [Code; 13] = [
     Code::IssuerDeleted,
     Code::RateLimited,
     Code::ClaimReserved,
     Code::ClaimType,
+    Code::ClaimName,
     Code::ClaimMissing,
     Code::InvalidTyp,
     Code::TtlZero,

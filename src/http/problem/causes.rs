@@ -118,6 +118,7 @@ impl From<SignRefusal> for Problem {
                 bad(Code::ClaimReserved).with("claims", claims.clone())
             }
             SignRefusal::ClaimType { claim, .. } => bad(Code::ClaimType).with("claim", *claim),
+            SignRefusal::ClaimName(error) => bad(Code::ClaimName).with("claim", error.name()),
             SignRefusal::MissingClaims { missing, .. } => {
                 bad(Code::ClaimMissing).with("claims", missing.clone())
             }
