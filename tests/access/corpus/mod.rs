@@ -23,7 +23,7 @@ fn check_each(target: &str, check: fn(&[u8])) -> usize {
     let seeds = fs::read_dir(folder.join(target)).unwrap();
     seeds
         .map(|seed| seed.unwrap().path())
-        .inspect(|seed| println!("{}", seed.display()))
+        .inspect(|seed| eprintln!("{}", seed.display()))
         .map(|seed| check(&fs::read(seed).unwrap()))
         .count()
 }
