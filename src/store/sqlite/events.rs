@@ -57,6 +57,20 @@ pub(super) async fn of_batch(
     Ok(last.map(|(sequence, hash)| LogHead::of_stored(sequence, &hash.unwrap_or_default(), 0)))
 }
 
+/// The stored hash of an event; `None` when it is not there.
+pub(super) async fn hash_of(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let stored: Option<Option<Vec<u8>>> =
+        sqlx::query_scalar("SELECT hash FROM events WHERE sequence = ?1")
+            .bind(i64::try_from(sequence).map_err(failed)?)
+            .fetch_optional(connection)
+            .await
+            .map_err(failed)?;
+    Ok(stored.flatten())
+}
+
 /// Where the log is continued.
 async fn end(connection: &mut SqliteConnection) -> Result<LogHead, StoreError> {
     let (last_event, head): (i64, Option<(i64, Vec<u8>)>) = (
