@@ -89,9 +89,17 @@ impl DataFolder {
         self.path.join("admin.token")
     }
 
-    /// The issuance log, unless another file is named.
+    /// The issuance log, unless another file is named: beside the folder, which may be on a disk of
+    /// its own. One that an earlier version has begun in the folder is continued there.
     pub fn issuance_log(&self) -> PathBuf {
-        self.path.join("issuance.jsonl")
+        let inside = self.path.join("issuance.jsonl");
+        let folder = self.path.canonicalize().ok();
+        let beside = folder.as_deref().and_then(|folder| {
+            let mut name = folder.file_name()?.to_owned();
+            name.push("-issuance.jsonl");
+            Some(folder.with_file_name(name))
+        });
+        beside.filter(|_| !inside.exists()).unwrap_or(inside)
     }
 
     /// The files here that only a service leaves behind which has had a store.

@@ -12,9 +12,11 @@
     reason = "a test fails by panicking, also in the functions around it"
 )]
 
+mod full_disk;
 mod lost_log;
 mod moved_store;
 mod new_store;
+mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 
