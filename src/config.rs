@@ -25,9 +25,10 @@
 //! | `store.max_connections` | `8` | to the database, at a time; one more listens |
 //! | `store.statement_timeout` | `5s` | for a statement; a call takes at most two and a half times that |
 //! | `store.max_staleness` | `30s` | for how long a replica signs without the database; alike everywhere |
+//! | `expect_store` | `false` | refuse to start on a store that has nothing yet |
 //! | `default_issuer.url` | `http://127.0.0.1:8080` | used once, when the store is empty |
 //! | `issuance_log.to` | `off` | or `stdout` or `file`: a line for each token |
-//! | `issuance_log.path` | `DATA_DIR/issuance.jsonl` | the file |
+//! | `issuance_log.path` | `DATA_DIR-issuance.jsonl` | the file, by default beside the data folder |
 //! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
@@ -83,6 +84,10 @@ pub struct Config {
     pub public: Public,
     /// The listener for everyone else.
     pub internal: Internal,
+    /// Whether the store must have been used before: a start that finds a new one is refused, where
+    /// a lost volume or a wrong URL would otherwise begin anew.
+    #[serde(default, deserialize_with = "figment::util::bool_from_str_or_int")]
+    pub expect_store: bool,
     /// Where key sets rest.
     pub store: Store,
     /// The issuer of an empty store.
@@ -153,6 +158,7 @@ impl Default for Config {
             master_key_file: None,
             master_key_command: Vec::new(),
             further_master_keys: Vec::new(),
+            expect_store: false,
             public: Public {
                 listen: loopback(8080),
                 max_connections: MAX_CONNECTIONS,

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 /// A data folder that this process, and no other, uses.
 pub struct DataFolder {
     path: PathBuf,
-    /// Held for as long as the process lives; the operating system releases it, also after a crash.
-    _lock: File,
+    /// The lock file, and the folder itself: a lock file that was removed keeps no second process
+    /// out. Held for as long as the process lives; the operating system releases them, also after a
+    /// crash.
+    _locks: [File; 2],
 }
 
 /// Why a data folder cannot be used.
@@ -42,21 +44,24 @@ impl DataFolder {
             .create(path)
             .map_err(failed("create the data folder", path))?;
         let lock_path = path.join("keywright.lock");
-        let lock = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(&lock_path)
             .map_err(failed("write to the data folder", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(DataFolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(source)) => Err(failed("lock", &lock_path)(source)),
+        let folder = File::open(path).map_err(failed("open the data folder", path))?;
+        for (lock, locked) in [(&file, lock_path.as_path()), (&folder, path)] {
+            lock.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => DataFolderError::InUse(path.to_owned()),
+                TryLockError::Error(source) => failed("lock", locked)(source),
+            })?;
         }
+        Ok(Self {
+            path: path.to_owned(),
+            _locks: [file, folder],
+        })
     }
 
     /// The folder itself.
@@ -84,9 +89,24 @@ impl DataFolder {
         self.path.join("admin.token")
     }
 
-    /// The issuance log, unless another file is named.
+    /// The issuance log, unless another file is named: beside the folder, which may be on a disk of
+    /// its own. One that an earlier version has begun in the folder is continued there.
     pub fn issuance_log(&self) -> PathBuf {
-        self.path.join("issuance.jsonl")
+        let inside = self.path.join("issuance.jsonl");
+        let folder = self.path.canonicalize().ok();
+        let beside = folder.as_deref().and_then(|folder| {
+            let mut name = folder.file_name()?.to_owned();
+            name.push("-issuance.jsonl");
+            Some(folder.with_file_name(name))
+        });
+        beside.filter(|_| !inside.exists()).unwrap_or(inside)
+    }
+
+    /// The files here that only a service leaves behind which has had a store.
+    pub fn traces(&self) -> Vec<PathBuf> {
+        let mut traces = vec![self.listen_file(), self.admin_token_file()];
+        traces.retain(|path| path.exists());
+        traces
     }
 
     /// Writes a small file so that it is there whole or not at all, readable by its owner alone.

@@ -30,7 +30,8 @@ use crate::http::{
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
-use crate::store;
+use crate::store::seal::check as seal_check;
+use crate::store::{self, Store, StoreLocation};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
 use signals::{Request, Signals};
@@ -42,11 +43,25 @@ pub use replacement::replace_lost_keys;
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";
 
+/// Whether the service may begin with a store that has nothing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewStore {
+    /// Not where a store is expected: the data folder shows that there was one, or the configuration
+    /// says so.
+    RefusedBesideTraces,
+    /// Whatever the signs.
+    Allowed,
+}
+
 /// Runs the service until the process is asked to end, then lets requests in progress end.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in one sentence for the operator.
-pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+pub async fn run(
+    config: &Config,
+    new_store: NewStore,
+    metrics: Arc<Metrics>,
+) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: what a signal asks for while the service starts is done when it serves.
     let mut signals = Signals::listen()?;
     let Checked {
@@ -54,7 +69,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         master_keys: sources,
         ..
     } = check(config)?;
-    let (clock, metrics) = (Clock::system(), Arc::new(Metrics::default()));
+    let clock = Clock::system();
     let entropy = Entropy::system();
     let reloader = |listener, files: Option<TlsFiles>| {
         files
@@ -68,7 +83,7 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let public_tls = reloader("public", config.public.tls_files())?;
     let internal_tls = reloader("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
-    let store = store::open(&config.store.location(folder.database()), &clock).await?;
+    let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
         Some(destination) => Some(Arc::new(
@@ -114,6 +129,8 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let addresses = json!({ "public": public_url, "internal": internal_url });
     folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
 
+    // What the first look makes is there before anything is served.
+    store.check().await?;
     let (stop, stopped) = watch::channel(false);
     let background = Background { clock, metrics };
     let scheduler = background.spawn("scheduler", &authority, scheduler::run);
@@ -200,6 +217,54 @@ pub async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     store.close().await;
     tracing::info!("keywright has ended");
     Ok(())
+}
+
+/// Opens the store. One that has nothing yet is refused where another one is expected, and nothing is
+/// left of it: what lies beside a database that is put back later would spoil it.
+async fn open_store(
+    config: &Config,
+    new_store: NewStore,
+    folder: &DataFolder,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
+    let expected = match new_store {
+        NewStore::Allowed => None,
+        NewStore::RefusedBesideTraces => why_expected(config, folder),
+    };
+    let refusal = expected.map(|why| {
+        format!(
+            "the store is new, but {why}: put the database back, or set the right one; to begin \
+             with a new store, run `keywright serve --new`"
+        )
+    });
+    let location = config.store.location(folder.database());
+    if let (StoreLocation::Sqlite(file), Some(refusal)) = (&location, &refusal)
+        && !file.try_exists()?
+    {
+        return Err(refusal.as_str().into());
+    }
+    let store = store::open(&location, clock, metrics).await?;
+    if let Some(refusal) = refusal
+        && store.get(&seal_check::record_key()).await?.is_none()
+    {
+        store.close().await;
+        return Err(refusal.into());
+    }
+    Ok(store)
+}
+
+/// Why there should be a store already, if there should.
+fn why_expected(config: &Config, folder: &DataFolder) -> Option<String> {
+    if config.expect_store {
+        return Some("`expect_store` is set".to_owned());
+    }
+    let traces = folder.traces();
+    let traces: Vec<_> = traces
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    (!traces.is_empty()).then(|| format!("a service has run here before ({})", traces.join(", ")))
 }
 
 /// What tasks of the background run with.

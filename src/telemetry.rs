@@ -1,9 +1,12 @@
 //! Logs and metrics.
 
-use std::collections::BTreeMap;
+mod issuance;
+mod service_log;
+mod tasks;
+
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
@@ -14,9 +17,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use tracing_subscriber::EnvFilter;
 
 use crate::lifecycle::Timestamp;
+
+pub use issuance::IssuanceMetrics;
+pub use service_log::ServiceLog;
+pub use tasks::{TaskHealth, TaskMetrics, TaskState};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,28 +32,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Starts writing logs to standard error. `filter` is in the syntax of `tracing-subscriber`'s
-/// `EnvFilter`, such as `info` or `keywright=debug`.
-///
-/// # Errors
-/// When the filter does not read, or logging was started before.
-pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = EnvFilter::try_new(filter)?;
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let builder = tracing_subscriber::fmt()
-        .with_ansi(terminal)
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => builder.try_init().map_err(|error| error.to_string())?,
-        LogFormat::Json => builder
-            .json()
-            .try_init()
-            .map_err(|error| error.to_string())?,
-    }
-    Ok(())
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,11 +73,6 @@ struct FaultLabels {
     state: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TaskLabels {
-    task: &'static str,
-}
-
 type SecondsGauge = Gauge<f64, AtomicU64>;
 
 /// The counters of one issuer's active key.
@@ -107,154 +86,6 @@ impl SigningMetrics {
     pub fn count_signed(&self, duration: Duration) {
         self.signed.inc();
         self.seconds.observe(duration.as_secs_f64());
-    }
-}
-
-/// What becomes of the lines of the issuance log.
-#[derive(Default)]
-pub struct IssuanceMetrics {
-    lines: Counter,
-    bytes: Counter,
-    no_room: Counter,
-    failures: Counter,
-    failing: Gauge,
-}
-
-impl IssuanceMetrics {
-    /// Counts lines that are written; the last write succeeded.
-    pub fn count_written(&self, lines: usize, bytes: usize) {
-        self.lines.inc_by(u64::try_from(lines).unwrap_or(u64::MAX));
-        self.bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
-        self.failing.set(0);
-    }
-
-    /// Counts a write that failed, and will be tried again.
-    pub fn count_failure(&self) {
-        self.failures.inc();
-        self.failing.set(1);
-    }
-
-    /// Counts a line that found no room in the queue.
-    pub fn count_no_room(&self) {
-        self.no_room.inc();
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        let mut counter = |name, help, counter: &Counter| {
-            registry.register(name, help, Counter::clone(counter));
-        };
-        counter("issuance_log_lines", "Lines written", &self.lines);
-        counter("issuance_log_bytes", "Bytes written", &self.bytes);
-        counter(
-            "issuance_log_no_room",
-            "Lines that found no room in the queue: tokens not handed out, and refusals",
-            &self.no_room,
-        );
-        counter(
-            "issuance_log_failures",
-            "Writes that failed",
-            &self.failures,
-        );
-        registry.register(
-            "issuance_log_failing",
-            "1 while the issuance log cannot be written",
-            Gauge::clone(&self.failing),
-        );
-    }
-}
-
-/// What a task of the background does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TaskState {
-    /// It runs.
-    #[default]
-    Running,
-    /// It has panicked, and starts again after a pause.
-    Restarting,
-    /// It has done all that it had to do.
-    Ended,
-}
-
-impl TaskState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Running, Self::Restarting, Self::Ended];
-
-    /// Its name in the health report.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Restarting => "restarting",
-            Self::Ended => "ended",
-        }
-    }
-}
-
-/// How a task of the background is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TaskHealth {
-    /// What it does now.
-    pub state: TaskState,
-    /// How often it has panicked, and was or will be started again.
-    pub restarts: u64,
-    /// When it panicked last.
-    pub last_failure_at: Option<Timestamp>,
-}
-
-/// How the tasks of the background are doing, by name.
-#[derive(Default)]
-pub struct TaskMetrics {
-    restarts: Family<TaskLabels, Counter>,
-    last_failure: Family<TaskLabels, Gauge>,
-    tasks: Mutex<BTreeMap<&'static str, TaskHealth>>,
-}
-
-impl TaskMetrics {
-    /// Notes that a task starts, for the first time or again.
-    pub fn report_running(&self, task: &'static str) {
-        self.lock().entry(task).or_default().state = TaskState::Running;
-        // The count is there from the beginning, at 0.
-        drop(self.restarts.get_or_create(&TaskLabels { task }));
-    }
-
-    /// Notes that a task has ended by itself.
-    pub fn report_ended(&self, task: &'static str) {
-        self.lock().entry(task).or_default().state = TaskState::Ended;
-    }
-
-    /// Counts a panic of a task, which will be started again.
-    pub fn report_panic(&self, task: &'static str, now: Timestamp) {
-        let labels = TaskLabels { task };
-        self.restarts.get_or_create(&labels).inc();
-        let seconds = i64::try_from(now.floor_seconds()).unwrap_or(i64::MAX);
-        self.last_failure.get_or_create(&labels).set(seconds);
-        let mut tasks = self.lock();
-        let health = tasks.entry(task).or_default();
-        health.state = TaskState::Restarting;
-        health.restarts += 1;
-        health.last_failure_at = Some(now);
-    }
-
-    /// Every task, by name.
-    pub fn all(&self) -> BTreeMap<&'static str, TaskHealth> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, TaskHealth>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "task_restarts",
-            "Tasks of the background that panicked and were started again",
-            Family::clone(&self.restarts),
-        );
-        registry.register_with_unit(
-            "task_last_failure_timestamp",
-            "When a task of the background last panicked, in Unix time",
-            Unit::Seconds,
-            Family::clone(&self.last_failure),
-        );
     }
 }
 
@@ -279,6 +110,8 @@ pub struct Metrics {
     lease: Family<NoLabels, SecondsGauge>,
     unconfirmed_rounds: Counter,
     ready: Gauge,
+    disk_reserve: Family<NoLabels, Gauge>,
+    log_lines_lost: Counter,
     faults: Family<FaultLabels, Gauge>,
 }
 
@@ -365,6 +198,18 @@ impl Default for Metrics {
             Counter::clone(&unconfirmed_rounds),
         );
         let (ready, faults) = (Gauge::default(), Family::default());
+        let disk_reserve = Family::default();
+        let log_lines_lost = Counter::default();
+        registry.register(
+            "log_lines_lost",
+            "Lines of the service's log that could not be written",
+            Counter::clone(&log_lines_lost),
+        );
+        registry.register(
+            "store_disk_reserve",
+            "1 while disk space is kept for changes that must not fail, 0 while it is given up",
+            Family::clone(&disk_reserve),
+        );
         registry.register(
             "ready",
             "1 while this process can serve, which is what /readyz says",
@@ -396,6 +241,8 @@ impl Default for Metrics {
             lease,
             unconfirmed_rounds,
             ready,
+            disk_reserve,
+            log_lines_lost,
             faults,
         }
     }
@@ -437,6 +284,17 @@ impl Metrics {
     /// Shows whether this process can serve.
     pub fn observe_readiness(&self, is_ready: bool) {
         self.ready.set(is_ready.into());
+    }
+
+    /// How many lines of the service's log could not be written.
+    pub fn log_lines_lost(&self) -> &Counter {
+        &self.log_lines_lost
+    }
+
+    /// Shows whether disk space is kept for changes that must not fail.
+    pub fn observe_disk_reserve(&self, is_held: bool) {
+        let reserve = self.disk_reserve.get_or_create(&[]);
+        reserve.set(is_held.into());
     }
 
     /// Forgets which issuers have a fault, before those that have one now are shown.

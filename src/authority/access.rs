@@ -408,6 +408,7 @@ impl Authority {
         let row = audit::row(event, self.now(), issuer, &attribution, reason);
         Ok(Batch {
             events: vec![row],
+            when_disk_full: event.when_disk_full(),
             ..self.services.new_batch()?
         })
     }

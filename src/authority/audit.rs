@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::lifecycle::{Change, IssuerName, Timestamp};
-use crate::store::{EventRow, NumberedEvent};
+use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
 
 pub(super) use page::search;
 pub use page::{Filter, Page};
@@ -183,6 +183,22 @@ pub enum AccessEvent {
 impl AccessEvent {
     /// How the log names an operation that begins to wait.
     pub(super) const APPROVAL_REQUESTED: &'static str = "approval-requested";
+
+    /// What takes access away must not fail because the disk is full, nor a backup. What gives
+    /// access may.
+    pub(super) fn when_disk_full(&self) -> WhenDiskFull {
+        match self {
+            Self::ClientCreated { .. } | Self::ClientChanged { .. } => WhenDiskFull::Fail,
+            Self::ClientDeleted { .. }
+            | Self::CredentialCreated { .. }
+            | Self::CredentialRevoked { .. }
+            | Self::ApprovalRequested { .. }
+            | Self::ApprovalConfirmed { .. }
+            | Self::ApprovalRejected { .. }
+            | Self::ApprovalExpired { .. }
+            | Self::BackupTaken {} => WhenDiskFull::UseReserve,
+        }
+    }
 }
 
 /// A store has come back from a backup. Serialised with `"event": "restored"`.

@@ -33,6 +33,9 @@ pub enum Unready {
     /// The store does not answer.
     #[error("the key store does not answer")]
     Store,
+    /// The store's files are not those that were opened.
+    #[error("the key store was moved, deleted or replaced while this process uses it")]
+    Replaced,
 }
 
 /// What is wrong with one issuer.
@@ -204,8 +207,11 @@ pub async fn watch_store(authority: Arc<Authority>) {
     if store.replicas().is_some() {
         return;
     }
-    let ask = async || store.log_head().await.map(drop);
-    authority.health.store.run(ask).await;
+    authority
+        .health
+        .store
+        .run(async || store.check().await)
+        .await;
 }
 
 /// Tells the log which issuers have a fault, when that changes, until it is dropped.
@@ -243,7 +249,10 @@ impl Authority {
         } else if !services.lease.holds() {
             Err(Unready::Stale)
         } else if services.store.replicas().is_none() && self.health.store.answer_age().is_none() {
-            Err(Unready::Store)
+            Err(match self.health.store.is_replaced() {
+                true => Unready::Replaced,
+                false => Unready::Store,
+            })
         } else {
             Ok(())
         }
@@ -260,6 +269,12 @@ impl Authority {
         let age = self.health.store.answer_age()?;
         let is_own = self.services.store.replicas().is_none();
         is_own.then(|| self.now().before(age))
+    }
+
+    /// Whether the disk space is there that is kept for changes that must not fail; `None` for a
+    /// store that keeps none.
+    pub fn has_disk_reserve(&self) -> Option<bool> {
+        self.services.store.has_reserve()
     }
 
     /// Whether other processes use the store.
@@ -310,6 +325,9 @@ impl Authority {
     pub fn update_gauges(&self) {
         let now = self.now();
         self.metrics().observe_readiness(self.readiness().is_ok());
+        if let Some(is_held) = self.has_disk_reserve() {
+            self.metrics().observe_disk_reserve(is_held);
+        }
         self.metrics().forget_keys();
         if let Some(left) = self.services.lease.remaining() {
             self.metrics().observe_lease(left);

@@ -150,6 +150,7 @@ impl Issuer {
         let Some(change) = change else {
             if let Some(confirmation) = &request.request.confirmation {
                 let mut batch = services.new_batch()?;
+                batch.when_disk_full = request.when_disk_full();
                 confirmation.add_to(&mut batch);
                 match services.commit_with(writer, batch).await {
                     Ok(()) => {}
@@ -419,6 +420,10 @@ pub(super) fn batch(
     } = &request.request;
     let mut batch = services.new_batch()?;
     batch.not_after = Some(time.timing.commit_deadline(change.at));
+    // A new issuer can wait.
+    if before.is_some() {
+        batch.when_disk_full = request.when_disk_full();
+    }
     let expectation = sealing.map(|sealing| sealing.expectation.clone());
     batch.expectations.extend(expectation);
     batch.writes = writes(before, &change.set, sealed);

@@ -11,7 +11,7 @@ use crate::access::Precondition;
 use crate::access::approval::Approval;
 use crate::engine::Urgency;
 use crate::lifecycle::{Attestation, Change, Command, KeySet, KeySpecification, Timestamp};
-use crate::store::{Batch, EventRow, Expectation, Write};
+use crate::store::{Batch, EventRow, Expectation, WhenDiskFull, Write};
 
 /// Who asks for a change, why, and what its commit does beside it.
 pub struct Request {
@@ -140,6 +140,23 @@ impl ChangeRequest {
     /// Whether the schedule asks for it.
     pub(super) fn is_scheduled(&self) -> bool {
         matches!(self.command, Command::ApplyPlan)
+    }
+
+    /// What ends or replaces a key by hand must not fail because the disk is full, nor the key that
+    /// takes its place. What is due can wait, and what adds something may fail.
+    pub(super) fn when_disk_full(&self) -> WhenDiskFull {
+        match self.command {
+            Command::Rotate { .. }
+            | Command::Revoke { .. }
+            | Command::Replace { .. }
+            | Command::Delete { .. } => WhenDiskFull::UseReserve,
+            Command::ApplyPlan if !self.fresh.privates.is_empty() => WhenDiskFull::UseReserve,
+            Command::ApplyPlan
+            | Command::ApplyPlanWithoutRotation
+            | Command::Import { .. }
+            | Command::SetPolicy(_)
+            | Command::CorrectClock => WhenDiskFull::Fail,
+        }
     }
 
     /// What the schedule asks for.

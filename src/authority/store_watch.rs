@@ -26,6 +26,8 @@ pub(super) struct StoreWatch {
 struct StoreLook {
     /// Whether the store answered.
     answered: bool,
+    /// Whether it is not the one that was opened.
+    is_replaced: bool,
     /// When it was asked, by the steady clock.
     asked: Duration,
 }
@@ -34,6 +36,7 @@ impl StoreWatch {
     pub(super) fn new(clock: Clock) -> Self {
         let last = Mutex::new(StoreLook {
             answered: true,
+            is_replaced: false,
             asked: clock.read().monotonic,
         });
         Self { clock, last }
@@ -45,6 +48,12 @@ impl StoreWatch {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let age = self.clock.read().monotonic.saturating_sub(last.asked);
         (last.answered && age <= STORE_ANSWERS_WITHIN).then_some(age)
+    }
+
+    /// Whether the last look has shown another store than the one that was opened.
+    pub(super) fn is_replaced(&self) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_replaced
     }
 
     /// Asks the store again and again, until it is dropped.
@@ -60,15 +69,26 @@ impl StoreWatch {
 
     async fn look(&self, answer: impl Future<Output = Result<(), StoreError>>) {
         let asked = self.clock.read().monotonic;
+        let mut is_replaced = false;
         let outcome = tokio::select! {
-            answer = answer => answer.map_err(|error| error.to_string()),
+            answer = answer => answer.map_err(|error| {
+                is_replaced = error.is_replaced();
+                error.to_string()
+            }),
             () = self.clock.wait_for(STORE_ANSWERS_WITHIN) => {
                 Err(format!("no answer within {STORE_ANSWERS_WITHIN:?}"))
             }
         };
         let answered = outcome.is_ok();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *last, StoreLook { answered, asked });
+        let before = std::mem::replace(
+            &mut *last,
+            StoreLook {
+                answered,
+                is_replaced,
+                asked,
+            },
+        );
         drop(last);
         match outcome {
             Ok(()) if !before.answered => tracing::info!("the key store answers again"),

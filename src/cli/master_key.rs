@@ -1,6 +1,7 @@
 //! `keywright master-key`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,8 +11,9 @@ use super::failure::Failure;
 use super::session::Session;
 use super::table::columns;
 use crate::config::{Config, Overrides};
+use crate::service;
 use crate::store::seal::Fingerprint;
-use crate::{service, telemetry};
+use crate::telemetry::{Metrics, ServiceLog};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -162,13 +164,16 @@ fn replace(arguments: &ReplaceArguments, session: &mut Session) -> Result<(), Fa
     };
     let config = Config::load(arguments.config.as_deref(), overrides)
         .map_err(|error| Failure::rejected("invalid-config", error))?;
-    telemetry::start_logging(config.log.format, "warn").map_err(Failure::Service)?;
+    let metrics = Arc::<Metrics>::default();
+    let log = ServiceLog::start(config.log.format, "warn", &metrics).map_err(Failure::Service)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let replaced = runtime
         .block_on(service::replace_lost_keys(&config, &arguments.reason))
-        .map_err(Failure::Service)?;
+        .map_err(Failure::Service);
+    log.end();
+    let replaced = replaced?;
     let issuers: Vec<Value> = replaced
         .iter()
         .map(|one| json!({ "issuer": one.issuer.as_str(), "lost": one.lost }))

@@ -131,6 +131,9 @@ pub struct ServeArguments {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Start with an empty store, even if there are signs of an earlier one.
+    #[arg(long)]
+    pub new: bool,
     /// Where to publish keys, as IP:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub public_listen: Option<SocketAddr>,

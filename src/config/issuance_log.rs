@@ -14,7 +14,7 @@ use crate::issuance_log::Destination;
 pub struct IssuanceLog {
     /// Where lines go, if anywhere.
     pub to: IssuanceLogTo,
-    /// The file; by default one in the data folder.
+    /// The file; by default one beside the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// Lines that may wait to be written. When there are more no token is handed out.

@@ -299,6 +299,9 @@ codes! {
     StoreUnavailable = "store-unavailable":
         "the database cannot be read or written",
         "`Retry-After`; nothing or everything has changed";
+    StoreReplaced = "store-replaced":
+        "the database or the data folder was moved, deleted or replaced while the service runs",
+        "nothing has changed that would last; an operator must put it back, or restart";
     IssuerUnusable = "issuer-unusable":
         "the issuer's stored records cannot be used",
         "an operator must look";

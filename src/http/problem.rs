@@ -206,6 +206,11 @@ impl Problem {
         Self::new(Code::StoreUnavailable, detail).header(RETRY_AFTER, 2)
     }
 
+    fn store_replaced() -> Self {
+        let detail = "the key store was moved, deleted or replaced while this process uses it";
+        Self::new(Code::StoreReplaced, detail).header(RETRY_AFTER, 2)
+    }
+
     /// The problem as a document, for a place in a list.
     pub(super) fn document(&self) -> Value {
         let (code, status) = (self.0.code.as_str(), status_of(self.0.code));

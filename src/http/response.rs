@@ -210,6 +210,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::Contended
         | Code::ClockDoubted
         | Code::StoreUnavailable
+        | Code::StoreReplaced
         | Code::IssuanceLogUnavailable
         | Code::CallerUndecidable
         | Code::IssuerUnusable => StatusCode::SERVICE_UNAVAILABLE,

@@ -201,6 +201,48 @@ impl Formatter for HiddenEscaped {
     }
 }
 
+/// Refusals that have no lines of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusalCount {
+    /// The stable code of the problem.
+    pub(super) code: &'static str,
+    /// The client's id; `None` for clients that are not counted apart.
+    pub(super) client: Option<String>,
+    /// How many.
+    pub(super) count: u64,
+    /// When the first of them was refused.
+    pub(super) since: Timestamp,
+}
+
+/// The members in the order in which they are written.
+#[derive(Serialize)]
+struct CountMembers<'a> {
+    time: &'a str,
+    decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    count: u64,
+    since: &'a str,
+}
+
+impl RefusalCount {
+    /// One JSON object and the end of the line.
+    pub(super) fn text(&self, now: Timestamp) -> Vec<u8> {
+        let members = CountMembers {
+            time: &rfc3339(now),
+            decision: self.code,
+            client: self.client.as_deref(),
+            count: self.count,
+            since: &rfc3339(self.since),
+        };
+        let mut text = Vec::with_capacity(192);
+        // Text and numbers always serialise, and a vector takes everything.
+        let _ = serde_json::to_writer(&mut text, &members);
+        text.push(b'\n');
+        text
+    }
+}
+
 /// UTC with milliseconds (RFC 3339 §5.6): every line has the same length there and sorts as text.
 fn rfc3339(time: Timestamp) -> String {
     let millis = i64::try_from(time.millis()).ok();

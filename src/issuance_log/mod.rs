@@ -5,11 +5,16 @@
 //! own takes what is there and writes it at once; what cannot be written waits in the queue and is
 //! tried again. Lines are not forced to the disk (no `fsync`).
 //!
+//! Refusals are there to be seen, not to be kept: the first few of each client and code of a minute
+//! have lines, the others are counted in one (`refusals`). Lines leave space on their disk: tokens
+//! stop before the disk is full, and refusals before that.
+//!
 //! What `kill -9` can lose is what waits: about 5 ms of lines while they can be written.
 
 mod line;
 mod output;
 mod queue;
+mod refusals;
 mod writer;
 
 use std::io;
@@ -28,6 +33,7 @@ use crate::supervision::supervise_thread;
 use crate::telemetry::Metrics;
 use output::Output;
 use queue::Queue;
+use refusals::Refusals;
 use writer::Writer;
 
 /// The name of the thread, in the log, in the metrics and in the health report.
@@ -39,6 +45,7 @@ const LONGEST_END: Duration = Duration::from_secs(4);
 /// The log, and the thread that writes it.
 pub struct IssuanceLog {
     queue: Arc<Queue>,
+    refusals: Arc<Refusals>,
     metrics: Arc<Metrics>,
     /// Closed when the thread has ended.
     writing: watch::Receiver<()>,
@@ -58,7 +65,14 @@ impl IssuanceLog {
         let output = Output::open(destination)?;
         let queue = Arc::new(Queue::new(capacity));
         let (alive, writing) = watch::channel(());
-        let mut writer = Writer::new(Arc::clone(&queue), output, Arc::clone(&metrics));
+        let refusals = Arc::<Refusals>::default();
+        let mut writer = Writer::new(
+            Arc::clone(&queue),
+            Arc::clone(&refusals),
+            output,
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
         let (lines, counters) = (Arc::clone(&queue), Arc::clone(&metrics));
         thread::Builder::new()
             .name(TASK.to_owned())
@@ -71,19 +85,35 @@ impl IssuanceLog {
             })?;
         Ok(Self {
             queue,
+            refusals,
             metrics,
             writing,
         })
     }
 
     /// Puts a line into the queue. Refusals find no room a little earlier than tokens, so that a
-    /// flood of them does not keep tokens from being signed.
+    /// flood of them does not keep tokens from being signed. A refusal that is one of many is only
+    /// counted.
     ///
     /// # Errors
-    /// [`QueueFull`]: the line is lost, and is counted as that.
+    /// [`QueueFull`]: there is no line. That of a token is lost; a refusal is counted.
     pub fn put(&self, line: &Line<'_>) -> Result<(), QueueFull> {
+        let refused = match line.decision {
+            Decision::Signed { .. } => None,
+            Decision::Refused { code, .. } => Some(code),
+        };
+        if let Some(code) = refused
+            && !self.refusals.admit(line.client, code, line.time)
+        {
+            return Ok(());
+        }
         let put = self.queue.put(&line.text(), line.decision.priority());
-        put.inspect_err(|_| self.metrics.issuance().count_no_room())
+        put.inspect_err(|_| {
+            self.metrics.issuance().count_no_room();
+            if let Some(code) = refused {
+                self.refusals.count(line.client, code, line.time);
+            }
+        })
     }
 
     /// Writes what waits, for a few seconds at most. Nothing may be put any more.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 use crate::clock::Stopwatch;
+use crate::disk::Space;
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,12 @@ impl Output {
                 followed: Stopwatch::start(),
             },
         })
+    }
+
+    /// The space around the file; `None` for what takes none.
+    pub(super) fn space(&self) -> Option<Space> {
+        let (Self::Stdout(file) | Self::File { file, .. }) = self;
+        Space::around(file)
     }
 
     /// Writes the bytes from `written` on, and moves it. After an error it says where to go on.

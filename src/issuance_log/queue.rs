@@ -84,18 +84,27 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits until there is something, gives it `pause` to become more, and exchanges it for the
-    /// batch that has been written. `None` when the queue is closed and empty.
-    pub(super) fn exchange(&self, mut written: Batch, pause: Duration) -> Option<Batch> {
+    /// Waits until there is something, or for `longest`, gives it `pause` to become more, and
+    /// exchanges it for the batch that has been written. `None` when the queue is closed and empty.
+    pub(super) fn exchange(
+        &self,
+        mut written: Batch,
+        pause: Duration,
+        longest: Duration,
+    ) -> Option<Batch> {
         written.bytes.clear();
         written.bytes.shrink_to(KEPT_BYTES);
         written.lines = 0;
         let mut state = self.lock();
         state.being_written = 0;
-        state = self
+        let is_empty = |state: &mut State| state.lines.lines == 0 && !state.closed;
+        (state, _) = self
             .changed
-            .wait_while(state, |state| state.lines.lines == 0 && !state.closed)
+            .wait_timeout_while(state, longest, is_empty)
             .unwrap_or_else(PoisonError::into_inner);
+        if is_empty(&mut state) {
+            return Some(written);
+        }
         let half = self.capacity / 2;
         let (mut state, _) = self
             .changed
@@ -137,11 +146,13 @@ mod tests {
         }
         assert_eq!(queue.put(b"line\n", Priority::Refusal), Err(QueueFull));
         queue.put(b"line\n", Priority::Token).unwrap();
-        let batch = queue.exchange(Batch::default(), Duration::ZERO).unwrap();
+        let longest = Duration::from_secs(60);
+        let next = |batch| queue.exchange(batch, Duration::ZERO, longest);
+        let batch = next(Batch::default()).unwrap();
         assert_eq!((batch.lines, batch.bytes.len()), (4, 20));
         assert_eq!(queue.put(b"line\n", Priority::Token), Err(QueueFull));
         queue.close();
-        assert!(queue.exchange(batch, Duration::ZERO).is_none());
+        assert!(next(batch).is_none());
         assert_eq!(queue.put(b"line\n", Priority::Token), Err(QueueFull));
     }
 }

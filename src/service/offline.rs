@@ -98,7 +98,8 @@ impl StoreAddress {
             url,
             ..config::Store::default()
         };
-        let store = store::open(&settings.location(file), &Clock::system()).await?;
+        let store =
+            store::open(&settings.location(file), &Clock::system(), &Arc::default()).await?;
         require_no_live_replica(&*store).await?;
         Ok(Opened {
             store,
@@ -323,7 +324,12 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
     if config.store.url == StoreUrl::Sqlite {
         make_for_owner(folder.path(), &folder.database())?;
     }
-    let store = store::open(&config.store.location(folder.database()), &Clock::system()).await?;
+    let store = store::open(
+        &config.store.location(folder.database()),
+        &Clock::system(),
+        &Arc::default(),
+    )
+    .await?;
     require_no_live_replica(&*store).await?;
     let outcome = prepared.write(&*store).await;
     store.close().await;

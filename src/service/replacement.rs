@@ -29,7 +29,12 @@ pub async fn replace_lost_keys(
 ) -> Result<Vec<Replaced>, Box<dyn std::error::Error>> {
     let folder = open_folder(&config.data_dir)?;
     let clock = Clock::system();
-    let store = store::open(&config.store.location(folder.database()), &clock).await?;
+    let store = store::open(
+        &config.store.location(folder.database()),
+        &clock,
+        &Arc::default(),
+    )
+    .await?;
     if store.get(&check::record_key()).await?.is_none() {
         return Err("the store is new: it was never sealed, and nothing is lost".into());
     }

@@ -22,6 +22,19 @@ pub struct Batch {
     /// When it is too late: what it says of the time is not true then. It is held against the
     /// store's clock in the act of committing.
     pub not_after: Option<Timestamp>,
+    /// Whether it must not fail because the disk is full.
+    pub when_disk_full: WhenDiskFull,
+}
+
+/// What becomes of a batch when the disk is full. Only a store that keeps a reserve makes a
+/// difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenDiskFull {
+    /// It fails, and has changed nothing.
+    #[default]
+    Fail,
+    /// It is written into the space that is kept for such batches.
+    UseReserve,
 }
 
 impl Batch {
@@ -33,6 +46,7 @@ impl Batch {
             writes: Vec::new(),
             events: Vec::new(),
             not_after: None,
+            when_disk_full: WhenDiskFull::default(),
         }
     }
 }

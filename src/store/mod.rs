@@ -35,8 +35,11 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::lifecycle::IssuerName;
+use crate::telemetry::Metrics;
 
-pub use batch::{Batch, CommitError, Content, Expectation, SealedChange, Tokens, Write};
+pub use batch::{
+    Batch, CommitError, Content, Expectation, SealedChange, Tokens, WhenDiskFull, Write,
+};
 use chain::{EventHash, LogHead, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
 pub use record::{BatchId, Kind, Query, Record, RecordKey, StoredSet, Token, key_sets};
@@ -54,14 +57,21 @@ pub enum StoreLocation {
 }
 
 /// Opens a store, and makes it where there is none. `clock` judges deadlines where the store has no
-/// clock of its own.
+/// clock of its own; what a task of the store does in the background is told to `metrics`.
 ///
 /// # Errors
 /// When it cannot be reached, or is not keywright's. The error names the place.
-pub async fn open(location: &StoreLocation, clock: &Clock) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(
+    location: &StoreLocation,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match location {
         StoreLocation::Sqlite(file) => Arc::new(SqliteStore::open(file, clock.clone()).await?),
-        StoreLocation::Postgres(settings) => Arc::new(PostgresStore::open(settings).await?),
+        StoreLocation::Postgres(settings) => {
+            let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+            Arc::new(PostgresStore::open_supervised(settings, clock, metrics).await?)
+        }
     })
 }
 
@@ -102,6 +112,25 @@ pub struct LastUse {
 #[derive(Debug, thiserror::Error)]
 #[error("the key store failed: {0}")]
 pub struct StoreError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl StoreError {
+    /// Whether the store's files are not the ones that were opened ([`Replaced`]).
+    pub fn is_replaced(&self) -> bool {
+        self.0.is::<Replaced>()
+    }
+}
+
+/// A store's file was moved, deleted or replaced while the process had it open: what is committed
+/// now would not be there after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is not the file that this process has opened: it was moved, deleted or replaced; put it \
+     back, or restart the process on what is there now", path.display()
+)]
+pub struct Replaced {
+    /// The path.
+    pub path: PathBuf,
+}
 
 /// A place where records rest.
 #[async_trait]
@@ -157,6 +186,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the store can do for several processes; `None` when one process alone may use it.
     fn replicas(&self) -> Option<&dyn ReplicaStore>;
+
+    /// Whether the store answers, and is still the one that was opened. It is called once a second,
+    /// and may also look after what the store keeps for itself.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.log_head().await.map(drop)
+    }
+
+    /// Whether the disk space is there that is kept for changes that must not fail; `None` for a
+    /// store that keeps none.
+    fn has_reserve(&self) -> Option<bool> {
+        None
+    }
 
     /// Lets go of what the store holds open. Nothing may be asked of it afterwards.
     async fn close(&self) {}

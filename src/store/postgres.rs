@@ -21,6 +21,7 @@ mod url;
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -37,7 +38,10 @@ use super::replicas::ReplicaStore;
 use super::sql::{events as log, failed, into_store_error, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{Batch, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
+use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
+use crate::supervision::supervise;
+use crate::telemetry::Metrics;
 use session::{BeginStatements, Session};
 
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
@@ -78,6 +82,9 @@ pub struct PostgresSettings {
 /// The longest wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The name of the task that listens, in the log, in the metrics and in the health report.
+const LISTENER: &str = "store-notifications";
+
 /// How many events of a dump one statement writes.
 const EVENTS_AT_A_TIME: usize = 500;
 
@@ -100,6 +107,19 @@ impl PostgresStore {
     /// When it cannot be reached, or its tables are another program's or a later version's: then
     /// they are left as they were. The error names host and database, and never the password.
     pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        Self::open_supervised(settings, Clock::system(), Arc::default()).await
+    }
+
+    /// The same. The task that listens for changes of others runs under supervision, by this clock
+    /// and with these metrics.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_supervised(
+        settings: &PostgresSettings,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         let options = settings.url.options().map_err(failed)?;
         let location = url::place(&options);
         let locate = |error: StoreError| with_location(&location, error);
@@ -116,7 +136,9 @@ impl PostgresStore {
             None => options.clone(),
         };
         let (sender, notifications) = watch::channel(0);
-        let listener = notifications::listen(listened.clone(), url::place(&listened), sender);
+        let place = url::place(&listened);
+        let listen = move || notifications::listen(listened.clone(), place.clone(), sender.clone());
+        let listener = supervise(LISTENER, clock, metrics, listen);
         Ok(Self {
             pool: connections(settings.max_connections.get()),
             replication: connections(1),
@@ -409,6 +431,7 @@ impl Writer for &PostgresStore {
             writes,
             events,
             not_after,
+            when_disk_full: _,
         } = batch;
         self.write_with(&self.pool, not_after, async |connection| {
             // Without events there is no place in the log to queue for.

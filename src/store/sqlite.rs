@@ -5,32 +5,40 @@
 //! want it queue; others read. The write-ahead log holds what was there before an erasure until it
 //! is emptied, which never makes a commit or its caller wait. One process at a time opens the file;
 //! the lock on the data folder is taken by [`crate::data_folder`].
+//!
+//! A commit is answered when it is in the files that the path names ([`files`]), and a change that
+//! must not fail is committed on a full disk, too ([`reserve`]).
 
 mod events;
+mod files;
+mod open;
 mod records;
+mod reserve;
 mod transfer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
 use tokio::sync::mpsc;
 
 use super::chain::{LogHead, StoredEvent};
 use super::record::{BatchId, Query, Record};
 use super::replicas::ReplicaStore;
-use super::sql::{events as log, failed, migrator, records as shared};
+use super::sql::{events as log, failed, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
-    Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError, Write,
-    Writer,
+    Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError,
+    WhenDiskFull, Write, Writer,
 };
 use crate::clock::Clock;
 use crate::lifecycle::IssuerName;
+use files::{FileLook, OpenFiles, OwnWrite};
+use reserve::Reserve;
 
 /// Records in one SQLite file.
 pub struct SqliteStore {
@@ -39,57 +47,24 @@ pub struct SqliteStore {
     writers: SqlitePool,
     /// One connection, which waits for no other.
     maintenance: SqlitePool,
+    /// How a connection is opened.
+    options: SqliteConnectOptions,
+    files: OpenFiles,
+    log_ends: Mutex<LogEnds>,
+    reserve: Arc<Reserve>,
     clock: Clock,
     /// Whether the write-ahead log holds bytes that were erased.
     holds_erased: AtomicBool,
 }
 
-/// Why the store does not begin.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot open {}: {source}", path.display())]
-struct OpenError {
-    path: PathBuf,
-    source: OpenFailure,
+/// Where the audit log ended.
+#[derive(Clone, Copy)]
+struct LogEnds {
+    /// After the last commit of this process.
+    last: LogHead,
+    /// When the write-ahead log was last emptied into the database file.
+    in_the_file: LogHead,
 }
-
-#[derive(Debug, thiserror::Error)]
-enum OpenFailure {
-    #[error("it is a database of another program")]
-    Foreign,
-    #[error("its file system does not support a write-ahead log")]
-    NoLog,
-    #[error(
-        "a later version of keywright has changed its tables (migration {0}): run that version or \
-         a newer one"
-    )]
-    Later(i64),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    Migration(MigrateError),
-}
-
-impl From<MigrateError> for OpenFailure {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(version) => Self::Later(version),
-            other => Self::Migration(other),
-        }
-    }
-}
-
-/// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
-const APPLICATION_ID: i64 = 0x6b77_7274;
-
-const MIGRATIONS: [(&str, &str); 4] = [
-    ("first", include_str!("migrations/sqlite/0001_first.sql")),
-    ("access", include_str!("migrations/sqlite/0002_access.sql")),
-    ("chain", include_str!("migrations/sqlite/0003_chain.sql")),
-    (
-        "records",
-        include_str!("migrations/sqlite/0004_records.sql"),
-    ),
-];
 
 /// How long a connection waits for another process's transaction, and a commit for those before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,9 +72,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the write-ahead log is tried to be emptied, and with which pause.
 const CLEAR_ATTEMPTS: usize = 50;
 const CLEAR_PAUSE: Duration = Duration::from_millis(20);
-
-/// How many connections read.
-const READERS: u32 = 4;
 
 impl SqliteStore {
     /// Opens the file at `path`, creates it when there is none, and brings its tables up to date.
@@ -109,56 +81,152 @@ impl SqliteStore {
     /// When the file cannot be opened or written, or is no database of ours: then it is left as it
     /// was. The error names the file.
     pub async fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let opened = open(path, clock).await.map_err(|source| OpenError {
-            path: path.to_owned(),
-            source,
-        });
-        opened.map_err(failed)
+        open::open(path, clock).await.map_err(failed)
     }
 
-    /// Begins to read from one state.
+    /// Begins to read from one state of the files that were opened.
     async fn reader(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.look()?;
         self.readers.begin().await.map_err(failed)
     }
 
     /// Begins a transaction that writes. IMMEDIATE takes the write lock first: what is checked
     /// still holds when it is written.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    async fn begin(&self) -> Result<WriteTransaction<'_>, StoreError> {
+        self.require_own_files().await?;
         let begun = self.writers.begin_with("BEGIN IMMEDIATE").await;
-        begun.map_err(failed)
+        Ok(WriteTransaction {
+            transaction: begun.map_err(failed)?,
+            _write: self.files.begin_write(),
+        })
     }
-}
 
-/// The write lock on the file.
-struct SqliteWriter<'a> {
-    store: &'a SqliteStore,
-    transaction: Transaction<'static, Sqlite>,
-}
+    /// Refuses files that are not the ones that were opened.
+    fn look(&self) -> Result<FileLook, StoreError> {
+        // Closing has removed some, and a caller is told then that the store is closed.
+        if self.readers.is_closed() {
+            return Ok(FileLook::Unchanged);
+        }
+        self.files.look().map_err(failed)
+    }
 
-#[async_trait]
-impl Writer for SqliteWriter<'_> {
-    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
-        let Self {
-            store,
+    /// Refuses files that are not the ones that were opened. If another process has written to the
+    /// database file itself, it must still have what this process has written: an older copy over
+    /// it has not.
+    async fn require_own_files(&self) -> Result<(), StoreError> {
+        let FileLook::Written(stamp) = self.look()? else {
+            return Ok(());
+        };
+        let LogEnds { last, in_the_file } = *self.log_ends();
+        let without_log = self.options.clone().immutable(true);
+        for (options, event) in [(&without_log, in_the_file), (&self.options, last)] {
+            // A connection that has nothing of the file in memory.
+            let mut connection = options.connect().await.map_err(failed)?;
+            let stored = events::hash_of(&mut connection, event.sequence).await?;
+            connection.close().await.map_err(failed)?;
+            if event.sequence > 0 && stored.as_deref() != Some(event.hash.as_bytes()) {
+                return Err(failed(self.files.replaced()));
+            }
+        }
+        self.files.accept(stamp);
+        Ok(())
+    }
+
+    fn log_ends(&self) -> MutexGuard<'_, LogEnds> {
+        let ends = self.log_ends.lock();
+        ends.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses what may fail while there is no space for more than what must not.
+    fn require_space(&self, when_disk_full: WhenDiskFull) -> Result<(), StoreError> {
+        match when_disk_full {
+            WhenDiskFull::Fail if !self.reserve.leaves_space() => Err(failed(DiskFull)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn write(
+        &self,
+        write: WriteTransaction<'_>,
+        batch: &Batch,
+    ) -> Result<LogHead, CommitError> {
+        let WriteTransaction {
             mut transaction,
-        } = *self;
+            _write,
+        } = write;
         for expectation in &batch.expectations {
             shared::expect(&mut *transaction, expectation).await?;
         }
         for write in &batch.writes {
             shared::write(&mut *transaction, write, batch.id).await?;
         }
-        let head = events::append(&mut transaction, batch.events, batch.id).await?;
-        let is_late = |deadline| store.clock.now() > deadline;
+        let head = events::append(&mut transaction, batch.events.clone(), batch.id).await?;
+        let is_late = |deadline| self.clock.now() > deadline;
         if batch.not_after.is_some_and(is_late) {
             return Err(CommitError::Late);
         }
         if batch.writes.iter().any(erases) {
-            store.holds_erased.store(true, Ordering::Release);
+            self.holds_erased.store(true, Ordering::Release);
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| CommitError::Unknown(failed(error)))?;
-        Ok(head)
+        self.log_ends().last = head;
+        // What was written to files that have gone is not there after a restart.
+        match self.files.look() {
+            Ok(_) => Ok(head),
+            Err(replaced) => Err(CommitError::Unknown(failed(replaced))),
+        }
+    }
+}
+
+/// There is no space for a change that may fail.
+#[derive(Debug, thiserror::Error)]
+#[error("the disk is full, and its reserve is kept for changes that must not fail")]
+struct DiskFull;
+
+/// Whether SQLite found no space. It has rolled the transaction back then.
+fn is_disk_full(error: &CommitError) -> bool {
+    // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE.
+    const CODES: [&str; 2] = ["13", "4874"];
+    let (CommitError::Store(StoreError(source)) | CommitError::Unknown(StoreError(source))) = error
+    else {
+        return false;
+    };
+    let told = source.downcast_ref::<sqlx::Error>();
+    let told = told.and_then(sqlx::Error::as_database_error);
+    let code = told.and_then(|told| told.code());
+    code.is_some_and(|code| CODES.contains(&&*code))
+}
+
+/// A transaction that writes.
+struct WriteTransaction<'a> {
+    transaction: Transaction<'static, Sqlite>,
+    /// Dropped last, when all is written.
+    _write: OwnWrite<'a>,
+}
+
+/// The write lock on the file.
+struct SqliteWriter<'a> {
+    store: &'a SqliteStore,
+    write: WriteTransaction<'a>,
+}
+
+#[async_trait]
+impl Writer for SqliteWriter<'_> {
+    async fn commit(self: Box<Self>, batch: Batch) -> Result<LogHead, CommitError> {
+        let Self { store, write } = *self;
+        store.require_space(batch.when_disk_full)?;
+        let written = store.write(write, &batch).await;
+        let may_use_reserve = batch.when_disk_full == WhenDiskFull::UseReserve;
+        match &written {
+            Err(error) if may_use_reserve && is_disk_full(error) && store.reserve.give_up() => {}
+            _ => return written,
+        }
+        let mut write = store.begin().await?;
+        if let Some(head) = log::of_batch(&mut *write.transaction, batch.id).await? {
+            return Ok(head);
+        }
+        store.write(write, &batch).await
     }
 }
 
@@ -185,12 +253,12 @@ impl Store for SqliteStore {
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
         Ok(Box::new(SqliteWriter {
             store: self,
-            transaction: self.begin().await?,
+            write: self.begin().await?,
         }))
     }
 
     async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
-        log::of_batch(&mut *self.begin().await?, batch).await
+        log::of_batch(&mut *self.begin().await?.transaction, batch).await
     }
 
     async fn log_head(&self) -> Result<LogHead, StoreError> {
@@ -207,11 +275,12 @@ impl Store for SqliteStore {
     }
 
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        self.require_space(WhenDiskFull::Fail)?;
+        let mut write = self.begin().await?;
         for last_use in uses {
-            records::record_use(&mut transaction, last_use).await?;
+            records::record_use(&mut write.transaction, last_use).await?;
         }
-        transaction.commit().await.map_err(failed)
+        write.transaction.commit().await.map_err(failed)
     }
 
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
@@ -232,9 +301,9 @@ impl Store for SqliteStore {
     }
 
     async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
-        let mut transaction = self.begin().await?;
-        transfer::fill(&mut transaction, entries).await?;
-        let ended = transaction.commit().await;
+        let mut write = self.begin().await?;
+        transfer::fill(&mut write.transaction, entries).await?;
+        let ended = write.transaction.commit().await;
         ended.map_err(|error| FillError::Unknown(failed(error)))
     }
 
@@ -242,16 +311,23 @@ impl Store for SqliteStore {
     /// may be in the way: waiting for it would keep writers waiting, so that it is tried again and
     /// again for a while instead.
     async fn clear_erased(&self) {
-        if !self.holds_erased.swap(false, Ordering::AcqRel) {
+        if self.require_own_files().await.is_err()
+            || !self.holds_erased.swap(false, Ordering::AcqRel)
+        {
             return;
         }
+        let _write = self.files.begin_write();
+        let committed = self.log_ends().last;
         for _ in 0..CLEAR_ATTEMPTS {
             let emptied: Result<(i64, i64, i64), _> =
                 sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
                     .fetch_one(&self.maintenance)
                     .await;
             match emptied {
-                Ok((0, _, _)) => return,
+                Ok((0, _, _)) => {
+                    self.log_ends().in_the_file = committed;
+                    return;
+                }
                 Ok(_) => self.clock.sleep(CLEAR_PAUSE).await,
                 Err(error) => {
                     tracing::warn!(%error, "the write-ahead log was not emptied");
@@ -266,75 +342,27 @@ impl Store for SqliteStore {
         None
     }
 
+    /// Makes the reserve, too, if there is space for it.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.require_own_files().await?;
+        self.log_head().await?;
+        let reserve = Arc::clone(&self.reserve);
+        if !reserve.is_held() {
+            let made = tokio::task::spawn_blocking(move || reserve.make()).await;
+            made.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn has_reserve(&self) -> Option<bool> {
+        Some(self.reserve.is_held())
+    }
+
     /// Closes the file, with the write-ahead log folded into it.
     async fn close(&self) {
-        self.maintenance.close().await;
         self.readers.close().await;
+        self.maintenance.close().await;
         self.writers.close().await;
-    }
-}
-
-async fn open(path: &Path, clock: Clock) -> Result<SqliteStore, OpenFailure> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("secure_delete", "ON");
-    let connections = |most| {
-        SqlitePoolOptions::new()
-            .max_connections(most)
-            .acquire_timeout(BUSY_TIMEOUT)
-            // A full disk makes SQLite end a transaction by itself. sqlx does not notice, and would
-            // refuse every later commit on this connection: such a connection is given up.
-            .before_acquire(|connection, _| {
-                let usable = !connection.is_in_transaction();
-                Box::pin(async move { Ok(usable) })
-            })
-    };
-    let writers = connections(1).connect_with(options.clone()).await?;
-    claim(&writers).await?;
-    let migrator = migrator(&MIGRATIONS);
-    migrator.run(&writers).await?;
-    let mut transaction = writers.begin_with("BEGIN IMMEDIATE").await?;
-    events::hash_old_events(&mut transaction).await?;
-    transaction.commit().await?;
-    let unwaiting = options.clone().busy_timeout(Duration::ZERO);
-    let store = SqliteStore {
-        readers: connections(READERS).connect_lazy_with(options),
-        writers,
-        maintenance: connections(1).connect_lazy_with(unwaiting),
-        clock,
-        // What a migration has dropped may be in the log, and what a crash has left there.
-        holds_erased: AtomicBool::new(true),
-    };
-    store.clear_erased().await;
-    Ok(store)
-}
-
-/// Makes an empty file ours and refuses another program's, before anything is written to it.
-async fn claim(pool: &SqlitePool) -> Result<(), OpenFailure> {
-    let (application_id, entries): (i64, i64) = sqlx::query_as(
-        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
-    )
-    .fetch_one(pool)
-    .await?;
-    if (application_id, entries) == (0, 0) {
-        let claim = format!("PRAGMA application_id = {APPLICATION_ID}");
-        sqlx::query(AssertSqlSafe(claim)).execute(pool).await?;
-    } else if application_id != APPLICATION_ID {
-        return Err(OpenFailure::Foreign);
-    }
-    // The mode belongs to the file. SQLite answers with the mode that it is in, and stays in the
-    // old one without an error where it cannot change it.
-    let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode = WAL")
-        .fetch_one(pool)
-        .await?;
-    if mode == "wal" {
-        Ok(())
-    } else {
-        Err(OpenFailure::NoLog)
     }
 }
 

@@ -93,8 +93,8 @@ def costs(table, seconds):
                 ratio = statistics.median(ours / plain for ours, plain in zip(measured, without))
                 table.add(f"ES256 tokens/s with {name}, {kind}", f"{statistics.median(measured):,.0f}",
                           f"{statistics.median(without):,.0f} without", f"{ratio:.2f}", aim)
-        lines = sum(1 for _ in (logged.data / "issuance.jsonl").open("rb"))
-        written = (logged.data / "issuance.jsonl").stat().st_size
+        lines = sum(1 for _ in (logged.data.parent / f"{logged.data.name}-issuance.jsonl").open("rb"))
+        written = (logged.data.parent / f"{logged.data.name}-issuance.jsonl").stat().st_size
         table.add("bytes of an issuance line", f"{written / max(lines, 1):.0f}", "", "", "reported")
 
 

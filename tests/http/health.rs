@@ -161,6 +161,7 @@ fn the_report_names_every_task_of_the_background() {
             "listener-internal",
             "listener-public",
             "scheduler",
+            "service-log",
             "store-check",
         ]
     );

@@ -14,7 +14,7 @@ use crate::world::{create_client, create_issuer, credential, eventually, ok};
 const TO_FILE: &str = "issuance_log.to = \"file\"\n";
 
 fn log_of(server: &Server) -> PathBuf {
-    server.data().join("issuance.jsonl")
+    server.folder().path().join("keys-issuance.jsonl")
 }
 
 fn lines(path: &Path) -> Vec<Value> {

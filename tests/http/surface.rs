@@ -867,9 +867,10 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         seen.iter().map(String::as_str).collect::<Vec<_>>(),
         expected
     );
-    // The rest needs a failure: `store-unavailable` and `issuer-unusable` are in `startup`; a full
-    // set, a lost race, a stalled or overloaded process and a broken engine are tested below HTTP.
-    // What a service with several master keys refuses is in `tests/master_key`.
+    // The rest needs a failure: `store-unavailable` and `issuer-unusable` are in `startup`,
+    // `store-replaced` is in `tests/accidents`; a full set, a lost race, a stalled or overloaded
+    // process and a broken engine are tested below HTTP. What a service with several master keys
+    // refuses is in `tests/master_key`.
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
@@ -892,6 +893,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "request-timeout",
         "signing-busy",
         "snapshot-stale",
+        "store-replaced",
         "store-unavailable",
         "too-many-approvals",
         "too-many-failures",

@@ -43,6 +43,8 @@ pub(super) async fn show(
         .iter()
         .map(|(issuer, fault)| show_fault(issuer, fault));
     shown.insert("issuers".to_owned(), issuers.collect());
+    let lost = authority.metrics().log_lines_lost().get();
+    shown.insert("log_lines_lost".to_owned(), lost.into());
     let tasks = authority.metrics().tasks().all();
     let tasks = tasks.iter().map(|(name, health)| show_task(name, health));
     shown.insert("tasks".to_owned(), tasks.collect());
@@ -58,6 +60,9 @@ fn store(authority: &Authority) -> Value {
     let mut shown = json!({ "shared": false, "answers": answered_at.is_some() });
     if let (Some(at), Value::Object(members)) = (answered_at, &mut shown) {
         members.insert("answered_at".to_owned(), at.floor_seconds().into());
+    }
+    if let (Some(is_held), Value::Object(members)) = (authority.has_disk_reserve(), &mut shown) {
+        members.insert("disk_reserve".to_owned(), is_held.into());
     }
     shown
 }

@@ -53,7 +53,7 @@ pub(in crate::http) fn list_approvals() -> Operation {
         "Approvals",
         waiting,
     ))
-    .refuses(&[Code::StoreUnavailable])
+    .refuses(&[Code::StoreUnavailable, Code::StoreReplaced])
 }
 
 /// `POST /v1/approvals/{approval}/confirm`.

@@ -72,6 +72,7 @@ pub(in crate::http) fn list_events() -> Operation {
             Code::ClientLimit,
             Code::UnknownIssuer,
             Code::StoreUnavailable,
+            Code::StoreReplaced,
         ])
 }
 
@@ -97,7 +98,11 @@ pub(in crate::http) fn export() -> Operation {
                 "`{\"hash\":\"<64 hexadecimal digits>\",\"event\":{…}}` and a line feed, repeated.",
             ),
         ))
-        .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+        .refuses(&[
+            Code::ClientLimit,
+            Code::StoreUnavailable,
+            Code::StoreReplaced,
+        ])
 }
 
 /// `GET /v1/audit/head`.
@@ -116,7 +121,11 @@ pub(in crate::http) fn head() -> Operation {
         "AuditHead",
         head,
     ))
-    .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+    .refuses(&[
+        Code::ClientLimit,
+        Code::StoreUnavailable,
+        Code::StoreReplaced,
+    ])
 }
 
 fn hash() -> Json {

@@ -32,6 +32,7 @@ pub(in crate::http) fn take() -> Operation {
             Code::ClientLimit,
             Code::Contended,
             Code::StoreUnavailable,
+            Code::StoreReplaced,
             Code::InternalError,
         ])
 }
@@ -67,6 +68,7 @@ pub(in crate::http) fn register() -> Operation {
         .refuses(&[
             Code::ClientLimit,
             Code::StoreUnavailable,
+            Code::StoreReplaced,
             Code::InternalError,
         ])
 }

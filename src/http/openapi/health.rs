@@ -18,12 +18,13 @@ use crate::telemetry::TaskState;
 pub(in crate::http) fn report() -> Operation {
     let report = json!({
         "ready": true,
-        "store": { "shared": false, "answers": true, "answered_at": 1_795_294_674 },
+        "store": { "shared": false, "answers": true, "answered_at": 1_795_294_674, "disk_reserve": true },
         "issuer_count": 2,
         "issuers": [{
             "issuer": "shop", "state": "rotation-overdue", "since": 1_795_290_000,
             "detail": "the rotation of the ES256 key is overdue",
         }],
+        "log_lines_lost": 0,
         "tasks": [{
             "name": "scheduler", "state": "running", "restarts": 1,
             "last_failure_at": 1_795_290_000,
@@ -54,6 +55,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         optional(
             "answered_at",
             instant("When it was asked when it last answered, in Unix seconds; while it answers."),
+        ),
+        optional(
+            "disk_reserve",
+            flag(
+                "Whether the disk space is there that is kept for revocations, rotations, \
+                 deletions and backups. While it is not, nothing else is committed unless there \
+                 is space for it again. Absent when the store is shared.",
+            ),
         ),
     ]);
     let lease = answered([required(
@@ -116,6 +125,14 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
             list(
                 reference("IssuerHealth"),
                 "The issuers that have a fault, by name.",
+            ),
+        ),
+        required(
+            "log_lines_lost",
+            integer(
+                0,
+                u64::MAX,
+                "How many lines of the service's log could not be written since the process began.",
             ),
         ),
         required(

@@ -41,7 +41,11 @@ pub(in crate::http) fn show() -> Operation {
         "MasterKeyState",
         state,
     ))
-    .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+    .refuses(&[
+        Code::ClientLimit,
+        Code::StoreUnavailable,
+        Code::StoreReplaced,
+    ])
 }
 
 /// `POST /v1/master-key/rotate`.

@@ -321,6 +321,7 @@ impl Operation {
             Code::Contended,
             Code::ClockDoubted,
             Code::StoreUnavailable,
+            Code::StoreReplaced,
         ])
     }
 

@@ -31,7 +31,11 @@ pub(in crate::http) fn list_replicas() -> Operation {
             "Replicas",
             roll,
         ))
-        .refuses(&[Code::ClientLimit, Code::StoreUnavailable])
+        .refuses(&[
+            Code::ClientLimit,
+            Code::StoreUnavailable,
+            Code::StoreReplaced,
+        ])
 }
 
 pub(super) fn schemas() -> Vec<(&'static str, Json)> {

@@ -174,7 +174,10 @@ impl From<RuleViolation> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed a request");
-        Self::store_unavailable()
+        match error.is_replaced() {
+            true => Self::store_replaced(),
+            false => Self::store_unavailable(),
+        }
     }
 }
 

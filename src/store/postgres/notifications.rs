@@ -40,7 +40,7 @@ enum ListenError {
     Database(#[from] sqlx::Error),
 }
 
-/// Listens for as long as it is not aborted. `notifications` counts what was heard, and how often the
+/// Listens for as long as it is not aborted. It can be started again in any state. `notifications` counts what was heard, and how often the
 /// connection was made: what happened meanwhile was missed.
 pub(super) async fn listen(
     options: PgConnectOptions,
@@ -123,4 +123,75 @@ async fn connect(options: &PgConnectOptions) -> Result<PgListener, ListenError> 
     }
     listener.listen(CHANNEL).await?;
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::field::{Field, Visit};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::lifecycle::Timestamp;
+    use crate::supervision::supervise;
+    use crate::telemetry::{Metrics, TaskState};
+
+    /// Panics at the first line of the log that says that nothing is heard.
+    #[derive(Clone, Default)]
+    struct Panics(Arc<AtomicUsize>);
+
+    struct Message(bool);
+
+    impl Visit for Message {
+        fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
+            self.0 |= format!("{value:?}").contains("are found by asking for now");
+        }
+    }
+
+    impl<S: tracing::Subscriber> Layer<S> for Panics {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let mut message = Message(false);
+            event.record(&mut message);
+            let lines = message.0.then(|| self.0.fetch_add(1, Ordering::SeqCst));
+            assert_ne!(lines, Some(0), "on purpose");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_nothing_is_heard_is_counted_and_does_not_end_the_task() {
+        let lines = Panics::default();
+        let subscriber = tracing_subscriber::registry().with(lines.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        // A port that was just free: nothing listens there.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(port);
+        let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+        let metrics = Arc::<Metrics>::default();
+        let (sender, _receiver) = watch::channel(0);
+        let run = move || listen(options.clone(), "nowhere".to_owned(), sender.clone());
+        let task = supervise("listener", clock.clone(), Arc::clone(&metrics), run);
+        let task = tokio::spawn(task);
+        let health = || metrics.tasks().all()["listener"];
+        let until = async |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let story = async {
+            until(&|| health().state == TaskState::Restarting).await;
+            clock.set(clock.now().after(Duration::from_secs(1)));
+            until(&|| lines.0.load(Ordering::SeqCst) == 2).await;
+        };
+        timeout(Duration::from_secs(20), story).await.unwrap();
+        assert_eq!((health().state, health().restarts), (TaskState::Running, 1));
+        task.abort();
+    }
 }

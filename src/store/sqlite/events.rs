@@ -42,6 +42,20 @@ pub(super) async fn append(
     Ok(end)
 }
 
+/// The stored hash of an event; `None` when it is not there.
+pub(super) async fn hash_of(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let stored: Option<Option<Vec<u8>>> =
+        sqlx::query_scalar("SELECT hash FROM events WHERE sequence = ?1")
+            .bind(i64::try_from(sequence).map_err(failed)?)
+            .fetch_optional(connection)
+            .await
+            .map_err(failed)?;
+    Ok(stored.flatten())
+}
+
 async fn write_head(connection: &mut SqliteConnection, head: LogHead) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO audit_head (only, sequence, hash) VALUES (1, ?1, ?2) \
