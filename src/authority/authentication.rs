@@ -79,11 +79,24 @@ impl Caller {
         let Some(bucket) = &self.live.bucket else {
             return Ok(None);
         };
-        match bucket.take(count) {
-            Ok(budget) => Ok(Some(budget)),
-            Err(spent @ RateExceeded::RetryAfter { left, .. }) => Err((spent, bucket.budget(left))),
-            Err(RateExceeded::AboveBurst) => Err((RateExceeded::AboveBurst, bucket.budget(0))),
-        }
+        let taken = bucket.take(count).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
+    }
+
+    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
+    ///
+    /// # Errors
+    /// As for [`take_signatures`](Self::take_signatures); the first is given back then.
+    pub fn take_further_signatures(
+        &self,
+        count: NonZeroU32,
+        first: Option<Budget>,
+    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
+        let (Some(bucket), Some(first)) = (&self.live.bucket, first) else {
+            return Ok(None);
+        };
+        let taken = bucket.take_rest(count, first).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
     }
 
     /// The caller as the audit log names it.

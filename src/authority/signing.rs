@@ -156,36 +156,54 @@ pub async fn sign(
     })
 }
 
-/// Signs many tokens with one snapshot: a result or a refusal for each, in order.
-pub async fn sign_all(
-    snapshot: &LeasedSnapshot,
-    client: &Client,
-    requests: Vec<SignRequest>,
+/// Many tokens, signed with one snapshot. What is held of a request until then is the text that is
+/// signed.
+pub struct Batch<'v> {
+    snapshot: &'v LeasedSnapshot,
+    client: &'v Client,
     now: Timestamp,
-) -> Vec<Result<SignedToken, SignRefusal>> {
-    let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = requests
-        .into_iter()
-        .map(|request| prepare(snapshot, client, request, now))
-        .collect();
-    for algorithm in Algorithm::ALL {
-        complete_all(snapshot, algorithm, &mut prepared).await;
-    }
-    let may_sign = snapshot.may_sign();
-    let handed_out = |prepared: Prepared<'_>| {
-        if !may_sign {
-            return Err(SignRefusal::SnapshotStale);
+    prepared: Vec<Result<Prepared<'v>, SignRefusal>>,
+}
+
+impl<'v> Batch<'v> {
+    /// A batch of no tokens yet.
+    pub const fn new(snapshot: &'v LeasedSnapshot, client: &'v Client, now: Timestamp) -> Self {
+        Self {
+            snapshot,
+            client,
+            now,
+            prepared: Vec::new(),
         }
-        Ok(SignedToken {
-            token: prepared.signing_input,
-            kid: prepared.entry.kid.clone(),
-            jti: prepared.jti,
-            expires_at: prepared.expires_at,
-        })
-    };
-    prepared
-        .into_iter()
-        .map(|prepared| prepared.and_then(handed_out))
-        .collect()
+    }
+
+    /// Adds a request. If it is refused, its place has the refusal.
+    pub fn add(&mut self, request: SignRequest) {
+        let prepared = prepare(self.snapshot, self.client, request, self.now);
+        self.prepared.push(prepared);
+    }
+
+    /// Signs all: a token or a refusal for each request, in order.
+    pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
+        for algorithm in Algorithm::ALL {
+            complete_all(self.snapshot, algorithm, &mut self.prepared).await;
+        }
+        let may_sign = self.snapshot.may_sign();
+        let handed_out = |prepared: Prepared<'_>| {
+            if !may_sign {
+                return Err(SignRefusal::SnapshotStale);
+            }
+            Ok(SignedToken {
+                token: prepared.signing_input,
+                kid: prepared.entry.kid.clone(),
+                jti: prepared.jti,
+                expires_at: prepared.expires_at,
+            })
+        };
+        self.prepared
+            .into_iter()
+            .map(|prepared| prepared.and_then(handed_out))
+            .collect()
+    }
 }
 
 /// Completes the prepared tokens of one algorithm in one go.

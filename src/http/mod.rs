@@ -8,6 +8,7 @@ mod authentication;
 mod body;
 mod certificate_reload;
 mod code;
+mod computation;
 mod connection;
 mod internal;
 mod openapi;
@@ -16,6 +17,7 @@ mod public;
 mod response;
 mod server;
 mod shown;
+mod slots;
 mod tls;
 
 pub use admission::{AdmittedService, RequestLimits};

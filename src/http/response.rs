@@ -131,6 +131,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::MalformedJson
         | Code::DuplicateMember
         | Code::JsonTooDeep
+        | Code::JsonTooManyValues
         | Code::NumberOutOfRange
         | Code::NotAnObject
         | Code::FieldMissing
@@ -199,7 +200,9 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::RateLimited | Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::TooManyFailures | Code::TooManyRequests => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Overloaded
         | Code::SigningBusy

@@ -256,7 +256,7 @@ fn an_assertion_from_before_a_restart_is_refused_and_without_an_audience_there_i
 }
 
 /// A server with one document, as long as the test runs.
-fn serve(document: &Value) -> String {
+pub fn serve(document: &Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     let body = document.to_string();

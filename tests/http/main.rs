@@ -6,8 +6,8 @@
 //! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
 //! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
-//! becomes of credentials across restarts, `overload` who waits when somebody asks too fast, and
-//! `health` what probes and the health report say.
+//! becomes of credentials across restarts, `overload` who waits when somebody asks too fast,
+//! `shares` that one caller takes no more than its share, and `health` what probes and the health report say.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,6 +42,7 @@ mod publication;
 mod roles;
 mod schemathesis;
 mod secrets;
+mod shares;
 mod signing;
 mod startup;
 #[path = "../support/mod.rs"]

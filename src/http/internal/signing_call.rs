@@ -98,6 +98,17 @@ impl SigningCall {
             .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
     }
 
+    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
+    pub(super) fn take_rest(
+        &self,
+        signatures: NonZeroU32,
+        first: Option<Budget>,
+    ) -> Result<Option<Budget>, Problem> {
+        self.caller
+            .take_further_signatures(signatures, first)
+            .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
+    }
+
     /// An empty summary of one requested token.
     pub(super) fn summary(&self) -> RequestSummary {
         let log = self.authority.issuance_log();
