@@ -15,12 +15,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::{Fault, Jws, KeySource, Rules, Verifier, VerifyError};
+use keywright_verifier::{Fault, Jws, JwsError, KeySource, Rules, Verifier, VerifyError};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::audit::{Actor, AuthenticationMethod};
 use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
+use super::key_wait::KeyWait;
 use super::replay::Consumption;
 use super::throttle::{Budget, FailureLimiter, RateExceeded};
 use crate::access::Role;
@@ -141,7 +142,12 @@ pub struct TrustedIssuer {
 #[derive(Default)]
 pub struct TrustedIssuers {
     verifier: Option<Verifier>,
-    names: HashMap<String, String>,
+    by_url: HashMap<String, KnownIssuer>,
+}
+
+struct KnownIssuer {
+    name: String,
+    wait: KeyWait,
 }
 
 impl TrustedIssuers {
@@ -165,7 +171,8 @@ impl TrustedIssuers {
                 Some(verifier) => verifier.and(rules, keys)?,
                 None => Verifier::new(rules, keys)?,
             });
-            trusted.names.insert(issuer, name);
+            let wait = KeyWait::default();
+            trusted.by_url.insert(issuer, KnownIssuer { name, wait });
         }
         Ok(trusted)
     }
@@ -199,7 +206,8 @@ impl Authenticator {
 
     /// Whether an issuer of this name is trusted.
     pub fn trusts(&self, name: &str) -> bool {
-        self.trusted.names.values().any(|trusted| trusted == name)
+        let mut trusted = self.trusted.by_url.values();
+        trusted.any(|trusted| trusted.name == name)
     }
 
     /// Finds out who calls.
@@ -250,12 +258,19 @@ impl Authenticator {
         if let Some(live) = clients.find(issuer) {
             return self.with_own_assertion(live, text, now);
         }
-        let (Some(name), Some(verifier)) = (self.trusted.names.get(issuer), &self.trusted.verifier)
-        else {
+        let trusted = &self.trusted;
+        let (Some(known), Some(verifier)) = (trusted.by_url.get(issuer), &trusted.verifier) else {
             return Err(Unauthenticated::Invalid);
         };
+        let KnownIssuer { name, wait } = known;
         let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let verified = verifier.verify_at::<Value>(text, at).await;
+        let verified = match verifier.verify_with_held_keys::<Value>(text, at) {
+            Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey)) => {
+                let fetched = wait.wait_for(verifier.verify_at::<Value>(text, at), now);
+                fetched.await.ok_or(Unauthenticated::Undecidable)?
+            }
+            decided => decided,
+        };
         let claims = verified.map_err(|error| refused(&error))?.claims;
         match clients.with_workload(name, &claims) {
             ClientMatch::One(live) => {

@@ -7,7 +7,8 @@
 //! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
 //! becomes of credentials across restarts, `overload` who waits when somebody asks too fast,
-//! `shares` that one caller takes no more than its share, and `health` what probes and the health report say.
+//! `shares` that one caller takes no more than its share, `stalled_keys` that nobody waits
+//! long for an issuer that stalls, and `health` what probes and the health report say.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,6 +45,7 @@ mod schemathesis;
 mod secrets;
 mod shares;
 mod signing;
+mod stalled_keys;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;
