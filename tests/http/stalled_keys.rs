@@ -99,25 +99,33 @@ fn forged_tokens_wait_for_a_stalled_key_set_once_and_briefly() {
         let forged = token(&forger, issuer);
         while_another_signs(what, &server, || {
             let begin = Instant::now();
-            let flood = at_a_time(50, || signs(&server, &forged));
-            let longest = flood.iter().map(|(_, taken)| *taken).max().unwrap();
-            for (answer, _) in &flood {
-                assert_eq!(answer.status, 503, "{what}: {}", answer.json());
-                assert_eq!(answer.json()["code"], "caller-undecidable");
-                assert!(answer.header("retry-after").is_some());
-            }
-            // The second fifty do not wait again.
-            let again = at_a_time(50, || signs(&server, &forged));
-            let second = again.iter().map(|(_, taken)| *taken).max().unwrap();
-            report(&format!(
-                "{what}: 50 waited {longest:?} at most, the next 50 {second:?}"
-            ));
-            assert!(longest < Duration::from_secs(4), "{what}: {longest:?}");
-            assert!(second < Duration::from_millis(1500), "{what}: {second:?}");
+            // The service asks by itself as well, so that it is not said which of them waits.
+            let floods: Vec<Duration> = (0..4)
+                .map(|_| {
+                    let answers = at_a_time(50, || signs(&server, &forged));
+                    for (answer, _) in &answers {
+                        assert_eq!(answer.status, 503, "{what}: {}", answer.json());
+                        assert_eq!(answer.json()["code"], "caller-undecidable");
+                        assert!(answer.header("retry-after").is_some());
+                    }
+                    let taken = answers.iter().map(|(_, taken)| *taken);
+                    taken.max().unwrap_or_default()
+                })
+                .collect();
+            report(&format!("{what}: 4 × 50 waited at most {floods:?}"));
+            let long = |taken: &&Duration| **taken > Duration::from_millis(1500);
+            assert!(
+                floods.iter().max() < Some(&Duration::from_secs(4)),
+                "{what}"
+            );
+            assert!(
+                floods.iter().filter(long).count() <= 1,
+                "{what}: {floods:?}"
+            );
             // Other issuers are not asked in vain for that.
             let (good, _) = signs(&server, &token(&healthy, "https://healthy.example"));
             assert_eq!(good.status, 201, "{what}: {}", good.json());
-            assert!(begin.elapsed() < Duration::from_secs(15));
+            assert!(begin.elapsed() < Duration::from_secs(10));
         });
     }
 }
