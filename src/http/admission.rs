@@ -14,16 +14,15 @@ use axum::body::Body;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
 use super::problem::Problem;
-use super::response::is_held_back;
+use super::response::{is_held_back, until_sent};
 use super::server::RequestHandler;
-use super::slots::{RequestSlot, Slots};
+use super::slots::Slots;
 use crate::access::credential;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
@@ -120,20 +119,6 @@ impl AdmissionControl {
         response.headers_mut().insert(REQUEST_ID, id);
         until_sent(response, slot)
     }
-}
-
-/// A response that is streamed, so that its length is not known yet, holds what its request has taken
-/// until it has been sent.
-fn until_sent(response: Response, slot: RequestSlot) -> Response {
-    if response.body().size_hint().exact().is_some() {
-        return response;
-    }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &slot;
-            frame
-        }))
-    })
 }
 
 /// Whether a path or a query carries what is a credential of ours, or looks like a token.

@@ -7,6 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -113,6 +115,20 @@ where
 {
     let logged = parts.inspect_err(|error| tracing::error!(%error, "an answer was broken off"));
     ([(CONTENT_TYPE, media_type)], Body::from_stream(logged)).into_response()
+}
+
+/// A response that keeps what its request has taken until it has been sent, if it is streamed: its
+/// length is not known then.
+pub(super) fn until_sent(response: Response, taken: impl Send + 'static) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _taken = &taken;
+            frame
+        }))
+    })
 }
 
 /// 200 with a JSON document that is written already.

@@ -7,7 +7,8 @@
 //! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
 //! becomes of credentials across restarts, `overload` who waits when somebody asks too fast,
-//! `shares` that one caller takes no more than its share, `stalled_keys` that nobody waits
+//! `shares` that one caller takes no more than its share, `connections`
+//! that silent connections keep nobody out, `stalled_keys` that nobody waits
 //! long for an issuer that stalls, and `health` what probes and the health report say.
 
 #![allow(
@@ -30,6 +31,7 @@
 mod assertions;
 mod audit;
 mod bad_input;
+mod connections;
 mod credentials;
 mod document;
 mod exchange;
