@@ -14,12 +14,37 @@ const AT_A_TIME: usize = 2;
 /// How many more of one caller wait for their turn.
 const WAITING: usize = 16;
 
-/// How many callers are remembered before those are forgotten that compute nothing.
+/// How many callers are remembered before those are forgotten that do nothing.
 const REMEMBERED: usize = 1024;
+
+/// What each caller has of its own, for as long as it is in use.
+pub(super) struct PerCaller<T>(Mutex<HashMap<String, Weak<T>>>);
+
+impl<T> Default for PerCaller<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> PerCaller<T> {
+    /// What this caller has, made now if it has nothing.
+    pub(super) fn of(&self, caller: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = callers.get(caller).and_then(Weak::upgrade) {
+            return own;
+        }
+        if callers.len() >= REMEMBERED {
+            callers.retain(|_, own| own.strong_count() > 0);
+        }
+        let own = Arc::new(make());
+        callers.insert(caller.to_owned(), Arc::downgrade(&own));
+        own
+    }
+}
 
 /// Whose turn it is to compute.
 pub(super) struct Computations {
-    callers: Mutex<HashMap<String, Weak<CallerTurns>>>,
+    callers: PerCaller<CallerTurns>,
     classes: [Arc<Semaphore>; RouteClass::ALL.len()],
 }
 
@@ -32,7 +57,7 @@ struct CallerTurns {
 impl Default for Computations {
     fn default() -> Self {
         Self {
-            callers: Mutex::default(),
+            callers: PerCaller::default(),
             classes: std::array::from_fn(|_| Arc::new(Semaphore::new(AT_A_TIME))),
         }
     }
@@ -73,18 +98,9 @@ impl Computations {
     }
 
     fn caller(&self, caller: &str) -> Arc<CallerTurns> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = callers.get(caller).and_then(Weak::upgrade) {
-            return own;
-        }
-        if callers.len() >= REMEMBERED {
-            callers.retain(|_, own| own.strong_count() > 0);
-        }
-        let own = Arc::new(CallerTurns {
+        self.callers.of(caller, || CallerTurns {
             running: Arc::new(Semaphore::new(1)),
             admitted: Semaphore::new(1 + WAITING),
-        });
-        callers.insert(caller.to_owned(), Arc::downgrade(&own));
-        own
+        })
     }
 }

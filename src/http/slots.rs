@@ -7,13 +7,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::computation::Computations;
+use super::computation::{Computations, PerCaller};
 use super::connection::Peer;
+use super::internal::LARGEST_BATCH;
 use super::problem::Problem;
 use crate::authority::throttle::network;
 
@@ -187,6 +190,8 @@ impl ClassUsage {
 pub(super) struct Slots {
     classes: [ClassUsage; RouteClass::ALL.len()],
     computations: Computations,
+    /// The signatures that are made for the batches of each caller.
+    batches: PerCaller<Semaphore>,
 }
 
 impl Slots {
@@ -195,6 +200,7 @@ impl Slots {
         Arc::new(Self {
             classes: RouteClass::ALL.map(|class| ClassUsage::new(class, requests)),
             computations: Computations::default(),
+            batches: PerCaller::default(),
         })
     }
 
@@ -267,6 +273,20 @@ impl RequestSlot {
     /// As for [`enter`](Self::enter).
     pub(super) fn end_body(&self) -> Result<(), Problem> {
         self.0.exchange(Amounts::BODY, Amounts::REQUEST)
+    }
+
+    /// Waits until so many signatures of a batch may be made. Of one caller's batches as many are made
+    /// at a time as one batch may have: the engine's queue, which all share, has room for twice as many.
+    pub(super) async fn await_turn_to_sign(
+        &self,
+        signatures: NonZeroU32,
+    ) -> Option<OwnedSemaphorePermit> {
+        let caller = self.0.held().as_ref().map(|held| held.caller.clone());
+        let caller = caller.unwrap_or_default();
+        let batches = &self.0.slots.batches;
+        let own = batches.of(&caller, || Semaphore::new(LARGEST_BATCH));
+        // It is never closed, so that the permit always comes.
+        own.acquire_many_owned(signatures.get()).await.ok()
     }
 
     /// Runs work that computes for more than a millisecond off the threads that serve requests. Of

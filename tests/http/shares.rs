@@ -472,6 +472,40 @@ fn a_batch_pays_for_one_signature_before_its_body() {
 }
 
 #[test]
+fn batches_of_one_client_leave_room_in_the_signing_queue() {
+    let server = start("");
+    let hostile = credential(&create_client(&server, "hostile", &["issuer"]));
+    for algorithm in ["RS256", "ES256"] {
+        let item = json!({"claims": {"sub": "a"}, "alg": algorithm});
+        let body = json!({ "requests": vec![item.clone(); 1000] }).to_string();
+        let other = credential(&create_client(&server, "other", &["issuer"]));
+        while_another_signs(&format!("{algorithm} batches"), &server, || {
+            std::thread::scope(|scope| {
+                let batches: Vec<_> = (0..4)
+                    .map(|_| {
+                        let body = Some(("application/json", body.clone().into_bytes()));
+                        let (server, hostile) = (&server, &hostile);
+                        scope.spawn(move || server.call_as(Some(hostile), "POST", BATCH, body))
+                    })
+                    .collect();
+                // What another client asks of the same queue.
+                for _ in 0..20 {
+                    let body = Some(("application/json", item.to_string().into_bytes()));
+                    let answer = server.call_as(Some(&other), "POST", SIGN, body);
+                    assert_eq!(answer.status, 201, "{}", answer.json());
+                }
+                for batch in batches {
+                    let answer = ok(batch.join().unwrap());
+                    let results = answer["results"].as_array().unwrap();
+                    let signed = results.iter().filter(|result| result["token"].is_string());
+                    assert_eq!(signed.count(), 1000, "{algorithm}");
+                }
+            });
+        });
+    }
+}
+
+#[test]
 fn computing_waits_its_turn_beside_signatures() {
     let server = start("");
     let policy = json!({ "rotation": {"cron": "* * * * *", "timezone": "Europe/Berlin"},

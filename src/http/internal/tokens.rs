@@ -97,6 +97,7 @@ async fn sign_items(
         return Err(Problem::new(Code::BatchSize, detail));
     };
     let budget = call.take_rest(signatures, first)?;
+    let _turn = call.await_turn_to_sign(signatures).await;
     let view = issuer.leased_snapshot();
     let stopwatch = Stopwatch::start();
     let now = call.authority.now();
