@@ -7,15 +7,17 @@
 //! | `master_key_command` | none | the program and arguments that print it instead |
 //! | `further_master_keys` | none | `[[further_master_keys]]`: each a `file` or a `command` |
 //! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
-//! | `public.max_connections` | `4096` | open at a time; further ones wait |
+//! | `public.max_connections` | `4096` | open at a time, half of them of one address; the oldest idle one gives way |
+//! | `public.proxies` | none | addresses and networks of which each may have all |
 //! | `public.idle_timeout` | `30s` | for the head of a request, and between two requests |
 //! | `public.tls.certificate`, `.key` | none: plain HTTP | PEM files, read again when they change |
 //! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless with TLS or `allow_plaintext` |
 //! | `internal.allow_plaintext` | `false` | serve the internal API without TLS to other machines |
 //! | `internal.audience` | none | the `aud` of assertions that clients sign themselves |
-//! | `internal.max_connections` | `4096` | as for `public` |
+//! | `internal.max_connections` | `4096` | as for `public`, a quarter of one address |
+//! | `internal.proxies` | none | as for `public` |
 //! | `internal.idle_timeout` | `30s` | as for `public` |
-//! | `internal.max_requests` | `2048` | in progress at a time; further ones are refused |
+//! | `internal.max_requests` | `2048` | in progress at a time, shared among classes of routes; further ones are refused |
 //! | `internal.request_timeout` | `30s` | for a request, its body included |
 //! | `internal.tls.certificate`, `.key` | none: plain HTTP | as for `public` |
 //! | `internal.tls.client_ca` | none: not asked for | PEM file with the roots of client certificates |
@@ -162,6 +164,7 @@ impl Default for Config {
             public: Public {
                 listen: loopback(8080),
                 max_connections: MAX_CONNECTIONS,
+                proxies: Vec::new(),
                 idle_timeout: TIMEOUT,
                 tls: None,
             },
@@ -170,6 +173,7 @@ impl Default for Config {
                 allow_plaintext: false,
                 audience: None,
                 max_connections: MAX_CONNECTIONS,
+                proxies: Vec::new(),
                 idle_timeout: TIMEOUT,
                 max_requests: MAX_REQUESTS,
                 request_timeout: TIMEOUT,

@@ -15,12 +15,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::{Fault, Jws, KeySource, Rules, Verifier, VerifyError};
+use keywright_verifier::{Fault, Jws, JwsError, KeySource, Rules, Verifier, VerifyError};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::audit::{Actor, AuthenticationMethod};
 use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
+use super::key_wait::KeyWait;
 use super::replay::Consumption;
 use super::throttle::{Budget, FailureLimiter, RateExceeded};
 use crate::access::Role;
@@ -82,11 +83,24 @@ impl Caller {
         let Some(bucket) = &self.live.bucket else {
             return Ok(None);
         };
-        match bucket.take(count) {
-            Ok(budget) => Ok(Some(budget)),
-            Err(spent @ RateExceeded::RetryAfter { left, .. }) => Err((spent, bucket.budget(left))),
-            Err(RateExceeded::AboveBurst) => Err((RateExceeded::AboveBurst, bucket.budget(0))),
-        }
+        let taken = bucket.take(count).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
+    }
+
+    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
+    ///
+    /// # Errors
+    /// As for [`take_signatures`](Self::take_signatures); the first is given back then.
+    pub fn take_further_signatures(
+        &self,
+        count: NonZeroU32,
+        first: Option<Budget>,
+    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
+        let (Some(bucket), Some(first)) = (&self.live.bucket, first) else {
+            return Ok(None);
+        };
+        let taken = bucket.take_rest(count, first).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
     }
 
     /// The caller as the audit log names it.
@@ -131,7 +145,12 @@ pub struct TrustedIssuer {
 #[derive(Default)]
 pub struct TrustedIssuers {
     verifier: Option<Verifier>,
-    names: HashMap<String, String>,
+    by_url: HashMap<String, KnownIssuer>,
+}
+
+struct KnownIssuer {
+    name: String,
+    wait: KeyWait,
 }
 
 impl TrustedIssuers {
@@ -155,7 +174,8 @@ impl TrustedIssuers {
                 Some(verifier) => verifier.and(rules, keys)?,
                 None => Verifier::new(rules, keys)?,
             });
-            trusted.names.insert(issuer, name);
+            let wait = KeyWait::default();
+            trusted.by_url.insert(issuer, KnownIssuer { name, wait });
         }
         Ok(trusted)
     }
@@ -189,7 +209,8 @@ impl Authenticator {
 
     /// Whether an issuer of this name is trusted.
     pub fn trusts(&self, name: &str) -> bool {
-        self.trusted.names.values().any(|trusted| trusted == name)
+        let mut trusted = self.trusted.by_url.values();
+        trusted.any(|trusted| trusted.name == name)
     }
 
     /// Finds out who calls.
@@ -240,12 +261,19 @@ impl Authenticator {
         if let Some(live) = clients.find(issuer) {
             return self.with_own_assertion(live, text, now).await;
         }
-        let (Some(name), Some(verifier)) = (self.trusted.names.get(issuer), &self.trusted.verifier)
-        else {
+        let trusted = &self.trusted;
+        let (Some(known), Some(verifier)) = (trusted.by_url.get(issuer), &trusted.verifier) else {
             return Err(Unauthenticated::Invalid);
         };
+        let KnownIssuer { name, wait } = known;
         let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let verified = verifier.verify_at::<Value>(text, at).await;
+        let verified = match verifier.verify_with_held_keys::<Value>(text, at) {
+            Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey)) => {
+                let fetched = wait.wait_for(verifier.verify_at::<Value>(text, at), now);
+                fetched.await.ok_or(Unauthenticated::Undecidable)?
+            }
+            decided => decided,
+        };
         let claims = verified.map_err(|error| refused(&error))?.claims;
         match clients.with_workload(name, &claims) {
             ClientMatch::One(live) => {

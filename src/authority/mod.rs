@@ -20,6 +20,7 @@ mod error;
 pub mod health;
 pub mod issuer;
 mod issuers;
+mod key_wait;
 mod keys;
 pub mod lease;
 pub mod load;

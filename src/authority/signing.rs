@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::schema_checks;
 use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
 use crate::access::claim_name::{self, ClaimNameError};
-use crate::access::limits::ClaimsSchema;
+use crate::access::limits::{ClaimsSchema, MOST_WORK_OF_BATCH};
 use crate::access::{Asked, Client, LimitBroken, Limits};
 use crate::engine::{SignError, random_identifier};
 use crate::lifecycle::{Policy, Timestamp};
@@ -150,11 +150,8 @@ pub async fn sign(
     request: SignRequest,
     now: Timestamp,
 ) -> Result<SignedToken, SignRefusal> {
-    let policy = snapshot.set().policy();
-    let mut judged = [judge(policy, client, request)];
-    check_schema(&client.terms.limits, &mut judged).await;
-    let [judged] = judged;
-    let prepared = prepare(snapshot, judged?, now)?;
+    let mut budget = MOST_WORK_OF_BATCH;
+    let prepared = prepare(snapshot, client, request, now, &mut budget).await?;
     let Prepared {
         entry,
         signing_input,
@@ -174,42 +171,58 @@ pub async fn sign(
     })
 }
 
-/// Signs many tokens with one snapshot: a result or a refusal for each, in order.
-pub async fn sign_all(
-    snapshot: &LeasedSnapshot,
-    client: &Client,
-    requests: Vec<SignRequest>,
+/// Many tokens, signed with one snapshot. What is held of a request until then is the text that is
+/// signed.
+pub struct Batch<'v> {
+    snapshot: &'v LeasedSnapshot,
+    client: &'v Client,
     now: Timestamp,
-) -> Vec<Result<SignedToken, SignRefusal>> {
-    let policy = snapshot.set().policy();
-    let mut judged: Vec<Result<JudgedRequest, SignRefusal>> = requests
-        .into_iter()
-        .map(|request| judge(policy, client, request))
-        .collect();
-    check_schema(&client.terms.limits, &mut judged).await;
-    let mut prepared: Vec<Result<Prepared<'_>, SignRefusal>> = judged
-        .into_iter()
-        .map(|judged| prepare(snapshot, judged?, now))
-        .collect();
-    for algorithm in Algorithm::ALL {
-        complete_all(snapshot, algorithm, &mut prepared).await;
-    }
-    let may_sign = snapshot.may_sign();
-    let handed_out = |prepared: Prepared<'_>| {
-        if !may_sign {
-            return Err(SignRefusal::SnapshotStale);
+    /// What is left of the work that checks against the client's schema may take.
+    schema_budget: u64,
+    prepared: Vec<Result<Prepared<'v>, SignRefusal>>,
+}
+
+impl<'v> Batch<'v> {
+    /// A batch of no tokens yet.
+    pub const fn new(snapshot: &'v LeasedSnapshot, client: &'v Client, now: Timestamp) -> Self {
+        Self {
+            snapshot,
+            client,
+            now,
+            schema_budget: MOST_WORK_OF_BATCH,
+            prepared: Vec::new(),
         }
-        Ok(SignedToken {
-            token: prepared.signing_input,
-            kid: prepared.entry.kid.clone(),
-            jti: prepared.jti,
-            expires_at: prepared.expires_at,
-        })
-    };
-    prepared
-        .into_iter()
-        .map(|prepared| prepared.and_then(handed_out))
-        .collect()
+    }
+
+    /// Adds a request. If it is refused, its place has the refusal.
+    pub async fn add(&mut self, request: SignRequest) {
+        let budget = &mut self.schema_budget;
+        let prepared = prepare(self.snapshot, self.client, request, self.now, budget);
+        self.prepared.push(prepared.await);
+    }
+
+    /// Signs all: a token or a refusal for each request, in order.
+    pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
+        for algorithm in Algorithm::ALL {
+            complete_all(self.snapshot, algorithm, &mut self.prepared).await;
+        }
+        let may_sign = self.snapshot.may_sign();
+        let handed_out = |prepared: Prepared<'_>| {
+            if !may_sign {
+                return Err(SignRefusal::SnapshotStale);
+            }
+            Ok(SignedToken {
+                token: prepared.signing_input,
+                kid: prepared.entry.kid.clone(),
+                jti: prepared.jti,
+                expires_at: prepared.expires_at,
+            })
+        };
+        self.prepared
+            .into_iter()
+            .map(|prepared| prepared.and_then(handed_out))
+            .collect()
+    }
 }
 
 /// Completes the prepared tokens of one algorithm in one go.
@@ -252,7 +265,7 @@ async fn complete_all(
     }
 }
 
-/// Everything that is judged of a request at once; the schema is [`check_schema`].
+/// Everything that is judged of a request but the client's schema.
 fn judge(
     policy: &Policy,
     client: &Client,
@@ -294,36 +307,24 @@ fn judge(
     })
 }
 
-/// Refuses the requests whose claims do not fit the client's schema.
-async fn check_schema(limits: &Limits, judged: &mut [Result<JudgedRequest, SignRefusal>]) {
-    let Some(schema) = &limits.claims_schema else {
-        return;
-    };
-    let within = judged.iter_mut().flatten();
-    let claims = within.map(|judged| std::mem::take(&mut judged.claims));
-    let checked = schema_checks::check_all(schema, claims.collect()).await;
-    let within = judged.iter_mut().filter(|judged| judged.is_ok());
-    for (judged, checked) in within.zip(checked) {
-        match (checked, &mut *judged) {
-            (Ok(claims), Ok(judged)) => judged.claims = claims,
-            (Ok(_), Err(_)) => {}
-            (Err(refusal), _) => *judged = Err(refusal),
-        }
-    }
-}
-
-fn prepare(
-    snapshot: &LeasedSnapshot,
-    judged: JudgedRequest,
+/// Judges a request and makes its token. The work of the client's schema is taken from `budget`.
+async fn prepare<'v>(
+    snapshot: &'v LeasedSnapshot,
+    client: &Client,
+    request: SignRequest,
     now: Timestamp,
-) -> Result<Prepared<'_>, SignRefusal> {
+    budget: &mut u64,
+) -> Result<Prepared<'v>, SignRefusal> {
     let policy = snapshot.set().policy();
     let JudgedRequest {
         mut claims,
         lifetime,
         typ,
         algorithm,
-    } = judged;
+    } = judge(policy, client, request)?;
+    if let Some(schema) = &client.terms.limits.claims_schema {
+        claims = schema_checks::check(schema, claims, budget).await?;
+    }
     let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     let entry = snapshot
         .signer(algorithm)

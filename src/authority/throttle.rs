@@ -1,13 +1,16 @@
 //! How fast is too fast: buckets of signatures, and of failed credentials.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::access::limits::Rate;
@@ -15,8 +18,24 @@ use crate::access::limits::Rate;
 /// The signatures that one client may still ask for.
 pub struct Bucket {
     rate: Rate,
-    limiter: RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>,
+    limiter: RateLimiter<NotKeyed, State, DefaultClock, StateInformationMiddleware>,
+    state: State,
     clock: DefaultClock,
+}
+
+/// What has been taken from a bucket, where the bucket can also give it back.
+#[derive(Clone, Default)]
+struct State(Arc<InMemoryState>);
+
+impl StateStore for State {
+    type Key = NotKeyed;
+
+    fn measure_and_replace<T, F, E>(&self, key: &NotKeyed, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        self.0.measure_and_replace(key, measure)
+    }
 }
 
 /// What a bucket has left.
@@ -48,10 +67,12 @@ impl Bucket {
     /// A full bucket.
     pub fn new(rate: Rate) -> Self {
         let quota = Quota::per_second(rate.signatures_per_second).allow_burst(rate.burst);
+        let (state, clock) = (State::default(), DefaultClock::default());
         Self {
             rate,
-            limiter: RateLimiter::direct(quota).with_middleware(),
-            clock: DefaultClock::default(),
+            limiter: RateLimiter::new(quota, state.clone(), clock.clone()),
+            state,
+            clock,
         }
     }
 
@@ -71,11 +92,56 @@ impl Bucket {
         }
     }
 
+    /// Takes the rest of so many signatures, of which the first was taken before; `first` is what that
+    /// one left. If there are not enough, the first is given back.
+    ///
+    /// # Errors
+    /// [`RateExceeded`], for all of them.
+    pub fn take_rest(&self, signatures: NonZeroU32, first: Budget) -> Result<Budget, RateExceeded> {
+        let Some(rest) = NonZeroU32::new(signatures.get() - 1) else {
+            return Ok(first);
+        };
+        let taken = if signatures > self.rate.burst {
+            Err(RateExceeded::AboveBurst)
+        } else {
+            self.take(rest)
+        };
+        taken.map_err(|exceeded| {
+            self.give_one_back();
+            match exceeded {
+                RateExceeded::RetryAfter { wait, left } => RateExceeded::RetryAfter {
+                    wait,
+                    left: left.saturating_add(1),
+                },
+                RateExceeded::AboveBurst => RateExceeded::AboveBurst,
+            }
+        })
+    }
+
+    /// The state is the time at which the bucket will be full; a full one stays as full as it is.
+    fn give_one_back(&self) {
+        let one = Quota::per_second(self.rate.signatures_per_second).replenish_interval();
+        let earlier = |full_at: Option<Nanos>| {
+            let full_at = full_at.unwrap_or_default();
+            Ok::<_, Infallible>(((), full_at.saturating_sub(Nanos::from(one))))
+        };
+        let Ok(()) = self.state.measure_and_replace(&NotKeyed::NonKey, earlier);
+    }
+
     /// The signatures that come in this time, a part of one counted as a whole.
     fn refilled_in(&self, time: Duration) -> u32 {
         let rate = u128::from(self.rate.signatures_per_second.get());
         let signatures = (time.as_nanos() * rate).div_ceil(Duration::from_secs(1).as_nanos());
         u32::try_from(signatures).unwrap_or(u32::MAX)
+    }
+
+    /// A refusal, together with the bucket as it is.
+    pub(super) fn exceeded(&self, exceeded: RateExceeded) -> (RateExceeded, Budget) {
+        let left = match exceeded {
+            RateExceeded::RetryAfter { left, .. } => left,
+            RateExceeded::AboveBurst => 0,
+        };
+        (exceeded, self.budget(left))
     }
 
     /// What the bucket is, with so much left in it.
@@ -130,8 +196,8 @@ impl FailureLimiter {
     }
 }
 
-/// A caller that has one IPv6 address has a network of them.
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one address: a caller that has one IPv6 address has a network of them.
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {
@@ -165,6 +231,38 @@ mod tests {
         let budget = bucket.take(count(3)).unwrap();
         assert_eq!((budget.burst, budget.left), (10, 0));
         assert_eq!(budget.window, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_rest_of_several_is_given_whole_or_the_first_comes_back() {
+        let bucket = Bucket::new(Rate {
+            signatures_per_second: count(1),
+            burst: count(10),
+        });
+        let first = bucket.take(count(1)).unwrap();
+        assert_eq!(bucket.take_rest(count(1), first), Ok(first));
+        for _ in 0..20 {
+            let first = bucket.take(count(1)).unwrap();
+            let above = bucket.take_rest(count(11), first);
+            assert_eq!(above, Err(RateExceeded::AboveBurst));
+        }
+        let first = bucket.take(count(1)).unwrap();
+        assert_eq!(bucket.take_rest(count(6), first).unwrap().left, 3);
+        for _ in 0..20 {
+            let first = bucket.take(count(1)).unwrap();
+            let Err(RateExceeded::RetryAfter { wait, left }) = bucket.take_rest(count(4), first)
+            else {
+                panic!("four of three");
+            };
+            assert!(wait <= Duration::from_secs(1), "{wait:?}");
+            assert_eq!(left, 3);
+        }
+        let first = bucket.take(count(1)).unwrap();
+        assert_eq!(bucket.take_rest(count(3), first).unwrap().left, 0);
+        assert!(
+            bucket.take(count(1)).is_err(),
+            "no more than it held came back"
+        );
     }
 
     #[test]

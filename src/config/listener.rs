@@ -5,9 +5,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::http::{ClientCertificateMode, ClientRoots, Limits, RequestLimits, TlsFiles};
+use crate::http::{
+    ClientCertificateMode, ClientRoots, ConnectionLimits, Limits, RequestLimits, TlsFiles,
+};
 
 /// The listener for verifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +18,11 @@ use crate::http::{ClientCertificateMode, ClientRoots, Limits, RequestLimits, Tls
 pub struct Public {
     /// Its address.
     pub listen: SocketAddr,
-    /// Open connections at a time; further ones wait.
+    /// Open connections at a time; the oldest idle one gives way to a further one.
     pub max_connections: NonZeroU32,
+    /// Proxies in front of it, whose connections are bound by `max_connections` alone.
+    #[serde(default, with = "proxies", skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<IpNet>,
     /// How long a client may take for the head of a request, and a connection may be idle.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
@@ -37,8 +43,11 @@ pub struct Internal {
     /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Open connections at a time; further ones wait.
+    /// Open connections at a time; the oldest idle one gives way to a further one.
     pub max_connections: NonZeroU32,
+    /// Proxies in front of it, whose connections are bound by `max_connections` alone.
+    #[serde(default, with = "proxies", skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<IpNet>,
     /// How long a client may take for the head of a request, and a connection may be idle.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
@@ -92,7 +101,14 @@ pub enum ClientCertificates {
 impl Public {
     /// What one client may take.
     pub fn limits(&self) -> Limits {
-        limits(self.max_connections, self.idle_timeout)
+        // Many verifiers stand behind one address, and each is answered from memory: a connection
+        // is idle as soon as it has its answer, so that a large share of them keeps no one out.
+        limits(
+            count(self.max_connections),
+            2,
+            &self.proxies,
+            self.idle_timeout,
+        )
     }
 
     /// The files behind its TLS.
@@ -109,7 +125,12 @@ impl Public {
 impl Internal {
     /// What one client may take.
     pub fn limits(&self) -> Limits {
-        limits(self.max_connections, self.idle_timeout)
+        limits(
+            count(self.max_connections),
+            4,
+            &self.proxies,
+            self.idle_timeout,
+        )
     }
 
     /// What all requests together may take.
@@ -140,15 +161,51 @@ impl Internal {
     }
 }
 
-fn limits(connections: NonZeroU32, idle_timeout: Duration) -> Limits {
+/// One address may have a part of the connections, of so many equal parts.
+fn limits(total: usize, parts: usize, proxies: &[IpNet], idle_timeout: Duration) -> Limits {
     Limits {
-        connections: count(connections),
+        connections: ConnectionLimits {
+            total,
+            per_address: total.div_ceil(parts),
+            proxies: proxies.to_vec(),
+        },
         idle_timeout,
     }
 }
 
 fn count(number: NonZeroU32) -> usize {
     usize::try_from(number.get()).unwrap_or(usize::MAX)
+}
+
+/// Networks, or single addresses, as text.
+mod proxies {
+    use std::net::IpAddr;
+
+    use ipnet::IpNet;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        proxies: &[IpNet],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(proxies.iter().map(IpNet::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<IpNet>, D::Error> {
+        let parse = |text: &String| {
+            let address = || text.parse::<IpAddr>().map(IpNet::from);
+            text.parse().or_else(|_| address()).map_err(|_| {
+                D::Error::custom(format!(
+                    "\"{text}\" is not an IP address or a network in CIDR"
+                ))
+            })
+        };
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(parse).collect()
+    }
 }
 
 /// Durations as policies write them, and never zero: a time-out of nothing refuses everyone.

@@ -1,8 +1,8 @@
-//! What every request to the internal listener passes: an id, a bound on how many are in progress,
-//! and a bound on how long one may take.
+//! What every request to the internal listener passes: an id, the slot that it takes once its caller
+//! is known, and a bound on how long it may take.
 //!
-//! A client that calls too fast gets its 429 late: the response is delayed, and the request does not
-//! count as one in progress during the delay. So a flooding client slows down only itself.
+//! A client that calls too fast gets its 429 late: the response is delayed, and the request takes no
+//! slot during the delay. So a flooding client slows down only itself.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
 use super::problem::Problem;
-use super::response::is_held_back;
+use super::response::{is_held_back, until_sent};
 use super::server::RequestHandler;
+use super::slots::Slots;
 use crate::access::credential;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
@@ -30,7 +30,7 @@ use crate::telemetry::Metrics;
 /// What all requests to a listener together may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// Requests in progress at a time; further ones are refused.
+    /// Requests in progress at a time, shared among the classes of routes; further ones are refused.
     pub in_progress: usize,
     /// How long a request may take, its body included.
     pub timeout: Duration,
@@ -54,7 +54,7 @@ pub struct AdmittedService {
 
 /// Decides which requests reach the routes, and for how long they may take.
 struct AdmissionControl {
-    requests: Semaphore,
+    slots: Arc<Slots>,
     timeout: Duration,
     ids: RequestIds,
     metrics: Arc<Metrics>,
@@ -64,7 +64,7 @@ impl AdmittedService {
     /// Puts admission control before routes.
     pub fn new(router: Router, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
         let admission = AdmissionControl {
-            requests: Semaphore::new(limits.in_progress),
+            slots: Slots::of(limits.in_progress),
             timeout: limits.timeout,
             ids: RequestIds::new(),
             metrics,
@@ -92,9 +92,6 @@ impl RequestHandler for AdmittedService {
 
 impl AdmissionControl {
     async fn admit(&self, router: Router, mut request: Request<Incoming>) -> Response {
-        let Ok(_permit) = self.requests.try_acquire() else {
-            return Problem::overloaded().into_response();
-        };
         let id = self.ids.of(&request);
         if has_credential(request.uri()) {
             tracing::warn!(?id, "a request with a credential in its URL was refused");
@@ -103,6 +100,8 @@ impl AdmissionControl {
             return response;
         }
         request.headers_mut().insert(REQUEST_ID, id.clone());
+        let slot = self.slots.new_request();
+        request.extensions_mut().insert(slot.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let span = span(&id, &method, uri.path());
         let answer = router.oneshot(request.map(Body::new)).instrument(span);
@@ -118,7 +117,7 @@ impl AdmissionControl {
             tracing::debug!(?id, %method, path = uri.path(), %status, "answered");
         }
         response.headers_mut().insert(REQUEST_ID, id);
-        response
+        until_sent(response, slot)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who is calling, and whether they may.
 //!
 //! A handler names the role that it needs in its signature, as [`HasRole<role::Security>`](HasRole): caller
-//! and role are checked before anything else of the request is looked at.
+//! and role are checked before anything else of the request is looked at. The caller then takes a slot.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 
 use super::connection::Peer;
 use super::problem::Problem;
+use super::slots::{RequestSlot, take_slot};
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
@@ -49,6 +50,7 @@ pub(super) trait Required {
 /// A caller with the role `R`.
 pub(super) struct HasRole<R> {
     pub(super) caller: Caller,
+    slot: Option<RequestSlot>,
     role: PhantomData<R>,
 }
 
@@ -56,6 +58,21 @@ impl<R> HasRole<R> {
     /// The caller as the audit log names it.
     pub(super) fn actor(&self) -> Actor {
         self.caller.actor()
+    }
+
+    /// Runs work that computes for more than a millisecond off the threads that serve requests, in
+    /// turn with the caller's other work and with that of others.
+    ///
+    /// # Errors
+    /// As for [`RequestSlot::compute`].
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        match &self.slot {
+            Some(slot) => slot.compute(work).await,
+            None => Ok(work()),
+        }
     }
 
     /// Whether the caller's limits let it call this issuer, or with `None` what is of all issuers.
@@ -83,10 +100,12 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for HasRole<R> {
         if !caller.has(R::ROLE) {
             return Err(Problem::role_missing(R::ROLE.as_str()));
         }
+        take_slot(parts, caller.id())?;
         // What comes after it in a handler's signature asks for the caller's limits.
         parts.extensions.insert(caller.clone());
         Ok(Self {
             caller,
+            slot: parts.extensions.get::<RequestSlot>().cloned(),
             role: PhantomData,
         })
     }

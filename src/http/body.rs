@@ -3,12 +3,13 @@
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Limited};
 use keywright_verifier::json::{DEFAULT_MAX_DEPTH, Object};
 
 use super::code::Code;
 use super::problem::Problem;
+use super::slots::RequestSlot;
 
 /// The largest body of a request, in bytes.
 const LIMIT: usize = 64 * 1024;
@@ -19,8 +20,8 @@ const BATCH_LIMIT: usize = 4 * 1024 * 1024;
 /// A body of at most 64 KiB that is one JSON object.
 pub(super) struct Body(pub(super) Object);
 
-/// A body of at most 4 MiB that is one JSON object.
-pub(super) struct BatchBody(pub(super) Object);
+/// A body of at most 4 MiB, whose JSON is read an element at a time.
+pub(super) struct BatchBody(pub(super) Bytes);
 
 /// A [`Body`], or none at all.
 pub(super) struct OptionalBody(pub(super) Object);
@@ -39,7 +40,7 @@ impl<S: Sync> FromRequest<S> for BatchBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        Ok(Self(parse(&read(request, BATCH_LIMIT).await?)?))
+        Ok(Self(read(request, BATCH_LIMIT).await?))
     }
 }
 
@@ -72,13 +73,26 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// Reads a body. Its bytes are counted as they arrive: what is only announced takes no memory.
 async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), limit);
-    match body.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::body_too_large(limit))
+    let slot = request.extensions().get::<RequestSlot>().cloned();
+    slot.iter().try_for_each(RequestSlot::begin_body)?;
+    let mut body = Limited::new(request.into_body(), limit);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Problem::body_too_large(limit)
+            } else {
+                Problem::new(Code::BodyIncomplete, "the body ended early")
+            }
+        })?;
+        if let Ok(data) = frame.into_data() {
+            slot.iter()
+                .try_for_each(|slot| slot.grow_body(data.len()))?;
+            bytes.extend_from_slice(&data);
         }
-        Err(_) => Err(Problem::new(Code::BodyIncomplete, "the body ended early")),
     }
+    slot.iter().try_for_each(RequestSlot::end_body)?;
+    Ok(bytes.freeze())
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use super::tls::{Contents, Identity, TlsError, TlsFiles};
+use super::tls::{ClientCertificateMode, ClientRoots, Contents, Identity, TlsError, TlsFiles};
 use crate::clock::Clock;
 use crate::lifecycle::Timestamp;
 use crate::telemetry::Metrics;
@@ -21,12 +21,25 @@ const WARNING_DAYS: u64 = 14;
 
 const MILLIS_PER_DAY: u64 = 86_400_000;
 
+/// How long a TLS handshake may take, unless a connection may be idle for less.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same where a client must have a certificate: what has not shown one is a stranger's.
+const REQUIRED_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What a listener speaks TLS with now. A connection takes it once and stays with it.
-pub struct Certificates(ArcSwap<ServerConfig>);
+pub struct Certificates {
+    config: ArcSwap<ServerConfig>,
+    handshake_timeout: Duration,
+}
 
 impl Certificates {
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.0.load_full()
+        self.config.load_full()
+    }
+
+    pub(super) const fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
     }
 }
 
@@ -70,6 +83,12 @@ impl CertificateReloader {
     ) -> Result<Self, TlsError> {
         let contents = files.read()?;
         let Identity { config, expires_at } = files.identity(&contents)?;
+        let is_required = |clients: &ClientRoots| clients.mode == ClientCertificateMode::Required;
+        let handshake_timeout = if files.clients.as_ref().is_some_and(is_required) {
+            REQUIRED_HANDSHAKE_TIMEOUT
+        } else {
+            HANDSHAKE_TIMEOUT
+        };
         let state = State {
             expires_at,
             last_read: LastRead::Content(contents.digest()),
@@ -78,7 +97,10 @@ impl CertificateReloader {
         let reloader = Self {
             listener,
             files,
-            certificates: Arc::new(Certificates(ArcSwap::new(config))),
+            certificates: Arc::new(Certificates {
+                config: ArcSwap::new(config),
+                handshake_timeout,
+            }),
             state: Mutex::new(state),
             look_now: Notify::new(),
             clock,
@@ -128,7 +150,7 @@ impl CertificateReloader {
         let now = self.clock.now();
         match read.and_then(|contents| self.identity(&contents, state.expires_at, now)) {
             Ok(Identity { config, expires_at }) => {
-                self.certificates.0.store(config);
+                self.certificates.config.store(config);
                 *state = State {
                     expires_at,
                     last_read,

@@ -44,6 +44,9 @@ codes! {
     JsonTooDeep = "json-too-deep":
         "more than 32 levels",
         "flatten it";
+    JsonTooManyValues = "json-too-many-values":
+        "more than 10,000 values, those inside others included; in a batch, in one request",
+        "send fewer";
     NumberOutOfRange = "number-out-of-range":
         "a number that others would read differently",
         "send it as a string";
@@ -272,11 +275,14 @@ codes! {
     TooManyFailures = "too-many-failures":
         "too many bad credentials have come from this address",
         "mend the credential, then wait for `Retry-After`";
+    TooManyRequests = "too-many-requests":
+        "the caller has a quarter of the slots of this class of routes, or its bodies have a quarter of the bytes",
+        "wait for `Retry-After`; send fewer at a time";
     InternalError = "internal-error":
         "the service failed",
         "look into its log under `X-Request-Id`";
     Overloaded = "overloaded":
-        "`internal.max_requests`, 2,048, are in progress",
+        "the slots of this class of routes are taken, a share of `internal.max_requests`, 2,048; or the bytes of its bodies",
         "`Retry-After`";
     SigningBusy = "signing-busy":
         "the signing queue is full",

@@ -1,6 +1,5 @@
 //! One connection: the handshake, who is at the other end, requests, and the end.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,11 +19,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate_reload::Certificates;
+use super::connections::Activity;
+use super::response::until_sent;
 use super::server::RequestHandler;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
-
-/// How long a TLS handshake may take, unless a connection may be idle for less.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who is at the other end of a connection. Every request carries it in its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +48,7 @@ pub(super) enum HandshakeError {
 pub(super) struct AcceptedConnection {
     pub(super) stream: TcpStream,
     pub(super) address: SocketAddr,
+    pub(super) activity: Activity,
     pub(super) idle_timeout: Duration,
 }
 
@@ -58,14 +57,12 @@ impl AcceptedConnection {
     /// the watcher.
     pub(super) async fn serve<H: RequestHandler>(self, handler: H, watcher: Watcher) {
         let (peer, idle_timeout) = (self.peer(None), self.idle_timeout);
-        serve_connection(
-            self.with_write_timeout(),
+        let requests = Requests {
             peer,
-            idle_timeout,
+            activity: self.activity.clone(),
             handler,
-            watcher,
-        )
-        .await;
+        };
+        serve_connection(self.with_write_timeout(), requests, idle_timeout, watcher).await;
     }
 
     /// Does the TLS handshake, then serves as [`serve`](Self::serve) does. A handshake is not a
@@ -81,9 +78,9 @@ impl AcceptedConnection {
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), HandshakeError> {
         let mut peer = self.peer(None);
-        let idle_timeout = self.idle_timeout;
+        let (activity, idle_timeout) = (self.activity.clone(), self.idle_timeout);
         let handshake = TlsAcceptor::from(certificates.current()).accept(self.with_write_timeout());
-        let limit = HANDSHAKE_TIMEOUT.min(idle_timeout);
+        let limit = certificates.handshake_timeout().min(idle_timeout);
         let stream = tokio::select! {
             shaken = tokio::time::timeout(limit, handshake) => {
                 shaken.map_err(|_| HandshakeError::Timeout)??
@@ -91,7 +88,12 @@ impl AcceptedConnection {
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
         };
         peer.certificate = certificate_of(&stream)?;
-        serve_connection(stream, peer, idle_timeout, handler, watcher).await;
+        let requests = Requests {
+            peer,
+            activity,
+            handler,
+        };
+        serve_connection(stream, requests, idle_timeout, watcher).await;
         Ok(())
     }
 
@@ -125,20 +127,36 @@ fn certificate_of(
     PeerCertificate::from_der(certificate).map(|certificate| Some(Arc::new(certificate)))
 }
 
+/// Who sends the requests of a connection, and what becomes of them.
+struct Requests<H> {
+    peer: Peer,
+    activity: Activity,
+    handler: H,
+}
+
 async fn serve_connection<S, H>(
     stream: S,
-    peer: Peer,
+    requests: Requests<H>,
     idle_timeout: Duration,
-    handler: H,
     watcher: Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     H: RequestHandler,
 {
+    let Requests {
+        peer,
+        activity,
+        handler,
+    } = requests;
     let service = service_fn(move |mut request: hyper::Request<_>| {
         request.extensions_mut().insert(peer.clone());
+        let busy = activity.begin_request();
         let response = handler.clone().handle(request);
-        async move { Ok::<_, Infallible>(response.await) }
+        async move {
+            // A connection that has given way is closed, and not answered.
+            let busy = busy.ok_or(io::ErrorKind::ConnectionAborted)?;
+            Ok::<_, io::Error>(until_sent(response.await, busy))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

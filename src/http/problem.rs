@@ -172,9 +172,16 @@ impl Problem {
         Self::new(Code::UnsupportedMediaType, detail)
     }
 
-    /// 503: more requests are in progress than the service takes at a time.
+    /// 503: more requests of this class are in progress than the service takes at a time.
     pub(super) fn overloaded() -> Self {
-        Self::new(Code::Overloaded, "too many requests at a time").header(RETRY_AFTER, 1)
+        let detail = "too many requests of this kind at a time";
+        Self::new(Code::Overloaded, detail).header(RETRY_AFTER, 1)
+    }
+
+    /// 429: the caller has as many requests in progress, or bytes of bodies, as one may.
+    pub(super) fn too_many_requests() -> Self {
+        let detail = "this caller has too many requests of this kind, or too large ones, at a time";
+        Self::new(Code::TooManyRequests, detail).header(RETRY_AFTER, 1)
     }
 
     /// 503: the issuer's stored records cannot be used.
@@ -196,7 +203,7 @@ impl Problem {
         Self::new(Code::BeforeIssuer, detail).with("created_at", created_at)
     }
 
-    fn internal() -> Self {
+    pub(super) fn internal() -> Self {
         let detail = "the service failed; its log has the cause under this request's id";
         Self::new(Code::InternalError, detail)
     }

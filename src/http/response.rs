@@ -7,6 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -115,6 +117,20 @@ where
     ([(CONTENT_TYPE, media_type)], Body::from_stream(logged)).into_response()
 }
 
+/// A response that keeps what its request has taken until it has been sent, if it is streamed: its
+/// length is not known then.
+pub(super) fn until_sent(response: Response, taken: impl Send + 'static) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _taken = &taken;
+            frame
+        }))
+    })
+}
+
 /// 200 with a JSON document that is written already.
 pub(super) fn written(document: String) -> Response {
     ([(CONTENT_TYPE, "application/json")], document).into_response()
@@ -131,6 +147,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::MalformedJson
         | Code::DuplicateMember
         | Code::JsonTooDeep
+        | Code::JsonTooManyValues
         | Code::NumberOutOfRange
         | Code::NotAnObject
         | Code::FieldMissing
@@ -202,7 +219,9 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::RateLimited | Code::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+        Code::RateLimited | Code::TooManyFailures | Code::TooManyRequests => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Overloaded
         | Code::SigningBusy

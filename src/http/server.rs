@@ -10,10 +10,11 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use super::certificate_reload::Certificates;
 use super::connection::AcceptedConnection;
+use super::connections::{ConnectionLimits, OpenConnection, OpenConnections};
 
 /// Handles the requests of a listener. Each carries a [`Peer`](super::Peer).
 pub trait RequestHandler: Clone + Send + 'static {
@@ -57,10 +58,10 @@ impl Socket {
 }
 
 /// What the clients of a listener may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections at a time; further ones wait until one closes.
-    pub connections: usize,
+    /// Open connections at a time.
+    pub connections: ConnectionLimits,
     /// How long a client may take for the head of a request, to ask again, and to take any of what
     /// it is sent.
     pub idle_timeout: Duration,
@@ -85,12 +86,13 @@ pub async fn serve<A: RequestHandler>(
         return;
     };
     let name = *name;
-    let connections = Arc::new(Semaphore::new(limits.connections));
+    let connections = OpenConnections::new(limits.connections.clone());
     let graceful = GracefulShutdown::new();
     loop {
-        let (stream, address, permit) = tokio::select! {
+        let (stream, address, open) = tokio::select! {
             accepted = accept(&socket, &connections) => match accepted {
-                Ok(accepted) => accepted,
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => continue,
                 Err(error) => {
                     // Out of file descriptors, most likely: give connections time to close.
                     tracing::warn!(listener = name, %error, "cannot accept a connection");
@@ -103,22 +105,28 @@ pub async fn serve<A: RequestHandler>(
         let connection = AcceptedConnection {
             stream,
             address,
+            activity: open.activity(),
             idle_timeout: limits.idle_timeout,
         };
         let (handler, watcher) = (handler.clone(), graceful.watcher());
         match certificates.clone() {
             None => tokio::spawn(async move {
-                connection.serve(handler, watcher).await;
-                drop(permit);
+                tokio::select! {
+                    () = connection.serve(handler, watcher) => {}
+                    () = open.closed() => {}
+                }
             }),
             Some(certificates) => {
                 let shutdown = shutdown.clone();
                 tokio::spawn(async move {
                     let served = connection.serve_tls(&certificates, handler, watcher, shutdown);
-                    if let Err(error) = served.await {
+                    let served = tokio::select! {
+                        served = served => served,
+                        () = open.closed() => Ok(()),
+                    };
+                    if let Err(error) = served {
                         tracing::debug!(listener = name, %address, %error, "no TLS connection");
                     }
-                    drop(permit);
                 })
             }
         };
@@ -136,16 +144,14 @@ pub async fn serve<A: RequestHandler>(
     }
 }
 
+/// Accepts a connection. `None` when its address may not have another one; it is closed then.
 async fn accept(
     socket: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections)
-        .acquire_owned()
-        .await
-        .map_err(std::io::Error::other)?;
+    connections: &Arc<OpenConnections>,
+) -> std::io::Result<Option<(TcpStream, SocketAddr, OpenConnection)>> {
     let (stream, address) = socket.accept().await?;
-    Ok((stream, address, permit))
+    let open = connections.open(address.ip()).await;
+    Ok(open.map(|open| (stream, address, open)))
 }
 
 /// Returns when the shutdown is announced, or when its sender is gone.

@@ -8,7 +8,7 @@ use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright::clock::Clock;
-use keywright::http::{Limits, Listener, RequestHandler, serve};
+use keywright::http::{ConnectionLimits, Limits, Listener, RequestHandler, serve};
 use keywright::supervision::supervise;
 use keywright::telemetry::{Metrics, TaskState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,7 +54,11 @@ async fn a_panic_while_a_connection_is_accepted_does_not_close_the_listener() {
         socket: socket.into(),
         certificates: None,
         limits: Limits {
-            connections: 8,
+            connections: ConnectionLimits {
+                total: 8,
+                per_address: 8,
+                proxies: Vec::new(),
+            },
             idle_timeout: SECOND * 10,
         },
         handler: Fragile(Arc::clone(&fatal)),

@@ -281,7 +281,7 @@ fn an_assertion_from_ahead_is_refused_or_counts_once_also_across_a_restart() {
 }
 
 /// A server with one document, as long as the test runs.
-fn serve(document: &Value) -> String {
+pub fn serve(document: &Value) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/jwks", listener.local_addr().unwrap());
     let body = document.to_string();

@@ -7,8 +7,9 @@
 //! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
-//! `overload` who waits when somebody asks too fast, and
-//! `health` what probes and the health report say.
+//! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
+//! share, `connections` that silent connections keep no other client out, `stalled_keys` that no
+//! client waits long for an issuer that stalls, and `health` what probes and the health report say.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@
 mod assertions;
 mod audit;
 mod bad_input;
+mod connections;
 mod credentials;
 mod document;
 mod exchange;
@@ -44,7 +46,9 @@ mod publication;
 mod roles;
 mod schemathesis;
 mod secrets;
+mod shares;
 mod signing;
+mod stalled_keys;
 mod startup;
 #[path = "../support/mod.rs"]
 mod support;

@@ -168,7 +168,9 @@ async fn fill(store: &dyn Store) {
 
 async fn sqlite(path: &Path) -> Arc<dyn Store> {
     let location = StoreLocation::Sqlite(path.to_owned());
-    open(&location, &Clock::system()).await.unwrap()
+    open(&location, &Clock::system(), &Arc::default())
+        .await
+        .unwrap()
 }
 
 async fn postgres(server: &Postgres) -> Arc<dyn Store> {
@@ -179,7 +181,9 @@ async fn postgres(server: &Postgres) -> Arc<dyn Store> {
         statement_timeout: Duration::from_secs(2),
     };
     let location = StoreLocation::Postgres(settings);
-    open(&location, &Clock::system()).await.unwrap()
+    open(&location, &Clock::system(), &Arc::default())
+        .await
+        .unwrap()
 }
 
 /// A store of each kind that can be copied into.

@@ -230,7 +230,7 @@ fn a_client_that_reads_no_answer_loses_its_connection() {
 }
 
 #[test]
-fn further_connections_wait_until_one_closes() {
+fn a_further_connection_takes_the_place_of_the_oldest_idle_one() {
     let settings = "public.max_connections = 2\ninternal.max_connections = 2\n";
     for world in [plain(settings), encrypted(settings)] {
         for base in [&world.server.public, &world.server.internal] {
@@ -239,32 +239,63 @@ fn further_connections_wait_until_one_closes() {
                 let first = crate::client::exchange(wire, &get("/", None)).unwrap();
                 assert_eq!(first.status, 404);
             }
-            let address = base.split("//").nth(1).unwrap().to_owned();
-            std::thread::scope(|scope| {
-                let waiting = scope.spawn(|| {
-                    let answer = world.send(base, &get("/", None));
-                    (answer.status, Instant::now())
-                });
-                std::thread::sleep(Duration::from_millis(700));
-                assert!(!waiting.is_finished(), "a third connection on {address}");
-                // Those that are open are not disturbed.
-                let [first, second] = &mut held;
-                assert_eq!(
-                    crate::client::exchange(second, &get("/", None))
-                        .unwrap()
-                        .status,
-                    404
-                );
-                let _ = first.socket().shutdown(std::net::Shutdown::Both);
-                assert_eq!(waiting.join().unwrap().0, 404);
-            });
+            assert_eq!(world.send(base, &get("/", None)).status, 404);
+            let [first, second] = &mut held;
+            let again = crate::client::exchange(second, &get("/", None)).unwrap();
+            assert_eq!(again.status, 404, "the younger one stays");
+            closes_after(first, &mut Vec::new());
         }
     }
 }
 
 #[test]
+fn further_connections_wait_while_all_are_busy() {
+    let settings = "internal.max_connections = 2\n";
+    let body = json!({ "claims": { "sub": "user-1" } }).to_string();
+    for world in [plain(settings), encrypted(settings)] {
+        let base = &world.server.internal;
+        let mut held = [world.connect(base), world.connect(base)];
+        for wire in &mut held {
+            let request = request_with_body(&world.server, body.len());
+            wire.write_all(request.as_bytes()).unwrap();
+            wire.flush().unwrap();
+        }
+        // They are busy as soon as their heads are read.
+        std::thread::sleep(Duration::from_millis(300));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| world.send(base, &get("/", None)).status);
+            std::thread::sleep(Duration::from_millis(700));
+            assert!(!waiting.is_finished(), "a third connection");
+            for wire in &mut held {
+                wire.write_all(body.as_bytes()).unwrap();
+                wire.flush().unwrap();
+                assert_eq!(answer(wire).unwrap().status, 201, "they are not disturbed");
+            }
+            assert_eq!(waiting.join().unwrap(), 404);
+        });
+    }
+}
+
+#[test]
+fn a_handshake_without_the_certificate_that_is_required_ends_soon() {
+    let (own, callers) = (Authority::new(), Authority::new());
+    let files = Files::new(&own.server());
+    let server = start(&files.settings_with(&callers, "required"));
+    let base = server.internal.replace("https://", "http://");
+    // A record of a handshake (RFC 8446 §5.1) that announces 512 bytes.
+    let hello = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
+    for said in [&[][..], &hello[..5], &hello[..]] {
+        let mut stranger = crate::exchange::connect(&base);
+        stranger.write_all(said).unwrap();
+        let after = closes_after(&mut stranger, &mut Vec::new());
+        assert!(after < SOON, "closed after {after:?}");
+    }
+}
+
+#[test]
 fn requests_over_the_limit_are_refused_at_once_and_the_others_end_well() {
-    let world = encrypted("internal.max_requests = 2\n");
+    // Half of the requests are signatures, and of these one caller has a quarter.
+    let world = encrypted("internal.max_requests = 16\n");
     let body = json!({ "claims": { "sub": "user-1" } }).to_string();
     let internal = &world.server.internal;
     let mut held: Vec<_> = (0..2).map(|_| world.connect(internal)).collect();
@@ -274,15 +305,17 @@ fn requests_over_the_limit_are_refused_at_once_and_the_others_end_well() {
         wire.write_all(&body.as_bytes()[..5]).unwrap();
         wire.flush().unwrap();
     }
-    let issuers = get("/v1/issuers", Some(&world.server.admin));
-    let refused = eventually("an overload", || {
-        let answer = world.send(internal, &issuers);
-        (answer.status != 200).then_some(answer)
+    let request = request_with_body(&world.server, body.len()) + &body;
+    let refused = eventually("a refusal", || {
+        let answer = world.send(internal, &request);
+        (answer.status != 201).then_some(answer)
     });
-    assert_eq!(refused.status, 503);
-    assert_eq!(refused.json()["code"], "overloaded");
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.json()["code"], "too-many-requests");
     assert_eq!(refused.header("retry-after"), Some("1"));
-    // Verifiers have a listener of their own.
+    // Other classes of routes have slots of their own, and verifiers a listener.
+    let issuers = get("/v1/issuers", Some(&world.server.admin));
+    assert_eq!(world.send(internal, &issuers).status, 200);
     let jwks = get("/.well-known/jwks.json", None);
     assert_eq!(world.send(&world.server.public, &jwks).status, 200);
     for wire in &mut held {
@@ -291,7 +324,7 @@ fn requests_over_the_limit_are_refused_at_once_and_the_others_end_well() {
         let signed = answer(wire).unwrap();
         assert_eq!(signed.status, 201, "{}", signed.json());
     }
-    assert_eq!(world.send(internal, &issuers).status, 200);
+    assert_eq!(world.send(internal, &request).status, 201);
 }
 
 #[test]

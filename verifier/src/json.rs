@@ -4,11 +4,14 @@
 //! parsers may understand differently: a member that stands twice (one takes the first, another the
 //! last), a member that `serde_json` takes for a value of its own, a byte order mark, bytes after the
 //! document, numbers that no longer mean what was written, and nesting deep enough to exhaust a stack.
-//! It builds the tree in one pass, because it stands in the path of every signature.
+//! It builds the tree in one pass, because it stands in the path of every signature. A tree takes up to a
+//! hundred times the bytes of its text, so that its values are counted; an array of many documents is
+//! read with [`Elements`], a tree at a time.
 //!
 //! [`Object`] then reads a body member by member and refuses what it was never asked for, so that a
 //! misspelt member is an error and not a setting that silently keeps its default.
 
+mod elements;
 mod members;
 mod object;
 #[cfg(test)]
@@ -24,6 +27,7 @@ use serde_json::de::StrRead;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+pub use elements::Elements;
 pub(crate) use members::Members;
 pub use object::{BodyError, FieldError, Object};
 
@@ -32,6 +36,10 @@ use crate::excerpt::excerpt;
 /// How many arrays and objects may stand inside one another where a caller has no reason to choose:
 /// 32 levels.
 pub const DEFAULT_MAX_DEPTH: usize = 32;
+
+/// How many values one document may have, those inside others and their containers included. The tree
+/// of so many takes some 6 MB at most.
+pub const MAX_VALUES: usize = 10_000;
 
 /// One level less than the tokenizer underneath walks, so that it is never the tokenizer that refuses.
 const DEEPEST: usize = 126;
@@ -49,7 +57,7 @@ const NAME_CHARS: usize = 64;
 ///
 /// `max_depth` counts the arrays and objects around the innermost value: 0 allows only a string,
 /// number, boolean or null, and more than 126 is taken as 126. Use [`DEFAULT_MAX_DEPTH`] without a
-/// reason for another.
+/// reason for another. A document has at most [`MAX_VALUES`].
 ///
 /// Integers between `i64::MIN` and `u64::MAX` keep their value. Any other number is read as a
 /// double, and then only when it is finite and not beyond 2^53.
@@ -58,15 +66,17 @@ const NAME_CHARS: usize = 64;
 ///
 /// [`JsonError`] says which rule the document breaks. No variant holds a value of the document.
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
-    parse_with(bytes, max_depth, |document, deserializer| {
+    parse_with(bytes, max_depth, 0, |document, deserializer| {
         document.deserialize(deserializer)
     })
 }
 
-/// Reads one document with `read`, and makes sure that nothing follows it.
+/// Reads one document with `read`, and makes sure that nothing follows it. It stands inside so many
+/// levels of another one.
 fn parse_with<'b, T>(
     bytes: &'b [u8],
     max_depth: usize,
+    outer_levels: usize,
     read: impl FnOnce(
         Document<'_>,
         &mut serde_json::Deserializer<StrRead<'b>>,
@@ -83,7 +93,8 @@ fn parse_with<'b, T>(
     let refusal = Cell::new(None);
     let document = Document {
         max_depth,
-        levels_left: max_depth,
+        levels_left: max_depth.saturating_sub(outer_levels),
+        values_left: &Cell::new(MAX_VALUES),
         refusal: &refusal,
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -152,6 +163,9 @@ pub enum JsonError {
         /// The most levels that were allowed.
         max_depth: usize,
     },
+    /// There are too many values, those inside others and their containers included.
+    #[error("more than {MAX_VALUES} values")]
+    TooManyValues,
     /// A number is neither an integer of 64 bits nor a finite double up to 2^53 (RFC 7493 §2.2).
     #[error("a number is out of range")]
     NumberOutOfRange,
@@ -196,6 +210,7 @@ fn overflows_a_double(text: &str, line: usize, column: usize) -> bool {
 struct Document<'a> {
     max_depth: usize,
     levels_left: usize,
+    values_left: &'a Cell<usize>,
     /// Where a refusal waits while the tokenizer's own error unwinds: that one carries only text.
     refusal: &'a Cell<Option<JsonError>>,
 }
@@ -241,6 +256,10 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.values_left.get().checked_sub(1) {
+            Some(left) => self.values_left.set(left),
+            None => return self.refuse(JsonError::TooManyValues),
+        }
         deserializer.deserialize_any(self)
     }
 }

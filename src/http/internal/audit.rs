@@ -64,7 +64,8 @@ pub(super) async fn list(
     };
     let after = query.after.unwrap_or(0);
     let Page { events, next } = authority.events(&filter, after, limit).await?;
-    Ok(ok(json!({ "events": events, "next": next })))
+    let page = move || ok(json!({ "events": events, "next": next }));
+    caller.compute(page).await
 }
 
 #[derive(Deserialize)]

@@ -55,13 +55,14 @@ pub(super) async fn list(
     caller: HasRole<role::Admin>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let clients: Vec<Value> = authority
-        .clients()
-        .all()
-        .iter()
-        .map(|live| Value::Object(shown::client(live)))
-        .collect();
-    Ok(ok(json!({ "clients": clients })))
+    let list = move || {
+        let clients = authority.clients().all();
+        let shown = clients
+            .iter()
+            .map(|live| Value::Object(shown::client(live)));
+        ok(json!({ "clients": shown.collect::<Vec<Value>>() }))
+    };
+    caller.compute(list).await
 }
 
 pub(super) async fn show(
@@ -77,10 +78,10 @@ pub(super) async fn show(
 pub(super) async fn create(
     State(authority): Service,
     caller: HasRole<role::Admin>,
-    Body(mut body): Body,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let terms = Terms::take_from(&mut body)?;
+    let (terms, mut body) = terms(&caller, body).await?;
     let lifetime = match body.take("credential") {
         None => Some(None),
         Some(Value::Null) => None,
@@ -106,16 +107,25 @@ pub(super) async fn create(
     Ok(with_credential(&live, issued.as_ref()))
 }
 
+/// Reads a client's terms, and returns what else the body has. A schema takes its time to compile.
+async fn terms(
+    caller: &HasRole<role::Admin>,
+    mut body: Object,
+) -> Result<(Terms, Object), Problem> {
+    let read = move || Terms::take_from(&mut body).map(|terms| (terms, body));
+    Ok(caller.compute(read).await??)
+}
+
 /// Replaces the terms as a whole. Credentials stay.
 pub(super) async fn set(
     State(authority): Service,
     caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
     IfMatch(precondition): IfMatch,
-    Body(mut body): Body,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let terms = Terms::take_from(&mut body)?;
+    let (terms, body) = terms(&caller, body).await?;
     body.finish()?;
     let live = authority
         .set_terms_if(precondition, &id, terms, caller.actor())

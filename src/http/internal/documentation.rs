@@ -21,6 +21,7 @@ use super::table;
 use crate::http::openapi::{Document, service};
 use crate::http::public;
 use crate::http::response::not_modified;
+use crate::http::slots::Anyone;
 
 /// Bytes that stay the same as long as the process lives.
 struct Published {
@@ -81,10 +82,10 @@ fn document() -> Document {
     Document::new(&operations)
 }
 
-pub(super) async fn show(headers: HeaderMap) -> Response {
+pub(super) async fn show(_: Anyone, headers: HeaderMap) -> Response {
     DOCUMENT.answer(&headers)
 }
 
-pub(super) async fn page(headers: HeaderMap) -> Response {
+pub(super) async fn page(_: Anyone, headers: HeaderMap) -> Response {
     PAGE.answer(&headers)
 }

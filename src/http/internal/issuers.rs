@@ -46,13 +46,15 @@ pub(super) async fn list(
     State(authority): Service,
     caller: HasRole<role::Admin>,
 ) -> Result<Response, Problem> {
-    let issuers: Vec<Value> = authority
-        .issuers()
-        .iter()
-        .filter(|issuer| caller.may_call(Some(issuer.name().as_str())).is_ok())
-        .map(|issuer| shown::issuer(&issuer.snapshot()))
-        .collect();
-    Ok(ok(json!({ "issuers": issuers })))
+    let mut issuers = authority.issuers();
+    issuers.retain(|issuer| caller.may_call(Some(issuer.name().as_str())).is_ok());
+    let list = move || {
+        let shown = issuers
+            .iter()
+            .map(|issuer| shown::issuer(&issuer.snapshot()));
+        ok(json!({ "issuers": shown.collect::<Vec<Value>>() }))
+    };
+    caller.compute(list).await
 }
 
 pub(super) async fn set(
@@ -68,9 +70,14 @@ pub(super) async fn set(
         Some(false) => Some(IssuerOrigin::Fresh),
         None => None,
     };
-    let policy = Policy::take_from(&mut body, &authority.timing())?;
-    body.finish()?;
-    let warnings = policy.warnings();
+    let timing = authority.timing();
+    let judge = move || {
+        let policy = Policy::take_from(&mut body, &timing)?;
+        body.finish()?;
+        let warnings = policy.warnings();
+        Ok::<_, Problem>((policy, warnings))
+    };
+    let (policy, warnings) = caller.compute(judge).await??;
     let set = authority
         .set_issuer_if(precondition, &name, policy, origin, caller.actor())
         .await?;

@@ -137,10 +137,8 @@ pub(super) async fn import(
     body.finish()?;
     let kid = match (private_key, public_key) {
         (Some(pem), None) => {
-            let parsed =
-                tokio::task::spawn_blocking(move || import_private_key(algorithm, &pem, kid));
-            let failed = |_| Problem::new(Code::InvalidPrivateKey, "the key does not parse");
-            let pair = parsed.await.map_err(failed)??;
+            let parse = move || import_private_key(algorithm, &pem, kid);
+            let pair = caller.compute(parse).await??;
             authority
                 .import_private(&issuer, pair, state, caller.actor())
                 .await?

@@ -32,6 +32,7 @@ use serde::de::DeserializeOwned;
 use super::code::Code;
 use super::openapi;
 use super::problem::Problem;
+use super::slots::{Anyone, RouteClass};
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
@@ -45,62 +46,116 @@ pub(super) const LONGEST_REASON: usize = 500;
 
 type Service = State<Arc<Authority>>;
 
-/// The routes of the internal listener, each with what describes it.
+/// The routes of the internal listener, each with its class and what describes it.
 fn table() -> Vec<Route> {
+    use RouteClass::{Administration, Monitoring, Reading, Signing};
     vec![
-        Route::new("/v1/issuers/{issuer}/tokens").post(tokens::sign, openapi::tokens::sign),
-        Route::new("/v1/issuers/{issuer}/tokens/batch")
-            .post(tokens::sign_batch, openapi::tokens::sign_batch),
+        Route::new("/v1/issuers/{issuer}/tokens").post(
+            Signing,
+            tokens::sign,
+            openapi::tokens::sign,
+        ),
+        Route::new("/v1/issuers/{issuer}/tokens/batch").post(
+            Signing,
+            tokens::sign_batch,
+            openapi::tokens::sign_batch,
+        ),
         Route::new("/v1/issuers/{issuer}/keys")
-            .get(keys::list, openapi::keys::list_keys)
-            .post(keys::import, openapi::keys::import),
-        Route::new("/v1/issuers/{issuer}/keys/{kid}").get(keys::show, openapi::keys::show),
-        Route::new("/v1/issuers/{issuer}/keys/{kid}/revoke")
-            .post(keys::revoke, openapi::keys::revoke),
-        Route::new("/v1/issuers/{issuer}/rotate").post(keys::rotate, openapi::keys::rotate),
+            .get(Reading, keys::list, openapi::keys::list_keys)
+            .post(Administration, keys::import, openapi::keys::import),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}").get(Reading, keys::show, openapi::keys::show),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}/revoke").post(
+            Administration,
+            keys::revoke,
+            openapi::keys::revoke,
+        ),
+        Route::new("/v1/issuers/{issuer}/rotate").post(
+            Administration,
+            keys::rotate,
+            openapi::keys::rotate,
+        ),
         Route::new("/v1/issuers/{issuer}/plan")
-            .get(plan::show, openapi::plan::show)
-            .post(plan::preview, openapi::plan::preview),
+            .get(Reading, plan::show, openapi::plan::show)
+            .post(Reading, plan::preview, openapi::plan::preview),
         Route::new("/v1/issuers/{issuer}")
-            .get(issuers::show, openapi::issuers::show)
-            .put(issuers::set, openapi::issuers::set),
-        Route::new("/v1/issuers/{issuer}/history").get(history::show, openapi::keys::history),
-        Route::new("/v1/issuers/{issuer}/delete")
-            .post(approvals::delete_issuer, openapi::approvals::delete_issuer),
-        Route::new("/v1/approvals").get(approvals::list, openapi::approvals::list_approvals),
-        Route::new("/v1/approvals/{approval}/confirm")
-            .post(approvals::confirm, openapi::approvals::confirm),
-        Route::new("/v1/approvals/{approval}")
-            .delete(approvals::reject, openapi::approvals::reject),
-        Route::new("/v1/issuers").get(issuers::list, openapi::issuers::list_issuers),
+            .get(Administration, issuers::show, openapi::issuers::show)
+            .put(Administration, issuers::set, openapi::issuers::set),
+        Route::new("/v1/issuers/{issuer}/history").get(
+            Reading,
+            history::show,
+            openapi::keys::history,
+        ),
+        Route::new("/v1/issuers/{issuer}/delete").post(
+            Administration,
+            approvals::delete_issuer,
+            openapi::approvals::delete_issuer,
+        ),
+        Route::new("/v1/approvals").get(
+            Administration,
+            approvals::list,
+            openapi::approvals::list_approvals,
+        ),
+        Route::new("/v1/approvals/{approval}/confirm").post(
+            Administration,
+            approvals::confirm,
+            openapi::approvals::confirm,
+        ),
+        Route::new("/v1/approvals/{approval}").delete(
+            Administration,
+            approvals::reject,
+            openapi::approvals::reject,
+        ),
+        Route::new("/v1/issuers").get(
+            Administration,
+            issuers::list,
+            openapi::issuers::list_issuers,
+        ),
         Route::new("/v1/clients")
-            .get(clients::list, openapi::clients::list_clients)
-            .post(clients::create, openapi::clients::create),
+            .get(
+                Administration,
+                clients::list,
+                openapi::clients::list_clients,
+            )
+            .post(Administration, clients::create, openapi::clients::create),
         Route::new("/v1/clients/{id}")
-            .get(clients::show, openapi::clients::show)
-            .put(clients::set, openapi::clients::set)
-            .delete(clients::remove, openapi::clients::remove),
+            .get(Administration, clients::show, openapi::clients::show)
+            .put(Administration, clients::set, openapi::clients::set)
+            .delete(Administration, clients::remove, openapi::clients::remove),
         Route::new("/v1/clients/{id}/credentials").post(
+            Administration,
             clients::rotate_credential,
             openapi::clients::rotate_credential,
         ),
         Route::new("/v1/clients/{id}/credentials/{credential}").delete(
+            Administration,
             clients::revoke_credential,
             openapi::clients::revoke_credential,
         ),
-        Route::new("/v1/audit").get(audit::list, openapi::audit::list_events),
-        Route::new("/v1/audit/export").get(audit::export, openapi::audit::export),
-        Route::new("/v1/audit/head").get(audit::head, openapi::audit::head),
-        Route::new("/v1/backup").post(backups::take, openapi::backups::take),
-        Route::new("/v1/register").get(backups::register, openapi::backups::register),
-        Route::new("/v1/replicas").get(replicas::list, openapi::replicas::list_replicas),
-        Route::new("/v1/health").get(health::show, openapi::health::report),
-        Route::new("/v1/clock/correct").post(clock::correct, openapi::clock::correct),
-        Route::new("/v1/master-key").get(master_key::show, openapi::master_key::show),
-        Route::new("/v1/master-key/rotate").post(master_key::rotate, openapi::master_key::rotate),
-        Route::new("/metrics").get(metrics, openapi::service::metrics),
-        Route::new("/openapi.json").get(documentation::show, openapi::service::document),
-        Route::new("/docs").get(documentation::page, openapi::service::page),
+        Route::new("/v1/audit").get(Reading, audit::list, openapi::audit::list_events),
+        Route::new("/v1/audit/export").get(Reading, audit::export, openapi::audit::export),
+        Route::new("/v1/audit/head").get(Reading, audit::head, openapi::audit::head),
+        Route::new("/v1/backup").post(Administration, backups::take, openapi::backups::take),
+        Route::new("/v1/register").get(Reading, backups::register, openapi::backups::register),
+        Route::new("/v1/replicas").get(Reading, replicas::list, openapi::replicas::list_replicas),
+        Route::new("/v1/health").get(Reading, health::show, openapi::health::report),
+        Route::new("/v1/clock/correct").post(
+            Administration,
+            clock::correct,
+            openapi::clock::correct,
+        ),
+        Route::new("/v1/master-key").get(Reading, master_key::show, openapi::master_key::show),
+        Route::new("/v1/master-key/rotate").post(
+            Administration,
+            master_key::rotate,
+            openapi::master_key::rotate,
+        ),
+        Route::new("/metrics").get(Monitoring, metrics, openapi::service::metrics),
+        Route::new("/openapi.json").get(
+            Monitoring,
+            documentation::show,
+            openapi::service::document,
+        ),
+        Route::new("/docs").get(Monitoring, documentation::page, openapi::service::page),
     ]
 }
 
@@ -115,7 +170,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 
 /// Counters and gauges in the OpenMetrics text format. Like the probes it needs no credential: it
 /// names issuers and counts, and a scraper rarely has a place for a secret.
-async fn metrics(State(authority): Service) -> Response {
+async fn metrics(State(authority): Service, _: Anyone) -> Response {
     authority.update_gauges();
     let content_type = openapi::service::OPENMETRICS;
     ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()

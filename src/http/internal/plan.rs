@@ -28,24 +28,28 @@ const DEFAULT_OUTLOOK: Duration = Duration::from_secs(90 * 86_400);
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
 ) -> Result<Response, Problem> {
-    simulate(&authority, &issuer, None, &query)
+    let plan = move || simulate(&authority, &issuer, None, &query);
+    caller.compute(plan).await?
 }
 
 /// The same under another policy, which is not set.
 pub(super) async fn preview(
     State(authority): Service,
-    _caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
     Body(mut body): Body,
 ) -> Result<Response, Problem> {
-    let policy = Policy::take_from(&mut body, &authority.timing())?;
-    body.finish()?;
-    simulate(&authority, &issuer, Some(policy), &query)
+    let plan = move || {
+        let policy = Policy::take_from(&mut body, &authority.timing())?;
+        body.finish()?;
+        simulate(&authority, &issuer, Some(policy), &query)
+    };
+    caller.compute(plan).await?
 }
 
 fn simulate(

@@ -1,17 +1,19 @@
-//! A route: its path, and for each method what answers and what describes it.
+//! A route: its path, and for each method its class, what answers and what describes it.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter};
+use axum::{Extension, Router};
 
 use crate::authority::Authority;
 use crate::http::openapi::{Describe, Described};
 use crate::http::problem::Problem;
+use crate::http::slots::RouteClass;
 
-/// A path of the internal listener. There is no way to add a method without a description.
+/// A path of the internal listener. There is no way to add a method without a class and a
+/// description.
 pub(super) struct Route {
     path: &'static str,
     methods: MethodRouter<Arc<Authority>>,
@@ -29,45 +31,52 @@ impl Route {
     }
 
     /// It takes GET, and with it HEAD.
-    pub(super) fn get<H, T>(self, handler: H, describe: Describe) -> Self
+    pub(super) fn get<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
     where
         H: Handler<T, Arc<Authority>>,
         T: 'static,
     {
-        self.on(MethodFilter::GET, Method::GET, handler, describe)
+        self.on(MethodFilter::GET, Method::GET, class, handler, describe)
     }
 
     /// It takes POST.
-    pub(super) fn post<H, T>(self, handler: H, describe: Describe) -> Self
+    pub(super) fn post<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
     where
         H: Handler<T, Arc<Authority>>,
         T: 'static,
     {
-        self.on(MethodFilter::POST, Method::POST, handler, describe)
+        self.on(MethodFilter::POST, Method::POST, class, handler, describe)
     }
 
     /// It takes PUT.
-    pub(super) fn put<H, T>(self, handler: H, describe: Describe) -> Self
+    pub(super) fn put<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
     where
         H: Handler<T, Arc<Authority>>,
         T: 'static,
     {
-        self.on(MethodFilter::PUT, Method::PUT, handler, describe)
+        self.on(MethodFilter::PUT, Method::PUT, class, handler, describe)
     }
 
     /// It takes DELETE.
-    pub(super) fn delete<H, T>(self, handler: H, describe: Describe) -> Self
+    pub(super) fn delete<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
     where
         H: Handler<T, Arc<Authority>>,
         T: 'static,
     {
-        self.on(MethodFilter::DELETE, Method::DELETE, handler, describe)
+        self.on(
+            MethodFilter::DELETE,
+            Method::DELETE,
+            class,
+            handler,
+            describe,
+        )
     }
 
     fn on<H, T>(
         mut self,
         filter: MethodFilter,
         method: Method,
+        class: RouteClass,
         handler: H,
         describe: Describe,
     ) -> Self
@@ -75,7 +84,7 @@ impl Route {
         H: Handler<T, Arc<Authority>>,
         T: 'static,
     {
-        self.methods = self.methods.on(filter, handler);
+        self.methods = self.methods.on(filter, handler.layer(Extension(class)));
         self.operations.push((method, describe));
         self
     }

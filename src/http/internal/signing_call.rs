@@ -12,6 +12,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use keywright_verifier::Algorithm;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{named, path_parameter};
 use crate::access::Client;
@@ -24,6 +25,7 @@ use crate::http::admission::REQUEST_ID;
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
+use crate::http::slots::RequestSlot;
 use crate::issuance_log::{Decision, Line, LoggedClaims};
 use crate::lifecycle::RuleViolation;
 
@@ -36,6 +38,7 @@ pub(super) struct SigningCall {
     caller: Caller,
     issuer: String,
     request_id: Option<HeaderValue>,
+    slot: Option<RequestSlot>,
     is_answered: bool,
 }
 
@@ -62,6 +65,7 @@ impl FromRequestParts<Arc<Authority>> for SigningCall {
             caller,
             issuer: String::new(),
             request_id: parts.headers.get(REQUEST_ID).cloned(),
+            slot: parts.extensions.get::<RequestSlot>().cloned(),
             is_answered: false,
         };
         match path_parameter(parts, "issuer").await {
@@ -96,6 +100,28 @@ impl SigningCall {
         self.caller
             .take_signatures(signatures)
             .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
+    }
+
+    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
+    pub(super) fn take_rest(
+        &self,
+        signatures: NonZeroU32,
+        first: Option<Budget>,
+    ) -> Result<Option<Budget>, Problem> {
+        self.caller
+            .take_further_signatures(signatures, first)
+            .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
+    }
+
+    /// Waits for the caller's earlier batches, and returns what is held while this one is signed.
+    pub(super) async fn await_turn_to_sign(
+        &self,
+        signatures: NonZeroU32,
+    ) -> Option<OwnedSemaphorePermit> {
+        match &self.slot {
+            Some(slot) => slot.await_turn_to_sign(signatures).await,
+            None => None,
+        }
     }
 
     /// An empty summary of one requested token.

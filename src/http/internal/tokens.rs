@@ -5,13 +5,13 @@ use std::num::NonZeroU32;
 use axum::extract::{FromRequest as _, Request};
 use axum::response::Response;
 use keywright_verifier::Algorithm;
-use keywright_verifier::json::Object;
+use keywright_verifier::json::{Elements, Object};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::optional_algorithm;
 use super::signing_call::{RequestSummary, SigningCall};
-use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::signing::{self, Batch, SignRefusal, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
@@ -23,6 +23,9 @@ use crate::http::shown;
 
 /// The most tokens that one batch may ask for.
 pub(in crate::http) const LARGEST_BATCH: usize = 1000;
+
+/// How many requests of a batch are read and checked before other requests have their turn.
+const ITEMS_AT_A_TIME: usize = 16;
 
 pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Response, Problem> {
     let mut summary = call.summary();
@@ -82,39 +85,43 @@ async fn sign_items(
     request: Request,
 ) -> Result<(Outcomes, Option<Budget>), Problem> {
     let issuer = call.issuer()?;
-    let BatchBody(mut body) = BatchBody::from_request(request, &()).await?;
-    let items = body.array("requests")?;
-    body.finish()?;
-    let signatures = u32::try_from(items.len()).ok().and_then(NonZeroU32::new);
-    let signatures = signatures.filter(|_| items.len() <= LARGEST_BATCH);
+    // Before the body is read, as for one token; the rest when it is known how many there are.
+    let first = call.take(NonZeroU32::MIN)?;
+    let BatchBody(body) = BatchBody::from_request(request, &()).await?;
+    let items = Elements::parse(&body, "the body", "requests", LARGEST_BATCH)?;
+    let count = items.count();
+    let signatures = u32::try_from(count).ok().and_then(NonZeroU32::new);
+    let signatures = signatures.filter(|_| count <= LARGEST_BATCH);
     let Some(signatures) = signatures else {
-        let detail = format!(
-            "a batch has 1 to {LARGEST_BATCH} requests, not {}",
-            items.len()
-        );
+        let detail = format!("a batch has 1 to {LARGEST_BATCH} requests, not {count}");
         return Err(Problem::new(Code::BatchSize, detail));
     };
-    let budget = call.take(signatures)?;
+    let budget = call.take_rest(signatures, first)?;
+    let _turn = call.await_turn_to_sign(signatures).await;
     let view = issuer.leased_snapshot();
-    let mut summaries = Vec::with_capacity(items.len());
-    let mut requests = Vec::with_capacity(items.len());
-    for item in items {
-        let mut summary = call.summary();
-        let request = Object::new(item, "a request")
-            .map_err(Problem::from)
-            .and_then(|item| sign_request(item, &view, &mut summary));
-        let algorithm = request.map(|request| {
-            let algorithm = algorithm_of(&request, &view);
-            requests.push(request);
-            algorithm
-        });
-        summaries.push((summary, algorithm));
-    }
     let stopwatch = Stopwatch::start();
     let now = call.authority.now();
-    let mut outcomes = signing::sign_all(&view, call.client(), requests, now)
-        .await
-        .into_iter();
+    let mut batch = Batch::new(&view, call.client(), now);
+    let mut summaries = Vec::with_capacity(count);
+    for (index, item) in items.iter().enumerate() {
+        if index % ITEMS_AT_A_TIME == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut summary = call.summary();
+        let request = Object::new(item?, "a request")
+            .map_err(Problem::from)
+            .and_then(|item| sign_request(item, &view, &mut summary));
+        let algorithm = match request {
+            Ok(request) => {
+                let algorithm = algorithm_of(&request, &view);
+                batch.add(request).await;
+                Ok(algorithm)
+            }
+            Err(problem) => Err(problem),
+        };
+        summaries.push((summary, algorithm));
+    }
+    let mut outcomes = batch.sign().await.into_iter();
     let recorded = summaries.into_iter().map(|(summary, algorithm)| {
         let recorded = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));

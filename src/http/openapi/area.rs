@@ -125,6 +125,7 @@ impl Area {
             &[
                 Code::RequestTimeout,
                 Code::Overloaded,
+                Code::TooManyRequests,
                 Code::CredentialInUrl,
             ]
         }

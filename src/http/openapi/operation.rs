@@ -290,6 +290,7 @@ impl Operation {
             Code::MalformedJson,
             Code::DuplicateMember,
             Code::JsonTooDeep,
+            Code::JsonTooManyValues,
             Code::NumberOutOfRange,
             Code::NotAnObject,
             Code::FieldMissing,

@@ -28,6 +28,7 @@ impl From<JsonError> for Problem {
         let code = match &error {
             JsonError::DuplicateMember { .. } => Code::DuplicateMember,
             JsonError::TooDeep { .. } => Code::JsonTooDeep,
+            JsonError::TooManyValues => Code::JsonTooManyValues,
             JsonError::NumberOutOfRange => Code::NumberOutOfRange,
             _ => Code::MalformedJson,
         };

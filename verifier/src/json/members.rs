@@ -32,7 +32,7 @@ impl<'t> Members<'t> {
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return super::parse(bytes, max_depth).map(|_| None);
         }
-        parse_with(bytes, max_depth, |document, deserializer| {
+        parse_with(bytes, max_depth, 0, |document, deserializer| {
             deserializer.deserialize_map(Reader(document))
         })
         .map(Some)

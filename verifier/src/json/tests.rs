@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DEFAULT_MAX_DEPTH, JsonError, parse};
+use super::{DEFAULT_MAX_DEPTH, JsonError, MAX_VALUES, parse};
 
 fn read(text: impl AsRef<[u8]>) -> Result<Value, JsonError> {
     parse(text.as_ref(), DEFAULT_MAX_DEPTH)
@@ -89,6 +89,28 @@ fn a_limit_above_126_is_taken_as_126() {
         parse("[".repeat(1_000_000).as_bytes(), usize::MAX),
         too_deep
     );
+}
+
+// A tree takes up to a hundred times the bytes of its text.
+#[test]
+fn a_document_of_too_many_values_is_refused_wherever_they_stand() {
+    let list = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+    let objects = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+    let members = |count: usize| {
+        let members: Vec<String> = (0..count).map(|name| format!("\"{name}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let nested = |count: usize| format!("{{\"a\":[[{}]]}}", vec!["[]"; count].join(","));
+    for (text, outside) in [
+        (&list as &dyn Fn(usize) -> String, 1),
+        (&objects, 1),
+        (&members, 1),
+        (&nested, 3),
+    ] {
+        assert!(read(text(MAX_VALUES - outside)).is_ok());
+        let one_more = text(MAX_VALUES - outside + 1);
+        assert_eq!(read(one_more), Err(JsonError::TooManyValues));
+    }
 }
 
 #[test]
