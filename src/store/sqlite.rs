@@ -6,8 +6,8 @@
 //! is emptied, which never makes a commit or its caller wait. One process at a time opens the file;
 //! the lock on the data folder is taken by [`crate::data_folder`].
 //!
-//! A commit is answered when it is in the files that the path names ([`files`]), and a change that
-//! must not fail is committed on a full disk, too ([`reserve`]).
+//! A commit is answered when it is in the files that the path names (`sqlite/files.rs`), and a change that
+//! must not fail is committed on a full disk, too (`sqlite/reserve.rs`).
 
 mod events;
 mod files;
