@@ -12,7 +12,7 @@ use super::slots::RouteClass;
 const AT_A_TIME: usize = 2;
 
 /// How many more of one caller wait for their turn.
-const WAITING: usize = 32;
+const WAITING: usize = 16;
 
 /// How many callers are remembered before those are forgotten that do nothing.
 const REMEMBERED: usize = 1024;

@@ -290,7 +290,7 @@ impl RequestSlot {
     }
 
     /// Runs work that computes for more than a millisecond off the threads that serve requests. Of
-    /// one caller one runs at a time and 32 wait, of a class two run.
+    /// one caller one runs at a time and 16 wait, of a class two run.
     ///
     /// # Errors
     /// 429 when too many of the caller wait, 500 when the work panics.
