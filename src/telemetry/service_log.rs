@@ -362,11 +362,23 @@ mod tests {
         });
         // The thread tells of a lost line after the next one that it writes, and panics there.
         metrics.log_lines_lost().inc();
-        let mut lines = BufReader::new(reader).lines();
-        for line in ["one", "two"] {
-            put(&queue, &format!("{line}\n"));
-            assert_eq!(lines.next().unwrap().unwrap(), line);
+        put(&queue, "one\n");
+        while metrics
+            .tasks()
+            .all()
+            .get(TASK)
+            .map_or(0, |task| task.restarts)
+            == 0
+        {
+            queue.wait(Duration::from_millis(1));
         }
+        put(&queue, "two\n");
+        let lines: Vec<_> = BufReader::new(reader)
+            .lines()
+            .take(2)
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(lines, ["one", "two"]);
         assert_eq!(metrics.tasks().all()[TASK].restarts, 1);
     }
 
@@ -383,17 +395,23 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_stopped_holds_nobody_up_and_is_told_how_much_it_has_missed() {
+    fn a_reader_that_has_stopped_holds_no_writer_up_and_is_told_how_much_it_has_missed() {
         let (reader, output) = pipe().unwrap();
         let (queue, metrics) = writer(output);
         let line = format!("{}\n", "x".repeat(1023));
-        // The pipe takes 64 KiB, the queue 1 MiB.
-        for _ in 0..2048 {
+        // The pipe takes 64 lines, and the writer waits with another.
+        for _ in 0..65 {
+            put(&queue, &line);
+        }
+        while !queue.is_empty() {
+            queue.wait(Duration::from_millis(1));
+        }
+        // The queue takes 1 MiB.
+        for _ in 65..2048 {
             put(&queue, &line);
         }
         let lost = metrics.log_lines_lost().get();
-        assert!((900..1024).contains(&lost), "{lost}");
-        queue.wait_until_written(Duration::from_millis(10));
+        assert_eq!(lost, 2048 - 65 - 1024);
         let mut lines = BufReader::new(reader).lines();
         for _ in 0..2048 - lost {
             assert_eq!(lines.next().unwrap().unwrap().len(), 1023);
