@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::support::mounted::Mounted;
 use crate::support::{Answer, Server, eventually, start_in};
-use crate::{Mounted, create_client, create_issuer, health, kid, metric, ok, revoke};
+use crate::{create_client, create_issuer, health, kid, metric, ok, revoke};
 
 /// Takes all the space there is.
 fn fill(path: &Path) {
@@ -27,8 +28,8 @@ struct World {
 
 fn world(extra: &str) -> Option<World> {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let mounted = Mounted::at(&folder.path().join("keys"), "24m")?;
-    let extra = extra.replace("FOLDER", mounted.0.to_str().unwrap());
+    let mounted = Mounted::at(&folder.path().join("keys"), "size=24m")?;
+    let extra = extra.replace("FOLDER", mounted.path().to_str().unwrap());
     let server = start_in(folder, &extra).unwrap_or_else(|log| panic!("no start: {log}"));
     create_issuer(&server, "orders", json!({}));
     let names = ["attacker", "second", "third"];
@@ -107,7 +108,7 @@ fn a_disk_that_others_have_filled_stops_no_revocation_and_the_reserve_comes_back
     let server = &world.server;
     assert_eq!(metric(server, "keywright_store_disk_reserve"), Some(1));
     assert_eq!(health(server)["store"]["disk_reserve"], true);
-    let filler = world.mounted.0.join("filler");
+    let filler = world.mounted.path().join("filler");
     fill(&filler);
     defend(&world);
     assert_eq!(metric(server, "keywright_store_disk_reserve"), Some(0));
@@ -134,9 +135,9 @@ fn a_start_on_a_full_disk_succeeds_and_the_security_team_can_work() {
     let Some(mut world) = world("") else { return };
     let folder = world.server.folder();
     let leaked = kid(&world.server, "orders", "active").unwrap();
-    fill(&world.mounted.0.join("filler"));
+    fill(&world.mounted.path().join("filler"));
     assert_eq!(world.server.terminate().0, Some(0));
-    fill(&world.mounted.0.join("rest"));
+    fill(&world.mounted.path().join("rest"));
     world.server = start_in(folder, "").unwrap_or_else(|log| panic!("no start: {log}"));
     ok(revoke(&world.server, "orders", &leaked));
     ok(world
@@ -173,8 +174,8 @@ fn an_issuance_log_on_the_disk_of_the_store_does_not_fill_it() {
     assert_eq!(metric(server, "keywright_store_disk_reserve"), Some(1));
     create_client(server, "another", &["issuer"]);
     // What others take then, the log does not take back from the reserve.
-    fill(&world.mounted.0.join("filler"));
-    let log = world.mounted.0.join("issued.jsonl");
+    fill(&world.mounted.path().join("filler"));
+    let log = world.mounted.path().join("issued.jsonl");
     let size = std::fs::metadata(&log).unwrap().len();
     defend(&world);
     std::thread::sleep(std::time::Duration::from_secs(1));

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::ok;
+use crate::support::mounted::Mounted;
 use crate::support::{Answer, eventually, request};
-use crate::{Mounted, ok};
 
 /// A service whose standard error is what a test says.
 struct Service {
@@ -159,7 +160,7 @@ fn a_log_on_a_full_disk_costs_its_lines_and_nothing_else() {
 #[test]
 fn a_log_whose_reader_has_stopped_holds_no_request_up() {
     let folder = tempfile::tempdir().unwrap();
-    // Nobody reads, and nobody closes the other end.
+    // No process reads, and none closes the other end.
     let (reader, log) = std::io::pipe().unwrap();
     let service = Service::start(folder.path(), log.into());
     let began = Instant::now();
@@ -207,17 +208,17 @@ fn a_reader_that_has_stopped_does_not_keep_the_process_from_ending() {
 #[test]
 fn a_log_on_the_disk_of_the_store_leaves_half_of_what_the_reserve_gives_up() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = Mounted::at(&folder.path().join("keys"), "24m") else {
+    let Some(disk) = Mounted::at(&folder.path().join("keys"), "size=24m") else {
         return;
     };
-    let path = disk.0.join("service.log");
+    let path = disk.path().join("service.log");
     let log = File::options()
         .append(true)
         .create(true)
         .open(&path)
         .unwrap();
     let service = Service::start(folder.path(), log.into());
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     let mut file = File::create(&filler).unwrap();
     let zeroes = vec![0; 4096];
     while std::io::Write::write_all(&mut file, &zeroes).is_ok() {}

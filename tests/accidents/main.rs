@@ -1,4 +1,4 @@
-//! The machine on a bad day: a disk that is full, files that go away, a log that nobody reads.
+//! The machine on a bad day: a disk that is full, files that go away, a log without a reader.
 
 #![allow(
     clippy::disallowed_methods,
@@ -20,39 +20,9 @@ mod refusals;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
-use support::{Answer, Server, report};
-
-/// A file system of its own; gone with this value.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None`, and a loud line, where this process may not mount.
-    fn at(path: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let size = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(path)
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(path.to_owned()));
-        }
-        report("SKIPPED: this test mounts a file system, and this process may not");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
+use support::{Answer, Server};
 
 fn ok(answer: Answer) -> Value {
     assert!((200..300).contains(&answer.status), "{}", answer.json());

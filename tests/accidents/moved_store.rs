@@ -8,8 +8,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, eventually, spawn_in, start, start_in};
-use crate::{Mounted, create_client, health, kid, ok, revoke};
+use crate::support::mounted::Mounted;
+use crate::support::{Server, end_of, eventually, spawn_in, start, start_in};
+use crate::{create_client, health, kid, ok, revoke};
 
 fn database(server: &Server) -> PathBuf {
     server.data().join("keywright.db")
@@ -100,7 +101,7 @@ const ACCIDENTS: [Accident; 10] = [
     },
     Accident {
         name: "file system mounted over the folder",
-        happens: |server, _| kept(Mounted::at(&server.data(), "8m")?),
+        happens: |server, _| kept(Mounted::at(&server.data(), "size=8m")?),
     },
 ];
 
@@ -212,17 +213,8 @@ fn a_shell_that_writes_to_the_database_does_not_make_it_another_one() {
 
 /// A second process that must not come up.
 fn refused(folder: &Path) -> String {
-    use std::io::Read as _;
-    let mut child = spawn_in(folder, "");
-    let status = eventually("the end", || child.try_wait().unwrap());
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
+    let (code, said) = end_of(spawn_in(folder, ""));
+    assert_eq!(code, 1, "{said}");
     said
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::support::{eventually, spawn_with, start, start_in, start_with};
+use crate::support::{end_of, eventually, spawn_with, start, start_in, start_with};
 use crate::{kid, ok};
 
 fn names(folder: &Path) -> BTreeSet<String> {
@@ -19,17 +19,8 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 fn refused(folder: &Path, environment: &[(&str, &str)]) -> String {
-    use std::io::Read as _;
-    let mut child = spawn_with(folder, "", environment);
-    let status = eventually("the end", || child.try_wait().unwrap());
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    assert_eq!(status.code(), Some(1), "{said}");
+    let (code, said) = end_of(spawn_with(folder, "", environment));
+    assert_eq!(code, 1, "{said}");
     said
 }
 

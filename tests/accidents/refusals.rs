@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::mounted::Mounted;
 use crate::support::{Server, eventually, report, start, start_in};
-use crate::{Mounted, create_client, metric, ok};
+use crate::{create_client, metric, ok};
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -70,15 +71,15 @@ fn a_flood_of_refusals_is_a_few_lines_and_a_count_for_each_client_and_code() {
 #[test]
 fn while_space_is_short_refusals_are_counted_and_tokens_have_their_lines() {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
-    let Some(disk) = Mounted::at(&folder.path().join("logs"), "16m") else {
+    let Some(disk) = Mounted::at(&folder.path().join("logs"), "size=16m") else {
         return;
     };
-    let path = disk.0.join("issued.jsonl");
+    let path = disk.path().join("issued.jsonl");
     let settings = format!("issuance_log.to = \"file\"\nissuance_log.path = {path:?}\n");
     let server = start_in(folder, &settings).unwrap();
     let client = create_client(&server, "hostile", &["issuer"]);
     // 5 of 16 MiB are free: less than for refusals, more than for tokens.
-    let filler = disk.0.join("filler");
+    let filler = disk.path().join("filler");
     std::fs::write(&filler, vec![0; 11 << 20]).unwrap();
     eventually("a gauge", || {
         (metric(&server, "keywright_issuance_log_space_short") == Some(1)).then_some(())

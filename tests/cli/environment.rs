@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::CLIENT_VARIABLES;
+
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = TempDir::new().unwrap();
     Command::new(env!("CARGO_BIN_EXE_keywright"))
@@ -154,14 +156,7 @@ fn an_empty_variable_of_the_command_line_is_not_set() {
     let unset = run(&["keys", "list"], &[]);
     let unset = String::from_utf8(unset.stderr).unwrap();
     assert!(unset.contains("keys/listen.json"), "{unset}");
-    for variable in [
-        "KEYWRIGHT_URL",
-        "KEYWRIGHT_TOKEN",
-        "KEYWRIGHT_DATA_DIR",
-        "KEYWRIGHT_CA",
-        "KEYWRIGHT_CLIENT_CERTIFICATE",
-        "KEYWRIGHT_CLIENT_KEY",
-    ] {
+    for variable in CLIENT_VARIABLES {
         let output = run(&["keys", "list"], &[(variable, "")]);
         assert_eq!(
             String::from_utf8(output.stderr).unwrap(),

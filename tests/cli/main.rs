@@ -21,6 +21,16 @@ mod signals;
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The variables that the commands read.
+const CLIENT_VARIABLES: [&str; 6] = [
+    "KEYWRIGHT_URL",
+    "KEYWRIGHT_TOKEN",
+    "KEYWRIGHT_DATA_DIR",
+    "KEYWRIGHT_CA",
+    "KEYWRIGHT_CLIENT_CERTIFICATE",
+    "KEYWRIGHT_CLIENT_KEY",
+];
+
 #[test]
 fn the_command_line_answers_as_its_case_files_say() {
     trycmd::TestCases::new()

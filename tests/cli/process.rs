@@ -3,16 +3,11 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use crate::CLIENT_VARIABLES;
+
 fn keywright() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keywright"));
-    for variable in [
-        "KEYWRIGHT_URL",
-        "KEYWRIGHT_TOKEN",
-        "KEYWRIGHT_DATA_DIR",
-        "KEYWRIGHT_CA",
-        "KEYWRIGHT_CLIENT_CERTIFICATE",
-        "KEYWRIGHT_CLIENT_KEY",
-    ] {
+    for variable in CLIENT_VARIABLES {
         command.env_remove(variable);
     }
     command

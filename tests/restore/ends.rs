@@ -7,26 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use keywright::clock::Clock;
-use keywright::lifecycle::IssuerName;
 use keywright::service::{CopyError, copy_store};
-use keywright::store::chain::{LogHead, StoredEvent};
+use keywright::store::chain::StoredEvent;
 use keywright::store::memory::MemoryStore;
 use keywright::store::postgres::PostgresSettings;
-use keywright::store::replicas::ReplicaStore;
-use keywright::store::transfer::{Entry, FillError, Rows, StoredHead};
-use keywright::store::{
-    BatchId, Kind, LastUse, NumberedEvent, Query, Record, RecordKey, Store, StoreError,
-    StoreLocation, Writer, open,
-};
+use keywright::store::transfer::{Entry, FillError, StoredHead};
+use keywright::store::{Kind, Record, RecordKey, Store, StoreError, StoreLocation, open};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use crate::site::{done, elsewhere, refused_in_time};
+use crate::support::mounted::Mounted;
 use crate::support::postgres::{Postgres, shared};
-use crate::support::{report, start};
+use crate::support::start;
+use crate::wrapped_store::wrapped_store;
 
 /// More than waits on the way to a store, and more than one page of events.
 const RECORDS: usize = 600;
@@ -65,12 +60,7 @@ fn broken() -> StoreError {
     StoreError("broken on purpose".into())
 }
 
-#[async_trait]
-impl Store for Breakable {
-    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
-        self.store.read(queries).await
-    }
-
+wrapped_store!(Breakable, own transfer {
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
         self.store.writer().await
     }
@@ -79,29 +69,8 @@ impl Store for Breakable {
         self.store.outcome(batch).await
     }
 
-    async fn log_head(&self) -> Result<LogHead, StoreError> {
-        self.store.log_head().await
-    }
-
-    async fn events(
-        &self,
-        issuer: Option<&IssuerName>,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<NumberedEvent>, StoreError> {
-        self.store.events(issuer, after, limit).await
-    }
-
     async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
         self.store.record_uses(uses).await
-    }
-
-    async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
-        self.store.last_uses().await
-    }
-
-    async fn rows(&self) -> Result<Rows, StoreError> {
-        self.store.rows().await
     }
 
     async fn stored_events(
@@ -114,7 +83,7 @@ impl Store for Breakable {
         self.store.stored_events(after, through, limit).await
     }
 
-    async fn fill(&self, mut entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
+    async fn fill(&self, mut entries: Receiver<Entry>) -> Result<(), FillError> {
         let Some(takes) = self.takes else {
             return self.store.fill(entries).await;
         };
@@ -127,7 +96,7 @@ impl Store for Breakable {
     fn replicas(&self) -> Option<&dyn ReplicaStore> {
         self.store.replicas()
     }
-}
+});
 
 /// A full store's entries.
 fn entries() -> Vec<Entry> {
@@ -319,35 +288,6 @@ fn a_database_that_is_gone_half_way_ends_the_copy() {
     }
 }
 
-/// A data folder in a file system of its own; gone with this value.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn new(path: &Path, options: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(path)
-            .stderr(std::process::Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(path.to_owned()));
-        }
-        report("SKIPPED: this test mounts a file system, and this process may not");
-        None
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let umount = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(&self.0)
-            .status();
-        drop(umount);
-    }
-}
-
 #[test]
 fn a_command_ends_in_time_when_a_file_is_damaged_or_a_disk_is_full_or_read_only() {
     let folder = TempDir::new().unwrap();
@@ -370,8 +310,8 @@ fn a_command_ends_in_time_when_a_file_is_damaged_or_a_disk_is_full_or_read_only(
         let error = refused_in_time(path, &["store", "copy", "--from", &from, "--to", &to]);
         assert!(error.contains("malformed"), "{source}: {error}");
     }
-    let full = Mounted::new(&path.join("full"), "size=400k");
-    let read_only = Mounted::new(&path.join("read-only"), "ro");
+    let full = Mounted::at(&path.join("full"), "size=400k");
+    let read_only = Mounted::at(&path.join("read-only"), "ro");
     if full.is_none() || read_only.is_none() {
         return;
     }
@@ -436,7 +376,7 @@ fn a_large_restore_ends_in_time_whatever_ends_it() {
     }
     for (options, part) in [("size=200k", "full"), ("size=1m,ro", "Read-only")] {
         let site = TempDir::new().unwrap();
-        let Some(_mounted) = Mounted::new(&site.path().join("keys"), options) else {
+        let Some(_mounted) = Mounted::at(&site.path().join("keys"), options) else {
             return;
         };
         let key = data.join("master.key").display().to_string();

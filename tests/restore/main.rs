@@ -18,3 +18,5 @@ mod refusals;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/wrapped_store.rs"]
+mod wrapped_store;

@@ -6,6 +6,7 @@
     reason = "each test target uses its own part of this module"
 )]
 
+pub mod mounted;
 pub mod page;
 pub mod postgres;
 
@@ -194,6 +195,29 @@ pub fn spawn_in(folder: &Path, extra: &str) -> Child {
 /// The same with more in its environment.
 pub fn spawn_with(folder: &Path, extra: &str, environment: &[(&str, &str)]) -> Child {
     spawn_program(&Program::within(environment), folder, extra)
+}
+
+/// Waits for the end of a process that was spawned here: its exit code, and what it has said.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process under test is waited for in real time"
+)]
+pub fn end_of(mut child: Child) -> (i32, String) {
+    use std::io::Read as _;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().expect("a process of ours").is_none() {
+        if Instant::now() > deadline {
+            child.kill().expect("a process of ours");
+            child.wait().expect("a process of ours");
+            panic!("the process runs on");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut said = String::new();
+    let mut errors = child.stderr.take().expect("a pipe");
+    errors.read_to_string(&mut said).expect("text");
+    let status = child.wait().expect("a process of ours");
+    (status.code().expect("an exit code"), said)
 }
 
 fn spawn_program(program: &Program, folder: &Path, extra: &str) -> Child {

@@ -1,9 +1,27 @@
 //! A store that does what another one does, but for what a test replaces.
 
 /// Implements `Store` with the members that are given, and the rest by the store in the field
-/// `store`.
+/// `store`; with `own transfer` the members are given too by which a store is copied.
 macro_rules! wrapped_store {
     ($wrapper:ty { $($own:tt)* }) => {
+        wrapped_store!($wrapper, own transfer {
+            $($own)*
+
+            async fn stored_events(
+                &self,
+                after: i64,
+                through: i64,
+                limit: u32,
+            ) -> Result<Vec<StoredEvent>, StoreError> {
+                self.store.stored_events(after, through, limit).await
+            }
+
+            async fn fill(&self, entries: Receiver<Entry>) -> Result<(), FillError> {
+                self.store.fill(entries).await
+            }
+        });
+    };
+    ($wrapper:ty, own transfer { $($own:tt)* }) => {
         const _: () = {
             use async_trait::async_trait;
             use keywright::lifecycle::IssuerName;
@@ -40,19 +58,6 @@ macro_rules! wrapped_store {
 
                 async fn rows(&self) -> Result<Rows, StoreError> {
                     self.store.rows().await
-                }
-
-                async fn stored_events(
-                    &self,
-                    after: i64,
-                    through: i64,
-                    limit: u32,
-                ) -> Result<Vec<StoredEvent>, StoreError> {
-                    self.store.stored_events(after, through, limit).await
-                }
-
-                async fn fill(&self, entries: Receiver<Entry>) -> Result<(), FillError> {
-                    self.store.fill(entries).await
                 }
 
                 $($own)*
