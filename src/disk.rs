@@ -49,6 +49,11 @@ impl Space {
         }
     }
 
+    /// Whether less than so many sizes of a reserve are free.
+    pub(crate) fn is_short_of(self, reserves: u64) -> bool {
+        self.free < self.reserve_size().saturating_mul(reserves)
+    }
+
     /// The size of a reserve here, in bytes: 16 MiB, and at most an eighth of the file system.
     pub(crate) fn reserve_size(self) -> u64 {
         RESERVE.min(self.total / RESERVE_SHARE)

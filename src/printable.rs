@@ -1,4 +1,4 @@
-//! Foreign text that must not act on whoever, or on whatever, reads it.
+//! Foreign text that must not act on the person or the program that reads it.
 
 use std::fmt::Write as _;
 

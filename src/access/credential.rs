@@ -88,7 +88,7 @@ pub fn split(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix(PREFIX)?.split_once('_')
 }
 
-/// Whether a text has a credential in it, whatever stands around it and whoever's it is. The name of
+/// Whether a text has a credential in it, whatever stands around it and whichever client's it is. The name of
 /// a key that is a thumbprint is too short to be taken for one.
 pub fn is_contained_in(text: &str) -> bool {
     text.match_indices(PREFIX).any(|(start, prefix)| {

@@ -50,7 +50,7 @@ pub enum TermsError {
 /// Where a document comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// From somebody who sets it: every rule holds.
+    /// From an admin who sets it: every rule holds.
     Caller,
     /// From the store: an earlier version may have taken what this one does not.
     Store,

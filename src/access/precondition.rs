@@ -1,11 +1,8 @@
 //! What a caller expects of a record that it replaces (RFC 9110 §13.1.1).
 
-use serde::{Deserialize, Serialize};
-
 /// A condition on the record as it is in the store when it is replaced. It is judged in the change,
 /// not before: of two callers that have read the same record, one replaces it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// None: there may be any record, or no record.
     #[default]

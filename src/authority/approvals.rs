@@ -43,10 +43,10 @@ pub enum Outcome {
 }
 
 /// The most operations of one client that wait on one issuer.
-const MOST_OF_A_CLIENT: usize = 5;
+pub(super) const MOST_OF_A_CLIENT: usize = 5;
 
 /// The most operations that wait on one issuer.
-const MOST_ON_AN_ISSUER: usize = 20;
+pub(super) const MOST_ON_AN_ISSUER: usize = 20;
 
 /// How many events the log is searched back for an operation that waits no more.
 const SEARCHED_EVENTS: u64 = 1_000;
@@ -96,7 +96,7 @@ impl Authority {
                 return Ok(ApprovalOutcome::Awaits(Box::new(approval)));
             }
         }
-        Err(TOO_MANY_APPROVALS)
+        Err(ChangeError::TooManyApprovals)
     }
 
     /// Lets an operation wait at one of its client's places, unless another one has taken that.
@@ -121,7 +121,7 @@ impl Authority {
         let (issuer, reason) = (Some(&approval.issuer), approval.reason.as_deref());
         let mut batch = self.access_batch(&event, issuer, actor, reason)?;
         let content = Content {
-            unique: Some(place.ok_or(TOO_MANY_APPROVALS)?),
+            unique: Some(place.ok_or(ChangeError::TooManyApprovals)?),
             ..Content::of(approval.to_document())
         };
         batch.writes.push(Write::Create(key(approval), content));
@@ -130,7 +130,7 @@ impl Authority {
         match self.services.commit(batch).await {
             Ok(_) => Ok(true),
             Err(CommitError::NotUnique) => Ok(false),
-            Err(CommitError::Conflict) => Err(TOO_MANY_APPROVALS),
+            Err(CommitError::Conflict) => Err(ChangeError::TooManyApprovals),
             Err(error) => Err(error.into()),
         }
     }
@@ -178,8 +178,12 @@ impl Authority {
     /// [`ChangeError::ApprovalEnded`] as far back as the log is searched, otherwise
     /// [`ChangeError::UnknownApproval`].
     pub async fn approval(&self, id: &str) -> Result<StoredApproval, ChangeError> {
-        let (waiting, _) = self.approvals_by_time(Query::all(Kind::Approval)).await?;
-        match waiting.into_iter().find(|stored| stored.approval.id == id) {
+        let query = Query {
+            ids: Some(vec![id.to_owned()]),
+            ..Query::all(Kind::Approval)
+        };
+        let (mut waiting, _) = self.approvals_by_time(query).await?;
+        match waiting.pop() {
             Some(stored) => Ok(stored),
             None => Err(ended(&self.services, id).await?.into()),
         }
@@ -294,11 +298,6 @@ impl Authority {
         }
     }
 }
-
-const TOO_MANY_APPROVALS: ChangeError = ChangeError::TooManyApprovals {
-    of_client: MOST_OF_A_CLIENT,
-    in_all: MOST_ON_AN_ISSUER,
-};
 
 /// An operation that waits no more, as the log tells it.
 #[derive(Debug, thiserror::Error)]

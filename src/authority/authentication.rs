@@ -27,6 +27,7 @@ use super::throttle::{Budget, FailureLimiter, RateExceeded};
 use crate::access::Role;
 use crate::access::certificate::PeerCertificate;
 use crate::access::credential::{self, PREFIX};
+use crate::clock::Clock;
 use crate::lifecycle::Timestamp;
 
 /// The longest life of an assertion that a client signs itself.
@@ -187,6 +188,7 @@ pub struct Authenticator {
     failures: FailureLimiter,
     /// Assertions from before are refused: whether they were used cannot be told.
     started_at: Timestamp,
+    clock: Clock,
 }
 
 #[derive(Deserialize)]
@@ -198,12 +200,13 @@ struct Assertion {
 }
 
 impl Authenticator {
-    /// A authenticator that is open from `now` on.
-    pub fn new(trusted: TrustedIssuers, now: Timestamp) -> Self {
+    /// An authenticator that is open from now on.
+    pub fn new(trusted: TrustedIssuers, clock: Clock) -> Self {
         Self {
             trusted,
             failures: FailureLimiter::default(),
-            started_at: now,
+            started_at: clock.now(),
+            clock,
         }
     }
 
@@ -285,7 +288,7 @@ impl Authenticator {
                 };
                 Ok((live, via))
             }
-            ClientMatch::Nobody => Err(Unauthenticated::Invalid),
+            ClientMatch::None => Err(Unauthenticated::Invalid),
             ClientMatch::Several => {
                 tracing::warn!(issuer = %name, "a workload token is of several clients, and is refused");
                 Err(Unauthenticated::Invalid)
@@ -321,7 +324,7 @@ impl Authenticator {
         }
         match live.used.consume(&jti, Timestamp::from_seconds(exp), now) {
             Consumption::Accepted => {
-                tokio::time::sleep(ahead).await;
+                self.clock.wait_for(ahead).await;
                 Ok((live, AuthenticationMethod::Assertion { jti }))
             }
             Consumption::Replayed => Err(Unauthenticated::Invalid),
@@ -367,7 +370,7 @@ fn with_certificate(
             };
             Ok((live, via))
         }
-        ClientMatch::Nobody => Err(Unauthenticated::Invalid),
+        ClientMatch::None => Err(Unauthenticated::Invalid),
         ClientMatch::Several => {
             tracing::warn!("a certificate names several clients, and is refused");
             Err(Unauthenticated::Invalid)

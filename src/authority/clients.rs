@@ -63,7 +63,7 @@ struct Directory {
 
 /// No client, one, or several, which counts as none.
 pub(super) enum ClientMatch {
-    Nobody,
+    None,
     One(Arc<ClientState>),
     Several,
 }
@@ -214,7 +214,7 @@ pub(super) const LARGEST_ASSERTION: usize = 8 * 1024;
 
 fn only<'a>(mut found: impl Iterator<Item = &'a Arc<ClientState>>) -> ClientMatch {
     let Some(first) = found.next() else {
-        return ClientMatch::Nobody;
+        return ClientMatch::None;
     };
     if found.all(|other| Arc::ptr_eq(first, other)) {
         ClientMatch::One(Arc::clone(first))

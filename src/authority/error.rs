@@ -1,6 +1,6 @@
 //! Why something could not be done.
 
-use super::approvals::EndedApproval;
+use super::approvals::{EndedApproval, MOST_OF_A_CLIENT, MOST_ON_AN_ISSUER};
 use super::load::LoadError;
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RuleViolation};
@@ -58,15 +58,10 @@ pub enum ChangeError {
     OwnApproval,
     /// More operations wait than anybody can look at.
     #[error(
-        "too many operations on the issuer wait to be confirmed ({of_client} of one client, {in_all} \
-         in all, are the most); confirm or reject some"
+        "too many operations on the issuer wait to be confirmed ({MOST_OF_A_CLIENT} of one client, \
+         {MOST_ON_AN_ISSUER} in all, are the most); confirm or reject some"
     )]
-    TooManyApprovals {
-        /// The most of one client.
-        of_client: usize,
-        /// The most of all clients.
-        in_all: usize,
-    },
+    TooManyApprovals,
     /// A client names a trusted issuer that is not configured.
     #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
     UntrustedIssuer(String),

@@ -23,7 +23,8 @@ use crate::lifecycle::{
     Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, RuleViolation, State,
     decide,
 };
-use crate::store::documents::{SetTokens, writes};
+use crate::store::SetTokens;
+use crate::store::documents::writes;
 use crate::store::{Batch, BatchId, CommitError, StoreError, StoredSet};
 
 /// One issuer in memory.

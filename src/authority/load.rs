@@ -9,8 +9,9 @@ use super::Services;
 use super::snapshot::Snapshot;
 use crate::engine::{EngineError, KeyPair, PrivateKey, Signer, Urgency};
 use crate::lifecycle::{AvailableKeys, IssuerName, Key, KeySet, KeySpecification, State};
+use crate::store::SetTokens;
 use crate::store::StoredSet;
-use crate::store::documents::{CorruptRecord, SetTokens, key_set};
+use crate::store::documents::{CorruptRecord, key_set};
 
 /// Private halves that exist only in memory so far, ready to be committed.
 #[derive(Default)]

@@ -202,7 +202,7 @@ impl Authority {
         clients.replace(access::usable(&records));
         clients.remember_uses(&services.store.last_uses().await?);
         let trusted = std::mem::take(&mut services.trusted);
-        let authenticator = Authenticator::new(trusted, services.clock.now());
+        let authenticator = Authenticator::new(trusted, services.clock.clone());
         if let Some(replica) = &replica {
             replica.begin_after(head).await;
         }

@@ -124,14 +124,6 @@ impl From<SignError> for SignRefusal {
     }
 }
 
-/// A request that is within every limit but the client's schema, with the defaults filled in.
-struct JudgedRequest {
-    claims: Map<String, Value>,
-    lifetime: u64,
-    typ: Option<String>,
-    algorithm: Algorithm,
-}
-
 /// A token that lacks only its signature.
 struct Prepared<'v> {
     entry: &'v SigningEntry,
@@ -265,14 +257,17 @@ async fn complete_all(
     }
 }
 
-/// Everything that is judged of a request but the client's schema.
-fn judge(
-    policy: &Policy,
+/// Judges a request and makes its token. The work of the client's schema is taken from `budget`.
+async fn prepare<'v>(
+    snapshot: &'v LeasedSnapshot,
     client: &Client,
     request: SignRequest,
-) -> Result<JudgedRequest, SignRefusal> {
+    now: Timestamp,
+    budget: &mut u64,
+) -> Result<Prepared<'v>, SignRefusal> {
+    let policy = snapshot.set().policy();
     let SignRequest {
-        claims,
+        mut claims,
         expires_in,
         typ,
         algorithm,
@@ -285,8 +280,8 @@ fn judge(
         return Err(SignRefusal::OwnedClaims(owned));
     }
     check_registered_claims(&claims)?;
-    let named_typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
-    check_typ(named_typ, &claims)?;
+    let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
+    check_typ(typ, &claims)?;
     let limits = &client.terms.limits;
     let lifetime = lifetime(policy, limits, expires_in)?;
     let algorithm = algorithm.unwrap_or(policy.default_algorithm);
@@ -294,38 +289,14 @@ fn judge(
         claims: &claims,
         lifetime: Duration::from_secs(lifetime),
         algorithm,
-        typ: named_typ,
+        typ,
     };
     limits.check(&client.id, &asked)?;
     let schema = limits.claims_schema.as_ref();
     claim_name::check_claims(&claims, schema.map(ClaimsSchema::names))?;
-    Ok(JudgedRequest {
-        claims,
-        lifetime,
-        typ,
-        algorithm,
-    })
-}
-
-/// Judges a request and makes its token. The work of the client's schema is taken from `budget`.
-async fn prepare<'v>(
-    snapshot: &'v LeasedSnapshot,
-    client: &Client,
-    request: SignRequest,
-    now: Timestamp,
-    budget: &mut u64,
-) -> Result<Prepared<'v>, SignRefusal> {
-    let policy = snapshot.set().policy();
-    let JudgedRequest {
-        mut claims,
-        lifetime,
-        typ,
-        algorithm,
-    } = judge(policy, client, request)?;
-    if let Some(schema) = &client.terms.limits.claims_schema {
+    if let Some(schema) = schema {
         claims = schema_checks::check(schema, claims, budget).await?;
     }
-    let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     let entry = snapshot
         .signer(algorithm)
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;

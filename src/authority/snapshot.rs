@@ -15,7 +15,7 @@ use super::publication::Publication;
 use super::signing;
 use crate::engine::Signer;
 use crate::lifecycle::{KeySet, Timestamp, plan};
-use crate::store::documents::SetTokens;
+use crate::store::SetTokens;
 use crate::telemetry::{Metrics, SigningMetrics};
 
 /// A snapshot of one issuer.

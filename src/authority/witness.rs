@@ -104,10 +104,7 @@ impl Authority {
         }
         let mut corrected = Vec::new();
         for issuer in self.issuers() {
-            let request = Request {
-                reason: Some(reason.to_owned()),
-                ..Request::by(actor.clone())
-            };
+            let request = Request::with_reason(actor.clone(), Some(reason.to_owned()));
             let change = self.change(&issuer, request.asks(Command::CorrectClock));
             let is_corrected = |event: &Event| matches!(event, Event::ClockCorrected { .. });
             // What was due anyway may have been committed in its place.

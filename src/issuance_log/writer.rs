@@ -125,8 +125,8 @@ impl<S: Sink> Writer<S> {
 
     /// Whether less than so many sizes of a reserve are free.
     fn is_short_of(&self, reserves: u64) -> bool {
-        let is_short = |space: Space| space.free < space.reserve_size().saturating_mul(reserves);
-        self.sink.space().is_some_and(is_short)
+        let space = self.sink.space();
+        space.is_some_and(|space| space.is_short_of(reserves))
     }
 
     fn look_at_space(&self) {

@@ -252,7 +252,14 @@ impl KeySet {
     /// Whether no successor of `algorithm` stands by, or none will once the place of the key that
     /// signs is filled.
     pub(super) fn lacks_successor(&self, algorithm: Algorithm) -> bool {
-        self.vacant.contains(&algorithm) || self.successors(algorithm).is_empty()
+        self.vacant.contains(&algorithm) || !self.has_successor(algorithm)
+    }
+
+    /// Whether a pending key of `algorithm` stands by.
+    pub(super) fn has_successor(&self, algorithm: Algorithm) -> bool {
+        self.keys
+            .iter()
+            .any(|key| key.algorithm() == algorithm && matches!(key.state, State::Pending(_)))
     }
 
     /// How much may be published at `now` beside the successors that the set lacks, but for those of

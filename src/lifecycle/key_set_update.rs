@@ -2,12 +2,12 @@
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
-use super::command::RuleViolation;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
 use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
 use super::plan::{Plan, plan};
 use super::policy::Policy;
+use super::rule_violation::RuleViolation;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
 

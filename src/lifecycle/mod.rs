@@ -30,6 +30,7 @@ mod plan;
 mod policy;
 mod policy_document;
 mod recovery;
+mod rule_violation;
 mod schedule;
 mod simulation;
 mod time;
@@ -37,8 +38,7 @@ mod timing;
 mod verifiers;
 
 pub use command::{
-    Attestation, Command, Decision, DecisionError, ImportAs, Readiness, RuleViolation, Successor,
-    create, decide,
+    Attestation, Command, Decision, DecisionError, ImportAs, Readiness, Successor, create, decide,
 };
 pub use event::Event;
 pub use history::PastKey;
@@ -52,6 +52,7 @@ pub use plan::{Plan, Step, plan, rotation_due};
 pub use policy::{Confirmation, Policy, PolicyViolation};
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};
+pub use rule_violation::RuleViolation;
 pub use schedule::{InvalidSchedule, Schedule};
 pub use simulation::{PlannedEvent, SimulationStart, simulate};
 pub use time::{InvalidDuration, Timestamp, format_duration, parse_duration};

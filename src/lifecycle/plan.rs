@@ -74,8 +74,7 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
     let mut capacity = set.capacity(stamp);
     let mut algorithms = set.policy.algorithms.clone();
     algorithms.sort_by_key(|algorithm| {
-        let has_none = set.successors(*algorithm).is_empty();
-        let is_bereft = has_none && set.vacant.contains(algorithm);
+        let is_bereft = set.vacant.contains(algorithm) && !set.has_successor(*algorithm);
         (!is_bereft, !set.lacks_successor(*algorithm))
     });
     for algorithm in algorithms {

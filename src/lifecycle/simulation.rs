@@ -4,15 +4,14 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
-use super::command::{
-    Attestation, Command, Decision, DecisionError, RuleViolation, create, decide,
-};
+use super::command::{Attestation, Command, Decision, DecisionError, create, decide};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySpecification};
 use super::plan::plan;
 use super::policy::Policy;
+use super::rule_violation::RuleViolation;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
 

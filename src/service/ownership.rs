@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 /// Makes an empty file in a folder of another user, for that user: root restores what a service
 /// without its rights opens. SQLite gives the files beside a database the owner of the database.
 ///
-/// A file that is there keeps its owner, and so does what a link leads to: whoever owns the folder
+/// A file that is there keeps its owner, and so does what a link leads to: the owner of the folder
 /// could have put it there.
 ///
 /// # Errors

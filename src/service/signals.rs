@@ -66,7 +66,7 @@ impl Signals {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Request> {
-        // Each of them must be polled, or it wakes nobody.
+        // Each of them must be polled, or it does not wake the task.
         let arrived = |signal: &mut Signal| signal.poll_recv(context).is_ready();
         if self
             .drain

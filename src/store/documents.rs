@@ -10,7 +10,7 @@ use keywright_verifier::{Jwk, Kid, UnknownAlgorithm};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{BatchId, Content, Kind, Record, RecordKey, SealedChange, StoredSet, Token, Write};
+use super::{Content, Record, RecordKey, SealedChange, SetTokens, StoredSet, Write};
 use crate::lifecycle::{
     Active, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy, Removed, Retired,
     Revoked, State, Timestamp, Visibility,
@@ -120,53 +120,6 @@ enum StateDocument {
 /// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Option::deserialize(deserializer)
-}
-
-/// The token of every record of a key set, as it was read or written last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetTokens {
-    /// The issuer's.
-    pub issuer: Token,
-    /// Its keys', by kid.
-    pub keys: BTreeMap<Kid, Token>,
-}
-
-impl SetTokens {
-    /// Those of a set that is not stored yet.
-    pub const UNWRITTEN: Self = Self {
-        issuer: Token::UNWRITTEN,
-        keys: BTreeMap::new(),
-    };
-
-    /// Those of records that were read. A record that is no key of the set has none.
-    pub fn of(stored: &StoredSet) -> Self {
-        let keys = stored.keys.iter();
-        Self {
-            issuer: stored.issuer.token,
-            keys: keys
-                .filter_map(|record| Some((record.key.id.parse().ok()?, record.token)))
-                .collect(),
-        }
-    }
-
-    /// Those of the records after `batch` has made these writes.
-    #[must_use]
-    pub fn followed_by(&self, batch: BatchId, writes: &[Write]) -> Self {
-        let mut after = self.clone();
-        for write in writes {
-            let (key, before) = match write {
-                Write::Create(key, _) => (key, Token::UNWRITTEN),
-                Write::Replace(key, before, _) => (key, *before),
-                Write::Delete(..) => continue,
-            };
-            let token = before.followed_by(batch);
-            match key.kind {
-                Kind::Issuer => after.issuer = token,
-                _ => drop(key.id.parse().map(|kid| after.keys.insert(kid, token))),
-            }
-        }
-        after
-    }
 }
 
 /// What writes the difference between two sets: of an issuer that exists with its tokens, or of one

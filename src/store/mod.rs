@@ -23,6 +23,7 @@ pub mod postgres;
 mod record;
 pub mod replicas;
 pub mod seal;
+mod set_tokens;
 mod sql;
 pub mod sqlite;
 pub mod transfer;
@@ -44,6 +45,7 @@ use chain::{EventHash, LogHead, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
 pub use record::{BatchId, Kind, Query, Record, RecordKey, StoredSet, Token, key_sets};
 use replicas::ReplicaStore;
+pub use set_tokens::SetTokens;
 use sqlite::SqliteStore;
 use transfer::{Entry, FillError, Rows};
 

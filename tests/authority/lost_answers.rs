@@ -7,7 +7,7 @@ use keywright::authority::request::Request;
 use keywright::authority::{ChangeError, IssuerSet};
 use keywright::clock::Clock;
 use keywright::lifecycle::{IssuerName, Readiness, Successor};
-use keywright::store::documents::SetTokens;
+use keywright::store::SetTokens;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::MasterKeys;
 use keywright::store::seal::check::{self, MasterKeyRotation};

@@ -10,7 +10,7 @@ use keywright_verifier::Algorithm;
 use serde_json::json;
 
 use crate::other_process::OtherProcess;
-use crate::world::{HOUR, SECOND, World, active, eventually, pending, promptly, publishes};
+use crate::world::{HOUR, SECOND, World, active, full_set, promptly, publishes};
 
 fn file(world: &World) -> PathBuf {
     world.folder.as_ref().unwrap().path().join("keywright.db")
@@ -37,10 +37,7 @@ async fn a_revocation_is_in_force_at_once_while_another_process_reads() {
     assert_eq!(still.unwrap(), of_rsa);
     // The next ones are as prompt: nothing that is left to tidy up is in their way.
     for _ in 0..3 {
-        eventually("a full set", || {
-            active(&issuer).is_some() && pending(&issuer).is_some()
-        })
-        .await;
+        full_set(&issuer).await;
         let leaked = active(&issuer).unwrap();
         let revoked = world.revoke(&issuer, &leaked, Successor::Promote).await;
         revoked.unwrap();

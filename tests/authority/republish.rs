@@ -10,7 +10,7 @@ use keywright::authority::scheduler;
 use keywright::lifecycle::{Readiness, Successor};
 use serde_json::json;
 
-use crate::world::{HOUR, World, active, eventually, pending, publishes};
+use crate::world::{HOUR, World, active, full_set, publishes};
 
 /// Republishing has no public door of its own: a scheduled change that fails goes through it, and
 /// here it is called as that does.
@@ -51,10 +51,7 @@ async fn a_revoked_key_does_not_come_back_however_often_the_set_is_published_ane
                 assert!(!publishes(&issuer, kid), "it came back");
             }
         }
-        eventually("a full set", || {
-            active(&issuer).is_some() && pending(&issuer).is_some()
-        })
-        .await;
+        full_set(&issuer).await;
     }
     ends.store(true, Ordering::Release);
     republishers

@@ -14,7 +14,7 @@ use keywright::lifecycle::{ImportAs, KeySpecification, Readiness, Successor};
 use keywright_verifier::{Algorithm, Kid};
 use serde_json::json;
 
-use crate::world::{HOUR, World, active, eventually, pending, promptly, publishes};
+use crate::world::{HOUR, World, active, full_set, pending, promptly, publishes};
 
 /// An issuer whose successor is ready, on a world whose engine makes no more keys.
 async fn blocked(world: &World) -> (Arc<Issuer>, Kid, Kid) {
@@ -33,10 +33,7 @@ async fn is_gone(world: &World, issuer: &Issuer, kid: &Kid) {
 
 async fn filled_when_released(world: &World, issuer: &Issuer) {
     world.engine.es256.open();
-    eventually("a full set", || {
-        active(issuer).is_some() && pending(issuer).is_some()
-    })
-    .await;
+    full_set(issuer).await;
     assert_eq!(world.signs(issuer).await.unwrap(), active(issuer).unwrap());
 }
 

@@ -133,7 +133,7 @@ async fn twenty_requests_at_once_let_no_more_than_five_of_a_client_and_twenty_in
                 match ask.await.unwrap() {
                     Ok(ApprovalOutcome::Awaits(_)) => {}
                     Ok(ApprovalOutcome::Done(_)) => panic!("one person did it"),
-                    Err(ChangeError::TooManyApprovals { .. }) => {}
+                    Err(ChangeError::TooManyApprovals) => {}
                     Err(error) => panic!("{error}"),
                 }
             }

@@ -210,6 +210,14 @@ impl World {
     }
 }
 
+/// Waits until a key signs and a successor stands by for it: nothing is generated then.
+pub async fn full_set(issuer: &Issuer) {
+    eventually("a full set", || {
+        active(issuer).is_some() && pending(issuer).is_some()
+    })
+    .await;
+}
+
 /// It must not wait for what a test holds up.
 pub async fn promptly<T>(future: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(SECOND * 10, future).await;

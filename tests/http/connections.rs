@@ -1,4 +1,4 @@
-//! Connections that are opened and say nothing: they keep nobody out, whatever address they come from.
+//! Connections that are opened and say nothing: they keep no client out, whatever address they come from.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -87,7 +87,7 @@ fn open_among(held: &[TcpStream]) -> usize {
 }
 
 #[test]
-fn silent_connections_of_one_address_keep_nobody_out() {
+fn silent_connections_of_one_address_keep_no_other_out() {
     let Some(world) = World::with("") else { return };
     let server = &world.server;
     for (what, base, most) in [

@@ -1,4 +1,4 @@
-//! Tokens of a trusted issuer whose key set cannot be had: they wait for little, and nobody waits for
+//! Tokens of a trusted issuer whose key set cannot be had: they wait for little, and no client waits for
 //! them.
 
 use std::io::Write as _;

@@ -15,8 +15,9 @@ use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::exchange::{connect, head, parse, read_to_end};
+use crate::support::mounted::Mounted;
 use crate::support::postgres::{self, PASSWORD, ROLE};
-use crate::support::{Server, spawn_in, start, start_in, start_with};
+use crate::support::{Server, end_of, spawn_in, start, start_in, start_with};
 use crate::world::{self, create_issuer, edit, eventually, kid, ok};
 
 fn folder() -> Arc<TempDir> {
@@ -45,27 +46,7 @@ fn verifies(server: &Server, issuer: &str, token: &str) {
 
 /// A process that must not come up: its exit code and everything that it said.
 fn refused(folder: &Path, extra: &str) -> (i32, String) {
-    ends(spawn_in(folder, extra))
-}
-
-fn ends(mut child: std::process::Child) -> (i32, String) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("the process runs on");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
-    (child.wait().unwrap().code().expect("an exit code"), said)
+    end_of(spawn_in(folder, extra))
 }
 
 /// Every file in the data folder, byte for byte, without the lock and what SQLite keeps beside an
@@ -81,44 +62,6 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .filter(beside)
         .map(|path| (path.clone(), std::fs::read(&path).unwrap_or_default()))
         .collect()
-}
-
-/// A file system of its own below a data folder; gone with this value.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    /// `None`, and a loud line, where this process may not mount.
-    fn new(folder: &Path, size: &str) -> Option<Self> {
-        let path = folder.join("keys");
-        std::fs::create_dir_all(&path).unwrap();
-        let size = format!("size={size}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(&path)
-            .stderr(Stdio::null())
-            .status();
-        if mounted.is_ok_and(|status| status.success()) {
-            return Some(Self(path));
-        }
-        let line = "SKIPPED: this test mounts a file system, and this process may not\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        None
-    }
-
-    fn remount(&self, option: &str) {
-        let option = format!("remount,{option}");
-        let status = Command::new("mount")
-            .args(["-o", &option])
-            .arg(&self.0)
-            .status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 fn signal(server: &Server, signal: &str) {
@@ -201,7 +144,7 @@ fn a_second_process_in_the_same_folder_is_refused_and_the_first_goes_on() {
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
     let folder = folder();
-    let Some(mounted) = Mounted::new(folder.path(), "4m") else {
+    let Some(mounted) = Mounted::at(&folder.path().join("keys"), "size=4m") else {
         return;
     };
     let expect = |(code, said): (i32, String)| {
@@ -465,7 +408,7 @@ fn set(name: &str, value: &str, folder: &Path) -> (i32, String) {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn();
-    ends(child.unwrap())
+    end_of(child.unwrap())
 }
 
 #[test]
@@ -491,7 +434,7 @@ fn a_setting_that_does_not_exist_is_named_with_the_nearest_that_does() {
         ("KEYWRIGHT_INTERNAL__LISTNE", "internal.listne", "listen"),
         ("KEYWRIGHT_STORE__UR", "store.ur", "url"),
     ] {
-        let (code, said) = ends(command(folder.path()).env(name, "x").spawn().unwrap());
+        let (code, said) = end_of(command(folder.path()).env(name, "x").spawn().unwrap());
         assert_eq!(code, 1, "{said}");
         for part in [unknown, nearest, "did you mean", "environment"] {
             assert!(said.contains(part), "{name}: {said}\nlacks {part}");
@@ -562,7 +505,7 @@ fn a_setting_that_does_not_read_is_named_with_its_place() {
     let missing = command(folder.path())
         .args(["--config", "/nowhere/keywright.toml"])
         .spawn();
-    assert_ne!(ends(missing.unwrap()).0, 0);
+    assert_ne!(end_of(missing.unwrap()).0, 0);
     // A port that somebody has.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
@@ -572,7 +515,7 @@ fn a_setting_that_does_not_read_is_named_with_its_place() {
         let child = command(folder.path())
             .args(["--public-listen", &address])
             .spawn();
-        let (code, said) = ends(child.unwrap());
+        let (code, said) = end_of(child.unwrap());
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("cannot listen on public.listen"), "{said}");
     }
@@ -664,12 +607,12 @@ fn a_restart_keeps_every_kid_and_tokens_verify() {
 #[test]
 fn a_full_disk_refuses_changes_and_keeps_signing() {
     let folder = folder();
-    let Some(mounted) = Mounted::new(folder.path(), "1m") else {
+    let Some(mounted) = Mounted::at(&folder.path().join("keys"), "size=1m") else {
         return;
     };
     let server = start_in(Arc::clone(&folder), "").unwrap();
     create_issuer(&server, "orders", json!({}));
-    let filler = mounted.0.join("filler");
+    let filler = mounted.path().join("filler");
     let fill = || {
         let mut file = std::fs::File::create(&filler).unwrap();
         for size in [4096, 64, 1] {

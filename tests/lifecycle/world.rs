@@ -12,7 +12,8 @@ use keywright::lifecycle::{
     IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation,
     State, Timestamp, Timing, create, decide, plan,
 };
-use keywright::store::documents::{self, SetTokens};
+use keywright::store::SetTokens;
+use keywright::store::documents;
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Batch, BatchId, CommitError, EventRow, Store as _, StoredSet, commit};
 use keywright_verifier::{Algorithm, Jwk, Kid};

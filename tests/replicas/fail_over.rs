@@ -34,10 +34,7 @@ async fn with_lost_commits(world: &World, lost: u64) -> (Process, Process) {
 
 async fn revoke(process: &Process, kid: &Kid) -> keywright::authority::Exposure {
     let issuer = process.issuer("a").unwrap();
-    let request = Request {
-        reason: Some("leak".to_owned()),
-        ..Request::by(Actor::Bootstrap)
-    };
+    let request = Request::with_reason(Actor::Bootstrap, Some("leak".to_owned()));
     let revoked = process.revoke(&issuer, kid, Successor::Promote, request);
     revoked.await.unwrap()
 }

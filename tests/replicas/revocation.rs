@@ -9,10 +9,7 @@ use serde_json::json;
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
 
 fn leaked() -> Request {
-    Request {
-        reason: Some("leak".to_owned()),
-        ..Request::by(Actor::Bootstrap)
-    }
+    Request::with_reason(Actor::Bootstrap, Some("leak".to_owned()))
 }
 
 async fn revoke(process: &Process, issuer: &str) -> keywright::authority::Exposure {

@@ -8,7 +8,8 @@ use keywright::lifecycle::{
     IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor,
     Timestamp, create, decide,
 };
-use keywright::store::documents::{self, SetTokens};
+use keywright::store::SetTokens;
+use keywright::store::documents;
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Record, SealedChange, Store as _, StoredSet, Write};
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};

@@ -197,7 +197,7 @@ impl From<ChangeError> for Problem {
             ChangeError::OwnApproval => {
                 Self::new(Code::OwnApproval, error).header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
-            ChangeError::TooManyApprovals { .. } => Self::new(Code::TooManyApprovals, error),
+            ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::ApprovalEnded(_) => Self::new(Code::ApprovalEnded, error),
             ChangeError::ApprovalOutdated(_) => Self::new(Code::ApprovalOutdated, error),
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),

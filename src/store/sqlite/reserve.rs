@@ -77,8 +77,7 @@ impl Reserve {
         };
         // Without an answer the commit finds out.
         Space::at(&self.folder).map_or(true, |space| {
-            let size = space.reserve_size();
-            size < SMALLEST || space.free >= size.saturating_mul(reserves)
+            space.reserve_size() < SMALLEST || !space.is_short_of(reserves)
         })
     }
 
@@ -111,7 +110,7 @@ impl Reserve {
             return;
         };
         let size = space.reserve_size();
-        if size < SMALLEST || space.free < size.saturating_mul(FREE_TO_MAKE) {
+        if size < SMALLEST || space.is_short_of(FREE_TO_MAKE) {
             return;
         }
         match allocate(&self.path, size) {
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_a_crash_left_behind_is_in_nobodys_way() {
+    fn a_draft_that_a_crash_left_behind_is_replaced() {
         let (_folder, database) = database();
         fs::write(database.with_extension("reserve-draft"), "rest").unwrap();
         let reserve = Reserve::beside(&database);
