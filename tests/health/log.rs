@@ -1,12 +1,16 @@
 //! A log that panics at one of its lines.
 
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+/// A log that every other thread writes to. Without one, a line that such a thread is the first to
+/// write is noted as of no interest, and no log is told of it later.
+static OF_OTHERS: Once = Once::new();
 
 /// What a log has been told, and the line at which it panics next.
 #[derive(Clone, Default)]
@@ -19,6 +23,9 @@ impl Log {
     /// A log of everything that this thread does, for as long as the guard lives. It panics once, at
     /// the first line with this message.
     pub fn panicking_at(message: &'static str) -> (Self, DefaultGuard) {
+        OF_OTHERS.call_once(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
+        });
         let log = Self::default();
         *log.fatal.lock().unwrap() = Some(message);
         let subscriber = tracing_subscriber::registry().with(log.clone());

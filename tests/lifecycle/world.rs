@@ -94,6 +94,14 @@ pub(crate) struct Token {
     pub(crate) forgotten: bool,
 }
 
+/// When a change was decided.
+#[derive(Clone, Copy)]
+struct DecidedAt {
+    clock: Timestamp,
+    /// How many tokens had been signed.
+    tokens: usize,
+}
+
 /// How a commit goes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fate {
@@ -148,7 +156,13 @@ impl World {
             available: AvailableKeys::default(),
         };
         world
-            .write(None, &Command::ApplyPlan, &change, Vec::new(), BEGINNING)
+            .write(
+                None,
+                &Command::ApplyPlan,
+                &change,
+                Vec::new(),
+                world.decided_at(),
+            )
             .unwrap();
         world.ledger.begins_to_serve(&change.set, BEGINNING);
         world
@@ -250,7 +264,7 @@ impl World {
     ) -> Result<Vec<Event>, RuleViolation> {
         self.witness();
         self.touched = true;
-        let decided_at = self.clock;
+        let decided_at = self.decided_at();
         let base = self.view.clone();
         let tokens = SetTokens::of(&self.rows());
         let time = self.change_time(self.latest);
@@ -465,7 +479,7 @@ impl World {
     fn rival_commits(&mut self, command: &Command) -> Option<Timestamp> {
         let seen = self.load().latest().max(self.clock);
         let base = self.load();
-        let now = self.clock;
+        let decided_at = self.decided_at();
         let time = self.change_time(seen);
         let none = AvailableKeys::default();
         let decision = decide(&base, command, self.attestation, time, &none);
@@ -478,7 +492,7 @@ impl World {
         };
         self.forget_after(seen);
         let tokens = SetTokens::of(&self.rows());
-        self.write(Some((&base, &tokens)), command, &change, wanted, now)
+        self.write(Some((&base, &tokens)), command, &change, wanted, decided_at)
             .unwrap();
         Some(change.at)
     }
@@ -491,17 +505,26 @@ impl World {
         }
     }
 
-    /// The clock was ahead: what was seen then is as if it had not been, and what had ended then
-    /// is nothing that anyone can rely on.
-    fn clock_corrected(&mut self, decided_at: Timestamp) {
+    fn decided_at(&self) -> DecidedAt {
+        DecidedAt {
+            clock: self.clock,
+            tokens: self.tokens.len(),
+        }
+    }
+
+    /// The clock was ahead: what was seen then is as if it had not been, and neither what was signed
+    /// nor what had ended then is anything that a verifier can rely on.
+    fn clock_corrected(&mut self, decided_at: DecidedAt) {
         let seen = self.latest_ever;
-        for token in &mut self.tokens {
-            token.forgotten |= token.expires_at.after(token.clock_skew) <= seen;
+        for (index, token) in self.tokens.iter_mut().enumerate() {
+            let signed_ahead = index < decided_at.tokens && token.signed_at > decided_at.clock;
+            let has_ended = token.expires_at.after(token.clock_skew) <= seen;
+            token.forgotten |= signed_ahead || has_ended;
         }
         self.forget_after(self.clock);
         let freshness = self.stored.policy().freshness();
         self.ledger
-            .clock_corrected(decided_at, self.clock, freshness);
+            .clock_corrected(decided_at.clock, self.clock, freshness);
         self.latest = self.clock;
         self.latest_ever = self.clock;
         if self.is_revoked_ahead() {
@@ -540,7 +563,7 @@ impl World {
         command: &Command,
         change: &Change,
         wanted: Vec<KeySpecification>,
-        decided_at: Timestamp,
+        decided_at: DecidedAt,
     ) -> Result<(), CommitError> {
         let sealed = |key: &Key| (key.kid().clone(), key.kid().as_str().as_bytes().to_vec());
         let events = change.events.iter().map(|event| EventRow {
@@ -556,7 +579,7 @@ impl World {
             ..Batch::new(BatchId(self.batches.to_be_bytes()))
         };
         ready(commit(&self.store, batch))?;
-        self.recollection.forget_from(decided_at);
+        self.recollection.forget_from(decided_at.clock);
         let corrects = |event: &Event| matches!(event, Event::ClockCorrected { .. });
         if change.events.iter().any(corrects) {
             self.clock_corrected(decided_at);
@@ -564,7 +587,7 @@ impl World {
         self.stored = change.set.clone();
         self.wanted = wanted;
         self.ledger
-            .committed(command, &change.set, &change.events, decided_at);
+            .committed(command, &change.set, &change.events, decided_at.clock);
         Ok(())
     }
 }
