@@ -67,6 +67,9 @@ pub use master_key::{
 };
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
+/// A configuration file with every setting, as comments: defaults, and examples of what has none.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
+
 /// Everything that an operator sets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -417,6 +420,38 @@ fn without_passwords(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_example_has_every_setting_with_its_default() {
+        let uncommented: String = EXAMPLE
+            .split_inclusive('\n')
+            .map(|line| match line.strip_prefix('#') {
+                Some(setting) if !setting.starts_with([' ', '\n']) => setting,
+                _ => line,
+            })
+            .collect();
+        let example: toml::Value = toml::from_str(&uncommented).unwrap();
+        let member = |path: &str| {
+            path.split('.')
+                .try_fold(&example, |table, name| table.get(name))
+        };
+        let defaults = Figment::from(Serialized::defaults(Config::default()));
+        for setting in environment::known_settings("") {
+            let shown = member(&setting).unwrap_or_else(|| panic!("{setting} is not there"));
+            if let Ok(default) = defaults.extract_inner::<toml::Value>(&setting) {
+                assert_eq!(*shown, default, "{setting}");
+            }
+        }
+        let further = Figment::from(Toml::string(&uncommented)).extract::<Config>();
+        assert_eq!(further.unwrap().further_master_keys.len(), 2);
+        assert_eq!(
+            Figment::from(Serialized::defaults(Config::default()))
+                .merge(Toml::string(EXAMPLE))
+                .extract::<Config>()
+                .unwrap(),
+            Config::default()
+        );
+    }
 
     #[test]
     fn a_line_that_is_quoted_has_no_password() {

@@ -1,6 +1,7 @@
 //! The whole service, from its configuration to its end.
 
 mod check;
+mod first_start;
 mod offline;
 mod ownership;
 mod replacement;
@@ -10,6 +11,7 @@ mod trust;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,6 +39,7 @@ use crate::telemetry::Metrics;
 use signals::{Request, Signals};
 
 pub use check::{Checked, UNCHECKED, check};
+pub use first_start::FirstStart;
 pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, copy_store, restore};
 pub use replacement::replace_lost_keys;
 
@@ -53,7 +56,9 @@ pub enum NewStore {
     Allowed,
 }
 
-/// Runs the service until the process is asked to end, then lets requests in progress end.
+/// Runs the service until the process is asked to end, then lets requests in progress end. A service
+/// manager is told when it serves and when it ends. `on_first_start` is called when this start has
+/// made the first client of the store.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in one sentence for the operator.
@@ -61,6 +66,7 @@ pub async fn run(
     config: &Config,
     new_store: NewStore,
     metrics: Arc<Metrics>,
+    on_first_start: impl FnOnce(&FirstStart),
 ) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: what a signal asks for while the service starts is done when it serves.
     let mut signals = Signals::listen()?;
@@ -115,7 +121,7 @@ pub async fn run(
         identity: identity(config),
     };
     let authority = Arc::new(Authority::start(services).await?);
-    bootstrap_access(&authority, &folder).await?;
+    let is_first_start = bootstrap_access(&authority, &folder).await?;
     bootstrap_issuer(&authority, config).await?;
 
     let public = TcpListener::bind(config.public.listen)
@@ -182,6 +188,16 @@ pub async fn run(
         internal = internal_url,
         "keywright serves"
     );
+    if is_first_start {
+        let location = config.store.location(folder.database());
+        on_first_start(&FirstStart::of(
+            &folder,
+            &location,
+            &public_url,
+            &internal_url,
+        ));
+    }
+    tell_service_manager(NotifyState::Ready);
 
     while signals.next().await == Request::Reload {
         tracing::info!("SIGHUP: looks for new certificates");
@@ -190,6 +206,7 @@ pub async fn run(
         }
     }
     tracing::info!("keywright drains");
+    tell_service_manager(NotifyState::Stopping);
     authority.drain();
     stop.send_replace(true);
     for listener in listeners {
@@ -296,14 +313,14 @@ impl Background {
 /// find the store empty one makes it.
 const BOOTSTRAP: &str = "bootstrap";
 
-/// Gives a store without clients its first one. The credential is put away before the client is
+/// Gives a store without clients its first one, and says whether this process did. The credential is put away before the client is
 /// let in, so that a crash in between leaves no client whose credential is lost.
 async fn bootstrap_access(
     authority: &Arc<Authority>,
     folder: &DataFolder,
-) -> Result<(), Box<dyn std::error::Error>> {
+) -> Result<bool, Box<dyn std::error::Error>> {
     if authority.had_clients() {
-        return Ok(());
+        return Ok(false);
     }
     let terms = Terms {
         name: "bootstrap".to_owned(),
@@ -324,12 +341,12 @@ async fn bootstrap_access(
             folder.remove(&file)?;
             authority.catch_up().await?;
             tracing::info!("another replica has written the bootstrap credential");
-            return Ok(());
+            return Ok(false);
         }
         admitted => admitted?,
     }
     tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
-    Ok(())
+    Ok(true)
 }
 
 async fn bootstrap_issuer(
@@ -380,6 +397,13 @@ fn identity(config: &Config) -> Map<String, Value> {
         config.data_dir.display().to_string().into(),
     );
     identity
+}
+
+/// Where no service manager waits, nothing happens (sd_notify(3)).
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot notify the service manager");
+    }
 }
 
 fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io::Result<String> {

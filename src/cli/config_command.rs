@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::input;
 use super::json_text;
 use super::session::Session;
-use crate::config::{Config, Overrides};
+use crate::config::{self, Config, Overrides};
 use crate::lifecycle::{Policy, Timing};
 use crate::service;
 
@@ -18,6 +18,8 @@ pub(super) enum Command {
     Check(CheckArguments),
     /// Print the configuration that the service would run with.
     Print(PrintArguments),
+    /// Print a configuration file with every setting, as comments.
+    Example,
 }
 
 #[derive(clap::Args)]
@@ -58,6 +60,7 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
             }
             session.output.line(config.to_toml().trim_end())
         }
+        Command::Example => session.output.line(config::EXAMPLE.trim_end()),
     }
 }
 

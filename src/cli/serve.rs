@@ -1,6 +1,7 @@
 //! `keywright serve`.
 
 use std::error::Error;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 
 use super::ServeArguments;
-use crate::config::{Config, Overrides};
-use crate::service::{self, NewStore};
+use crate::config::{Config, IssuanceLogTo, Overrides};
+use crate::service::{self, FirstStart, NewStore};
 use crate::telemetry::{Metrics, ServiceLog};
 
 /// Runs the service until it is told to stop.
@@ -44,7 +45,28 @@ pub(super) fn serve(
     } else {
         NewStore::RefusedBesideTraces
     };
-    let outcome = runtime.block_on(service::run(&config, new_store, metrics));
+    // Entries of the issuance log may have standard output to themselves.
+    let has_output = config.issuance_log.to != IssuanceLogTo::Stdout;
+    let on_first_start = |first: &FirstStart| {
+        if has_output {
+            show(first);
+        }
+    };
+    let outcome = runtime.block_on(service::run(&config, new_store, metrics, on_first_start));
     log.end();
     outcome
+}
+
+/// For people where they look on, for programs otherwise. An output that is closed is no reason to
+/// end.
+fn show(first: &FirstStart) {
+    let mut output = io::stdout();
+    let _ = if output.is_terminal() {
+        writeln!(
+            output,
+            "\nThis was the first start of keywright here.\n\n{first}\n"
+        )
+    } else {
+        writeln!(output, "{}", first.to_json())
+    };
 }

@@ -77,7 +77,7 @@ pub(super) fn is_place(name: &str) -> bool {
 
 /// Every setting at a path and below it, as the types name them: a member that there cannot be is
 /// offered, and the refusal lists those that there are.
-fn known_settings(path: &str) -> Vec<String> {
+pub(super) fn known_settings(path: &str) -> Vec<String> {
     let below = |member: &str| match path {
         "" => member.to_owned(),
         path => format!("{path}.{member}"),

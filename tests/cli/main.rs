@@ -14,6 +14,7 @@
 
 mod check;
 mod environment;
+mod first_start;
 mod output;
 mod process;
 mod repetition;

@@ -48,6 +48,11 @@ fn the_examples_of_the_operations_page_run_as_written() {
 }
 
 #[test]
+fn the_examples_of_the_installation_page_run_as_written() {
+    run_page("docs/install.md");
+}
+
+#[test]
 fn the_examples_of_the_readme_run_as_written() {
     run_page("README.md");
 }

@@ -209,15 +209,11 @@ impl Ledger {
         }
     }
 
-    /// Nothing happened later than `now`, and no verifier holds anything that was served later, or
-    /// under a policy with a longer freshness than today's: that is given up.
-    pub(crate) fn clock_corrected(
-        &mut self,
-        decided_at: Timestamp,
-        now: Timestamp,
-        freshness: Duration,
-    ) {
-        self.forget_after(now);
+    /// Nothing happened later than the correction was decided, and no verifier holds anything that
+    /// was served later, or under a policy with a longer freshness than today's: that is given up.
+    /// What is served while the correction is committed is noted when that ends.
+    pub(crate) fn clock_corrected(&mut self, decided_at: Timestamp, freshness: Duration) {
+        self.forget_after(decided_at);
         self.served.retain(|of_policy, _| *of_policy <= freshness);
         let stale = self.stale();
         for facts in self.keys.values_mut() {

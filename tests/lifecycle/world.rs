@@ -521,10 +521,9 @@ impl World {
             let has_ended = token.expires_at.after(token.clock_skew) <= seen;
             token.forgotten |= signed_ahead || has_ended;
         }
-        self.forget_after(self.clock);
         let freshness = self.stored.policy().freshness();
-        self.ledger
-            .clock_corrected(decided_at.clock, self.clock, freshness);
+        self.ledger.clock_corrected(decided_at.clock, freshness);
+        self.caches_forget_after(decided_at.clock);
         self.latest = self.clock;
         self.latest_ever = self.clock;
         if self.is_revoked_ahead() {
@@ -547,6 +546,10 @@ impl World {
         for token in &mut self.tokens {
             token.forgotten |= token.signed_at > latest;
         }
+        self.caches_forget_after(latest);
+    }
+
+    fn caches_forget_after(&mut self, latest: Timestamp) {
         for verifier in &mut self.verifiers {
             verifier.forget_after(latest);
         }
