@@ -22,6 +22,7 @@ mod balancer;
 mod distance;
 mod fail_over;
 mod faults;
+mod hostile;
 mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
@@ -36,6 +37,7 @@ use serde_json::json;
 use support::postgres::Postgres;
 use support::report;
 
+use hostile::Hostile;
 use traffic::Traffic;
 use world::{Fleet, REPLICAS};
 
@@ -54,6 +56,7 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
     };
     let mut fleet = Fleet::start(&postgres);
     let traffic = Traffic::begin(&fleet);
+    let hostile = Hostile::begin(&fleet);
     let began = Instant::now();
     let mut rounds = BTreeMap::<&str, u32>::new();
     while began.elapsed() < duration() {
@@ -68,6 +71,11 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
                 break;
             }
         }
+    }
+    let hostile = hostile.ends();
+    report(&format!("a hostile client got: {hostile:?}"));
+    for refused in ["refusals: 429", "a rotation: 403"] {
+        assert!(hostile.contains_key(refused), "no {refused}");
     }
     let audit = audit::read(&fleet);
     let counts = traffic.ends(&audit.forced());
