@@ -37,24 +37,43 @@ struct Example {
     answer: Option<Value>,
 }
 
-#[test]
-fn the_examples_of_the_http_api_page_run_as_written() {
-    run_page("docs/http-api.md");
+/// Runs the examples of each page, in a service of its own.
+macro_rules! pages {
+    ($($test:ident: $page:literal,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                run_page($page);
+            }
+        )*
+
+        const PAGES: &[&str] = &[$($page),*];
+    };
+}
+
+pages! {
+    readme: "README.md",
+    http_api: "docs/http-api.md",
+    install: "docs/install.md",
+    operations: "docs/operations.md",
 }
 
 #[test]
-fn the_examples_of_the_operations_page_run_as_written() {
-    run_page("docs/operations.md");
-}
-
-#[test]
-fn the_examples_of_the_installation_page_run_as_written() {
-    run_page("docs/install.md");
-}
-
-#[test]
-fn the_examples_of_the_readme_run_as_written() {
-    run_page("README.md");
+fn every_page_with_examples_is_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in std::fs::read_dir(root.join("docs")).expect("docs") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let text = std::fs::read_to_string(&path).expect("a page");
+            let page = path
+                .strip_prefix(root)
+                .expect("a page of ours")
+                .display()
+                .to_string();
+            let has_examples = !examples(&text).is_empty();
+            assert_eq!(has_examples, PAGES.contains(&page.as_str()), "{page}");
+        }
+    }
 }
 
 /// Whether the examples are to be left out, which is said where `scripts/test` finds it.
