@@ -102,7 +102,7 @@ pub(in crate::http) fn create() -> Operation {
             ResponseDescription::json(
                 ResponseStatus::Created,
                 "The client, and its credential this once.",
-                "NewClient",
+                "CreatedClient",
                 new_client(),
             )
             .headers(&["Location"]),
@@ -115,7 +115,7 @@ pub(in crate::http) fn create() -> Operation {
 /// `GET /v1/clients/{id}`.
 pub(in crate::http) fn show() -> Operation {
     of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(
-        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
+        ResponseDescription::json(ResponseStatus::Ok, "The client.", "RegisteredClient", client())
             .headers(&["ETag"]),
     )
 }
@@ -130,7 +130,7 @@ pub(in crate::http) fn set() -> Operation {
     )
     .body("Terms", [example("terms", terms())])
     .answers(
-        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
+        ResponseDescription::json(ResponseStatus::Ok, "The client.", "RegisteredClient", client())
             .headers(&["ETag"]),
     )
     .refuses(&TERMS)
@@ -176,7 +176,7 @@ pub(in crate::http) fn rotate_credential() -> Operation {
         ResponseDescription::json(
             ResponseStatus::Created,
             "The client, and its new credential this once.",
-            "NewClient",
+            "CreatedClient",
             new_client(),
         )
         .headers(&["Location"]),
@@ -289,13 +289,13 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         )
     };
     let overlap = duration("How long the one before it stays valid. Default: `24h`.");
-    let listed = list(reference("Client"), "The clients.");
+    let listed = list(reference("RegisteredClient"), "The clients.");
     vec![
         ("Clients", answered([required("clients", listed)])),
-        ("Client", answered(shown())),
+        ("RegisteredClient", answered(shown())),
         ("Terms", accepted(terms_members())),
         ("ClientRequest", accepted(request)),
-        ("NewClient", answered(created)),
+        ("CreatedClient", answered(created)),
         ("CredentialLifetime", accepted([lifetime()])),
         (
             "CredentialRequest",

@@ -373,18 +373,8 @@ fn revoke_request() -> Json {
 }
 
 fn import_request() -> Json {
-    let private = object([
-        ("required", array(["private_key"])),
-        ("properties", object([("public_key", false.into())])),
-    ]);
-    let retired = object([("const", "retired".into())]);
-    let public = object([
-        ("required", array(["public_key"])),
-        (
-            "properties",
-            object([("private_key", false.into()), ("state", retired)]),
-        ),
-    ]);
+    let has = |member: &str| object([("required", array([member]))]);
+    let retired = object([("state", object([("const", "retired".into())]))]);
     accepted([
         required("algorithm", algorithm("The key's algorithm.")),
         required(
@@ -401,7 +391,9 @@ fn import_request() -> Json {
             kid("The kid that verifiers know. Default: the JWK's, else the RFC 7638 thumbprint."),
         ),
     ])
-    .with("oneOf", array([private, public]))
+    .with("if", has("private_key"))
+    .with("then", object([("not", has("public_key"))]))
+    .with("else", has("public_key").with("properties", retired))
 }
 
 fn public_jwk() -> Json {

@@ -12,6 +12,10 @@ use super::schema::{answered, instant, integer, list, optional, reference, requi
 use crate::http::code::Code;
 use crate::http::response::{headers_of, status_of};
 
+/// The member of a problem response that lists its codes. Every problem has the one schema, so that
+/// generated clients have one type for all of them.
+pub(super) const CODES: &str = "x-codes";
+
 /// More codes than that make an answer that hardly another operation has.
 const MOST_SHARED: usize = 3;
 
@@ -78,11 +82,6 @@ fn response(area: Area, status: StatusCode, codes: &BTreeSet<Code>) -> Json {
         _ => format!("One of {}.", named.join(", ")),
     };
     let words = codes.iter().map(|code| code.as_str());
-    let narrowed = object([
-        ("status", object([("const", status.as_u16().into())])),
-        ("code", object([("enum", array(words))])),
-    ]);
-    let schema = array([reference("Problem"), object([("properties", narrowed)])]);
     object([
         ("description", description.into()),
         (
@@ -93,9 +92,10 @@ fn response(area: Area, status: StatusCode, codes: &BTreeSet<Code>) -> Json {
             "content",
             object([(
                 "application/problem+json",
-                object([("schema", object([("allOf", schema)]))]),
+                object([("schema", reference("Problem"))]),
             )]),
         ),
+        (CODES, array(words)),
     ])
 }
 
@@ -103,10 +103,10 @@ fn response(area: Area, status: StatusCode, codes: &BTreeSet<Code>) -> Json {
 pub(super) fn schemas() -> Vec<(&'static str, Json)> {
     let codes = Code::ALL.iter().map(|code| {
         object([
-            ("const", code.as_str().into()),
+            ("code", code.as_str().into()),
             ("description", code.when().into()),
-            ("x-remedy", code.remedy().into()),
-            ("x-status", status_of(*code).as_u16().into()),
+            ("remedy", code.remedy().into()),
+            ("status", status_of(*code).as_u16().into()),
         ])
     });
     let claims = list(text("A claim."), "The claims that are reserved or missing.");
@@ -163,8 +163,11 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         );
     let code = object([
         ("type", "string".into()),
-        ("description", "A stable word for what is wrong.".into()),
-        ("oneOf", array(codes)),
+        (
+            "description",
+            "A stable word for what is wrong. Later versions may have more.".into(),
+        ),
+        (CODES, array(codes)),
     ]);
     vec![("Problem", problem), ("ProblemCode", code)]
 }

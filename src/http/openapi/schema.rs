@@ -87,11 +87,16 @@ pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>, description:
     text(description).with("enum", array(words))
 }
 
-/// A whole number within bounds.
+/// A whole number within bounds. The end of 64 bits is no bound to write down: generators read 2^64 − 1
+/// as −1, and refuse every number.
 pub(super) fn integer(minimum: u64, maximum: u64, description: &str) -> Json {
-    typed("integer", description)
-        .with("minimum", minimum)
-        .with("maximum", maximum)
+    let integer = typed("integer", description)
+        .with("format", "int64")
+        .with("minimum", minimum);
+    match maximum {
+        u64::MAX => integer,
+        maximum => integer.with("maximum", maximum),
+    }
 }
 
 /// An instant in Unix seconds.

@@ -83,10 +83,7 @@ pub(super) fn rules(schema: &Json) -> String {
     }
     let bound = |name: &str| schema.get(name).map(plain);
     match (bound("minimum"), bound("maximum")) {
-        // Every number has an end; that of 64 bits is no rule worth a line.
-        (Some(minimum), Some(maximum)) if maximum.len() < 19 => {
-            rules.push(format!("{minimum} to {maximum}."));
-        }
+        (Some(minimum), Some(maximum)) => rules.push(format!("{minimum} to {maximum}.")),
         (Some(minimum), _) if minimum != "0" => rules.push(format!("At least {minimum}.")),
         _ => {}
     }

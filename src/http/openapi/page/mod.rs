@@ -6,6 +6,7 @@ mod markup;
 mod members;
 
 use super::json::Json;
+use super::problem::CODES;
 use markup::{code, escape, inline, paragraphs};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "options"];
@@ -197,19 +198,8 @@ fn answers(operation: &Json, components: &Json) -> String {
 }
 
 fn codes_of(response: &Json) -> Vec<&str> {
-    let Some((_, content)) = contents(response)
-        .iter()
-        .find(|(media_type, _)| media_type == "application/problem+json")
-    else {
-        return Vec::new();
-    };
-    let parts = content.get("schema").and_then(|schema| schema.get("allOf"));
-    let code = parts
-        .map_or(&[][..], Json::elements)
-        .iter()
-        .find_map(|part| part.get("properties")?.get("code")?.get("enum"));
-    let codes = code.map_or(&[][..], Json::elements).iter();
-    codes.filter_map(Json::text).collect()
+    let codes = response.get(CODES).map_or(&[][..], Json::elements);
+    codes.iter().filter_map(Json::text).collect()
 }
 
 fn contents(part: &Json) -> &[(String, Json)] {
@@ -244,15 +234,15 @@ fn problems(schemas: &Json) -> String {
     );
     let codes = schemas
         .get("ProblemCode")
-        .and_then(|code| code.get("oneOf"));
+        .and_then(|code| code.get(CODES));
     for entry in codes.map_or(&[][..], Json::elements) {
-        let status = entry.get("x-status").map(serde_json::to_string);
-        let code = escape(entry.text_of("const"));
+        let status = entry.get("status").map(serde_json::to_string);
+        let code = escape(entry.text_of("code"));
         page.push_str(&format!(
             "<tr id=\"problem-{code}\"><td>{}</td><td><code>{code}</code></td><td>{}</td><td>{}</td></tr>\n",
             status.and_then(Result::ok).unwrap_or_default(),
             inline(entry.text_of("description")),
-            inline(entry.text_of("x-remedy"))
+            inline(entry.text_of("remedy"))
         ));
     }
     page.push_str("</table>\n</section>\n");
