@@ -3,8 +3,11 @@
 use keywright_verifier::{Algorithm, Kid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{Actor, Exposure, Issuer, IssuerName, Nullable, PolicyInForce, Reason, Rotations, UnixSeconds};
+use crate::{
+    Actor, Exposure, Issuer, IssuerName, Nullable, PolicyInForce, Reason, Rotations, UnixSeconds,
+};
 
 /// The operations that wait for a second person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,8 +25,9 @@ pub struct Approval {
     pub issuer: IssuerName,
     /// What was requested.
     pub operation: ApprovedOperation,
-    /// The client that requested it.
-    pub requested_by: Actor,
+    /// The client that requested it, as it was recorded then.
+    #[schemars(with = "Actor")]
+    pub requested_by: Value,
     /// When, in Unix seconds.
     pub requested_at: UnixSeconds,
     /// Until when it can be confirmed.
@@ -58,6 +62,18 @@ pub enum ApprovedOperation {
     DeleteIssuer,
     /// A policy that no longer asks for a second person.
     SetPolicy,
+}
+
+impl ApprovedOperation {
+    /// The operation's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ForceRotation => "force-rotation",
+            Self::Revoke => "revoke",
+            Self::DeleteIssuer => "delete-issuer",
+            Self::SetPolicy => "set-policy",
+        }
+    }
 }
 
 /// The answer of an operation that a second person must confirm.

@@ -9,11 +9,12 @@ use crate::{IssuerName, Nullable, PolicyInForce, Terms, UnixSeconds};
 /// The most events that one page of the audit log has.
 pub const LARGEST_PAGE: usize = 1000;
 
-/// A page of the audit log.
+/// A page of the audit log. The service answers events as they are stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AuditPage {
+#[schemars(rename = "AuditPage")]
+pub struct AuditPage<E = AuditEvent> {
     /// The events, oldest first.
-    pub events: Vec<AuditEvent>,
+    pub events: Vec<E>,
     /// For `after` of the next call, when the page was full; otherwise `null`.
     pub next: Nullable<u64>,
 }
@@ -161,7 +162,10 @@ pub enum Replaced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-#[expect(missing_docs, reason = "the words say it; docs/http-api.md explains them")]
+#[expect(
+    missing_docs,
+    reason = "the words say it; docs/http-api.md explains them"
+)]
 pub enum EventKind {
     IssuerCreated,
     IssuerDeleted,

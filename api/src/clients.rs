@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use crate::{DurationText, Entries, IssuerName, Nullable, PositiveDuration, UnixSeconds};
 
 /// What a client may do. No role includes another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Role {
@@ -74,57 +76,76 @@ pub struct Credential {
     pub last_used_at: Nullable<UnixSeconds>,
 }
 
-/// What an admin lays down for a client.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Terms {
-    /// What people call it. It need not be unique.
-    #[schemars(extend("pattern" = "^[ -~]{1,64}$"))]
-    pub name: String,
-    /// What the client may do.
-    #[schemars(length(min = 1))]
-    pub roles: Vec<Role>,
-    /// What it may assert.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Limits>,
-    /// TLS certificates that are its own. A rule names one client only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificates: Option<Entries<CertificateRule, 0, 100>>,
-    /// Tokens of trusted issuers that are its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workloads: Option<Entries<WorkloadRule, 0, 100>>,
-    /// The public keys of the assertions that it signs itself.
-    #[schemars(with = "Option<ClientKeys>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<Map<String, Value>>,
+/// A struct with the members of a client's terms, and perhaps more: a request cannot be put together
+/// with `flatten`, which would take any member.
+macro_rules! with_terms_members {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($more:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// What people call it. It need not be unique.
+            #[schemars(extend("pattern" = "^[ -~]{1,64}$"))]
+            pub name: String,
+            /// What the client may do.
+            #[schemars(length(min = 1))]
+            pub roles: Vec<Role>,
+            /// What it may assert.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub limits: Option<Limits>,
+            /// TLS certificates that are its own. A rule names one client only.
+            #[schemars(extend("maxItems" = 100))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub certificates: Option<Vec<CertificateRule>>,
+            /// Tokens of trusted issuers that are its own.
+            #[schemars(extend("maxItems" = 100))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub workloads: Option<Vec<WorkloadRule>>,
+            /// The public keys of the assertions that it signs itself.
+            #[schemars(with = "Option<ClientKeys>")]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub jwks: Option<Map<String, Value>>,
+            $($more)*
+        }
+    };
 }
 
-/// A client to be created.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClientRequest {
-    /// What people call it. It need not be unique.
-    #[schemars(extend("pattern" = "^[ -~]{1,64}$"))]
-    pub name: String,
-    /// What the client may do.
-    #[schemars(length(min = 1))]
-    pub roles: Vec<Role>,
-    /// What it may assert.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits: Option<Limits>,
-    /// TLS certificates that are its own. A rule names one client only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificates: Option<Entries<CertificateRule, 0, 100>>,
-    /// Tokens of trusted issuers that are its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workloads: Option<Entries<WorkloadRule, 0, 100>>,
-    /// The public keys of the assertions that it signs itself.
-    #[schemars(with = "Option<ClientKeys>")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<Map<String, Value>>,
-    /// Its first credential; `null` for none. Default: one that does not expire.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<Nullable<CredentialLifetime>>,
+with_terms_members! {
+    /// What an admin lays down for a client.
+    pub struct Terms {}
+}
+
+with_terms_members! {
+    /// A client to be created.
+    pub struct ClientRequest {
+        /// Its first credential; `null` for none. Default: one that does not expire.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub credential: Option<Nullable<CredentialLifetime>>,
+    }
+}
+
+impl ClientRequest {
+    /// The terms, and the first credential.
+    pub fn into_parts(self) -> (Terms, Option<Nullable<CredentialLifetime>>) {
+        let Self {
+            name,
+            roles,
+            limits,
+            certificates,
+            workloads,
+            jwks,
+            credential,
+        } = self;
+        let terms = Terms {
+            name,
+            roles,
+            limits,
+            certificates,
+            workloads,
+            jwks,
+        };
+        (terms, credential)
+    }
 }
 
 /// How long a credential is valid.
@@ -176,7 +197,7 @@ pub struct Limits {
     pub max_ttl: Option<PositiveDuration>,
     /// The algorithms.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithms: Option<Entries<Algorithm, 1, 2>>,
+    pub algorithms: Option<Entries<Algorithm, 1, 1000>>,
     /// The types; case and `application/` do not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub types: Option<Entries<TypeName, 1, 1000>>,
@@ -227,14 +248,14 @@ pub enum OwnId {
 
 impl<'de> Deserialize<'de> for Subjects {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let must = || D::Error::custom("subjects must be an array of patterns, or \"own-id\"");
         match Value::deserialize(deserializer)? {
             Value::String(text) if text == "own-id" => Ok(Self::OwnId(OwnId::OwnId)),
-            Value::Array(texts) => Entries::deserialize(Value::Array(texts))
-                .map(Self::Matching)
-                .map_err(|error| D::Error::custom(format!("subjects: {error}"))),
-            _ => Err(D::Error::custom(
-                "subjects must be an array of patterns, or \"own-id\"",
-            )),
+            Value::Array(texts) if texts.iter().all(Value::is_string) => {
+                let texts = Entries::deserialize(Value::Array(texts));
+                texts.map(Self::Matching).map_err(D::Error::custom)
+            }
+            _ => Err(must()),
         }
     }
 }

@@ -32,116 +32,118 @@ pub struct Issuer {
     pub warnings: Option<Vec<String>>,
 }
 
-/// A policy, and how the issuer begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IssuerRequest {
-    /// The `iss` claim, byte for byte, in its normal form. `https`, or `http` on a loopback host; no
-    /// query, fragment or user; the path has segments of letters, digits and `._~-`, and tells
-    /// issuers apart. Fixed once the issuer exists.
-    #[schemars(extend("pattern" = "^https?://[^?#@]+$", "maxLength" = 512))]
-    pub url: String,
-    /// The algorithms for which there are keys. Default: `ES256` and `RS256`.
-    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithms: Option<Vec<Algorithm>>,
-    /// One of `algorithms`, with an active key. Default: the first of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_algorithm: Option<Algorithm>,
-    /// The size of RSA keys that are generated from now on. Default: 2048.
-    #[schemars(extend("enum" = [2048, 3072, 4096]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rsa_bits: Option<u64>,
-    /// When keys rotate. Default: every `30d`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Rotation>,
-    /// How long a key is published before it signs: at least `jwks_max_age` + `stale_if_error` +
-    /// `clock_skew`. Default: `24h`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lead: Option<DurationText>,
-    /// How long a served set is fresh, at least `1s`. Default: `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks_max_age: Option<DurationText>,
-    /// How long a cache may serve a stale set in an outage. Default: `1h`; `0s` leaves the directive
-    /// out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stale_if_error: Option<DurationText>,
-    /// The lifetime of a token that names none, at least `1s`. Default: `15m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_token_ttl: Option<DurationText>,
-    /// The longest lifetime, at least `default_token_ttl`. Default: `1h`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_token_ttl: Option<DurationText>,
-    /// How far clocks may disagree. Default: `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clock_skew: Option<DurationText>,
-    /// The largest token. Default: 4096.
-    #[schemars(range(min = 512, max = 65_536))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_token_bytes: Option<u64>,
-    /// Whether a forced rotation, a revocation that puts a key to work which verifiers may not know,
-    /// the deletion of the issuer and taking this back need a second client with the role `security`.
-    /// Default: `none`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub confirmation: Option<Confirmation>,
-    /// Only when the issuer is created: it continues another system's key set. It is not a part of
-    /// the policy that is read back. Default: `false`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub takes_over: Option<bool>,
+/// A struct with the members of a policy, and perhaps more: a request cannot be put together with
+/// `flatten`, which would take any member.
+macro_rules! with_policy_members {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($more:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// The `iss` claim, byte for byte, in its normal form. `https`, or `http` on a loopback host; no
+            /// query, fragment or user; the path has segments of letters, digits and `._~-`, and tells
+            /// issuers apart. Fixed once the issuer exists.
+            #[schemars(extend("pattern" = "^https?://[^?#@]+$", "maxLength" = 512))]
+            pub url: String,
+            /// The algorithms for which there are keys. Default: `ES256` and `RS256`.
+            #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub algorithms: Option<Vec<Algorithm>>,
+            /// One of `algorithms`, with an active key. Default: the first of them.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub default_algorithm: Option<Algorithm>,
+            /// The size of RSA keys that are generated from now on. Default: 2048.
+            #[schemars(extend("enum" = [2048, 3072, 4096]))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub rsa_bits: Option<u64>,
+            /// When keys rotate. Default: every `30d`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub rotation: Option<Rotation>,
+            /// How long a key is published before it signs: at least `jwks_max_age` + `stale_if_error` +
+            /// `clock_skew`. Default: `24h`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub lead: Option<DurationText>,
+            /// How long a served set is fresh, at least `1s`. Default: `5m`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub jwks_max_age: Option<DurationText>,
+            /// How long a cache may serve a stale set in an outage. Default: `1h`; `0s` leaves the directive
+            /// out.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub stale_if_error: Option<DurationText>,
+            /// The lifetime of a token that names none, at least `1s`. Default: `15m`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub default_token_ttl: Option<DurationText>,
+            /// The longest lifetime, at least `default_token_ttl`. Default: `1h`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub max_token_ttl: Option<DurationText>,
+            /// How far clocks may disagree. Default: `5m`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub clock_skew: Option<DurationText>,
+            /// The largest token. Default: 4096.
+            #[schemars(range(min = 512, max = 65_536))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub max_token_bytes: Option<u64>,
+            /// Whether a forced rotation, a revocation that puts a key to work which verifiers may not know,
+            /// the deletion of the issuer and taking this back need a second client with the role `security`.
+            /// Default: `none`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub confirmation: Option<Confirmation>,
+            $($more)*
+        }
+    };
 }
 
-/// An issuer's rules. Only `url` is required.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// The `iss` claim, byte for byte, in its normal form. `https`, or `http` on a loopback host; no
-    /// query, fragment or user; the path has segments of letters, digits and `._~-`, and tells
-    /// issuers apart. Fixed once the issuer exists.
-    #[schemars(extend("pattern" = "^https?://[^?#@]+$", "maxLength" = 512))]
-    pub url: String,
-    /// The algorithms for which there are keys. Default: `ES256` and `RS256`.
-    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithms: Option<Vec<Algorithm>>,
-    /// One of `algorithms`, with an active key. Default: the first of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_algorithm: Option<Algorithm>,
-    /// The size of RSA keys that are generated from now on. Default: 2048.
-    #[schemars(extend("enum" = [2048, 3072, 4096]))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rsa_bits: Option<u64>,
-    /// When keys rotate. Default: every `30d`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Rotation>,
-    /// How long a key is published before it signs: at least `jwks_max_age` + `stale_if_error` +
-    /// `clock_skew`. Default: `24h`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lead: Option<DurationText>,
-    /// How long a served set is fresh, at least `1s`. Default: `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks_max_age: Option<DurationText>,
-    /// How long a cache may serve a stale set in an outage. Default: `1h`; `0s` leaves the directive
-    /// out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stale_if_error: Option<DurationText>,
-    /// The lifetime of a token that names none, at least `1s`. Default: `15m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_token_ttl: Option<DurationText>,
-    /// The longest lifetime, at least `default_token_ttl`. Default: `1h`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_token_ttl: Option<DurationText>,
-    /// How far clocks may disagree. Default: `5m`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clock_skew: Option<DurationText>,
-    /// The largest token. Default: 4096.
-    #[schemars(range(min = 512, max = 65_536))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_token_bytes: Option<u64>,
-    /// Whether a forced rotation, a revocation that puts a key to work which verifiers may not know,
-    /// the deletion of the issuer and taking this back need a second client with the role `security`.
-    /// Default: `none`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub confirmation: Option<Confirmation>,
+with_policy_members! {
+    /// A policy, and how the issuer begins.
+    pub struct IssuerRequest {
+        /// Only when the issuer is created: it continues another system's key set. It is not a part
+        /// of the policy that is read back. Default: `false`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub takes_over: Option<bool>,
+    }
+}
+
+with_policy_members! {
+    /// An issuer's rules. Only `url` is required.
+    pub struct Policy {}
+}
+
+impl IssuerRequest {
+    /// The policy, and whether the issuer takes over.
+    pub fn into_parts(self) -> (Policy, Option<bool>) {
+        let Self {
+            url,
+            algorithms,
+            default_algorithm,
+            rsa_bits,
+            rotation,
+            lead,
+            jwks_max_age,
+            stale_if_error,
+            default_token_ttl,
+            max_token_ttl,
+            clock_skew,
+            max_token_bytes,
+            confirmation,
+            takes_over,
+        } = self;
+        let policy = Policy {
+            url,
+            algorithms,
+            default_algorithm,
+            rsa_bits,
+            rotation,
+            lead,
+            jwks_max_age,
+            stale_if_error,
+            default_token_ttl,
+            max_token_ttl,
+            clock_skew,
+            max_token_bytes,
+            confirmation,
+        };
+        (policy, takes_over)
+    }
 }
 
 /// An issuer's rules with all their members.
@@ -158,10 +160,18 @@ impl JsonSchema for PolicyInForce {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Policy::json_schema(generator);
         schema.remove("additionalProperties");
-        let names = schema.get("properties").and_then(|members| members.as_object());
-        let names: Vec<String> = names.into_iter().flat_map(|members| members.keys().cloned()).collect();
+        let names = schema
+            .get("properties")
+            .and_then(|members| members.as_object());
+        let names: Vec<String> = names
+            .into_iter()
+            .flat_map(|members| members.keys().cloned())
+            .collect();
         schema.insert("required".to_owned(), names.into());
-        schema.insert("description".to_owned(), "A policy with all its members.".into());
+        schema.insert(
+            "description".to_owned(),
+            "A policy with all its members.".into(),
+        );
         schema
     }
 }
@@ -177,8 +187,18 @@ pub enum Confirmation {
     SecondPerson,
 }
 
+impl Confirmation {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SecondPerson => "second-person",
+        }
+    }
+}
+
 /// When keys rotate: at an interval, or by a cron expression in a time zone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend(
     "if" = {"required": ["every"]},

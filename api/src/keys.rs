@@ -25,6 +25,19 @@ pub enum KeyState {
     Revoked,
 }
 
+impl KeyState {
+    /// The state's one word, as every interface spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Removed => "removed",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// All keys of an issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Keys {

@@ -9,6 +9,17 @@
 //! reads answers with any JSON library for serde. The text of a request is read strictly first, with
 //! [`keywright_verifier::json`].
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test fails by panicking"
+    )
+)]
+
 mod approvals;
 mod audit;
 mod clients;
@@ -35,9 +46,7 @@ pub use clients::{
     Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
     RegisteredClient, Role, Scope, Subjects, Terms, TypeName, WorkloadRule,
 };
-pub use issuers::{
-    Confirmation, Issuer, IssuerRequest, Issuers, Policy, PolicyInForce, Rotation,
-};
+pub use issuers::{Confirmation, Issuer, IssuerRequest, Issuers, Policy, PolicyInForce, Rotation};
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,

@@ -7,7 +7,8 @@ use crate::{KeyEventMembers, UnixSeconds};
 
 /// What will happen to the keys of an issuer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Plan {
+#[schemars(rename = "Plan")]
+pub struct Plan<O = Occurrence> {
     /// When this was asked.
     pub now: UnixSeconds,
     /// How far it looks.
@@ -15,7 +16,7 @@ pub struct Plan {
     /// Why the policy would break verifiers in common use.
     pub warnings: Vec<String>,
     /// What will happen, in order.
-    pub occurrences: Vec<Occurrence>,
+    pub occurrences: Vec<O>,
 }
 
 /// Something that will happen. Which members it has depends on `event`.
@@ -34,7 +35,10 @@ pub struct Occurrence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
-#[expect(missing_docs, reason = "the words say it; the audit log's table explains them")]
+#[expect(
+    missing_docs,
+    reason = "the words say it; the audit log's table explains them"
+)]
 pub enum KeyEvent {
     IssuerCreated,
     IssuerDeleted,

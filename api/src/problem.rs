@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::UnixSeconds;
 
 /// A stable word for what is wrong. Later versions may have more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemCode(pub String);
 
 /// A problem (RFC 9457). Decide on `code`: it is stable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:keywright:problem:` and the code.
     #[serde(rename = "type")]

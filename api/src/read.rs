@@ -57,25 +57,9 @@ pub enum Fault {
     /// It is missing, unknown or of the wrong type.
     #[error(transparent)]
     Field(#[from] FieldError),
-    /// It has the right type, and breaks a rule.
-    #[error("{}{rule}", Prefix(member))]
-    Rule {
-        /// The members that lead to it, joined by dots; empty where the rule names it.
-        member: String,
-        /// The rule.
-        rule: String,
-    },
-}
-
-struct Prefix<'a>(&'a str);
-
-impl fmt::Display for Prefix<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            "" => Ok(()),
-            member => write!(formatter, "{member}: "),
-        }
-    }
+    /// It has the right type, and breaks a rule. The text names the member and the rule.
+    #[error("{0}")]
+    Rule(String),
 }
 
 impl ReadError {
@@ -98,9 +82,11 @@ impl ReadError {
         match &mut self.fault {
             Fault::Field(FieldError::Unknown { field, .. }) => push_name(&mut self.pointer, field),
             Fault::Field(_) => {}
-            Fault::Rule { member, .. } => {
-                let names = self.pointer.split('/').skip(1);
-                *member = names.collect::<Vec<_>>().join(".");
+            Fault::Rule(rule) => {
+                let members = place.members();
+                if members.last().is_some_and(|name| !rule.contains(name)) {
+                    *rule = format!("{}: {rule}", members.join("."));
+                }
             }
         }
         self
@@ -109,10 +95,7 @@ impl ReadError {
 
 impl de::Error for ReadError {
     fn custom<T: fmt::Display>(rule: T) -> Self {
-        Self::new(Fault::Rule {
-            member: String::new(),
-            rule: rule.to_string(),
-        })
+        Self::new(Fault::Rule(rule.to_string()))
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
@@ -145,6 +128,17 @@ enum Step<'p> {
 }
 
 impl Place<'_> {
+    /// The names of the members that lead here.
+    fn members(&self) -> Vec<&str> {
+        let mut members = self.around.map(Place::members).unwrap_or_default();
+        match self.step {
+            Step::Member(name) => members.push(name),
+            Step::Name(name) => members.push(name),
+            Step::Document(_) | Step::Type(_) | Step::Element(_) => {}
+        }
+        members
+    }
+
     fn describe(&self, pointer: &mut String, types: &mut Vec<&'static str>) {
         if let Some(around) = self.around {
             around.describe(pointer, types);
@@ -158,21 +152,23 @@ impl Place<'_> {
         }
     }
 
-    /// The refusal of a value that must be something else, told of the member that has it.
+    /// The refusal of a value that must be something else.
     fn wrong(&self, expected: &'static str) -> ReadError {
-        let error = match self.step {
-            Step::Document(what) => FieldError::NotAnObject { what },
-            Step::Member(field) => FieldError::WrongType { field, expected },
-            Step::Element(_) => return self.wrong_around(in_an_array(expected)),
-            Step::Type(_) | Step::Name(_) => return self.wrong_around(expected),
-        };
-        ReadError::new(error.into()).at(self)
+        ReadError::new(self.wrong_type(expected).into()).at(self)
     }
 
-    fn wrong_around(&self, expected: &'static str) -> ReadError {
+    /// It is told of the member that has the value.
+    fn wrong_type(&self, expected: &'static str) -> FieldError {
+        let expected = match self.step {
+            Step::Document(what) => return FieldError::NotAnObject { what },
+            Step::Member(field) => return FieldError::WrongType { field, expected },
+            Step::Element(_) => in_an_array(expected),
+            Step::Name(_) => "an object of strings",
+            Step::Type(_) => expected,
+        };
         match self.around {
-            Some(around) => around.wrong(expected),
-            None => ReadError::new(FieldError::NotAnObject { what: "the body" }.into()).at(self),
+            Some(around) => around.wrong_type(expected),
+            None => FieldError::NotAnObject { what: "the document" },
         }
     }
 }
@@ -360,7 +356,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 Self::visit(&place, || visitor.visit_enum(word))
             }
             Value::String(_) => {
-                let rule = format!("must be {}", one_of(variants));
+                let members = place.members();
+                let member = members.last().copied().unwrap_or("it");
+                let rule = format!("{member} must be {}", one_of(variants));
                 Err(<ReadError as de::Error>::custom(rule).at(&place))
             }
             _ => self.wrong("a string"),
@@ -402,7 +400,9 @@ impl<'de> MapAccess<'de> for Members<'_> {
             return Ok(None);
         };
         let key: StrDeserializer<'_, ReadError> = name.as_str().into_deserializer();
-        let key = seed.deserialize(key).map_err(|error| error.at(self.place))?;
+        let key = seed
+            .deserialize(key)
+            .map_err(|error| error.at(self.place))?;
         self.current = Some((name, value));
         Ok(Some(key))
     }
@@ -415,7 +415,7 @@ impl<'de> MapAccess<'de> for Members<'_> {
             step: known.map_or(Step::Name(&name), |known| Step::Member(known)),
         };
         let place = &place;
-        seed.deserialize(Reader { value, place })
+        Reader::visit(place, || seed.deserialize(Reader { value, place }))
     }
 }
 
@@ -440,10 +440,187 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
             step: Step::Element(index),
         };
         let place = &place;
-        seed.deserialize(Reader { value, place }).map(Some)
+        Reader::visit(place, || seed.deserialize(Reader { value, place })).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.elements.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use crate::{
+        ClientRequest, CredentialRequest, Fault, ImportRequest, IssuerRequest, Nullable, Policy,
+        ReadError, RevokeRequest, RotateRequest, Terms, read,
+    };
+
+    fn refusal<T: DeserializeOwned>(document: Value) -> ReadError {
+        match read::<T>(document, "the body") {
+            Ok(_) => panic!("it was read"),
+            Err(error) => error,
+        }
+    }
+
+    fn told<T: DeserializeOwned>(document: Value) -> (String, String) {
+        let error = refusal::<T>(document);
+        (error.pointer.clone(), error.to_string())
+    }
+
+    fn expected(pointer: &str, text: &str) -> (String, String) {
+        (pointer.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn an_unknown_member_is_refused_at_every_depth_with_the_nearest_known_one() {
+        assert_eq!(
+            told::<RevokeRequest>(json!({"reson": "leak"})),
+            expected("/reson", "member \"reson\" is unknown, did you mean \"reason\"?")
+        );
+        let rate = json!({"signatures_per_second": 1, "bust": 1});
+        assert_eq!(
+            told::<Terms>(json!({"name": "a", "roles": [], "limits": {"rate": rate}})),
+            expected(
+                "/limits/rate/bust",
+                "member \"bust\" is unknown, did you mean \"burst\"?"
+            )
+        );
+        let rules = json!([{"dns": "a"}, {"a/b~c": 1}]);
+        assert_eq!(
+            told::<Terms>(json!({"name": "a", "roles": [], "certificates": rules})).0,
+            "/certificates/1/a~1b~0c"
+        );
+    }
+
+    #[test]
+    fn null_is_a_wrong_type_wherever_it_is_not_meant() {
+        let wrong = |field: &str, expected: &str| format!("member \"{field}\" must be {expected}");
+        for (document, field, type_name) in [
+            (json!({"reason": null}), "reason", "a string"),
+            (json!({"force": null}), "force", "a boolean"),
+            (json!({"algorithm": null}), "algorithm", "a string"),
+        ] {
+            assert_eq!(
+                told::<RotateRequest>(document),
+                expected(&format!("/{field}"), &wrong(field, type_name))
+            );
+        }
+        for (member, type_name) in [
+            ("limits", "an object"),
+            ("certificates", "an array"),
+            ("jwks", "an object"),
+            ("name", "a string"),
+        ] {
+            let mut document = json!({"name": "a", "roles": ["admin"]});
+            document[member] = Value::Null;
+            assert_eq!(
+                told::<ClientRequest>(document),
+                expected(&format!("/{member}"), &wrong(member, type_name))
+            );
+        }
+        let client = |credential: Value| {
+            let mut document = json!({"name": "a", "roles": ["admin"]});
+            if credential != json!("absent") {
+                document["credential"] = credential;
+            }
+            read::<ClientRequest>(document, "the body").unwrap().credential
+        };
+        assert_eq!(client(json!("absent")), None);
+        assert_eq!(client(Value::Null), Some(Nullable::Null));
+        assert!(matches!(client(json!({})), Some(Nullable::Value(_))));
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_as_it_should_be() {
+        for (document, text) in [
+            (json!([]), "the body must be a JSON object"),
+            (json!({"url": 1}), "member \"url\" must be a string"),
+            (
+                json!({"url": "", "rsa_bits": 1.5}),
+                "member \"rsa_bits\" must be a non-negative integer",
+            ),
+            (
+                json!({"url": "", "rsa_bits": -1}),
+                "member \"rsa_bits\" must be a non-negative integer",
+            ),
+            (
+                json!({"url": "", "algorithms": "ES256"}),
+                "member \"algorithms\" must be an array",
+            ),
+            (
+                json!({"url": "", "algorithms": ["ES256", 1]}),
+                "member \"algorithms\" must be an array of strings",
+            ),
+            (
+                json!({"url": "", "rotation": "30d"}),
+                "member \"rotation\" must be an object",
+            ),
+            (json!({}), "member \"url\" is missing"),
+        ] {
+            assert_eq!(told::<Policy>(document).1, text);
+        }
+        let workload = json!([{"issuer": "a", "claims": {"sub": 1}}]);
+        let document = json!({"name": "a", "roles": [], "workloads": workload});
+        assert_eq!(
+            told::<Terms>(document),
+            expected(
+                "/workloads/0/claims/sub",
+                "member \"claims\" must be an object of strings"
+            )
+        );
+    }
+
+    #[test]
+    fn a_broken_rule_names_the_member_and_the_types_around_it() {
+        let error = refusal::<CredentialRequest>(json!({"expires_in": "0s"}));
+        assert_eq!(error.to_string(), "expires_in: a duration of at least 1s");
+        assert_eq!(error.types, ["CredentialRequest", "DurationText"]);
+        let policy = json!({"url": "", "rotation": {"every": "1w"}});
+        let error = refusal::<IssuerRequest>(policy);
+        assert!(error.to_string().starts_with("rotation.every: a duration"));
+        assert_eq!(error.types, ["IssuerRequest", "Rotation", "DurationText"]);
+        assert_eq!(error.pointer, "/rotation/every");
+        let error = refusal::<ImportRequest>(json!({"algorithm": "HS256"}));
+        assert_eq!(
+            error.to_string(),
+            "algorithm \"HS256\" is not one of ES256, RS256"
+        );
+        let error = refusal::<ImportRequest>(json!({"state": "old"}));
+        assert_eq!(
+            error.to_string(),
+            "state must be \"pending\", \"active\" or \"retired\""
+        );
+        let many = json!({"name": "a", "roles": [], "limits": {"issuers": []}});
+        assert_eq!(
+            told::<Terms>(many).1,
+            "limits.issuers: must name 1 to 1000, or be left out"
+        );
+        let subjects = json!({"name": "a", "roles": [], "limits": {"subjects": "all"}});
+        assert_eq!(
+            told::<Terms>(subjects).1,
+            "subjects must be an array of patterns, or \"own-id\""
+        );
+    }
+
+    #[test]
+    fn no_error_repeats_a_value() {
+        for document in [
+            json!({"algorithm": "ES256", "state": "hunter2"}),
+            json!({"algorithm": "ES256", "state": "retired", "private_key": ["hunter2"]}),
+            json!({"algorithm": "ES256", "state": "retired", "public_key": "hunter2"}),
+            json!({"algorithm": "ES256", "state": "retired", "kid": "hunter 2 hunter2"}),
+            json!("hunter2"),
+        ] {
+            let error = refusal::<ImportRequest>(document);
+            let text = format!("{error} {error:?}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+        assert!(matches!(
+            refusal::<RevokeRequest>(json!({"reason": ""})).fault,
+            Fault::Rule(_)
+        ));
     }
 }

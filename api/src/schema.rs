@@ -22,8 +22,9 @@ pub fn generator() -> SchemaGenerator {
         .into_generator()
 }
 
-/// Takes `null` away where it is only the absence of a member, gives numbers a format that generators
-/// of clients know, and makes one line of each paragraph.
+/// Takes `null` away where it is only the absence of a member, makes one `enum` of words that each have
+/// a description, gives numbers a format that generators of clients know, and makes one line of each
+/// paragraph.
 #[derive(Debug, Clone)]
 pub struct Tidy;
 
@@ -33,6 +34,7 @@ impl Transform for Tidy {
         if schema.remove(NULL_IS_MEANT).is_none() {
             without_null(schema);
         }
+        fold_words(schema);
         if let Some(Value::String(format)) = schema.get_mut("format")
             && matches!(format.as_str(), "uint64" | "uint32" | "uint16" | "uint")
         {
@@ -66,4 +68,32 @@ fn without_null(schema: &mut Schema) {
             schema.ensure_object().extend(only);
         }
     }
+}
+
+/// Each word of an enum that has a doc comment becomes a schema of its own, which generators of clients
+/// make types of. The comments go into the description.
+fn fold_words(schema: &mut Schema) {
+    let Some(Value::Array(parts)) = schema.get("oneOf") else {
+        return;
+    };
+    let words: Option<Vec<Value>> = parts.iter().map(|part| part.get("const").cloned()).collect();
+    let Some(words) = words else {
+        return;
+    };
+    let explained = parts.iter().filter_map(|part| {
+        let word = part.get("const")?.as_str()?;
+        let text = part.get("description")?.as_str()?;
+        Some(format!("`{word}`: {text}"))
+    });
+    let description = schema.get("description").and_then(Value::as_str);
+    let description: Vec<String> = description
+        .map(str::to_owned)
+        .into_iter()
+        .chain(explained)
+        .collect();
+    let description = description.join(" ");
+    schema.remove("oneOf");
+    schema.insert("type".to_owned(), "string".into());
+    schema.insert("enum".to_owned(), words.into());
+    schema.insert("description".to_owned(), description.into());
 }

@@ -135,12 +135,11 @@ impl<'de, T: Deserialize<'de>, const LEAST: usize, const MOST: usize> Deserializ
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::deserialize(deserializer)?;
-        match entries.len() {
-            count if count > MOST => Err(D::Error::custom(format!("must have {LEAST} to {MOST} entries"))),
-            count if count < LEAST => Err(D::Error::custom(format!(
-                "must have {LEAST} to {MOST} entries, or be left out"
+        match (LEAST..=MOST).contains(&entries.len()) {
+            true => Ok(Self(entries)),
+            false => Err(D::Error::custom(format!(
+                "must name {LEAST} to {MOST}, or be left out"
             ))),
-            _ => Ok(Self(entries)),
         }
     }
 }
@@ -164,6 +163,13 @@ impl<T: JsonSchema, const LEAST: usize, const MOST: usize> JsonSchema for Entrie
     }
 }
 
+fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(D::Error::custom)
+}
+
 /// Reads a text with `FromStr` and writes it with `Display`; the members describe it as JSON Schema.
 macro_rules! text {
     ($type:ident, $name:tt, $schema:tt) => {
@@ -178,10 +184,9 @@ macro_rules! text {
                 // The name lets `read` say which kind of text is wrong.
                 #[derive(Deserialize)]
                 #[serde(rename = $name)]
-                struct Text(String);
+                struct Text(#[serde(deserialize_with = "parse")] $type);
 
-                let Text(text) = Text::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
+                Text::deserialize(deserializer).map(|Text(value)| value)
             }
         }
 
@@ -405,19 +410,34 @@ text!(Reason, "Reason", {
     "pattern": "^[^\\u0000-\\u001F\\u007F-\\u009F]{1,500}$",
 });
 
-/// The fingerprint of a master key: 16 hexadecimal digits, which reveal nothing of the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(String);
+/// The name of a master key: 8 bytes that are derived from it and do not lead back to it, written in
+/// hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; Fingerprint::BYTES]);
 
-/// Why a text is no fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a fingerprint has 16 hexadecimal digits")]
+/// A text is no fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint of a master key has 16 hexadecimal digits, in lower case")]
 pub struct InvalidFingerprint;
 
 impl Fingerprint {
-    /// The digits.
-    pub fn as_str(&self) -> &str {
+    /// Its length, in bytes.
+    pub const BYTES: usize = 8;
+
+    /// The fingerprint of these bytes.
+    pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -426,16 +446,11 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
         let legal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        match text.len() == 16 && text.bytes().all(legal) {
-            true => Ok(Self(text.to_owned())),
-            false => Err(InvalidFingerprint),
+        if text.len() != 2 * Self::BYTES || !text.bytes().all(legal) {
+            return Err(InvalidFingerprint);
         }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let number = u64::from_str_radix(text, 16).map_err(|_| InvalidFingerprint)?;
+        Ok(Self(number.to_be_bytes()))
     }
 }
 
@@ -452,6 +467,26 @@ mod tests {
     fn durations_read_as_they_are_written() {
         for text in ["0s", "90s", "5m", "24h", "30d", "36h", "1h"] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_reads_as_it_is_written() {
+        let fingerprint = Fingerprint::from_bytes([0, 1, 0xab, 3, 4, 5, 6, 0xff]);
+        assert_eq!(fingerprint.to_string(), "0001ab03040506ff");
+        assert_eq!("0001ab03040506ff".parse(), Ok(fingerprint));
+        for text in [
+            "",
+            "0001ab03040506f",
+            "0001AB03040506FF",
+            "+001ab03040506ff",
+            "0001ab03040506ff0",
+        ] {
+            assert_eq!(
+                text.parse::<Fingerprint>(),
+                Err(InvalidFingerprint),
+                "{text}"
+            );
         }
     }
 

@@ -406,7 +406,11 @@ fn find_traps(place: &str, value: &Value, found: &mut Vec<String>) {
             for (name, member) in members {
                 let place = format!("{place}/{name}");
                 let is_bound = ["minimum", "maximum", "const", "default"].contains(&name.as_str());
-                if is_bound && member.as_u64().is_some_and(|bound| i64::try_from(bound).is_err()) {
+                if is_bound
+                    && member
+                        .as_u64()
+                        .is_some_and(|bound| i64::try_from(bound).is_err())
+                {
                     found.push(format!("{place} is over 2^63 - 1"));
                 }
                 if name == "properties" || name == "$defs" {

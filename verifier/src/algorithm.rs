@@ -62,10 +62,14 @@ impl<'de> Deserialize<'de> for Algorithm {
         // The name lets a deserializer say which kind of text is wrong.
         #[derive(Deserialize)]
         #[serde(rename = "Algorithm")]
-        struct Text(String);
+        struct Text(#[serde(deserialize_with = "parse")] Algorithm);
 
-        let Text(text) = Text::deserialize(deserializer)?;
-        text.parse().map_err(D::Error::custom)
+        fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        }
+
+        Text::deserialize(deserializer).map(|Text(value)| value)
     }
 }
 

@@ -88,10 +88,14 @@ impl<'de> Deserialize<'de> for Kid {
         // The name lets a deserializer say which kind of text is wrong.
         #[derive(Deserialize)]
         #[serde(rename = "Kid")]
-        struct Text(String);
+        struct Text(#[serde(deserialize_with = "parse")] Kid);
 
-        let Text(text) = Text::deserialize(deserializer)?;
-        Self::parse(&text).map_err(D::Error::custom)
+        fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kid, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        }
+
+        Text::deserialize(deserializer).map(|Text(value)| value)
     }
 }
 

@@ -3,9 +3,11 @@
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::stream;
+use keywright_api as api;
+use keywright_api::LARGEST_PAGE;
 use keywright_verifier::Kid;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{Parameters, Service};
 use crate::authority::ChangeError;
@@ -16,19 +18,28 @@ use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
 use crate::lifecycle::{IssuerName, Timestamp};
 
-/// The most events that one answer carries.
-pub(in crate::http) const LARGEST_PAGE: usize = 1000;
-
-#[derive(Deserialize)]
+/// Which events to read.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AuditQuery {
+pub(in crate::http) struct AuditQuery {
+    /// Only this issuer's events.
+    #[schemars(with = "Option<IssuerName>")]
     issuer: Option<String>,
+    /// Only events then or later, in Unix seconds.
     since: Option<u64>,
+    /// Only events before then, in Unix seconds.
     until: Option<u64>,
+    /// Only what the client with this identifier did.
     client: Option<String>,
+    /// Only events of this kind.
     event: Option<String>,
+    /// Only events of this key.
+    #[schemars(with = "Option<Kid>")]
     kid: Option<String>,
+    /// Only events with a larger sequence number. Default: 0.
     after: Option<u64>,
+    /// At most so many. Default: 100.
+    #[schemars(range(min = 1, max = LARGEST_PAGE))]
     limit: Option<usize>,
 }
 
@@ -64,13 +75,16 @@ pub(super) async fn list(
     };
     let after = query.after.unwrap_or(0);
     let Page { events, next } = authority.events(&filter, after, limit).await?;
-    let page = move || ok(json!({ "events": events, "next": next }));
+    let next = next.into();
+    let page = move || ok(api::AuditPage { events, next });
     caller.compute(page).await
 }
 
-#[derive(Deserialize)]
+/// Where to begin.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExportQuery {
+pub(in crate::http) struct ExportQuery {
+    /// Only events with a larger sequence number. Default: 0.
     after: Option<u64>,
 }
 
@@ -97,7 +111,8 @@ pub(super) async fn head(
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let head = authority.audit_head().await?;
-    Ok(ok(
-        json!({ "sequence": head.sequence, "hash": head.hash.to_string() }),
-    ))
+    Ok(ok(api::AuditHead {
+        sequence: head.sequence,
+        hash: head.hash.to_string(),
+    }))
 }

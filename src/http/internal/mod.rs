@@ -25,8 +25,6 @@ use axum::extract::{FromRequestParts, Query, RawPathParams, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
-use keywright_verifier::Algorithm;
-use keywright_verifier::json::Object;
 use serde::de::DeserializeOwned;
 
 use super::code::Code;
@@ -38,11 +36,9 @@ use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
 use route::Route;
 
-pub(super) use audit::LARGEST_PAGE;
-pub(super) use tokens::LARGEST_BATCH;
-
-/// The longest reason, in characters.
-pub(super) const LONGEST_REASON: usize = 500;
+pub(super) use audit::{AuditQuery, ExportQuery};
+pub(super) use history::HistoryQuery;
+pub(super) use plan::PlanQuery;
 
 type Service = State<Arc<Authority>>;
 
@@ -224,29 +220,4 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             Err(rejection) => Err(Problem::new(Code::InvalidQuery, rejection.body_text())),
         }
     }
-}
-
-fn optional_algorithm(
-    body: &mut Object,
-    field: &'static str,
-) -> Result<Option<Algorithm>, Problem> {
-    let Some(name) = body.optional_string(field)? else {
-        return Ok(None);
-    };
-    let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
-    name.parse().map(Some).map_err(unknown)
-}
-
-/// The caller's reason for a change, as text.
-fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
-    let reason = body.optional_string("reason")?;
-    let legal = |reason: &String| {
-        let length = reason.chars().count();
-        (1..=LONGEST_REASON).contains(&length) && !reason.chars().any(char::is_control)
-    };
-    if reason.as_ref().is_some_and(|reason| !legal(reason)) {
-        let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
-        return Err(Problem::new(Code::InvalidReason, detail));
-    }
-    Ok(reason)
 }
