@@ -235,10 +235,12 @@ pub struct Actor {
     pub user: Option<u64>,
 }
 
-/// A kind of actor.
+/// A kind of actor. Generators for Go would name the first one like the client that they generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
+#[schemars(inline, extend(
+    "x-enum-varnames" = ["ActorClient", "ActorScheduler", "ActorBootstrap", "ActorOperator"]
+))]
 pub enum ActorKind {
     /// A client of the internal API.
     Client,

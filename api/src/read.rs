@@ -168,7 +168,9 @@ impl Place<'_> {
         };
         match self.around {
             Some(around) => around.wrong_type(expected),
-            None => FieldError::NotAnObject { what: "the document" },
+            None => FieldError::NotAnObject {
+                what: "the document",
+            },
         }
     }
 }
@@ -478,7 +480,10 @@ mod tests {
     fn an_unknown_member_is_refused_at_every_depth_with_the_nearest_known_one() {
         assert_eq!(
             told::<RevokeRequest>(json!({"reson": "leak"})),
-            expected("/reson", "member \"reson\" is unknown, did you mean \"reason\"?")
+            expected(
+                "/reson",
+                "member \"reson\" is unknown, did you mean \"reason\"?"
+            )
         );
         let rate = json!({"signatures_per_second": 1, "bust": 1});
         assert_eq!(
@@ -526,7 +531,9 @@ mod tests {
             if credential != json!("absent") {
                 document["credential"] = credential;
             }
-            read::<ClientRequest>(document, "the body").unwrap().credential
+            read::<ClientRequest>(document, "the body")
+                .unwrap()
+                .credential
         };
         assert_eq!(client(json!("absent")), None);
         assert_eq!(client(Value::Null), Some(Nullable::Null));

@@ -76,7 +76,10 @@ fn fold_words(schema: &mut Schema) {
     let Some(Value::Array(parts)) = schema.get("oneOf") else {
         return;
     };
-    let words: Option<Vec<Value>> = parts.iter().map(|part| part.get("const").cloned()).collect();
+    let words: Option<Vec<Value>> = parts
+        .iter()
+        .map(|part| part.get("const").cloned())
+        .collect();
     let Some(words) = words else {
         return;
     };

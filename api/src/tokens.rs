@@ -36,7 +36,10 @@ pub struct SignRequest {
 /// passes as it is. A number is an integer from −2^63 to 2^64 − 1, or finite and at most 2^53 in
 /// magnitude; there are at most 32 levels of arrays and objects in the body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("propertyNames" = {"not": {"enum": ["iss", "iat", "exp", "jti"]}}))]
+#[schemars(extend(
+    "propertyNames" = {"not": {"enum": ["iss", "iat", "exp", "jti"]}},
+    "additionalProperties" = true,
+))]
 pub struct Claims {
     /// The subject that the token is about.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     fn read_rule(document: Value) -> Result<CertificateRule, String> {
-        let document = api::read(document, "certificate rule").map_err(|error| error.to_string())?;
+        let document =
+            api::read(document, "certificate rule").map_err(|error| error.to_string())?;
         CertificateRule::new(document).map_err(|error| error.to_string())
     }
 

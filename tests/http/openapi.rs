@@ -418,6 +418,19 @@ fn find_traps(place: &str, value: &Value, found: &mut Vec<String>) {
                     let boolean = boolean.filter(|(_, schema)| schema.is_boolean());
                     found.extend(boolean.map(|(name, _)| format!("{place}/{name} is a boolean")));
                 }
+                let words = member
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str);
+                let taken = words.filter(|word| {
+                    let is_taken = |name: &&str| name.eq_ignore_ascii_case(word);
+                    GENERATED_NAMES.iter().any(|name| is_taken(&name))
+                });
+                if name == "enum" && !members.contains_key("x-enum-varnames") {
+                    let place = &place;
+                    found.extend(taken.map(|word| format!("{place} has the word {word}")));
+                }
                 if ["items", "not", "if", "then", "else", "propertyNames"].contains(&name.as_str())
                     && member.is_boolean()
                 {

@@ -20,6 +20,7 @@
 
 mod differential;
 mod forced;
+mod generated;
 mod guide;
 mod mutations;
 mod rotation;

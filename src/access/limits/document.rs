@@ -264,7 +264,10 @@ mod tests {
             (json!({"scopes": ["a b"]}), "scopes: a scope"),
             (json!({"claims": [""]}), "claims: the name"),
             (json!({"claims_schema": {"type": 1}}), "claims_schema: "),
-            (json!({"max_ttl": "0s"}), "max_ttl: a duration of at least 1s"),
+            (
+                json!({"max_ttl": "0s"}),
+                "max_ttl: a duration of at least 1s",
+            ),
             (json!({"max_ttl": "1"}), "max_ttl: a duration"),
             (json!({"algorithms": []}), "algorithms: must name"),
             (json!({"algorithms": ["none"]}), "algorithms: "),

@@ -9,14 +9,14 @@ use keywright_verifier::Kid;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Parameters, Service};
+use super::{Parameters, QueryNumber, Service};
 use crate::authority::ChangeError;
 use crate::authority::audit::{Filter, Page};
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::IssuerName;
 
 /// Which events to read.
 #[derive(Deserialize, JsonSchema)]
@@ -26,9 +26,9 @@ pub(in crate::http) struct AuditQuery {
     #[schemars(with = "Option<IssuerName>")]
     issuer: Option<String>,
     /// Only events then or later, in Unix seconds.
-    since: Option<u64>,
+    since: Option<QueryNumber>,
     /// Only events before then, in Unix seconds.
-    until: Option<u64>,
+    until: Option<QueryNumber>,
     /// Only what the client with this identifier did.
     client: Option<String>,
     /// Only events of this kind.
@@ -37,7 +37,7 @@ pub(in crate::http) struct AuditQuery {
     #[schemars(with = "Option<Kid>")]
     kid: Option<String>,
     /// Only events with a larger sequence number. Default: 0.
-    after: Option<u64>,
+    after: Option<QueryNumber>,
     /// At most so many. Default: 100.
     #[schemars(range(min = 1, max = LARGEST_PAGE))]
     limit: Option<usize>,
@@ -66,14 +66,14 @@ pub(super) async fn list(
     let kid = kid.map_err(no_key)?;
     let filter = Filter {
         issuer,
-        since: query.since.map(Timestamp::from_seconds),
-        until: query.until.map(Timestamp::from_seconds),
+        since: query.since.map(QueryNumber::instant),
+        until: query.until.map(QueryNumber::instant),
         client: query.client,
         event: query.event,
         kid: kid.map(|kid| kid.as_str().to_owned()),
         approval: None,
     };
-    let after = query.after.unwrap_or(0);
+    let after = query.after.map_or(0, |QueryNumber(after)| after);
     let Page { events, next } = authority.events(&filter, after, limit).await?;
     let next = next.into();
     let page = move || ok(api::AuditPage { events, next });
@@ -85,7 +85,7 @@ pub(super) async fn list(
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ExportQuery {
     /// Only events with a larger sequence number. Default: 0.
-    after: Option<u64>,
+    after: Option<QueryNumber>,
 }
 
 /// One page of the log is in memory at a time, and none is read before the one ahead of it is sent.
@@ -95,7 +95,8 @@ pub(super) async fn export(
     Parameters(query): Parameters<ExportQuery>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let beginning = (authority, query.after.unwrap_or(0));
+    let after = query.after.map_or(0, |QueryNumber(after)| after);
+    let beginning = (authority, after);
     Ok(lines(stream::try_unfold(
         beginning,
         async |(authority, after)| {

@@ -25,6 +25,8 @@ use axum::extract::{FromRequestParts, Query, RawPathParams, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::code::Code;
@@ -34,6 +36,7 @@ use super::slots::{Anyone, RouteClass};
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
+use crate::lifecycle::Timestamp;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
@@ -206,6 +209,28 @@ async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<String, Probl
     found
         .map(|(_, value)| value.to_owned())
         .ok_or_else(Problem::not_found)
+}
+
+/// A whole number of a query, at most 2^63 − 1: clients in most languages have no larger one.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "u64")]
+#[schemars(inline, with = "u64")]
+struct QueryNumber(u64);
+
+impl TryFrom<u64> for QueryNumber {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, &'static str> {
+        let small = i64::try_from(number).map(|_| Self(number));
+        small.map_err(|_| "a number is at most 9223372036854775807")
+    }
+}
+
+impl QueryNumber {
+    /// As an instant in Unix seconds.
+    fn instant(self) -> Timestamp {
+        Timestamp::from_seconds(self.0)
+    }
 }
 
 /// A query string with known members alone.

@@ -8,7 +8,7 @@ use keywright_api as api;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Named, Parameters, Service};
+use super::{Named, Parameters, QueryNumber, Service};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::http::authentication::{HasRole, role};
@@ -16,14 +16,14 @@ use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::response::ok;
 use crate::http::shown;
-use crate::lifecycle::{Policy, Timestamp};
+use crate::lifecycle::Policy;
 
 /// How far to look ahead.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PlanQuery {
     /// Until when, in Unix seconds. Default: 90 days from now.
-    until: Option<u64>,
+    until: Option<QueryNumber>,
 }
 
 /// How far a plan looks ahead when it is not said.
@@ -63,7 +63,7 @@ fn simulate(
     let now = authority.now();
     let until = query
         .until
-        .map_or(now.after(DEFAULT_OUTLOOK), Timestamp::from_seconds);
+        .map_or(now.after(DEFAULT_OUTLOOK), QueryNumber::instant);
     let warnings = policy.as_ref().map(Policy::warnings).unwrap_or_default();
     let occurrences = authority.simulate(issuer, policy, until)?;
     Ok(ok(api::Plan {
