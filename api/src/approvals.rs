@@ -52,7 +52,6 @@ pub struct Approval {
 /// What can wait for a second person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
 pub enum ApprovedOperation {
     /// A rotation before verifiers can know the successor.
     ForceRotation,

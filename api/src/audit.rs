@@ -161,7 +161,6 @@ pub enum Replaced {
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
 #[expect(
     missing_docs,
     reason = "the words say it; docs/http-api.md explains them"
@@ -238,7 +237,7 @@ pub struct Actor {
 /// A kind of actor. Generators for Go would name the first one like the client that they generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline, extend(
+#[schemars(extend(
     "x-enum-varnames" = ["ActorClient", "ActorScheduler", "ActorBootstrap", "ActorOperator"]
 ))]
 pub enum ActorKind {
@@ -255,7 +254,6 @@ pub enum ActorKind {
 /// How a client can authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum AuthenticationMethod {
     /// With a bearer credential.
     Credential,

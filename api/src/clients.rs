@@ -15,7 +15,6 @@ use crate::{DurationText, Entries, IssuerName, Nullable, PositiveDuration, UnixS
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum Role {
     /// Signs tokens, within its limits.
     Issuer,

@@ -179,7 +179,6 @@ impl JsonSchema for PolicyInForce {
 /// Whether some operations need a second person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
 pub enum Confirmation {
     /// None does.
     None,

@@ -11,7 +11,6 @@ use crate::{JwkSet, Nullable, Reason, UnixSeconds};
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum KeyState {
     /// It is published, and does not sign yet.
     Pending,
@@ -156,7 +155,6 @@ pub struct Exposure {
 /// What an imported key becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum ImportState {
     /// A successor that waits out its lead.
     Pending,

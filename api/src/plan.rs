@@ -34,7 +34,6 @@ pub struct Occurrence {
 /// An event of a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
 #[expect(
     missing_docs,
     reason = "the words say it; the audit log's table explains them"

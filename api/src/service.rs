@@ -205,7 +205,6 @@ pub struct IssuerHealth {
 /// What can be wrong with an issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
 pub enum IssuerState {
     /// Its stored records cannot be used.
     Unusable,
@@ -246,7 +245,6 @@ pub struct TaskHealth {
 /// Whether a background task runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[schemars(inline)]
 pub enum TaskState {
     /// It runs.
     #[default]

@@ -362,7 +362,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .iter()
         .map(|event| event["event"].as_str().unwrap().to_owned())
         .collect();
-    let schema = &document.0["components"]["schemas"]["AuditEvent"]["properties"]["event"]["enum"];
+    let schema = &document.0["components"]["schemas"]["EventKind"]["enum"];
     let mut documented: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
     // They take a store that somebody has written into, a quarter of an hour, and a restore.
     for event in ["corrupt-record", "approval-expired", "restored"] {
@@ -379,6 +379,28 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     check(&document, &document.operation("readPlan"), &plan);
     let keys = server.call("GET", "/v1/issuers/a/keys", None);
     check(&document, &document.operation("listKeys"), &keys);
+}
+
+// The request of a signature is read by hand, because the issuance log wants what is good of a bad one.
+#[test]
+fn a_request_to_sign_is_read_with_the_members_of_its_schema() {
+    let server = start("");
+    let document = document();
+    let call = |member: &str| {
+        let mut body = json!({ "claims": {} });
+        body[member] = Value::Null;
+        let answer = server.call("POST", "/v1/issuers/default/tokens", Some(&body));
+        answer.json()["code"].as_str().unwrap().to_owned()
+    };
+    let schema = &document.0["components"]["schemas"]["SignRequest"];
+    for member in schema["properties"].as_object().unwrap().keys() {
+        assert_eq!(call(member), "field-type", "{member}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(call("jti"), "unknown-field");
+    assert_eq!(schema["required"], json!(["claims"]));
+    let empty = server.call("POST", "/v1/issuers/default/tokens", Some(&json!({})));
+    assert_eq!(empty.json()["field"], "claims");
 }
 
 /// Words that generators of clients use for code of their own, by language.

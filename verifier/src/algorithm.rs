@@ -75,17 +75,17 @@ impl<'de> Deserialize<'de> for Algorithm {
 
 #[cfg(feature = "schemars")]
 impl schemars::JsonSchema for Algorithm {
-    fn inline_schema() -> bool {
-        true
-    }
-
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Algorithm".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let names = Self::ALL.map(Self::as_str);
-        schemars::json_schema!({"type": "string", "enum": names})
+        schemars::json_schema!({
+            "type": "string",
+            "enum": names,
+            "description": "A signature algorithm (RFC 7518 §3.1)."
+        })
     }
 }
 

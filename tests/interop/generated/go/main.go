@@ -41,7 +41,7 @@ func main() {
 	refused := sign(1_000_000).ApplicationproblemJSON400
 	created, err := client.CreateClientWithResponse(ctx, generated.ClientRequest{
 		Name:  "generated-go",
-		Roles: []generated.ClientRequestRoles{"issuer"},
+		Roles: []generated.Role{"issuer"},
 	})
 	check(err)
 	check(json.NewEncoder(os.Stdout).Encode(map[string]any{

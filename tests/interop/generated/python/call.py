@@ -10,7 +10,7 @@ from generated import AuthenticatedClient
 from generated.api.clients import create_client
 from generated.api.keys import list_keys
 from generated.api.tokens import sign_token
-from generated.models import Claims, ClientRequest, Problem, SignRequest
+from generated.models import Claims, ClientRequest, Problem, Role, SignRequest
 
 client = AuthenticatedClient(
     base_url=os.environ["KEYWRIGHT_URL"], token=os.environ["KEYWRIGHT_TOKEN"]
@@ -29,7 +29,7 @@ keys = list_keys.sync("default", client=client)
 refused = sign(10**6)
 assert isinstance(refused, Problem), refused
 created = create_client.sync(
-    client=client, body=ClientRequest(name="generated-python", roles=["issuer"])
+    client=client, body=ClientRequest(name="generated-python", roles=[Role.ISSUER])
 )
 print(
     json.dumps(
