@@ -1,6 +1,7 @@
 //! Clients: who may call, and what they may have signed.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use keywright_verifier::Algorithm;
 use schemars::JsonSchema;
@@ -11,9 +12,7 @@ use serde_json::{Map, Value};
 use crate::{DurationText, Entries, IssuerName, Nullable, PositiveDuration, UnixSeconds};
 
 /// What a client may do. No role includes another.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Signs tokens, within its limits.
@@ -218,10 +217,29 @@ impl Role {
             Self::Admin => "admin",
         }
     }
+}
 
-    /// Reads a role's word.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
+/// A role that does not exist. Holds at most 64 characters of it, escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin")]
+pub struct UnknownRole(String);
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| UnknownRole(text.escape_default().take(64).collect()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Role")]
+        struct Text(#[serde(deserialize_with = "crate::values::parse")] Role);
+
+        Text::deserialize(deserializer).map(|Text(role)| role)
     }
 }
 

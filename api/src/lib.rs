@@ -44,7 +44,7 @@ pub use audit::{
 pub use clients::{
     CertificateRule, ClaimName, ClaimPattern, ClientKeys, ClientRequest, Clients, CreatedClient,
     Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
-    RegisteredClient, Role, Scope, Subjects, Terms, TypeName, WorkloadRule,
+    RegisteredClient, Role, Scope, Subjects, Terms, TypeName, UnknownRole, WorkloadRule,
 };
 pub use issuers::{Confirmation, Issuer, IssuerRequest, Issuers, Policy, PolicyInForce, Rotation};
 pub use keys::{

@@ -163,7 +163,7 @@ impl<T: JsonSchema, const LEAST: usize, const MOST: usize> JsonSchema for Entrie
     }
 }
 
-fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
+pub(crate) fn parse<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
