@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keywright_api::ApprovedOperation;
 use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,14 +38,19 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The operation without its data.
+    pub const fn kind(&self) -> ApprovedOperation {
+        match self {
+            Self::ForceRotation { .. } => ApprovedOperation::ForceRotation,
+            Self::Revoke { .. } => ApprovedOperation::Revoke,
+            Self::Delete => ApprovedOperation::DeleteIssuer,
+            Self::SetPolicy { .. } => ApprovedOperation::SetPolicy,
+        }
+    }
+
     /// Its word.
     pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::ForceRotation { .. } => "force-rotation",
-            Self::Revoke { .. } => "revoke",
-            Self::Delete => "delete-issuer",
-            Self::SetPolicy { .. } => "set-policy",
-        }
+        self.kind().as_str()
     }
 
     /// The role that a client needs to ask for it.

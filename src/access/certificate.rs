@@ -7,9 +7,8 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_verifier::json::{FieldError, Object};
+use keywright_api as api;
 use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -93,9 +92,6 @@ pub enum CertificateRule {
 /// Why a document is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRuleError {
-    /// A member is unknown or of the wrong type.
-    #[error(transparent)]
-    Field(#[from] FieldError),
     /// None of the three members, or more than one.
     #[error("a certificate rule has one of \"dns\", \"uri\" and \"sha256\"")]
     Kind,
@@ -114,36 +110,18 @@ pub enum CertificateRuleError {
 }
 
 impl CertificateRule {
-    /// Reads `{"dns": "…"}`, `{"uri": "…"}` or `{"sha256": "…"}`.
+    /// The rule of a document with one of the members `dns`, `uri` and `sha256`.
     ///
     /// # Errors
     /// [`CertificateRuleError`] names the member and the rule that it breaks.
-    pub fn parse(document: Value) -> Result<Self, CertificateRuleError> {
-        let mut object = Object::new(document, "certificate rule")?;
-        let names = (
-            object.optional_string("dns")?,
-            object.optional_string("uri")?,
-            object.optional_string("sha256")?,
-        );
-        object.finish()?;
-        match names {
+    pub fn new(document: api::CertificateRule) -> Result<Self, CertificateRuleError> {
+        match (document.dns, document.uri, document.sha256) {
             (Some(name), None, None) => parse_dns(&name).ok_or(CertificateRuleError::Dns),
             (None, Some(uri), None) => parse_uri(uri).ok_or(CertificateRuleError::Uri),
             (None, None, Some(text)) => {
                 parse_thumbprint(&text).ok_or(CertificateRuleError::Thumbprint)
             }
             _ => Err(CertificateRuleError::Kind),
-        }
-    }
-
-    /// The document that [`parse`](Self::parse) reads; a thumbprint in base64url.
-    pub fn to_document(&self) -> Value {
-        match self {
-            Self::Dns(name) => json!({ "dns": name }),
-            Self::Uri(uri) => json!({ "uri": uri }),
-            Self::Thumbprint(thumbprint) => {
-                json!({ "sha256": URL_SAFE_NO_PAD.encode(thumbprint) })
-            }
         }
     }
 
@@ -158,9 +136,25 @@ impl CertificateRule {
     }
 }
 
+/// The document that [`CertificateRule::new`] reads; a thumbprint in base64url.
+impl From<&CertificateRule> for api::CertificateRule {
+    fn from(rule: &CertificateRule) -> Self {
+        let mut document = Self::default();
+        match rule {
+            CertificateRule::Dns(name) => document.dns = Some(name.clone()),
+            CertificateRule::Uri(uri) => document.uri = Some(uri.clone()),
+            CertificateRule::Thumbprint(thumbprint) => {
+                document.sha256 = Some(URL_SAFE_NO_PAD.encode(thumbprint));
+            }
+        }
+        document
+    }
+}
+
 impl fmt::Display for CertificateRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_document().fmt(f)
+        let document = serde_json::to_string(&api::CertificateRule::from(self));
+        f.write_str(&document.unwrap_or_default())
     }
 }
 
@@ -208,7 +202,15 @@ fn hexadecimal([high, low]: &[u8; 2]) -> Option<u8> {
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn read_rule(document: Value) -> Result<CertificateRule, String> {
+        let document =
+            api::read(document, "certificate rule").map_err(|error| error.to_string())?;
+        CertificateRule::new(document).map_err(|error| error.to_string())
+    }
 
     fn certificate(names: Vec<SanType>) -> Vec<u8> {
         let mut params = CertificateParams::default();
@@ -229,7 +231,7 @@ mod tests {
     }
 
     fn rule(document: Value) -> CertificateRule {
-        CertificateRule::parse(document).unwrap()
+        read_rule(document).unwrap()
     }
 
     #[test]
@@ -315,8 +317,9 @@ mod tests {
             (json!({"sha256": base64url}), json!({"sha256": base64url})),
         ] {
             let rule = rule(given);
-            assert_eq!(rule.to_document(), written);
-            assert_eq!(CertificateRule::parse(written).unwrap(), rule);
+            let document = serde_json::to_value(api::CertificateRule::from(&rule)).unwrap();
+            assert_eq!(document, written);
+            assert_eq!(read_rule(written).unwrap(), rule);
         }
     }
 
@@ -349,7 +352,7 @@ mod tests {
             (json!({"sha256": format!("{}=", "A".repeat(43))}), "sha256:"),
             (json!({"sha256": "é".repeat(32)}), "sha256:"),
         ] {
-            let error = CertificateRule::parse(document.clone()).unwrap_err();
+            let error = read_rule(document.clone()).unwrap_err();
             assert!(error.to_string().contains(part), "{document}: {error}");
         }
     }

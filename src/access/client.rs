@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use keywright_api::Role;
 use keywright_verifier::JwkSet;
 
 use super::certificate::CertificateRule;
 use super::credential::CredentialRecord;
 use super::limits::Limits;
-use super::role::Role;
 use super::workload::WorkloadRule;
 use crate::lifecycle::Timestamp;
 

@@ -2,31 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use keywright_verifier::json::{FieldError, Object};
+use keywright_api as api;
+use keywright_api::{ReadError, read};
 use keywright_verifier::{JwkSet, JwkSetError};
 use serde_json::{Map, Value};
 
 use super::certificate::{CertificateRule, CertificateRuleError};
 use super::client::Terms;
 use super::limits::{Limits, LimitsError};
-use super::role::Role;
 use super::workload::{WorkloadError, WorkloadRule};
 
 /// Why a document has no terms.
 #[derive(Debug, thiserror::Error)]
 pub enum TermsError {
-    /// A member is missing, unknown or of the wrong type.
+    /// A member is missing, unknown, of the wrong type or of the wrong form.
     #[error(transparent)]
-    Field(#[from] FieldError),
+    Form(#[from] ReadError),
     /// A name that people could not read.
     #[error("a client's name has 1 to 64 printable ASCII characters")]
     Name,
     /// No role.
     #[error("roles must name at least one of issuer, security, auditor, admin")]
     NoRole,
-    /// A role that does not exist.
-    #[error("\"{0}\" is not one of the roles issuer, security, auditor, admin")]
-    UnknownRole(String),
     /// A limit breaks a rule.
     #[error("limits: {0}")]
     Limits(#[from] LimitsError),
@@ -59,100 +56,99 @@ pub(super) enum Source {
 /// The most certificates, and the most workloads, of one client.
 const MOST_PROOFS: usize = 100;
 
-/// How much of a caller's own text an error repeats, in characters.
-const LONGEST_SHOWN: usize = 64;
-
 /// The most public keys of one client.
 const MOST_KEYS: usize = 10;
 
 impl Terms {
-    /// Takes a client's terms out of an object that may have other members. `name` and `roles` are
-    /// required; absent limits do not limit.
+    /// Reads a client's terms. `name` and `roles` are required; absent limits do not limit.
     ///
     /// # Errors
     /// [`TermsError`] names the member and the rule that it breaks.
-    pub fn take_from(object: &mut Object) -> Result<Self, TermsError> {
-        Self::take(object, Source::Caller)
+    pub fn from_document(document: Value) -> Result<Self, TermsError> {
+        Self::new(read(document, "terms")?)
     }
 
-    /// Takes the terms of a record. Rules that came later than the record do not refuse it.
-    pub(super) fn take_stored(object: &mut Object) -> Result<Self, TermsError> {
-        Self::take(object, Source::Store)
+    /// The terms of a document, if they keep the rules.
+    ///
+    /// # Errors
+    /// As [`Terms::from_document`].
+    pub fn new(document: api::Terms) -> Result<Self, TermsError> {
+        Self::of(document, Source::Caller)
     }
 
-    fn take(object: &mut Object, source: Source) -> Result<Self, TermsError> {
-        let name = object.string("name")?;
+    /// The terms of a record. Rules that came later than the record do not refuse it.
+    pub(super) fn from_record(document: Value) -> Result<Self, TermsError> {
+        Self::of(read(document, "terms")?, Source::Store)
+    }
+
+    fn of(document: api::Terms, source: Source) -> Result<Self, TermsError> {
+        let name = document.name;
         let legal = |character: char| character.is_ascii_graphic() || character == ' ';
         if !(1..=64).contains(&name.len()) || !name.chars().all(legal) {
             return Err(TermsError::Name);
         }
-        let roles = object
-            .optional_strings("roles")?
-            .ok_or(FieldError::Missing { field: "roles" })?;
-        let unknown = |name: &String| {
-            TermsError::UnknownRole(name.escape_default().take(LONGEST_SHOWN).collect())
-        };
-        let roles = roles
-            .iter()
-            .map(|name| Role::parse(name).ok_or_else(|| unknown(name)));
-        let roles: BTreeSet<Role> = roles.collect::<Result<_, _>>()?;
+        let roles = BTreeSet::from_iter(document.roles);
         if roles.is_empty() {
             return Err(TermsError::NoRole);
         }
-        let limits = match object.optional_object("limits")? {
-            Some(limits) => Limits::read(limits.into_map().into(), source)?,
-            None => Limits::default(),
-        };
-        let certificates = entries(object, "certificates")?.into_iter();
-        let workloads = entries(object, "workloads")?.into_iter();
+        let limits = document.limits.map(|limits| Limits::of(limits, source));
+        let certificates = proofs(document.certificates, "certificates")?;
+        let workloads = proofs(document.workloads, "workloads")?;
         Ok(Self {
             name,
             roles,
-            limits,
+            limits: limits.transpose()?.unwrap_or_default(),
             certificates: certificates
-                .map(CertificateRule::parse)
+                .map(CertificateRule::new)
                 .collect::<Result<_, _>>()?,
             workloads: workloads
-                .map(|workload| WorkloadRule::read(workload, source))
+                .map(|workload| WorkloadRule::of(workload, source))
                 .collect::<Result<_, _>>()?,
-            keys: object
-                .optional_object("jwks")?
-                .map(|set| keys(&set.into_map().into()))
+            keys: document
+                .jwks
+                .map(|set| keys(&Value::Object(set)))
                 .transpose()?,
         })
     }
 
-    /// The terms as members that [`Terms::take_from`] reads. What there is nothing of is left out.
+    /// The members of the terms as a document that [`Terms::from_document`] reads.
     pub fn to_members(&self) -> Map<String, Value> {
-        let mut members = Map::new();
-        members.insert("name".to_owned(), self.name.as_str().into());
-        let roles: Vec<&str> = self.roles.iter().map(|role| role.as_str()).collect();
-        members.insert("roles".to_owned(), roles.into());
-        if self.limits != Limits::default() {
-            members.insert("limits".to_owned(), self.limits.to_document());
+        // Text, numbers and lists always serialise, as an object.
+        match serde_json::to_value(api::Terms::from(self)) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
         }
-        if !self.certificates.is_empty() {
-            let rules = self.certificates.iter().map(CertificateRule::to_document);
-            members.insert("certificates".to_owned(), rules.collect());
-        }
-        if !self.workloads.is_empty() {
-            let rules = self.workloads.iter().map(WorkloadRule::to_document);
-            members.insert("workloads".to_owned(), rules.collect());
-        }
-        if let Some(keys) = &self.keys {
-            let keys = serde_json::from_slice(&keys.to_json()).unwrap_or_default();
-            members.insert("jwks".to_owned(), keys);
-        }
-        members
     }
 }
 
-fn entries(object: &mut Object, member: &'static str) -> Result<Vec<Value>, TermsError> {
-    let entries = object.optional_array(member)?.unwrap_or_default();
-    if entries.len() > MOST_PROOFS {
-        return Err(TermsError::Count(member));
+/// What there is nothing of is left out.
+impl From<&Terms> for api::Terms {
+    fn from(terms: &Terms) -> Self {
+        fn some<T, R: for<'r> From<&'r T>>(rules: &[T]) -> Option<Vec<R>> {
+            (!rules.is_empty()).then(|| rules.iter().map(R::from).collect())
+        }
+        let limits = &terms.limits;
+        let jwks = terms.keys.as_ref();
+        Self {
+            name: terms.name.clone(),
+            roles: terms.roles.iter().copied().collect(),
+            limits: (*limits != Limits::default()).then(|| limits.into()),
+            certificates: some(&terms.certificates),
+            workloads: some(&terms.workloads),
+            jwks: jwks.map(|keys| serde_json::from_slice(&keys.to_json()).unwrap_or_default()),
+        }
     }
-    Ok(entries)
+}
+
+fn proofs<T>(
+    rules: Option<Vec<T>>,
+    member: &'static str,
+) -> Result<impl Iterator<Item = T>, TermsError> {
+    let rules = rules.unwrap_or_default();
+    match rules.len() > MOST_PROOFS {
+        true => Err(TermsError::Count(member)),
+        false => Ok(rules.into_iter()),
+    }
 }
 
 /// A set that passes keys over is right for a verifier and wrong here: a client that believes in

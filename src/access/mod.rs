@@ -15,11 +15,11 @@ pub mod limits;
 pub mod pattern;
 pub mod precondition;
 pub mod record;
-pub mod role;
+
 pub mod workload;
 
 pub use client::{Client, Terms};
 pub use document::TermsError;
+pub use keywright_api::Role;
 pub use limits::{Asked, LimitBroken, Limits};
 pub use precondition::Precondition;
-pub use role::Role;

@@ -66,9 +66,7 @@ pub fn to_document(client: &Client) -> String {
 /// Reads a client's document; `None` when this program could not have written it.
 pub fn client(id: &str, version: u64, document: &str) -> Option<Client> {
     let document = modern(document).or_else(|| first(document))?;
-    let mut terms = Object::new(document.terms.into(), "terms").ok()?;
-    let read = Terms::take_stored(&mut terms).ok()?;
-    terms.finish().ok()?;
+    let terms = Terms::from_record(document.terms.into()).ok()?;
     let credentials = document.credentials.into_iter().map(|record| {
         let hash = URL_SAFE_NO_PAD.decode(record.hash).ok()?;
         Some(CredentialRecord {
@@ -82,7 +80,7 @@ pub fn client(id: &str, version: u64, document: &str) -> Option<Client> {
         id: id.to_owned(),
         version,
         created_at: Timestamp::from_millis(document.created_at),
-        terms: read,
+        terms,
         credentials: credentials.collect::<Option<_>>()?,
     })
 }
@@ -124,10 +122,7 @@ mod tests {
     use crate::access::credential::Credential;
 
     fn terms(document: Value) -> Terms {
-        let mut object = Object::new(document, "terms").unwrap();
-        let terms = Terms::take_from(&mut object).unwrap();
-        object.finish().unwrap();
-        terms
+        Terms::from_document(document).unwrap()
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Clients that prove themselves with a token of another issuer: a Kubernetes service account, a
 //! CI job, a cloud's instance identity.
 
-use keywright_verifier::json::{FieldError, Object};
-use serde_json::{Map, Value, json};
+use keywright_api as api;
+use serde_json::Value;
 
 use super::claim_name::{self, ClaimNameError};
 use super::document::Source;
@@ -29,17 +29,12 @@ pub struct ClaimRule {
 /// Why a document is no such rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadError {
-    /// A member is missing, unknown or of the wrong type.
-    #[error(transparent)]
-    Field(#[from] FieldError),
     /// The issuer's name or a claim's name is empty or too long.
     #[error("a workload names an issuer and 1 to 16 claims, in 1 to 256 characters each")]
     Names,
-    /// A claim may be anything, or must be no text.
-    #[error(
-        "the claim {0} of a workload must be a text, which may end with a \"*\" but not be one"
-    )]
-    Value(String),
+    /// A claim may be anything.
+    #[error("the claim {0} of a workload may end with a \"*\", but not be one")]
+    Anything(String),
     /// A claim's name could be read as another one.
     #[error(transparent)]
     ClaimName(#[from] ClaimNameError),
@@ -53,15 +48,12 @@ impl WorkloadRule {
     ///
     /// # Errors
     /// [`WorkloadError`].
-    pub fn from_document(document: Value) -> Result<Self, WorkloadError> {
-        Self::read(document, Source::Caller)
+    pub fn new(document: api::WorkloadRule) -> Result<Self, WorkloadError> {
+        Self::of(document, Source::Caller)
     }
 
-    pub(super) fn read(document: Value, source: Source) -> Result<Self, WorkloadError> {
-        let mut object = Object::new(document, "a workload")?;
-        let issuer = object.string("issuer")?;
-        let claims = object.object("claims")?.into_map();
-        object.finish()?;
+    pub(super) fn of(document: api::WorkloadRule, source: Source) -> Result<Self, WorkloadError> {
+        let api::WorkloadRule { issuer, claims } = document;
         let short = |text: &str| (1..=256).contains(&text.len());
         if !short(&issuer)
             || !(1..=16).contains(&claims.len())
@@ -74,27 +66,17 @@ impl WorkloadRule {
                 .keys()
                 .try_for_each(|claim| claim_name::check(claim))?;
         }
-        let claims = claims.into_iter().map(|(claim, value)| match value {
-            Value::String(text) if text != "*" => Ok(ClaimRule {
-                claim,
-                pattern: Pattern::parse(&text)?,
-            }),
-            _ => Err(WorkloadError::Value(claim)),
+        let claims = claims.into_iter().map(|(claim, api::ClaimPattern(text))| {
+            if text == "*" {
+                return Err(WorkloadError::Anything(claim));
+            }
+            let pattern = Pattern::parse(&text)?;
+            Ok(ClaimRule { claim, pattern })
         });
         Ok(Self {
             issuer,
             claims: claims.collect::<Result<_, _>>()?,
         })
-    }
-
-    /// The rule as a document that [`WorkloadRule::from_document`] reads.
-    pub fn to_document(&self) -> Value {
-        let claims: Map<String, Value> = self
-            .claims
-            .iter()
-            .map(|rule| (rule.claim.clone(), rule.pattern.to_string().into()))
-            .collect();
-        json!({ "issuer": self.issuer, "claims": claims })
     }
 
     /// Whether the verified claims of a token of this issuer are the client's.
@@ -112,9 +94,31 @@ impl WorkloadRule {
     }
 }
 
+/// The document that [`WorkloadRule::new`] reads.
+impl From<&WorkloadRule> for api::WorkloadRule {
+    fn from(rule: &WorkloadRule) -> Self {
+        let claims = rule.claims.iter();
+        let claims = claims.map(|rule| {
+            let pattern = api::ClaimPattern(rule.pattern.to_string());
+            (rule.claim.clone(), pattern)
+        });
+        Self {
+            issuer: rule.issuer.clone(),
+            claims: claims.collect(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn read_rule(document: Value) -> Result<WorkloadRule, String> {
+        let document = api::read(document, "rule").map_err(|error| error.to_string())?;
+        WorkloadRule::new(document).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn a_workload_is_known_by_all_its_claims() {
@@ -122,8 +126,9 @@ mod tests {
             "sub": "system:serviceaccount:prod:*",
             "/kubernetes.io/namespace": "prod",
         }});
-        let rule = WorkloadRule::from_document(document.clone()).unwrap();
-        assert_eq!(rule.to_document(), document);
+        let rule = read_rule(document.clone()).unwrap();
+        let written = serde_json::to_value(api::WorkloadRule::from(&rule)).unwrap();
+        assert_eq!(written, document);
         let claims = |subject: &str, namespace: Value| json!({"sub": subject, "kubernetes.io": {"namespace": namespace}});
         let subject = "system:serviceaccount:prod:orders";
         assert!(rule.matches(&claims(subject, "prod".into())));
@@ -145,7 +150,7 @@ mod tests {
             json!({"issuer": "a", "claims": {"sub": "a"}, "claim": 1}),
         ] {
             let shown = document.to_string();
-            assert!(WorkloadRule::from_document(document).is_err(), "{shown}");
+            assert!(read_rule(document).is_err(), "{shown}");
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use keywright_api::IssuerState;
 use keywright_verifier::Algorithm;
 
 use super::issuer::Issuer;
@@ -67,23 +68,19 @@ pub enum IssuerFault {
 }
 
 impl IssuerFault {
-    /// The states of an issuer that has a fault.
-    pub const STATES: [&str; 4] = [
-        "unusable",
-        "no-active-key",
-        "schedule-failing",
-        "rotation-overdue",
-    ];
-
-    /// The state that the issuer is in.
-    pub const fn state(&self) -> &'static str {
-        let [unusable, no_active_key, schedule_failing, rotation_overdue] = Self::STATES;
+    /// The fault without its data.
+    pub const fn kind(&self) -> IssuerState {
         match self {
-            Self::Unusable => unusable,
-            Self::NoActiveKey { .. } => no_active_key,
-            Self::ScheduleFailing { .. } => schedule_failing,
-            Self::RotationOverdue { .. } => rotation_overdue,
+            Self::Unusable => IssuerState::Unusable,
+            Self::NoActiveKey { .. } => IssuerState::NoActiveKey,
+            Self::ScheduleFailing { .. } => IssuerState::ScheduleFailing,
+            Self::RotationOverdue { .. } => IssuerState::RotationOverdue,
         }
+    }
+
+    /// The state that the issuer is in, in a word.
+    pub const fn state(&self) -> &'static str {
+        self.kind().as_str()
     }
 
     /// Since when the issuer is in this state, if that is known.

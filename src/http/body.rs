@@ -5,11 +5,15 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Limited};
-use keywright_verifier::json::{DEFAULT_MAX_DEPTH, Object};
+use keywright_verifier::json::{self, DEFAULT_MAX_DEPTH, Object};
+use serde::de::DeserializeOwned;
 
 use super::code::Code;
 use super::problem::Problem;
 use super::slots::RequestSlot;
+
+/// What errors call a body.
+const THE_BODY: &str = "the body";
 
 /// The largest body of a request, in bytes.
 const LIMIT: usize = 64 * 1024;
@@ -17,21 +21,34 @@ const LIMIT: usize = 64 * 1024;
 /// The largest body of a batch, in bytes.
 const BATCH_LIMIT: usize = 4 * 1024 * 1024;
 
-/// A body of at most 64 KiB that is one JSON object.
-pub(super) struct Body(pub(super) Object);
+/// A body of at most 64 KiB that is one document.
+pub(super) struct Body<T>(pub(super) T);
+
+/// A body of at most 64 KiB that is one JSON object, to be read member by member.
+pub(super) struct ObjectBody(pub(super) Object);
 
 /// A body of at most 4 MiB, whose JSON is read an element at a time.
 pub(super) struct BatchBody(pub(super) Bytes);
 
 /// A [`Body`], or none at all.
-pub(super) struct OptionalBody(pub(super) Object);
+pub(super) struct OptionalBody<T>(pub(super) T);
 
-impl<S: Sync> FromRequest<S> for Body {
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        Ok(Self(parse(&read(request, LIMIT).await?)?))
+        Ok(Self(document(&read(request, LIMIT).await?)?))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for ObjectBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        let bytes = read(request, LIMIT).await?;
+        Ok(Self(Object::parse(&bytes, DEFAULT_MAX_DEPTH, THE_BODY)?))
     }
 }
 
@@ -44,22 +61,24 @@ impl<S: Sync> FromRequest<S> for BatchBody {
     }
 }
 
-impl<S: Sync> FromRequest<S> for OptionalBody {
+impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let typed = require_json(request.headers());
         let bytes = read(request, LIMIT).await?;
         if bytes.is_empty() {
-            return Ok(Self(parse(b"{}")?));
+            return Ok(Self(T::default()));
         }
         typed?;
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(document(&bytes)?))
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Object, Problem> {
-    Ok(Object::parse(bytes, DEFAULT_MAX_DEPTH, "the body")?)
+/// The bytes are read strictly first, then the members as those of the type.
+fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let value = json::parse(bytes, DEFAULT_MAX_DEPTH)?;
+    Ok(keywright_api::read(value, THE_BODY)?)
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use keywright_api as api;
 use keywright_verifier::Kid;
-use serde_json::{Map, Value};
 
 use super::code::Code;
 use super::response::{budget_headers, status_of};
@@ -28,8 +28,7 @@ pub(super) struct Problem(Box<Parts>);
 #[derive(Debug, Clone, PartialEq)]
 struct Parts {
     code: Code,
-    detail: String,
-    members: Map<String, Value>,
+    document: api::Problem,
     headers: Vec<(HeaderName, String)>,
 }
 
@@ -39,14 +38,23 @@ impl Problem {
     pub(super) fn new(code: Code, detail: impl ToString) -> Self {
         Self(Box::new(Parts {
             code,
-            detail: detail.to_string(),
-            members: Map::new(),
+            document: api::Problem {
+                detail: detail.to_string(),
+                ..api::Problem::default()
+            },
             headers: Vec::new(),
         }))
     }
 
-    fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.0.members.insert(member.to_owned(), value.into());
+    /// The same under another code.
+    fn under(mut self, code: Code) -> Self {
+        self.0.code = code;
+        self
+    }
+
+    /// The same with a member that says more.
+    fn with(mut self, set: impl FnOnce(&mut api::Problem)) -> Self {
+        set(&mut self.0.document);
         self
     }
 
@@ -62,8 +70,8 @@ impl Problem {
 
     /// The claim and the rule of a limit of the client's, if one was broken.
     pub(super) fn broken_limit(&self) -> Option<(&str, &str)> {
-        let member = |name| self.0.members.get(name).and_then(Value::as_str);
-        member("claim").zip(member("rule"))
+        let api::Problem { claim, rule, .. } = &self.0.document;
+        claim.as_deref().zip(rule.as_deref())
     }
 
     /// 401 (RFC 6750 §3): without a credential the challenge names no error.
@@ -83,15 +91,15 @@ impl Problem {
     /// 403: the client lacks a role.
     pub(super) fn role_missing(role: &'static str) -> Self {
         Self::new(Code::RoleMissing, format!("this needs the role {role}"))
-            .with("role", role)
+            .with(|problem| problem.role = Some(role.into()))
             .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
     /// 403: the caller's limits forbid it.
     pub(super) fn limit(broken: &LimitBroken) -> Self {
         Self::new(Code::ClientLimit, broken)
-            .with("claim", broken.claim.as_str())
-            .with("rule", broken.rule)
+            .with(|problem| problem.claim = Some(broken.claim.as_str().into()))
+            .with(|problem| problem.rule = Some(broken.rule.into()))
             .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
@@ -108,8 +116,8 @@ impl Problem {
             RateExceeded::AboveBurst => {
                 let detail = "the batch has more requests than this client's burst";
                 Self::new(Code::ClientLimit, detail)
-                    .with("claim", "requests")
-                    .with("rule", "rate")
+                    .with(|problem| problem.claim = Some("requests".into()))
+                    .with(|problem| problem.rule = Some("rate".into()))
                     .header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
         }
@@ -163,7 +171,7 @@ impl Problem {
     /// 413.
     pub(super) fn body_too_large(limit: usize) -> Self {
         let detail = format!("the body is over {limit} bytes");
-        Self::new(Code::BodyTooLarge, detail).with("limit", limit)
+        Self::new(Code::BodyTooLarge, detail).with(|problem| problem.limit = Some(limit as u64))
     }
 
     /// 415.
@@ -200,7 +208,8 @@ impl Problem {
     pub(super) fn before_issuer(created_at: Timestamp) -> Self {
         let created_at = created_at.ceil_seconds();
         let detail = format!("the issuer was created later, at {created_at}");
-        Self::new(Code::BeforeIssuer, detail).with("created_at", created_at)
+        Self::new(Code::BeforeIssuer, detail)
+            .with(|problem| problem.created_at = Some(created_at.into()))
     }
 
     pub(super) fn internal() -> Self {
@@ -219,25 +228,23 @@ impl Problem {
     }
 
     /// The problem as a document, for a place in a list.
-    pub(super) fn document(&self) -> Value {
+    pub(super) fn document(&self) -> api::Problem {
         let (code, status) = (self.0.code.as_str(), status_of(self.0.code));
-        let mut document = Map::new();
-        document.insert(
-            "type".to_owned(),
-            format!("urn:keywright:problem:{code}").into(),
-        );
-        document.insert("title".to_owned(), status.canonical_reason().into());
-        document.insert("status".to_owned(), status.as_u16().into());
-        document.insert("code".to_owned(), code.into());
-        document.insert("detail".to_owned(), self.0.detail.as_str().into());
-        document.extend(self.0.members.clone());
-        Value::Object(document)
+        api::Problem {
+            kind: format!("urn:keywright:problem:{code}"),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            code: api::ProblemCode(code.to_owned()),
+            ..self.0.document.clone()
+        }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.document().to_string()));
+        let mut response = Response::new(Body::from(
+            serde_json::to_vec(&self.document()).unwrap_or_default(),
+        ));
         *response.status_mut() = status_of(self.0.code);
         let headers = response.headers_mut();
         headers.insert(

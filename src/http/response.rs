@@ -10,7 +10,6 @@ use futures_util::{Stream, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::code::Code;
 use crate::authority::Unready;
@@ -59,7 +58,7 @@ pub(super) fn created(document: impl Serialize) -> Response {
 }
 
 /// 201 with a document that has an address of its own.
-pub(super) fn created_at(location: &str, document: Value) -> Response {
+pub(super) fn created_at(location: &str, document: impl Serialize) -> Response {
     let mut response = created(document);
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(LOCATION, location);

@@ -1,8 +1,7 @@
-//! Issuers, keys and outcomes as the API shows them. Never private material: there is none here.
+//! Issuers, keys and outcomes as the documents of the API. Never private material: there is none here.
 
-use keywright_verifier::Kid;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use keywright_api as api;
+use serde_json::{Map, Value};
 
 use crate::access::approval::{Approval, Operation};
 use crate::authority::clients::ClientState;
@@ -11,166 +10,151 @@ use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 
-/// `{"name", "version", "policy"}`, and `deleted_at` when it is deleted.
-pub(super) fn issuer(snapshot: &Snapshot) -> Value {
+pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
     let set = snapshot.set();
-    let mut shown = json!({
-        "name": set.issuer().as_str(),
-        "version": set.version(),
-        "policy": set.policy().to_document(),
-    });
-    if let (Some(at), Value::Object(members)) = (set.deleted_at(), &mut shown) {
-        members.insert("deleted_at".to_owned(), at.floor_seconds().into());
+    api::Issuer {
+        name: set.issuer().clone(),
+        version: set.version(),
+        policy: set.policy().into(),
+        deleted_at: set.deleted_at().map(Timestamp::in_the_past),
+        warnings: None,
+    }
+}
+
+/// A key with the times that apply to its state.
+pub(super) fn key(key: &Key, policy: &Policy) -> api::Key {
+    let mut shown = api::Key {
+        kid: key.kid().clone(),
+        algorithm: key.algorithm(),
+        state: key.state().kind(),
+        created_at: key.created_at().in_the_past(),
+        published_at: key.published_at().in_the_past(),
+        ready_at: key.ready_at(policy).map(Timestamp::ahead),
+        activated_at: key.activated_at().map(Timestamp::in_the_past),
+        retired_at: None,
+        published_until: None,
+        revoked_at: None,
+        reason: None,
+    };
+    match key.state() {
+        State::Pending(_) | State::Active(_) => {}
+        State::Retired(retired) => {
+            shown.retired_at = Some(retired.retired_at.in_the_past());
+            shown.published_until = Some(retired.published_until.ahead());
+        }
+        State::Removed(removed) => {
+            let until = removed.published_until.unwrap_or(removed.removed_at);
+            shown.retired_at = Some(removed.retired_at.in_the_past());
+            shown.published_until = Some(until.in_the_past());
+        }
+        State::Revoked(revoked) => {
+            shown.retired_at = revoked.retired_at.map(Timestamp::in_the_past);
+            shown.revoked_at = Some(revoked.revoked_at.in_the_past());
+            shown.reason = Some(revoked.reason.clone());
+        }
     }
     shown
 }
 
-/// A key with the times that apply to its state, in Unix seconds: what has happened rounded down,
-/// what is still to come rounded up.
-pub(super) fn key(key: &Key, policy: &Policy) -> Value {
-    let mut shown = Map::new();
-    let mut show = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
-    let past = |instant: Timestamp| Value::from(instant.floor_seconds());
-    let ahead = |instant: Timestamp| Value::from(instant.ceil_seconds());
-    show("kid", key.kid().as_str().into());
-    show("algorithm", key.algorithm().as_str().into());
-    show("state", key.state().name().into());
-    show("created_at", past(key.created_at()));
-    show("published_at", past(key.published_at()));
-    if let Some(ready_at) = key.ready_at(policy) {
-        show("ready_at", ahead(ready_at));
+fn rotation(rotation: &Rotation) -> api::AlgorithmRotation {
+    api::AlgorithmRotation {
+        algorithm: rotation.algorithm,
+        retired: rotation.retired.clone().into(),
+        activated: rotation.activated.clone(),
+        successor: rotation.successor.clone().into(),
+        forced: rotation.forced,
     }
-    if let Some(activated_at) = key.activated_at() {
-        show("activated_at", past(activated_at));
-    }
-    match key.state() {
-        State::Pending(_) | State::Active(_) => {}
-        State::Retired(retired) => {
-            show("retired_at", past(retired.retired_at));
-            show("published_until", ahead(retired.published_until));
-        }
-        State::Removed(removed) => {
-            show("retired_at", past(removed.retired_at));
-            let until = removed.published_until.unwrap_or(removed.removed_at);
-            show("published_until", past(until));
-        }
-        State::Revoked(revoked) => {
-            if let Some(retired_at) = revoked.retired_at {
-                show("retired_at", past(retired_at));
-            }
-            show("revoked_at", past(revoked.revoked_at));
-            show("reason", revoked.reason.as_str().into());
-        }
-    }
-    Value::Object(shown)
 }
 
-fn rotation(rotation: &Rotation) -> Value {
-    json!({
-        "algorithm": rotation.algorithm,
-        "retired": rotation.retired,
-        "activated": rotation.activated,
-        "successor": rotation.successor,
-        "forced": rotation.forced,
-    })
-}
-
-/// `{"version", "forced", "rotations"}`.
-pub(super) fn rotations(version: u64, rotations: &[Rotation]) -> Value {
-    json!({
-        "version": version,
-        "forced": rotations.iter().any(|rotation| rotation.forced),
-        "rotations": rotations.iter().map(rotation).collect::<Vec<_>>(),
-    })
+pub(super) fn rotations(version: u64, rotations: &[Rotation]) -> api::Rotations {
+    api::Rotations {
+        version,
+        forced: rotations.iter().any(|rotation| rotation.forced),
+        rotations: rotations.iter().map(rotation).collect(),
+    }
 }
 
 /// An operation that waits for a second person.
-pub(super) fn approval(approval: &Approval) -> Value {
-    let mut shown = Map::new();
-    let mut show = |name: &str, value: Value| drop(shown.insert(name.to_owned(), value));
-    show("id", approval.id.as_str().into());
-    show("issuer", approval.issuer.as_str().into());
-    show("operation", approval.operation.as_str().into());
+pub(super) fn approval(approval: &Approval) -> api::Approval {
+    let mut shown = api::Approval {
+        id: approval.id.clone(),
+        issuer: approval.issuer.clone(),
+        operation: approval.operation.kind(),
+        requested_by: approval.requested_by.clone(),
+        requested_at: approval.requested_at.in_the_past(),
+        expires_at: approval.expires_at.ahead(),
+        reason: approval.reason.clone(),
+        algorithm: None,
+        kid: None,
+        discard_successor: None,
+        policy: None,
+    };
     match &approval.operation {
-        Operation::ForceRotation { algorithm } => show("algorithm", json!(algorithm)),
+        Operation::ForceRotation { algorithm } => shown.algorithm = Some((*algorithm).into()),
         Operation::Revoke {
             kid,
             discard_successor,
         } => {
-            show("kid", kid.as_str().into());
-            show("discard_successor", (*discard_successor).into());
+            shown.kid = Some(kid.clone());
+            shown.discard_successor = Some(*discard_successor);
         }
         Operation::Delete => {}
-        Operation::SetPolicy { policy } => show("policy", policy.to_document()),
+        Operation::SetPolicy { policy } => shown.policy = Some((&**policy).into()),
     }
-    if let Some(reason) = &approval.reason {
-        show("reason", reason.as_str().into());
-    }
-    show("requested_by", approval.requested_by.clone());
-    let (from, until) = (approval.requested_at, approval.expires_at);
-    show("requested_at", from.floor_seconds().into());
-    show("expires_at", until.ceil_seconds().into());
-    Value::Object(shown)
+    shown
 }
 
-pub(super) fn exposure(exposure: &Exposure) -> Value {
-    json!({
-        "kid": exposure.kid,
-        "algorithm": exposure.algorithm,
-        "revoked": exposure.revoked,
-        "revoked_at": exposure.revoked_at.floor_seconds(),
-        "forced": exposure.forced,
-        "signs_now": exposure.signs_now,
-        "cached_until": exposure.cached_until.ceil_seconds(),
-        "tokens_until": exposure.tokens_until.ceil_seconds(),
-        "in_force_everywhere_at": exposure.in_force_everywhere_at.ceil_seconds(),
-    })
-}
-
-/// `{"token", "kid", "jti", "expires_at"}`.
-#[derive(Serialize)]
-pub(super) struct Token<'a> {
-    token: &'a str,
-    kid: &'a Kid,
-    jti: &'a str,
-    expires_at: u64,
-}
-
-pub(super) fn token(token: &SignedToken) -> Token<'_> {
-    Token {
-        token: &token.token,
-        kid: &token.kid,
-        jti: &token.jti,
-        expires_at: token.expires_at,
+pub(super) fn exposure(exposure: &Exposure) -> api::Exposure {
+    api::Exposure {
+        kid: exposure.kid.clone(),
+        algorithm: exposure.algorithm,
+        revoked: exposure.revoked.clone(),
+        revoked_at: exposure.revoked_at.in_the_past(),
+        forced: exposure.forced,
+        signs_now: exposure.signs_now.clone().into(),
+        cached_until: exposure.cached_until.ahead(),
+        tokens_until: exposure.tokens_until.ahead(),
+        in_force_everywhere_at: exposure.in_force_everywhere_at.ahead(),
     }
 }
 
-pub(super) fn occurrence(occurrence: &PlannedEvent) -> Value {
-    let mut shown = Map::new();
+pub(super) fn token(token: SignedToken) -> api::Token {
+    api::Token {
+        token: token.token,
+        kid: token.kid,
+        jti: token.jti,
+        expires_at: token.expires_at.into(),
+    }
+}
+
+/// As an [`api::Occurrence`]: the event's own members, and when.
+pub(super) fn occurrence(occurrence: &PlannedEvent) -> Map<String, Value> {
+    let event = serde_json::to_value(&occurrence.event);
+    let mut shown = match event {
+        Ok(Value::Object(event)) => event,
+        _ => Map::new(),
+    };
     shown.insert("at".to_owned(), occurrence.at.ceil_seconds().into());
-    if let Ok(Value::Object(event)) = serde_json::to_value(&occurrence.event) {
-        shown.extend(event);
-    }
-    Value::Object(shown)
+    shown
 }
 
 /// A client with its credentials, which have no secret in them.
-pub(super) fn client(live: &ClientState) -> Map<String, Value> {
+pub(super) fn client(live: &ClientState) -> api::RegisteredClient {
     let client = &live.client;
-    let mut shown = Map::new();
-    shown.insert("id".to_owned(), client.id.as_str().into());
-    shown.extend(client.terms.to_members());
-    shown.insert("version".to_owned(), client.version.into());
-    let created_at = client.created_at.floor_seconds();
-    shown.insert("created_at".to_owned(), created_at.into());
-    let credentials = client.credentials.iter().map(|record| {
-        json!({
-            "id": record.id,
-            "created_at": record.created_at.floor_seconds(),
-            "expires_at": record.expires_at.map(Timestamp::ceil_seconds),
-            "last_used_at": live.last_used(&record.id).map(Timestamp::floor_seconds),
-        })
+    let credentials = client.credentials.iter().map(|record| api::Credential {
+        id: record.id.clone(),
+        created_at: record.created_at.in_the_past(),
+        expires_at: record.expires_at.map(Timestamp::ahead).into(),
+        last_used_at: live
+            .last_used(&record.id)
+            .map(Timestamp::in_the_past)
+            .into(),
     });
-    shown.insert("credentials".to_owned(), credentials.collect());
-    shown
+    api::RegisteredClient {
+        id: client.id.clone(),
+        terms: (&client.terms).into(),
+        version: client.version,
+        created_at: client.created_at.in_the_past(),
+        credentials: credentials.collect(),
+    }
 }

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use keywright_api::LARGEST_BATCH;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::computation::{Computations, PerCaller};
 use super::connection::Peer;
-use super::internal::LARGEST_BATCH;
 use super::problem::Problem;
 use crate::authority::throttle::network;
 

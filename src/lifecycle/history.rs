@@ -6,6 +6,8 @@
 //! with the latest instant that the set had witnessed, and the set of that one instant is the last
 //! of them.
 
+use keywright_api::KeyState;
+
 use super::key::{Key, State};
 use super::key_set::KeySet;
 use super::time::Timestamp;
@@ -15,8 +17,8 @@ use super::time::Timestamp;
 pub struct PastKey<'a> {
     /// The key, with its record as it is now.
     pub key: &'a Key,
-    /// The state's word, as every interface spelled it then.
-    pub state: &'static str,
+    /// The state that it was in.
+    pub state: KeyState,
     /// Whether the set that was served then contained it.
     pub was_published: bool,
 }
@@ -40,8 +42,8 @@ impl KeySet {
 }
 
 impl Key {
-    /// The word of the state that it was in; `None` before it came.
-    fn state_at(&self, instant: Timestamp) -> Option<&'static str> {
+    /// The state that it was in; `None` before it came.
+    fn state_at(&self, instant: Timestamp) -> Option<KeyState> {
         if instant < self.published_at {
             return None;
         }
@@ -53,13 +55,13 @@ impl Key {
             State::Revoked(revoked) => (revoked.retired_at, Some(revoked.revoked_at)),
         };
         Some(if has_come(end) {
-            self.state.name()
+            self.state.kind()
         } else if has_come(retired_at) {
-            "retired"
+            KeyState::Retired
         } else if has_come(self.activated_at()) {
-            "active"
+            KeyState::Active
         } else {
-            "pending"
+            KeyState::Pending
         })
     }
 

@@ -4,54 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use keywright_api::{InvalidIssuerName, IssuerName};
 use url::{Host, Url};
-
-/// The short name of an issuer: 1 to 63 characters of `a-z`, `0-9` and `-`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IssuerName(Arc<str>);
-
-/// Why a text names no issuer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an issuer's name has 1 to 63 characters of a-z, 0-9 and -")]
-pub struct InvalidIssuerName;
-
-impl IssuerName {
-    /// Reads a name.
-    ///
-    /// # Errors
-    /// [`InvalidIssuerName`] when it has another length or character.
-    pub fn parse(text: &str) -> Result<Self, InvalidIssuerName> {
-        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if (1..=63).contains(&text.len()) && text.bytes().all(legal) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidIssuerName)
-        }
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<str> for IssuerName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for IssuerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for IssuerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
 
 /// The issuer URL: the `iss` claim, byte for byte, and the root of the issuer's public documents.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use keywright_api::KeyState;
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::policy::Policy;
@@ -131,15 +132,20 @@ pub struct Revoked {
 }
 
 impl State {
+    /// The state without its data.
+    pub fn kind(&self) -> KeyState {
+        match self {
+            Self::Pending(_) => KeyState::Pending,
+            Self::Active(_) => KeyState::Active,
+            Self::Retired(_) => KeyState::Retired,
+            Self::Removed(_) => KeyState::Removed,
+            Self::Revoked(_) => KeyState::Revoked,
+        }
+    }
+
     /// The state's one word, as every interface spells it.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Pending(_) => "pending",
-            Self::Active(_) => "active",
-            Self::Retired(_) => "retired",
-            Self::Removed(_) => "removed",
-            Self::Revoked(_) => "revoked",
-        }
+        self.kind().as_str()
     }
 }
 

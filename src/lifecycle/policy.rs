@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use keywright_api::Confirmation;
 use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
@@ -42,26 +43,6 @@ pub struct Policy {
     pub max_token_bytes: u32,
     /// Who must agree to operations that may lock verifiers out. Default: no second person.
     pub confirmation: Confirmation,
-}
-
-/// Who must agree to a forced rotation, a revocation that discards the successor, the deletion of
-/// the issuer, and a policy that no longer asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmation {
-    /// The caller alone.
-    None,
-    /// A second client with the role `security`.
-    SecondPerson,
-}
-
-impl Confirmation {
-    /// The word in the policy's document.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::SecondPerson => "second-person",
-        }
-    }
 }
 
 /// The rule that a policy breaks, with its numbers.

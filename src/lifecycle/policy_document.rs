@@ -1,46 +1,30 @@
 //! A policy as the JSON document of the interfaces and of the store.
 
-use std::time::Duration;
-
-use keywright_verifier::UnknownAlgorithm;
-use keywright_verifier::json::{FieldError, Object};
-use serde_json::{Map, Value, json};
+use keywright_api::{
+    DurationText, Policy as PolicyDocument, PolicyInForce, ReadError, Rotation, read,
+};
+use serde_json::Value;
 
 use super::issuer::{InvalidIssuerUrl, IssuerUrl};
 use super::policy::{Confirmation, Policy, PolicyViolation};
 use super::schedule::{InvalidSchedule, Schedule};
-use super::time::{InvalidDuration, format_duration, parse_duration};
 use super::timing::Timing;
 
 /// Why a document is no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// A member is missing, unknown or of the wrong type.
+    /// A member is missing, unknown, of the wrong type or of the wrong form.
     #[error(transparent)]
-    Field(#[from] FieldError),
+    Form(#[from] ReadError),
     /// The `url` breaks a rule.
     #[error("url: {0}")]
     Url(#[from] InvalidIssuerUrl),
-    /// A duration does not read.
-    #[error("{field}: {source}")]
-    Duration {
-        /// The member.
-        field: &'static str,
-        /// What a duration looks like.
-        source: InvalidDuration,
-    },
-    /// An algorithm that keywright does not know.
-    #[error("algorithms: {0}")]
-    Algorithm(#[from] UnknownAlgorithm),
     /// The rotation's crontab line or time zone does not read.
     #[error("rotation: {0}")]
     Schedule(#[from] InvalidSchedule),
     /// The rotation names neither or both of an interval and a crontab line.
     #[error("rotation must have either \"every\" or \"cron\" with \"timezone\"")]
     RotationKind,
-    /// Neither of the two words.
-    #[error("confirmation must be \"none\" or \"second-person\"")]
-    Confirmation,
     /// The values do not fit together.
     #[error(transparent)]
     Violation(#[from] PolicyViolation),
@@ -53,10 +37,7 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] names the member and the rule that it breaks.
     pub fn from_document(document: Value, timing: &Timing) -> Result<Self, PolicyError> {
-        let mut object = Object::new(document, "policy")?;
-        let policy = Self::take_from(&mut object, timing)?;
-        object.finish()?;
-        Ok(policy)
+        Self::new(read(document, "policy")?, timing)
     }
 
     /// Reads a policy that was set before. It may break a rule that has come since, or name a time
@@ -66,128 +47,118 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] when the document has not the form of a policy.
     pub fn from_record(document: Value) -> Result<Self, PolicyError> {
-        let mut object = Object::new(document, "policy")?;
         let recorded = |line: &str, zone: &str| Ok(Schedule::cron_from_record(line, zone));
-        let policy = Self::parse(&mut object, recorded)?;
-        object.finish()?;
-        Ok(policy)
+        Self::of(read(document, "policy")?, recorded)
     }
 
-    /// Takes a policy's members out of an object that may have others.
+    /// The policy of a document, if it keeps the rules.
     ///
     /// # Errors
-    /// As [`Policy::from_document`], except that members which are no policy's are left alone.
-    pub fn take_from(object: &mut Object, timing: &Timing) -> Result<Self, PolicyError> {
-        let policy = Self::parse(object, Schedule::cron)?;
+    /// As [`Policy::from_document`].
+    pub fn new(document: PolicyDocument, timing: &Timing) -> Result<Self, PolicyError> {
+        let policy = Self::of(document, Schedule::cron)?;
         policy.validate(timing)?;
         Ok(policy)
     }
 
-    fn parse(
-        object: &mut Object,
+    fn of(
+        document: PolicyDocument,
         cron: impl Fn(&str, &str) -> Result<Schedule, InvalidSchedule>,
     ) -> Result<Self, PolicyError> {
-        let url = object.string("url")?;
-        let mut policy = Self::for_url(IssuerUrl::parse(&url)?);
-        if let Some(names) = object.optional_strings("algorithms")? {
-            policy.algorithms = names
-                .iter()
-                .map(|name| name.parse())
-                .collect::<Result<_, UnknownAlgorithm>>()?;
-            policy.default_algorithm = policy
-                .algorithms
-                .first()
-                .copied()
-                .ok_or(PolicyViolation::Algorithms)?;
+        let mut policy = Self::for_url(IssuerUrl::parse(&document.url)?);
+        if let Some(algorithms) = document.algorithms {
+            let first = algorithms.first().copied();
+            policy.default_algorithm = first.ok_or(PolicyViolation::Algorithms)?;
+            policy.algorithms = algorithms;
         }
-        if let Some(name) = object.optional_string("default_algorithm")? {
-            policy.default_algorithm = name.parse()?;
+        if let Some(algorithm) = document.default_algorithm {
+            policy.default_algorithm = algorithm;
         }
-        if let Some(bits) = object.optional_u64("rsa_bits")? {
+        if let Some(bits) = document.rsa_bits {
             policy.rsa_bits = u16::try_from(bits).map_err(|_| PolicyViolation::RsaBits(bits))?;
         }
-        if let Some(rotation) = object.optional_object("rotation")? {
-            policy.rotation = rotation_from(rotation, cron)?;
+        if let Some(rotation) = document.rotation {
+            policy.rotation = schedule(rotation, cron)?;
         }
-        for (field, target) in [
-            ("lead", &mut policy.lead),
-            ("jwks_max_age", &mut policy.jwks_max_age),
-            ("stale_if_error", &mut policy.stale_if_error),
-            ("default_token_ttl", &mut policy.default_token_ttl),
-            ("max_token_ttl", &mut policy.max_token_ttl),
-            ("clock_skew", &mut policy.clock_skew),
+        for (given, target) in [
+            (document.lead, &mut policy.lead),
+            (document.jwks_max_age, &mut policy.jwks_max_age),
+            (document.stale_if_error, &mut policy.stale_if_error),
+            (document.default_token_ttl, &mut policy.default_token_ttl),
+            (document.max_token_ttl, &mut policy.max_token_ttl),
+            (document.clock_skew, &mut policy.clock_skew),
         ] {
-            if let Some(text) = object.optional_string(field)? {
-                *target = duration(field, &text)?;
+            if let Some(DurationText(duration)) = given {
+                *target = duration;
             }
         }
-        if let Some(bytes) = object.optional_u64("max_token_bytes")? {
+        if let Some(bytes) = document.max_token_bytes {
             policy.max_token_bytes =
                 u32::try_from(bytes).map_err(|_| PolicyViolation::MaxTokenBytes(bytes))?;
         }
-        policy.confirmation = match object.optional_string("confirmation")?.as_deref() {
-            None | Some("none") => Confirmation::None,
-            Some("second-person") => Confirmation::SecondPerson,
-            Some(_) => return Err(PolicyError::Confirmation),
-        };
+        policy.confirmation = document.confirmation.unwrap_or(Confirmation::None);
         Ok(policy)
     }
 
     /// The whole policy as a document that [`Policy::from_document`] reads.
     pub fn to_document(&self) -> Value {
-        json!({
-            "url": self.url.as_str(),
-            "algorithms": self.algorithms,
-            "default_algorithm": self.default_algorithm,
-            "rsa_bits": self.rsa_bits,
-            "rotation": rotation_document(&self.rotation),
-            "lead": format_duration(self.lead),
-            "jwks_max_age": format_duration(self.jwks_max_age),
-            "stale_if_error": format_duration(self.stale_if_error),
-            "default_token_ttl": format_duration(self.default_token_ttl),
-            "max_token_ttl": format_duration(self.max_token_ttl),
-            "clock_skew": format_duration(self.clock_skew),
-            "max_token_bytes": self.max_token_bytes,
-            "confirmation": self.confirmation.as_str(),
+        // Text, numbers and lists always serialise.
+        serde_json::to_value(PolicyInForce::from(self)).unwrap_or_default()
+    }
+}
+
+impl From<&Policy> for PolicyInForce {
+    fn from(policy: &Policy) -> Self {
+        let duration = |duration| Some(DurationText(duration));
+        Self(PolicyDocument {
+            url: policy.url.as_str().to_owned(),
+            algorithms: Some(policy.algorithms.clone()),
+            default_algorithm: Some(policy.default_algorithm),
+            rsa_bits: Some(policy.rsa_bits.into()),
+            rotation: Some((&policy.rotation).into()),
+            lead: duration(policy.lead),
+            jwks_max_age: duration(policy.jwks_max_age),
+            stale_if_error: duration(policy.stale_if_error),
+            default_token_ttl: duration(policy.default_token_ttl),
+            max_token_ttl: duration(policy.max_token_ttl),
+            clock_skew: duration(policy.clock_skew),
+            max_token_bytes: Some(policy.max_token_bytes.into()),
+            confirmation: Some(policy.confirmation),
         })
     }
 }
 
-fn rotation_from(
-    mut rotation: Object,
+impl From<&Schedule> for Rotation {
+    fn from(schedule: &Schedule) -> Self {
+        match schedule {
+            Schedule::Every(interval) => Self {
+                every: Some(DurationText(*interval)),
+                ..Self::default()
+            },
+            Schedule::Cron(crontab) => Self {
+                cron: Some(crontab.line().to_owned()),
+                timezone: Some(crontab.zone().to_owned()),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+fn schedule(
+    rotation: Rotation,
     cron: impl Fn(&str, &str) -> Result<Schedule, InvalidSchedule>,
 ) -> Result<Schedule, PolicyError> {
-    let every = rotation.optional_string("every")?;
-    let line = rotation.optional_string("cron")?;
-    let zone = rotation.optional_string("timezone")?;
-    rotation.finish()?;
-    match (every, line, zone) {
-        (Some(every), None, None) => Ok(Schedule::Every(duration("rotation.every", &every)?)),
+    match (rotation.every, rotation.cron, rotation.timezone) {
+        (Some(DurationText(every)), None, None) => Ok(Schedule::Every(every)),
         (None, Some(line), zone) => Ok(cron(&line, zone.as_deref().unwrap_or("UTC"))?),
         _ => Err(PolicyError::RotationKind),
     }
 }
 
-fn rotation_document(schedule: &Schedule) -> Map<String, Value> {
-    let mut rotation = Map::new();
-    match schedule {
-        Schedule::Every(interval) => {
-            rotation.insert("every".to_owned(), format_duration(*interval).into());
-        }
-        Schedule::Cron(crontab) => {
-            rotation.insert("cron".to_owned(), crontab.line().into());
-            rotation.insert("timezone".to_owned(), crontab.zone().into());
-        }
-    }
-    rotation
-}
-
-fn duration(field: &'static str, text: &str) -> Result<Duration, PolicyError> {
-    parse_duration(text).map_err(|source| PolicyError::Duration { field, source })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn refusal(document: Value) -> String {

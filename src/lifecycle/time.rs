@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use keywright_api::UnixSeconds;
+pub use keywright_api::{InvalidDuration, format_duration, parse_duration};
+
 /// An instant: milliseconds since the Unix epoch, UTC, leap seconds not counted.
 ///
 /// The interfaces speak whole seconds. An instant that lies in the past is shown rounded down
@@ -38,6 +41,16 @@ impl Timestamp {
         self.0.div_ceil(1000)
     }
 
+    /// The instant as the API shows what has happened.
+    pub const fn in_the_past(self) -> UnixSeconds {
+        UnixSeconds(self.floor_seconds())
+    }
+
+    /// The instant as the API shows what is to come.
+    pub const fn ahead(self) -> UnixSeconds {
+        UnixSeconds(self.ceil_seconds())
+    }
+
     /// This instant plus `duration`; the far end of time instead of an overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -66,80 +79,9 @@ fn millis_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Why a text is no duration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a duration is a whole number and one unit of s, m, h or d, at most 3650d, such as \"90s\""
-)]
-pub struct InvalidDuration;
-
-const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
-
-/// Reads a duration such as `90s`, `5m`, `24h` or `30d`.
-///
-/// # Errors
-/// [`InvalidDuration`] for any other form, and for more than 3650 days.
-pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
-    let (digits, unit_seconds) = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)]
-        .iter()
-        .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|digits| (digits, *seconds)))
-        .ok_or(InvalidDuration)?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(InvalidDuration);
-    }
-    let count: u64 = digits.parse().map_err(|_| InvalidDuration)?;
-    let duration = Duration::from_secs(count.checked_mul(unit_seconds).ok_or(InvalidDuration)?);
-    if duration > LONGEST {
-        Err(InvalidDuration)
-    } else {
-        Ok(duration)
-    }
-}
-
-/// Writes a duration in the form that [`parse_duration`] reads, in the largest unit that keeps it
-/// whole; a single day stays `24h`, as people say it.
-pub fn format_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => "0s".to_owned(),
-        s if s % 86_400 == 0 && s > 86_400 => format!("{}d", s / 86_400),
-        s if s % 3600 == 0 => format!("{}h", s / 3600),
-        s if s % 60 == 0 => format!("{}m", s / 60),
-        s => format!("{s}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_as_they_are_written() {
-        for text in ["0s", "90s", "5m", "24h", "30d", "36h", "1h"] {
-            assert_eq!(format_duration(parse_duration(text).unwrap()), text);
-        }
-    }
-
-    #[test]
-    fn durations_in_any_other_form_are_refused() {
-        for text in [
-            "",
-            "5",
-            "m",
-            "-5m",
-            "+5m",
-            "1.5h",
-            "5 m",
-            "5min",
-            "1h30m",
-            "5M",
-            "3651d",
-            "99999999999999999999s",
-            "٣m",
-        ] {
-            assert_eq!(parse_duration(text), Err(InvalidDuration), "{text}");
-        }
-    }
 
     #[test]
     fn a_deadline_is_shown_rounded_up_and_the_past_rounded_down() {

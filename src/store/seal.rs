@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::lifecycle::IssuerName;
 use crate::wiped_stack::on_wiped_stack;
 
+use fingerprint::fingerprint_of;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use master_keys::MasterKeys;
 
@@ -69,7 +70,7 @@ impl MasterKey {
             Some(Self {
                 key: Box::new(LessSafeKey::new(key)),
                 derivation: Prk::new_less_safe(HKDF_SHA256, bytes.as_slice()),
-                fingerprint: Fingerprint::of(bytes)?,
+                fingerprint: fingerprint_of(bytes)?,
             })
         })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use keywright_api::TaskState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,32 +15,6 @@ use crate::lifecycle::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TaskLabels {
     task: &'static str,
-}
-
-/// What a task of the background does now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TaskState {
-    /// It runs.
-    #[default]
-    Running,
-    /// It has panicked, and starts again after a pause.
-    Restarting,
-    /// It has done all that it had to do.
-    Ended,
-}
-
-impl TaskState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Running, Self::Restarting, Self::Ended];
-
-    /// Its name in the health report.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Restarting => "restarting",
-            Self::Ended => "ended",
-        }
-    }
 }
 
 /// How a task of the background is doing.

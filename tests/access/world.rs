@@ -25,7 +25,6 @@ use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
-use keywright_verifier::json::Object;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
@@ -163,10 +162,7 @@ pub fn terms(document: Value) -> Terms {
     let mut members = json!({"name": "a client", "roles": ["issuer"]});
     let changes = document.as_object().unwrap().clone();
     members.as_object_mut().unwrap().extend(changes);
-    let mut object = Object::new(members, "terms").unwrap();
-    let terms = Terms::take_from(&mut object).unwrap_or_else(|error| panic!("{error}"));
-    object.finish().unwrap();
-    terms
+    Terms::from_document(members).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A request as its JSON document has it.

@@ -20,7 +20,6 @@ use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::supervision::supervise;
 use keywright::telemetry::{Metrics, TaskHealth};
 use keywright_verifier::Algorithm;
-use keywright_verifier::json::Object;
 use serde_json::{Map, Value, json};
 use tokio::task::{JoinHandle, yield_now};
 
@@ -122,8 +121,7 @@ impl World {
         let mut document = json!({ "url": url, "algorithms": ["ES256"] });
         let members = document.as_object_mut().unwrap();
         members.extend(changes.as_object().unwrap().clone());
-        let mut document = Object::new(document, "a policy").unwrap();
-        let policy = Policy::take_from(&mut document, &Timing::single()).unwrap();
+        let policy = Policy::from_document(document, &Timing::single()).unwrap();
         let name = IssuerName::parse(name).unwrap();
         let actor = Actor::Bootstrap;
         let set = self.authority.set_issuer(&name, policy, None, actor);

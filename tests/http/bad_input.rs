@@ -1412,7 +1412,7 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         (json!({ "name": 1, "roles": ["admin"] }), "field-type"),
         (
             json!({ "name": "a", "roles": ["admin"], "credential": "mine" }),
-            "not-an-object",
+            "field-type",
         ),
         (
             json!({ "name": "a", "roles": ["admin"], "id": "0" }),
@@ -1436,6 +1436,7 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         "/v1/audit?limit=1&limit=2",
         "/v1/audit?after=-1",
         "/v1/audit?after=18446744073709551616",
+        "/v1/audit?after=9223372036854775808",
         "/v1/audit?issuers=orders",
         "/v1/audit?since=yesterday",
         "/v1/audit?until=1.5",
@@ -1444,6 +1445,7 @@ fn clients_and_queries_that_make_no_sense_are_refused() {
         "/v1/issuers/orders/plan?until=soon",
         "/v1/issuers/orders/plan?until=-1",
         "/v1/issuers/orders/plan?until=1.5",
+        "/v1/issuers/orders/plan?until=9223372036854775808",
         "/v1/issuers/orders/plan?from=1",
         "/v1/issuers/orders/history?at=soon",
         "/v1/issuers/orders/history?at=-1",

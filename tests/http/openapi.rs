@@ -247,6 +247,11 @@ fn check(document: &Document, operation: &Operation, answer: &Answer) {
         false => String::from_utf8_lossy(&answer.body).into(),
     };
     document.assert_valid(&content["schema"], &value, &what);
+    if media_type == "application/problem+json" {
+        let codes = response["x-codes"].as_array().unwrap();
+        assert!(codes.contains(&value["code"]), "{what}: {value}");
+        assert_eq!(value["status"], answer.status, "{what}");
+    }
 }
 
 fn shown(answer: &Answer) -> String {
@@ -357,7 +362,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .iter()
         .map(|event| event["event"].as_str().unwrap().to_owned())
         .collect();
-    let schema = &document.0["components"]["schemas"]["AuditEvent"]["properties"]["event"]["enum"];
+    let schema = &document.0["components"]["schemas"]["EventKind"]["enum"];
     let mut documented: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
     // They take a store that somebody has written into, a quarter of an hour, and a restore.
     for event in ["corrupt-record", "approval-expired", "restored"] {
@@ -374,6 +379,139 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     check(&document, &document.operation("readPlan"), &plan);
     let keys = server.call("GET", "/v1/issuers/a/keys", None);
     check(&document, &document.operation("listKeys"), &keys);
+}
+
+// The request of a signature is read by hand, because the issuance log wants what is good of a bad one.
+#[test]
+fn a_request_to_sign_is_read_with_the_members_of_its_schema() {
+    let server = start("");
+    let document = document();
+    let call = |member: &str| {
+        let mut body = json!({ "claims": {} });
+        body[member] = Value::Null;
+        let answer = server.call("POST", "/v1/issuers/default/tokens", Some(&body));
+        answer.json()["code"].as_str().unwrap().to_owned()
+    };
+    let schema = &document.0["components"]["schemas"]["SignRequest"];
+    for member in schema["properties"].as_object().unwrap().keys() {
+        assert_eq!(call(member), "field-type", "{member}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(call("jti"), "unknown-field");
+    assert_eq!(schema["required"], json!(["claims"]));
+    let empty = server.call("POST", "/v1/issuers/default/tokens", Some(&json!({})));
+    assert_eq!(empty.json()["field"], "claims");
+}
+
+/// Words that generators of clients use for code of their own, by language.
+const GENERATED_NAMES: [&str; 14] = [
+    "ApiClient",
+    "AuthenticatedClient",
+    "Client",
+    "ClientInterface",
+    "ClientOption",
+    "ClientWithResponses",
+    "Configuration",
+    "Error",
+    "HttpRequestDoer",
+    "NewClient",
+    "Request",
+    "RequestEditorFn",
+    "Response",
+    "Server",
+];
+
+/// Adds what a generator would read wrongly: where it is, and what it is.
+fn find_traps(place: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let place = format!("{place}/{name}");
+                let is_bound = ["minimum", "maximum", "const", "default"].contains(&name.as_str());
+                if is_bound
+                    && member
+                        .as_u64()
+                        .is_some_and(|bound| i64::try_from(bound).is_err())
+                {
+                    found.push(format!("{place} is over 2^63 - 1"));
+                }
+                if name == "properties" || name == "$defs" {
+                    let boolean = member.as_object().into_iter().flatten();
+                    let boolean = boolean.filter(|(_, schema)| schema.is_boolean());
+                    found.extend(boolean.map(|(name, _)| format!("{place}/{name} is a boolean")));
+                }
+                let words = member
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str);
+                let taken = words.filter(|word| {
+                    let is_taken = |name: &&str| name.eq_ignore_ascii_case(word);
+                    GENERATED_NAMES.iter().any(|name| is_taken(&name))
+                });
+                if name == "enum" && !members.contains_key("x-enum-varnames") {
+                    let place = &place;
+                    found.extend(taken.map(|word| format!("{place} has the word {word}")));
+                }
+                if ["items", "not", "if", "then", "else", "propertyNames"].contains(&name.as_str())
+                    && member.is_boolean()
+                {
+                    found.push(format!("{place} is a boolean"));
+                }
+                find_traps(&place, member, found);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                find_traps(&format!("{place}/{index}"), element, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_generator_of_clients_misreads_the_document() {
+    let document = document();
+    let mut found = Vec::new();
+    find_traps("", &document.0["paths"], &mut found);
+    find_traps("/components", &document.0["components"], &mut found);
+    let schemas = document.0["components"]["schemas"].as_object().unwrap();
+    for name in schemas.keys() {
+        let is_taken = |taken: &&str| taken.eq_ignore_ascii_case(name);
+        if GENERATED_NAMES.iter().any(|taken| is_taken(&taken)) {
+            found.push(format!("the schema {name} has a name of generated code"));
+        }
+        let operations = document.operations();
+        // Generators make names of these from the identifiers of operations.
+        let made = operations.iter().flat_map(|operation| {
+            ["", "Response", "Params", "JsonBody"].map(|end| operation.id.clone() + end)
+        });
+        found.extend(
+            made.filter(|made| made.eq_ignore_ascii_case(name))
+                .map(|made| format!("the schema {name} is named like {made} of an operation")),
+        );
+    }
+    for operation in document.operations() {
+        for (status, response) in operation.value["responses"].as_object().unwrap() {
+            let response = document.resolve(response);
+            let problem = &response["content"]["application/problem+json"];
+            if problem.is_null() {
+                continue;
+            }
+            let place = format!("{} {status}", operation.id);
+            if problem["schema"] != json!({"$ref": "#/components/schemas/Problem"}) {
+                found.push(format!("{place} has a problem of its own"));
+            }
+            let codes = response["x-codes"].as_array().cloned().unwrap_or_default();
+            let description = response["description"].as_str().unwrap();
+            let is_named = |code: &Value| description.contains(code.as_str().unwrap());
+            if codes.is_empty() || !codes.iter().all(is_named) {
+                found.push(format!("{place} does not name its codes"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
@@ -404,9 +542,9 @@ fn the_page_says_everything_and_loads_nothing() {
         assert_eq!(page.matches(&place).count(), 1, "{}", operation.id);
         assert!(page.contains(&operation.path), "{}", operation.path);
     }
-    let codes = &document.0["components"]["schemas"]["ProblemCode"]["oneOf"];
+    let codes = &document.0["components"]["schemas"]["ProblemCode"]["x-codes"];
     for code in codes.as_array().unwrap() {
-        let place = format!("<tr id=\"problem-{}\">", code["const"].as_str().unwrap());
+        let place = format!("<tr id=\"problem-{}\">", code["code"].as_str().unwrap());
         assert_eq!(page.matches(&place).count(), 1, "{place}");
     }
     let targets = page.split("href=\"").skip(1);

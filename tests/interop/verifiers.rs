@@ -133,7 +133,8 @@ pub(crate) fn python() -> Option<PathBuf> {
     .then_some(python)
 }
 
-fn available(variable: &str, names: &str, installed: bool) -> bool {
+/// Whether what a test needs is there, or fails unless it is to be skipped.
+pub(crate) fn available(variable: &str, names: &str, installed: bool) -> bool {
     if std::env::var(variable).is_ok_and(|value| value == "1") {
         report(&format!("SKIPPED: {names}: {variable}=1"));
         return false;

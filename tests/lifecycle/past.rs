@@ -20,7 +20,7 @@ fn rotate(world: &mut World) {
 fn told(world: &World, kid: &Kid, at: Timestamp) -> Option<(&'static str, bool)> {
     let keys = world.stored.keys_at(at).unwrap();
     let past = keys.into_iter().find(|past| past.key.kid() == kid)?;
-    Some((past.state, past.was_published))
+    Some((past.state.as_str(), past.was_published))
 }
 
 #[test]

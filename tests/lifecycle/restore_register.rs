@@ -53,7 +53,7 @@ impl Recollection {
                 published: published.map(|past| past.key.kid().clone()).collect(),
                 states: keys
                     .iter()
-                    .map(|past| (past.key.kid().clone(), past.state))
+                    .map(|past| (past.key.kid().clone(), past.state.as_str()))
                     .collect(),
             };
             if told != *noted {

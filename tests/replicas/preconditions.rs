@@ -4,7 +4,6 @@ use keywright::access::{Precondition, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::{ChangeError, IssuerSet};
 use keywright::lifecycle::IssuerName;
-use keywright_verifier::json::Object;
 use serde_json::json;
 
 use crate::world::{Process, World, policy};
@@ -24,7 +23,7 @@ async fn set_policy(process: &Process, tag: &str, ttl: &str) -> Result<IssuerSet
 
 fn terms(name: &str) -> Terms {
     let document = json!({ "name": name, "roles": ["issuer"] });
-    Terms::take_from(&mut Object::new(document, "terms").unwrap()).unwrap()
+    Terms::from_document(document).unwrap()
 }
 
 fn is_refused<T>(result: &Result<T, ChangeError>) -> bool {

@@ -21,7 +21,6 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::telemetry::Metrics;
 use keywright_verifier::Kid;
-use keywright_verifier::json::Object;
 use serde_json::{Map, Value, json};
 use tokio::task::yield_now;
 
@@ -162,8 +161,7 @@ pub(crate) fn policy(name: &str, changes: Value) -> Policy {
     let mut document = json!({ "url": url, "algorithms": ["ES256"] });
     let members = document.as_object_mut().unwrap();
     members.extend(changes.as_object().unwrap().clone());
-    let mut body = Object::new(document, "a policy").unwrap();
-    Policy::take_from(&mut body, &keywright::lifecycle::Timing::single()).unwrap()
+    Policy::from_document(document, &keywright::lifecycle::Timing::single()).unwrap()
 }
 
 /// Lets other tasks run until it is so.

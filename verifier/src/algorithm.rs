@@ -59,9 +59,33 @@ impl Serialize for Algorithm {
 
 impl<'de> Deserialize<'de> for Algorithm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        // The name lets a deserializer say which kind of text is wrong.
+        #[derive(Deserialize)]
+        #[serde(rename = "Algorithm")]
+        struct Text(#[serde(deserialize_with = "parse")] Algorithm);
+
+        fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        }
+
+        Text::deserialize(deserializer).map(|Text(value)| value)
+    }
+}
+
+#[cfg(feature = "schemars")]
+impl schemars::JsonSchema for Algorithm {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Algorithm".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names = Self::ALL.map(Self::as_str);
+        schemars::json_schema!({
+            "type": "string",
+            "enum": names,
+            "description": "A signature algorithm (RFC 7518 §3.1)."
+        })
     }
 }
 

@@ -85,7 +85,32 @@ impl Serialize for Kid {
 
 impl<'de> Deserialize<'de> for Kid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+        // The name lets a deserializer say which kind of text is wrong.
+        #[derive(Deserialize)]
+        #[serde(rename = "Kid")]
+        struct Text(#[serde(deserialize_with = "parse")] Kid);
+
+        fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kid, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            text.parse().map_err(D::Error::custom)
+        }
+
+        Text::deserialize(deserializer).map(|Text(value)| value)
+    }
+}
+
+#[cfg(feature = "schemars")]
+impl schemars::JsonSchema for Kid {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Kid".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[!-~]{1,256}$"})
     }
 }
 

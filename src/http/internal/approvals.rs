@@ -5,10 +5,9 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::FieldError;
-use serde_json::{Value, json};
+use keywright_api as api;
 
-use super::{Named, Service, optional_reason, path_parameter};
+use super::{Named, Service, path_parameter};
 use crate::access::approval::{Approval, Operation};
 use crate::authority::approvals::{ApprovalOutcome, Outcome, StoredApproval};
 use crate::authority::request::Request;
@@ -38,8 +37,9 @@ pub(super) async fn list(
     let own = waiting
         .iter()
         .filter(|approval| caller.may_call(Some(approval.issuer.as_str())).is_ok());
-    let shown: Vec<Value> = own.map(shown::approval).collect();
-    Ok(ok(json!({ "approvals": shown })))
+    Ok(ok(api::Approvals {
+        approvals: own.map(shown::approval).collect(),
+    }))
 }
 
 pub(super) async fn confirm(
@@ -50,7 +50,10 @@ pub(super) async fn confirm(
     let approval = waiting(&authority, &caller, &id).await?;
     let shown = shown::approval(&approval.approval);
     let outcome = authority.confirm(approval, &caller.caller).await?;
-    Ok(ok(json!({ "approval": shown, "result": result(&outcome) })))
+    Ok(ok(api::Confirmed {
+        approval: shown,
+        result: result(&outcome),
+    }))
 }
 
 pub(super) async fn reject(
@@ -82,11 +85,9 @@ pub(super) async fn delete_issuer(
     State(authority): Service,
     caller: HasRole<role::Security>,
     Named(issuer): Named,
-    Body(mut body): Body,
+    Body(body): Body<api::DeleteRequest>,
 ) -> Result<Response, Problem> {
-    let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
-    body.finish()?;
-    let request = Request::with_reason(caller.actor(), Some(reason));
+    let request = Request::with_reason(caller.actor(), Some(body.reason.into()));
     let asked = authority.ask(&issuer, Operation::Delete, request);
     Ok(answer(&asked.await?))
 }
@@ -101,13 +102,19 @@ pub(super) fn answer(answer: &ApprovalOutcome) -> Response {
 
 /// 202 with what waits.
 pub(super) fn awaits(approval: &Approval) -> Response {
-    accepted(json!({ "approval": shown::approval(approval) }))
+    accepted(api::Awaits {
+        approval: shown::approval(approval),
+    })
 }
 
-fn result(outcome: &Outcome) -> Value {
+fn result(outcome: &Outcome) -> api::OperationResult {
     match outcome {
-        Outcome::Rotated(version, rotations) => shown::rotations(*version, rotations),
-        Outcome::Revoked(exposure) => shown::exposure(exposure),
-        Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => shown::issuer(&issuer.snapshot()),
+        Outcome::Rotated(version, rotations) => {
+            api::OperationResult::Rotations(shown::rotations(*version, rotations))
+        }
+        Outcome::Revoked(exposure) => api::OperationResult::Exposure(shown::exposure(exposure)),
+        Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => {
+            api::OperationResult::Issuer(Box::new(shown::issuer(&issuer.snapshot())))
+        }
     }
 }

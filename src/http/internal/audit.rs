@@ -3,32 +3,43 @@
 use axum::extract::State;
 use axum::response::Response;
 use futures_util::stream;
+use keywright_api as api;
+use keywright_api::LARGEST_PAGE;
 use keywright_verifier::Kid;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Parameters, Service};
+use super::{Parameters, QueryNumber, Service};
 use crate::authority::ChangeError;
 use crate::authority::audit::{Filter, Page};
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
-use crate::lifecycle::{IssuerName, Timestamp};
+use crate::lifecycle::IssuerName;
 
-/// The most events that one answer carries.
-pub(in crate::http) const LARGEST_PAGE: usize = 1000;
-
-#[derive(Deserialize)]
+/// Which events to read.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AuditQuery {
+pub(in crate::http) struct AuditQuery {
+    /// Only this issuer's events.
+    #[schemars(with = "Option<IssuerName>")]
     issuer: Option<String>,
-    since: Option<u64>,
-    until: Option<u64>,
+    /// Only events then or later, in Unix seconds.
+    since: Option<QueryNumber>,
+    /// Only events before then, in Unix seconds.
+    until: Option<QueryNumber>,
+    /// Only what the client with this identifier did.
     client: Option<String>,
+    /// Only events of this kind.
     event: Option<String>,
+    /// Only events of this key.
+    #[schemars(with = "Option<Kid>")]
     kid: Option<String>,
-    after: Option<u64>,
+    /// Only events with a larger sequence number. Default: 0.
+    after: Option<QueryNumber>,
+    /// At most so many. Default: 100.
+    #[schemars(range(min = 1, max = LARGEST_PAGE))]
     limit: Option<usize>,
 }
 
@@ -55,23 +66,26 @@ pub(super) async fn list(
     let kid = kid.map_err(no_key)?;
     let filter = Filter {
         issuer,
-        since: query.since.map(Timestamp::from_seconds),
-        until: query.until.map(Timestamp::from_seconds),
+        since: query.since.map(QueryNumber::instant),
+        until: query.until.map(QueryNumber::instant),
         client: query.client,
         event: query.event,
         kid: kid.map(|kid| kid.as_str().to_owned()),
         approval: None,
     };
-    let after = query.after.unwrap_or(0);
+    let after = query.after.map_or(0, |QueryNumber(after)| after);
     let Page { events, next } = authority.events(&filter, after, limit).await?;
-    let page = move || ok(json!({ "events": events, "next": next }));
+    let next = next.into();
+    let page = move || ok(api::AuditPage { events, next });
     caller.compute(page).await
 }
 
-#[derive(Deserialize)]
+/// Where to begin.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ExportQuery {
-    after: Option<u64>,
+pub(in crate::http) struct ExportQuery {
+    /// Only events with a larger sequence number. Default: 0.
+    after: Option<QueryNumber>,
 }
 
 /// One page of the log is in memory at a time, and none is read before the one ahead of it is sent.
@@ -81,7 +95,8 @@ pub(super) async fn export(
     Parameters(query): Parameters<ExportQuery>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let beginning = (authority, query.after.unwrap_or(0));
+    let after = query.after.map_or(0, |QueryNumber(after)| after);
+    let beginning = (authority, after);
     Ok(lines(stream::try_unfold(
         beginning,
         async |(authority, after)| {
@@ -97,7 +112,8 @@ pub(super) async fn head(
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let head = authority.audit_head().await?;
-    Ok(ok(
-        json!({ "sequence": head.sequence, "hash": head.hash.to_string() }),
-    ))
+    Ok(ok(api::AuditHead {
+        sequence: head.sequence,
+        hash: head.hash.to_string(),
+    }))
 }

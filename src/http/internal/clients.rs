@@ -9,21 +9,18 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::Object;
-use serde_json::{Value, json};
+use keywright_api as api;
 
 use super::if_match::IfMatch;
 use super::{Service, path_parameter};
 use crate::access::Terms;
-use crate::authority::Authority;
 use crate::authority::clients::ClientState;
+use crate::authority::{Authority, Issued};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
-use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created_at, no_content, ok, tagged};
 use crate::http::shown;
-use crate::lifecycle::parse_duration;
 
 /// How long the credential before a new one stays valid when it is not said.
 const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -57,10 +54,9 @@ pub(super) async fn list(
     caller.may_call(None)?;
     let list = move || {
         let clients = authority.clients().all();
-        let shown = clients
-            .iter()
-            .map(|live| Value::Object(shown::client(live)));
-        ok(json!({ "clients": shown.collect::<Vec<Value>>() }))
+        ok(api::Clients {
+            clients: clients.iter().map(|live| shown::client(live)).collect(),
+        })
     };
     caller.compute(list).await
 }
@@ -78,24 +74,22 @@ pub(super) async fn show(
 pub(super) async fn create(
     State(authority): Service,
     caller: HasRole<role::Admin>,
-    Body(body): Body,
+    Body(body): Body<api::ClientRequest>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let (terms, mut body) = terms(&caller, body).await?;
-    let lifetime = match body.take("credential") {
+    let (document, credential) = body.into_parts();
+    let terms = terms(&caller, document).await?;
+    let lifetime = match credential.map(Option::from) {
         None => Some(None),
-        Some(Value::Null) => None,
-        Some(document) => {
-            let mut credential = Object::new(document, "credential")?;
-            let lifetime = duration(&mut credential, "expires_in")?;
-            credential.finish()?;
-            Some(lifetime)
-        }
+        Some(None) => None,
+        Some(Some(api::CredentialLifetime { expires_in })) => Some(expires_in),
     };
-    body.finish()?;
     let mut client = authority.draft_client(terms)?;
     let issued = match lifetime {
-        Some(lifetime) => Some(authority.draft_credential(&client.id, lifetime)?),
+        Some(lifetime) => {
+            let lifetime = lifetime.map(|api::PositiveDuration(lifetime)| lifetime);
+            Some(authority.draft_credential(&client.id, lifetime)?)
+        }
         None => None,
     };
     client
@@ -107,13 +101,9 @@ pub(super) async fn create(
     Ok(with_credential(&live, issued.as_ref()))
 }
 
-/// Reads a client's terms, and returns what else the body has. A schema takes its time to compile.
-async fn terms(
-    caller: &HasRole<role::Admin>,
-    mut body: Object,
-) -> Result<(Terms, Object), Problem> {
-    let read = move || Terms::take_from(&mut body).map(|terms| (terms, body));
-    Ok(caller.compute(read).await??)
+/// The terms of a document. A schema takes its time to compile.
+async fn terms(caller: &HasRole<role::Admin>, document: api::Terms) -> Result<Terms, Problem> {
+    Ok(caller.compute(move || Terms::new(document)).await??)
 }
 
 /// Replaces the terms as a whole. Credentials stay.
@@ -122,11 +112,10 @@ pub(super) async fn set(
     caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
     IfMatch(precondition): IfMatch,
-    Body(body): Body,
+    Body(document): Body<api::Terms>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let (terms, body) = terms(&caller, body).await?;
-    body.finish()?;
+    let terms = terms(&caller, document).await?;
     let live = authority
         .set_terms_if(precondition, &id, terms, caller.actor())
         .await?;
@@ -147,15 +136,14 @@ pub(super) async fn rotate_credential(
     State(authority): Service,
     caller: HasRole<role::Admin>,
     ClientId(id): ClientId,
-    OptionalBody(mut body): OptionalBody,
+    OptionalBody(body): OptionalBody<api::CredentialRequest>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let lifetime = duration(&mut body, "expires_in")?;
-    let overlap = match body.optional_string("overlap")? {
-        Some(text) => parse_duration(&text).map_err(|error| invalid_duration("overlap", error))?,
-        None => DEFAULT_OVERLAP,
-    };
-    body.finish()?;
+    let lifetime = body
+        .expires_in
+        .map(|api::PositiveDuration(lifetime)| lifetime);
+    let overlap = body.overlap.map(|api::DurationText(overlap)| overlap);
+    let overlap = overlap.unwrap_or(DEFAULT_OVERLAP);
     let (issued, live) = authority
         .rotate_credential(&id, lifetime, overlap, caller.actor())
         .await?;
@@ -178,31 +166,14 @@ pub(super) async fn revoke_credential(
 /// The client with its entity tag, which stands for its terms and its credentials, not for when they
 /// were last used.
 fn answer(live: &ClientState) -> Response {
-    tagged(ok(Value::Object(shown::client(live))), live.token)
+    tagged(ok(shown::client(live)), live.token)
 }
 
 /// The client, and its new credential this once.
-fn with_credential(live: &ClientState, issued: Option<&crate::authority::Issued>) -> Response {
-    let mut shown = shown::client(live);
-    if let Some(issued) = issued {
-        shown.insert("credential".to_owned(), issued.credential.reveal().into());
-    }
-    let location = format!("/v1/clients/{}", live.client.id);
-    created_at(&location, Value::Object(shown))
-}
-
-fn duration(body: &mut Object, field: &'static str) -> Result<Option<Duration>, Problem> {
-    let Some(text) = body.optional_string(field)? else {
-        return Ok(None);
+fn with_credential(live: &ClientState, issued: Option<&Issued>) -> Response {
+    let shown = api::CreatedClient {
+        client: shown::client(live),
+        credential: issued.map(|issued| issued.credential.reveal().to_owned()),
     };
-    let duration = parse_duration(&text).map_err(|error| invalid_duration(field, error))?;
-    if duration.is_zero() {
-        let detail = format!("{field}: a duration of at least 1s");
-        return Err(Problem::new(Code::InvalidDuration, detail));
-    }
-    Ok(Some(duration))
-}
-
-fn invalid_duration(field: &'static str, error: crate::lifecycle::InvalidDuration) -> Problem {
-    Problem::new(Code::InvalidDuration, format!("{field}: {error}"))
+    created_at(&format!("/v1/clients/{}", live.client.id), shown)
 }

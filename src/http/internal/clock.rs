@@ -2,10 +2,9 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use keywright_verifier::json::FieldError;
-use serde_json::{Value, json};
+use keywright_api as api;
 
-use super::{Service, optional_reason};
+use super::Service;
 use crate::authority::ClockCorrection;
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
@@ -16,15 +15,13 @@ use crate::http::response::ok;
 pub(super) async fn correct(
     State(authority): Service,
     caller: HasRole<role::Security>,
-    Body(mut body): Body,
+    Body(body): Body<api::CorrectClockRequest>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
-    body.finish()?;
-    let ClockCorrection { corrected, now } =
-        authority.correct_clock(caller.actor(), reason).await?;
-    let corrected: Vec<Value> = corrected.iter().map(|name| name.as_str().into()).collect();
-    Ok(ok(
-        json!({ "corrected": corrected, "now": now.floor_seconds() }),
-    ))
+    let correct = authority.correct_clock(caller.actor(), body.reason.into());
+    let ClockCorrection { corrected, now } = correct.await?;
+    Ok(ok(api::ClockCorrection {
+        corrected,
+        now: now.in_the_past(),
+    }))
 }

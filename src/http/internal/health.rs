@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::{Map, Value, json};
+use keywright_api as api;
 
 use super::Service;
 use crate::authority::{Authority, IssuerFault};
@@ -19,17 +19,6 @@ pub(super) async fn show(
     caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     let may_call = |issuer: &IssuerName| caller.may_call(Some(issuer.as_str())).is_ok();
-    let mut shown = Map::new();
-    let readiness = authority.readiness();
-    shown.insert("ready".to_owned(), readiness.is_ok().into());
-    if let Err(reason) = readiness {
-        shown.insert("reason".to_owned(), reason.to_string().into());
-    }
-    shown.insert("store".to_owned(), store(&authority));
-    if let Some(remaining) = authority.lease_remaining() {
-        let lease = json!({ "remaining_seconds": remaining.as_secs() });
-        shown.insert("lease".to_owned(), lease);
-    }
     let faults = authority.issuer_faults().into_iter();
     let faults: Vec<_> = faults.filter(|(issuer, _)| may_call(issuer)).collect();
     let unusable = faults
@@ -38,53 +27,52 @@ pub(super) async fn show(
     let usable = authority.issuers();
     let usable = usable.iter().filter(|issuer| may_call(issuer.name()));
     let issuer_count = usable.count() + unusable.count();
-    shown.insert("issuer_count".to_owned(), issuer_count.into());
-    let issuers = faults
-        .iter()
-        .map(|(issuer, fault)| show_fault(issuer, fault));
-    shown.insert("issuers".to_owned(), issuers.collect());
-    let lost = authority.metrics().log_lines_lost().get();
-    shown.insert("log_lines_lost".to_owned(), lost.into());
+    let readiness = authority.readiness();
+    let lease = authority.lease_remaining();
     let tasks = authority.metrics().tasks().all();
-    let tasks = tasks.iter().map(|(name, health)| show_task(name, health));
-    shown.insert("tasks".to_owned(), tasks.collect());
-    Ok(ok(shown))
+    Ok(ok(api::HealthReport {
+        ready: readiness.is_ok(),
+        reason: readiness.err().map(|reason| reason.to_string()),
+        store: store(&authority),
+        lease: lease.map(|remaining| api::LeaseHealth {
+            remaining_seconds: remaining.as_secs(),
+        }),
+        issuer_count: issuer_count as u64,
+        issuers: faults.into_iter().map(show_fault).collect(),
+        log_lines_lost: authority.metrics().log_lines_lost().get(),
+        tasks: tasks.into_iter().map(show_task).collect(),
+    }))
 }
 
 /// Of a store that others use, too, the lease says what there is to know.
-fn store(authority: &Authority) -> Value {
-    if authority.has_shared_store() {
-        return json!({ "shared": true });
-    }
+fn store(authority: &Authority) -> api::StoreHealth {
+    let is_shared = authority.has_shared_store();
     let answered_at = authority.store_answered_at();
-    let mut shown = json!({ "shared": false, "answers": answered_at.is_some() });
-    if let (Some(at), Value::Object(members)) = (answered_at, &mut shown) {
-        members.insert("answered_at".to_owned(), at.floor_seconds().into());
+    let of_its_own = |value: bool| (!is_shared).then_some(value);
+    api::StoreHealth {
+        shared: is_shared,
+        answers: of_its_own(answered_at.is_some()),
+        answered_at: answered_at
+            .filter(|_| !is_shared)
+            .map(Timestamp::in_the_past),
+        disk_reserve: authority.has_disk_reserve().filter(|_| !is_shared),
     }
-    if let (Some(is_held), Value::Object(members)) = (authority.has_disk_reserve(), &mut shown) {
-        members.insert("disk_reserve".to_owned(), is_held.into());
-    }
-    shown
 }
 
-fn show_fault(issuer: &IssuerName, fault: &IssuerFault) -> Value {
-    let mut shown = Map::new();
-    shown.insert("issuer".to_owned(), issuer.as_str().into());
-    shown.insert("state".to_owned(), fault.state().into());
-    if let Some(since) = fault.since() {
-        shown.insert("since".to_owned(), since.floor_seconds().into());
+fn show_fault((issuer, fault): (IssuerName, IssuerFault)) -> api::IssuerHealth {
+    api::IssuerHealth {
+        issuer,
+        state: fault.kind(),
+        since: fault.since().map(Timestamp::in_the_past),
+        detail: fault.to_string(),
     }
-    shown.insert("detail".to_owned(), fault.to_string().into());
-    Value::Object(shown)
 }
 
-fn show_task(name: &str, health: &TaskHealth) -> Value {
-    let mut shown = Map::new();
-    shown.insert("name".to_owned(), name.into());
-    shown.insert("state".to_owned(), health.state.as_str().into());
-    shown.insert("restarts".to_owned(), health.restarts.into());
-    if let Some(at) = health.last_failure_at.map(Timestamp::floor_seconds) {
-        shown.insert("last_failure_at".to_owned(), at.into());
+fn show_task((name, health): (&str, TaskHealth)) -> api::TaskHealth {
+    api::TaskHealth {
+        name: name.to_owned(),
+        state: health.state,
+        restarts: health.restarts,
+        last_failure_at: health.last_failure_at.map(Timestamp::in_the_past),
     }
-    Value::Object(shown)
 }

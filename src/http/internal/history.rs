@@ -2,7 +2,9 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use keywright_api as api;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
@@ -14,25 +16,13 @@ use crate::http::problem::Problem;
 use crate::http::response::ok;
 use crate::lifecycle::{PastKey, Timestamp};
 
-#[derive(Deserialize)]
+/// Which time to show.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HistoryQuery {
+pub(in crate::http) struct HistoryQuery {
+    /// Unix seconds, with at most three decimals; not ahead.
+    #[schemars(with = "f64", range(min = 0), extend("example" = 1_795_294_640))]
     at: String,
-}
-
-#[derive(Serialize)]
-struct History<'a> {
-    at: Number,
-    /// The very bytes that were served.
-    jwks: Box<RawValue>,
-    keys: Vec<ShownKey<'a>>,
-}
-
-#[derive(Serialize)]
-struct ShownKey<'a> {
-    kid: &'a str,
-    algorithm: &'a str,
-    state: &'static str,
 }
 
 pub(super) async fn show(
@@ -56,7 +46,7 @@ pub(super) async fn show(
         .keys_at(at)
         .ok_or_else(|| Problem::before_issuer(set.created_at()))?;
     let published = keys.iter().filter(|past| past.was_published);
-    let history = History {
+    let history = api::History {
         at: seconds(at),
         jwks: verbatim(jwks(published.map(|past| past.key))),
         keys: keys.iter().map(shown).collect(),
@@ -64,10 +54,10 @@ pub(super) async fn show(
     Ok(ok(history))
 }
 
-fn shown<'a>(past: &PastKey<'a>) -> ShownKey<'a> {
-    ShownKey {
-        kid: past.key.kid().as_str(),
-        algorithm: past.key.algorithm().as_str(),
+fn shown(past: &PastKey<'_>) -> api::PastKey {
+    api::PastKey {
+        kid: past.key.kid().clone(),
+        algorithm: past.key.algorithm(),
         state: past.state,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use serde_json::{Value, json};
+use keywright_api as api;
 
 use super::if_match::IfMatch;
 use super::{Named, Service, approvals, path_parameter};
@@ -52,7 +52,9 @@ pub(super) async fn list(
         let shown = issuers
             .iter()
             .map(|issuer| shown::issuer(&issuer.snapshot()));
-        ok(json!({ "issuers": shown.collect::<Vec<Value>>() }))
+        ok(api::Issuers {
+            issuers: shown.collect(),
+        })
     };
     caller.compute(list).await
 }
@@ -62,18 +64,17 @@ pub(super) async fn set(
     caller: HasRole<role::Admin>,
     NewName(name): NewName,
     IfMatch(precondition): IfMatch,
-    Body(mut body): Body,
+    Body(body): Body<api::IssuerRequest>,
 ) -> Result<Response, Problem> {
     caller.may_call(Some(name.as_str()))?;
-    let origin = match body.optional_bool("takes_over")? {
-        Some(true) => Some(IssuerOrigin::TakesOver),
-        Some(false) => Some(IssuerOrigin::Fresh),
-        None => None,
-    };
+    let (policy, takes_over) = body.into_parts();
+    let origin = takes_over.map(|takes_over| match takes_over {
+        true => IssuerOrigin::TakesOver,
+        false => IssuerOrigin::Fresh,
+    });
     let timing = authority.timing();
     let judge = move || {
-        let policy = Policy::take_from(&mut body, &timing)?;
-        body.finish()?;
+        let policy = Policy::new(policy, &timing)?;
         let warnings = policy.warnings();
         Ok::<_, Problem>((policy, warnings))
     };
@@ -81,12 +82,9 @@ pub(super) async fn set(
     let set = authority
         .set_issuer_if(precondition, &name, policy, origin, caller.actor())
         .await?;
-    let shown = |snapshot| {
-        let mut shown = shown::issuer(snapshot);
-        if let (false, Value::Object(members)) = (warnings.is_empty(), &mut shown) {
-            members.insert("warnings".to_owned(), warnings.into());
-        }
-        shown
+    let shown = |snapshot| api::Issuer {
+        warnings: (!warnings.is_empty()).then_some(warnings),
+        ..shown::issuer(snapshot)
     };
     // The tag is that of the very document that is answered.
     Ok(match set {

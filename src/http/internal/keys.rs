@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_verifier::json::FieldError;
+use keywright_api as api;
 use keywright_verifier::{Jwk, Kid};
-use serde_json::{Value, json};
 
 use super::approvals;
-use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
+use super::{Named, Service, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::request::Request;
@@ -41,12 +40,10 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let view = issuer.snapshot();
     let set = view.set();
-    let keys: Vec<Value> = set
-        .keys()
-        .iter()
-        .map(|key| shown::key(key, set.policy()))
-        .collect();
-    Ok(ok(json!({ "keys": keys })))
+    let keys = set.keys().iter();
+    Ok(ok(api::Keys {
+        keys: keys.map(|key| shown::key(key, set.policy())).collect(),
+    }))
 }
 
 pub(super) async fn show(
@@ -58,7 +55,7 @@ pub(super) async fn show(
     show_key(&view, &kid).map(ok)
 }
 
-fn show_key(view: &Snapshot, kid: &str) -> Result<Value, Problem> {
+fn show_key(view: &Snapshot, kid: &str) -> Result<api::Key, Problem> {
     let set = view.set();
     let key = Kid::parse(kid).ok().and_then(|kid| set.key(&kid));
     let key = key.ok_or_else(|| Problem::unknown_key(kid))?;
@@ -69,15 +66,14 @@ pub(super) async fn rotate(
     State(authority): Service,
     caller: HasRole<role::Security>,
     Named(issuer): Named,
-    OptionalBody(mut body): OptionalBody,
+    OptionalBody(body): OptionalBody<api::RotateRequest>,
 ) -> Result<Response, Problem> {
-    let algorithm = optional_algorithm(&mut body, "algorithm")?;
-    let readiness = match body.optional_bool("force")? {
+    let algorithm = body.algorithm;
+    let readiness = match body.force {
         Some(true) => Readiness::Waived,
         Some(false) | None => Readiness::Required,
     };
-    let reason = optional_reason(&mut body)?;
-    body.finish()?;
+    let reason = body.reason.map(String::from);
     if readiness == Readiness::Waived {
         let operation = Operation::ForceRotation { algorithm };
         let request = Request::with_reason(caller.actor(), reason);
@@ -95,17 +91,15 @@ pub(super) async fn revoke(
     caller: HasRole<role::Security>,
     Named(issuer): Named,
     KidText(kid): KidText,
-    Body(mut body): Body,
+    Body(body): Body<api::RevokeRequest>,
 ) -> Result<Response, Problem> {
-    let reason = optional_reason(&mut body)?.ok_or(FieldError::Missing { field: "reason" })?;
-    let discard_successor = body.optional_bool("discard_successor")?.unwrap_or(false);
-    body.finish()?;
+    let discard_successor = body.discard_successor.unwrap_or(false);
     let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
     let operation = Operation::Revoke {
         kid,
         discard_successor,
     };
-    let request = Request::with_reason(caller.actor(), Some(reason));
+    let request = Request::with_reason(caller.actor(), Some(body.reason.into()));
     let asked = authority.ask(&issuer, operation, request);
     Ok(approvals::answer(&asked.await?))
 }
@@ -114,28 +108,16 @@ pub(super) async fn import(
     State(authority): Service,
     caller: HasRole<role::Security>,
     Named(issuer): Named,
-    Body(mut body): Body,
+    Body(body): Body<api::ImportRequest>,
 ) -> Result<Response, Problem> {
-    let algorithm = optional_algorithm(&mut body, "algorithm")?
-        .ok_or(FieldError::Missing { field: "algorithm" })?;
-    let state = match body.string("state")?.as_str() {
-        "pending" => ImportAs::Pending,
-        "active" => ImportAs::Active,
-        "retired" => ImportAs::Retired,
-        _ => {
-            let detail = "state must be \"pending\", \"active\" or \"retired\"";
-            return Err(Problem::new(Code::InvalidState, detail));
-        }
+    let api::ImportRequest { algorithm, kid, .. } = body;
+    let state = match body.state {
+        api::ImportState::Pending => ImportAs::Pending,
+        api::ImportState::Active => ImportAs::Active,
+        api::ImportState::Retired => ImportAs::Retired,
     };
-    let kid = body.optional_string("kid")?;
-    let kid = kid.as_deref().map(Kid::parse).transpose();
-    let kid = kid.map_err(|error| Problem::new(Code::InvalidKid, error))?;
-    let private_key = body
-        .optional_string("private_key")?
-        .map(zeroize::Zeroizing::new);
-    let public_key = body.optional_object("public_key")?;
-    body.finish()?;
-    let kid = match (private_key, public_key) {
+    let private_key = body.private_key.map(zeroize::Zeroizing::new);
+    let kid = match (private_key, body.public_key) {
         (Some(pem), None) => {
             let parse = move || import_private_key(algorithm, &pem, kid);
             let pair = caller.compute(parse).await??;
@@ -146,7 +128,7 @@ pub(super) async fn import(
         (None, Some(public)) if state == ImportAs::Retired => {
             let invalid =
                 |error: keywright_verifier::JwkError| Problem::new(Code::InvalidPublicKey, error);
-            let jwk = Jwk::from_value(public.into_map().into()).map_err(invalid)?;
+            let jwk = Jwk::from_value(public.into()).map_err(invalid)?;
             if jwk.algorithm() != algorithm {
                 let detail = format!("public_key is an {} key, not {algorithm}", jwk.algorithm());
                 return Err(Problem::new(Code::InvalidPublicKey, detail));

@@ -25,8 +25,8 @@ use axum::extract::{FromRequestParts, Query, RawPathParams, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
-use keywright_verifier::Algorithm;
-use keywright_verifier::json::Object;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::code::Code;
@@ -36,13 +36,12 @@ use super::slots::{Anyone, RouteClass};
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
+use crate::lifecycle::Timestamp;
 use route::Route;
 
-pub(super) use audit::LARGEST_PAGE;
-pub(super) use tokens::LARGEST_BATCH;
-
-/// The longest reason, in characters.
-pub(super) const LONGEST_REASON: usize = 500;
+pub(super) use audit::{AuditQuery, ExportQuery};
+pub(super) use history::HistoryQuery;
+pub(super) use plan::PlanQuery;
 
 type Service = State<Arc<Authority>>;
 
@@ -212,6 +211,28 @@ async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<String, Probl
         .ok_or_else(Problem::not_found)
 }
 
+/// A whole number of a query, at most 2^63 − 1: clients in most languages have no larger one.
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "u64")]
+#[schemars(inline, with = "u64")]
+struct QueryNumber(u64);
+
+impl TryFrom<u64> for QueryNumber {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, &'static str> {
+        let small = i64::try_from(number).map(|_| Self(number));
+        small.map_err(|_| "a number is at most 9223372036854775807")
+    }
+}
+
+impl QueryNumber {
+    /// As an instant in Unix seconds.
+    fn instant(self) -> Timestamp {
+        Timestamp::from_seconds(self.0)
+    }
+}
+
 /// A query string with known members alone.
 struct Parameters<T>(T);
 
@@ -224,29 +245,4 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
             Err(rejection) => Err(Problem::new(Code::InvalidQuery, rejection.body_text())),
         }
     }
-}
-
-fn optional_algorithm(
-    body: &mut Object,
-    field: &'static str,
-) -> Result<Option<Algorithm>, Problem> {
-    let Some(name) = body.optional_string(field)? else {
-        return Ok(None);
-    };
-    let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
-    name.parse().map(Some).map_err(unknown)
-}
-
-/// The caller's reason for a change, as text.
-fn optional_reason(body: &mut Object) -> Result<Option<String>, Problem> {
-    let reason = body.optional_string("reason")?;
-    let legal = |reason: &String| {
-        let length = reason.chars().count();
-        (1..=LONGEST_REASON).contains(&length) && !reason.chars().any(char::is_control)
-    };
-    if reason.as_ref().is_some_and(|reason| !legal(reason)) {
-        let detail = format!("a reason has 1 to {LONGEST_REASON} printable characters");
-        return Err(Problem::new(Code::InvalidReason, detail));
-    }
-    Ok(reason)
 }

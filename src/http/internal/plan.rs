@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use keywright_api as api;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
-use super::{Named, Parameters, Service};
+use super::{Named, Parameters, QueryNumber, Service};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::http::authentication::{HasRole, role};
@@ -15,12 +16,14 @@ use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::http::response::ok;
 use crate::http::shown;
-use crate::lifecycle::{Policy, Timestamp};
+use crate::lifecycle::Policy;
 
-#[derive(Deserialize)]
+/// How far to look ahead.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlanQuery {
-    until: Option<u64>,
+pub(in crate::http) struct PlanQuery {
+    /// Until when, in Unix seconds. Default: 90 days from now.
+    until: Option<QueryNumber>,
 }
 
 /// How far a plan looks ahead when it is not said.
@@ -42,11 +45,10 @@ pub(super) async fn preview(
     caller: HasRole<role::Auditor>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
-    Body(mut body): Body,
+    Body(policy): Body<api::Policy>,
 ) -> Result<Response, Problem> {
     let plan = move || {
-        let policy = Policy::take_from(&mut body, &authority.timing())?;
-        body.finish()?;
+        let policy = Policy::new(policy, &authority.timing())?;
         simulate(&authority, &issuer, Some(policy), &query)
     };
     caller.compute(plan).await?
@@ -61,13 +63,13 @@ fn simulate(
     let now = authority.now();
     let until = query
         .until
-        .map_or(now.after(DEFAULT_OUTLOOK), Timestamp::from_seconds);
+        .map_or(now.after(DEFAULT_OUTLOOK), QueryNumber::instant);
     let warnings = policy.as_ref().map(Policy::warnings).unwrap_or_default();
     let occurrences = authority.simulate(issuer, policy, until)?;
-    Ok(ok(json!({
-        "now": now.floor_seconds(),
-        "until": until.ceil_seconds(),
-        "occurrences": occurrences.iter().map(shown::occurrence).collect::<Vec<_>>(),
-        "warnings": warnings,
-    })))
+    Ok(ok(api::Plan {
+        now: now.in_the_past(),
+        until: until.ahead(),
+        warnings,
+        occurrences: occurrences.iter().map(shown::occurrence).collect(),
+    }))
 }

@@ -4,25 +4,21 @@ use std::num::NonZeroU32;
 
 use axum::extract::{FromRequest as _, Request};
 use axum::response::Response;
+use keywright_api as api;
+use keywright_api::LARGEST_BATCH;
 use keywright_verifier::Algorithm;
 use keywright_verifier::json::{Elements, Object};
-use serde::Serialize;
-use serde_json::Value;
 
-use super::optional_algorithm;
 use super::signing_call::{RequestSummary, SigningCall};
 use crate::authority::signing::{self, Batch, SignRefusal, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
-use crate::http::body::{BatchBody, Body};
+use crate::http::body::{BatchBody, ObjectBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created, ok, with_budget};
 use crate::http::shown;
-
-/// The most tokens that one batch may ask for.
-pub(in crate::http) const LARGEST_BATCH: usize = 1000;
 
 /// How many requests of a batch are read and checked before other requests have their turn.
 const ITEMS_AT_A_TIME: usize = 16;
@@ -35,7 +31,7 @@ pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Resp
     }
     call.mark_answered();
     let (token, budget) = outcome?;
-    Ok(with_budget(created(shown::token(&token)), budget))
+    Ok(with_budget(created(shown::token(token)), budget))
 }
 
 async fn sign_one(
@@ -46,7 +42,7 @@ async fn sign_one(
     let issuer = call.issuer()?;
     // Before the body is read: a flood costs no more than its heads.
     let budget = call.take(NonZeroU32::MIN)?;
-    let Body(body) = Body::from_request(request, &()).await?;
+    let ObjectBody(body) = ObjectBody::from_request(request, &()).await?;
     let view = issuer.leased_snapshot();
     let request = sign_request(body, &view, summary)?;
     let algorithm = algorithm_of(&request, &view);
@@ -68,11 +64,11 @@ pub(super) async fn sign_batch(
     }
     call.mark_answered();
     let (outcomes, budget) = outcome?;
-    let results = outcomes.iter().map(|outcome| match outcome {
-        Ok(token) => Item::Token(shown::token(token)),
-        Err(problem) => Item::Problem(problem.document()),
+    let results = outcomes.into_iter().map(|outcome| match outcome {
+        Ok(token) => api::BatchResult::Token(shown::token(token)),
+        Err(problem) => api::BatchResult::Problem(Box::new(problem.document())),
     });
-    let results = Results {
+    let results = api::BatchResults {
         results: results.collect(),
     };
     Ok(with_budget(ok(results), budget))
@@ -132,18 +128,6 @@ async fn sign_items(
     Ok((recorded.collect(), budget))
 }
 
-#[derive(Serialize)]
-struct Results<'a> {
-    results: Vec<Item<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Item<'a> {
-    Token(shown::Token<'a>),
-    Problem(Value),
-}
-
 /// Puts a token on the issuance log, without which it is not handed out, and counts it.
 fn record_and_count(
     call: &SigningCall,
@@ -184,7 +168,11 @@ fn sign_request(
     summary.note_claims(&claims);
     let expires_in = body.optional_u64("expires_in")?;
     let typ = body.optional_string("typ")?;
-    let algorithm = optional_algorithm(&mut body, "alg")?;
+    let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
+    let algorithm = body.optional_string("alg")?;
+    let algorithm = algorithm
+        .map(|name| name.parse().map_err(unknown))
+        .transpose()?;
     let request = SignRequest {
         claims,
         expires_in,

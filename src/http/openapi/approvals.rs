@@ -1,15 +1,12 @@
 //! Operations that wait for a second person.
 
+use keywright_api as api;
 use serde_json::{Value, json};
 
 use super::area::Area;
+use super::issuer_path;
 use super::issuers::policy;
-use super::json::{Json, array, object};
 use super::operation::{Operation, ResponseDescription, example};
-use super::schema::{
-    accepted, answered, flag, instant, list, one_of, optional, or_null, reference, required, text,
-};
-use super::{algorithm, issuer_name, issuer_path, kid, reason};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -29,10 +26,9 @@ fn approval() -> Value {
 
 /// The answer of an operation that a second person must confirm.
 pub(super) fn awaits() -> ResponseDescription {
-    ResponseDescription::json(
+    ResponseDescription::json::<api::Awaits>(
         ResponseStatus::Accepted,
         "The issuer's policy wants a second person: nothing has happened yet.",
-        "Awaits",
         json!({ "approval": approval() }),
     )
 }
@@ -47,10 +43,9 @@ pub(in crate::http) fn list_approvals() -> Operation {
     )
     .text("Of the issuers that the caller may call. What nobody confirms in 15 minutes is over.")
     .role(Role::Security)
-    .answers(ResponseDescription::json(
+    .answers(ResponseDescription::json::<api::Approvals>(
         ResponseStatus::Ok,
         "What waits.",
-        "Approvals",
         waiting,
     ))
     .refuses(&[Code::StoreUnavailable, Code::StoreReplaced])
@@ -71,10 +66,9 @@ pub(in crate::http) fn confirm() -> Operation {
         "It is carried out at once, and `result` is what it would have answered. Another client \
          than the one that asked must confirm. An operation that is refused now waits on.",
     )
-    .answers(ResponseDescription::json(
+    .answers(ResponseDescription::json::<api::Confirmed>(
         ResponseStatus::Ok,
         "What was confirmed, and what it did.",
-        "Confirmed",
         deleted,
     ))
     .refuses(&[
@@ -124,14 +118,10 @@ pub(in crate::http) fn delete_issuer() -> Operation {
         "policy": policy("http://127.0.0.1:8080"),
     });
     issuer_path(operation)
-        .body(
-            "DeleteRequest",
-            [example("moved", json!({"reason": "moved elsewhere"}))],
-        )
-        .answers(ResponseDescription::json(
+        .body::<api::DeleteRequest>([example("moved", json!({"reason": "moved elsewhere"}))])
+        .answers(ResponseDescription::json::<api::Issuer>(
             ResponseStatus::Ok,
             "The issuer as it was.",
-            "Issuer",
             gone,
         ))
         .answers(awaits())
@@ -146,72 +136,10 @@ pub(in crate::http) fn delete_issuer() -> Operation {
 fn of_approval(operation: Operation) -> Operation {
     operation
         .role(Role::Security)
-        .path(
-            "approval",
-            text("An approval's identifier."),
-            "The operation that waits.",
-            ID,
-        )
+        .path::<String>("approval", "The operation that waits.", ID)
         .refuses(&[
             Code::UnknownApproval,
             Code::ApprovalEnded,
             Code::ClientLimit,
         ])
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let operations = ["force-rotation", "revoke", "delete-issuer", "set-policy"];
-    let approval = answered([
-        required("id", text("Its identifier.")),
-        required("issuer", issuer_name()),
-        required("operation", one_of(operations, "What was asked for.")),
-        required("requested_by", reference("Actor")),
-        required("requested_at", instant("When, in Unix seconds.")),
-        required("expires_at", instant("Until when it can be confirmed.")),
-        optional("reason", text("Why.")),
-        optional(
-            "algorithm",
-            or_null(algorithm("An algorithm."), "Of a rotation: `null` for all."),
-        ),
-        optional("kid", kid("Of a revocation: the key.")),
-        optional(
-            "discard_successor",
-            flag("Of a revocation: whether the successors go with it."),
-        ),
-        optional("policy", reference("PolicyInForce")),
-    ]);
-    let result = object([(
-        "anyOf",
-        array([
-            reference("Rotations"),
-            reference("Exposure"),
-            reference("Issuer"),
-        ]),
-    )]);
-    vec![
-        ("Approval", approval),
-        (
-            "Approvals",
-            answered([required(
-                "approvals",
-                list(reference("Approval"), "What waits."),
-            )]),
-        ),
-        (
-            "Awaits",
-            answered([required("approval", reference("Approval"))]),
-        ),
-        (
-            "Confirmed",
-            answered([
-                required("approval", reference("Approval")),
-                required("result", result),
-            ]),
-        ),
-        (
-            "DeleteRequest",
-            accepted([required("reason", reason("Why, for the log."))]),
-        ),
-    ]
 }

@@ -1,6 +1,7 @@
 //! The areas of the API: how operations are grouped, and what those of one area have in common.
 
-use super::json::{Json, array, object};
+use serde_json::{Value, json};
+
 use crate::http::code::Code;
 
 /// A group of operations. Its listener decides what every operation of it has in common.
@@ -133,11 +134,7 @@ impl Area {
 }
 
 /// The areas as tags of the document.
-pub(super) fn tags() -> Json {
-    array(Area::ALL.map(|area| {
-        object([
-            ("name", area.name().into()),
-            ("description", area.text().into()),
-        ])
-    }))
+pub(super) fn tags() -> Value {
+    let tags = Area::ALL.map(|area| json!({"name": area.name(), "description": area.text()}));
+    tags.into_iter().collect()
 }

@@ -1,11 +1,10 @@
 //! The whole store in a sealed file, and the register.
 
+use keywright_api as api;
 use serde_json::json;
 
 use super::area::Area;
-use super::json::{Json, object};
 use super::operation::{Operation, ResponseDescription};
-use super::schema::{answered, integer, list, pattern, required, text};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -26,7 +25,7 @@ pub(in crate::http) fn take() -> Operation {
             ResponseStatus::Ok,
             "The backup, sent while it is made.",
             MEDIA_TYPE,
-            text("Two lines that say what it is, and sealed chunks."),
+            "Two lines that say what it is, and sealed chunks.",
         ))
         .refuses(&[
             Code::ClientLimit,
@@ -59,10 +58,9 @@ pub(in crate::http) fn register() -> Operation {
              from the master key.",
         )
         .role(Role::Auditor)
-        .answers(ResponseDescription::json(
+        .answers(ResponseDescription::json::<api::Register>(
             ResponseStatus::Ok,
             "The register.",
-            "Register",
             register,
         ))
         .refuses(&[
@@ -71,48 +69,4 @@ pub(in crate::http) fn register() -> Operation {
             Code::StoreReplaced,
             Code::InternalError,
         ])
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let issuer = object([
-        ("type", "object".into()),
-        (
-            "description",
-            "An issuer and all its keys, as the store keeps them; public halves only, instants in \
-             milliseconds since the Unix epoch."
-                .into(),
-        ),
-    ]);
-    let contents = answered([
-        required("format", integer(1, 1, "The form of this document.")),
-        required(
-            "created_at",
-            integer(0, u64::MAX, "When it was written, in Unix seconds."),
-        ),
-        required("keywright", text("The version that wrote it.")),
-        required("head", text("Where the audit log ended: `SEQUENCE:HASH`.")),
-        required(
-            "master_key",
-            pattern("^[0-9a-f]{16}$", "The fingerprint of the master key."),
-        ),
-        required("issuers", list(issuer, "In the order of their names.")),
-        required(
-            "unusable",
-            list(
-                text("A name."),
-                "Issuers whose records cannot be read, and of which nothing is said.",
-            ),
-        ),
-    ]);
-    vec![(
-        "Register",
-        answered([
-            required(
-                "mac",
-                pattern("^[0-9a-f]{64}$", "What proves where the register is from."),
-            ),
-            required("register", contents),
-        ]),
-    )]
 }

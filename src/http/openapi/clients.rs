@@ -1,15 +1,11 @@
 //! Clients: who may call, and what they may have signed.
 
+use keywright_api as api;
 use serde_json::{Value, json};
 
 use super::area::Area;
-use super::json::Json;
+use super::conditional;
 use super::operation::{Operation, ResponseDescription, example};
-use super::schema::{
-    Member, accepted, answered, duration, instant, integer, list, one_of, optional, or_null,
-    pattern, reference, required, text,
-};
-use super::{algorithm, conditional, issuer_name};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -67,10 +63,9 @@ pub(in crate::http) fn list_clients() -> Operation {
     Operation::new(Area::Clients, "listClients", "Read all clients")
         .text("Without their credentials: nobody can read those again.")
         .role(Role::Admin)
-        .answers(ResponseDescription::json(
+        .answers(ResponseDescription::json::<api::Clients>(
             ResponseStatus::Ok,
             "The clients.",
-            "Clients",
             clients,
         ))
         .refuses(&[Code::ClientLimit])
@@ -91,18 +86,14 @@ pub(in crate::http) fn create() -> Operation {
              none and comes in another way.",
         )
         .role(Role::Admin)
-        .body(
-            "ClientRequest",
-            [
-                example("signer", json!({"name": "orders", "roles": ["issuer"]})),
-                example("limited", ending),
-            ],
-        )
+        .body::<api::ClientRequest>([
+            example("signer", json!({"name": "orders", "roles": ["issuer"]})),
+            example("limited", ending),
+        ])
         .answers(
-            ResponseDescription::json(
+            ResponseDescription::json::<api::CreatedClient>(
                 ResponseStatus::Created,
                 "The client, and its credential this once.",
-                "NewClient",
                 new_client(),
             )
             .headers(&["Location"]),
@@ -115,8 +106,12 @@ pub(in crate::http) fn create() -> Operation {
 /// `GET /v1/clients/{id}`.
 pub(in crate::http) fn show() -> Operation {
     of_client(Operation::new(Area::Clients, "readClient", "Read a client")).answers(
-        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
-            .headers(&["ETag"]),
+        ResponseDescription::json::<api::RegisteredClient>(
+            ResponseStatus::Ok,
+            "The client.",
+            client(),
+        )
+        .headers(&["ETag"]),
     )
 }
 
@@ -128,9 +123,9 @@ pub(in crate::http) fn set() -> Operation {
         "All of it: a member that is left out is taken away. Credentials stay. It is in force for \
          the next request of the client.",
     )
-    .body("Terms", [example("terms", terms())])
+    .body::<api::Terms>([example("terms", terms())])
     .answers(
-        ResponseDescription::json(ResponseStatus::Ok, "The client.", "Client", client())
+        ResponseDescription::json::<api::RegisteredClient>(ResponseStatus::Ok, "The client.", client())
             .headers(&["ETag"]),
     )
     .refuses(&TERMS)
@@ -165,18 +160,14 @@ pub(in crate::http) fn rotate_credential() -> Operation {
         "The newest of the others stays valid for the overlap, or until its own end if that comes \
          first; older ones end at once, so that at most two are valid.",
     )
-    .optional_body(
-        "CredentialRequest",
-        [example(
-            "overlap",
-            json!({"expires_in": "90d", "overlap": "1h"}),
-        )],
-    )
+    .optional_body::<api::CredentialRequest>([example(
+        "overlap",
+        json!({"expires_in": "90d", "overlap": "1h"}),
+    )])
     .answers(
-        ResponseDescription::json(
+        ResponseDescription::json::<api::CreatedClient>(
             ResponseStatus::Created,
             "The client, and its new credential this once.",
-            "NewClient",
             new_client(),
         )
         .headers(&["Location"]),
@@ -192,12 +183,7 @@ pub(in crate::http) fn revoke_credential() -> Operation {
         "revokeCredential",
         "Take one credential of a client away",
     ))
-    .path(
-        "credential",
-        text("A credential's name."),
-        "The credential.",
-        CREDENTIAL,
-    )
+    .path::<String>("credential", "The credential.", CREDENTIAL)
     .answers(ResponseDescription::empty(
         ResponseStatus::NoContent,
         "It is gone.",
@@ -209,276 +195,6 @@ pub(in crate::http) fn revoke_credential() -> Operation {
 fn of_client(operation: Operation) -> Operation {
     operation
         .role(Role::Admin)
-        .path("id", text("A client's identifier."), "The client.", ID)
+        .path::<String>("id", "The client.", ID)
         .refuses(&[Code::UnknownClient, Code::ClientLimit])
-}
-
-fn roles() -> Json {
-    let role = one_of(Role::ALL.map(Role::as_str), "A role.");
-    list(role, "What the client may do. No role includes another.").with("minItems", 1)
-}
-
-/// What an admin lays down, without and with the rules that a request must keep.
-fn terms_members() -> Vec<Member> {
-    let anything = |schema: Json| schema.with("maxItems", 100);
-    vec![
-        required(
-            "name",
-            pattern(
-                "^[ -~]{1,64}$",
-                "What people call it. It need not be unique.",
-            ),
-        ),
-        required("roles", roles()),
-        optional("limits", reference("Limits")),
-        optional(
-            "certificates",
-            anything(list(
-                reference("CertificateRule"),
-                "TLS certificates that are its own. A rule names one client only.",
-            )),
-        ),
-        optional(
-            "workloads",
-            anything(list(
-                reference("WorkloadRule"),
-                "Tokens of trusted issuers that are its own.",
-            )),
-        ),
-        optional("jwks", reference("ClientKeys")),
-    ]
-}
-
-fn shown() -> Vec<Member> {
-    let mut members = vec![required("id", text("Its public identifier."))];
-    members.extend(terms_members());
-    members.push(required(
-        "version",
-        integer(1, u64::MAX, "Grows with every change."),
-    ));
-    members.push(required(
-        "created_at",
-        instant("When it was created, in Unix seconds."),
-    ));
-    members.push(required(
-        "credentials",
-        list(reference("Credential"), "Its credentials, the newest last."),
-    ));
-    members
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let mut request = terms_members();
-    request.push(optional(
-        "credential",
-        or_null(
-            reference("CredentialLifetime"),
-            "Its first credential; `null` for none. Default: one without an end.",
-        ),
-    ));
-    let mut created = shown();
-    created.push(optional(
-        "credential",
-        text("What the client sends as `Authorization: Bearer`. It is shown this once."),
-    ));
-    let lifetime = || {
-        optional(
-            "expires_in",
-            duration("When it ends, counted from now; at least `1s`. Default: never."),
-        )
-    };
-    let overlap = duration("How long the one before it stays valid. Default: `24h`.");
-    let listed = list(reference("Client"), "The clients.");
-    vec![
-        ("Clients", answered([required("clients", listed)])),
-        ("Client", answered(shown())),
-        ("Terms", accepted(terms_members())),
-        ("ClientRequest", accepted(request)),
-        ("NewClient", answered(created)),
-        ("CredentialLifetime", accepted([lifetime()])),
-        (
-            "CredentialRequest",
-            accepted([lifetime(), optional("overlap", overlap)]),
-        ),
-        ("Credential", credential()),
-        ("Limits", accepted(limits())),
-        ("Rate", rate()),
-        ("CertificateRule", certificate_rule()),
-        ("WorkloadRule", workload_rule()),
-        ("ClientKeys", client_keys()),
-    ]
-}
-
-fn credential() -> Json {
-    let time = |text: &str| or_null(instant("In Unix seconds."), text);
-    answered([
-        required("id", text("Its name; it stands in no credential.")),
-        required("created_at", instant("When it was made, in Unix seconds.")),
-        required("expires_at", time("When it ends; `null` for never.")),
-        required(
-            "last_used_at",
-            time(
-                "When it was last used; `null` for never. After a crash up to a minute is missing.",
-            ),
-        ),
-    ])
-}
-
-/// What a client may assert. A member that is absent does not limit.
-fn limits() -> Vec<Member> {
-    let patterns = |text: &str| {
-        let one = pattern(
-            "^[^*\\u0000-\\u001f\\u007f-\\u009f]{0,255}[^\\u0000-\\u001f\\u007f-\\u009f]$",
-            "A text; or what one begins with, and a `*`.",
-        );
-        named(one, text)
-    };
-    let own = one_of(["own-id"], "The client's own id.");
-    let subjects = Json::from("What `sub` must match; it is required then.");
-    vec![
-        optional(
-            "issuers",
-            named(
-                issuer_name(),
-                "The issuers that it may call at all, with any role.",
-            ),
-        ),
-        optional(
-            "audiences",
-            patterns("What each `aud` must match; it is required then."),
-        ),
-        optional(
-            "subjects",
-            super::json::object([
-                ("description", subjects),
-                ("anyOf", super::json::array([patterns("Subjects."), own])),
-            ]),
-        ),
-        optional(
-            "scopes",
-            list(
-                pattern("^[!#-\\[\\]-~]{1,256}$", "A scope."),
-                "The scopes of which `scope` may name any subset.",
-            )
-            .with("maxItems", 1000),
-        ),
-        optional(
-            "claims",
-            list(
-                pattern(
-                    "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]{1,256}$",
-                    "A claim. Format characters are refused, and names that read like `sub` or \
-                     another registered claim without regard to case.",
-                ),
-                "The claims that it may set beside `sub`, `aud`, `scope` and `nbf`.",
-            )
-            .with("maxItems", 1000),
-        ),
-        optional(
-            "claims_schema",
-            super::json::object([(
-                "description",
-                "A JSON Schema (2020-12) that `claims` must satisfy as a whole; at most 16 KiB. \
-                 A `$ref` is `#` and a JSON pointer, and leads neither elsewhere nor back to itself."
-                    .into(),
-            )]),
-        ),
-        optional("max_ttl", duration("The longest lifetime, at least `1s`.")),
-        optional(
-            "algorithms",
-            list(algorithm("An algorithm."), "The algorithms.").with("minItems", 1),
-        ),
-        optional(
-            "types",
-            named(
-                pattern("^[A-Za-z0-9.+/-]{1,64}$", "A type."),
-                "The types; case and `application/` do not matter.",
-            ),
-        ),
-        optional("rate", reference("Rate")),
-    ]
-}
-
-fn named(entry: Json, description: &str) -> Json {
-    list(entry, description)
-        .with("minItems", 1)
-        .with("maxItems", 1000)
-}
-
-fn rate() -> Json {
-    let count = |text: &str| integer(1, 1_000_000, text);
-    accepted([
-        required("signatures_per_second", count("In the long run.")),
-        required("burst", count("At once, after a pause.")),
-    ])
-}
-
-fn certificate_rule() -> Json {
-    accepted([
-        optional(
-            "dns",
-            pattern(
-                "^[A-Za-z0-9_-]+([.][A-Za-z0-9_-]+)*$",
-                "A DNS name among the certificate's alternative names.",
-            ),
-        ),
-        optional(
-            "uri",
-            pattern(
-                "^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$",
-                "A URI among them, such as a SPIFFE id.",
-            ),
-        ),
-        optional(
-            "sha256",
-            pattern(
-                "^([A-Za-z0-9_-]{43}|[0-9A-Fa-f]{64})$",
-                "The thumbprint of one certificate (`x5t#S256`).",
-            ),
-        ),
-    ])
-    .with("minProperties", 1)
-    .with("maxProperties", 1)
-}
-
-fn workload_rule() -> Json {
-    let value = pattern(
-        "^[^*]",
-        "What the claim must be; or what it begins with, and a `*`.",
-    );
-    accepted([
-        required(
-            "issuer",
-            text("The trusted issuer's name in the configuration."),
-        ),
-        required(
-            "claims",
-            super::json::object([
-                (
-                    "description",
-                    "The claims that the token must have, all of them. A name that begins with `/` \
-                     is a JSON pointer."
-                        .into(),
-                ),
-                ("type", "object".into()),
-                ("additionalProperties", value),
-                ("minProperties", 1.into()),
-                ("maxProperties", 16.into()),
-            ]),
-        ),
-    ])
-}
-
-fn client_keys() -> Json {
-    super::json::object([
-        ("type", "object".into()),
-        (
-            "description",
-            "The public keys (JWK set, ES256 or RS256, 1 to 10) of the assertions that it signs \
-             itself."
-                .into(),
-        ),
-        ("required", super::json::array(["keys"])),
-    ])
 }

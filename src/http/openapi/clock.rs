@@ -1,12 +1,10 @@
 //! The clock, when it was wrong.
 
+use keywright_api as api;
 use serde_json::json;
 
 use super::area::Area;
-use super::json::Json;
 use super::operation::{Operation, ResponseDescription, example};
-use super::schema::{accepted, answered, instant, list, required};
-use super::{issuer_name, reason};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -31,27 +29,9 @@ pub(in crate::http) fn correct() -> Operation {
          removed, and their tokens fail. Keys that were revoked meanwhile keep their times.",
     )
     .role(Role::Security)
-    .body("CorrectClockRequest", [example("ahead", body)])
-    .answers(ResponseDescription::json(
-        ResponseStatus::Ok,
-        "What was put back.",
-        "ClockCorrection",
-        answer,
+    .body::<api::CorrectClockRequest>([example("ahead", body)])
+    .answers(ResponseDescription::json::<api::ClockCorrection>(ResponseStatus::Ok, "What was put back.", answer,
     ))
     .refuses(&[Code::ClientLimit, Code::InvalidReason])
     .changes()
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let request = accepted([required("reason", reason("Why, for the audit log."))]);
-    let corrected = list(issuer_name(), "The issuers whose times were put back.");
-    let correction = answered([
-        required("corrected", corrected),
-        required("now", instant("What the clock shows, in Unix seconds.")),
-    ]);
-    vec![
-        ("CorrectClockRequest", request),
-        ("ClockCorrection", correction),
-    ]
 }

@@ -1,18 +1,16 @@
 //! Keys: their states, and the changes that people ask for.
 
+use keywright_api as api;
+use keywright_verifier::Kid;
 use serde_json::{Value, json};
 
 use super::approvals::awaits;
 use super::area::Area;
-use super::json::{Json, array, object};
+use super::issuer_path;
 use super::operation::{Operation, ResponseDescription, example};
-use super::schema::{
-    accepted, answered, flag, instant, integer, list, one_of, optional, or_null, pattern,
-    reference, required, text,
-};
-use super::{algorithm, issuer_path, kid, reason};
 use crate::access::Role;
 use crate::http::code::Code;
+use crate::http::internal::HistoryQuery;
 use crate::http::response::ResponseStatus;
 
 const ACTIVE: &str = "01dhNlKGJ62dbtc91pKnKcmJnF14qjl_V9SAmExg3LY";
@@ -31,10 +29,9 @@ pub(in crate::http) fn list_keys() -> Operation {
         "kid": SUCCESSOR, "algorithm": "ES256", "state": "pending", "created_at": 1_795_294_639,
         "published_at": 1_795_294_639, "ready_at": 1_795_294_640,
     }]});
-    issuer_path(operation).answers(ResponseDescription::json(
+    issuer_path(operation).answers(ResponseDescription::json::<api::Keys>(
         ResponseStatus::Ok,
         "The keys.",
-        "Keys",
         keys,
     ))
 }
@@ -42,10 +39,9 @@ pub(in crate::http) fn list_keys() -> Operation {
 /// `GET /v1/issuers/{issuer}/keys/{kid}`.
 pub(in crate::http) fn show() -> Operation {
     let operation = Operation::new(Area::Keys, "readKey", "Read a key").role(Role::Auditor);
-    kid_path(issuer_path(operation)).answers(ResponseDescription::json(
+    kid_path(issuer_path(operation)).answers(ResponseDescription::json::<api::Key>(
         ResponseStatus::Ok,
         "The key.",
-        "Key",
         active(),
     ))
 }
@@ -71,18 +67,11 @@ pub(in crate::http) fn history() -> Operation {
         "at": 1_795_294_640, "jwks": {"keys": [jwk]},
         "keys": [{"kid": ACTIVE, "algorithm": "ES256", "state": "active"}],
     });
-    let time = object([("type", "number".into()), ("minimum", 0.into())]);
     issuer_path(operation)
-        .required_query(
-            "at",
-            time,
-            "Unix seconds, with at most three decimals; not ahead.",
-            json!(1_795_294_640),
-        )
-        .answers(ResponseDescription::json(
+        .query::<HistoryQuery>()
+        .answers(ResponseDescription::json::<api::History>(
             ResponseStatus::Ok,
             "The set of that time.",
-            "History",
             past,
         ))
         .refuses(&[Code::BeforeIssuer])
@@ -102,20 +91,16 @@ pub(in crate::http) fn rotate() -> Operation {
         "forced": false,
     }]});
     issuer_path(operation)
-        .optional_body(
-            "RotateRequest",
-            [
-                example("drill", json!({"reason": "drill"})),
-                example(
-                    "forced",
-                    json!({"algorithm": "ES256", "force": true, "reason": "the host is lost"}),
-                ),
-            ],
-        )
-        .answers(ResponseDescription::json(
+        .optional_body::<api::RotateRequest>([
+            example("drill", json!({"reason": "drill"})),
+            example(
+                "forced",
+                json!({"algorithm": "ES256", "force": true, "reason": "the host is lost"}),
+            ),
+        ])
+        .answers(ResponseDescription::json::<api::Rotations>(
             ResponseStatus::Ok,
             "Who signs now.",
-            "Rotations",
             answer,
         ))
         .answers(awaits())
@@ -148,11 +133,10 @@ pub(in crate::http) fn revoke() -> Operation {
     });
     let body = json!({"reason": "found in a public repository"});
     kid_path(issuer_path(operation))
-        .body("RevokeRequest", [example("leak", body)])
-        .answers(ResponseDescription::json(
+        .body::<api::RevokeRequest>([example("leak", body)])
+        .answers(ResponseDescription::json::<api::Exposure>(
             ResponseStatus::Ok,
             "Who is exposed until when.",
-            "Exposure",
             exposure,
         ))
         .answers(awaits())
@@ -187,11 +171,10 @@ pub(in crate::http) fn import() -> Operation {
         "published_until": 1_795_298_545,
     });
     issuer_path(operation)
-        .body("ImportRequest", [example("verify-only", old)])
-        .answers(ResponseDescription::json(
+        .body::<api::ImportRequest>([example("verify-only", old)])
+        .answers(ResponseDescription::json::<api::Key>(
             ResponseStatus::Created,
             "The key as it is now.",
-            "Key",
             answer,
         ))
         .refuses(&[
@@ -220,214 +203,6 @@ fn active() -> Value {
 
 fn kid_path(operation: Operation) -> Operation {
     operation
-        .path("kid", kid("A kid."), "The key.", ACTIVE)
+        .path::<Kid>("kid", "The key.", ACTIVE)
         .refuses(&[Code::UnknownKey])
-}
-
-fn past() -> Json {
-    let states = ["pending", "active", "retired", "removed", "revoked"];
-    let key = answered([
-        required("kid", kid("Its identifier.")),
-        required("algorithm", algorithm("Its one algorithm.")),
-        required("state", one_of(states, "Its state at that time.")),
-    ]);
-    let time = object([
-        ("type", "number".into()),
-        ("description", "The time that was asked for.".into()),
-    ]);
-    answered([
-        required("at", time),
-        required("jwks", reference("JwkSet")),
-        required("keys", list(key, "Every key that there was.")),
-    ])
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let key = answered([
-        required("kid", kid("Its identifier.")),
-        required("algorithm", algorithm("Its one algorithm.")),
-        required(
-            "state",
-            one_of(
-                ["pending", "active", "retired", "removed", "revoked"],
-                "What it may do.",
-            ),
-        ),
-        required("created_at", instant("When it was made or came in.")),
-        required(
-            "published_at",
-            instant("When it entered the published set."),
-        ),
-        optional("ready_at", instant("Pending: when it may sign.")),
-        optional("activated_at", instant("When it began to sign here.")),
-        optional(
-            "retired_at",
-            instant("When it stopped to sign, or came in to verify only."),
-        ),
-        optional(
-            "published_until",
-            instant("Retired: when it leaves the set. Removed: when it left."),
-        ),
-        optional("revoked_at", instant("When it was revoked.")),
-        optional("reason", text("Why it was revoked.")),
-    ])
-    .with(
-        "description",
-        "A key with the times that apply to its state, in Unix seconds.",
-    );
-    let rotation = answered([
-        required("algorithm", algorithm("The algorithm that rotated.")),
-        required(
-            "retired",
-            kid_or_null("What signed before; `null` if nothing did."),
-        ),
-        required("activated", kid("What signs now.")),
-        required("successor", kid_or_null("What will sign next.")),
-        required("forced", forced()),
-    ]);
-    let rotations = answered([
-        required(
-            "version",
-            integer(0, u64::MAX, "The version of the key set."),
-        ),
-        required("forced", forced()),
-        required(
-            "rotations",
-            list(rotation, "One for each algorithm that rotated."),
-        ),
-    ]);
-    let exposure = answered([
-        required("kid", kid("The key that was asked for.")),
-        required("algorithm", algorithm("Its algorithm.")),
-        required(
-            "revoked",
-            list(
-                kid("A kid."),
-                "Every key that this call revoked, that one first.",
-            ),
-        ),
-        required("revoked_at", instant("When, in Unix seconds.")),
-        required("forced", forced()),
-        required(
-            "signs_now",
-            kid_or_null("The key that signs for this algorithm now; `null` if none does."),
-        ),
-        required(
-            "cached_until",
-            instant("Until when an HTTP cache may hand out a set with the revoked key."),
-        ),
-        required(
-            "tokens_until",
-            instant("When the last token that it may have signed would have expired."),
-        ),
-        required(
-            "in_force_everywhere_at",
-            instant(
-                "From when on no process signs with the key, also one that has lost touch with \
-                 the store.",
-            ),
-        ),
-    ]);
-    vec![
-        ("History", past()),
-        (
-            "Keys",
-            answered([required("keys", list(reference("Key"), "The keys."))]),
-        ),
-        ("Key", key),
-        ("RotateRequest", rotate_request()),
-        ("Rotations", rotations),
-        ("RevokeRequest", revoke_request()),
-        ("Exposure", exposure),
-        ("ImportRequest", import_request()),
-        ("PublicJwk", public_jwk()),
-    ]
-}
-
-fn rotate_request() -> Json {
-    accepted([
-        optional(
-            "algorithm",
-            algorithm("Rotate only the keys of this algorithm. Default: all of the policy."),
-        ),
-        optional(
-            "force",
-            flag("Do not wait until verifiers can know the successor. Default: `false`."),
-        ),
-        optional("reason", reason("For the audit log.")),
-    ])
-}
-
-fn revoke_request() -> Json {
-    accepted([
-        required(
-            "reason",
-            reason("It stays with the key and in the audit log."),
-        ),
-        optional(
-            "discard_successor",
-            flag("Revoke the pending keys of the same algorithm, too. Default: `false`."),
-        ),
-    ])
-}
-
-fn import_request() -> Json {
-    let private = object([
-        ("required", array(["private_key"])),
-        ("properties", object([("public_key", false.into())])),
-    ]);
-    let retired = object([("const", "retired".into())]);
-    let public = object([
-        ("required", array(["public_key"])),
-        (
-            "properties",
-            object([("private_key", false.into()), ("state", retired)]),
-        ),
-    ]);
-    accepted([
-        required("algorithm", algorithm("The key's algorithm.")),
-        required(
-            "state",
-            one_of(["pending", "active", "retired"], "What the key becomes."),
-        ),
-        optional(
-            "private_key",
-            text("One unencrypted PKCS#8 PEM block (`BEGIN PRIVATE KEY`).").with("writeOnly", true),
-        ),
-        optional("public_key", reference("PublicJwk")),
-        optional(
-            "kid",
-            kid("The kid that verifiers know. Default: the JWK's, else the RFC 7638 thumbprint."),
-        ),
-    ])
-    .with("oneOf", array([private, public]))
-}
-
-fn public_jwk() -> Json {
-    let number = |description| pattern("^[A-Za-z0-9_-]+$", description);
-    answered([
-        required("kty", one_of(["EC", "RSA"], "The kind of key.")),
-        optional("kid", kid("Its identifier.")),
-        optional("use", one_of(["sig"], "What it is for.")),
-        optional("alg", algorithm("Its algorithm.")),
-        optional("crv", one_of(["P-256"], "EC: the curve.")),
-        optional("x", number("EC: a coordinate, base64url.")),
-        optional("y", number("EC: a coordinate, base64url.")),
-        optional("n", number("RSA: the modulus, base64url.")),
-        optional("e", number("RSA: the exponent, base64url.")),
-    ])
-    .with(
-        "description",
-        "A public JWK (RFC 7517): P-256 for ES256, RSA for RS256. One with private members is \
-         refused.",
-    )
-}
-
-fn forced() -> Json {
-    flag("Whether a key signs that some verifiers may not know.")
-}
-
-fn kid_or_null(description: &str) -> Json {
-    or_null(kid("A kid."), description)
 }

@@ -1,14 +1,10 @@
 //! The master key: what it seals, and its rotation.
 
+use keywright_api as api;
 use serde_json::json;
 
 use super::area::Area;
-use super::json::Json;
 use super::operation::{Operation, ResponseDescription, example};
-use super::reason;
-use super::schema::{
-    accepted, answered, flag, integer, list, optional, pattern, reference, required,
-};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -35,10 +31,9 @@ pub(in crate::http) fn show() -> Operation {
          fingerprint is derived from its key and reveals nothing of it.",
     )
     .role(Role::Auditor)
-    .answers(ResponseDescription::json(
+    .answers(ResponseDescription::json::<api::MasterKeyState>(
         ResponseStatus::Ok,
         "The keys.",
-        "MasterKeyState",
         state,
     ))
     .refuses(&[
@@ -61,12 +56,8 @@ pub(in crate::http) fn rotate() -> Operation {
              other key of this process is meant. Signing is not interrupted.",
         )
         .role(Role::Security)
-        .optional_body("RotateMasterKeyRequest", [example("yearly", body)])
-        .answers(ResponseDescription::json(
-            ResponseStatus::Ok,
-            "How far it is.",
-            "MasterKeyRotation",
-            answer,
+        .optional_body::<api::RotateMasterKeyRequest>([example("yearly", body)])
+        .answers(ResponseDescription::json::<api::MasterKeyRotation>(ResponseStatus::Ok, "How far it is.", answer,
         ))
         .refuses(&[
             Code::ClientLimit,
@@ -77,61 +68,4 @@ pub(in crate::http) fn rotate() -> Operation {
             Code::MasterKeyNotEverywhere,
         ])
         .changes()
-}
-
-fn fingerprint(description: &str) -> Json {
-    pattern("^[0-9a-f]{16}$", description)
-}
-
-fn count(description: &str) -> Json {
-    integer(0, u64::MAX, description)
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let key = answered([
-        required("fingerprint", fingerprint("Which key.")),
-        required("here", flag("Whether this process has it.")),
-        required("records", count("How many private keys it has sealed.")),
-    ]);
-    let state = answered([
-        required(
-            "sealing",
-            fingerprint("The key that seals new private keys."),
-        ),
-        required("rotating", flag("Whether a rotation to it has not ended.")),
-        required(
-            "keys",
-            list(
-                reference("MasterKey"),
-                "The keys that this process has or that private keys need.",
-            ),
-        ),
-        required("unopenable", count("How many private keys no key opens.")),
-    ]);
-    let request = accepted([
-        optional("to", fingerprint("The key that seals from now on.")),
-        optional("reason", reason("Why, for the audit log.")),
-    ]);
-    let rotation = answered([
-        required(
-            "sealing",
-            fingerprint("The key that seals new private keys."),
-        ),
-        required(
-            "resealed",
-            count("How many private keys this call has sealed anew."),
-        ),
-        required("left", count("How many are left; 0 when it has ended.")),
-        required(
-            "unopenable",
-            count("How many no key opens; they stay as they are."),
-        ),
-    ]);
-    vec![
-        ("MasterKeyState", state),
-        ("MasterKey", key),
-        ("RotateMasterKeyRequest", request),
-        ("MasterKeyRotation", rotation),
-    ]
 }

@@ -6,16 +6,13 @@
 //! the running service by tests: every example is sent, every answer is checked against its
 //! schema, every role tries every operation.
 //!
-//! The document is built from plain values. A crate that derives schemas from types would have
-//! nothing to derive them from: bodies are read member by member, strictly, and answers are written
-//! so. Structures that exist for the document alone would be a second truth.
+//! The schemas are those of the types of `keywright-api`: what an operation takes and answers is named
+//! here by its type, and never described a second time.
 
 mod area;
-mod json;
 mod operation;
 mod page;
 mod problem;
-mod schema;
 
 pub(super) mod approvals;
 pub(super) mod audit;
@@ -32,15 +29,14 @@ pub(super) mod replicas;
 pub(super) mod service;
 pub(super) mod tokens;
 
-use std::collections::BTreeMap;
-
 use axum::http::Method;
-use keywright_verifier::Algorithm;
+use keywright_api as api;
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
 
 use crate::http::code::Code;
-use crate::http::internal::LONGEST_REASON;
-use json::{Json, array, object};
-use schema::{one_of, pattern, text};
+use operation::insert;
+use problem::CODES;
 
 pub(super) use operation::Operation;
 
@@ -58,7 +54,7 @@ pub(super) struct Described {
 }
 
 /// The document of these operations.
-pub(super) struct Document(Json);
+pub(super) struct Document(Value);
 
 const INTRODUCTION: &str = "keywright makes, rotates and publishes JWT signing keys. Its internal \
     listener signs, rotates, revokes, configures and audits; its public listener serves key sets \
@@ -76,41 +72,32 @@ const INTRODUCTION: &str = "keywright makes, rotates and publishes JWT signing k
 impl Document {
     /// Puts it together.
     pub(super) fn new(operations: &[Described]) -> Self {
-        let information = object([
-            ("title", "keywright".into()),
-            ("version", env!("CARGO_PKG_VERSION").into()),
-            ("description", INTRODUCTION.into()),
-            (
-                "license",
-                object([
-                    ("name", env!("CARGO_PKG_LICENSE").into()),
-                    ("identifier", env!("CARGO_PKG_LICENSE").into()),
-                ]),
-            ),
-        ]);
-        let internal = object([
-            ("url", "/".into()),
-            (
-                "description",
-                "The internal listener, which serves this document.".into(),
-            ),
-        ]);
-        Self(object([
-            ("openapi", "3.1.0".into()),
-            ("info", information),
-            ("servers", array([internal])),
-            ("tags", area::tags()),
-            ("paths", paths(operations)),
-            ("components", components(operations)),
-        ]))
+        let mut generator = api::schema::generator();
+        let paths = paths(operations, &mut generator);
+        Self(json!({
+            "openapi": "3.1.0",
+            "info": {
+                "title": "keywright",
+                "version": env!("CARGO_PKG_VERSION"),
+                "description": INTRODUCTION,
+                "license": {
+                    "name": env!("CARGO_PKG_LICENSE"),
+                    "identifier": env!("CARGO_PKG_LICENSE"),
+                },
+            },
+            "servers": [{
+                "url": "/",
+                "description": "The internal listener, which serves this document.",
+            }],
+            "tags": area::tags(),
+            "paths": paths,
+            "components": components(operations, generator),
+        }))
     }
 
     /// As JSON text, for people, too.
     pub(super) fn to_json(&self) -> String {
-        // Text, numbers and lists always serialise.
-        let mut text = serde_json::to_string_pretty(&self.0).unwrap_or_default();
-        text.push('\n');
-        text
+        format!("{:#}\n", self.0)
     }
 
     /// As a page.
@@ -119,71 +106,51 @@ impl Document {
     }
 }
 
-fn paths(operations: &[Described]) -> Json {
-    let mut paths: Vec<(String, Json)> = Vec::new();
+fn paths(operations: &[Described], generator: &mut SchemaGenerator) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
     for described in operations {
         let Described {
             path,
             method,
             operation,
         } = described;
-        let method = method.as_str().to_ascii_lowercase();
-        let shown = operation.render();
-        match paths.iter_mut().find(|(other, _)| other == path) {
-            Some((_, Json::Object(item))) => item.push((method, shown)),
-            _ => {
-                let mut item = Vec::new();
-                if operation.area().is_public() {
-                    item.push(("servers".to_owned(), public::servers()));
-                }
-                item.push((method, shown));
-                paths.push((path.clone(), Json::Object(item)));
-            }
+        let item = paths.entry(path.clone()).or_insert_with(|| json!({}));
+        if operation.area().is_public() {
+            insert(item, "servers", public::servers());
         }
+        let method = method.as_str().to_ascii_lowercase();
+        insert(item, &method, operation.render(generator));
     }
-    Json::Object(paths)
+    paths.into()
 }
 
-fn components(operations: &[Described]) -> Json {
-    let credential = object([
-        ("type", "http".into()),
-        ("scheme", "bearer".into()),
-        ("bearerFormat", "kw_<client>_<secret>".into()),
-        (
-            "description",
-            "A client's credential, sent once and in this header only. An operation names the role \
-             that the client needs."
-                .into(),
-        ),
-    ]);
-    let schemas = [
-        tokens::schemas(),
-        keys::schemas(),
-        issuers::schemas(),
-        plan::schemas(),
-        clients::schemas(),
-        approvals::schemas(),
-        audit::schemas(),
-        backups::schemas(),
-        replicas::schemas(),
-        health::schemas(),
-        clock::schemas(),
-        master_key::schemas(),
-        public::schemas(),
-        problem::schemas(),
-    ];
+fn components(operations: &[Described], mut generator: SchemaGenerator) -> Value {
+    generator.subschema_for::<api::Problem>();
+    let mut schemas = generator.take_definitions(true);
+    if let Some(problem) = schemas.get_mut("Problem") {
+        insert(problem, "examples", json!([problem::example()]));
+    }
+    if let Some(code) = schemas.get_mut("ProblemCode") {
+        insert(code, CODES, problem::codes());
+    }
     let problem_responses = operations
         .iter()
         .flat_map(|described| described.operation.problem_responses());
-    let responses: BTreeMap<String, Json> = problem_responses
+    let responses: Map<String, Value> = problem_responses
         .filter_map(|refusal| refusal.shared())
         .collect();
-    object([
-        ("securitySchemes", object([("credential", credential)])),
-        ("schemas", object(schemas.into_iter().flatten())),
-        ("responses", Json::Object(responses.into_iter().collect())),
-        ("headers", headers()),
-    ])
+    json!({
+        "securitySchemes": {"credential": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "kw_<client>_<secret>",
+            "description": "A client's credential, sent once and in this header only. An operation \
+                            names the role that the client needs.",
+        }},
+        "schemas": schemas,
+        "responses": responses,
+        "headers": headers(),
+    })
 }
 
 /// A header of answers: its name, what it says, and whether it is always there.
@@ -235,46 +202,22 @@ const HEADERS: [Header; 14] = [
     ),
 ];
 
-fn headers() -> Json {
-    object(HEADERS.map(|(name, description, required)| {
-        let schema = object([("type", "string".into())]);
-        let header = object([
-            ("description", description.into()),
-            ("required", required.into()),
-            ("schema", schema),
-        ]);
-        (name, header)
-    }))
-}
-
-/// One of the algorithms.
-fn algorithm(description: &str) -> Json {
-    one_of(Algorithm::ALL.map(Algorithm::as_str), description)
-}
-
-/// A kid, of keywright's own making or of another's.
-fn kid(description: &str) -> Json {
-    pattern("^[!-~]{1,256}$", description)
-}
-
-/// The caller's reason for a change.
-fn reason(description: &str) -> Json {
-    let form = format!("^[^\\u0000-\\u001F\\u007F-\\u009F]{{1,{LONGEST_REASON}}}$");
-    pattern(&form, description)
-}
-
-/// The name of an issuer.
-fn issuer_name() -> Json {
-    pattern(
-        "^[a-z0-9-]{1,63}$",
-        "1 to 63 characters of `a-z`, `0-9` and `-`.",
-    )
+fn headers() -> Value {
+    let headers = HEADERS.map(|(name, description, required)| {
+        let header = json!({
+            "description": description,
+            "required": required,
+            "schema": {"type": "string"},
+        });
+        (name.to_owned(), header)
+    });
+    Map::from_iter(headers).into()
 }
 
 /// An operation on the issuer that the path names.
 fn issuer_path(operation: Operation) -> Operation {
     operation
-        .path("issuer", issuer_name(), "The issuer's name.", "default")
+        .path::<api::IssuerName>("issuer", "The issuer's name.", "default")
         .refuses(&[Code::ClientLimit, Code::UnknownIssuer, Code::IssuerUnusable])
 }
 
@@ -283,8 +226,7 @@ fn conditional(operation: Operation) -> Operation {
     operation
         .header(
             "If-Match",
-            text("`*`, or a list of entity tags (RFC 9110 §13.1.1)."),
-            "Replace it only if it exists (`*`) or has one of these entity tags now. Weak tags match \
+            "`*`, or a list of entity tags (RFC 9110 §13.1.1). Replace it only if it exists (`*`) or has one of these entity tags now. Weak tags match \
              nothing. It is judged together with the change: of those that send one tag, one is \
              done.",
         )

@@ -1,11 +1,12 @@
 //! What one operation takes and answers, said once beside its route.
 
-use serde_json::Value;
+use keywright_api::schema::Tidy;
+use schemars::transform::Transform as _;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
 use super::area::Area;
-use super::json::{Json, array, object};
 use super::problem::{self, ProblemResponse};
-use super::schema::reference;
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -18,32 +19,27 @@ pub(in crate::http) struct Operation {
     text: &'static str,
     role: Option<Role>,
     parameters: Vec<Parameter>,
+    query: Option<SchemaOf>,
     body: Option<RequestBody>,
     answers: Vec<ResponseDescription>,
     problems: Vec<Code>,
 }
 
-/// Where a parameter stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Path,
-    Query,
-    Header,
-}
+/// The schema of a type: of a document, a reference to the components.
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A parameter of the path, the query or the head.
-pub(super) struct Parameter {
-    place: Place,
+/// A segment of the path, or a header that may be absent.
+struct Parameter {
+    place: &'static str,
     name: &'static str,
-    schema: Json,
-    presence: Presence,
+    schema: SchemaOf,
     text: &'static str,
-    example: Option<Value>,
+    example: Option<&'static str>,
 }
 
 struct RequestBody {
     presence: Presence,
-    schema: &'static str,
+    schema: SchemaOf,
     examples: Vec<Example>,
 }
 
@@ -69,9 +65,21 @@ pub(super) fn example(name: &'static str, value: Value) -> Example {
 pub(super) struct ResponseDescription {
     status: ResponseStatus,
     text: &'static str,
-    content: Option<(&'static str, Json)>,
-    example: Option<Value>,
+    content: Option<Content>,
     headers: Vec<&'static str>,
+}
+
+struct Content {
+    media_type: &'static str,
+    kind: Kind,
+    example: Option<Value>,
+}
+
+enum Kind {
+    /// A document of this type.
+    Document(SchemaOf),
+    /// What it is, in words.
+    Text(&'static str),
 }
 
 impl ResponseDescription {
@@ -81,47 +89,58 @@ impl ResponseDescription {
             status,
             text,
             content: None,
-            example: None,
             headers: Vec::new(),
         }
     }
 
-    /// A JSON document of the components, with an example.
-    pub(super) fn json(
+    /// A document, with an example.
+    pub(super) fn json<T: JsonSchema>(
         status: ResponseStatus,
         text: &'static str,
-        schema: &'static str,
         example: Value,
     ) -> Self {
-        Self::of(status, text, "application/json", reference(schema), example)
+        Self::of::<T>(status, text, "application/json", example)
     }
 
-    /// A body of any type, with an example.
-    pub(super) fn of(
+    /// A document of a media type of its own, with an example.
+    pub(super) fn of<T: JsonSchema>(
         status: ResponseStatus,
         text: &'static str,
         media_type: &'static str,
-        schema: Json,
         example: Value,
     ) -> Self {
-        Self {
-            content: Some((media_type, schema)),
+        Self::empty(status, text).with(Content {
+            media_type,
+            kind: Kind::Document(SchemaGenerator::subschema_for::<T>),
             example: Some(example),
-            ..Self::empty(status, text)
-        }
+        })
     }
 
-    /// A body of any type that is too large or too changeable for an example.
+    /// Text, or a document that another one describes; `content` says what it is.
     pub(super) fn text(
         status: ResponseStatus,
         text: &'static str,
         media_type: &'static str,
-        schema: Json,
+        content: &'static str,
     ) -> Self {
-        Self {
-            content: Some((media_type, schema)),
-            ..Self::empty(status, text)
+        Self::empty(status, text).with(Content {
+            media_type,
+            kind: Kind::Text(content),
+            example: None,
+        })
+    }
+
+    fn with(mut self, content: Content) -> Self {
+        self.content = Some(content);
+        self
+    }
+
+    /// The same with an example.
+    pub(super) fn example(mut self, example: &str) -> Self {
+        if let Some(content) = &mut self.content {
+            content.example = Some(example.into());
         }
+        self
     }
 
     /// The same with headers of the components, which it always has.
@@ -130,19 +149,25 @@ impl ResponseDescription {
         self
     }
 
-    fn render(&self, area: Area) -> (String, Json) {
-        let mut answer = object([("description", self.text.into())]);
+    fn render(&self, area: Area, generator: &mut SchemaGenerator) -> (String, Value) {
         let common = area.headers().iter().copied();
-        answer = answer.with(
-            "headers",
-            headers(common.chain(self.headers.iter().copied())),
-        );
-        if let Some((media_type, schema)) = &self.content {
-            let mut content = object([("schema", schema.clone())]);
-            if let Some(example) = &self.example {
-                content = content.with("example", example.clone());
+        let mut answer = json!({
+            "description": self.text,
+            "headers": headers(common.chain(self.headers.iter().copied())),
+        });
+        if let Some(content) = &self.content {
+            let schema = match content.kind {
+                Kind::Document(schema) => tidied(schema, generator),
+                Kind::Text(text) if content.media_type == "application/json" => {
+                    json!({"type": "object", "description": text})
+                }
+                Kind::Text(text) => json!({"type": "string", "description": text}),
+            };
+            let mut shown = json!({ "schema": schema });
+            if let Some(example) = &content.example {
+                insert(&mut shown, "example", example.clone());
             }
-            answer = answer.with("content", object([(*media_type, content)]));
+            insert(&mut answer, "content", json!({ content.media_type: shown }));
         }
         (self.status.status().as_u16().to_string(), answer)
     }
@@ -158,6 +183,7 @@ impl Operation {
             text: "",
             role: None,
             parameters: Vec::new(),
+            query: None,
             body: None,
             answers: Vec::new(),
             problems: Vec::new(),
@@ -190,100 +216,61 @@ impl Operation {
     }
 
     /// A segment of the path.
-    pub(super) fn path(
-        self,
+    pub(super) fn path<T: JsonSchema>(
+        mut self,
         name: &'static str,
-        schema: Json,
         text: &'static str,
-        example: &str,
+        example: &'static str,
     ) -> Self {
-        self.parameter(Parameter {
-            place: Place::Path,
+        self.parameters.push(Parameter {
+            place: "path",
             name,
-            schema,
-            presence: Presence::Required,
-            text,
-            example: Some(example.into()),
-        })
-        .refuses(&[Code::NotFound])
-    }
-
-    /// A parameter of the query, which may be absent.
-    pub(super) fn query(self, name: &'static str, schema: Json, text: &'static str) -> Self {
-        self.parameter(Parameter {
-            place: Place::Query,
-            name,
-            schema,
-            presence: Presence::Optional,
-            text,
-            example: None,
-        })
-        .refuses(&[Code::InvalidQuery])
-    }
-
-    /// A parameter of the query that must be there.
-    pub(super) fn required_query(
-        self,
-        name: &'static str,
-        schema: Json,
-        text: &'static str,
-        example: Value,
-    ) -> Self {
-        self.parameter(Parameter {
-            place: Place::Query,
-            name,
-            schema,
-            presence: Presence::Required,
+            schema: SchemaGenerator::subschema_for::<T>,
             text,
             example: Some(example),
-        })
-        .refuses(&[Code::InvalidQuery])
+        });
+        self.refuses(&[Code::NotFound])
+    }
+
+    /// The parameters of the query: the members of this type.
+    pub(super) fn query<T: JsonSchema>(mut self) -> Self {
+        self.query = Some(T::json_schema);
+        self.refuses(&[Code::InvalidQuery])
     }
 
     /// A header of the request, which may be absent.
-    pub(super) fn header(self, name: &'static str, schema: Json, text: &'static str) -> Self {
-        self.parameter(Parameter {
-            place: Place::Header,
+    pub(super) fn header(mut self, name: &'static str, text: &'static str) -> Self {
+        self.parameters.push(Parameter {
+            place: "header",
             name,
-            schema,
-            presence: Presence::Optional,
+            schema: SchemaGenerator::subschema_for::<String>,
             text,
             example: None,
-        })
-    }
-
-    fn parameter(mut self, parameter: Parameter) -> Self {
-        self.parameters.push(parameter);
+        });
         self
     }
 
-    /// A body that must be there: a schema of the components.
-    pub(super) fn body(
-        self,
-        schema: &'static str,
-        examples: impl IntoIterator<Item = Example>,
-    ) -> Self {
-        self.takes(Presence::Required, schema, examples)
+    /// A body that must be there.
+    pub(super) fn body<T: JsonSchema>(self, examples: impl IntoIterator<Item = Example>) -> Self {
+        self.takes::<T>(Presence::Required, examples)
     }
 
     /// A body that may be left out.
-    pub(super) fn optional_body(
+    pub(super) fn optional_body<T: JsonSchema>(
         self,
-        schema: &'static str,
         examples: impl IntoIterator<Item = Example>,
     ) -> Self {
-        self.takes(Presence::Optional, schema, examples)
+        self.takes::<T>(Presence::Optional, examples)
     }
 
-    fn takes(
+    fn takes<T: JsonSchema>(
         mut self,
         presence: Presence,
-        schema: &'static str,
         examples: impl IntoIterator<Item = Example>,
     ) -> Self {
         self.body = Some(RequestBody {
             presence,
-            schema,
+            schema: SchemaGenerator::subschema_for::<T>,
             examples: examples.into_iter().collect(),
         });
         self.refuses(&[
@@ -338,89 +325,119 @@ impl Operation {
     }
 
     /// The operation object of the document (OpenAPI 3.1 §4.8.10).
-    pub(super) fn render(&self) -> Json {
-        let mut shown = object([
-            ("operationId", self.id.as_str().into()),
-            ("tags", array([self.area.name()])),
-            ("summary", self.summary.into()),
-        ]);
+    pub(super) fn render(&self, generator: &mut SchemaGenerator) -> Value {
+        // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30).
+        let role = self.role.iter();
+        let security: Vec<Value> = role
+            .map(|role| json!({"credential": [role.as_str()]}))
+            .collect();
+        let mut shown = json!({
+            "operationId": self.id,
+            "tags": [self.area.name()],
+            "summary": self.summary,
+            "security": security,
+        });
         if !self.text.is_empty() {
-            shown = shown.with("description", self.text);
+            insert(&mut shown, "description", self.text.into());
         }
-        shown = match self.role {
-            // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30).
-            Some(role) => shown.with(
-                "security",
-                array([object([("credential", array([role.as_str()]))])]),
-            ),
-            None => shown.with("security", Json::Array(Vec::new())),
-        };
-        if !self.parameters.is_empty() {
-            shown = shown.with(
-                "parameters",
-                array(self.parameters.iter().map(Parameter::render)),
-            );
+        let parameters = self.parameters.iter();
+        let mut parameters: Vec<Value> = parameters.map(|one| one.render(generator)).collect();
+        parameters.extend(
+            self.query
+                .into_iter()
+                .flat_map(|query| query_parameters(query, generator)),
+        );
+        if !parameters.is_empty() {
+            insert(&mut shown, "parameters", parameters.into());
         }
         if let Some(body) = &self.body {
-            shown = shown.with("requestBody", body.render());
+            insert(&mut shown, "requestBody", body.render(generator));
         }
-        let answers = self.answers.iter().map(|answer| answer.render(self.area));
-        let mut responses: Vec<(String, Json)> = answers.collect();
-        responses.extend(
-            self.problem_responses()
-                .iter()
-                .map(ProblemResponse::response),
-        );
-        responses.sort_by(|one, other| one.0.cmp(&other.0));
-        shown.with("responses", Json::Object(responses))
+        let answers = self.answers.iter();
+        let answers = answers.map(|answer| answer.render(self.area, generator));
+        let mut responses: Map<String, Value> = answers.collect();
+        let problems = self.problem_responses();
+        responses.extend(problems.iter().map(ProblemResponse::response));
+        insert(&mut shown, "responses", responses.into());
+        shown
     }
 }
 
 impl Parameter {
-    fn render(&self) -> Json {
-        let place = match self.place {
-            Place::Path => "path",
-            Place::Query => "query",
-            Place::Header => "header",
-        };
-        let shown = object([
-            ("name", self.name.into()),
-            ("in", place.into()),
-            ("required", (self.presence == Presence::Required).into()),
-            ("description", self.text.into()),
-            ("schema", self.schema.clone()),
-        ]);
-        match &self.example {
-            Some(example) => shown.with("example", example.clone()),
-            None => shown,
+    fn render(&self, generator: &mut SchemaGenerator) -> Value {
+        let mut shown = json!({
+            "name": self.name,
+            "in": self.place,
+            "required": self.place == "path",
+            "description": self.text,
+            "schema": tidied(self.schema, generator),
+        });
+        if let Some(example) = self.example {
+            insert(&mut shown, "example", example.into());
         }
+        shown
     }
 }
 
+/// The members of a query's type as parameters.
+fn query_parameters(query: SchemaOf, generator: &mut SchemaGenerator) -> Vec<Value> {
+    let query = tidied(query, generator);
+    let required = query.get("required").and_then(Value::as_array);
+    let is_required =
+        |name: &str| required.is_some_and(|names| names.iter().any(|one| one == name));
+    let members = query.get("properties").and_then(Value::as_object);
+    let parameters = members.into_iter().flatten().map(|(name, member)| {
+        let mut schema = member.clone();
+        let mut shown = json!({"name": name, "in": "query", "required": is_required(name)});
+        for part in ["description", "example"] {
+            if let Some(value) = schema
+                .as_object_mut()
+                .and_then(|schema| schema.remove(part))
+            {
+                insert(&mut shown, part, value);
+            }
+        }
+        insert(&mut shown, "schema", schema);
+        shown
+    });
+    parameters.collect()
+}
+
 impl RequestBody {
-    fn render(&self) -> Json {
+    fn render(&self, generator: &mut SchemaGenerator) -> Value {
         let examples = self.examples.iter();
-        let examples = examples.map(|example| {
-            (
-                example.name,
-                object([("value", Json::Value(example.value.clone()))]),
-            )
-        });
-        let content = object([
-            ("schema", reference(self.schema)),
-            ("examples", object(examples)),
-        ]);
-        object([
-            ("required", (self.presence == Presence::Required).into()),
-            ("content", object([("application/json", content)])),
-        ])
+        let examples: Map<String, Value> = examples
+            .map(|example| (example.name.to_owned(), json!({ "value": example.value })))
+            .collect();
+        let schema = tidied(self.schema, generator);
+        json!({
+            "required": self.presence == Presence::Required,
+            "content": {"application/json": {"schema": schema, "examples": examples}},
+        })
+    }
+}
+
+fn tidied(schema: SchemaOf, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = schema(generator);
+    Tidy.transform(&mut schema);
+    schema.into()
+}
+
+/// Adds a member to an object.
+pub(super) fn insert(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
     }
 }
 
 /// Headers of the components, by name.
-pub(super) fn headers(names: impl IntoIterator<Item = &'static str>) -> Json {
-    object(names.into_iter().map(|name| {
-        let place = format!("#/components/headers/{name}");
-        (name, object([("$ref", place.into())]))
-    }))
+pub(super) fn headers(names: impl IntoIterator<Item = &'static str>) -> Value {
+    let names = names.into_iter();
+    let headers: Map<String, Value> = names
+        .map(|name| {
+            let place = format!("#/components/headers/{name}");
+            (name.to_owned(), json!({ "$ref": place }))
+        })
+        .collect();
+    headers.into()
 }

@@ -1,15 +1,15 @@
 //! The coming life of an issuer's keys.
 
+use keywright_api as api;
 use serde_json::json;
 
 use super::area::Area;
+use super::issuer_path;
 use super::issuers::POLICY_REFUSALS;
-use super::json::Json;
 use super::operation::{Operation, ResponseDescription, example};
-use super::schema::{answered, instant, integer, list, reference, required, text};
-use super::{audit, issuer_path};
 use crate::access::Role;
 use crate::http::code::Code;
+use crate::http::internal::PlanQuery;
 use crate::http::response::ResponseStatus;
 
 /// `GET /v1/issuers/{issuer}/plan`.
@@ -30,7 +30,7 @@ pub(in crate::http) fn preview() -> Operation {
         .role(Role::Auditor);
     let body = json!({"url": "http://127.0.0.1:8080", "rotation": {"every": "60d"}});
     planned(operation)
-        .body("Policy", [example("slower", body)])
+        .body::<api::Policy>([example("slower", body)])
         .refuses(&POLICY_REFUSALS)
 }
 
@@ -43,36 +43,11 @@ fn planned(operation: Operation) -> Operation {
          "imported": false, "forced": false},
     ]});
     issuer_path(operation)
-        .query(
-            "until",
-            integer(0, u64::MAX, "Unix seconds."),
-            "Until when to look ahead. Default: 90 days.",
-        )
-        .answers(ResponseDescription::json(
+        .query::<PlanQuery>()
+        .answers(ResponseDescription::json::<api::Plan>(
             ResponseStatus::Ok,
             "The plan.",
-            "Plan",
             plan,
         ))
         .refuses(&[Code::NoSuccessor, Code::IssuerDeleted])
-}
-
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let plan = answered([
-        required("now", instant("When this was asked.")),
-        required("until", instant("How far it looks.")),
-        required(
-            "warnings",
-            list(
-                text("A sentence."),
-                "Why the policy would make verifiers in common use trip.",
-            ),
-        ),
-        required(
-            "occurrences",
-            list(reference("Occurrence"), "What will happen, in order."),
-        ),
-    ]);
-    vec![("Plan", plan), ("Occurrence", audit::occurrence())]
 }

@@ -1,13 +1,12 @@
 //! The public listener: what verifiers fetch, and the probes.
 
-use serde_json::json;
+use keywright_api as api;
+use schemars::JsonSchema;
+use serde_json::{Value, json};
 
 use super::area::Area;
-use super::json::{Json, array, object};
 use super::operation::{Operation, ResponseDescription};
-use super::schema::{answered, list, one_of, optional, pattern, reference, required, text};
-use super::service::if_none_match;
-use super::{algorithm, kid};
+use super::service::IF_NONE_MATCH;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
 
@@ -25,11 +24,10 @@ pub(in crate::http) fn jwks() -> Operation {
             "The pending, active and retired keys of one issuer. Nothing in the set tells which \
              key signs: take the key whose `kid` stands in the token's header.",
         ),
-        ResponseDescription::of(
+        ResponseDescription::of::<api::JwkSet>(
             ResponseStatus::Ok,
             "The key set.",
             "application/jwk-set+json",
-            reference("JwkSet"),
             set,
         ),
     )
@@ -49,10 +47,9 @@ pub(in crate::http) fn openid_configuration() -> Operation {
             "Read the OpenID configuration",
         )
         .text("There is none while the set has no RS256 key."),
-        ResponseDescription::json(
+        ResponseDescription::json::<api::OpenidConfiguration>(
             ResponseStatus::Ok,
             "OpenID Connect discovery.",
-            "OpenidConfiguration",
             metadata,
         ),
     )
@@ -70,10 +67,9 @@ pub(in crate::http) fn oauth_metadata() -> Operation {
             "readOauthMetadata",
             "Read the OAuth metadata",
         ),
-        ResponseDescription::json(
+        ResponseDescription::json::<api::OauthMetadata>(
             ResponseStatus::Ok,
             "RFC 8414 metadata.",
-            "OauthMetadata",
             metadata,
         ),
     )
@@ -121,24 +117,19 @@ pub(in crate::http) fn readiness() -> Operation {
             ResponseStatus::Unready,
             "One line that says why not.",
             "text/plain; charset=utf-8",
-            text("Such as `the key store does not answer`."),
+            "Such as `the key store does not answer`.",
         ))
 }
 
 fn plain(status: ResponseStatus, meaning: &'static str, line: &'static str) -> ResponseDescription {
-    ResponseDescription::of(
-        status,
-        meaning,
-        "text/plain; charset=utf-8",
-        one_of([line], "One line."),
-        line.into(),
-    )
+    let media_type = "text/plain; charset=utf-8";
+    ResponseDescription::text(status, meaning, media_type, "One line.").example(line)
 }
 
 fn cached(operation: Operation, answer: ResponseDescription) -> Operation {
     let headers = &["ETag", "Cache-Control"];
     refusable(operation)
-        .header("If-None-Match", if_none_match(), "What the caller has.")
+        .header("If-None-Match", IF_NONE_MATCH)
         .answers(answer.headers(headers))
         .answers(
             ResponseDescription::empty(
@@ -155,70 +146,28 @@ fn refusable(operation: Operation) -> Operation {
 
 /// The path of an issuer's URL, for documents of issuers that have one.
 pub(in crate::http) fn with_issuer_path(operation: Operation) -> Operation {
-    operation.of_each().path(
+    operation.of_each().path::<IssuerPath>(
         "issuer_path",
-        pattern("^[A-Za-z0-9._~-]+$", "The path of the issuer's URL."),
         "The path of the issuer's URL without its first slash. It may have several segments, which \
          OpenAPI cannot say.",
         "shop",
     )
 }
 
-/// The components.
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let number = |description| pattern("^[A-Za-z0-9_-]+$", description);
-    let jwk = answered([
-        required("kty", one_of(["EC", "RSA"], "The kind of key.")),
-        required("kid", kid("Its identifier.")),
-        required("use", one_of(["sig"], "What it is for.")),
-        required("alg", algorithm("Its one algorithm.")),
-        optional("crv", one_of(["P-256"], "EC: the curve.")),
-        optional("x", number("EC: a coordinate, base64url.")),
-        optional("y", number("EC: a coordinate, base64url.")),
-        optional("n", number("RSA: the modulus, base64url.")),
-        optional("e", number("RSA: the exponent, base64url.")),
-    ]);
-    let keys = list(jwk, "At most 100 keys, less than 51,200 bytes.").with("maxItems", 100);
-    let metadata = || {
-        vec![
-            required("issuer", text("The issuer's URL.")),
-            required("jwks_uri", text("Where its key set is.")),
-            required(
-                "response_types_supported",
-                list(text("A response type."), "`id_token`."),
-            ),
-        ]
-    };
-    let mut openid = metadata();
-    openid.extend([
-        required(
-            "subject_types_supported",
-            list(text("A subject type."), "`public`."),
-        ),
-        required(
-            "id_token_signing_alg_values_supported",
-            list(algorithm("An algorithm."), "What signs, or will."),
-        ),
-    ]);
-    vec![
-        ("JwkSet", answered([required("keys", keys)])),
-        ("OpenidConfiguration", answered(openid)),
-        ("OauthMetadata", answered(metadata())),
-    ]
-}
+/// The path of an issuer's URL.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("pattern" = "^[A-Za-z0-9._~-]+$"))]
+struct IssuerPath(#[expect(dead_code, reason = "it describes text of a path")] String);
 
 /// Where the public listener is: at an address of its own.
-pub(super) fn servers() -> Json {
-    let variable = object([
-        ("default", ISSUER.into()),
-        (
-            "description",
-            "The public listener's address, behind whatever proxy stands before it.".into(),
-        ),
-    ]);
-    array([object([
-        ("url", "{public}".into()),
-        ("description", "The public listener.".into()),
-        ("variables", object([("public", variable)])),
-    ])])
+pub(super) fn servers() -> Value {
+    json!([{
+        "url": "{public}",
+        "description": "The public listener.",
+        "variables": {"public": {
+            "default": ISSUER,
+            "description":
+                "The public listener's address, behind whatever proxy stands before it.",
+        }},
+    }])
 }

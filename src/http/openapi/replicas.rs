@@ -1,13 +1,10 @@
 //! The processes that share the store.
 
+use keywright_api as api;
 use serde_json::json;
 
 use super::area::Area;
-use super::json::Json;
 use super::operation::{Operation, ResponseDescription};
-use super::schema::{
-    answered, flag, instant, integer, list, optional, or_null, reference, required, text,
-};
 use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
@@ -25,10 +22,9 @@ pub(in crate::http) fn list_replicas() -> Operation {
              the list is empty.",
         )
         .role(Role::Auditor)
-        .answers(ResponseDescription::json(
+        .answers(ResponseDescription::json::<api::Replicas>(
             ResponseStatus::Ok,
             "The processes.",
-            "Replicas",
             roll,
         ))
         .refuses(&[
@@ -36,54 +32,4 @@ pub(in crate::http) fn list_replicas() -> Operation {
             Code::StoreUnavailable,
             Code::StoreReplaced,
         ])
-}
-
-pub(super) fn schemas() -> Vec<(&'static str, Json)> {
-    let number = |text| integer(0, u64::MAX, text);
-    let replica = answered([
-        required("id", text("Its identifier: new with each start.")),
-        optional("host", text("The name of its machine.")),
-        optional("version", text("Its version of keywright.")),
-        optional("started_at", instant("When it began, in Unix seconds.")),
-        optional(
-            "master_keys",
-            list(
-                text("A fingerprint."),
-                "The master keys that it can open with.",
-            ),
-        ),
-        required(
-            "seen_at",
-            instant("When it was last heard of, by the store's clock, in Unix seconds."),
-        ),
-        required(
-            "live",
-            flag("Whether it may still sign and serve by what it said last."),
-        ),
-        required(
-            "through",
-            number("The number of the event up to which it serves every change."),
-        ),
-    ]);
-    let replicas = answered([
-        required(
-            "max_staleness",
-            or_null(
-                text("A length of time."),
-                "For how long a process goes on without asking the store; `null` without others.",
-            ),
-        ),
-        required(
-            "head",
-            or_null(number("A number."), "The number of the last event."),
-        ),
-        required(
-            "replicas",
-            list(
-                reference("Replica"),
-                "Who has been heard of within the last hour.",
-            ),
-        ),
-    ]);
-    vec![("Replicas", replicas), ("Replica", replica)]
 }

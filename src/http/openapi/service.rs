@@ -1,9 +1,7 @@
 //! What the service says of itself: its metrics, and this description.
 
 use super::area::Area;
-use super::json::{Json, object};
 use super::operation::{Operation, ResponseDescription};
-use super::schema::text;
 use crate::http::response::ResponseStatus;
 
 /// The media type of the metrics.
@@ -24,19 +22,20 @@ pub(in crate::http) fn metrics() -> Operation {
             ResponseStatus::Ok,
             "OpenMetrics text.",
             OPENMETRICS,
-            text("Counters and gauges."),
+            "Counters and gauges.",
         ))
 }
 
 /// `GET /openapi.json`.
 pub(in crate::http) fn document() -> Operation {
-    let schema = object([
-        ("type", "object".into()),
-        ("description", "An OpenAPI 3.1 document.".into()),
-    ]);
     described(
         Operation::new(Area::Service, "readDescription", "Read this description"),
-        ResponseDescription::text(ResponseStatus::Ok, "This document.", JSON, schema),
+        ResponseDescription::text(
+            ResponseStatus::Ok,
+            "This document.",
+            JSON,
+            "An OpenAPI 3.1 document.",
+        ),
     )
 }
 
@@ -48,20 +47,15 @@ pub(in crate::http) fn page() -> Operation {
             "readDocumentation",
             "Read this description as a page",
         ),
-        ResponseDescription::text(
-            ResponseStatus::Ok,
-            "A page without scripts.",
-            HTML,
-            text("HTML."),
-        )
-        .headers(&["Content-Security-Policy"]),
+        ResponseDescription::text(ResponseStatus::Ok, "A page without scripts.", HTML, "HTML.")
+            .headers(&["Content-Security-Policy"]),
     )
 }
 
 fn described(operation: Operation, answer: ResponseDescription) -> Operation {
     let headers = &["ETag", "Cache-Control"];
     operation
-        .header("If-None-Match", if_none_match(), "What the caller has.")
+        .header("If-None-Match", IF_NONE_MATCH)
         .answers(answer.headers(headers))
         .answers(
             ResponseDescription::empty(
@@ -72,7 +66,6 @@ fn described(operation: Operation, answer: ResponseDescription) -> Operation {
         )
 }
 
-/// An entity tag, a list of them, or `*`.
-pub(super) fn if_none_match() -> Json {
-    text("An entity tag, a list of them, or `*`.")
-}
+/// What the header `If-None-Match` is for.
+pub(super) const IF_NONE_MATCH: &str =
+    "What the caller has: an entity tag, a list of them, or `*`.";

@@ -1,6 +1,7 @@
 //! What went wrong inside, as the caller is told it.
 
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use keywright_api::{Fault, ReadError};
 use keywright_verifier::json::{BodyError, FieldError, JsonError};
 
 use super::{INSUFFICIENT, Problem};
@@ -41,12 +42,19 @@ impl From<FieldError> for Problem {
         let problem = |code| Self::new(code, &error);
         match &error {
             FieldError::NotAnObject { .. } => problem(Code::NotAnObject),
-            FieldError::Missing { field } => problem(Code::FieldMissing).with("field", *field),
-            FieldError::WrongType { field, .. } => problem(Code::FieldType).with("field", *field),
+            FieldError::Missing { field } => {
+                problem(Code::FieldMissing).with(|problem| problem.field = Some((*field).into()))
+            }
+            FieldError::WrongType { field, .. } => {
+                problem(Code::FieldType).with(|problem| problem.field = Some((*field).into()))
+            }
             FieldError::Unknown { field, nearest } => {
-                let problem = problem(Code::UnknownField).with("field", field.to_string());
+                let problem = problem(Code::UnknownField)
+                    .with(|problem| problem.field = Some(field.to_string().into()));
                 match nearest {
-                    Some(nearest) => problem.with("nearest", *nearest),
+                    Some(nearest) => {
+                        problem.with(|problem| problem.nearest = Some((*nearest).into()))
+                    }
                     None => problem,
                 }
             }
@@ -55,17 +63,56 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let stands_in = |names: &[&str]| error.types.iter().any(|name| names.contains(name));
+        let problem = match &error.fault {
+            Fault::Field(field) => field.clone().into(),
+            Fault::Rule(rule) => Self::new(code_of(&error.types), rule),
+        };
+        // What a part of a client's terms is refused for has one code, whatever is wrong with it.
+        let problem = if stands_in(&["Limits"]) {
+            problem.under(Code::InvalidLimits)
+        } else if stands_in(&["CertificateRule", "WorkloadRule"]) {
+            problem.under(Code::InvalidProof)
+        } else {
+            problem
+        };
+        match error.pointer.as_str() {
+            "" => problem,
+            pointer => problem.with(|problem| problem.pointer = Some(pointer.into())),
+        }
+    }
+}
+
+/// The code for a text of the right type that breaks a rule, by the names of the types around it.
+fn code_of(types: &[&str]) -> Code {
+    match types.last().copied() {
+        Some("Algorithm") => Code::UnknownAlgorithm,
+        Some("Kid") => Code::InvalidKid,
+        Some("Reason") => Code::InvalidReason,
+        Some("Fingerprint") => Code::InvalidFingerprint,
+        Some("ImportState") => Code::InvalidState,
+        Some("Role") => Code::InvalidRoles,
+        _ if types
+            .iter()
+            .any(|name| ["Policy", "IssuerRequest"].contains(name)) =>
+        {
+            Code::InvalidPolicy
+        }
+        Some("DurationText") => Code::InvalidDuration,
+        _ => Code::InvalidBody,
+    }
+}
+
 impl From<PolicyError> for Problem {
     fn from(error: PolicyError) -> Self {
         match error {
-            PolicyError::Field(error) => error.into(),
-            PolicyError::Algorithm(_) => Self::new(Code::UnknownAlgorithm, error),
+            PolicyError::Form(error) => error.into(),
             PolicyError::Url(_) => Self::new(Code::InvalidIssuerUrl, error),
-            PolicyError::Duration { .. }
-            | PolicyError::Schedule(_)
-            | PolicyError::RotationKind
-            | PolicyError::Confirmation
-            | PolicyError::Violation(_) => Self::new(Code::InvalidPolicy, error),
+            PolicyError::Schedule(_) | PolicyError::RotationKind | PolicyError::Violation(_) => {
+                Self::new(Code::InvalidPolicy, error)
+            }
         }
     }
 }
@@ -73,9 +120,9 @@ impl From<PolicyError> for Problem {
 impl From<TermsError> for Problem {
     fn from(error: TermsError) -> Self {
         let code = match error {
-            TermsError::Field(error) => return error.into(),
+            TermsError::Form(error) => return error.into(),
             TermsError::Name => Code::InvalidClientName,
-            TermsError::NoRole | TermsError::UnknownRole(_) => Code::InvalidRoles,
+            TermsError::NoRole => Code::InvalidRoles,
             TermsError::Limits(_) => Code::InvalidLimits,
             TermsError::Count(_)
             | TermsError::Certificate(_)
@@ -115,22 +162,26 @@ impl From<SignRefusal> for Problem {
     fn from(refusal: SignRefusal) -> Self {
         let bad = |code| Self::new(code, &refusal);
         match &refusal {
-            SignRefusal::OwnedClaims(claims) => {
-                bad(Code::ClaimReserved).with("claims", claims.clone())
+            SignRefusal::OwnedClaims(claims) => bad(Code::ClaimReserved).with(|problem| {
+                problem.claims = Some(claims.iter().map(ToString::to_string).collect())
+            }),
+            SignRefusal::ClaimType { claim, .. } => {
+                bad(Code::ClaimType).with(|problem| problem.claim = Some((*claim).into()))
             }
-            SignRefusal::ClaimType { claim, .. } => bad(Code::ClaimType).with("claim", *claim),
-            SignRefusal::ClaimName(error) => bad(Code::ClaimName).with("claim", error.name()),
-            SignRefusal::MissingClaims { missing, .. } => {
-                bad(Code::ClaimMissing).with("claims", missing.clone())
+            SignRefusal::ClaimName(error) => {
+                bad(Code::ClaimName).with(|problem| problem.claim = Some(error.name().into()))
             }
+            SignRefusal::MissingClaims { missing, .. } => bad(Code::ClaimMissing).with(|problem| {
+                problem.claims = Some(missing.iter().map(ToString::to_string).collect())
+            }),
             SignRefusal::Typ => bad(Code::InvalidTyp),
             SignRefusal::NoLifetime => bad(Code::TtlZero),
             SignRefusal::LifetimeOverMaximum { maximum, .. } => {
-                bad(Code::TtlOverMaximum).with("maximum", *maximum)
+                bad(Code::TtlOverMaximum).with(|problem| problem.maximum = Some((*maximum).into()))
             }
             SignRefusal::Limit(broken) => Self::limit(broken),
             SignRefusal::TooLarge { maximum, .. } => {
-                bad(Code::TokenTooLarge).with("maximum", *maximum)
+                bad(Code::TokenTooLarge).with(|problem| problem.maximum = Some((*maximum).into()))
             }
             SignRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, &refusal),
             SignRefusal::SnapshotStale => {
@@ -153,13 +204,14 @@ impl From<RuleViolation> for Problem {
                 ready_at,
                 ..
             } => conflict(Code::SuccessorNotReady)
-                .with("algorithm", algorithm.as_str())
-                .with("ready_at", ready_at.ceil_seconds()),
+                .with(|problem| problem.algorithm = Some(algorithm.as_str().into()))
+                .with(|problem| problem.ready_at = Some(ready_at.ceil_seconds().into())),
             RuleViolation::NoSuccessor(_) => conflict(Code::NoSuccessor),
-            RuleViolation::IllegalTransition { from, .. } => {
-                conflict(Code::IllegalTransition).with("state", *from)
+            RuleViolation::IllegalTransition { from, .. } => conflict(Code::IllegalTransition)
+                .with(|problem| problem.state = Some((*from).into())),
+            RuleViolation::KeyKnown { state, .. } => {
+                conflict(Code::KeyKnown).with(|problem| problem.state = Some((*state).into()))
             }
-            RuleViolation::KeyKnown { state, .. } => conflict(Code::KeyKnown).with("state", *state),
             RuleViolation::SetFull => conflict(Code::KeySetFull),
             RuleViolation::NotTakingOver => conflict(Code::NotTakingOver),
             RuleViolation::AlreadySigning(_) => conflict(Code::AlreadySigning),
@@ -209,7 +261,8 @@ impl From<ChangeError> for Problem {
             ChangeError::UnclearMasterKey(_) => Self::new(Code::MasterKeyUnclear, error),
             ChangeError::MasterKeyNotEverywhere { ref replicas, .. } => {
                 let replicas = replicas.clone();
-                Self::new(Code::MasterKeyNotEverywhere, error).with("replicas", replicas)
+                Self::new(Code::MasterKeyNotEverywhere, error)
+                    .with(|problem| problem.replicas = Some(replicas))
             }
             ChangeError::AwaitsReplicas | ChangeError::Contended => {
                 Self::new(Code::Contended, error).header(RETRY_AFTER, 1)

@@ -3,7 +3,7 @@
 use std::cell::LazyCell;
 
 use keywright::access::Terms;
-use keywright_verifier::json::{DEFAULT_MAX_DEPTH, Object};
+use keywright_verifier::json::{self, DEFAULT_MAX_DEPTH};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -37,13 +37,12 @@ fn fixture() -> Fixture {
 /// Every call is answered: with what was asked for, or with a problem of the caller's. Terms that are
 /// accepted are written as they read.
 pub(crate) fn check(bytes: &[u8]) {
-    let Ok(mut body) = Object::parse(bytes, DEFAULT_MAX_DEPTH, "the body") else {
+    let Ok(body) = json::parse(bytes, DEFAULT_MAX_DEPTH) else {
         return;
     };
-    if let Ok(terms) = Terms::take_from(&mut body) {
-        let members = Value::Object(terms.to_members());
-        let mut written = Object::new(members, "terms").unwrap();
-        assert_eq!(Terms::take_from(&mut written).unwrap(), terms);
+    if let Ok(terms) = Terms::from_document(body) {
+        let written = Value::Object(terms.to_members());
+        assert_eq!(Terms::from_document(written).unwrap(), terms);
     }
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
         return;

@@ -191,17 +191,7 @@ impl Object {
         let Some(name) = self.members.keys().next() else {
             return Ok(());
         };
-        let nearest = self
-            .asked_for
-            .into_iter()
-            .map(|known| (strsim::jaro_winkler(known, name), known))
-            .filter(|(likeness, _)| *likeness > ALIKE)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other))
-            .map(|(_, known)| known);
-        Err(FieldError::Unknown {
-            field: excerpt(name, NAME_CHARS),
-            nearest,
-        })
+        Err(FieldError::unknown(name, self.asked_for))
     }
 
     fn typed<T>(
@@ -262,6 +252,22 @@ pub enum FieldError {
         /// The known name that was probably meant.
         nearest: Option<&'static str>,
     },
+}
+
+impl FieldError {
+    /// The refusal of a member that is none of those that are known.
+    pub fn unknown(name: &str, known: impl IntoIterator<Item = &'static str>) -> Self {
+        let nearest = known
+            .into_iter()
+            .map(|known| (strsim::jaro_winkler(known, name), known))
+            .filter(|(likeness, _)| *likeness > ALIKE)
+            .max_by(|(one, _), (other, _)| one.total_cmp(other))
+            .map(|(_, known)| known);
+        Self::Unknown {
+            field: excerpt(name, NAME_CHARS),
+            nearest,
+        }
+    }
 }
 
 /// Why a body is not an object that can be read.

@@ -1,24 +1,27 @@
 //! Schemas as tables: a row for each member, with its type and its rules.
 
-use super::super::json::Json;
+use serde_json::Value;
+
 use super::markup::{code, escape, inline};
+use super::{elements, list, members_of, text};
 
 /// The members of an object. A schema that has none is described in a line.
-pub(super) fn table(schema: &Json) -> String {
+pub(super) fn table(schema: &Value) -> String {
     let mut page = String::new();
-    let properties = schema.get("properties").map_or(&[][..], Json::members);
-    if properties.is_empty() {
+    if schema.get("properties").is_none() {
         page.push_str(&format!("<p>{}</p>\n", kind(schema)));
         return page;
     }
     page.push_str("<table>\n<tr><th>member</th><th>type</th><th>rule</th></tr>\n");
-    for (name, member) in properties {
-        let must = match is_required(schema, name) {
-            true => " <span class=\"must\">required</span>",
-            false => "",
-        };
+    let (required, others): (Vec<_>, Vec<_>) =
+        properties(schema).partition(|(name, _)| is_required(schema, name));
+    let marked = required
+        .into_iter()
+        .map(|member| (member, " <span class=\"must\">required</span>"));
+    let others = others.into_iter().map(|member| (member, ""));
+    for ((name, member), mark) in marked.chain(others) {
         page.push_str(&format!(
-            "<tr><td>{}{must}</td><td>{}</td><td>{}</td></tr>\n",
+            "<tr><td>{}{mark}</td><td>{}</td><td>{}</td></tr>\n",
             code(name),
             kind(member),
             rules(member)
@@ -28,28 +31,30 @@ pub(super) fn table(schema: &Json) -> String {
     page
 }
 
-fn is_required(schema: &Json, name: &str) -> bool {
-    let names = schema.get("required").map_or(&[][..], Json::elements);
-    names.iter().any(|required| required.text() == Some(name))
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").into_iter().flat_map(members_of)
+}
+
+fn is_required(schema: &Value, name: &str) -> bool {
+    list(schema, "required")
+        .iter()
+        .any(|required| required == name)
 }
 
 /// What kind of value it is. Another schema is a link to it.
-pub(super) fn kind(schema: &Json) -> String {
-    if let Some(name) = schema.text_of("$ref").strip_prefix("#/components/schemas/") {
+pub(super) fn kind(schema: &Value) -> String {
+    if let Some(name) = text(schema, "$ref").strip_prefix("#/components/schemas/") {
         return format!("<a href=\"#schema-{0}\">{0}</a>", escape(name));
     }
     for union in ["anyOf", "oneOf", "allOf"] {
         if let Some(parts) = schema.get(union)
-            && !schema
-                .members()
-                .iter()
-                .any(|(name, _)| name == "properties")
+            && schema.get("properties").is_none()
         {
-            let kinds: Vec<String> = parts.elements().iter().map(kind).collect();
+            let kinds: Vec<String> = elements(parts).iter().map(kind).collect();
             return kinds.join(" or ");
         }
     }
-    match (schema.text_of("type"), schema.get("items")) {
+    match (text(schema, "type"), schema.get("items")) {
         ("array", Some(items)) => format!("array of {}", kind(items)),
         ("object", _) => match names(schema) {
             names if names.is_empty() => "object".to_owned(),
@@ -60,22 +65,20 @@ pub(super) fn kind(schema: &Json) -> String {
     }
 }
 
-fn names(schema: &Json) -> String {
-    let properties = schema.get("properties").map_or(&[][..], Json::members);
-    let names: Vec<String> = properties.iter().map(|(name, _)| code(name)).collect();
+fn names(schema: &Value) -> String {
+    let names: Vec<String> = properties(schema).map(|(name, _)| code(name)).collect();
     names.join(", ")
 }
 
 /// What is said of it, and its bounds.
-pub(super) fn rules(schema: &Json) -> String {
-    let mut rules = vec![inline(schema.text_of("description"))];
+pub(super) fn rules(schema: &Value) -> String {
+    let mut rules = vec![inline(text(schema, "description"))];
     let subject = match schema.get("items") {
         Some(items) => items,
         None => schema,
     };
     if let Some(words) = subject.get("enum") {
-        let words: Vec<String> = words
-            .elements()
+        let words: Vec<String> = elements(words)
             .iter()
             .map(|word| code(&plain(word)))
             .collect();
@@ -83,10 +86,7 @@ pub(super) fn rules(schema: &Json) -> String {
     }
     let bound = |name: &str| schema.get(name).map(plain);
     match (bound("minimum"), bound("maximum")) {
-        // Every number has an end; that of 64 bits is no rule worth a line.
-        (Some(minimum), Some(maximum)) if maximum.len() < 19 => {
-            rules.push(format!("{minimum} to {maximum}."));
-        }
+        (Some(minimum), Some(maximum)) => rules.push(format!("{minimum} to {maximum}.")),
         (Some(minimum), _) if minimum != "0" => rules.push(format!("At least {minimum}.")),
         _ => {}
     }
@@ -105,9 +105,9 @@ pub(super) fn rules(schema: &Json) -> String {
     rules.join(" ")
 }
 
-fn plain(value: &Json) -> String {
-    match value.text() {
+fn plain(value: &Value) -> String {
+    match value.as_str() {
         Some(text) => text.to_owned(),
-        None => serde_json::to_string(value).unwrap_or_default(),
+        None => value.to_string(),
     }
 }

@@ -5,7 +5,9 @@
 mod markup;
 mod members;
 
-use super::json::Json;
+use serde_json::{Map, Value};
+
+use super::problem::CODES;
 use markup::{code, escape, inline, paragraphs};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "delete", "options"];
@@ -14,17 +16,17 @@ const METHODS: [&str; 5] = ["get", "post", "put", "delete", "options"];
 struct Call<'d> {
     method: &'d str,
     path: &'d str,
-    operation: &'d Json,
+    operation: &'d Value,
 }
 
 /// Renders the document.
-pub(super) fn render(document: &Json) -> String {
-    let empty = Json::Object(Vec::new());
+pub(super) fn render(document: &Value) -> String {
+    let empty = Value::Null;
     let part = |name: &str| document.get(name).unwrap_or(&empty);
     let information = part("info");
-    let title = escape(information.text_of("title"));
+    let title = escape(text(information, "title"));
     let calls = calls(part("paths"));
-    let tags = part("tags").elements();
+    let tags = elements(part("tags"));
     let components = part("components");
     let schemas = components.get("schemas").unwrap_or(&empty);
 
@@ -35,19 +37,19 @@ pub(super) fn render(document: &Json) -> String {
          <h1>{title} API</h1>\n<p class=\"version\">Version {}, OpenAPI {}. The same as a \
          document: <a href=\"/openapi.json\">openapi.json</a></p>\n",
         include_str!("style.css"),
-        escape(information.text_of("version")),
-        escape(document.text_of("openapi")),
+        escape(text(information, "version")),
+        escape(text(document, "openapi")),
     );
-    page.push_str(&paragraphs(information.text_of("description")));
+    page.push_str(&paragraphs(text(information, "description")));
     page.push_str("</header>\n<nav>\n<h2>Contents</h2>\n<ul>\n");
     for tag in tags {
-        let name = escape(tag.text_of("name"));
+        let name = escape(text(tag, "name"));
         page.push_str(&format!("<li><a href=\"#area-{name}\">{name}</a>\n<ul>\n"));
         for call in of_area(&calls, tag) {
             page.push_str(&format!(
                 "<li><a href=\"#{}\">{}</a></li>\n",
-                escape(call.operation.text_of("operationId")),
-                escape(call.operation.text_of("summary"))
+                escape(text(call.operation, "operationId")),
+                escape(text(call.operation, "summary"))
             ));
         }
         page.push_str("</ul></li>\n");
@@ -57,10 +59,10 @@ pub(super) fn render(document: &Json) -> String {
          </ul>\n</nav>\n<main>\n",
     );
     for tag in tags {
-        let name = escape(tag.text_of("name"));
+        let name = escape(text(tag, "name"));
         page.push_str(&format!(
             "<section>\n<h2 id=\"area-{name}\">{name}</h2>\n{}",
-            paragraphs(tag.text_of("description"))
+            paragraphs(text(tag, "description"))
         ));
         for call in of_area(&calls, tag) {
             page.push_str(&article(call, components));
@@ -73,11 +75,11 @@ pub(super) fn render(document: &Json) -> String {
     page
 }
 
-fn calls(paths: &Json) -> Vec<Call<'_>> {
-    let paths = paths.members().iter();
+fn calls(paths: &Value) -> Vec<Call<'_>> {
+    let paths = members_of(paths);
     paths
         .flat_map(|(path, item)| {
-            let operations = item.members().iter();
+            let operations = members_of(item);
             let operations = operations.filter(|(name, _)| METHODS.contains(&name.as_str()));
             operations.map(move |(method, operation)| Call {
                 method,
@@ -88,37 +90,37 @@ fn calls(paths: &Json) -> Vec<Call<'_>> {
         .collect()
 }
 
-fn of_area<'c, 'd>(calls: &'c [Call<'d>], tag: &'c Json) -> impl Iterator<Item = &'c Call<'d>> {
+fn of_area<'c, 'd>(calls: &'c [Call<'d>], tag: &'c Value) -> impl Iterator<Item = &'c Call<'d>> {
     calls.iter().filter(|call| {
-        let tags = call.operation.get("tags").map_or(&[][..], Json::elements);
+        let tags = list(call.operation, "tags");
         tags.iter()
-            .any(|own| own.text() == Some(tag.text_of("name")))
+            .any(|own| own.as_str() == Some(text(tag, "name")))
     })
 }
 
-fn article(call: &Call<'_>, components: &Json) -> String {
+fn article(call: &Call<'_>, components: &Value) -> String {
     let operation = call.operation;
     let mut page = format!(
         "<article id=\"{}\">\n<h3>{}</h3>\n<code class=\"call\"><b>{}</b> {}</code>\n\
          <p class=\"role\">{}</p>\n{}",
-        escape(operation.text_of("operationId")),
-        escape(operation.text_of("summary")),
+        escape(text(operation, "operationId")),
+        escape(text(operation, "summary")),
         call.method.to_uppercase(),
         escape(call.path),
         role(operation),
-        paragraphs(operation.text_of("description"))
+        paragraphs(text(operation, "description"))
     );
     if let Some(parameters) = operation.get("parameters") {
         page.push_str(
             "<h4>Parameters</h4>\n<table>\n<tr><th>parameter</th><th>in</th><th>rule</th></tr>\n",
         );
-        for parameter in parameters.elements() {
+        for parameter in elements(parameters) {
             let schema = parameter.get("schema").map(members::rules);
             page.push_str(&format!(
                 "<tr><td>{}</td><td>{}</td><td>{} {}</td></tr>\n",
-                code(parameter.text_of("name")),
-                escape(parameter.text_of("in")),
-                inline(parameter.text_of("description")),
+                code(text(parameter, "name")),
+                escape(text(parameter, "in")),
+                inline(text(parameter, "description")),
                 schema.unwrap_or_default()
             ));
         }
@@ -130,7 +132,7 @@ fn article(call: &Call<'_>, components: &Json) -> String {
             if let Some(schema) = content.get("schema") {
                 page.push_str(&members::table(resolve(schema, components)));
             }
-            let examples = content.get("examples").map_or(&[][..], Json::members);
+            let examples = content.get("examples").into_iter().flat_map(members_of);
             for (_, example) in examples {
                 page.push_str(&block(example.get("value")));
             }
@@ -141,13 +143,11 @@ fn article(call: &Call<'_>, components: &Json) -> String {
     page
 }
 
-fn role(operation: &Json) -> String {
-    let security = operation.get("security").map_or(&[][..], Json::elements);
-    let roles = security
+fn role(operation: &Value) -> String {
+    let roles = list(operation, "security")
         .iter()
-        .filter_map(|scheme| scheme.get("credential"))
-        .flat_map(Json::elements)
-        .filter_map(Json::text);
+        .flat_map(|scheme| list(scheme, "credential"))
+        .filter_map(Value::as_str);
     match roles.map(code).collect::<Vec<_>>().join(", ") {
         none if none.is_empty() => "No credential.".to_owned(),
         roles => format!("Needs the role {roles}."),
@@ -155,11 +155,11 @@ fn role(operation: &Json) -> String {
 }
 
 /// What it answers: the good ends with their examples, then a row of codes for each problem.
-fn answers(operation: &Json, components: &Json) -> String {
+fn answers(operation: &Value, components: &Value) -> String {
     let mut good = String::new();
     let mut bad = String::new();
-    let responses = operation.get("responses").map_or(&[][..], Json::members);
-    for (status, response) in responses {
+    let responses = operation.get("responses").into_iter();
+    for (status, response) in responses.flat_map(members_of) {
         let response = resolve(response, components);
         let codes = codes_of(response);
         if !codes.is_empty() {
@@ -186,7 +186,7 @@ fn answers(operation: &Json, components: &Json) -> String {
         }
         good.push_str(&format!(
             "<p><strong>{status}</strong> {}{kinds}</p>\n{example}",
-            inline(response.text_of("description"))
+            inline(text(response, "description"))
         ));
     }
     let problems = match bad.is_empty() {
@@ -196,76 +196,81 @@ fn answers(operation: &Json, components: &Json) -> String {
     format!("<h4>Answers</h4>\n{good}{problems}")
 }
 
-fn codes_of(response: &Json) -> Vec<&str> {
-    let Some((_, content)) = contents(response)
-        .iter()
-        .find(|(media_type, _)| media_type == "application/problem+json")
-    else {
-        return Vec::new();
-    };
-    let parts = content.get("schema").and_then(|schema| schema.get("allOf"));
-    let code = parts
-        .map_or(&[][..], Json::elements)
-        .iter()
-        .find_map(|part| part.get("properties")?.get("code")?.get("enum"));
-    let codes = code.map_or(&[][..], Json::elements).iter();
-    codes.filter_map(Json::text).collect()
+fn codes_of(response: &Value) -> Vec<&str> {
+    let codes = list(response, CODES).iter();
+    codes.filter_map(Value::as_str).collect()
 }
 
-fn contents(part: &Json) -> &[(String, Json)] {
-    part.get("content").map_or(&[], Json::members)
+fn contents(part: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    part.get("content").into_iter().flat_map(members_of)
 }
 
 /// The component that a reference names, or what is no reference as it is.
-fn resolve<'d>(part: &'d Json, components: &'d Json) -> &'d Json {
-    let place = part.text_of("$ref").strip_prefix("#/components/");
-    let named = place.and_then(|place| place.split_once('/'));
-    named
-        .and_then(|(kind, name)| components.get(kind)?.get(name))
+fn resolve<'d>(part: &'d Value, components: &'d Value) -> &'d Value {
+    let place = text(part, "$ref").strip_prefix("#/components");
+    place
+        .and_then(|place| components.pointer(place))
         .unwrap_or(part)
 }
 
-fn block(example: Option<&Json>) -> String {
+/// The text of a member; without one, nothing.
+fn text<'d>(value: &'d Value, member: &str) -> &'d str {
+    let text = value.get(member).and_then(Value::as_str);
+    text.unwrap_or_default()
+}
+
+/// The elements of a member that is an array.
+fn list<'d>(value: &'d Value, member: &str) -> &'d [Value] {
+    value.get(member).map_or(&[], elements)
+}
+
+fn elements(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn members_of(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flat_map(Map::iter)
+}
+
+fn block(example: Option<&Value>) -> String {
     let text = match example {
-        Some(example) => match example.text() {
+        Some(example) => match example.as_str() {
             Some(text) => text.trim_end().to_owned(),
-            None => serde_json::to_string_pretty(example).unwrap_or_default(),
+            None => format!("{example:#}"),
         },
         None => String::new(),
     };
     format!("<pre>{}</pre>\n", escape(&text))
 }
 
-fn problems(schemas: &Json) -> String {
+fn problems(schemas: &Value) -> String {
     let mut page = String::from(
         "<section>\n<h2 id=\"problems\">problems</h2>\n\
          <p>An error is a <a href=\"#schema-Problem\">Problem</a>. Decide on its code: it is \
          stable.</p>\n<table>\n<tr><th>status</th><th>code</th><th>when</th><th>what to do</th></tr>\n",
     );
-    let codes = schemas
-        .get("ProblemCode")
-        .and_then(|code| code.get("oneOf"));
-    for entry in codes.map_or(&[][..], Json::elements) {
-        let status = entry.get("x-status").map(serde_json::to_string);
-        let code = escape(entry.text_of("const"));
+    let codes = schemas.get("ProblemCode");
+    for entry in codes.map_or(&[][..], |code| list(code, CODES)) {
+        let status = entry.get("status").map(Value::to_string);
+        let code = escape(text(entry, "code"));
         page.push_str(&format!(
             "<tr id=\"problem-{code}\"><td>{}</td><td><code>{code}</code></td><td>{}</td><td>{}</td></tr>\n",
-            status.and_then(Result::ok).unwrap_or_default(),
-            inline(entry.text_of("description")),
-            inline(entry.text_of("x-remedy"))
+            status.unwrap_or_default(),
+            inline(text(entry, "description")),
+            inline(text(entry, "remedy"))
         ));
     }
     page.push_str("</table>\n</section>\n");
     page
 }
 
-fn all_schemas(schemas: &Json) -> String {
+fn all_schemas(schemas: &Value) -> String {
     let mut page = String::from("<section>\n<h2 id=\"schemas\">schemas</h2>\n");
-    for (name, schema) in schemas.members() {
+    for (name, schema) in members_of(schemas) {
         page.push_str(&format!(
             "<article id=\"schema-{0}\">\n<h3>{0}</h3>\n{1}",
             escape(name),
-            paragraphs(schema.text_of("description"))
+            paragraphs(text(schema, "description"))
         ));
         match name.as_str() {
             "ProblemCode" => page.push_str("<p>See <a href=\"#problems\">problems</a>.</p>\n"),

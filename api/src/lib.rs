@@ -1,0 +1,70 @@
+//! The documents of keywright's HTTP API, one type each.
+//!
+//! What goes over the wire is one Rust type with its doc comment. Reading it, writing it, its JSON
+//! Schema and the OpenAPI document of the service derive from the type, so that a member's name is
+//! written once. Requests refuse members that they do not know; answers take them, because later
+//! versions may send more.
+//!
+//! A service reads requests with [`read()`], which says where a document is wrong and how; a client
+//! reads answers with any JSON library for serde. The text of a request is read strictly first, with
+//! [`keywright_verifier::json`].
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test fails by panicking"
+    )
+)]
+
+mod approvals;
+mod audit;
+mod clients;
+mod issuers;
+mod keys;
+mod plan;
+mod problem;
+mod publication;
+mod read;
+pub mod schema;
+mod service;
+mod tokens;
+mod values;
+
+pub use approvals::{
+    Approval, Approvals, ApprovedOperation, Awaits, Confirmed, DeleteRequest, OperationResult,
+};
+pub use audit::{
+    Actor, ActorKind, AuditEvent, AuditHead, AuditPage, AuthenticationMethod, EventKind,
+    KeyEventMembers, LARGEST_PAGE, Replaced,
+};
+pub use clients::{
+    CertificateRule, ClaimName, ClaimPattern, ClientKeys, ClientRequest, Clients, CreatedClient,
+    Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
+    RegisteredClient, Role, Scope, Subjects, Terms, TypeName, UnknownRole, WorkloadRule,
+};
+pub use issuers::{Confirmation, Issuer, IssuerRequest, Issuers, Policy, PolicyInForce, Rotation};
+pub use keys::{
+    AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
+    Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
+};
+pub use plan::{KeyEvent, Occurrence, Plan};
+pub use problem::{Problem, ProblemCode};
+pub use publication::{JwkSet, OauthMetadata, OpenidConfiguration, PublishedJwk};
+pub use read::{Fault, ReadError, read};
+pub use service::{
+    ClockCorrection, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState, LeaseHealth,
+    MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica, Replicas,
+    RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
+};
+pub use tokens::{
+    Audience, BatchRequest, BatchResult, BatchResults, Claims, LARGEST_BATCH, SignRequest, Token,
+};
+pub use values::{
+    DurationText, Entries, Fingerprint, InvalidDuration, InvalidFingerprint, InvalidIssuerName,
+    InvalidPositiveDuration, InvalidReason, IssuerName, Nullable, PositiveDuration, Reason,
+    UnixSeconds, format_duration, parse_duration,
+};

@@ -1,0 +1,57 @@
+//! What verifiers fetch.
+
+use keywright_verifier::{Algorithm, Kid};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::JwkNumbers;
+
+/// The pending, active and retired keys of one issuer (RFC 7517 §5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JwkSet {
+    /// At most 100 keys, less than 51,200 bytes.
+    #[schemars(length(max = 100))]
+    pub keys: Vec<PublishedJwk>,
+}
+
+/// A public key as verifiers get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishedJwk {
+    /// The kind of key.
+    #[schemars(extend("enum" = ["EC", "RSA"]))]
+    pub kty: String,
+    /// Its identifier.
+    pub kid: Kid,
+    /// What it is for.
+    #[serde(rename = "use")]
+    #[schemars(extend("enum" = ["sig"]))]
+    pub purpose: String,
+    /// Its one algorithm.
+    pub alg: Algorithm,
+    /// The key itself.
+    #[serde(flatten)]
+    pub numbers: JwkNumbers,
+}
+
+/// RFC 8414 metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OauthMetadata {
+    /// The issuer's URL.
+    pub issuer: String,
+    /// Where its key set is.
+    pub jwks_uri: String,
+    /// `id_token`.
+    pub response_types_supported: Vec<String>,
+}
+
+/// OpenID Connect discovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenidConfiguration {
+    /// What OAuth metadata has, too.
+    #[serde(flatten)]
+    pub metadata: OauthMetadata,
+    /// `public`.
+    pub subject_types_supported: Vec<String>,
+    /// The algorithms that sign, or will.
+    pub id_token_signing_alg_values_supported: Vec<Algorithm>,
+}
