@@ -48,7 +48,7 @@ impl KeySource {
             Self::File(path) => input::bytes(path, limit)?.to_vec(),
             Self::Url(url) => fetch(url, tls.for_key_sets()?, limit)?,
         };
-        JwkSet::parse(&bytes).map_err(|error| Failure::rejected("invalid-jwks", error))
+        JwkSet::parse_usable(&bytes).map_err(|error| Failure::rejected("invalid-jwks", error))
     }
 }
 

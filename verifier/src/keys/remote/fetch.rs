@@ -167,10 +167,7 @@ impl Fetcher {
         let tag = response.headers().get(ETAG).cloned();
         let tag = tag.filter(|value| value.len() <= MAX_TAG_BYTES);
         let body = body(response, MAX_JWK_SET_BYTES).await?;
-        let keys = JwkSet::parse(&body)?;
-        if keys.keys().is_empty() {
-            return Err(FetchError::NoUsableKey);
-        }
+        let keys = JwkSet::parse_usable(&body)?;
         Ok(FetchResult::Set {
             keys,
             tag: tag.map(|value| Tag { url, value }),
@@ -412,12 +409,9 @@ pub enum FetchError {
         /// The most bytes that are read.
         limit: usize,
     },
-    /// The answer is no JWK set.
-    #[error("the answer is no JWK set")]
+    /// The answer is no JWK set, or one without a key that a token could be verified with.
+    #[error("the answer is no usable JWK set")]
     Set(#[from] JwkSetError),
-    /// The set has no key that a token could be verified with.
-    #[error("the set has no ES256 or RS256 key")]
-    NoUsableKey,
     /// The issuer's metadata is not strict JSON, or a member is missing.
     #[error("the issuer's metadata is malformed")]
     Metadata(#[from] BodyError),
