@@ -14,6 +14,7 @@
 
 mod check;
 mod environment;
+mod key_files;
 mod output;
 mod process;
 mod repetition;

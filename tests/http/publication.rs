@@ -159,6 +159,68 @@ fn numbers_are_minimal_and_coordinates_are_whole() {
 }
 
 #[test]
+fn a_foreign_jwk_is_published_in_its_canonical_form() {
+    let server = start("");
+    create_issuer(&server, "foreign", json!({ "takes_over": true }));
+    let import = |algorithm: &str, jwk: &Value| {
+        let body = json!({ "algorithm": algorithm, "state": "retired", "public_key": jwk });
+        server.call("POST", "/v1/issuers/foreign/keys", Some(&body))
+    };
+    let published = |kid: &Value| {
+        let document = get(&server, &format!("/foreign{JWKS}")).json();
+        let keys = document["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["kid"] == *kid).unwrap().clone()
+    };
+    let (secret, _) = p256_pem();
+    let ec = p256_jwk(&secret, "ec");
+    let mut foreign = ec.clone();
+    foreign["x"] = format!(
+        "{}=",
+        ec["x"]
+            .as_str()
+            .unwrap()
+            .replace('-', "+")
+            .replace('_', "/")
+    )
+    .into();
+    let padded = [
+        &[0],
+        &BASE64URL.decode(ec["y"].as_str().unwrap()).unwrap()[..],
+    ]
+    .concat();
+    foreign["y"] = BASE64URL.encode(padded).into();
+    assert_eq!(import("ES256", &foreign).status, 201);
+    assert_eq!(published(&ec["kid"]), ec);
+
+    let (_, rsa) = rsa_pem(2048);
+    let pair = keywright::engine::import_private_key(Algorithm::Rs256, &rsa, None).unwrap();
+    let rsa: Value = serde_json::from_str(&pair.jwk.to_json()).unwrap();
+    let mut foreign = rsa.clone();
+    foreign["e"] = "AAEAAQ==".into();
+    let n = BASE64URL.decode(rsa["n"].as_str().unwrap()).unwrap();
+    foreign["n"] = BASE64URL.encode([&[0], &n[..]].concat()).into();
+    // Without a kid it is named by its thumbprint, which does not depend on the spelling.
+    foreign.as_object_mut().unwrap().remove("kid");
+    let imported = import("RS256", &foreign);
+    assert_eq!(imported.json()["kid"], rsa["kid"], "{}", imported.json());
+    assert_eq!(published(&rsa["kid"]), rsa);
+
+    for (algorithm, member, value, part) in [
+        ("RS256", "e", "AgAAAAE", "not supported"),
+        ("RS256", "e", "gAAAAQ", "2^31"),
+        ("RS256", "n", "*", "\"n\" is neither base64url nor base64"),
+    ] {
+        let mut jwk = rsa.clone();
+        jwk[member] = value.into();
+        let refused = import(algorithm, &jwk);
+        assert_eq!(refused.status, 400);
+        assert_eq!(refused.json()["code"], "invalid-public-key");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(part), "{detail}");
+    }
+}
+
+#[test]
 fn a_coordinate_keeps_its_leading_zeros() {
     let server = start("");
     create_issuer(&server, "zeros", json!({ "takes_over": true }));

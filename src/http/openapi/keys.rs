@@ -393,7 +393,10 @@ fn import_request() -> Json {
         ),
         optional(
             "private_key",
-            text("One unencrypted PKCS#8 PEM block (`BEGIN PRIVATE KEY`).").with("writeOnly", true),
+            text(
+                "An unencrypted private key: PEM (PKCS#8, PKCS#1 or SEC 1), or the text of a JWK.",
+            )
+            .with("writeOnly", true),
         ),
         optional("public_key", reference("PublicJwk")),
         optional(
