@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::{Raw, plain, send};
 use crate::support::{Server, start};
-use crate::world::{self, create_issuer, kid, ok, p256_jwk, p256_pem};
+use crate::world::{self, create_issuer, kid, ok, p256_jwk, p256_pem, rsa_pem};
 
 const JWKS: &str = "/.well-known/jwks.json";
 const OPENID: &str = "/.well-known/openid-configuration";
