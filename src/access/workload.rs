@@ -22,8 +22,49 @@ pub struct WorkloadRule {
 pub struct ClaimRule {
     /// The claim's name; or, if it begins with `/`, where it stands (RFC 6901).
     pub claim: String,
-    /// What it must match. Only text matches.
-    pub pattern: Pattern,
+    /// What it must be; an array must have an entry that is.
+    pub expected: ExpectedClaim,
+}
+
+/// What a claim must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedClaim {
+    /// A text that matches; or a number or a boolean that is written so in JSON.
+    Text(Pattern),
+    /// This number or boolean, and no text.
+    Scalar(Value),
+}
+
+impl ExpectedClaim {
+    fn read(claim: String, value: Value) -> Result<Self, WorkloadError> {
+        match value {
+            Value::String(text) if text != "*" => Ok(Self::Text(Pattern::parse(&text)?)),
+            Value::Number(_) | Value::Bool(_) => Ok(Self::Scalar(value)),
+            _ => Err(WorkloadError::Value(claim)),
+        }
+    }
+
+    fn to_document(&self) -> Value {
+        match self {
+            Self::Text(pattern) => pattern.to_string().into(),
+            Self::Scalar(value) => value.clone(),
+        }
+    }
+
+    fn is_met_by(&self, claim: &Value) -> bool {
+        match (self, claim) {
+            (_, Value::Array(entries)) => entries
+                .iter()
+                .any(|entry| !entry.is_array() && self.is_met_by(entry)),
+            (Self::Text(pattern), Value::String(text)) => pattern.matches(text),
+            // The beginning of a number says nothing about it.
+            (Self::Text(Pattern::Exact(text)), Value::Number(_) | Value::Bool(_)) => {
+                claim.to_string() == *text
+            }
+            (Self::Text(_), _) => false,
+            (Self::Scalar(expected), claim) => expected == claim,
+        }
+    }
 }
 
 /// Why a document is no such rule.
@@ -35,9 +76,10 @@ pub enum WorkloadError {
     /// The issuer's name or a claim's name is empty or too long.
     #[error("a workload names an issuer and 1 to 16 claims, in 1 to 256 characters each")]
     Names,
-    /// A claim may be anything, or must be no text.
+    /// A claim may be anything, or is to be null, an array or an object.
     #[error(
-        "the claim {0} of a workload must be a text, which may end with a \"*\" but not be one"
+        "the claim {0} of a workload must be a number, a boolean, or a text, which may end with a \
+         \"*\" but not be one"
     )]
     Value(String),
     /// A claim's name could be read as another one.
@@ -74,16 +116,13 @@ impl WorkloadRule {
                 .keys()
                 .try_for_each(|claim| claim_name::check(claim))?;
         }
-        let claims = claims.into_iter().map(|(claim, value)| match value {
-            Value::String(text) if text != "*" => Ok(ClaimRule {
-                claim,
-                pattern: Pattern::parse(&text)?,
-            }),
-            _ => Err(WorkloadError::Value(claim)),
+        let claims = claims.into_iter().map(|(claim, value)| {
+            let expected = ExpectedClaim::read(claim.clone(), value)?;
+            Ok(ClaimRule { claim, expected })
         });
         Ok(Self {
             issuer,
-            claims: claims.collect::<Result<_, _>>()?,
+            claims: claims.collect::<Result<_, WorkloadError>>()?,
         })
     }
 
@@ -92,7 +131,7 @@ impl WorkloadRule {
         let claims: Map<String, Value> = self
             .claims
             .iter()
-            .map(|rule| (rule.claim.clone(), rule.pattern.to_string().into()))
+            .map(|rule| (rule.claim.clone(), rule.expected.to_document()))
             .collect();
         json!({ "issuer": self.issuer, "claims": claims })
     }
@@ -105,9 +144,7 @@ impl WorkloadRule {
             } else {
                 claims.get(&rule.claim)
             };
-            value
-                .and_then(Value::as_str)
-                .is_some_and(|text| rule.pattern.matches(text))
+            value.is_some_and(|value| rule.expected.is_met_by(value))
         })
     }
 }
@@ -128,9 +165,57 @@ mod tests {
         let subject = "system:serviceaccount:prod:orders";
         assert!(rule.matches(&claims(subject, "prod".into())));
         assert!(!rule.matches(&claims(subject, "test".into())));
-        assert!(!rule.matches(&claims(subject, json!(["prod"]))));
+        assert!(!rule.matches(&claims(subject, json!(["test"]))));
         assert!(!rule.matches(&claims("system:serviceaccount:test:orders", "prod".into())));
         assert!(!rule.matches(&json!({ "sub": subject })));
+    }
+
+    #[test]
+    fn numbers_booleans_and_arrays_are_matched() {
+        let meets = |expected: Value, claim: Value| {
+            let document = json!({"issuer": "a", "claims": {"c": expected}});
+            let rule = WorkloadRule::from_document(document.clone()).unwrap();
+            assert_eq!(rule.to_document(), document);
+            rule.matches(&json!({ "c": claim }))
+        };
+        for (expected, claim) in [
+            (json!("true"), json!(true)),
+            (json!(true), json!(true)),
+            (json!("4711"), json!(4711)),
+            (json!(4711), json!(4711)),
+            (json!("1.5"), json!(1.5)),
+            (json!(-3), json!(-3)),
+            (
+                json!(18_446_744_073_709_551_615_u64),
+                json!(18_446_744_073_709_551_615_u64),
+            ),
+            (json!("admins"), json!(["users", "admins"])),
+            (json!("team-*"), json!(["users", "team-a"])),
+            (json!(7), json!([1, 7])),
+            (json!("7"), json!(["a", 7])),
+        ] {
+            assert!(meets(expected.clone(), claim.clone()), "{expected} {claim}");
+        }
+        for (expected, claim) in [
+            (json!("true"), json!(false)),
+            (json!(true), json!("true")),
+            (json!(4711), json!("4711")),
+            (json!(4711), json!(47110)),
+            (json!("4711"), json!(47110)),
+            (json!("47*"), json!(4711)),
+            (json!("t*"), json!(true)),
+            (json!("null"), json!(null)),
+            (json!("[]"), json!([])),
+            (json!("admins"), json!([])),
+            (json!("admins"), json!(["admins2"])),
+            (json!("admins"), json!([["admins"]])),
+            (json!("admins"), json!({"admins": true})),
+        ] {
+            assert!(
+                !meets(expected.clone(), claim.clone()),
+                "{expected} {claim}"
+            );
+        }
     }
 
     #[test]
@@ -138,7 +223,9 @@ mod tests {
         for document in [
             json!({"issuer": "a", "claims": {}}),
             json!({"issuer": "", "claims": {"sub": "a"}}),
-            json!({"issuer": "a", "claims": {"sub": 1}}),
+            json!({"issuer": "a", "claims": {"sub": null}}),
+            json!({"issuer": "a", "claims": {"sub": ["a"]}}),
+            json!({"issuer": "a", "claims": {"sub": {}}}),
             json!({"issuer": "a", "claims": {"sub": ""}}),
             json!({"issuer": "a", "claims": {"sub": "*"}}),
             json!({"issuer": "a"}),

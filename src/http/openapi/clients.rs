@@ -443,10 +443,16 @@ fn certificate_rule() -> Json {
 }
 
 fn workload_rule() -> Json {
-    let value = pattern(
-        "^[^*]",
-        "What the claim must be; or what it begins with, and a `*`.",
-    );
+    let value = super::json::object([
+        (
+            "description",
+            "What the claim must be; or, as a text, what it begins with and a `*`. Of an array, one \
+             entry must be it. A text also stands for the number or the boolean that it spells."
+                .into(),
+        ),
+        ("type", super::json::array(["string", "number", "boolean"])),
+        ("pattern", "^[^*]".into()),
+    ]);
     accepted([
         required(
             "issuer",
