@@ -42,6 +42,28 @@ pub struct Policy {
     pub max_token_bytes: u32,
     /// Who must agree to operations that may lock verifiers out. Default: no second person.
     pub confirmation: Confirmation,
+    /// When there is an OpenID provider configuration. Default: with an RS256 key.
+    pub openid_configuration: OpenidConfiguration,
+}
+
+/// When an issuer publishes an OpenID provider configuration. OpenID Connect Discovery §3 demands
+/// RS256 of every provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenidConfiguration {
+    /// While an RS256 key is published.
+    WithRs256,
+    /// Always, for consumers that read no other metadata. They must verify ES256.
+    Always,
+}
+
+impl OpenidConfiguration {
+    /// The word in the policy's document.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WithRs256 => "with-rs256",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// Who must agree to a forced rotation, a revocation that discards the successor, the deletion of
@@ -154,6 +176,7 @@ impl Policy {
             clock_skew: Duration::from_secs(300),
             max_token_bytes: 4096,
             confirmation: Confirmation::None,
+            openid_configuration: OpenidConfiguration::WithRs256,
         }
     }
 
@@ -268,6 +291,16 @@ impl Policy {
                 format_duration(self.lead),
                 outpaced(self.lead)
             ));
+        }
+        if self.openid_configuration == OpenidConfiguration::WithRs256
+            && !self.algorithms.contains(&Algorithm::Rs256)
+        {
+            warnings.push(
+                "without RS256 there is no openid-configuration (OpenID Connect Discovery §3): \
+                 consumers that read no other metadata need openid_configuration = \"always\", or the \
+                 URL of the key set"
+                    .to_owned(),
+            );
         }
         let (_, longest) = self.rotation.gaps();
         if longest > Duration::from_secs(366 * 86_400) {

@@ -7,7 +7,7 @@ use keywright_verifier::json::{FieldError, Object};
 use serde_json::{Map, Value, json};
 
 use super::issuer::{InvalidIssuerUrl, IssuerUrl};
-use super::policy::{Confirmation, Policy, PolicyViolation};
+use super::policy::{Confirmation, OpenidConfiguration, Policy, PolicyViolation};
 use super::schedule::{InvalidSchedule, Schedule};
 use super::time::{InvalidDuration, format_duration, parse_duration};
 use super::timing::Timing;
@@ -41,6 +41,9 @@ pub enum PolicyError {
     /// Neither of the two words.
     #[error("confirmation must be \"none\" or \"second-person\"")]
     Confirmation,
+    /// Neither of the two words.
+    #[error("openid_configuration must be \"with-rs256\" or \"always\"")]
+    OpenidConfiguration,
     /// The values do not fit together.
     #[error(transparent)]
     Violation(#[from] PolicyViolation),
@@ -130,6 +133,12 @@ impl Policy {
             Some("second-person") => Confirmation::SecondPerson,
             Some(_) => return Err(PolicyError::Confirmation),
         };
+        let openid_configuration = object.optional_string("openid_configuration")?;
+        policy.openid_configuration = match openid_configuration.as_deref() {
+            None | Some("with-rs256") => OpenidConfiguration::WithRs256,
+            Some("always") => OpenidConfiguration::Always,
+            Some(_) => return Err(PolicyError::OpenidConfiguration),
+        };
         Ok(policy)
     }
 
@@ -149,6 +158,7 @@ impl Policy {
             "clock_skew": format_duration(self.clock_skew),
             "max_token_bytes": self.max_token_bytes,
             "confirmation": self.confirmation.as_str(),
+            "openid_configuration": self.openid_configuration.as_str(),
         })
     }
 }
@@ -204,7 +214,7 @@ mod tests {
             "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}, "lead": "24h",
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
             "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
-            "confirmation": "second-person"
+            "confirmation": "second-person", "openid_configuration": "always"
         });
         assert_eq!(
             Policy::from_document(document.clone(), &Timing::single())
@@ -226,7 +236,7 @@ mod tests {
                 "default_algorithm": "ES256", "rsa_bits": 2048, "rotation": {"every": "30d"},
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
-                "max_token_bytes": 4096, "confirmation": "none"
+                "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256"
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());
@@ -285,6 +295,28 @@ mod tests {
         ] {
             assert_eq!(refusal(document), expected);
         }
+    }
+
+    #[test]
+    fn an_issuer_without_an_openid_configuration_is_warned_about() {
+        let warnings = |document: Value| {
+            let policy = Policy::from_document(document, &Timing::single()).unwrap();
+            policy.warnings().join(" ")
+        };
+        let url = "https://id.example.com";
+        let told = warnings(json!({"url": url, "algorithms": ["ES256"]}));
+        assert!(told.contains("no openid-configuration"), "{told}");
+        for document in [
+            json!({"url": url, "algorithms": ["ES256"], "openid_configuration": "always"}),
+            json!({"url": url, "algorithms": ["ES256", "RS256"]}),
+            json!({"url": url, "algorithms": ["RS256"]}),
+        ] {
+            assert_eq!(warnings(document), "");
+        }
+        assert_eq!(
+            refusal(json!({"url": url, "openid_configuration": "never"})),
+            "openid_configuration must be \"with-rs256\" or \"always\""
+        );
     }
 
     #[test]

@@ -457,7 +457,9 @@ fn a_path_that_is_almost_right_is_not_found_and_never_redirected() {
         "/nobody/.well-known/jwks.json",
         "/tenants/.well-known/jwks.json",
         "/tenants/a-b_c~1.0/x/.well-known/jwks.json",
-        "/slash//.well-known/jwks.json",
+        "//.well-known/jwks.json",
+        "/slash///.well-known/jwks.json",
+        "/tenants/a-b_c~1.0//.well-known/jwks.json",
         "/.well-known/jwks.json/slash",
         "/.well-known/openid-configuration/",
         "/.well-known/openid-configuration/slash",
@@ -500,6 +502,10 @@ fn metadata_stands_where_each_specification_wants_it() {
         if name == "tenant" {
             // An OpenID provider must offer RS256, and this issuer does not.
             assert_eq!(openid.status, 404);
+            let detail = openid.json()["detail"].as_str().unwrap().to_owned();
+            for part in ["RS256", &format!("{OAUTH}{path}"), "openid_configuration"] {
+                assert!(detail.contains(part), "{detail}");
+            }
             continue;
         }
         assert_eq!(openid.status, 200, "{name}");
@@ -509,6 +515,52 @@ fn metadata_stands_where_each_specification_wants_it() {
         expected["id_token_signing_alg_values_supported"] = json!(["ES256", "RS256"]);
         assert_eq!(openid.json(), expected);
     }
+}
+
+// Consumers append "/.well-known/…" to the issuer, byte for byte.
+#[test]
+fn an_issuer_with_a_slash_at_its_end_answers_two_slashes_too() {
+    let server = server();
+    for (two, one) in [
+        (format!("/slash/{JWKS}"), format!("/slash{JWKS}")),
+        (format!("/slash/{OPENID}"), format!("/slash{OPENID}")),
+        (format!("{OAUTH}/slash/"), format!("{OAUTH}/slash")),
+    ] {
+        let (two, one) = (get(&server, &two), get(&server, &one));
+        assert_eq!((two.status, one.status), (200, 200));
+        assert_eq!(two.body, one.body);
+    }
+    let server = start("default_issuer.url = \"https://id.example/\"");
+    for path in [JWKS, OPENID, OAUTH] {
+        let (two, one) = (get(&server, &format!("/{path}")), get(&server, path));
+        // RFC 8414 puts its part before the path.
+        let expected = if path == OAUTH { 404 } else { 200 };
+        assert_eq!((two.status, one.status), (expected, 200), "{path}");
+    }
+}
+
+#[test]
+fn a_policy_can_allow_the_openid_configuration_without_rs256() {
+    let server = start("");
+    let policy = json!({ "algorithms": ["ES256"], "openid_configuration": "always" });
+    create_issuer(&server, "es256", policy);
+    let answer = get(&server, &format!("/es256{OPENID}"));
+    assert_eq!(answer.status, 200);
+    let algorithms = &answer.json()["id_token_signing_alg_values_supported"];
+    assert_eq!(algorithms, &json!(["ES256"]));
+}
+
+// Fetch §4.9: the wildcard does not cover Authorization.
+#[test]
+fn a_page_may_ask_with_any_header() {
+    let server = server();
+    let answer = plain(&server.public, "OPTIONS", JWKS, &[]);
+    let allowed = answer.header("access-control-allow-headers").unwrap();
+    let names: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    assert!(
+        names.contains(&"*") && names.contains(&"Authorization"),
+        "{allowed}"
+    );
 }
 
 #[test]

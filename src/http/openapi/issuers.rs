@@ -106,6 +106,7 @@ pub(super) fn policy(url: &str) -> Value {
         "rsa_bits": 2048, "rotation": {"every": "30d"}, "lead": "24h", "jwks_max_age": "5m",
         "stale_if_error": "1h", "default_token_ttl": "15m", "max_token_ttl": "1h",
         "clock_skew": "5m", "max_token_bytes": 4096, "confirmation": "none",
+        "openid_configuration": "with-rs256",
     })
 }
 
@@ -172,6 +173,14 @@ fn members() -> Vec<Member> {
                 "Whether a forced rotation, a revocation that puts a key to work which verifiers \
                  may not know, the deletion of the issuer and taking this back need a second client \
                  with the role `security`. Default: `none`.",
+            ),
+        ),
+        optional(
+            "openid_configuration",
+            one_of(
+                ["with-rs256", "always"],
+                "Whether an issuer without an RS256 key publishes an OpenID provider configuration, \
+                 for consumers that read no other metadata. Default: `with-rs256`.",
             ),
         ),
     ]

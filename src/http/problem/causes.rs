@@ -65,6 +65,7 @@ impl From<PolicyError> for Problem {
             | PolicyError::Schedule(_)
             | PolicyError::RotationKind
             | PolicyError::Confirmation
+            | PolicyError::OpenidConfiguration
             | PolicyError::Violation(_) => Self::new(Code::InvalidPolicy, error),
         }
     }
