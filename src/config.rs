@@ -122,6 +122,9 @@ pub struct TrustedIssuer {
     /// The `typ` of its tokens; absent or `JWT` when nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub typ: Option<String>,
+    /// How far its clock and this one may be apart: 60 s when nothing is said, 5 minutes at most.
+    #[serde(default = "default_leeway", with = "listener::any_duration")]
+    pub leeway: Duration,
     /// Where its key set is; found by its metadata when neither this nor a file is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
@@ -131,6 +134,11 @@ pub struct TrustedIssuer {
     /// Certificates (PEM) that are trusted when its keys are fetched, beside the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+}
+
+/// Clocks of clusters are a few seconds apart, and a token is often used in the second of its `nbf`.
+const fn default_leeway() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// The issuer of an empty store.

@@ -341,10 +341,11 @@ pub struct WorkloadRule {
     pub claims: BTreeMap<String, ClaimPattern>,
 }
 
-/// What the claim must be; or what it begins with, and a `*`.
+/// What the claim must be; or, as a text, what it begins with and a `*`. Of an array, one entry must be
+/// it. A text also stands for the number or the boolean that it spells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline, extend("pattern" = "^[^*]"))]
-pub struct ClaimPattern(pub String);
+#[schemars(inline, extend("type" = ["string", "number", "boolean"], "pattern" = "^[^*]"))]
+pub struct ClaimPattern(pub Value);
 
 /// The public keys (JWK set, ES256 or RS256, 1 to 10) of the assertions that a client signs itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

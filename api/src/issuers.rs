@@ -88,6 +88,10 @@ macro_rules! with_policy_members {
             /// Default: `none`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub confirmation: Option<Confirmation>,
+            /// Whether an issuer without an RS256 key publishes an OpenID provider configuration, for
+            /// consumers that read no other metadata. Default: `with-rs256`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub openid_configuration: Option<OpenidConfigurationPolicy>,
             $($more)*
         }
     };
@@ -125,6 +129,7 @@ impl IssuerRequest {
             clock_skew,
             max_token_bytes,
             confirmation,
+            openid_configuration,
             takes_over,
         } = self;
         let policy = Policy {
@@ -141,6 +146,7 @@ impl IssuerRequest {
             clock_skew,
             max_token_bytes,
             confirmation,
+            openid_configuration,
         };
         (policy, takes_over)
     }
@@ -194,6 +200,18 @@ impl Confirmation {
             Self::SecondPerson => "second-person",
         }
     }
+}
+
+/// When an issuer publishes an OpenID provider configuration. OpenID Connect Discovery §3 demands
+/// RS256 of every provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenidConfigurationPolicy {
+    /// While an RS256 key is published.
+    #[serde(rename = "with-rs256")]
+    WithRs256,
+    /// Always, for consumers that read no other metadata. They must verify ES256.
+    Always,
 }
 
 /// When keys rotate: at an interval, or by a cron expression in a time zone.

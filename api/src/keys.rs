@@ -177,7 +177,7 @@ pub struct ImportRequest {
     pub algorithm: Algorithm,
     /// What the key becomes.
     pub state: ImportState,
-    /// One unencrypted PKCS#8 PEM block (`BEGIN PRIVATE KEY`).
+    /// An unencrypted private key: PEM (PKCS#8, PKCS#1 or SEC 1), or the text of a JWK.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("writeOnly" = true))]
     pub private_key: Option<String>,

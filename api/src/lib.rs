@@ -46,7 +46,10 @@ pub use clients::{
     Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
     RegisteredClient, Role, Scope, Subjects, Terms, TypeName, UnknownRole, WorkloadRule,
 };
-pub use issuers::{Confirmation, Issuer, IssuerRequest, Issuers, Policy, PolicyInForce, Rotation};
+pub use issuers::{
+    Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy, PolicyInForce,
+    Rotation,
+};
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keywright_api as api;
 use keywright_api::{ReadError, read};
-use keywright_verifier::{JwkSet, JwkSetError};
+use keywright_verifier::{JwkSet, JwkSetError, PassedOver};
 use serde_json::{Map, Value};
 
 use super::certificate::{CertificateRule, CertificateRuleError};
@@ -39,9 +39,14 @@ pub enum TermsError {
     /// The keys do not read.
     #[error("jwks: {0}")]
     Keys(#[from] JwkSetError),
+    /// No keys, or too many.
+    #[error("jwks: there must be 1 to {MOST_KEYS} keys")]
+    KeyCount,
     /// A key that assertions cannot be verified with.
-    #[error("jwks: every key must be a public ES256 or RS256 key, and there must be 1 to 10")]
-    UnusableKey,
+    #[error(
+        "jwks: every key must be a public ES256 or RS256 key; key {}: {}", .0.index, .0.reason
+    )]
+    UnusableKey(PassedOver),
 }
 
 /// Where a document comes from.
@@ -155,8 +160,11 @@ fn proofs<T>(
 /// one of them would be locked out.
 fn keys(document: &Value) -> Result<JwkSet, TermsError> {
     let set = JwkSet::parse(document.to_string().as_bytes())?;
-    if !(1..=MOST_KEYS).contains(&set.keys().len()) || !set.passed_over().is_empty() {
-        return Err(TermsError::UnusableKey);
+    if let Some(unusable) = set.passed_over().first() {
+        return Err(TermsError::UnusableKey(unusable.clone()));
+    }
+    if !(1..=MOST_KEYS).contains(&set.keys().len()) {
+        return Err(TermsError::KeyCount);
     }
     Ok(set)
 }

@@ -29,6 +29,7 @@ use crate::access::certificate::PeerCertificate;
 use crate::access::credential::{self, PREFIX};
 use crate::clock::Clock;
 use crate::lifecycle::Timestamp;
+use crate::printable::{is_hidden, push_escape};
 
 /// The longest life of an assertion that a client signs itself.
 pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
@@ -219,16 +220,20 @@ impl Authenticator {
     /// Finds out who calls.
     ///
     /// # Errors
-    /// [`Unauthenticated`]; the log says no more than that, the answer neither.
+    /// [`Unauthenticated`]; the answer says no more than that. The log says why a token was refused.
     pub async fn admit(
         &self,
         clients: &Clients,
         presented: RequestCredentials<'_>,
         now: Timestamp,
     ) -> Result<Caller, Unauthenticated> {
+        let mut refusal = None;
         let found = match (presented.bearer, presented.certificate) {
             (Some(text), _) if text.starts_with(PREFIX) => with_credential(clients, text, now),
-            (Some(text), _) => self.with_assertion(clients, text, now).await,
+            (Some(text), _) => {
+                let found = self.with_assertion(clients, text, now).await;
+                found.map_err(|refused| refusal.insert(refused).outcome)
+            }
             (None, Some(certificate)) => with_certificate(clients, certificate),
             (None, None) => return Err(Unauthenticated::Missing),
         };
@@ -245,7 +250,13 @@ impl Authenticator {
             {
                 Err(Unauthenticated::TooManyFailures)
             }
-            Err(reason) => Err(reason),
+            Err(reason) => {
+                // Not of an address with too many failures, which would fill the log.
+                if let Some(refusal) = refusal {
+                    refusal.log(presented.address);
+                }
+                Err(reason)
+            }
         }
     }
 
@@ -255,32 +266,42 @@ impl Authenticator {
         clients: &Clients,
         text: &str,
         now: Timestamp,
-    ) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
-        let issuer = Jws::parse(text, LARGEST_ASSERTION)
-            .and_then(|jws| jws.unverified_claims())
-            .map_err(|_| Unauthenticated::Invalid)?;
-        let issuer = issuer.get("iss").and_then(Value::as_str);
-        let issuer = issuer.ok_or(Unauthenticated::Invalid)?;
+    ) -> Result<(Arc<ClientState>, AuthenticationMethod), RefusedToken> {
+        let claims = Jws::parse(text, LARGEST_ASSERTION).and_then(|jws| jws.unverified_claims());
+        let claims = claims.map_err(|error| RefusedToken::verification(None, &error.into()))?;
+        let Some(issuer) = claims.get("iss").and_then(Value::as_str) else {
+            return Err(RefusedToken::invalid(None, "no-issuer", "it has no iss"));
+        };
         if let Some(live) = clients.find(issuer) {
             return self.with_own_assertion(live, text, now).await;
         }
         let trusted = &self.trusted;
         let (Some(known), Some(verifier)) = (trusted.by_url.get(issuer), &trusted.verifier) else {
-            return Err(Unauthenticated::Invalid);
+            let detail = format!(
+                "no client and no trusted issuer has its iss {}",
+                shown(issuer)
+            );
+            return Err(RefusedToken::invalid(None, "wrong-issuer", detail));
         };
         let KnownIssuer { name, wait } = known;
         let at = UNIX_EPOCH + Duration::from_millis(now.millis());
         let verified = match verifier.verify_with_held_keys::<Value>(text, at) {
-            Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey)) => {
-                let fetched = wait.wait_for(verifier.verify_at::<Value>(text, at), now);
-                fetched.await.ok_or(Unauthenticated::Undecidable)?
+            Err(error @ (VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))) => {
+                let fetched = wait
+                    .wait_for(verifier.verify_at::<Value>(text, at), now)
+                    .await;
+                fetched.ok_or_else(|| RefusedToken {
+                    outcome: Unauthenticated::Undecidable,
+                    ..RefusedToken::verification(Some(name), &error)
+                })?
             }
             decided => decided,
         };
-        let claims = verified.map_err(|error| refused(&error))?.claims;
+        let verified = verified.map_err(|error| RefusedToken::verification(Some(name), &error));
+        let claims = verified?.claims;
+        let subject = claims.get("sub").and_then(Value::as_str);
         match clients.with_workload(name, &claims) {
             ClientMatch::One(live) => {
-                let subject = claims.get("sub").and_then(Value::as_str);
                 let subject = subject.map(|subject| subject.chars().take(256).collect());
                 let via = AuthenticationMethod::Workload {
                     issuer: name.clone(),
@@ -288,10 +309,14 @@ impl Authenticator {
                 };
                 Ok((live, via))
             }
-            ClientMatch::None => Err(Unauthenticated::Invalid),
+            ClientMatch::None => {
+                let subject = shown(subject.unwrap_or_default());
+                let detail = format!("no client's workloads match its claims (sub {subject})");
+                Err(RefusedToken::invalid(Some(name), "no-client", detail))
+            }
             ClientMatch::Several => {
-                tracing::warn!(issuer = %name, "a workload token is of several clients, and is refused");
-                Err(Unauthenticated::Invalid)
+                let detail = "the workloads of several clients match its claims";
+                Err(RefusedToken::invalid(Some(name), "several-clients", detail))
             }
         }
     }
@@ -305,39 +330,119 @@ impl Authenticator {
         live: Arc<ClientState>,
         text: &str,
         now: Timestamp,
-    ) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
-        let verifier = live.assertions.as_ref().ok_or(Unauthenticated::Invalid)?;
+    ) -> Result<(Arc<ClientState>, AuthenticationMethod), RefusedToken> {
+        let id = live.client.id.clone();
+        let refuse = |code, detail: &str| RefusedToken::invalid(Some(&id), code, detail);
+        let Some(verifier) = live.assertions.as_ref() else {
+            return Err(refuse("no-keys", "the client has no jwks"));
+        };
         let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let Assertion { sub, jti, iat, exp } = verifier
-            .verify_with_held_keys(text, at)
-            .map_err(|error| refused(&error))?
-            .claims;
+        let verified = verifier.verify_with_held_keys(text, at);
+        let verified = verified.map_err(|error| RefusedToken::verification(Some(&id), &error));
+        let Assertion { sub, jti, iat, exp } = verified?.claims;
         let begin = iat.min(now.floor_seconds());
-        let is_short = exp.saturating_sub(begin) <= LONGEST_ASSERTION.as_secs();
-        // A second has two halves: what was issued in the second of the start may be from before.
-        let is_fresh = iat > self.started_at.floor_seconds();
-        let is_named = (1..=LONGEST_JTI).contains(&jti.len());
         let ahead = Timestamp::from_seconds(iat).since(now);
-        let is_issued = ahead <= MOST_AHEAD;
-        if sub != live.client.id || !is_short || !is_fresh || !is_issued || !is_named {
-            return Err(Unauthenticated::Invalid);
+        if sub != id {
+            return Err(refuse("wrong-subject", "its sub is not its iss"));
+        }
+        if exp.saturating_sub(begin) > LONGEST_ASSERTION.as_secs() {
+            return Err(refuse(
+                "lives-too-long",
+                "it is valid for more than 5 minutes",
+            ));
+        }
+        // A second has two halves: what was issued in the second of the start may be from before.
+        if iat <= self.started_at.floor_seconds() {
+            return Err(refuse(
+                "before-start",
+                "it was issued before this process started",
+            ));
+        }
+        if ahead > MOST_AHEAD {
+            return Err(refuse(
+                "token-not-yet-valid",
+                "its iat is more than 5 s ahead",
+            ));
+        }
+        if !(1..=LONGEST_JTI).contains(&jti.len()) {
+            return Err(refuse(
+                "invalid-jti",
+                "its jti does not have 1 to 128 bytes",
+            ));
         }
         match live.used.consume(&jti, Timestamp::from_seconds(exp), now) {
             Consumption::Accepted => {
                 self.clock.wait_for(ahead).await;
                 Ok((live, AuthenticationMethod::Assertion { jti }))
             }
-            Consumption::Replayed => Err(Unauthenticated::Invalid),
-            Consumption::Full => Err(Unauthenticated::Undecidable),
+            Consumption::Replayed => Err(refuse("replayed", "its jti was used before")),
+            Consumption::Full => Err(RefusedToken {
+                outcome: Unauthenticated::Undecidable,
+                ..refuse("too-many-assertions", "no more jti can be remembered")
+            }),
         }
     }
 }
 
-fn refused(error: &VerifyError) -> Unauthenticated {
-    match error.fault() {
-        Fault::Keys => Unauthenticated::Undecidable,
-        _ => Unauthenticated::Invalid,
+/// A token that proves nothing, and why: for the log alone, so that an attacker learns nothing.
+struct RefusedToken {
+    outcome: Unauthenticated,
+    /// The name of the trusted issuer or the id of the client, where one is known.
+    issuer: Option<String>,
+    code: &'static str,
+    detail: String,
+}
+
+impl RefusedToken {
+    fn invalid(issuer: Option<&str>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            outcome: Unauthenticated::Invalid,
+            issuer: issuer.map(str::to_owned),
+            code,
+            detail: detail.into(),
+        }
     }
+
+    fn verification(issuer: Option<&str>, error: &VerifyError) -> Self {
+        let outcome = match error.fault() {
+            Fault::Keys => Unauthenticated::Undecidable,
+            _ => Unauthenticated::Invalid,
+        };
+        Self {
+            outcome,
+            ..Self::invalid(issuer, error.code(), error.to_string())
+        }
+    }
+
+    /// One that cannot be decided costs its author nothing, so that it is logged for debugging alone;
+    /// the fetch that failed has been logged.
+    fn log(self, address: Option<IpAddr>) {
+        if self.outcome == Unauthenticated::Undecidable {
+            tracing::debug!(code = self.code, "a caller's token cannot be decided on");
+            return;
+        }
+        tracing::info!(
+            issuer = self.issuer,
+            code = self.code,
+            detail = self.detail,
+            address = address.map(tracing::field::display),
+            "a caller's token is refused"
+        );
+    }
+}
+
+/// A text of a token for the log: at most 200 characters, in quotes, none of them hidden.
+fn shown(text: &str) -> String {
+    let mut shown = String::from("\"");
+    for character in text.chars().take(200) {
+        if is_hidden(character) {
+            push_escape(&mut shown, character);
+        } else {
+            shown.push(character);
+        }
+    }
+    shown.push('"');
+    shown
 }
 
 fn with_credential(

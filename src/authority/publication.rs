@@ -10,7 +10,7 @@ use keywright_verifier::Algorithm;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use crate::lifecycle::{Key, KeySet, Timestamp};
+use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, Timestamp};
 
 /// The public documents of one issuer.
 pub struct Publication {
@@ -74,8 +74,12 @@ impl Publication {
         say("response_types_supported", json!(["id_token"]));
         let oauth_metadata = Document::json(&metadata);
         // An OpenID provider must offer RS256 (OpenID Connect Discovery §3): without it an issuer
-        // has OAuth metadata only.
-        let openid_configuration = algorithms.contains(&Algorithm::Rs256).then(|| {
+        // has OAuth metadata only, unless its policy says otherwise.
+        let is_provider = match policy.openid_configuration {
+            OpenidConfigurationPolicy::WithRs256 => algorithms.contains(&Algorithm::Rs256),
+            OpenidConfigurationPolicy::Always => true,
+        };
+        let openid_configuration = is_provider.then(|| {
             let mut say = |name: &str, value: Value| drop(metadata.insert(name.to_owned(), value));
             say("subject_types_supported", json!(["public"]));
             say("id_token_signing_alg_values_supported", json!(algorithms));
@@ -104,7 +108,8 @@ impl Publication {
         &self.oauth_metadata
     }
 
-    /// The OpenID provider configuration; `None` without an RS256 key.
+    /// The OpenID provider configuration; `None` without an RS256 key, if the policy does not ask for
+    /// it.
     pub fn openid_configuration(&self) -> Option<&Document> {
         self.openid_configuration.as_ref()
     }

@@ -13,7 +13,7 @@ pub(super) enum Failure {
     #[error("no answer from {url}: {source}")]
     Unreachable {
         url: String,
-        source: Box<ureq::Error>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The service answered something that is not its contract.
     #[error("{url} answered {what}; is this the internal listener of keywright?")]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use crate::engine::KeyFormat;
 
 /// The largest document that a command sends, in bytes.
 const LARGEST_DOCUMENT: u64 = 1024 * 1024;
@@ -38,6 +39,18 @@ pub(super) fn text(path: &str) -> Result<Zeroizing<String>, Failure> {
     std::str::from_utf8(&bytes)
         .map(|text| Zeroizing::new(text.to_owned()))
         .map_err(|_| Failure::rejected("invalid-text", format!("{} is not UTF-8", name(path))))
+}
+
+/// Reads a key file, as [`bytes`] does; `code` is that of the error when it is no text.
+pub(super) fn key_file(path: &str, code: &'static str) -> Result<Zeroizing<String>, Failure> {
+    let bytes = bytes(path, LARGEST_DOCUMENT)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => {
+            let detail = format!("{} {}", name(path), KeyFormat::of_binary(&bytes));
+            Err(Failure::rejected(code, detail))
+        }
+    }
 }
 
 /// Reads a JSON object as strictly as the service does, as [`bytes`] does.

@@ -15,7 +15,7 @@ use super::failure::Failure;
 #[derive(clap::Args)]
 pub(super) struct TlsArguments {
     /// Trust the service, and the source of a key set, by the roots in this file (PEM) and by no
-    /// others [default: the roots that browsers trust].
+    /// others [default: the roots of the system].
     #[arg(
         long,
         global = true,
@@ -67,14 +67,19 @@ impl TlsArguments {
             .build())
     }
 
-    /// For connections to a server that publishes a JWKS. It learns nothing about the caller.
-    pub(super) fn for_key_sets(&self) -> Result<TlsConfig, Failure> {
-        Ok(TlsConfig::builder().root_certs(self.roots()?).build())
+    /// The roots of --ca in PEM, for connections to a server that publishes a JWKS. It learns nothing
+    /// about the caller.
+    pub(super) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(path) = &self.ca else {
+            return Ok(None);
+        };
+        certificates(path)?;
+        read(path).map(Some)
     }
 
     fn roots(&self) -> Result<RootCerts, Failure> {
         let Some(path) = &self.ca else {
-            return Ok(RootCerts::WebPki);
+            return Ok(RootCerts::PlatformVerifier);
         };
         let roots = certificates(path)?;
         Ok(roots.iter().map(owned).collect::<Vec<_>>().into())

@@ -212,6 +212,26 @@ mod proxies {
 pub(super) mod duration {
     use std::time::Duration;
 
+    use serde::Deserializer;
+    use serde::de::Error as _;
+
+    pub(in crate::config) use super::any_duration::serialize;
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let duration = super::any_duration::deserialize(deserializer)?;
+        if duration.is_zero() {
+            return Err(D::Error::custom("a time-out is at least \"1s\""));
+        }
+        Ok(duration)
+    }
+}
+
+/// A duration that may be zero.
+pub(super) mod any_duration {
+    use std::time::Duration;
+
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -228,10 +248,6 @@ pub(super) mod duration {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let duration = parse_duration(&text).map_err(D::Error::custom)?;
-        if duration.is_zero() {
-            return Err(D::Error::custom("a time-out is at least \"1s\""));
-        }
-        Ok(duration)
+        parse_duration(&text).map_err(D::Error::custom)
     }
 }

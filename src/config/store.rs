@@ -56,6 +56,12 @@ pub enum InvalidStoreUrl {
          postgres://user@host/database"
     )]
     Unknown(String),
+    /// A path for the embedded database, which has none of its own.
+    #[error(
+        "store.url = \"sqlite\" takes no path: the database is the file keywright.db in data_dir, so \
+         set data_dir to its folder"
+    )]
+    SqlitePath,
     /// A database's URL that breaks a rule.
     #[error("store.url of PostgreSQL: {0}")]
     Database(#[from] InvalidDatabaseUrl),
@@ -135,6 +141,8 @@ impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        // A file that a variable was read from ends with a line break.
+        let text = text.trim();
         if text == SQLITE {
             return Ok(Self::Sqlite);
         }
@@ -142,6 +150,9 @@ impl FromStr for StoreUrl {
             return Ok(Self::Postgres(text.parse()?));
         }
         let scheme = text.split(':').next().unwrap_or_default();
+        if ["sqlite", "sqlite3", "file"].contains(&&*scheme.to_ascii_lowercase()) {
+            return Err(InvalidStoreUrl::SqlitePath);
+        }
         Err(InvalidStoreUrl::Unknown(scheme.to_owned()))
     }
 }
@@ -171,8 +182,47 @@ impl Serialize for ListenUrl {
 impl<'de> Deserialize<'de> for ListenUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let url = text.parse();
+        let url = text.trim().parse();
         url.map(Self)
             .map_err(|error| D::Error::custom(format_args!("store.listen_url: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_after_sqlite_is_refused_with_where_the_file_is() {
+        for text in [
+            "sqlite:///var/lib/keywright.db",
+            "sqlite:x.db",
+            "sqlite3://x",
+            "file:x.db",
+            "SQLite://",
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(error.contains("keywright.db in data_dir"), "{error}");
+            assert!(!error.contains("x.db"), "{error}");
+        }
+        for text in ["sqlite", " sqlite\n"] {
+            assert_eq!(text.parse::<StoreUrl>().unwrap(), StoreUrl::Sqlite);
+        }
+        for text in ["postgres://db/k\n", "PostgreSQL://db/k"] {
+            assert!(
+                matches!(text.parse::<StoreUrl>(), Ok(StoreUrl::Postgres(_))),
+                "{text}"
+            );
+        }
+        for text in [
+            "mysql://u:word@db/k",
+            "postgres",
+            "jdbc:postgresql://db/k",
+            "",
+        ] {
+            let error = text.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(error.contains("postgres://user@host/database"), "{error}");
+            assert!(!error.contains("word"), "{error}");
+        }
     }
 }

@@ -91,7 +91,7 @@ fn generate_pair(specification: KeySpecification) -> Result<KeyPair, EngineError
                 .map_err(|_| failed())?;
             (
                 encode_p256(&secret).ok_or_else(failed)?,
-                public_p256(&secret).ok_or_else(failed)?,
+                public_p256(&secret.public_key()).ok_or_else(failed)?,
             )
         }
         Algorithm::Rs256 => {
@@ -121,9 +121,9 @@ pub(super) fn encode_rsa(secret: &rsa::RsaPrivateKey) -> Option<PrivateKey> {
     Some(PrivateKey::from_pkcs8(der.to_bytes()))
 }
 
-pub(super) fn public_p256(secret: &p256::SecretKey) -> Option<PublicKey> {
+pub(super) fn public_p256(key: &p256::PublicKey) -> Option<PublicKey> {
     use p256::elliptic_curve::sec1::ToSec1Point as _;
-    let point = secret.public_key().to_sec1_point(false);
+    let point = key.to_sec1_point(false);
     PublicKey::p256((*point.x()?).into(), (*point.y()?).into()).ok()
 }
 

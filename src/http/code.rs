@@ -114,11 +114,11 @@ codes! {
         "neither or both of `private_key` and `public_key`",
         "send one";
     InvalidPrivateKey = "invalid-private-key":
-        "not PKCS#8 PEM, or breaks a rule of its algorithm",
-        "`openssl pkcs8 -topk8 -nocrypt` converts";
+        "no private key in PEM or as a JWK, or one that breaks a rule",
+        "`detail` names the rule, or a command that converts the file";
     InvalidPublicKey = "invalid-public-key":
-        "not a public JWK of that algorithm; a JWK with private members is refused",
-        "mend it";
+        "not a public JWK of that algorithm, one with private members, or a weak key",
+        "`detail` has the reason";
     InvalidPolicy = "invalid-policy":
         "a policy breaks a rule",
         "`detail` has the rule with its numbers";

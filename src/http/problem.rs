@@ -157,6 +157,16 @@ impl Problem {
         Self::new(Code::NotFound, "there is nothing at this path")
     }
 
+    /// 404 for an issuer without an RS256 key.
+    pub(super) fn no_openid_configuration(oauth_metadata: &str) -> Self {
+        let detail = format!(
+            "this issuer has no RS256 key, which OpenID Connect Discovery demands: its metadata is at \
+             {oauth_metadata}; its policy can allow this document with openid_configuration = \
+             \"always\""
+        );
+        Self::new(Code::NotFound, detail)
+    }
+
     /// 405.
     pub(super) fn method_not_allowed(allowed: &str) -> Self {
         let detail = format!("this path takes {allowed}");

@@ -133,7 +133,7 @@ pub(super) fn operations() -> Vec<Described> {
 
 fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
     let mut response = match named_by(request.uri().path()) {
-        Some((kind, path)) => match authority.published_under(path) {
+        Some((kind, path)) => match published_under(authority, path) {
             Some(issuer) => document_of(authority, kind, &issuer, request),
             None if authority.is_out_of_service(path) => {
                 Problem::issuer_unusable("the issuer is out of service").into_response()
@@ -148,6 +148,17 @@ fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
         .headers_mut()
         .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
+}
+
+/// The issuer of a path. Consumers that append to an issuer's URL with a slash at its end ask for two
+/// slashes; of no other issuer are two the same as one.
+fn published_under(authority: &Authority, path: &str) -> Option<Arc<Issuer>> {
+    let found = authority.published_under(path);
+    found.or_else(|| {
+        let issuer = authority.published_under(path.strip_suffix('/')?)?;
+        let has_slash = issuer.snapshot().set().policy().url.as_str().ends_with('/');
+        has_slash.then_some(issuer)
+    })
 }
 
 fn document_of(
@@ -178,7 +189,9 @@ fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap
     let view = issuer.leased_snapshot();
     let publication = view.publication();
     let Some(document) = document(publication, kind) else {
-        return Problem::not_found().into_response();
+        let set = issuer.snapshot();
+        let path = set.set().policy().url.path();
+        return Problem::no_openid_configuration(&Kind::OauthMetadata.under(path)).into_response();
     };
     let current = headers
         .get_all(IF_NONE_MATCH)
@@ -235,7 +248,9 @@ fn preflight() -> Response {
         ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static(METHODS),
     );
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    // The wildcard covers every header but this one (Fetch §4.9).
+    let allowed = HeaderValue::from_static("*, Authorization");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }

@@ -49,7 +49,7 @@ pub use key::{
 pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 pub use key_set_update::{AvailableKeys, Change, KeySpecification};
 pub use plan::{Plan, Step, plan, rotation_due};
-pub use policy::{Confirmation, Policy, PolicyViolation};
+pub use policy::{Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation};
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};
 pub use rule_violation::RuleViolation;
@@ -57,4 +57,4 @@ pub use schedule::{InvalidSchedule, Schedule};
 pub use simulation::{PlannedEvent, SimulationStart, simulate};
 pub use time::{InvalidDuration, Timestamp, format_duration, parse_duration};
 pub use timing::{CLOCK_TOLERANCE, ChangeTime, SWITCH_OVER, Timing};
-pub use verifiers::{KNOWN_VERIFIERS, KnownVerifier, verifiers_outpaced_by};
+pub use verifiers::{KNOWN_VERIFIERS, KnownVerifier, OnUnknownKid, verifiers_outpaced_by};

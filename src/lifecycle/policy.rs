@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use keywright_api::Confirmation;
+pub use keywright_api::{Confirmation, OpenidConfigurationPolicy};
 use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
@@ -43,6 +43,8 @@ pub struct Policy {
     pub max_token_bytes: u32,
     /// Who must agree to operations that may lock verifiers out. Default: no second person.
     pub confirmation: Confirmation,
+    /// When there is an OpenID provider configuration. Default: with an RS256 key.
+    pub openid_configuration: OpenidConfigurationPolicy,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -135,6 +137,7 @@ impl Policy {
             clock_skew: Duration::from_secs(300),
             max_token_bytes: 4096,
             confirmation: Confirmation::None,
+            openid_configuration: OpenidConfigurationPolicy::WithRs256,
         }
     }
 
@@ -249,6 +252,16 @@ impl Policy {
                 format_duration(self.lead),
                 outpaced(self.lead)
             ));
+        }
+        if self.openid_configuration == OpenidConfigurationPolicy::WithRs256
+            && !self.algorithms.contains(&Algorithm::Rs256)
+        {
+            warnings.push(
+                "without RS256 there is no openid-configuration (OpenID Connect Discovery §3): \
+                 consumers that read no other metadata need openid_configuration = \"always\", or the \
+                 URL of the key set"
+                    .to_owned(),
+            );
         }
         let (_, longest) = self.rotation.gaps();
         if longest > Duration::from_secs(366 * 86_400) {

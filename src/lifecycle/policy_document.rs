@@ -6,7 +6,7 @@ use keywright_api::{
 use serde_json::Value;
 
 use super::issuer::{InvalidIssuerUrl, IssuerUrl};
-use super::policy::{Confirmation, Policy, PolicyViolation};
+use super::policy::{Policy, PolicyViolation};
 use super::schedule::{InvalidSchedule, Schedule};
 use super::timing::Timing;
 
@@ -96,7 +96,10 @@ impl Policy {
             policy.max_token_bytes =
                 u32::try_from(bytes).map_err(|_| PolicyViolation::MaxTokenBytes(bytes))?;
         }
-        policy.confirmation = document.confirmation.unwrap_or(Confirmation::None);
+        policy.confirmation = document.confirmation.unwrap_or(policy.confirmation);
+        policy.openid_configuration = document
+            .openid_configuration
+            .unwrap_or(policy.openid_configuration);
         Ok(policy)
     }
 
@@ -124,6 +127,7 @@ impl From<&Policy> for PolicyInForce {
             clock_skew: duration(policy.clock_skew),
             max_token_bytes: Some(policy.max_token_bytes.into()),
             confirmation: Some(policy.confirmation),
+            openid_configuration: Some(policy.openid_configuration),
         })
     }
 }
@@ -175,7 +179,7 @@ mod tests {
             "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}, "lead": "24h",
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
             "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
-            "confirmation": "second-person"
+            "confirmation": "second-person", "openid_configuration": "always"
         });
         assert_eq!(
             Policy::from_document(document.clone(), &Timing::single())
@@ -197,7 +201,7 @@ mod tests {
                 "default_algorithm": "ES256", "rsa_bits": 2048, "rotation": {"every": "30d"},
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
-                "max_token_bytes": 4096, "confirmation": "none"
+                "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256"
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());
@@ -256,6 +260,28 @@ mod tests {
         ] {
             assert_eq!(refusal(document), expected);
         }
+    }
+
+    #[test]
+    fn an_issuer_without_an_openid_configuration_is_warned_about() {
+        let warnings = |document: Value| {
+            let policy = Policy::from_document(document, &Timing::single()).unwrap();
+            policy.warnings().join(" ")
+        };
+        let url = "https://id.example.com";
+        let told = warnings(json!({"url": url, "algorithms": ["ES256"]}));
+        assert!(told.contains("no openid-configuration"), "{told}");
+        for document in [
+            json!({"url": url, "algorithms": ["ES256"], "openid_configuration": "always"}),
+            json!({"url": url, "algorithms": ["ES256", "RS256"]}),
+            json!({"url": url, "algorithms": ["RS256"]}),
+        ] {
+            assert_eq!(warnings(document), "");
+        }
+        assert_eq!(
+            refusal(json!({"url": url, "openid_configuration": "never"})),
+            "openid_configuration must be \"with-rs256\" or \"always\""
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn open(issuer: &config::TrustedIssuer) -> Result<TrustedIssuer, Reason> {
         let parsed = issuer.algorithms.iter().map(|name| name.parse());
         parsed.collect::<Result<Vec<Algorithm>, _>>()?
     };
-    let mut rules = Rules::new(&issuer.issuer, &issuer.audience, algorithms);
+    let mut rules = Rules::new(&issuer.issuer, &issuer.audience, algorithms).leeway(issuer.leeway);
     if let Some(typ) = &issuer.typ {
         rules = rules.typ(typ);
     }

@@ -242,7 +242,7 @@ fn read_set(
     let document: SetDocument =
         serde_json::from_str(document).map_err(|error| corrupt(error.to_string()))?;
     if document.format != FORMAT {
-        return Err(corrupt(format!("unknown format {}", document.format)));
+        return Err(corrupt(unknown_format(document.format)));
     }
     let policy =
         Policy::from_record(document.policy).map_err(|error| corrupt(error.to_string()))?;
@@ -379,11 +379,16 @@ fn read_record(record: &Record) -> Result<Key, String> {
     }
 }
 
+/// Formats are numbered as they come, so one that is not known is newer.
+fn unknown_format(format: u32) -> String {
+    format!("its format {format} is that of a later version of keywright: run that version")
+}
+
 fn read_key(document: &str) -> Result<Key, String> {
     let document: KeyDocument =
         serde_json::from_str(document).map_err(|error| error.to_string())?;
     if document.format != FORMAT {
-        return Err(format!("unknown format {}", document.format));
+        return Err(unknown_format(document.format));
     }
     let jwk = Jwk::from_value(document.jwk).map_err(|error| error.to_string())?;
     let origin = match document.origin {

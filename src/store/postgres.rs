@@ -11,6 +11,7 @@
 //! pooler may stand in between, is said in `session`.
 
 mod events;
+mod hosts;
 mod notifications;
 mod records;
 mod replicas;
@@ -26,8 +27,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -42,15 +43,16 @@ use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
+use hosts::{Hosts, Pool};
 use session::{BeginStatements, Session};
 
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
 
 /// Records in a PostgreSQL database.
 pub struct PostgresStore {
-    pool: PgPool,
+    pool: Pool,
     /// One connection, for the rounds of replication alone.
-    replication: PgPool,
+    replication: Pool,
     begin: BeginStatements,
     /// Whether the server tells which timeline it is on. One that does not is never seen to fail
     /// over.
@@ -79,8 +81,8 @@ pub struct PostgresSettings {
     pub statement_timeout: Duration,
 }
 
-/// The longest wait for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest wait for a connection, unless the URL has a `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The name of the task that listens, in the log, in the metrics and in the health report.
 const LISTENER: &str = "store-notifications";
@@ -120,24 +122,19 @@ impl PostgresStore {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StoreError> {
-        let options = settings.url.options().map_err(failed)?;
-        let location = url::place(&options);
+        let hosts = Hosts::new(&settings.url, CONNECT_TIMEOUT).map_err(failed)?;
+        let location = hosts.place();
         let locate = |error: StoreError| with_location(&location, error);
-        let knows_timeline = prepare(&options).await.map_err(locate)?;
+        let (knows_timeline, host) = prepare(&hosts).await.map_err(locate)?;
         let commit_timeout = settings.statement_timeout.saturating_mul(5) / 4;
-        let connections = |most| {
-            PgPoolOptions::new()
-                .max_connections(most)
-                .acquire_timeout(ACQUIRE_TIMEOUT.min(commit_timeout))
-                .connect_lazy_with(options.clone())
-        };
+        let acquire_timeout = hosts.connect_timeout().min(commit_timeout);
+        let connections = |most| hosts.pool(host.clone(), most, acquire_timeout);
         let listened = match &settings.listen_url {
-            Some(url) => url.options().map_err(failed)?,
-            None => options.clone(),
+            Some(url) => Hosts::new(url, CONNECT_TIMEOUT).map_err(failed)?,
+            None => hosts.clone(),
         };
         let (sender, notifications) = watch::channel(0);
-        let place = url::place(&listened);
-        let listen = move || notifications::listen(listened.clone(), place.clone(), sender.clone());
+        let listen = move || notifications::listen(listened.clone(), sender.clone());
         let listener = supervise(LISTENER, clock, metrics, listen);
         Ok(Self {
             pool: connections(settings.max_connections.get()),
@@ -155,13 +152,11 @@ impl PostgresStore {
     /// Reads one consistent state, for as long as a call may take.
     async fn read_with<T: Send>(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.in_reach(async {
-            let mut session = Session::begin(pool, &self.begin.read)
-                .await
-                .map_err(failed)?;
+            let mut session = Session::begin(pool, &self.begin.read).await?;
             let answer = work(session.connection()).await?;
             session.end().await.map_err(failed)?;
             Ok(answer)
@@ -173,14 +168,13 @@ impl PostgresStore {
     /// then. Until the commit begins a failure is one that changed nothing.
     async fn write_with<T: Send>(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         not_after: Option<Timestamp>,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, CommitError>,
     ) -> Result<T, CommitError> {
         let work = async {
-            let mut session = Session::begin(pool, &self.begin.write)
-                .await
-                .map_err(commit_error)?;
+            let session = Session::begin(pool, &self.begin.write).await;
+            let mut session = session.map_err(CommitError::Store)?;
             match work(session.connection()).await {
                 Ok(answer) => Ok((session, answer)),
                 Err(failure @ (CommitError::Store(_) | CommitError::Unknown(_))) => Err(failure),
@@ -224,7 +218,7 @@ impl PostgresStore {
     /// it comes.
     async fn fill_with(&self, mut entries: mpsc::Receiver<Entry>) -> Result<(), FillError> {
         let session = Session::begin(&self.pool, &self.begin.write);
-        let mut session = self.in_time(session).await?.map_err(failed)?;
+        let mut session = self.in_time(session).await??;
         let begun = self.in_time(transfer::begin(session.connection())).await?;
         if let Err(refusal) = begun {
             let _ = session.end().await;
@@ -280,22 +274,19 @@ impl Drop for PostgresStore {
 }
 
 /// Makes the tables ready, on a connection that is made once and tells why it cannot be. Whether the
-/// server tells which timeline it is on.
-async fn prepare(options: &PgConnectOptions) -> Result<bool, StoreError> {
-    let connect = timeout(ACQUIRE_TIMEOUT, options.connect()).await;
-    let mut connection = connect
-        .map_err(|_| failed(NoAnswer(ACQUIRE_TIMEOUT)))?
-        .map_err(failed)?;
+/// server tells which timeline it is on, and which host it is.
+async fn prepare(hosts: &Hosts) -> Result<(bool, PgConnectOptions), StoreError> {
+    let (mut connection, host) = hosts.connect().await.map_err(failed)?;
     let limit = schema::MIGRATION_TIMEOUT.saturating_mul(2);
     let prepared = timeout(limit, schema::prepare(&mut connection)).await;
     prepared
         .map_err(|_| failed(NoAnswer(limit)))?
         .map_err(failed)?;
     let timeline = "SELECT pg_walfile_name(pg_current_wal_lsn())";
-    let told = timeout(ACQUIRE_TIMEOUT, connection.execute(timeline)).await;
+    let told = timeout(CONNECT_TIMEOUT, connection.execute(timeline)).await;
     // Whether it can still say goodbye is of no concern.
-    let _ = timeout(ACQUIRE_TIMEOUT, connection.close()).await;
-    Ok(told.is_ok_and(|told| told.is_ok()))
+    let _ = timeout(CONNECT_TIMEOUT, connection.close()).await;
+    Ok((told.is_ok_and(|told| told.is_ok()), host))
 }
 
 fn with_location(location: &str, error: StoreError) -> StoreError {

@@ -115,6 +115,25 @@ fn what_is_wrong_with_trusted_issuers_is_found_by_both() {
 }
 
 #[test]
+fn a_key_set_without_a_usable_key_is_refused_with_the_reason_of_each() {
+    let settings = format!("{TRUSTED}issuer = \"https://id.example\"\njwks_file = \"keys.json\"\n");
+    for (keys, part) in [
+        (r#"{"keys":[]}"#, "it is empty"),
+        (
+            r#"{"keys":[{"kty":"OKP"}]}"#,
+            "key 0: kty must be EC or RSA",
+        ),
+        (
+            r#"{"keys":[{"kty":"RSA","n":"*","e":"AQAB"}]}"#,
+            "key 0: member \"n\" is neither base64url nor base64",
+        ),
+    ] {
+        let write = |folder: &Path| fs::write(folder.join("keys.json"), keys).unwrap();
+        both_refuse(&settings, &[], write, part);
+    }
+}
+
+#[test]
 fn what_is_wrong_with_master_keys_is_found_by_both() {
     let keys = |folder: &Path| {
         fs::write(folder.join("a.key"), KEY).unwrap();

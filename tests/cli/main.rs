@@ -15,6 +15,7 @@
 mod check;
 mod environment;
 mod first_start;
+mod key_files;
 mod output;
 mod process;
 mod repetition;

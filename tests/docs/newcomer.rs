@@ -47,7 +47,7 @@ fn the_program_of_the_verifiers_page_protects_a_route() {
     assert!(program.contains(&issuer) && program.contains(&address.to_string()));
 
     let project = tempfile::tempdir().expect("a temporary folder");
-    let binary = build(project.path(), &block(&page, "toml"), &program);
+    let binary = build(project.path(), "newcomer", &block(&page, "toml"), &program);
     let service = Service::start(&binary, address);
     let commands = block(&page, "sh run")
         .replace("http://127.0.0.1:3000", &format!("http://{address}"))
@@ -67,15 +67,50 @@ fn the_program_of_the_verifiers_page_protects_a_route() {
     drop(service);
 }
 
+/// A program that fetches keys, and has an HTTP client of its own that it knows nothing special about.
+const NEIGHBOUR: &str = r#"
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let url = std::env::args().nth(1).unwrap();
+        let keys = keywright_verifier::RemoteKeys::at(&url).fetch().await.unwrap();
+        let answer = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        assert!(answer.contains(keys.keys()[0].kid().as_str()));
+    });
+}
+"#;
+
+// Cargo unites the features of a crate that two others use: what the verifier asks of reqwest would be
+// done to everyone's reqwest.
+#[test]
+fn the_verifier_leaves_another_http_client_of_the_program_as_it_was() {
+    if are_skipped(PAGE) {
+        return;
+    }
+    let server = support::start("");
+    let project = tempfile::tempdir().expect("a temporary folder");
+    let dependencies = "[dependencies]\n\
+        keywright-verifier = { path = \"../keywright/verifier\", features = [\"remote\"] }\n\
+        reqwest = { version = \"0.13.5\", default-features = false }\n\
+        tokio = { version = \"1\", features = [\"rt-multi-thread\"] }\n";
+    let binary = build(project.path(), "neighbour", dependencies, NEIGHBOUR);
+    let output = Command::new(binary)
+        .arg(format!("{}/.well-known/jwks.json", server.public))
+        .output()
+        .expect("the program runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
 /// Builds an empty project with these dependencies and this program. The crate comes from this tree,
 /// and everything else in the versions of this workspace, so that nothing is fetched.
-fn build(project: &Path, dependencies: &str, program: &str) -> std::path::PathBuf {
+fn build(project: &Path, name: &str, dependencies: &str, program: &str) -> std::path::PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let beside = "\"../keywright/verifier\"";
     assert!(dependencies.contains(beside), "{dependencies}");
     let dependencies = dependencies.replace(beside, &format!("{:?}", root.join("verifier")));
     let manifest = format!(
-        "[package]\nname = \"newcomer\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{dependencies}\n"
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{dependencies}\n"
     );
     fs::create_dir(project.join("src")).expect("a folder");
     fs::write(project.join("Cargo.toml"), manifest).expect("a manifest");
@@ -100,7 +135,7 @@ fn build(project: &Path, dependencies: &str, program: &str) -> std::path::PathBu
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert!(!errors.contains("warning"), "{errors}");
-    target.join("debug/newcomer")
+    target.join("debug").join(name)
 }
 
 /// A port of this machine that nobody had a moment ago.

@@ -9,6 +9,7 @@
 )]
 
 mod import;
+mod key_files;
 mod keys;
 mod queue;
 mod signing;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::{Raw, plain, send};
 use crate::support::{Server, start};
-use crate::world::{self, create_issuer, kid, ok, p256_jwk, p256_pem};
+use crate::world::{self, create_issuer, kid, ok, p256_jwk, p256_pem, rsa_pem};
 
 const JWKS: &str = "/.well-known/jwks.json";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -155,6 +155,68 @@ fn numbers_are_minimal_and_coordinates_are_whole() {
             let jwk = Jwk::from_value(key.clone()).unwrap();
             assert_eq!(jwk.thumbprint().as_str(), key["kid"].as_str().unwrap());
         }
+    }
+}
+
+#[test]
+fn a_foreign_jwk_is_published_in_its_canonical_form() {
+    let server = start("");
+    create_issuer(&server, "foreign", json!({ "takes_over": true }));
+    let import = |algorithm: &str, jwk: &Value| {
+        let body = json!({ "algorithm": algorithm, "state": "retired", "public_key": jwk });
+        server.call("POST", "/v1/issuers/foreign/keys", Some(&body))
+    };
+    let published = |kid: &Value| {
+        let document = get(&server, &format!("/foreign{JWKS}")).json();
+        let keys = document["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["kid"] == *kid).unwrap().clone()
+    };
+    let (secret, _) = p256_pem();
+    let ec = p256_jwk(&secret, "ec");
+    let mut foreign = ec.clone();
+    foreign["x"] = format!(
+        "{}=",
+        ec["x"]
+            .as_str()
+            .unwrap()
+            .replace('-', "+")
+            .replace('_', "/")
+    )
+    .into();
+    let padded = [
+        &[0],
+        &BASE64URL.decode(ec["y"].as_str().unwrap()).unwrap()[..],
+    ]
+    .concat();
+    foreign["y"] = BASE64URL.encode(padded).into();
+    assert_eq!(import("ES256", &foreign).status, 201);
+    assert_eq!(published(&ec["kid"]), ec);
+
+    let (_, rsa) = rsa_pem(2048);
+    let pair = keywright::engine::import_private_key(Algorithm::Rs256, &rsa, None).unwrap();
+    let rsa: Value = serde_json::from_str(&pair.jwk.to_json()).unwrap();
+    let mut foreign = rsa.clone();
+    foreign["e"] = "AAEAAQ==".into();
+    let n = BASE64URL.decode(rsa["n"].as_str().unwrap()).unwrap();
+    foreign["n"] = BASE64URL.encode([&[0], &n[..]].concat()).into();
+    // Without a kid it is named by its thumbprint, which does not depend on the spelling.
+    foreign.as_object_mut().unwrap().remove("kid");
+    let imported = import("RS256", &foreign);
+    assert_eq!(imported.json()["kid"], rsa["kid"], "{}", imported.json());
+    assert_eq!(published(&rsa["kid"]), rsa);
+
+    for (algorithm, member, value, part) in [
+        ("RS256", "e", "AgAAAAE", "not supported"),
+        ("RS256", "e", "gAAAAQ", "2^31"),
+        ("RS256", "n", "*", "\"n\" is neither base64url nor base64"),
+    ] {
+        let mut jwk = rsa.clone();
+        jwk[member] = value.into();
+        let refused = import(algorithm, &jwk);
+        assert_eq!(refused.status, 400);
+        assert_eq!(refused.json()["code"], "invalid-public-key");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(part), "{detail}");
     }
 }
 
@@ -395,7 +457,9 @@ fn a_path_that_is_almost_right_is_not_found_and_never_redirected() {
         "/nobody/.well-known/jwks.json",
         "/tenants/.well-known/jwks.json",
         "/tenants/a-b_c~1.0/x/.well-known/jwks.json",
-        "/slash//.well-known/jwks.json",
+        "//.well-known/jwks.json",
+        "/slash///.well-known/jwks.json",
+        "/tenants/a-b_c~1.0//.well-known/jwks.json",
         "/.well-known/jwks.json/slash",
         "/.well-known/openid-configuration/",
         "/.well-known/openid-configuration/slash",
@@ -438,6 +502,10 @@ fn metadata_stands_where_each_specification_wants_it() {
         if name == "tenant" {
             // An OpenID provider must offer RS256, and this issuer does not.
             assert_eq!(openid.status, 404);
+            let detail = openid.json()["detail"].as_str().unwrap().to_owned();
+            for part in ["RS256", &format!("{OAUTH}{path}"), "openid_configuration"] {
+                assert!(detail.contains(part), "{detail}");
+            }
             continue;
         }
         assert_eq!(openid.status, 200, "{name}");
@@ -447,6 +515,52 @@ fn metadata_stands_where_each_specification_wants_it() {
         expected["id_token_signing_alg_values_supported"] = json!(["ES256", "RS256"]);
         assert_eq!(openid.json(), expected);
     }
+}
+
+// Consumers append "/.well-known/…" to the issuer, byte for byte.
+#[test]
+fn an_issuer_with_a_slash_at_its_end_answers_two_slashes_too() {
+    let server = server();
+    for (two, one) in [
+        (format!("/slash/{JWKS}"), format!("/slash{JWKS}")),
+        (format!("/slash/{OPENID}"), format!("/slash{OPENID}")),
+        (format!("{OAUTH}/slash/"), format!("{OAUTH}/slash")),
+    ] {
+        let (two, one) = (get(&server, &two), get(&server, &one));
+        assert_eq!((two.status, one.status), (200, 200));
+        assert_eq!(two.body, one.body);
+    }
+    let server = start("default_issuer.url = \"https://id.example/\"");
+    for path in [JWKS, OPENID, OAUTH] {
+        let (two, one) = (get(&server, &format!("/{path}")), get(&server, path));
+        // RFC 8414 puts its part before the path.
+        let expected = if path == OAUTH { 404 } else { 200 };
+        assert_eq!((two.status, one.status), (expected, 200), "{path}");
+    }
+}
+
+#[test]
+fn a_policy_can_allow_the_openid_configuration_without_rs256() {
+    let server = start("");
+    let policy = json!({ "algorithms": ["ES256"], "openid_configuration": "always" });
+    create_issuer(&server, "es256", policy);
+    let answer = get(&server, &format!("/es256{OPENID}"));
+    assert_eq!(answer.status, 200);
+    let algorithms = &answer.json()["id_token_signing_alg_values_supported"];
+    assert_eq!(algorithms, &json!(["ES256"]));
+}
+
+// Fetch §4.9: the wildcard does not cover Authorization.
+#[test]
+fn a_page_may_ask_with_any_header() {
+    let server = server();
+    let answer = plain(&server.public, "OPTIONS", JWKS, &[]);
+    let allowed = answer.header("access-control-allow-headers").unwrap();
+    let names: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    assert!(
+        names.contains(&"*") && names.contains(&"Authorization"),
+        "{allowed}"
+    );
 }
 
 #[test]

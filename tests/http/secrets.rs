@@ -177,11 +177,11 @@ fn a_whole_life_reveals_nothing(format: &str) {
             ),
             (
                 orders,
-                json!({ "algorithm": "ES256", "state": "pending", "private_key": format!("x{pem}") }),
+                json!({ "algorithm": "ES256", "state": "pending", "private_key": pem.replace("-----END", "-----end") }),
             ),
             (
                 orders,
-                json!({ "algorithm": "ES256", "state": "pending", "private_key": pem.replace('\n', " ") }),
+                json!({ "algorithm": "ES256", "state": "pending", "private_key": pem.replace('\n', "*") }),
             ),
             (
                 orders,

@@ -5,13 +5,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use keywright::store::chain::LogHead;
-use keywright::store::postgres::PostgresStore;
+use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::replicas::Heartbeat;
 use keywright::store::{CommitError, Store as _, StoreError};
 
 use crate::conformance::{assert_whole, open_database, settings};
 use crate::rows::{StoreCalls as _, change, commit, name, set};
-use crate::support::postgres::{PASSWORD, Pooler, Postgres, shared};
+use crate::support::postgres::{PASSWORD, Pooler, Postgres, ROLE, shared};
 use crate::support::{eventually, since_epoch};
 
 fn refusal(outcome: Result<PostgresStore, StoreError>) -> String {
@@ -371,4 +371,90 @@ async fn a_socket_in_a_folder_is_a_way_in() {
     created.keys = vec![change("k", "key", set(b"sealed"))];
     store.commit(created).await.unwrap();
     assert!(store.load(&name("a")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn of_several_hosts_the_one_that_takes_writes_is_used_also_after_a_switch() {
+    let (Some(one), Some(two)) = (Postgres::start(""), Postgres::start("")) else {
+        return;
+    };
+    for server in [&one, &two] {
+        server.psql("postgres", "CREATE DATABASE several");
+        open_database(&server.url("several")).await.unwrap();
+    }
+    two.reconfigure(&[("standby.signal", "")], "");
+    let url = |parameters: &str| {
+        format!(
+            "postgres://{ROLE}:{PASSWORD}@127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}/several?sslmode=disable{parameters}",
+            two.port(),
+            one.port()
+        )
+    };
+    let store = open_database(&url("&target_session_attrs=read-write"))
+        .await
+        .unwrap();
+    store.commit(commit("a", 1)).await.unwrap();
+    let owners = "SELECT id FROM records WHERE kind = 'issuer'";
+    assert_eq!(one.psql("several", owners).trim(), "a");
+
+    // The other way round, while the store is in use.
+    std::fs::remove_file(two.data().join("standby.signal")).unwrap();
+    two.stop_immediately();
+    two.resume();
+    one.reconfigure(&[("standby.signal", "")], "");
+    let switched = tokio::time::timeout(Duration::from_secs(60), async {
+        while store.commit(commit("b", 1)).await.is_err() {}
+    });
+    switched.await.unwrap();
+    assert_eq!(two.psql("several", owners).trim(), "b");
+
+    // Where none takes writes, each is named with its reason.
+    two.reconfigure(&[("standby.signal", "")], "");
+    let told = refusal(open_database(&url("")).await);
+    for part in ["127.0.0.1:1:", "refused", "standby"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_servers_own_reason_is_told_when_it_refuses_a_connection() {
+    let Some(server) = shared() else { return };
+    let database = server.create_database();
+    server.psql(
+        &database,
+        &format!("CREATE ROLE few LOGIN PASSWORD 'word'; ALTER DATABASE {database} OWNER TO few"),
+    );
+    let port = server.port();
+    let url = format!("postgres://few:word@127.0.0.1:{port}/{database}?connect_timeout=1");
+    let store = open_database(&url).await.unwrap();
+    server.psql(&database, "ALTER ROLE few CONNECTION LIMIT 0");
+    let told = store.log_head().await.unwrap_err().to_string();
+    assert!(
+        told.contains("too many connections for role \"few\""),
+        "{told}"
+    );
+    assert!(!told.contains("pool timed out"), "{told}");
+    server.psql(&database, "ALTER ROLE few CONNECTION LIMIT 20");
+    store.log_head().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_whose_connections_are_all_in_use_says_so() {
+    let Some(server) = shared() else { return };
+    let database = server.create_database();
+    let settings = PostgresSettings {
+        max_connections: NonZeroU32::MIN,
+        ..settings(&format!("{}?connect_timeout=1", server.url(&database)))
+    };
+    let store = PostgresStore::open(&settings).await.unwrap();
+    let (sender, entries) = tokio::sync::mpsc::channel(1);
+    let fill = store.fill(entries);
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let told = store.log_head().await.unwrap_err().to_string();
+        drop(sender);
+        told
+    };
+    let (_, told) = tokio::join!(fill, other);
+    assert!(told.contains("all 1 connections are in use"), "{told}");
 }

@@ -160,11 +160,15 @@ impl Jwk {
     /// them and neither read nor fetched. A JWK without `kid` is named by its thumbprint, one without
     /// `alg` gets the algorithm of its kind.
     ///
+    /// Numbers are read as other implementations write them: with leading zero octets or without,
+    /// in base64url or base64, padded or not. The same number in another spelling is the same key,
+    /// so its thumbprint and its JSON are those of the canonical one (RFC 7518 §6.2.1.2, §6.3.1).
+    ///
     /// # Errors
     ///
     /// [`JwkError`]: any private member, a `kty`, `crv`, `use`, `key_ops` or `alg` that does not make
-    /// an ES256 or RS256 verification key, a number that is not in its one canonical encoding, or a
-    /// key that [`PublicKey`]'s constructors refuse.
+    /// an ES256 or RS256 verification key, a number that is no base64, or a key that [`PublicKey`]'s
+    /// constructors refuse.
     pub fn from_value(value: Value) -> Result<Self, JwkError> {
         let mut members = Object::new(value, "a JWK")?;
         if let Some(name) = PRIVATE_MEMBERS
@@ -196,8 +200,8 @@ impl Jwk {
                 }
             }
             Algorithm::Rs256 => PublicKey::Rsa {
-                n: octets(&mut members, "n")?,
-                e: octets(&mut members, "e")?,
+                n: number(&mut members, "n")?,
+                e: number(&mut members, "e")?,
             },
         };
         let kid = members
@@ -316,14 +320,14 @@ pub enum JwkError {
     /// `alg` belongs to the other kind of key.
     #[error("alg does not belong to this kty")]
     AlgorithmMismatch,
-    /// A member is not base64url without padding, in its one canonical spelling.
-    #[error("member \"{field}\" is not canonical base64url")]
+    /// A member is neither base64url nor base64.
+    #[error("member \"{field}\" is neither base64url nor base64")]
     NotBase64url {
         /// The name of the member.
         field: &'static str,
     },
-    /// A coordinate is not exactly 32 octets (RFC 7518 §6.2.1.2).
-    #[error("member \"{field}\" must be 32 octets")]
+    /// A coordinate is a number of more than 32 octets (RFC 7518 §6.2.1.2).
+    #[error("member \"{field}\" has more than 32 octets")]
     CoordinateLength {
         /// The name of the member.
         field: &'static str,
@@ -331,7 +335,8 @@ pub enum JwkError {
     /// The coordinates are no point of P-256.
     #[error("the point is not on P-256")]
     NotOnCurve,
-    /// A number is empty or starts with a zero octet (RFC 7518 §2, Base64urlUInt).
+    /// A number is zero, or [`PublicKey::Rsa`] has it with a leading zero octet (RFC 7518 §2,
+    /// Base64urlUInt).
     #[error("member \"{field}\" must be a positive number without leading zero octets")]
     LeadingZero {
         /// The name of the member.
@@ -402,14 +407,31 @@ fn check_purpose(members: &mut Object) -> Result<(), JwkError> {
     }
 }
 
-fn octets(members: &mut Object, field: &'static str) -> Result<Vec<u8>, JwkError> {
-    base64url::decode(&members.string(field)?).ok_or(JwkError::NotBase64url { field })
+/// Reads a number as it stands in a JWK: the big-endian octets without leading zeros, from base64url
+/// or base64, padded or not. `None` when it is neither.
+pub fn decode_jwk_number(text: &str) -> Option<Vec<u8>> {
+    let mut octets = base64url::decode_forgiving(text)?;
+    let zeros = octets.iter().take_while(|octet| **octet == 0).count();
+    octets.drain(..zeros);
+    Some(octets)
 }
 
+fn number(members: &mut Object, field: &'static str) -> Result<Vec<u8>, JwkError> {
+    decode_jwk_number(&members.string(field)?).ok_or(JwkError::NotBase64url { field })
+}
+
+/// A coordinate in 32 octets, however many it is written in.
 fn coordinate(members: &mut Object, field: &'static str) -> Result<[u8; 32], JwkError> {
-    octets(members, field)?
-        .try_into()
-        .map_err(|_| JwkError::CoordinateLength { field })
+    let number = number(members, field)?;
+    let mut coordinate = [0; 32];
+    let zeros = coordinate
+        .len()
+        .checked_sub(number.len())
+        .ok_or(JwkError::CoordinateLength { field })?;
+    for (octet, digit) in coordinate.iter_mut().skip(zeros).zip(number) {
+        *octet = digit;
+    }
+    Ok(coordinate)
 }
 
 /// The uncompressed point: 4, x, y (SEC 1 §2.3.3).

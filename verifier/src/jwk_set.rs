@@ -1,5 +1,7 @@
 //! JSON Web Key Sets (RFC 7517 §5).
 
+use std::fmt;
+
 use crate::json::{self, FieldError, JsonError, Object};
 use crate::{Algorithm, Jwk, JwkError, JwsError, Kid};
 
@@ -70,6 +72,19 @@ impl JwkSet {
         })
     }
 
+    /// Reads a set as [`JwkSet::parse`] does, for a caller who cannot do without a key.
+    ///
+    /// # Errors
+    ///
+    /// Also [`JwkSetError::NoUsableKey`], with the reason of each entry.
+    pub fn parse_usable(bytes: &[u8]) -> Result<Self, JwkSetError> {
+        let set = Self::parse(bytes)?;
+        if set.keys.is_empty() {
+            return Err(NoUsableKey(set.passed_over).into());
+        }
+        Ok(set)
+    }
+
     /// The keys, in the order of the document.
     pub fn keys(&self) -> &[Jwk] {
         &self.keys
@@ -138,6 +153,34 @@ pub struct PassedOver {
     pub reason: JwkError,
 }
 
+/// A set has no key that a token could be verified with; these are its entries. The error names the
+/// first three of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoUsableKey(pub Vec<PassedOver>);
+
+/// How many entries of a set without a usable key an error explains.
+const MAX_REASONS: usize = 3;
+
+impl fmt::Display for NoUsableKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the set has no ES256 or RS256 key")?;
+        if self.0.is_empty() {
+            return f.write_str(": it is empty");
+        }
+        for (position, PassedOver { index, reason }) in self.0.iter().take(MAX_REASONS).enumerate()
+        {
+            let separator = if position == 0 { ':' } else { ';' };
+            write!(f, "{separator} key {index}: {reason}")?;
+        }
+        match self.0.len().saturating_sub(MAX_REASONS) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for NoUsableKey {}
+
 /// Why a document is not a set of keys.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -157,4 +200,7 @@ pub enum JwkSetError {
     /// The document is no object, or `keys` is missing or no array.
     #[error(transparent)]
     Field(#[from] FieldError),
+    /// No entry is a key that a token could be verified with ([`JwkSet::parse_usable`]).
+    #[error(transparent)]
+    NoUsableKey(#[from] NoUsableKey),
 }

@@ -50,7 +50,8 @@ impl<'a> Jws<'a> {
             .map_err(|_| JwsError::UnknownAlgorithm)?;
         let kid = parameter(&members, "kid")?.map(Kid::parse).transpose()?;
         let typ = parameter(&members, "typ")?.map(str::to_owned);
-        let payload = decode(payload, "payload")?;
+        let payload =
+            base64url::decode(payload).ok_or(JwsError::NotBase64url { part: "payload" })?;
         let (signing_input, _) = token.rsplit_once('.').ok_or(JwsError::Character)?;
         Ok(Self {
             algorithm,
@@ -72,7 +73,10 @@ impl<'a> Jws<'a> {
         let [header, payload, _] = parts(token, max_bytes)?;
         Ok(Inspected {
             header: members(&decode(header, "header")?)?.into_map(),
-            claims: claims(&decode(payload, "payload")?)?.into_map(),
+            claims: claims(
+                &base64url::decode(payload).ok_or(JwsError::NotBase64url { part: "payload" })?,
+            )?
+            .into_map(),
         })
     }
 
@@ -320,7 +324,8 @@ fn parts(token: &str, max_bytes: usize) -> Result<[&str; 3], JwsError> {
     }
 }
 
-/// Decodes one part of a token; no part may be empty.
+/// Decodes the header or the signature, which may not be empty. A payload may (RFC 7515 §5.1), unless
+/// it is a claims set.
 fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, JwsError> {
     if text.is_empty() {
         return Err(JwsError::EmptyPart { part });
@@ -337,6 +342,9 @@ fn members(header: &[u8]) -> Result<Members<'_>, JwsError> {
 }
 
 fn claims(payload: &[u8]) -> Result<Members<'_>, JwsError> {
+    if payload.is_empty() {
+        return Err(JwsError::EmptyPart { part: "payload" });
+    }
     Members::parse(payload, json::DEFAULT_MAX_DEPTH)
         .map_err(JwsError::PayloadJson)?
         .ok_or(JwsError::Payload(FieldError::NotAnObject {

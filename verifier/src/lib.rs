@@ -112,8 +112,10 @@ pub mod json;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
 pub use error::{Fault, VerifyError};
-pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError};
-pub use jwk_set::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS, PassedOver};
+pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError, decode_jwk_number};
+pub use jwk_set::{
+    JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS, NoUsableKey, PassedOver,
+};
 pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 #[cfg(feature = "remote")]
 pub use keys::remote::{

@@ -8,15 +8,16 @@ use super::{keys_path, show};
 use crate::cli::failure::Failure;
 use crate::cli::input;
 use crate::cli::session::Session;
+use crate::engine::{KeyFormat, read_public_key};
 use crate::lifecycle::IssuerName;
 
 #[derive(clap::Args)]
 #[group(id = "material", required = true, multiple = false)]
 pub(super) struct Material {
-    /// The private key (PKCS#8, PEM), or - for standard input.
+    /// The private key (unencrypted PEM, or a private JWK), or - for standard input.
     #[arg(long, value_name = "FILE", requires = "algorithm")]
     private_key: Option<String>,
-    /// The public key (JWK), or - for standard input; it only verifies.
+    /// The public key (JWK or PEM), or - for standard input; it only verifies.
     #[arg(long, value_name = "FILE")]
     public_key: Option<String>,
 }
@@ -49,14 +50,15 @@ pub(super) fn run(
     let mut body = Map::new();
     let mut algorithm = arguments.algorithm;
     if let Some(file) = &arguments.material.private_key {
-        body.insert("private_key".to_owned(), input::text(file)?.as_str().into());
+        let text = input::key_file(file, "invalid-private-key")?;
+        body.insert("private_key".to_owned(), text.as_str().into());
     }
     if let Some(file) = &arguments.material.public_key {
-        let jwk = input::object(file)?;
-        let parsed = Jwk::from_value(Value::Object(jwk.clone()))
+        let jwk = public_key(file)?;
+        algorithm = algorithm.or(Some(jwk.algorithm()));
+        let document: Value = serde_json::from_str(&jwk.to_json())
             .map_err(|error| Failure::rejected("invalid-public-key", error))?;
-        algorithm = algorithm.or(Some(parsed.algorithm()));
-        body.insert("public_key".to_owned(), jwk.into());
+        body.insert("public_key".to_owned(), document);
     }
     if let Some(algorithm) = algorithm {
         body.insert("algorithm".to_owned(), algorithm.as_str().into());
@@ -70,4 +72,27 @@ pub(super) fn run(
         .client()?
         .post(&keys_path(issuer), &Value::Object(body))?;
     show(&answer, session)
+}
+
+/// Reads a public key in either form. A JWK without a kid is named by its thumbprint, as the service
+/// would name it.
+fn public_key(file: &str) -> Result<Jwk, Failure> {
+    const CODE: &str = "invalid-public-key";
+    let text = input::key_file(file, CODE)?;
+    if !text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .starts_with('{')
+    {
+        return read_public_key(&text)
+            .map_err(|format| Failure::rejected(CODE, format_args!("{file} {format}")));
+    }
+    let jwk = input::parse_object(text.trim_start_matches('\u{feff}').as_bytes(), file)?;
+    if jwk.contains_key("keys") {
+        return Err(Failure::rejected(
+            CODE,
+            format_args!("{file} {}", KeyFormat::JwkSet),
+        ));
+    }
+    Jwk::from_value(jwk.into()).map_err(|error| Failure::rejected(CODE, error))
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use keywright_verifier::{JwkSet, MAX_JWK_SET_BYTES};
-use ureq::Agent;
-use ureq::tls::TlsConfig;
+use keywright_verifier::{FetchError, JwkSet, MAX_JWK_SET_BYTES, RemoteKeys, RemoteKeysError};
 use url::Url;
 
 use crate::cli::connection::is_loopback;
@@ -43,46 +41,40 @@ impl KeySource {
     }
 
     pub(super) fn read(&self, tls: &TlsArguments) -> Result<JwkSet, Failure> {
-        let limit = u64::try_from(MAX_JWK_SET_BYTES).unwrap_or(u64::MAX);
-        let bytes = match self {
-            Self::File(path) => input::bytes(path, limit)?.to_vec(),
-            Self::Url(url) => fetch(url, tls.for_key_sets()?, limit)?,
-        };
-        JwkSet::parse(&bytes).map_err(|error| Failure::rejected("invalid-jwks", error))
+        let invalid = |error| Failure::rejected("invalid-jwks", error);
+        match self {
+            Self::File(path) => {
+                let limit = u64::try_from(MAX_JWK_SET_BYTES).unwrap_or(u64::MAX);
+                JwkSet::parse_usable(&input::bytes(path, limit)?).map_err(invalid)
+            }
+            Self::Url(url) => fetch(url, tls),
+        }
     }
 }
 
-fn fetch(url: &Url, tls: TlsConfig, limit: u64) -> Result<Vec<u8>, Failure> {
-    let unreachable = |source: ureq::Error| Failure::Unreachable {
-        url: url.to_string(),
-        source: Box::new(source),
+/// Fetches with the client that the service has for the keys of trusted issuers.
+fn fetch(url: &Url, tls: &TlsArguments) -> Result<JwkSet, Failure> {
+    let failed = |error: RemoteKeysError| match error {
+        RemoteKeysError::Fetch(FetchError::Set(error)) => Failure::rejected("invalid-jwks", error),
+        RemoteKeysError::Fetch(FetchError::Status(status)) => {
+            let detail = format_args!("{url} answered status {status}");
+            Failure::rejected("jwks-unavailable", detail)
+        }
+        other => Failure::Unreachable {
+            url: url.to_string(),
+            source: other.into(),
+        },
     };
-    let mut config = Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .tls_config(tls)
-        .user_agent(concat!("keywright/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(url) {
-        config = config.proxy(None);
-    }
-    let agent = config.build().new_agent();
-    let mut response = agent
-        .get(url.as_str())
-        .header("accept", "application/jwk-set+json, application/json")
-        .call()
-        .map_err(unreachable)?;
-    if response.status() != 200 {
-        let detail = format!("{url} answered status {}", response.status().as_u16());
-        return Err(Failure::rejected("jwks-unavailable", detail));
-    }
-    response
-        .body_mut()
-        .with_config()
-        .limit(limit)
-        .read_to_vec()
-        .map_err(unreachable)
+    let keys = RemoteKeys::at(url.as_str()).timeout(TIMEOUT);
+    let keys = match tls.authorities()? {
+        Some(pem) => keys.trust_only_certificates(&pem).map_err(failed)?,
+        None => keys,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::Service(error.into()))?;
+    runtime.block_on(keys.fetch()).map_err(failed)
 }
 
 #[cfg(test)]

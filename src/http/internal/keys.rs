@@ -14,7 +14,7 @@ use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::request::Request;
 use crate::authority::snapshot::Snapshot;
-use crate::engine::import_private_key;
+use crate::engine::{check_strength, import_private_key};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::code::Code;
@@ -137,6 +137,8 @@ pub(super) async fn import(
                 Some(kid) => Jwk::new(Some(kid), jwk.public_key().clone()).map_err(invalid)?,
                 None => jwk,
             };
+            let key = jwk.public_key().clone();
+            caller.compute(move || check_strength(&key)).await??;
             authority
                 .import_public(&issuer, jwk, caller.actor())
                 .await?

@@ -10,7 +10,7 @@ use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
 use crate::authority::signing::SignRefusal;
 use crate::clock::DOUBT;
-use crate::engine::ImportError;
+use crate::engine::{ImportError, WeakKey};
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
 use crate::store::StoreError;
@@ -128,7 +128,8 @@ impl From<TermsError> for Problem {
             | TermsError::Certificate(_)
             | TermsError::Workload(_)
             | TermsError::Keys(_)
-            | TermsError::UnusableKey => Code::InvalidProof,
+            | TermsError::KeyCount
+            | TermsError::UnusableKey(_) => Code::InvalidProof,
         };
         Self::new(code, error)
     }
@@ -155,6 +156,15 @@ impl From<Unauthenticated> for Problem {
 impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         Self::new(Code::InvalidPrivateKey, error)
+    }
+}
+
+impl From<WeakKey> for Problem {
+    fn from(error: WeakKey) -> Self {
+        Self::new(
+            Code::InvalidPublicKey,
+            format_args!("public_key is refused: {error}"),
+        )
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::events::CHANNEL;
+use super::hosts::{ConnectError, Hosts};
 
 /// The setting that tells whether the server itself answers.
 const DIRECT: &str = "keywright.direct";
@@ -37,21 +38,19 @@ enum ListenError {
     #[error("the server did not answer in time")]
     Silent,
     #[error(transparent)]
+    Hosts(#[from] ConnectError),
+    #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
 
 /// Listens for as long as it is not aborted. It can be started again in any state. `notifications` counts what was heard, and how often the
 /// connection was made: what happened meanwhile was missed.
-pub(super) async fn listen(
-    options: PgConnectOptions,
-    place: String,
-    notifications: watch::Sender<u64>,
-) {
-    let options = options.options([(DIRECT, "on")]);
+pub(super) async fn listen(hosts: Hosts, notifications: watch::Sender<u64>) {
+    let place = hosts.place();
     let mut pause = FIRST_PAUSE;
     loop {
         let before = *notifications.borrow();
-        let ended = receive(&options, &notifications).await;
+        let ended = receive(&hosts, &notifications).await;
         let heard_anything = *notifications.borrow() != before;
         match ended {
             ListenError::Indirect => {
@@ -74,8 +73,12 @@ pub(super) async fn listen(
 }
 
 /// Connects, listens, and says why that has ended.
-async fn receive(options: &PgConnectOptions, notifications: &watch::Sender<u64>) -> ListenError {
-    let connected = timeout(RESPONSE_TIMEOUT, connect(options)).await;
+async fn receive(hosts: &Hosts, notifications: &watch::Sender<u64>) -> ListenError {
+    let options = match hosts.writable().await {
+        Ok(options) => options.options([(DIRECT, "on")]),
+        Err(error) => return error.into(),
+    };
+    let connected = timeout(RESPONSE_TIMEOUT, connect(&options)).await;
     let mut listener = match connected {
         Ok(Ok(listener)) => listener,
         Ok(Err(ended)) => return ended,
@@ -170,13 +173,12 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let options = PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(port);
+        let url = format!("postgres://keywright@127.0.0.1:{port}/keywright").parse();
+        let hosts = Hosts::new(&url.unwrap(), Duration::from_secs(1)).unwrap();
         let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
         let metrics = Arc::<Metrics>::default();
         let (sender, _receiver) = watch::channel(0);
-        let run = move || listen(options.clone(), "nowhere".to_owned(), sender.clone());
+        let run = move || listen(hosts.clone(), sender.clone());
         let task = supervise("listener", clock.clone(), Arc::clone(&metrics), run);
         let task = tokio::spawn(task);
         let health = || metrics.tasks().all()["listener"];

@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Postgres};
 
+use super::hosts::Pool;
 use super::{code, commit_error};
 use crate::lifecycle::Timestamp;
-use crate::store::CommitError;
 use crate::store::sql::failed;
+use crate::store::{CommitError, StoreError};
 
 /// How transactions begin.
 pub(super) struct BeginStatements {
@@ -59,13 +60,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn begin(pool: &PgPool, beginning: &str) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(pool: &Pool, beginning: &str) -> Result<Self, StoreError> {
         let mut session = Self {
-            connection: pool.acquire().await?,
+            connection: pool.acquire().await.map_err(failed)?,
             ended: false,
         };
         let beginning = sqlx::raw_sql(AssertSqlSafe(beginning));
-        session.connection.execute(beginning).await?;
+        let begun = session.connection.execute(beginning).await;
+        begun.map_err(failed)?;
         Ok(session)
     }
 

@@ -55,7 +55,7 @@ impl KeyFile {
         let checked_at = clock::monotonic();
         let content = read(&path)?;
         let state = State {
-            keys: Arc::new(usable_keys(&content)?),
+            keys: Arc::new(JwkSet::parse_usable(&content)?),
             content: content.into(),
             checked_at,
             error: None,
@@ -154,7 +154,7 @@ impl State {
         let (keys, content) = if *content == *self.content {
             (Arc::clone(&self.keys), Arc::clone(&self.content))
         } else {
-            (Arc::new(usable_keys(&content)?), content.into())
+            (Arc::new(JwkSet::parse_usable(&content)?), content.into())
         };
         Ok(Self {
             keys,
@@ -186,14 +186,6 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
     Ok(content)
 }
 
-fn usable_keys(content: &[u8]) -> Result<JwkSet, KeyFileError> {
-    let keys = JwkSet::parse(content)?;
-    if keys.keys().is_empty() {
-        return Err(KeyFileError::NoUsableKey);
-    }
-    Ok(keys)
-}
-
 /// Why a file is not used as keys.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -212,10 +204,7 @@ pub enum KeyFileError {
         /// Its path.
         path: PathBuf,
     },
-    /// It holds no JWK set.
+    /// It holds no JWK set, or none with a key that a token can be verified with.
     #[error(transparent)]
     Set(#[from] JwkSetError),
-    /// It holds no key that a token can be verified with.
-    #[error("the set has no ES256 or RS256 key")]
-    NoUsableKey,
 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod fetch;
+mod http;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -22,7 +23,7 @@ use tokio::task::JoinHandle;
 use crate::keys::KeysUnavailable;
 use crate::{JwkSet, clock};
 use cache::{Cache, ClockReading, Limits};
-use fetch::{Fetcher, KeySetLocation, SetupError, parse_address, parse_issuer};
+use fetch::{FetchResult, Fetcher, KeySetLocation, Roots, parse_address, parse_issuer};
 
 pub use fetch::{FetchError, InvalidAddress};
 
@@ -48,7 +49,7 @@ pub struct RemoteKeysBuilder {
     location: Result<KeySetLocation, InvalidAddress>,
     limits: Limits,
     timeout: Duration,
-    roots: Vec<CertificateDer<'static>>,
+    roots: Roots,
 }
 
 impl RemoteKeys {
@@ -152,7 +153,7 @@ impl RemoteKeysBuilder {
                 cool_down: Duration::from_secs(30),
             },
             timeout: Duration::from_secs(5),
-            roots: Vec::new(),
+            roots: Roots::SystemAnd(Vec::new()),
         }
     }
 
@@ -191,21 +192,55 @@ impl RemoteKeysBuilder {
         self
     }
 
-    /// Trusts these certificate authorities beside those of the system. `pem` holds one or more.
+    /// Trusts these certificate authorities in addition to those of the system. `pem` holds one or
+    /// more.
     ///
     /// # Errors
     ///
     /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
     pub fn trust_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
-        let before = self.roots.len();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            self.roots
-                .push(certificate.map_err(|_| RemoteKeysError::Certificates)?);
-        }
-        if self.roots.len() == before {
-            return Err(RemoteKeysError::Certificates);
-        }
+        let added = certificates(pem)?;
+        let (Roots::SystemAnd(roots) | Roots::Only(roots)) = &mut self.roots;
+        roots.extend(added);
         Ok(self)
+    }
+
+    /// Trusts these certificate authorities, and not those of the system. `pem` holds one or more.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
+    pub fn trust_only_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
+        self.roots = Roots::Only(certificates(pem)?);
+        Ok(self)
+    }
+
+    /// Fetches the keys once, for a single check, in the tokio runtime that this is called in. Of the
+    /// settings only the timeout and the certificates matter.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteKeysError::Fetch`] when no keys came, or as for [`RemoteKeysBuilder::start`].
+    pub async fn fetch(self) -> Result<JwkSet, RemoteKeysError> {
+        let mut fetcher = self.fetcher()?;
+        let now = ClockReading {
+            monotonic: Duration::ZERO,
+            wall: clock::wall(),
+        };
+        match fetcher.fetch(None, now).await? {
+            FetchResult::Set { keys, .. } => Ok(keys),
+            // No tag was sent that something could be unchanged since.
+            FetchResult::Unchanged { .. } => Err(FetchError::Status(304).into()),
+        }
+    }
+
+    fn fetcher(self) -> Result<Fetcher, RemoteKeysError> {
+        let location = self.location?;
+        if self.timeout.is_zero() {
+            return Err(RemoteKeysError::Timeout);
+        }
+        let fetcher = Fetcher::new(location, self.timeout, self.roots);
+        fetcher.map_err(|error| RemoteKeysError::Setup(Box::new(error)))
     }
 
     /// Starts fetching, in a task of the tokio runtime that this is called in, which must have its clock
@@ -217,19 +252,17 @@ impl RemoteKeysBuilder {
     /// [`RemoteKeysError`]: an address that keys may not be fetched from, bounds that are none, a
     /// timeout of zero, no tokio runtime, or no trusted certificates on this machine.
     pub fn start(self) -> Result<RemoteKeys, RemoteKeysError> {
-        let location = self.location?;
-        if self.limits.fresh.is_empty() || *self.limits.fresh.start() < Duration::from_secs(1) {
+        let location = self.location.clone()?;
+        let limits = self.limits.clone();
+        if limits.fresh.is_empty() || *limits.fresh.start() < Duration::from_secs(1) {
             return Err(RemoteKeysError::Freshness);
         }
-        if self.timeout.is_zero() {
-            return Err(RemoteKeysError::Timeout);
-        }
         let runtime = Handle::try_current().map_err(|_| RemoteKeysError::NoRuntime)?;
-        let fetcher = Fetcher::new(location.clone(), self.timeout, self.roots)?;
+        let fetcher = self.fetcher()?;
         let shared = Arc::new(Shared {
             location,
             since: clock::monotonic(),
-            cache: RwLock::new(Arc::new(Cache::new(self.limits))),
+            cache: RwLock::new(Arc::new(Cache::new(limits))),
             requested: watch::Sender::new(0),
         });
         let (reporter, progress) = watch::channel(Progress::default());
@@ -261,14 +294,20 @@ pub enum RemoteKeysError {
     /// There is no tokio runtime.
     #[error("keys are fetched in a tokio runtime, and this is none")]
     NoRuntime,
-    /// TLS or the HTTP client could not be set up: often, this machine has no trusted certificates.
+    /// TLS could not be set up: often, this machine has no trusted certificates.
     #[error("the HTTP client could not be set up")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A single fetch brought no keys.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
 }
 
-impl From<SetupError> for RemoteKeysError {
-    fn from(error: SetupError) -> Self {
-        Self::Setup(Box::new(error))
+/// The certificates of a PEM text, of which there must be one.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RemoteKeysError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(RemoteKeysError::Certificates),
     }
 }
 

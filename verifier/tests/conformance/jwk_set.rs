@@ -81,6 +81,31 @@ fn a_broken_or_private_key_is_passed_over_and_named_by_its_place() {
     }
 }
 
+#[test]
+fn a_set_without_a_usable_key_says_why_of_each() {
+    let set = |keys: Value| json!({ "keys": keys }).to_string();
+    let refusal = |text: String| {
+        JwkSet::parse_usable(text.as_bytes())
+            .unwrap_err()
+            .to_string()
+    };
+    let empty = refusal(set(json!([])));
+    assert_eq!(empty, "the set has no ES256 or RS256 key: it is empty");
+    let one = json!({"kty": "RSA", "n": "*", "e": "AQAB"});
+    let error = refusal(set(json!([one])));
+    assert_eq!(
+        error,
+        "the set has no ES256 or RS256 key: key 0: member \"n\" is neither base64url nor base64"
+    );
+    let error = refusal(set(json!([{"kty": "OKP"}, one, 1, one, one])));
+    assert!(
+        error.contains("key 0: kty must be EC or RSA; key 1: member"),
+        "{error}"
+    );
+    assert!(error.ends_with("; and 2 more"), "{error}");
+    assert!(JwkSet::parse_usable(set(json!([good("one"), one])).as_bytes()).is_ok());
+}
+
 // Standard V3, attack 15: which of two keys is meant, nobody knows.
 #[test]
 fn of_two_keys_with_one_name_none_is_found() {

@@ -3,7 +3,7 @@
 use keywright_verifier::{Algorithm, Jws, JwsError};
 
 use crate::fixtures::{
-    MAX_BYTES, RFC_7515_ES256, RFC_7515_RS256, Signer, base64url, octets, unsigned,
+    MAX_BYTES, RFC_7515_ES256, RFC_7515_RS256, Signer, base64url, octets, set, unsigned,
 };
 
 const HEADER: &str = r#"{"alg":"ES256"}"#;
@@ -201,13 +201,36 @@ fn a_length_that_no_encoder_produces_is_refused() {
     assert_eq!(error, JwsError::NotBase64url { part: "signature" });
 }
 
-// Attacks 1 and 30: an empty signature, also the detached payload of RFC 7515 appendix F.
+// RFC 7515 §5.1: octets are signed, and none are octets too. A claims set is never empty; so neither
+// is the detached payload of appendix F.
 #[test]
-fn no_part_may_be_empty() {
+fn an_empty_payload_is_verified_as_octets_and_is_no_claims_set() {
+    let signer = Signer::new();
+    let token = signer.token(HEADER, "");
+    let jws = Jws::parse(&token, MAX_BYTES).unwrap();
+    let keys = set([signer.jwk(None)]);
+    let verified = jws.verify(&keys, &[Algorithm::Es256]).unwrap();
+    assert_eq!(verified.payload(), b"");
+    let empty = JwsError::EmptyPart { part: "payload" };
+    assert_eq!(jws.unverified_claims().unwrap_err(), empty);
+    // The signature covers that it is empty.
+    let other = signer.token(HEADER, "{}");
+    let mixed = format!(
+        "{}.{}",
+        token.rsplit_once('.').unwrap().0,
+        other.rsplit_once('.').unwrap().1
+    );
+    let jws = Jws::parse(&mixed, MAX_BYTES).unwrap();
+    let error = jws.verify(&keys, &[Algorithm::Es256]).unwrap_err();
+    assert_eq!(error, JwsError::BadSignature);
+}
+
+// Attacks 1 and 30: an empty signature.
+#[test]
+fn neither_header_nor_signature_may_be_empty() {
     let header = base64url(HEADER);
     for (token, part) in [
         (format!("{header}.e30."), "signature"),
-        (format!("{header}..AAAA"), "payload"),
         (".e30.AAAA".to_owned(), "header"),
         ("..".to_owned(), "header"),
     ] {

@@ -177,8 +177,8 @@ async fn metadata_with_a_wrong_head_yields_no_keys() {
         (Reply::http("500 Oh", &[], ""), "status 500"),
         (Reply::http("401 No", &[], ""), "status 401"),
         (
-            Reply::http("200 OK", &["content-type: text/html"], "{}"),
-            "is not application/json",
+            Reply::http("200 OK", &["content-type: text/html"], "<html>"),
+            "metadata is malformed",
         ),
         (
             Reply::Endless {

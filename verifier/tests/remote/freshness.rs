@@ -177,3 +177,53 @@ async fn request_tells_the_issuer_what_it_may_answer_and_no_more() {
         assert_eq!(request.field(absent), None, "{absent}");
     }
 }
+
+// Object stores and static hosts call a key set what they like; what it is says its content.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_taken_whatever_their_type_is_said_to_be() {
+    let known = Signer::new("known");
+    for lines in [
+        &["content-type: application/json"][..],
+        &["content-type: application/jwk-set+json; charset=utf-8"],
+        &["content-type: text/plain"],
+        &["content-type: text/html"],
+        &["content-type: application/octet-stream"],
+        &["content-type: binary/octet-stream"],
+        &["content-type: ;"],
+        &["content-type: application/json", "content-type: text/plain"],
+        &[],
+    ] {
+        let issuer = Issuer::start(Reply::http("200 OK", lines, set_of([&known])));
+        // Kept fresh, and for a single check.
+        let keys = RemoteKeys::at(&issuer.url("/jwks")).start().unwrap();
+        first_set(&keys).await;
+        let once = RemoteKeys::at(&issuer.url("/jwks")).fetch().await.unwrap();
+        assert_eq!(once.keys(), [known.jwk()], "{lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_fetch_says_why_no_keys_came() {
+    for (reply, part) in [
+        (Reply::http("404 Not Found", &[], ""), "status 404"),
+        (
+            Reply::http("302 Found", &["location: /jwks"], ""),
+            "status 302",
+        ),
+        (Reply::http("304 Not Modified", &[], ""), "status 304"),
+        (Reply::json("<html>"), "no usable JWK set"),
+        (Reply::json(r#"{"keys":[]}"#), "no usable JWK set"),
+    ] {
+        let issuer = Issuer::start(reply);
+        let error = RemoteKeys::at(&issuer.url("/jwks"))
+            .fetch()
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = RemoteKeys::at("http://id.example/jwks")
+        .fetch()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("https"), "{error}");
+}

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
-};
-use reqwest::{Client, Response, StatusCode, redirect};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use url::{Host, Url};
 
 use super::cache::ClockReading;
+use super::http::HttpClient;
 use crate::json::{self, BodyError, FieldError, Object};
 use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES};
 
@@ -25,10 +26,6 @@ const MAX_TAG_BYTES: usize = 256;
 /// How long `jwks_uri` is believed. An issuer that moves its keys may lose the old address to an
 /// attacker, who would answer it as readily.
 const METADATA_BELIEVED_FOR: Duration = Duration::from_secs(3600);
-
-/// How long a connection stays open. Discovery and keys share one; the fetch after that is minutes
-/// away, and by then something between may have forgotten the connection without a word.
-const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 
 /// An entity tag, as it came. It says nothing about what another address answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,9 +51,18 @@ impl KeySetLocation {
     }
 }
 
+/// Whose certificates are trusted.
+#[derive(Clone, Debug)]
+pub(super) enum Roots {
+    /// Those of the system, and these.
+    SystemAnd(Vec<CertificateDer<'static>>),
+    /// These alone.
+    Only(Vec<CertificateDer<'static>>),
+}
+
 /// Asks for sets. One at a time, because it is exclusive.
 pub(super) struct Fetcher {
-    client: Client,
+    client: HttpClient,
     timeout: Duration,
     location: KeySetLocation,
     /// What the metadata said last; asked anew after every failure.
@@ -90,25 +96,14 @@ impl FetchResult {
 }
 
 impl Fetcher {
-    /// `timeout` is for a whole exchange, from the name to the last byte. `roots` are trusted beside
-    /// those of the system.
+    /// `timeout` is for a whole exchange, from the name to the last byte.
     pub(super) fn new(
         location: KeySetLocation,
         timeout: Duration,
-        roots: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, SetupError> {
-        let mut client = Client::builder()
-            .tls_backend_preconfigured(tls(&location, roots)?)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .user_agent(concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(1);
-        if is_loopback(location.url()) {
-            client = client.no_proxy();
-        }
+        roots: Roots,
+    ) -> Result<Self, rustls::Error> {
         Ok(Self {
-            client: client.build()?,
+            client: HttpClient::new(tls(&location, roots)?),
             timeout,
             location,
             discovered: None,
@@ -152,14 +147,9 @@ impl Fetcher {
             },
         };
         let tag = tag.filter(|tag| tag.url == url);
-        let mut request = self
-            .client
-            .get(url.clone())
-            .header(ACCEPT, "application/jwk-set+json, application/json");
-        if let Some(tag) = tag {
-            request = request.header(IF_NONE_MATCH, &tag.value);
-        }
-        let response = request.send().await?;
+        let accept = "application/jwk-set+json, application/json";
+        let known = tag.map(|tag| &tag.value);
+        let response = self.get(&url, accept, known).await?;
         let fresh_for = freshness(response.headers());
         if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {
             return Ok(FetchResult::Unchanged { fresh_for });
@@ -167,10 +157,7 @@ impl Fetcher {
         let tag = response.headers().get(ETAG).cloned();
         let tag = tag.filter(|value| value.len() <= MAX_TAG_BYTES);
         let body = body(response, MAX_JWK_SET_BYTES).await?;
-        let keys = JwkSet::parse(&body)?;
-        if keys.keys().is_empty() {
-            return Err(FetchError::NoUsableKey);
-        }
+        let keys = JwkSet::parse_usable(&body)?;
         Ok(FetchResult::Set {
             keys,
             tag: tag.map(|value| Tag { url, value }),
@@ -181,9 +168,11 @@ impl Fetcher {
     /// Asks the issuer's metadata for the address of its keys: OpenID Connect Discovery §4, and where
     /// that is not found, RFC 8414 §3.
     async fn discover(&self, issuer: &str, url: &Url) -> Result<Url, FetchError> {
-        let mut response = self.get(openid_configuration(url)).await?;
+        let mut response = self.get_metadata(openid_configuration(url)).await?;
         if response.status() == StatusCode::NOT_FOUND {
-            response = self.get(authorization_server_metadata(url)).await?;
+            response = self
+                .get_metadata(authorization_server_metadata(url))
+                .await?;
         }
         let bytes = body(response, MAX_METADATA_BYTES).await?;
         let mut metadata = Object::parse(&bytes, json::DEFAULT_MAX_DEPTH, "issuer metadata")?;
@@ -193,37 +182,47 @@ impl Fetcher {
         Ok(parse_jwks_uri(&metadata.string("jwks_uri")?, url)?)
     }
 
-    async fn get(&self, url: Url) -> Result<Response, FetchError> {
-        Ok(self
-            .client
-            .get(url)
-            .header(ACCEPT, "application/json")
-            .send()
-            .await?)
+    async fn get_metadata(&self, url: Url) -> Result<Response<Incoming>, FetchError> {
+        self.get(&url, "application/json", None).await
+    }
+
+    async fn get(
+        &self,
+        url: &Url,
+        accept: &'static str,
+        known: Option<&HeaderValue>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let answer = self.client.get(url, accept, known).await;
+        answer.map_err(FetchError::Exchange)
     }
 }
 
 /// TLS as ring has it, whatever the process has installed for others. A machine without certificates
 /// can still ask itself in the clear.
-fn tls(
-    location: &KeySetLocation,
-    roots: Vec<CertificateDer<'static>>,
-) -> Result<ClientConfig, rustls::Error> {
+fn tls(location: &KeySetLocation, roots: Roots) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let is_in_the_clear = location.url().scheme() == "http" && roots.is_empty();
-    if is_in_the_clear && matches!(location, KeySetLocation::Jwks(_)) {
-        let none = versions.with_root_certificates(RootCertStore::empty());
-        return Ok(none.with_no_client_auth());
-    }
-    // What an issuer says in the clear may still point to an https address.
-    let config = match Verifier::new_with_extra_roots(roots, provider) {
-        Ok(verifier) => versions
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier)),
-        Err(_) if is_in_the_clear => versions.with_root_certificates(RootCertStore::empty()),
-        Err(error) => return Err(error),
+    let is_in_the_clear = location.url().scheme() == "http";
+    let config = match roots {
+        Roots::Only(roots) => {
+            let mut store = RootCertStore::empty();
+            for root in roots {
+                store.add(root)?;
+            }
+            versions.with_root_certificates(store)
+        }
+        Roots::SystemAnd(roots) => {
+            let is_needed = !is_in_the_clear || !roots.is_empty();
+            // What an issuer says in the clear may still point to an https address.
+            match Verifier::new_with_extra_roots(roots, provider) {
+                Ok(verifier) => versions
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier)),
+                Err(error) if is_needed => return Err(error),
+                Err(_) => versions.with_root_certificates(RootCertStore::empty()),
+            }
+        }
     };
     Ok(config.with_no_client_auth())
 }
@@ -265,7 +264,7 @@ fn parse_jwks_uri(text: &str, issuer: &Url) -> Result<Url, InvalidAddress> {
 }
 
 /// Whether the host is this machine for sure.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -313,16 +312,19 @@ fn with_path(url: &Url, path: &str) -> Url {
     url
 }
 
-/// The body of an answer that is JSON, has status 200, and at most `limit` bytes.
-async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, FetchError> {
+/// The body of an answer that has status 200, and at most `limit` bytes. What its type is said to be
+/// decides nothing: object stores and static hosts call a key set what they like, and the content is
+/// parsed strictly.
+async fn body(response: Response<Incoming>, limit: usize) -> Result<Vec<u8>, FetchError> {
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status(response.status().as_u16()));
     }
-    if !is_json(response.headers()) {
-        return Err(FetchError::ContentType);
-    }
+    let mut body = response.into_body();
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(exchange)?.into_data() else {
+            continue;
+        };
         if bytes.len().saturating_add(chunk.len()) > limit {
             return Err(FetchError::TooLarge { limit });
         }
@@ -331,15 +333,8 @@ async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, FetchErro
     Ok(bytes)
 }
 
-/// Whether the content is said to be JSON: `application/json`, or anything that ends in `+json`. A
-/// page that says that one must log in first is neither.
-fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|essence| essence.trim().to_ascii_lowercase());
-    essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json"))
+fn exchange(error: hyper::Error) -> FetchError {
+    FetchError::Exchange(Box::new(error))
 }
 
 /// How long an answer stays fresh (RFC 9111 §4.2): `max-age`, less the time that it spent in other
@@ -381,15 +376,6 @@ fn delta_seconds(text: &str) -> Option<u64> {
 #[error("not an https URL without user name and password (http is for this machine alone)")]
 pub struct InvalidAddress;
 
-/// Why nothing could be set up to fetch keys with.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SetupError {
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    #[error(transparent)]
-    Client(#[from] reqwest::Error),
-}
-
 /// Why a fetch brought no keys. The keys that were fetched before stay in use up to their limit.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -403,21 +389,15 @@ pub enum FetchError {
     /// The status is not 200; redirects are not followed.
     #[error("the issuer answered status {0}")]
     Status(u16),
-    /// The answer does not say that it is JSON.
-    #[error("the answer is not application/json or application/jwk-set+json")]
-    ContentType,
     /// The answer is too long.
     #[error("the answer is longer than {limit} bytes")]
     TooLarge {
         /// The most bytes that are read.
         limit: usize,
     },
-    /// The answer is no JWK set.
-    #[error("the answer is no JWK set")]
+    /// The answer is no JWK set, or one without a key that a token could be verified with.
+    #[error("the answer is no usable JWK set")]
     Set(#[from] JwkSetError),
-    /// The set has no key that a token could be verified with.
-    #[error("the set has no ES256 or RS256 key")]
-    NoUsableKey,
     /// The issuer's metadata is not strict JSON, or a member is missing.
     #[error("the issuer's metadata is malformed")]
     Metadata(#[from] BodyError),
@@ -427,12 +407,6 @@ pub enum FetchError {
     /// `jwks_uri` of the metadata is no address to fetch keys from.
     #[error("jwks_uri of the metadata is refused")]
     Address(#[from] InvalidAddress),
-}
-
-impl From<reqwest::Error> for FetchError {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Exchange(Box::new(error))
-    }
 }
 
 impl From<FieldError> for FetchError {

@@ -69,23 +69,6 @@ fn freshness_is_max_age_less_age() {
     assert_eq!(seconds(&[("cache-control", "s-maxage=9")]), None);
 }
 
-#[test]
-fn json_says_so() {
-    let is_json = |value| is_json(&headers(&[("content-type", value)]));
-    for value in [
-        "application/json",
-        "Application/JSON; charset=utf-8",
-        "application/jwk-set+json",
-        "application/jwk-set+json;x=y",
-    ] {
-        assert!(is_json(value), "{value}");
-    }
-    for value in ["text/html", "text/plain", "application/jsonp", "", ";"] {
-        assert!(!is_json(value), "{value}");
-    }
-    assert!(!super::is_json(&HeaderMap::new()));
-}
-
 // Attack 83, and standard D2.
 #[test]
 fn keys_come_over_tls_or_from_this_machine() {
@@ -230,7 +213,12 @@ async fn address_that_still_answers_is_not_believed_for_longer_than_its_metadata
         url: parse_issuer(&name).unwrap(),
         issuer: name,
     };
-    let mut fetcher = Fetcher::new(location, Duration::from_secs(20), Vec::new()).unwrap();
+    let mut fetcher = Fetcher::new(
+        location,
+        Duration::from_secs(20),
+        Roots::SystemAnd(Vec::new()),
+    )
+    .unwrap();
     for seconds in [0, 1, 3599, 3600, 7199] {
         let now = ClockReading {
             monotonic: Duration::from_secs(seconds),
