@@ -20,6 +20,10 @@ impl Role {
     /// Every role.
     pub const ALL: [Self; 4] = [Self::Issuer, Self::Security, Self::Auditor, Self::Admin];
 
+    /// The roles that read what is neither secret nor a record of who did what: issuers, keys, plans,
+    /// replicas. Whoever changes them has to see them first.
+    pub const READERS: [Self; 3] = [Self::Auditor, Self::Security, Self::Admin];
+
     /// The role's word.
     pub const fn as_str(self) -> &'static str {
         match self {

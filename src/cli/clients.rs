@@ -8,10 +8,14 @@ use serde_json::{Map, Value, json};
 use super::client::{Answer, segment};
 use super::failure::Failure;
 use super::input;
+use super::irreversible::{Consent, Irreversible};
+use super::json_text::printable;
 use super::moment::rfc3339;
 use super::output::Output;
+use super::repetition;
 use super::session::Session;
 use super::table::{columns, pairs};
+use crate::lifecycle::parse_duration;
 use terms::TermsArguments;
 
 #[derive(clap::Subcommand)]
@@ -75,6 +79,8 @@ pub(super) struct RotateArguments {
     /// How long the one before it stays valid, such as 1h; 0s ends it now [default: 24h].
     #[arg(long, value_name = "DURATION")]
     overlap: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -84,6 +90,8 @@ pub(super) struct RevokeArguments {
     /// Only this credential of it, as `clients show` names it.
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -222,9 +230,12 @@ fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
     let path = path(&arguments.id);
-    let mut terms = match &arguments.terms {
-        Some(file) => input::object(file)?,
-        None => client.read(&path)?.parse()?,
+    let (mut terms, tag): (Map<String, Value>, _) = match &arguments.terms {
+        Some(file) => (input::object(file)?, None),
+        None => {
+            let answer = client.read(&path)?;
+            (answer.parse()?, answer.tag().map(str::to_owned))
+        }
     };
     // What `clients show --json` prints can be given back.
     for read_only in ["id", "version", "created_at", "credentials"] {
@@ -234,7 +245,7 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
         terms.insert("name".to_owned(), name.as_str().into());
     }
     arguments.changes.apply(&mut terms)?;
-    let answer = client.put(&path, &terms.into())?;
+    let answer = client.replace(&path, tag.as_deref(), &terms.into())?;
     session.output.show(&answer, show)
 }
 
@@ -246,23 +257,56 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
     if let Some(overlap) = &arguments.overlap {
         body.insert("overlap".to_owned(), overlap.as_str().into());
     }
+    let is_zero = |overlap: &String| parse_duration(overlap).is_ok_and(|it| it.is_zero());
+    if arguments.overlap.as_ref().is_some_and(is_zero) {
+        let step = Irreversible {
+            consequence: format!("the credentials that client {} has end now", arguments.id),
+            word: "yes",
+        };
+        arguments.consent.require(&step, session)?;
+    }
     let path = format!("{}/credentials", path(&arguments.id));
     let answer = session.client()?.post(&path, &body.into())?;
     issued(&answer, session)
 }
 
 fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Failure> {
-    let RevokeArguments { id, credential } = arguments;
-    let (path, done) = match credential {
+    let RevokeArguments {
+        id,
+        credential,
+        consent,
+    } = arguments;
+    let client = session.client()?;
+    let (path, what, event) = match credential {
         Some(credential) => (
             format!("{}/credentials/{}", path(id), segment(credential)),
-            format!("credential {credential} of client {id} is not valid any more"),
+            format!("credential {credential} of client {id}"),
+            "credential-revoked",
         ),
-        None => (path(id), format!("client {id} may not call any more")),
+        None => (path(id), format!("client {id}"), "client-deleted"),
     };
-    session.client()?.delete(&path)?;
+    let is_it = |name: &str, value: &str, event: &Map<String, Value>| {
+        event.get(name).and_then(Value::as_str) == Some(value)
+    };
+    let earlier = repetition::find(&client, event, "", |event| {
+        let is_credential = |credential: &String| is_it("credential", credential, event);
+        is_it("client", id, event) && credential.as_ref().is_none_or(is_credential)
+    });
+    // An identifier is never given again.
+    let done = match earlier? {
+        Some(earlier) => format!("{what} was already revoked{}", earlier.told()),
+        None => {
+            let step = Irreversible {
+                consequence: format!("{what} cannot authenticate any more"),
+                word: credential.as_ref().unwrap_or(id),
+            };
+            consent.require(&step, session)?;
+            client.delete(&path)?;
+            format!("{what} is revoked")
+        }
+    };
     if session.output.is_json() {
         return Ok(());
     }
-    session.output.line(done)
+    session.output.line(printable(&done))
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::code::Code;
 use super::response::{budget_headers, status_of};
-use crate::access::LimitBroken;
+use crate::access::{LimitBroken, Role};
 use crate::authority::throttle::{Budget, RateExceeded};
 use crate::lifecycle::Timestamp;
 
@@ -80,10 +80,12 @@ impl Problem {
         )
     }
 
-    /// 403: the client lacks a role.
-    pub(super) fn role_missing(role: &'static str) -> Self {
-        Self::new(Code::RoleMissing, format!("this needs the role {role}"))
-            .with("role", role)
+    /// 403: the client has none of these roles. The first one is named as the one that it lacks.
+    pub(super) fn role_missing(roles: &[Role]) -> Self {
+        let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let detail = format!("this needs the role {}", words.join(" or "));
+        Self::new(Code::RoleMissing, detail)
+            .with("role", words.first().copied().unwrap_or_default())
             .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 

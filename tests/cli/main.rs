@@ -14,6 +14,7 @@
 
 mod check;
 mod environment;
+mod irreversible;
 mod output;
 mod process;
 mod repetition;

@@ -37,7 +37,7 @@ struct ShownKey<'a> {
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Response, Problem> {

@@ -7,10 +7,11 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_verifier::json::FieldError;
 use keywright_verifier::{Jwk, Kid};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::approvals;
-use super::{Named, Service, optional_algorithm, optional_reason, path_parameter};
+use super::{Named, Parameters, Service, optional_algorithm, optional_reason, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::request::Request;
@@ -22,7 +23,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created, ok};
 use crate::http::shown;
-use crate::lifecycle::{ImportAs, Readiness};
+use crate::lifecycle::{ImportAs, Readiness, Successor};
 
 /// The kid that the path names, which need not exist.
 pub(super) struct KidText(String);
@@ -36,7 +37,7 @@ impl FromRequestParts<Arc<Authority>> for KidText {
 }
 
 pub(super) async fn list(
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     let view = issuer.snapshot();
@@ -50,7 +51,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
     KidText(kid): KidText,
 ) -> Result<Response, Problem> {
@@ -108,6 +109,29 @@ pub(super) async fn revoke(
     let request = Request::with_reason(caller.actor(), Some(reason));
     let asked = authority.ask(&issuer, operation, request);
     Ok(approvals::answer(&asked.await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExposureQuery {
+    #[serde(default)]
+    discard_successor: bool,
+}
+
+pub(super) async fn exposure(
+    State(authority): Service,
+    _caller: HasRole<role::Reader>,
+    Named(issuer): Named,
+    KidText(kid): KidText,
+    Parameters(query): Parameters<ExposureQuery>,
+) -> Result<Response, Problem> {
+    let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
+    let successor = match query.discard_successor {
+        true => Successor::Discard,
+        false => Successor::Promote,
+    };
+    let exposure = authority.exposure_if_revoked(&issuer, &kid, successor)?;
+    Ok(ok(shown::exposure(&exposure)))
 }
 
 pub(super) async fn import(

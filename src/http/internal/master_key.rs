@@ -16,7 +16,7 @@ use crate::store::seal::Fingerprint;
 
 pub(super) async fn show(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let MasterKeyState {

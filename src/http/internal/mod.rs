@@ -69,6 +69,11 @@ fn table() -> Vec<Route> {
             keys::revoke,
             openapi::keys::revoke,
         ),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}/exposure").get(
+            Reading,
+            keys::exposure,
+            openapi::keys::exposure,
+        ),
         Route::new("/v1/issuers/{issuer}/rotate").post(
             Administration,
             keys::rotate,

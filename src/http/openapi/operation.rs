@@ -16,7 +16,7 @@ pub(in crate::http) struct Operation {
     id: String,
     summary: &'static str,
     text: &'static str,
-    role: Option<Role>,
+    roles: Vec<Role>,
     parameters: Vec<Parameter>,
     body: Option<RequestBody>,
     answers: Vec<ResponseDescription>,
@@ -156,7 +156,7 @@ impl Operation {
             id: id.into(),
             summary,
             text: "",
-            role: None,
+            roles: Vec::new(),
             parameters: Vec::new(),
             body: None,
             answers: Vec::new(),
@@ -177,8 +177,13 @@ impl Operation {
     }
 
     /// It needs a credential with this role.
-    pub(super) fn role(mut self, role: Role) -> Self {
-        self.role = Some(role);
+    pub(super) fn role(self, role: Role) -> Self {
+        self.one_of_the_roles(&[role])
+    }
+
+    /// It needs a credential with one of these roles.
+    pub(super) fn one_of_the_roles(mut self, roles: &[Role]) -> Self {
+        self.roles = roles.to_vec();
         self.refuses(&[
             Code::CredentialMissing,
             Code::CredentialInvalid,
@@ -347,14 +352,10 @@ impl Operation {
         if !self.text.is_empty() {
             shown = shown.with("description", self.text);
         }
-        shown = match self.role {
-            // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30).
-            Some(role) => shown.with(
-                "security",
-                array([object([("credential", array([role.as_str()]))])]),
-            ),
-            None => shown.with("security", Json::Array(Vec::new())),
-        };
+        // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30); of several
+        // requirements one is enough (§4.8.1).
+        let requirement = |role: &Role| object([("credential", array([role.as_str()]))]);
+        shown = shown.with("security", array(self.roles.iter().map(requirement)));
         if !self.parameters.is_empty() {
             shown = shown.with(
                 "parameters",

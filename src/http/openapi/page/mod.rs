@@ -148,7 +148,7 @@ fn role(operation: &Json) -> String {
         .filter_map(|scheme| scheme.get("credential"))
         .flat_map(Json::elements)
         .filter_map(Json::text);
-    match roles.map(code).collect::<Vec<_>>().join(", ") {
+    match roles.map(code).collect::<Vec<_>>().join(" or ") {
         none if none.is_empty() => "No credential.".to_owned(),
         roles => format!("Needs the role {roles}."),
     }
