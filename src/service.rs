@@ -1,6 +1,7 @@
 //! The whole service, from its configuration to its end.
 
 mod check;
+mod listen;
 mod offline;
 mod ownership;
 mod replacement;
@@ -34,6 +35,7 @@ use crate::store::seal::check as seal_check;
 use crate::store::{self, Store, StoreLocation};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
+use listen::ReservedSocket;
 use signals::{Request, Signals};
 
 pub use check::{Checked, UNCHECKED, check};
@@ -65,6 +67,7 @@ pub async fn run(
     // First of all: what a signal asks for while the service starts is done when it serves.
     let mut signals = Signals::listen()?;
     let Checked {
+        addresses,
         trusted,
         master_keys: sources,
         ..
@@ -83,6 +86,10 @@ pub async fn run(
     let public_tls = reloader("public", config.public.tls_files())?;
     let internal_tls = reloader("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
+    // A start that cannot listen leaves no store and no keys behind.
+    let [public, internal] = &addresses;
+    let public = ReservedSocket::take("public", &config.public.listen, public)?;
+    let internal = ReservedSocket::take("internal", &config.internal.listen, internal)?;
     let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -118,12 +125,7 @@ pub async fn run(
     bootstrap_access(&authority, &folder).await?;
     bootstrap_issuer(&authority, config).await?;
 
-    let public = TcpListener::bind(config.public.listen)
-        .await
-        .map_err(cannot_listen("public"))?;
-    let internal = TcpListener::bind(config.internal.listen)
-        .await
-        .map_err(cannot_listen("internal"))?;
+    let (public, internal) = (public.listen()?, internal.listen()?);
     let public_url = url_of(&public, public_tls.as_deref())?;
     let internal_url = url_of(&internal, internal_tls.as_deref())?;
     let addresses = json!({ "public": public_url, "internal": internal_url });
@@ -385,8 +387,4 @@ fn identity(config: &Config) -> Map<String, Value> {
 fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io::Result<String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     Ok(format!("{scheme}://{}", listener.local_addr()?))
-}
-
-fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("cannot listen on {name}.listen: {error}")
 }

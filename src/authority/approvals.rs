@@ -301,9 +301,7 @@ impl Authority {
 
 /// An operation that waits no more, as the log tells it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "operation {approval} waits no more: {event} by {by}, {} s after 1970", at.floor_seconds()
-)]
+#[error("operation {approval} waits no more: {event} by {by} at {at}")]
 pub struct EndedApproval {
     /// Its identifier.
     pub approval: String,

@@ -253,6 +253,39 @@ pub enum MasterKeyEvent {
     },
 }
 
+/// What `event` says of a key set's changes.
+pub const KEY_EVENTS: [&str; 8] = [
+    "issuer-created",
+    "issuer-deleted",
+    "policy-changed",
+    "key-published",
+    "key-activated",
+    "key-retired",
+    "key-removed",
+    "key-revoked",
+];
+
+/// What else `event` says.
+pub const OTHER_EVENTS: [&str; 17] = [
+    "clock-corrected",
+    "client-created",
+    "client-changed",
+    "client-deleted",
+    "credential-created",
+    "credential-revoked",
+    "approval-requested",
+    "approval-confirmed",
+    "approval-rejected",
+    "approval-expired",
+    "backup-taken",
+    "restored",
+    "master-key-named",
+    "master-key-rotation-started",
+    "master-key-rotation-finished",
+    "master-key-replaced",
+    "corrupt-record",
+];
+
 /// The rows of a change's events.
 pub fn rows(change: &Change, attribution: &Attribution, reason: Option<&str>) -> Vec<EventRow> {
     let issuer = change.set.issuer();

@@ -234,12 +234,13 @@ fn awaits(document: String, url: String) -> Failure {
         Ok(Members { approval }) => Failure::Refused(Box::new(Problem {
             status: 202,
             code: "awaits-confirmation".to_owned(),
-            detail: format!(
-                "not done yet: until {} a second client with the role security must run \
-                 keywright approvals confirm {}",
+            detail: "not done: this operation needs approval by a second person".to_owned(),
+            hint: Some(format!(
+                "until {} another client with the role security can run: keywright approvals \
+                 confirm {}",
                 rfc3339(approval.expires_at),
                 approval.id
-            ),
+            )),
             document,
         })),
         Err(_) => Failure::UnexpectedAnswer {
@@ -273,6 +274,7 @@ fn refusal(status: u16, document: String, url: String) -> Failure {
             code,
             detail,
             document,
+            hint: None,
         })),
         Err(_) => Failure::UnexpectedAnswer {
             url,

@@ -75,12 +75,9 @@ impl ConnectionArguments {
             internal: String,
         }
         let path = self.data_dir().join("listen.json");
-        let missing = |why: String| {
-            Failure::NoConnection(format!(
-                "{}: {why}; is the service running? name it with --url, or its data folder with \
-                 --data-dir",
-                path.display()
-            ))
+        let missing = |why: String| Failure::NoConnection {
+            what: format!("{}: {why}", path.display()),
+            hint: "is the service running? Name it with --url, or its data folder with --data-dir",
         };
         let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
         let listeners: Listeners =
@@ -103,31 +100,30 @@ impl ConnectionArguments {
             return Ok(None);
         }
         if elsewhere {
-            return Err(Failure::NoConnection(
-                "another host needs a credential of its own: set KEYWRIGHT_TOKEN, --token-file or \
-                 --client-certificate"
+            return Err(Failure::NoConnection {
+                what: "the credential of this machine's service is not sent to another host"
                     .to_owned(),
-            ));
+                hint: "set KEYWRIGHT_TOKEN, --token-file or --client-certificate",
+            });
         }
         credential_file(&self.data_dir().join("admin.token")).map(Some)
     }
 }
 
 fn credential_file(path: &Path) -> Result<Credential, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::NoConnection(format!(
-            "no credential: {}: {error}; set KEYWRIGHT_TOKEN or --token-file",
-            path.display()
-        ))
+    let unreadable = |error: std::io::Error| Failure::NoConnection {
+        what: format!("no credential: {}: {error}", path.display()),
+        hint: "set KEYWRIGHT_TOKEN or --token-file",
     };
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
     Credential::parse(&text).ok_or_else(|| not_a_credential(&path.display().to_string()))
 }
 
 fn not_a_credential(place: &str) -> Failure {
-    Failure::NoConnection(format!(
-        "{place} holds no credential: one word of visible ASCII"
-    ))
+    Failure::NoConnection {
+        what: format!("{place} has no credential: one word of visible ASCII"),
+        hint: "set KEYWRIGHT_TOKEN or --token-file",
+    }
 }
 
 /// The error does not repeat the URL, because the part that is wrong may be a password.

@@ -41,13 +41,13 @@ mod token;
 mod usage;
 mod whole_file;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::clock::Clock;
+use crate::config::ListenAddress;
 use crate::lifecycle::Timestamp;
 use connection::ConnectionArguments;
 use failure::Failure;
@@ -136,12 +136,13 @@ pub struct ServeArguments {
     /// Start with an empty store, even if there are signs of an earlier one.
     #[arg(long)]
     pub new: bool,
-    /// Where to publish keys, as IP:PORT; port 0 takes a free one.
+    /// Where to publish keys, as IP:PORT or NAME:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
-    pub public_listen: Option<SocketAddr>,
-    /// Where to listen for signing and administration, as IP:PORT; port 0 takes a free one.
+    pub public_listen: Option<ListenAddress>,
+    /// Where to listen for signing and administration, as IP:PORT or NAME:PORT; port 0 takes a free
+    /// one.
     #[arg(long, value_name = "ADDRESS")]
-    pub internal_listen: Option<SocketAddr>,
+    pub internal_listen: Option<ListenAddress>,
 }
 
 /// Runs the command that the process was started with.

@@ -1,38 +1,12 @@
 //! What cannot be undone asks first, waits for nobody where nobody can answer, and may be repeated.
 
 use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::command::{done, run, said};
 use crate::support::{self, Server, start};
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_keywright"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-/// The exit code, and what was said on both streams.
-fn said(server: &Server, arguments: &[&str]) -> (i32, String) {
-    let output = run(server.folder().path(), arguments);
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(text).unwrap(),
-    )
-}
-
-fn done(server: &Server, arguments: &[&str]) -> String {
-    let (code, text) = said(server, arguments);
-    assert_eq!(code, 0, "{arguments:?}: {text}");
-    text
-}
 
 /// The same on a terminal of its own, with something typed; `None` where nothing makes a terminal.
 fn typed(server: &Server, arguments: &[&str], answer: &str) -> Option<String> {

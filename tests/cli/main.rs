@@ -9,10 +9,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    unreachable_pub,
     reason = "a test fails by panicking, also in the functions around it, and meets real processes"
 )]
 
 mod check;
+mod command;
 mod environment;
 mod irreversible;
 mod output;
@@ -21,6 +23,7 @@ mod repetition;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+mod words;
 
 /// The variables that the commands read.
 const CLIENT_VARIABLES: [&str; 6] = [

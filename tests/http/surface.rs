@@ -891,6 +891,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "no-successor",
         "overloaded",
         "rate-limited",
+        "plain-http",
         "request-timeout",
         "signing-busy",
         "snapshot-stale",

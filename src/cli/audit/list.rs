@@ -131,10 +131,19 @@ fn details(members: &Map<String, Value>) -> String {
     for (name, value) in members {
         match value {
             Value::Object(_) | Value::Null => {}
-            value => parts.push(format!("{name}={}", plain(value))),
+            value => parts.push(format!("{name}={}", instant(name, value))),
         }
     }
     parts.join(" ")
+}
+
+/// A member whose name says that it is an instant as one.
+fn instant(name: &str, value: &Value) -> String {
+    let is_instant = name.ends_with("_at") || name.ends_with("_until");
+    match value.as_u64().filter(|_| is_instant) {
+        Some(seconds) => rfc3339(seconds),
+        None => plain(value),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -66,14 +66,15 @@ pub(super) fn run(
         body.insert("reason".to_owned(), reason.as_str().into());
     }
     let path = format!("/v1/issuers/{issuer}/rotate");
-    let outcome = session.client()?.post(&path, &body.into());
-    if let Err(Failure::Refused(problem)) = &outcome
+    let mut outcome = session.client()?.post(&path, &body.into());
+    if let Err(Failure::Refused(problem)) = &mut outcome
         && let Some(ready_at) = ready_at(&problem.document)
     {
         let ready = described(session.now.floor_seconds(), ready_at);
-        session.output.note(format_args!(
-            "note: the successor is ready {ready}; --force does not wait for verifiers"
-        ))?;
+        problem.hint = Some(format!(
+            "wait until {ready}, or use --force: verifiers that do not have the key yet will refuse \
+             its tokens"
+        ));
     }
     session.output.show(&outcome?, |outcome: Outcome, output| {
         for rotation in outcome.rotations {

@@ -7,14 +7,16 @@ use keywright_verifier::Kid;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Parameters, Service};
-use crate::authority::ChangeError;
-use crate::authority::audit::{Filter, Page};
+use super::{Parameters, Service, unknown_issuer};
+use crate::authority::audit::{Filter, KEY_EVENTS, OTHER_EVENTS, Page};
+use crate::authority::authentication::Caller;
+use crate::authority::{Authority, ChangeError};
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::spelling::nearest;
 
 /// The most events that one answer carries.
 pub(in crate::http) const LARGEST_PAGE: usize = 1000;
@@ -44,12 +46,15 @@ pub(super) async fn list(
         return Err(Problem::new(Code::InvalidQuery, detail));
     }
     let issuer = match &query.issuer {
-        Some(name) => {
-            let unknown = |_| ChangeError::UnknownIssuer(name.chars().take(63).collect());
-            Some(IssuerName::parse(name).map_err(unknown)?)
-        }
+        Some(name) => Some(named_issuer(&authority, &caller.caller, name)?),
         None => None,
     };
+    if let Some(event) = &query.event {
+        let known = || KEY_EVENTS.into_iter().chain(OTHER_EVENTS);
+        if !known().any(|known| known == event) {
+            return Err(Problem::unknown_event(event, nearest(event, known())));
+        }
+    }
     let no_key = |error| Problem::new(Code::InvalidQuery, format!("kid: {error}"));
     let kid = query.kid.as_deref().map(Kid::parse).transpose();
     let kid = kid.map_err(no_key)?;
@@ -66,6 +71,16 @@ pub(super) async fn list(
     let Page { events, next } = authority.events(&filter, after, limit).await?;
     let page = move || ok(json!({ "events": events, "next": next }));
     caller.compute(page).await
+}
+
+/// An issuer that the log may know, although it is out of service.
+fn named_issuer(authority: &Authority, caller: &Caller, name: &str) -> Result<IssuerName, Problem> {
+    match authority.issuer(name) {
+        Ok(issuer) => Ok(issuer.name().clone()),
+        Err(ChangeError::UnusableIssuer(name)) => Ok(name),
+        Err(ChangeError::UnknownIssuer(name)) => Err(unknown_issuer(authority, caller, &name)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(Deserialize)]

@@ -47,7 +47,7 @@ pub(super) async fn show(
     })?;
     let now = authority.now();
     if at > now {
-        let detail = format!("at must not lie ahead: it is {}", now.floor_seconds());
+        let detail = format!("at must not lie ahead: it is {now}");
         return Err(Problem::new(Code::InvalidQuery, detail));
     }
     let view = issuer.snapshot();

@@ -11,6 +11,7 @@ use super::schema::{
 };
 use super::{algorithm, issuer_name, kid};
 use crate::access::Role;
+use crate::authority::audit::{KEY_EVENTS, OTHER_EVENTS};
 use crate::http::code::Code;
 use crate::http::internal::LARGEST_PAGE;
 use crate::http::response::ResponseStatus;
@@ -207,37 +208,6 @@ fn event() -> Json {
          shown as `corrupt-record`.",
     )
 }
-
-const KEY_EVENTS: [&str; 8] = [
-    "issuer-created",
-    "issuer-deleted",
-    "policy-changed",
-    "key-published",
-    "key-activated",
-    "key-retired",
-    "key-removed",
-    "key-revoked",
-];
-
-const OTHER_EVENTS: [&str; 17] = [
-    "clock-corrected",
-    "client-created",
-    "client-changed",
-    "client-deleted",
-    "credential-created",
-    "credential-revoked",
-    "approval-requested",
-    "approval-confirmed",
-    "approval-rejected",
-    "approval-expired",
-    "backup-taken",
-    "restored",
-    "master-key-named",
-    "master-key-rotation-started",
-    "master-key-rotation-finished",
-    "master-key-replaced",
-    "corrupt-record",
-];
 
 /// The members of the event that says that the store came back from a backup.
 fn restored() -> [Member; 6] {
