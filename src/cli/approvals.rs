@@ -7,7 +7,7 @@ use super::client::{Client, segment};
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
-use super::moment::rfc3339;
+use super::moment::seen_from;
 use super::repetition;
 use super::session::Session;
 use super::table::columns;
@@ -142,28 +142,22 @@ impl Approval {
 
 fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/approvals")?;
+    let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Approvals, output| {
         let rows = list.approvals.into_iter().map(|approval| {
             let who = approval.requested_by.get("name").and_then(Value::as_str);
+            let kid = approval.kid.map(|kid| format!("key {kid}"));
+            let about: Vec<String> = [kid, approval.reason].into_iter().flatten().collect();
             [
                 approval.id,
                 approval.issuer,
                 approval.operation,
-                approval.kid.unwrap_or_default(),
                 who.unwrap_or_default().to_owned(),
-                rfc3339(approval.expires_at),
-                approval.reason.unwrap_or_default(),
+                seen_from(now, approval.expires_at),
+                about.join(": "),
             ]
         });
-        let headings = [
-            "id",
-            "issuer",
-            "operation",
-            "kid",
-            "asked by",
-            "until",
-            "reason",
-        ];
+        let headings = ["id", "issuer", "operation", "asked by", "expires", "about"];
         output.line(columns(headings, rows))
     })
 }

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::input;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
-use super::moment::rfc3339;
+use super::moment::{rfc3339, seen_from};
 use super::output::Output;
 use super::repetition;
 use super::session::Session;
@@ -50,13 +50,13 @@ pub(super) struct CreateArguments {
 
 #[derive(clap::Args)]
 pub(super) struct ClientArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
 }
 
 #[derive(clap::Args)]
 pub(super) struct SetArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// All terms (JSON), or - for standard input, instead of those that the client has: what they
     /// leave out is taken away. The other options are applied to them.
@@ -71,7 +71,7 @@ pub(super) struct SetArguments {
 
 #[derive(clap::Args)]
 pub(super) struct RotateArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// When the new credential ends, counted from now, such as 90d [default: never].
     #[arg(long, value_name = "DURATION")]
@@ -85,7 +85,7 @@ pub(super) struct RotateArguments {
 
 #[derive(clap::Args)]
 pub(super) struct RevokeArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// Only this credential of it, as `clients show` names it.
     #[arg(long, value_name = "ID")]
@@ -129,7 +129,8 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Create(arguments) => create(&arguments, session),
         Command::List => list(session),
         Command::Show(ClientArguments { id }) => {
-            let answer = session.client()?.read(&path(&id))?;
+            let client = session.client()?;
+            let answer = client.read(&path(&identifier(&client, &id)?))?;
             session.output.show(&answer, show)
         }
         Command::Set(arguments) => set(&arguments, session),
@@ -140,6 +141,29 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
 
 fn path(id: &str) -> String {
     format!("/v1/clients/{}", segment(id))
+}
+
+/// The identifier of the client that is meant. What names none is passed on as an identifier: it may
+/// be that of a client that is deleted.
+fn identifier(client: &super::client::Client, named: &str) -> Result<String, Failure> {
+    let list: Clients = client.read("/v1/clients")?.parse()?;
+    let clients = list.clients;
+    if clients.iter().any(|client| client.id == named) {
+        return Ok(named.to_owned());
+    }
+    let ids: Vec<&str> = clients
+        .iter()
+        .filter(|client| client.name == named)
+        .map(|client| client.id.as_str())
+        .collect();
+    match ids.as_slice() {
+        [] => Ok(named.to_owned()),
+        [id] => Ok((*id).to_owned()),
+        several => Err(Failure::Usage(format!(
+            "several clients are named {named}; name one by its identifier: {}",
+            several.join(", ")
+        ))),
+    }
 }
 
 fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Failure> {
@@ -161,20 +185,19 @@ fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Fail
 
 fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/clients")?;
+    let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Clients, output| {
         let rows = list.clients.into_iter().map(|client| {
             let last_used = client.credentials.iter().filter_map(|one| one.last_used_at);
+            let last_used = last_used.max();
             [
                 client.id.clone(),
                 client.name.clone(),
+                last_used.map_or_else(|| "never".to_owned(), |at| seen_from(now, at)),
                 client.roles.join(", "),
-                client.limits.keys().cloned().collect::<Vec<_>>().join(", "),
-                rfc3339(client.created_at),
-                last_used.max().map_or_else(|| "-".to_owned(), rfc3339),
             ]
         });
-        let headings = ["id", "name", "roles", "limits", "created", "last used"];
-        output.line(columns(headings, rows))
+        output.line(columns(["id", "name", "last used", "roles"], rows))
     })
 }
 
@@ -229,9 +252,10 @@ fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
-    let path = path(&arguments.id);
-    let (mut terms, tag): (Map<String, Value>, _) = match &arguments.terms {
-        Some(file) => (input::object(file)?, None),
+    let file = arguments.terms.as_deref().map(input::object).transpose()?;
+    let path = path(&identifier(&client, &arguments.id)?);
+    let (mut terms, tag): (Map<String, Value>, _) = match file {
+        Some(terms) => (terms, None),
         None => {
             let answer = client.read(&path)?;
             (answer.parse()?, answer.tag().map(str::to_owned))
@@ -265,8 +289,9 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
         };
         arguments.consent.require(&step, session)?;
     }
-    let path = format!("{}/credentials", path(&arguments.id));
-    let answer = session.client()?.post(&path, &body.into())?;
+    let client = session.client()?;
+    let path = format!("{}/credentials", path(&identifier(&client, &arguments.id)?));
+    let answer = client.post(&path, &body.into())?;
     issued(&answer, session)
 }
 
@@ -277,6 +302,7 @@ fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Fail
         consent,
     } = arguments;
     let client = session.client()?;
+    let id = &identifier(&client, id)?;
     let (path, what, event) = match credential {
         Some(credential) => (
             format!("{}/credentials/{}", path(id), segment(credential)),

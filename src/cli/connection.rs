@@ -65,7 +65,8 @@ impl ConnectionArguments {
         Ok(Client::new(&url, tls, credential))
     }
 
-    fn data_dir(&self) -> &Path {
+    /// The data folder of the service on this machine.
+    pub(super) fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))
     }
 

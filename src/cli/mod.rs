@@ -34,6 +34,7 @@ mod replicas;
 mod restore;
 mod serve;
 mod session;
+mod status;
 mod store;
 mod table;
 mod tls;
@@ -86,7 +87,9 @@ enum Command {
     /// Show and delete issuers, and set their policies.
     #[command(subcommand)]
     Issuers(issuers::Command),
-    /// Show, rotate, revoke and import signing keys.
+    /// Show the issuers, their next rotations, what waits, the replicas, and what is wrong.
+    Status,
+    /// Find, show, rotate, revoke and import signing keys.
     Keys(keys::Arguments),
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
@@ -180,6 +183,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
             let data_dir = session.connection.data_dir.clone();
             serve::serve(arguments, data_dir).map_err(Failure::Service)
         }
+        Command::Status => status::run(session),
         Command::Issuers(command) => issuers::run(command, session),
         Command::Keys(arguments) => keys::run(arguments, session),
         Command::Token(command) => token::run(command, session),

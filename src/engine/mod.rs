@@ -9,6 +9,7 @@ pub mod software;
 mod entropy;
 mod import;
 mod pool;
+mod public_key;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::lifecycle::KeySpecification;
 
 pub use entropy::{Entropy, RandomnessUnavailable, random_identifier};
 pub use import::{ImportError, import_private_key};
+pub use public_key::read_public_key;
 
 /// A private key in the form in which it is sealed and opened: PKCS#8 DER.
 ///

@@ -19,7 +19,9 @@ mod environment;
 mod irreversible;
 mod output;
 mod process;
+mod reading;
 mod repetition;
+mod search;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;

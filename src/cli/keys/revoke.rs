@@ -17,9 +17,10 @@ use crate::lifecycle::{IssuerName, KNOWN_VERIFIERS};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The key.
-    #[arg(allow_hyphen_values = true)]
-    kid: Kid,
+    /// The key: its kid, a token that it has signed, or a file with a token or the key itself; - for
+    /// standard input.
+    #[arg(value_name = "KID|TOKEN|FILE", allow_hyphen_values = true)]
+    key: String,
     /// Why; goes into the audit log and stays with the key.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     reason: Option<String>,
@@ -47,15 +48,22 @@ struct Exposure {
     in_force_everywhere_at: Option<u64>,
 }
 
+impl Arguments {
+    /// What names the key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 pub(super) fn run(
     issuer: &IssuerName,
+    kid: &Kid,
     arguments: &Arguments,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let kid = &arguments.kid;
     let client = session.client()?;
     if arguments.dry_run || !arguments.consent.is_given() {
-        let expected = match client.read(&exposure_path(issuer, arguments)) {
+        let expected = match client.read(&exposure_path(issuer, kid, arguments)) {
             Err(failure) if is_repetition(&failure) => {
                 return already_revoked(&client, issuer, kid, session);
             }
@@ -86,8 +94,8 @@ pub(super) fn run(
     }
 }
 
-fn exposure_path(issuer: &IssuerName, arguments: &Arguments) -> String {
-    let path = format!("{}/exposure", key_path(issuer, &arguments.kid));
+fn exposure_path(issuer: &IssuerName, kid: &Kid, arguments: &Arguments) -> String {
+    let path = format!("{}/exposure", key_path(issuer, kid));
     match arguments.discard_successor {
         true => format!("{path}?discard_successor=true"),
         false => path,
@@ -137,6 +145,9 @@ fn already_revoked(
     })
 }
 
+/// Where an operator reads on.
+pub(super) const RUNBOOK: &str = "docs/operations.md, \"A key has leaked\"";
+
 /// Whether a revocation has happened.
 #[derive(Clone, Copy)]
 enum Act {
@@ -150,7 +161,8 @@ fn show(answer: &Answer, act: Act, session: &mut Session) -> Result<(), Failure>
             output.line(printable(&sentence))?;
         }
         output.line("")?;
-        output.line(trust(&exposure))
+        output.line(trust(&exposure))?;
+        output.note(format_args!("note: what comes next: {RUNBOOK}"))
     })
 }
 
@@ -221,12 +233,12 @@ fn trust(exposure: &Exposure) -> String {
         };
         [
             verifier.name.to_owned(),
-            verifier.habit.to_owned(),
             until,
             left,
+            verifier.habit.to_owned(),
         ]
     });
-    columns(["verifier", "habit", "may trust it until", ""], rows)
+    columns(["verifier", "may trust it until", "", "habit"], rows)
 }
 
 #[cfg(test)]
@@ -258,10 +270,6 @@ mod tests {
         );
         let table = trust(&exposure);
         let istio = table.lines().find(|line| line.starts_with("Istio"));
-        assert_eq!(
-            istio.unwrap().split("  ").last().unwrap(),
-            "in 1h 25m",
-            "{table}"
-        );
+        assert!(istio.unwrap().contains("  in 1h 25m  "), "{table}");
     }
 }
