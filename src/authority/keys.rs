@@ -8,7 +8,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-use super::audit::Actor;
+use super::audit::{Actor, Subject, log_event};
 use super::issuer::Issuer;
 use super::load::NewKeys;
 use super::request::{ChangeRequest, Changed, Committed, Request};
@@ -166,9 +166,17 @@ impl Authority {
             ..
         }) = &outcome
         {
-            let (version, actor) = (change.set.version(), &request.request.attribution);
+            let subject = Subject {
+                issuer: Some(issuer.name()),
+                version: Some(change.set.version()),
+            };
             for event in &change.events {
-                tracing::info!(issuer = %issuer.name(), version, ?actor, ?event, "key set changed");
+                log_event(
+                    "key set changed",
+                    subject,
+                    &request.request.attribution,
+                    event,
+                );
             }
             self.clear_erased();
         }

@@ -30,7 +30,7 @@ pub(super) enum Command {
     Set(SetArguments),
     /// Make a client a new credential and print it, once. The one before it stays valid for a while.
     Rotate(RotateArguments),
-    /// Take a client's access away, or one of its credentials.
+    /// Delete a client, or revoke one of its credentials.
     Revoke(RevokeArguments),
 }
 

@@ -22,6 +22,7 @@ pub(super) struct ConnectionArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_URL",
         hide_env_values = true,
         value_name = "URL"
@@ -32,18 +33,20 @@ pub(super) struct ConnectionArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_TOKEN",
         hide_env_values = true,
         value_name = "CREDENTIAL"
     )]
     token: Option<String>,
-    /// A file with the credential; goes before --token.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read the credential from this file. Overrides --token.
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The data folder of the service [default: keys].
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_DATA_DIR",
         hide_env_values = true,
         value_name = "DIR"

@@ -42,7 +42,7 @@ enum Command {
     History(history::Arguments),
     /// Let the ready successor take over now.
     Rotate(rotate::Arguments),
-    /// Distrust a key, for good; the successor takes over.
+    /// Revoke a key permanently. If it was active, its successor starts to sign.
     Revoke(revoke::Arguments),
     /// Bring in a key of another system.
     Import(import::Arguments),

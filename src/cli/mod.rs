@@ -18,12 +18,14 @@ mod clock;
 mod completions;
 mod config_command;
 mod connection;
+mod examples;
 mod failure;
 mod input;
 mod irreversible;
 mod issuers;
 mod json_text;
 mod keys;
+mod man;
 mod master_key;
 mod moment;
 mod output;
@@ -71,7 +73,7 @@ struct Cli {
 #[command(next_help_heading = "Global options")]
 struct GlobalArguments {
     /// Answer with JSON; times are Unix seconds.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     json: bool,
     #[command(flatten)]
     connection: ConnectionArguments,
@@ -94,9 +96,9 @@ enum Command {
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Tell what will happen to an issuer's keys, and when.
+    /// Show what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
-    /// Say who may call, what they may have signed, and how they come in.
+    /// Manage clients: their roles, limits and credentials.
     #[command(subcommand)]
     Clients(clients::Command),
     /// Confirm what a second person must agree to.
@@ -112,10 +114,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Write everything that the service has into one sealed file, while it serves.
     Backup(backup::Arguments),
-    /// Write down what has become of every key, without a secret, for a restore.
+    /// Export the state of every key, without secrets, for a later restore.
     #[command(subcommand)]
     Register(register::Command),
-    /// Put a store together from a backup, without what was revoked since.
+    /// Restore a store from a backup. Keys revoked since the backup stay revoked.
     Restore(restore::Arguments),
     /// Copy a store while no service uses it.
     #[command(subcommand)]
@@ -127,6 +129,8 @@ enum Command {
     Config(config_command::Command),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Arguments),
 }
 
 /// What `keywright serve` was asked to do. Whatever is absent comes from the environment, the
@@ -200,5 +204,6 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
+        Command::Man(arguments) => man::run(&arguments, session),
     }
 }

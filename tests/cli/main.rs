@@ -22,6 +22,7 @@ mod process;
 mod reading;
 mod repetition;
 mod search;
+mod service_log;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;

@@ -223,7 +223,8 @@ struct PublicHalves(Vec<Jwk>);
 impl PublicHalves {
     /// Those that are published now.
     fn published(client: &Client, issuer: &IssuerName, now: Timestamp) -> Result<Self, Failure> {
-        Ok(Self(served_at(client, issuer, now)?.unwrap_or_default()))
+        let past = past_at(client, issuer, now)?;
+        Ok(Self(past.map_or_else(Vec::new, |past| past.published)))
     }
 
     /// The public half of any key; `None` where the service does not show it any more.
@@ -236,27 +237,57 @@ impl PublicHalves {
         if let Some(jwk) = of_key(&self.0) {
             return Ok(Some(jwk));
         }
-        // The time that is shown is rounded down: before its end the key was there.
-        let first = Timestamp::from_millis(key.published_at.saturating_mul(1000) + 999);
-        let served = served_at(client, issuer, first)?;
-        Ok(served.and_then(|keys| of_key(&keys)))
+        // It was published in the second that is shown, and may have been revoked in it as well:
+        // the time in between is found by halves.
+        let mut from = key.published_at.saturating_mul(1000);
+        let mut until = from.saturating_add(999);
+        let mut at = until;
+        while from <= until {
+            let Some(past) = past_at(client, issuer, Timestamp::from_millis(at))? else {
+                return Ok(None);
+            };
+            if let Some(jwk) = of_key(&past.published) {
+                return Ok(Some(jwk));
+            }
+            match past.knows(&key.kid) {
+                true => until = at.saturating_sub(1),
+                false => from = at.saturating_add(1),
+            }
+            at = from.midpoint(until);
+        }
+        Ok(None)
     }
 }
 
 #[derive(Deserialize)]
 struct History {
     jwks: Value,
+    keys: Vec<PastKey>,
 }
 
-/// What an issuer served at a time; `None` where the service has no answer for that time.
-fn served_at(
-    client: &Client,
-    issuer: &IssuerName,
-    at: Timestamp,
-) -> Result<Option<Vec<Jwk>>, Failure> {
+#[derive(Deserialize)]
+struct PastKey {
+    kid: String,
+}
+
+/// An issuer at an earlier time.
+struct Past {
+    published: Vec<Jwk>,
+    keys: Vec<PastKey>,
+}
+
+impl Past {
+    /// Whether the issuer had the key already, in whatever state.
+    fn knows(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid == kid)
+    }
+}
+
+/// An issuer as it was at a time; `None` where the service has no answer for that time.
+fn past_at(client: &Client, issuer: &IssuerName, at: Timestamp) -> Result<Option<Past>, Failure> {
     let (seconds, millis) = (at.floor_seconds(), at.millis() % 1000);
     let path = format!("/v1/issuers/{issuer}/history?at={seconds}.{millis:03}");
-    let History { jwks } = match client.read(&path) {
+    let History { jwks, keys } = match client.read(&path) {
         // The clock here is ahead of the service's, or it is the time before the issuer.
         Err(failure)
             if is_refused_with(&failure, "invalid-query")
@@ -268,7 +299,8 @@ fn served_at(
     };
     let set = JwkSet::parse(jwks.to_string().as_bytes())
         .map_err(|error| Failure::rejected("invalid-jwks", error))?;
-    Ok(Some(set.keys().to_vec()))
+    let published = set.keys().to_vec();
+    Ok(Some(Past { published, keys }))
 }
 
 /// The one key that is to be revoked, and its issuer.

@@ -24,8 +24,8 @@ pub(super) struct Arguments {
     /// Why; goes into the audit log and stays with the key.
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     reason: Option<String>,
-    /// Its successor is as suspect as the key itself: revoke it too and let a fresh key take
-    /// over, which verifiers do not know yet.
+    /// Also revoke the pending keys of the same algorithm, and sign with a new key that verifiers do
+    /// not have yet.
     #[arg(long)]
     discard_successor: bool,
     /// Show who would be exposed, and until when. Nothing is changed.
