@@ -172,8 +172,12 @@ fn issuer(client: &Client, name: &str, now: Timestamp) -> Result<Value, Failure>
         let active = keys
             .iter()
             .filter(is_of)
-            .find(|key| key["state"] == "active");
-        let rotation = |event: &&Value| event["event"] == "key-activated";
+            .find(|key| key.get("state").is_some_and(|state| state == "active"));
+        let rotation = |event: &&Value| {
+            event
+                .get("event")
+                .is_some_and(|event| event == "key-activated")
+        };
         let next = events.iter().filter(is_of).find(rotation);
         json!({
             "algorithm": algorithm,

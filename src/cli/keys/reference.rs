@@ -223,8 +223,10 @@ struct PublicHalves(Vec<Jwk>);
 impl PublicHalves {
     /// Those that are published now.
     fn published(client: &Client, issuer: &IssuerName, now: Timestamp) -> Result<Self, Failure> {
-        let past = past_at(client, issuer, now)?;
-        Ok(Self(past.map_or_else(Vec::new, |past| past.published)))
+        Ok(Self(match past_at(client, issuer, now)? {
+            Past::Known { published, .. } => published,
+            Past::BeforeIssuer | Past::Ahead => Vec::new(),
+        }))
     }
 
     /// The public half of any key; `None` where the service does not show it any more.
@@ -243,15 +245,16 @@ impl PublicHalves {
         let mut until = from.saturating_add(999);
         let mut at = until;
         while from <= until {
-            let Some(past) = past_at(client, issuer, Timestamp::from_millis(at))? else {
-                return Ok(None);
-            };
-            if let Some(jwk) = of_key(&past.published) {
-                return Ok(Some(jwk));
-            }
-            match past.knows(&key.kid) {
-                true => until = at.saturating_sub(1),
-                false => from = at.saturating_add(1),
+            match past_at(client, issuer, Timestamp::from_millis(at))? {
+                Past::Known { published, .. } if of_key(&published).is_some() => {
+                    return Ok(of_key(&published));
+                }
+                // It is revoked by then.
+                Past::Known { keys, .. } if keys.iter().any(|past| past.kid == key.kid) => {
+                    until = at.saturating_sub(1);
+                }
+                Past::Ahead => until = at.saturating_sub(1),
+                Past::Known { .. } | Past::BeforeIssuer => from = at.saturating_add(1),
             }
             at = from.midpoint(until);
         }
@@ -270,37 +273,32 @@ struct PastKey {
     kid: String,
 }
 
-/// An issuer at an earlier time.
-struct Past {
-    published: Vec<Jwk>,
-    keys: Vec<PastKey>,
+/// An issuer at another time.
+enum Past {
+    Known {
+        published: Vec<Jwk>,
+        keys: Vec<PastKey>,
+    },
+    /// The issuer came later.
+    BeforeIssuer,
+    /// The service's clock has not come so far.
+    Ahead,
 }
 
-impl Past {
-    /// Whether the issuer had the key already, in whatever state.
-    fn knows(&self, kid: &str) -> bool {
-        self.keys.iter().any(|key| key.kid == kid)
-    }
-}
-
-/// An issuer as it was at a time; `None` where the service has no answer for that time.
-fn past_at(client: &Client, issuer: &IssuerName, at: Timestamp) -> Result<Option<Past>, Failure> {
+fn past_at(client: &Client, issuer: &IssuerName, at: Timestamp) -> Result<Past, Failure> {
     let (seconds, millis) = (at.floor_seconds(), at.millis() % 1000);
     let path = format!("/v1/issuers/{issuer}/history?at={seconds}.{millis:03}");
     let History { jwks, keys } = match client.read(&path) {
-        // The clock here is ahead of the service's, or it is the time before the issuer.
-        Err(failure)
-            if is_refused_with(&failure, "invalid-query")
-                || is_refused_with(&failure, "before-issuer") =>
-        {
-            return Ok(None);
+        Err(failure) if is_refused_with(&failure, "invalid-query") => return Ok(Past::Ahead),
+        Err(failure) if is_refused_with(&failure, "before-issuer") => {
+            return Ok(Past::BeforeIssuer);
         }
         answer => answer?.parse()?,
     };
     let set = JwkSet::parse(jwks.to_string().as_bytes())
         .map_err(|error| Failure::rejected("invalid-jwks", error))?;
     let published = set.keys().to_vec();
-    Ok(Some(Past { published, keys }))
+    Ok(Past::Known { published, keys })
 }
 
 /// The one key that is to be revoked, and its issuer.

@@ -123,7 +123,7 @@ fn is_repetition(failure: &Failure) -> bool {
         return false;
     };
     let document = serde_json::from_str::<Value>(&problem.document).unwrap_or_default();
-    problem.code == "illegal-transition" && document["state"] == "revoked"
+    problem.code == "illegal-transition" && document.get("state") == Some(&"revoked".into())
 }
 
 fn already_revoked(
