@@ -43,6 +43,12 @@ fn the_end_of_the_audit_log_is_shown_in_either_order() {
     let json = done(&server, &["audit", "--tail", "2", "--reverse", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["events"][0]["sequence"], end);
+    for nothing in [
+        &["audit", "--client", "client-1"][..],
+        &["audit", "--kid", "none", "--tail", "5"],
+    ] {
+        assert!(done(&server, nothing).contains("no event fits"));
+    }
     for wrong in [
         &["audit", "--tail", "1", "--limit", "1"][..],
         &["audit", "--reverse", "--follow"],

@@ -24,6 +24,10 @@ const DEFAULT_LIMIT: usize = 100;
 /// How long `--follow` waits before it asks again.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A filter may name a client or a key that never was.
+const NOTHING_FITS: &str =
+    "note: no event fits; --client takes a client's identifier, --kid a whole kid";
+
 #[derive(clap::Args)]
 #[group(skip)]
 pub(super) struct Arguments {
@@ -101,8 +105,10 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         let limit = arguments.limit.map_or(DEFAULT_LIMIT, usize::from);
         let answer = search.answer(arguments.after.unwrap_or(0), limit)?;
         return session.output.show(&answer, |page: Page, output| {
+            let is_empty = page.events.is_empty();
             output.line(table(page.events)?)?;
             match page.next {
+                None if is_empty => output.note(NOTHING_FITS),
                 Some(next) => output.note(format_args!("note: more may follow: --after {next}")),
                 None => Ok(()),
             }
@@ -123,7 +129,12 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         let answer = Answer::made_here(&json!({ "events": events, "next": null }));
         return session.output.show(&answer, |_: Value, _| Ok(()));
     }
-    session.output.line(table(events)?)
+    let is_empty = events.is_empty();
+    session.output.line(table(events)?)?;
+    match is_empty {
+        true => session.output.note(NOTHING_FITS),
+        false => Ok(()),
+    }
 }
 
 /// Shows events as they happen, each as a line: JSON for programs.

@@ -125,7 +125,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Json)> {
         ),
         optional(
             "nearest",
-            text("The known member that an unknown one is nearest to."),
+            text("The known name that an unknown one is nearest to."),
         ),
         optional(
             "claim",
