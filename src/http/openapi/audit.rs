@@ -49,7 +49,10 @@ pub(in crate::http) fn list_events() -> Operation {
         )
         .query(
             "event",
-            text("An event's word."),
+            one_of(
+                KEY_EVENTS.into_iter().chain(OTHER_EVENTS),
+                "An event's word.",
+            ),
             "Only events of this kind.",
         )
         .query("kid", kid("A key."), "Only events of this key.")
