@@ -6,7 +6,7 @@
 //! | `master_key_file` | `DATA_DIR/master.key`, made on first start | 32 bytes in base64 |
 //! | `master_key_command` | none | the program and arguments that print it instead |
 //! | `further_master_keys` | none | `[[further_master_keys]]`: each a `file` or a `command` |
-//! | `public.listen` | `127.0.0.1:8080` | port 0 takes any free port |
+//! | `public.listen` | `127.0.0.1:8080` | an address or a name, and a port; port 0 takes any free one |
 //! | `public.max_connections` | `4096` | open at a time, half of them of one address; the oldest idle one gives way |
 //! | `public.proxies` | none | addresses and networks of which each may have all |
 //! | `public.idle_timeout` | `30s` | for the head of a request, and between two requests |
@@ -41,6 +41,7 @@
 
 mod environment;
 mod issuance_log;
+mod listen;
 mod listener;
 mod master_key;
 mod store;
@@ -57,9 +58,11 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
+use crate::spelling::nearest;
 use crate::telemetry::LogFormat;
 
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
+pub use listen::{InvalidListenAddress, ListenAddress};
 pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
 pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
@@ -165,7 +168,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Default for Config {
     fn default() -> Self {
-        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let loopback = |port| ListenAddress::Ip(SocketAddr::from(([127, 0, 0, 1], port)));
         Self {
             data_dir: "keys".into(),
             master_key_file: None,
@@ -210,9 +213,9 @@ pub struct Overrides {
     /// `--data-dir`
     pub data_dir: Option<PathBuf>,
     /// `--public-listen`
-    pub public_listen: Option<SocketAddr>,
+    pub public_listen: Option<ListenAddress>,
     /// `--internal-listen`
-    pub internal_listen: Option<SocketAddr>,
+    pub internal_listen: Option<ListenAddress>,
 }
 
 /// Why a configuration is refused.
@@ -228,9 +231,36 @@ pub enum ConfigError {
         /// The file or variable.
         place: String,
     },
-    /// The file is missing, or a value does not read.
-    #[error("the configuration does not read: {}", without_passwords(&.0.to_string()))]
-    Unreadable(Box<figment::Error>),
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML. Its text is not quoted: it may have a password.
+    #[error("{path} is not TOML: {reason} in line {line}, column {column}")]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+    },
+    /// A value does not read.
+    #[error("{setting} in {place} does not read: {}", without_passwords(reason))]
+    Setting {
+        /// The setting.
+        setting: String,
+        /// The file.
+        place: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
     /// The value of a variable does not read.
     #[error(
         "the environment variable {variable} does not read: {}",
@@ -248,7 +278,7 @@ pub enum ConfigError {
          set internal.tls.certificate and internal.tls.key, or internal.allow_plaintext = true where \
          the network itself is trusted"
     )]
-    PlaintextExposed(SocketAddr),
+    PlaintextExposed(String),
     /// Client certificates are required, and nothing says whose.
     #[error(
         "internal.tls.client_certificates = \"required\" needs internal.tls.client_ca, the roots of \
@@ -288,10 +318,10 @@ impl Config {
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(file) = file {
-            figment = figment.merge(Toml::file_exact(file));
+            figment = figment.merge(Toml::string(&read(file)?));
         }
         figment = figment.merge(environment::settings()?);
-        let mut config: Self = figment.extract().map_err(explain)?;
+        let mut config: Self = figment.extract().map_err(|error| explain(error, file))?;
         let Overrides {
             data_dir,
             public_listen,
@@ -306,9 +336,8 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let internal = &self.internal;
-        let encrypted = internal.tls.is_some();
-        if !internal.listen.ip().is_loopback() && !encrypted && !internal.allow_plaintext {
-            return Err(ConfigError::PlaintextExposed(internal.listen));
+        if let ListenAddress::Ip(address) = &internal.listen {
+            self.check_exposure(&[*address])?;
         }
         if let Some(tls) = &internal.tls
             && tls.client_certificates == ClientCertificates::Required
@@ -319,9 +348,11 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return Err(ConfigError::NoDataFolder);
         }
-        if take_same_port(self.public.listen, internal.listen) {
-            let (public, internal) = (self.public.listen, internal.listen);
-            return Err(ConfigError::SamePort(public, internal));
+        if let (ListenAddress::Ip(public), ListenAddress::Ip(internal)) =
+            (&self.public.listen, &internal.listen)
+            && take_same_port(*public, *internal)
+        {
+            return Err(ConfigError::SamePort(*public, *internal));
         }
         if internal.audience.as_deref() == Some("") {
             return Err(ConfigError::EmptyAudience);
@@ -334,6 +365,21 @@ impl Config {
         self.store.validate()?;
         self.default_issuer_url()?;
         Ok(())
+    }
+
+    /// Whether credentials would cross a network in the clear, if the internal listener had these
+    /// addresses.
+    ///
+    /// # Errors
+    /// [`ConfigError::PlaintextExposed`].
+    pub fn check_exposure(&self, internal: &[SocketAddr]) -> Result<(), ConfigError> {
+        let exposed = internal.iter().find(|address| !address.ip().is_loopback());
+        match exposed {
+            Some(_) if self.internal.tls.is_none() && !self.internal.allow_plaintext => Err(
+                ConfigError::PlaintextExposed(self.internal.listen.to_string()),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The default issuer's URL, parsed.
@@ -360,17 +406,39 @@ fn take_same_port(one: SocketAddr, other: SocketAddr) -> bool {
     is_same && one.port() == other.port() && one.port() != 0
 }
 
-fn explain(error: figment::Error) -> ConfigError {
+/// The text of a configuration file that is TOML.
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    toml::from_str::<toml::Table>(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let before = before.unwrap_or_default();
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        ConfigError::NotToml {
+            path: path.to_owned(),
+            reason: error.message().trim().replace('\n', ", "),
+            line: before.matches('\n').count() + 1,
+            column: last.chars().count() + 1,
+        }
+    })?;
+    Ok(text)
+}
+
+fn explain(error: figment::Error, file: Option<&Path>) -> ConfigError {
     let place = error.metadata.as_ref().map(|metadata| &*metadata.name);
     let mut path = error.path.clone();
+    let file = file.map_or_else(
+        || "the configuration".to_owned(),
+        |it| it.display().to_string(),
+    );
     if let Kind::UnknownField(field, known) = &error.kind {
-        let place = error.metadata.as_ref().map_or_else(
-            || "the configuration".to_owned(),
-            |metadata| match &metadata.source {
-                Some(source) => format!("{} {source}", metadata.name),
-                None => metadata.name.to_string(),
-            },
-        );
+        let place = match place {
+            Some(place) if environment::is_place(place) => place.to_owned(),
+            _ => file,
+        };
         if path.last() != Some(field) {
             path.push(field.clone());
         }
@@ -387,16 +455,11 @@ fn explain(error: figment::Error) -> ConfigError {
             reason: error.kind.to_string(),
         };
     }
-    ConfigError::Unreadable(Box::new(error))
-}
-
-/// The name that looks most like another one, if one does.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, known)| known)
+    ConfigError::Setting {
+        setting: path.join("."),
+        place: file,
+        reason: error.kind.to_string(),
+    }
 }
 
 /// The parser quotes the line that it does not understand, which may be a URL with a password.

@@ -92,8 +92,13 @@ impl DataFolder {
     /// The issuance log, unless another file is named: beside the folder, which may be on a disk of
     /// its own. One that an earlier version has begun in the folder is continued there.
     pub fn issuance_log(&self) -> PathBuf {
-        let inside = self.path.join("issuance.jsonl");
-        let folder = self.path.canonicalize().ok();
+        Self::issuance_log_of(&self.path)
+    }
+
+    /// The issuance log of a data folder that another process may have open.
+    pub fn issuance_log_of(path: &Path) -> PathBuf {
+        let inside = path.join("issuance.jsonl");
+        let folder = path.canonicalize().ok();
         let beside = folder.as_deref().and_then(|folder| {
             let mut name = folder.file_name()?.to_owned();
             name.push("-issuance.jsonl");

@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod master_key;
 pub mod printable;
 pub mod service;
+pub mod spelling;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 mod check;
 mod first_start;
+mod listen;
 mod offline;
 mod ownership;
 mod replacement;
@@ -36,6 +37,7 @@ use crate::store::seal::check as seal_check;
 use crate::store::{self, Store, StoreLocation};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
+use listen::ReservedSocket;
 use signals::{Request, Signals};
 
 pub use check::{Checked, UNCHECKED, check};
@@ -71,6 +73,7 @@ pub async fn run(
     // First of all: what a signal asks for while the service starts is done when it serves.
     let mut signals = Signals::listen()?;
     let Checked {
+        addresses,
         trusted,
         master_keys: sources,
         ..
@@ -89,6 +92,10 @@ pub async fn run(
     let public_tls = reloader("public", config.public.tls_files())?;
     let internal_tls = reloader("internal", config.internal.tls_files())?;
     let folder = DataFolder::open(&config.data_dir)?;
+    // A start that cannot listen leaves no store and no keys behind.
+    let [public, internal] = &addresses;
+    let public = ReservedSocket::take("public", &config.public.listen, public)?;
+    let internal = ReservedSocket::take("internal", &config.internal.listen, internal)?;
     let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -124,12 +131,7 @@ pub async fn run(
     let is_first_start = bootstrap_access(&authority, &folder).await?;
     bootstrap_issuer(&authority, config).await?;
 
-    let public = TcpListener::bind(config.public.listen)
-        .await
-        .map_err(cannot_listen("public"))?;
-    let internal = TcpListener::bind(config.internal.listen)
-        .await
-        .map_err(cannot_listen("internal"))?;
+    let (public, internal) = (public.listen()?, internal.listen()?);
     let public_url = url_of(&public, public_tls.as_deref())?;
     let internal_url = url_of(&internal, internal_tls.as_deref())?;
     let addresses = json!({ "public": public_url, "internal": internal_url });
@@ -409,8 +411,4 @@ fn tell_service_manager(state: NotifyState<'_>) {
 fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io::Result<String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     Ok(format!("{scheme}://{}", listener.local_addr()?))
-}
-
-fn cannot_listen(name: &'static str) -> impl Fn(std::io::Error) -> String {
-    move |error| format!("cannot listen on {name}.listen: {error}")
 }

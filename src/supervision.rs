@@ -120,7 +120,7 @@ impl Restarts {
             tracing::error!(
                 task,
                 reason,
-                ?pause,
+                pause_seconds = pause.as_secs_f64(),
                 "a task has panicked, and starts again after a pause"
             );
         }));

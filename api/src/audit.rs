@@ -193,6 +193,18 @@ pub enum EventKind {
     CorruptRecord,
 }
 
+impl EventKind {
+    /// The words of all kinds.
+    pub fn words() -> Vec<String> {
+        let schema = schemars::schema_for!(Self);
+        let words = schema.get("enum").and_then(|words| words.as_array());
+        let words = words.into_iter().flatten();
+        words
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
 /// The actor of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend(

@@ -25,6 +25,12 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The roles that read what is neither secret nor a record of who did what: issuers, keys, plans,
+    /// replicas. A client that changes them has to see them first.
+    pub const READERS: [Self; 3] = [Self::Auditor, Self::Security, Self::Admin];
+}
+
 /// All clients, without their credentials' secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clients {

@@ -30,7 +30,7 @@ pub struct Problem {
     /// Where the member is: a JSON pointer (RFC 6901) into the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The known member that an unknown one is nearest to.
+    /// The known name that an unknown one is nearest to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
     /// The claim, or the member of the request, that is of the wrong type or breaks a limit.

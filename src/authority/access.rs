@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::{self, AccessEvent, Actor, Attribution};
+use super::audit::{self, AccessEvent, Actor, Attribution, Subject, log_event};
 use super::clients::ClientState;
 use super::{Authority, ChangeError, run_to_completion};
 use crate::access::credential::{Credential, CredentialRecord};
@@ -345,7 +345,8 @@ impl Authority {
         match self.services.commit(batch).await {
             Ok(_) => {
                 *known = KnownClients::All(tokens);
-                tracing::info!(?actor, ?event, "access changed");
+                let attribution = Attribution::from(actor.clone());
+                log_event("access changed", Subject::default(), &attribution, &event);
                 Ok(())
             }
             Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::access::client_key;
-use super::audit::{self, AccessEvent, Actor, Attribution, Filter};
+use super::audit::{self, AccessEvent, Actor, Attribution, Filter, Subject, log_event};
 use super::authentication::Caller;
 use super::clients::ClientState;
 use super::issuer::Issuer;
@@ -256,7 +256,11 @@ impl Authority {
         let write = Write::Delete(key(approval), stored.token);
         batch.writes.push(write);
         self.services.commit(batch).await?;
-        tracing::info!(?actor, ?event, "access changed");
+        let subject = Subject {
+            issuer: Some(&approval.issuer),
+            version: None,
+        };
+        log_event("access changed", subject, &actor.clone().into(), &event);
         Ok(())
     }
 
@@ -301,9 +305,7 @@ impl Authority {
 
 /// An operation that waits no more, as the log tells it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "operation {approval} waits no more: {event} by {by}, {} s after 1970", at.floor_seconds()
-)]
+#[error("operation {approval} waits no more: {event} by {by} at {at}")]
 pub struct EndedApproval {
     /// Its identifier.
     pub approval: String,

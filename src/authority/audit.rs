@@ -1,6 +1,7 @@
 //! Who did what: lifecycle events with their actor, as the store keeps them.
 
 mod page;
+mod service_log;
 
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
 
 pub(super) use page::search;
 pub use page::{Filter, Page};
+pub(super) use service_log::{Subject, log_event};
 
 /// Who changed something. Serialised as `{"kind": "client", "id": …, "name": …, "via": "credential",
 /// "credential": …, "address": …}`.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::approvals::ApprovalOutcome;
-use super::audit::Actor;
+use super::audit::{Actor, Subject, log_event};
 use super::issuer::{self, Issuer};
 use super::request::{ChangeRequest, Request};
 use super::{Authority, ChangeError, run_to_completion};
@@ -166,7 +168,12 @@ impl Authority {
         let issuer = Arc::new(created?);
         let issuer = self.directory.edit(|issuers| issuers.add_new(issuer));
         self.schedule(&issuer);
-        tracing::info!(issuer = %name, ?actor, "issuer created");
+        let subject = Subject {
+            issuer: Some(name),
+            version: None,
+        };
+        let created = json!({ "event": "issuer-created" });
+        log_event("issuer created", subject, &actor.clone().into(), &created);
         self.on_all_replicas().await;
         Ok(issuer)
     }

@@ -8,15 +8,16 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-use super::audit::Actor;
+use super::audit::{Actor, Subject, log_event};
 use super::issuer::Issuer;
 use super::load::NewKeys;
 use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::{Authority, ChangeError, run_to_completion};
 use crate::engine::{KeyPair, Urgency};
 use crate::lifecycle::{
-    Command, Event, ImportAs, KeySpecification, PlannedEvent, Policy, Readiness, RuleViolation,
-    SimulationStart, Successor, Timestamp, simulate,
+    Attestation, AvailableKeys, Change, Command, Event, ImportAs, KeySet, KeySpecification,
+    PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart, Successor, Timestamp, decide,
+    simulate,
 };
 
 /// Keys that are being generated and published.
@@ -61,6 +62,42 @@ pub struct Exposure {
     /// touch with the store. It has come already where every replica that lives has taken the
     /// revocation over.
     pub in_force_everywhere_at: Timestamp,
+}
+
+/// What a revocation exposes; `None` where the set does not have the key.
+fn exposure(
+    kid: &Kid,
+    before: &KeySet,
+    change: &Change,
+    in_force_everywhere_at: Timestamp,
+) -> Option<Exposure> {
+    let algorithm = change.set.key(kid)?.algorithm();
+    let mut revoked = Vec::new();
+    let mut tokens_until = change.at;
+    for event in &change.events {
+        if let Event::KeyRevoked {
+            kid,
+            tokens_until: until,
+            ..
+        } = event
+        {
+            revoked.push(kid.clone());
+            tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
+        }
+    }
+    let served = in_force_everywhere_at.after(before.policy().freshness());
+    let is_forced = |event: &Event| matches!(event, Event::KeyActivated { forced: true, .. });
+    Some(Exposure {
+        kid: kid.clone(),
+        algorithm,
+        revoked,
+        revoked_at: change.at,
+        forced: change.events.iter().any(is_forced),
+        signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
+        cached_until: served.max(change.set.served_fresh_until()),
+        tokens_until,
+        in_force_everywhere_at,
+    })
 }
 
 fn both(first: Option<Committed>, next: Option<Committed>) -> Option<Committed> {
@@ -129,9 +166,17 @@ impl Authority {
             ..
         }) = &outcome
         {
-            let (version, actor) = (change.set.version(), &request.request.attribution);
+            let subject = Subject {
+                issuer: Some(issuer.name()),
+                version: Some(change.set.version()),
+            };
             for event in &change.events {
-                tracing::info!(issuer = %issuer.name(), version, ?actor, ?event, "key set changed");
+                log_event(
+                    "key set changed",
+                    subject,
+                    &request.request.attribution,
+                    event,
+                );
             }
             self.clear_erased();
         }
@@ -300,40 +345,45 @@ impl Authority {
             installed_at,
             on_all_replicas,
         } = committed.ok_or_else(unknown)?;
-        let algorithm = change.set.key(kid).ok_or_else(unknown)?.algorithm();
-        let mut revoked = Vec::new();
-        let mut tokens_until = change.at;
-        for event in &change.events {
-            if let Event::KeyRevoked {
-                kid,
-                tokens_until: until,
-                ..
-            } = event
-            {
-                revoked.push(kid.clone());
-                tokens_until = tokens_until.max(Timestamp::from_seconds(*until));
-            }
-        }
         let in_force_everywhere_at = match self.services.lease.max_staleness() {
             None => installed_at,
             Some(_) if on_all_replicas => self.now().max(installed_at),
             Some(max_staleness) => self.now().max(installed_at).after(max_staleness),
         };
-        let served = in_force_everywhere_at.after(before.set().policy().freshness());
-        Ok(Exposure {
+        exposure(kid, before.set(), &change, in_force_everywhere_at).ok_or_else(unknown)
+    }
+
+    /// Who would be exposed if a key were revoked now. Nothing is changed. Of replicas the slowest
+    /// is counted on.
+    ///
+    /// # Errors
+    /// [`ChangeError::Refused`] when the key could not be revoked.
+    pub fn exposure_if_revoked(
+        &self,
+        issuer: &Issuer,
+        kid: &Kid,
+        successor: Successor,
+    ) -> Result<Exposure, ChangeError> {
+        let command = Command::Revoke {
             kid: kid.clone(),
-            algorithm,
-            revoked,
-            revoked_at: change.at,
-            forced: change
-                .events
-                .iter()
-                .any(|event| matches!(event, Event::KeyActivated { forced: true, .. })),
-            signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
-            cached_until: served.max(change.set.served_fresh_until()),
-            tokens_until,
-            in_force_everywhere_at,
-        })
+            reason: String::new(),
+            successor,
+        };
+        let (snapshot, none) = (issuer.snapshot(), AvailableKeys::default());
+        let time = self.services.lease.change_time();
+        let decision = decide(
+            snapshot.set(),
+            &command,
+            Attestation::TwoPeople,
+            time,
+            &none,
+        )
+        .map_err(ChangeError::Refused)?;
+        let unknown = || ChangeError::Refused(RuleViolation::UnknownKey(kid.clone()));
+        let change = decision.change.ok_or_else(unknown)?;
+        let staleness = self.services.lease.max_staleness().unwrap_or_default();
+        let in_force_everywhere_at = change.at.after(staleness);
+        exposure(kid, snapshot.set(), &change, in_force_everywhere_at).ok_or_else(unknown)
     }
 
     /// Brings in a private key of another system. As [`ImportAs::Retired`] only its public half is

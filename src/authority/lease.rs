@@ -50,9 +50,8 @@ pub struct Term(u64);
 /// A replica's time of day is not the store's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the clock shows {ours} and the store's {theirs} (Unix seconds), asked and answered within \
-     {took:?}: they must be within {CLOCK_TOLERANCE:?} of each other",
-    ours = ours.floor_seconds(), theirs = theirs.floor_seconds()
+    "the clock shows {ours} and the store's {theirs}, asked and answered within \
+     {took:?}: they must be within {CLOCK_TOLERANCE:?} of each other"
 )]
 pub struct ClockDiffers {
     ours: Timestamp,

@@ -240,14 +240,15 @@ pub async fn run(authority: Arc<Authority>) {
             () = services.clock.sleep_until(next) => {}
         }
         let outcome = authority.catch_up().await;
-        let holds_for = services.lease.remaining();
+        let remaining = services.lease.remaining();
+        let lease_remaining_seconds = remaining.map(|left| left.as_secs_f64());
         match &outcome {
             Ok(()) if !in_touch => tracing::info!("the store confirms what is in memory again"),
             Ok(()) => {}
             Err(error) if in_touch => {
-                tracing::warn!(%error, ?holds_for, "the store does not confirm what is in memory");
+                tracing::warn!(%error, lease_remaining_seconds, "the store does not confirm what is in memory");
             }
-            Err(error) => tracing::debug!(%error, ?holds_for, "still not confirmed"),
+            Err(error) => tracing::debug!(%error, lease_remaining_seconds, "still not confirmed"),
         }
         in_touch = outcome.is_ok();
         if !in_touch {

@@ -273,7 +273,12 @@ impl Authority {
         self.wakes.set(name, self.now().after(pause));
         self.metrics().report_rotation_failure(name.as_str());
         issuer.republish(&self.services);
-        tracing::error!(issuer = %name, %error, ?pause, "scheduled change failed, trying again");
+        tracing::error!(
+            issuer = %name,
+            %error,
+            pause_seconds = pause.as_secs_f64(),
+            "scheduled change failed, trying again"
+        );
     }
 }
 

@@ -114,7 +114,12 @@ impl Authority {
                 corrected.push(issuer.name().clone());
             }
         }
-        tracing::warn!(?actor, issuers = corrected.len(), "the clock was corrected");
+        let by = actor.client().unwrap_or_default();
+        tracing::warn!(
+            actor_id = by,
+            issuers = corrected.len(),
+            "the clock was corrected"
+        );
         Ok(ClockCorrection { corrected, now })
     }
 }

@@ -3,9 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::segment;
+use super::client::{Client, segment};
 use super::failure::Failure;
-use super::moment::rfc3339;
+use super::irreversible::{Consent, Irreversible};
+use super::json_text::printable;
+use super::moment::seen_from;
+use super::repetition;
 use super::session::Session;
 use super::table::columns;
 
@@ -14,7 +17,7 @@ pub(super) enum Command {
     /// List the operations that wait for a second person.
     List,
     /// Confirm an operation that another client has asked for: it happens at once.
-    Confirm(Arguments),
+    Confirm(ConfirmArguments),
     /// Take an operation back, or refuse it.
     Reject(Arguments),
 }
@@ -23,6 +26,14 @@ pub(super) enum Command {
 pub(super) struct Arguments {
     /// The approval's identifier, as `approvals list` shows it.
     id: String,
+}
+
+#[derive(clap::Args)]
+pub(super) struct ConfirmArguments {
+    /// The approval's identifier, as `approvals list` shows it.
+    id: String,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -49,55 +60,104 @@ struct Confirmed {
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::List => list(session),
-        Command::Confirm(Arguments { id }) => {
-            let path = format!("/v1/approvals/{}/confirm", segment(&id));
-            let answer = session.client()?.post(&path, &json!({}))?;
-            session
-                .output
-                .show(&answer, |Confirmed { approval }: Confirmed, output| {
-                    output.line(format_args!(
-                        "done: {} of issuer {}",
-                        approval.operation, approval.issuer
-                    ))
-                })
+        Command::Confirm(arguments) => confirm(&arguments, session),
+        Command::Reject(Arguments { id }) => reject(&id, session),
+    }
+}
+
+fn confirm(arguments: &ConfirmArguments, session: &mut Session) -> Result<(), Failure> {
+    let ConfirmArguments { id, consent } = arguments;
+    let client = session.client()?;
+    let waiting: Approvals = client.read("/v1/approvals")?.parse()?;
+    // What no longer waits is refused by the service, which knows what became of it.
+    if let Some(approval) = waiting.approvals.iter().find(|one| one.id == *id) {
+        let step = Irreversible {
+            consequence: approval.sentence(),
+            word: "yes",
+        };
+        consent.require(&step, session)?;
+    }
+    let path = format!("/v1/approvals/{}/confirm", segment(id));
+    match client.post(&path, &json!({})) {
+        Err(failure) if repetition::is_refused_with(&failure, "approval-ended") => {
+            already(&client, id, "approval-confirmed", failure, session)
         }
-        Command::Reject(Arguments { id }) => {
-            let path = format!("/v1/approvals/{}", segment(&id));
-            session.client()?.delete(&path)?;
-            if session.output.is_json() {
-                return Ok(());
-            }
-            session
-                .output
-                .line(format_args!("operation {id} will not happen"))
+        answer => session
+            .output
+            .show(&answer?, |Confirmed { approval }: Confirmed, output| {
+                output.line(format_args!("done: {}", printable(&approval.sentence())))
+            }),
+    }
+}
+
+fn reject(id: &str, session: &mut Session) -> Result<(), Failure> {
+    let client = session.client()?;
+    match client.delete(&format!("/v1/approvals/{}", segment(id))) {
+        Err(failure) if repetition::is_refused_with(&failure, "approval-ended") => {
+            return already(&client, id, "approval-rejected", failure, session);
+        }
+        answer => drop(answer?),
+    }
+    if session.output.is_json() {
+        return Ok(());
+    }
+    session
+        .output
+        .line(format_args!("operation {} will not happen", printable(id)))
+}
+
+/// Whether what was asked for is what has become of an operation that waits no more. What else has
+/// become of it is the failure.
+fn already(
+    client: &Client,
+    id: &str,
+    event: &str,
+    failure: Failure,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let is_meant = |event: &Map<String, Value>| event.get("approval") == Some(&Value::from(id));
+    let Some(earlier) = repetition::find(client, event, "", is_meant)? else {
+        return Err(failure);
+    };
+    if session.output.is_json() {
+        return Ok(());
+    }
+    let done = event.trim_start_matches("approval-");
+    let text = format!("operation {id} was already {done}{}", earlier.told());
+    session.output.line(printable(&text))
+}
+
+impl Approval {
+    /// What the operation does.
+    fn sentence(&self) -> String {
+        let Self {
+            issuer, operation, ..
+        } = self;
+        match &self.kid {
+            Some(kid) => format!("{operation} of key {kid} of issuer {issuer}"),
+            None => format!("{operation} of issuer {issuer}"),
         }
     }
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/approvals")?;
+    let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Approvals, output| {
         let rows = list.approvals.into_iter().map(|approval| {
             let who = approval.requested_by.get("name").and_then(Value::as_str);
+            let kid = approval.kid.map(|kid| format!("key {kid}"));
+            let about: Vec<String> = [kid, approval.reason].into_iter().flatten().collect();
             [
                 approval.id,
                 approval.issuer,
                 approval.operation,
-                approval.kid.unwrap_or_default(),
                 who.unwrap_or_default().to_owned(),
-                rfc3339(approval.expires_at),
-                approval.reason.unwrap_or_default(),
+                seen_from(now, approval.expires_at),
+                about.join(": "),
             ]
         });
-        let headings = [
-            "id",
-            "issuer",
-            "operation",
-            "kid",
-            "asked by",
-            "until",
-            "reason",
-        ];
+        let headings = ["id", "issuer", "operation", "asked by", "expires", "about"];
         output.line(columns(headings, rows))
     })
 }

@@ -9,9 +9,14 @@ use clap::{Arg, Command, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
 
+/// Every command, with its examples.
+pub(super) fn command() -> Command {
+    super::examples::added_to(Cli::command())
+}
+
 /// Reads the arguments. A variable that is set and empty is not set.
 pub(super) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command().mut_args(|argument| {
+    let mut command = command().mut_args(|argument| {
         let is_empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
         match argument.get_env() {
             Some(name) if is_empty(name) => argument.env(None),

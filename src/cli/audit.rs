@@ -3,6 +3,7 @@
 mod export;
 mod list;
 mod log;
+mod token;
 mod verify;
 
 use super::failure::Failure;
@@ -21,6 +22,8 @@ pub(super) struct Arguments {
 enum Command {
     /// List events; without a command, too.
     List(list::Arguments),
+    /// Show which client got a token, from the files of the issuance log.
+    Token(token::Arguments),
     /// Prove that no event was altered, removed or added: recompute every hash here.
     Verify(verify::Arguments),
     /// Write the whole log as JSON Lines, in the form over which the hashes are.
@@ -31,6 +34,7 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     match &arguments.command {
         None => list::run(&arguments.list, session),
         Some(Command::List(arguments)) => list::run(arguments, session),
+        Some(Command::Token(arguments)) => token::run(arguments, session),
         Some(Command::Verify(arguments)) => verify::run(arguments, session),
         Some(Command::Export(arguments)) => export::run(arguments, session),
     }

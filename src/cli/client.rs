@@ -56,6 +56,8 @@ pub(super) struct Client {
 pub(super) struct Answer {
     text: String,
     url: String,
+    /// The entity tag of the record that it shows (RFC 9110 §8.8.3).
+    tag: Option<String>,
 }
 
 impl Answer {
@@ -64,12 +66,18 @@ impl Answer {
         Self {
             text: document.to_string(),
             url: "this program".to_owned(),
+            tag: None,
         }
     }
 
     /// The document as it came.
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The entity tag of what was read, for [`Client::replace`].
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
     }
 
     /// The document's members.
@@ -103,19 +111,25 @@ impl Client {
     }
 
     pub(super) fn read(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::GET, path, None)
+        self.send(Method::GET, path, None, None)
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
-        self.send(Method::POST, path, Some(body))
+        self.send(Method::POST, path, Some(body), None)
     }
 
-    pub(super) fn put(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
-        self.send(Method::PUT, path, Some(body))
+    /// Replaces a record: the one that was read with this tag, or with `None` whatever is there.
+    pub(super) fn replace(
+        &self,
+        path: &str,
+        tag: Option<&str>,
+        body: &Value,
+    ) -> Result<Answer, Failure> {
+        self.send(Method::PUT, path, Some(body), tag)
     }
 
     pub(super) fn delete(&self, path: &str) -> Result<Answer, Failure> {
-        self.send(Method::DELETE, path, None)
+        self.send(Method::DELETE, path, None, None)
     }
 
     /// A long answer, to be read as it comes, and the URL that it comes from.
@@ -163,11 +177,20 @@ impl Client {
         }
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&str>,
+    ) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
-        let request = self
+        let mut request = self
             .request(method, &url)
             .header("accept", "application/json, application/problem+json");
+        if let Some(tag) = if_match {
+            request = request.header("if-match", tag);
+        }
         let response = match body {
             Some(body) => {
                 // A body may hold a private key that is being imported.
@@ -185,10 +208,12 @@ impl Client {
         };
         let mut response = response.map_err(unreachable(&url))?;
         let status = response.status();
+        let tag = response.headers().get("etag");
+        let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let text = text(&mut response).map_err(unreachable(&url))?;
         match status.as_u16() {
             202 => Err(awaits(text, url)),
-            200..300 => Ok(Answer { text, url }),
+            200..300 => Ok(Answer { text, url, tag }),
             status => Err(refusal(status, text, url)),
         }
     }
@@ -209,12 +234,13 @@ fn awaits(document: String, url: String) -> Failure {
         Ok(Members { approval }) => Failure::Refused(Box::new(Problem {
             status: 202,
             code: "awaits-confirmation".to_owned(),
-            detail: format!(
-                "not done yet: until {} a second client with the role security must run \
-                 keywright approvals confirm {}",
+            detail: "not done: this operation needs approval by a second person".to_owned(),
+            hint: Some(format!(
+                "until {} another client with the role security can run: keywright approvals \
+                 confirm {}",
                 rfc3339(approval.expires_at),
                 approval.id
-            ),
+            )),
             document,
         })),
         Err(_) => Failure::UnexpectedAnswer {
@@ -248,6 +274,7 @@ fn refusal(status: u16, document: String, url: String) -> Failure {
             code,
             detail,
             document,
+            hint: None,
         })),
         Err(_) => Failure::UnexpectedAnswer {
             url,

@@ -8,10 +8,14 @@ use serde_json::{Map, Value, json};
 use super::client::{Answer, segment};
 use super::failure::Failure;
 use super::input;
-use super::moment::rfc3339;
+use super::irreversible::{Consent, Irreversible};
+use super::json_text::printable;
+use super::moment::{rfc3339, seen_from};
 use super::output::Output;
+use super::repetition;
 use super::session::Session;
 use super::table::{columns, pairs};
+use crate::lifecycle::parse_duration;
 use terms::TermsArguments;
 
 #[derive(clap::Subcommand)]
@@ -26,7 +30,7 @@ pub(super) enum Command {
     Set(SetArguments),
     /// Make a client a new credential and print it, once. The one before it stays valid for a while.
     Rotate(RotateArguments),
-    /// Take a client's access away, or one of its credentials.
+    /// Delete a client, or revoke one of its credentials.
     Revoke(RevokeArguments),
 }
 
@@ -46,13 +50,13 @@ pub(super) struct CreateArguments {
 
 #[derive(clap::Args)]
 pub(super) struct ClientArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
 }
 
 #[derive(clap::Args)]
 pub(super) struct SetArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// All terms (JSON), or - for standard input, instead of those that the client has: what they
     /// leave out is taken away. The other options are applied to them.
@@ -67,7 +71,7 @@ pub(super) struct SetArguments {
 
 #[derive(clap::Args)]
 pub(super) struct RotateArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// When the new credential ends, counted from now, such as 90d [default: never].
     #[arg(long, value_name = "DURATION")]
@@ -75,15 +79,19 @@ pub(super) struct RotateArguments {
     /// How long the one before it stays valid, such as 1h; 0s ends it now [default: 24h].
     #[arg(long, value_name = "DURATION")]
     overlap: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
 pub(super) struct RevokeArguments {
-    /// The client's identifier, as `clients list` shows it.
+    /// The client: its identifier, or its name if no other client has it.
     id: String,
     /// Only this credential of it, as `clients show` names it.
     #[arg(long, value_name = "ID")]
     credential: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +129,8 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Create(arguments) => create(&arguments, session),
         Command::List => list(session),
         Command::Show(ClientArguments { id }) => {
-            let answer = session.client()?.read(&path(&id))?;
+            let client = session.client()?;
+            let answer = client.read(&path(&identifier(&client, &id)?))?;
             session.output.show(&answer, show)
         }
         Command::Set(arguments) => set(&arguments, session),
@@ -132,6 +141,29 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
 
 fn path(id: &str) -> String {
     format!("/v1/clients/{}", segment(id))
+}
+
+/// The identifier of the client that is meant. What names none is passed on as an identifier: it may
+/// be that of a client that is deleted.
+fn identifier(client: &super::client::Client, named: &str) -> Result<String, Failure> {
+    let list: Clients = client.read("/v1/clients")?.parse()?;
+    let clients = list.clients;
+    if clients.iter().any(|client| client.id == named) {
+        return Ok(named.to_owned());
+    }
+    let ids: Vec<&str> = clients
+        .iter()
+        .filter(|client| client.name == named)
+        .map(|client| client.id.as_str())
+        .collect();
+    match ids.as_slice() {
+        [] => Ok(named.to_owned()),
+        [id] => Ok((*id).to_owned()),
+        several => Err(Failure::Usage(format!(
+            "several clients are named {named}; name one by its identifier: {}",
+            several.join(", ")
+        ))),
+    }
 }
 
 fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Failure> {
@@ -153,20 +185,19 @@ fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Fail
 
 fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/clients")?;
+    let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Clients, output| {
         let rows = list.clients.into_iter().map(|client| {
             let last_used = client.credentials.iter().filter_map(|one| one.last_used_at);
+            let last_used = last_used.max();
             [
                 client.id.clone(),
                 client.name.clone(),
+                last_used.map_or_else(|| "never".to_owned(), |at| seen_from(now, at)),
                 client.roles.join(", "),
-                client.limits.keys().cloned().collect::<Vec<_>>().join(", "),
-                rfc3339(client.created_at),
-                last_used.max().map_or_else(|| "-".to_owned(), rfc3339),
             ]
         });
-        let headings = ["id", "name", "roles", "limits", "created", "last used"];
-        output.line(columns(headings, rows))
+        output.line(columns(["id", "name", "last used", "roles"], rows))
     })
 }
 
@@ -221,10 +252,14 @@ fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
-    let path = path(&arguments.id);
-    let mut terms = match &arguments.terms {
-        Some(file) => input::object(file)?,
-        None => client.read(&path)?.parse()?,
+    let file = arguments.terms.as_deref().map(input::object).transpose()?;
+    let path = path(&identifier(&client, &arguments.id)?);
+    let (mut terms, tag): (Map<String, Value>, _) = match file {
+        Some(terms) => (terms, None),
+        None => {
+            let answer = client.read(&path)?;
+            (answer.parse()?, answer.tag().map(str::to_owned))
+        }
     };
     // What `clients show --json` prints can be given back.
     for read_only in ["id", "version", "created_at", "credentials"] {
@@ -234,7 +269,7 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
         terms.insert("name".to_owned(), name.as_str().into());
     }
     arguments.changes.apply(&mut terms)?;
-    let answer = client.put(&path, &terms.into())?;
+    let answer = client.replace(&path, tag.as_deref(), &terms.into())?;
     session.output.show(&answer, show)
 }
 
@@ -246,23 +281,58 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
     if let Some(overlap) = &arguments.overlap {
         body.insert("overlap".to_owned(), overlap.as_str().into());
     }
-    let path = format!("{}/credentials", path(&arguments.id));
-    let answer = session.client()?.post(&path, &body.into())?;
+    let is_zero = |overlap: &String| parse_duration(overlap).is_ok_and(|it| it.is_zero());
+    if arguments.overlap.as_ref().is_some_and(is_zero) {
+        let step = Irreversible {
+            consequence: format!("the credentials that client {} has end now", arguments.id),
+            word: "yes",
+        };
+        arguments.consent.require(&step, session)?;
+    }
+    let client = session.client()?;
+    let path = format!("{}/credentials", path(&identifier(&client, &arguments.id)?));
+    let answer = client.post(&path, &body.into())?;
     issued(&answer, session)
 }
 
 fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Failure> {
-    let RevokeArguments { id, credential } = arguments;
-    let (path, done) = match credential {
+    let RevokeArguments {
+        id,
+        credential,
+        consent,
+    } = arguments;
+    let client = session.client()?;
+    let id = &identifier(&client, id)?;
+    let (path, what, event) = match credential {
         Some(credential) => (
             format!("{}/credentials/{}", path(id), segment(credential)),
-            format!("credential {credential} of client {id} is not valid any more"),
+            format!("credential {credential} of client {id}"),
+            "credential-revoked",
         ),
-        None => (path(id), format!("client {id} may not call any more")),
+        None => (path(id), format!("client {id}"), "client-deleted"),
     };
-    session.client()?.delete(&path)?;
+    let is_it = |name: &str, value: &str, event: &Map<String, Value>| {
+        event.get(name).and_then(Value::as_str) == Some(value)
+    };
+    let earlier = repetition::find(&client, event, "", |event| {
+        let is_credential = |credential: &String| is_it("credential", credential, event);
+        is_it("client", id, event) && credential.as_ref().is_none_or(is_credential)
+    });
+    // An identifier is never given again.
+    let done = match earlier? {
+        Some(earlier) => format!("{what} was already revoked{}", earlier.told()),
+        None => {
+            let step = Irreversible {
+                consequence: format!("{what} cannot authenticate any more"),
+                word: credential.as_ref().unwrap_or(id),
+            };
+            consent.require(&step, session)?;
+            client.delete(&path)?;
+            format!("{what} is revoked")
+        }
+    };
     if session.output.is_json() {
         return Ok(());
     }
-    session.output.line(done)
+    session.output.line(printable(&done))
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::failure::Failure;
+use super::irreversible::{Consent, Irreversible};
 use super::moment::rfc3339;
 use super::session::Session;
 
@@ -21,6 +22,8 @@ pub(super) struct CorrectArguments {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -30,7 +33,14 @@ struct Correction {
 }
 
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
-    let Command::Correct(CorrectArguments { reason }) = command;
+    let Command::Correct(CorrectArguments { reason, consent }) = command;
+    let step = Irreversible {
+        consequence: "times that the clock has made too late are put back in every issuer, by the \
+                      time that the service has now"
+            .to_owned(),
+        word: "yes",
+    };
+    consent.require(&step, session)?;
     let body = json!({ "reason": reason });
     let answer = session.client()?.post("/v1/clock/correct", &body)?;
     session

@@ -1,9 +1,8 @@
 //! `keywright completions`.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::Cli;
+use super::arguments;
 use super::failure::Failure;
 use super::session::Session;
 
@@ -13,11 +12,11 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
+pub(super) fn run(shell: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(
-        arguments.shell,
-        &mut Cli::command(),
+        shell.shell,
+        &mut arguments::command(),
         "keywright",
         &mut script,
     );

@@ -22,6 +22,7 @@ pub(super) struct ConnectionArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_URL",
         hide_env_values = true,
         value_name = "URL"
@@ -32,18 +33,20 @@ pub(super) struct ConnectionArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_TOKEN",
         hide_env_values = true,
         value_name = "CREDENTIAL"
     )]
     token: Option<String>,
-    /// A file with the credential; goes before --token.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Read the credential from this file. Overrides --token.
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The data folder of the service [default: keys].
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_DATA_DIR",
         hide_env_values = true,
         value_name = "DIR"
@@ -65,7 +68,8 @@ impl ConnectionArguments {
         Ok(Client::new(&url, tls, credential))
     }
 
-    fn data_dir(&self) -> &Path {
+    /// The data folder of the service on this machine.
+    pub(super) fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))
     }
 
@@ -75,12 +79,9 @@ impl ConnectionArguments {
             internal: String,
         }
         let path = self.data_dir().join("listen.json");
-        let missing = |why: String| {
-            Failure::NoConnection(format!(
-                "{}: {why}; is the service running? name it with --url, or its data folder with \
-                 --data-dir",
-                path.display()
-            ))
+        let missing = |why: String| Failure::NoConnection {
+            what: format!("{}: {why}", path.display()),
+            hint: "is the service running? Name it with --url, or its data folder with --data-dir",
         };
         let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
         let listeners: Listeners =
@@ -103,31 +104,30 @@ impl ConnectionArguments {
             return Ok(None);
         }
         if elsewhere {
-            return Err(Failure::NoConnection(
-                "another host needs a credential of its own: set KEYWRIGHT_TOKEN, --token-file or \
-                 --client-certificate"
+            return Err(Failure::NoConnection {
+                what: "the credential of this machine's service is not sent to another host"
                     .to_owned(),
-            ));
+                hint: "set KEYWRIGHT_TOKEN, --token-file or --client-certificate",
+            });
         }
         credential_file(&self.data_dir().join("admin.token")).map(Some)
     }
 }
 
 fn credential_file(path: &Path) -> Result<Credential, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::NoConnection(format!(
-            "no credential: {}: {error}; set KEYWRIGHT_TOKEN or --token-file",
-            path.display()
-        ))
+    let unreadable = |error: std::io::Error| Failure::NoConnection {
+        what: format!("no credential: {}: {error}", path.display()),
+        hint: "set KEYWRIGHT_TOKEN or --token-file",
     };
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
     Credential::parse(&text).ok_or_else(|| not_a_credential(&path.display().to_string()))
 }
 
 fn not_a_credential(place: &str) -> Failure {
-    Failure::NoConnection(format!(
-        "{place} holds no credential: one word of visible ASCII"
-    ))
+    Failure::NoConnection {
+        what: format!("{place} has no credential: one word of visible ASCII"),
+        hint: "set KEYWRIGHT_TOKEN or --token-file",
+    }
 }
 
 /// The error does not repeat the URL, because the part that is wrong may be a password.

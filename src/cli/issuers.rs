@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::client::{Answer, Client};
 use super::failure::Failure;
+use super::irreversible::{Consent, Irreversible};
 use super::moment::rfc3339;
+use super::repetition;
 use super::session::Session;
 use super::table::{columns, pairs};
 use super::{input, json_text};
@@ -52,8 +54,10 @@ pub(super) struct DeleteArguments {
     #[arg(value_parser = IssuerName::parse)]
     name: IssuerName,
     /// Why, for the audit log.
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -92,12 +96,7 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
             show(&answer, session)
         }
         Command::Set(arguments) => set(&arguments, session),
-        Command::Delete(arguments) => {
-            let path = format!("{}/delete", path(&arguments.name));
-            let body = serde_json::json!({ "reason": arguments.reason });
-            let answer = session.client()?.post(&path, &body)?;
-            show(&answer, session)
-        }
+        Command::Delete(arguments) => delete(&arguments, session),
     }
 }
 
@@ -148,15 +147,15 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("--set names {member} twice")));
     }
     let client = session.client()?;
-    let mut policy = match &arguments.source.policy {
-        Some(file) => input::object(file)?,
+    let (mut policy, tag) = match &arguments.source.policy {
+        Some(file) => (input::object(file)?, None),
         None => current_policy(&client, &arguments.name)?,
     };
     assignment::apply(&arguments.source.assignments, &mut policy);
     if arguments.takes_over {
         policy.insert("takes_over".to_owned(), true.into());
     }
-    let answer = client.put(&path(&arguments.name), &policy.into())?;
+    let answer = client.replace(&path(&arguments.name), tag.as_deref(), &policy.into())?;
     let issuer: Issuer = answer.parse()?;
     show(&answer, session)?;
     for warning in issuer.warnings {
@@ -166,13 +165,52 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The policy to start from; empty for an issuer that does not exist yet.
-fn current_policy(client: &Client, name: &IssuerName) -> Result<Map<String, Value>, Failure> {
+/// The policy to start from, and the tag of its issuer; empty for an issuer that does not exist yet.
+fn current_policy(
+    client: &Client,
+    name: &IssuerName,
+) -> Result<(Map<String, Value>, Option<String>), Failure> {
     match client.read(&path(name)) {
-        Ok(answer) => Ok(answer.parse::<Issuer>()?.policy),
-        Err(Failure::Refused(problem)) if problem.status == 404 => Ok(Map::new()),
+        Ok(answer) => {
+            let tag = answer.tag().map(str::to_owned);
+            Ok((answer.parse::<Issuer>()?.policy, tag))
+        }
+        Err(Failure::Refused(problem)) if problem.status == 404 => Ok((Map::new(), None)),
         Err(failure) => Err(failure),
     }
+}
+
+/// A deleted issuer is shown as it is, whoever has deleted it.
+fn delete(arguments: &DeleteArguments, session: &mut Session) -> Result<(), Failure> {
+    let DeleteArguments {
+        name,
+        reason,
+        consent,
+    } = arguments;
+    let client = session.client()?;
+    let current = client.read(&path(name))?;
+    if current.parse::<Issuer>()?.deleted_at.is_none() {
+        let step = Irreversible {
+            consequence: format!(
+                "every key of the issuer {name} is revoked, its tokens are refused, and its name \
+                 and its URL are never used again"
+            ),
+            word: name.as_str(),
+        };
+        consent.require(&step, session)?;
+        let body = serde_json::json!({ "reason": reason });
+        match client.post(&format!("{}/delete", path(name)), &body) {
+            Err(failure) if repetition::is_refused_with(&failure, "issuer-deleted") => {}
+            answer => return show(&answer?, session),
+        }
+    }
+    let query = format!("&issuer={name}");
+    let earlier = repetition::find(&client, "issuer-deleted", &query, |_| true)?;
+    let earlier = earlier.unwrap_or_default().told();
+    session
+        .output
+        .note(format_args!("note: {name} was already deleted{earlier}"))?;
+    show(&client.read(&path(name))?, session)
 }
 
 fn plain(value: &Value) -> String {

@@ -1,7 +1,9 @@
 //! `keywright keys`.
 
+mod find;
 mod history;
 mod import;
+mod reference;
 mod revoke;
 mod rotate;
 
@@ -10,22 +12,20 @@ use serde::Deserialize;
 
 use super::client::{Answer, segment};
 use super::failure::Failure;
-use super::moment::{described, rfc3339};
+use super::moment::{described, seen_from};
 use super::session::Session;
 use super::table::{columns, pairs};
 use crate::lifecycle::IssuerName;
+use reference::KeyReference;
+
+/// The issuer of commands that name none.
+const DEFAULT_ISSUER: &str = "default";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The issuer whose keys are meant.
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        default_value = "default",
-        value_parser = IssuerName::parse
-    )]
-    issuer: IssuerName,
+    /// The issuer whose keys are meant [default: default; find and revoke look through all].
+    #[arg(long, global = true, value_name = "NAME", value_parser = IssuerName::parse)]
+    issuer: Option<IssuerName>,
     #[command(subcommand)]
     command: Command,
 }
@@ -36,11 +36,13 @@ enum Command {
     List(ListArguments),
     /// Show one key.
     Show(ShowArguments),
+    /// Find a key in all issuers: by its kid, by a token that it has signed, or by a leaked file.
+    Find(find::Arguments),
     /// Show which keys were published at an earlier time, and in which states.
     History(history::Arguments),
     /// Let the ready successor take over now.
     Rotate(rotate::Arguments),
-    /// Distrust a key, for good; the successor takes over.
+    /// Revoke a key permanently. If it was active, its successor starts to sign.
     Revoke(revoke::Arguments),
     /// Bring in a key of another system.
     Import(import::Arguments),
@@ -83,7 +85,10 @@ struct Key {
 }
 
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
-    let issuer = arguments.issuer;
+    let named = arguments.issuer;
+    let default = IssuerName::parse(DEFAULT_ISSUER);
+    let default = default.map_err(|error| Failure::rejected("invalid-issuer-name", error))?;
+    let issuer = named.clone().unwrap_or_else(|| default.clone());
     match arguments.command {
         Command::List(arguments) => list(&issuer, &arguments, session),
         Command::Show(arguments) => {
@@ -92,7 +97,14 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         }
         Command::History(arguments) => history::run(&issuer, &arguments, session),
         Command::Rotate(arguments) => rotate::run(&issuer, &arguments, session),
-        Command::Revoke(arguments) => revoke::run(&issuer, &arguments, session),
+        Command::Find(arguments) => find::run(named.as_ref(), &arguments, session),
+        Command::Revoke(arguments) => {
+            let client = session.client()?;
+            let reference = KeyReference::read(arguments.key())?;
+            let (issuer, kid) =
+                reference::resolve(&client, &reference, named.as_ref(), &default, session.now)?;
+            revoke::run(&issuer, &kid, &arguments, session)
+        }
         Command::Import(arguments) => import::run(&issuer, &arguments, session),
     }
 }
@@ -121,11 +133,11 @@ fn list(
             .filter(|key| arguments.all || key.state != "removed")
             .collect();
         let hidden = count.saturating_sub(shown.len());
-        let rows = shown.into_iter().map(|key| row(key, now));
-        output.line(columns(
-            ["kid", "algorithm", "state", "since", "and then"],
-            rows,
-        ))?;
+        let rows = shown.into_iter().map(|key| {
+            let next = state_of(&key, now);
+            [key.kid, key.algorithm, key.state, next]
+        });
+        output.line(columns(["kid", "alg", "state", "next"], rows))?;
         if hidden > 0 {
             output.note(format_args!(
                 "note: removed keys not shown: {hidden} (--all)"
@@ -135,28 +147,17 @@ fn list(
     })
 }
 
-fn row(key: Key, now: u64) -> [String; 5] {
-    let at = |instant: Option<u64>| instant.map_or_else(String::new, |at| described(now, at));
-    let (since, then) = match key.state.as_str() {
-        "pending" => match key.ready_at {
-            Some(ready_at) if ready_at <= now => (Some(key.published_at), "ready".to_owned()),
-            ready_at => (Some(key.published_at), format!("ready {}", at(ready_at))),
-        },
-        "active" => (key.activated_at, "signs".to_owned()),
-        "retired" => (
-            key.retired_at,
-            format!("published until {}", at(key.published_until)),
-        ),
-        "revoked" => (key.revoked_at, key.reason.unwrap_or_default()),
-        _ => (key.published_until, String::new()),
-    };
-    [
-        key.kid,
-        key.algorithm,
-        key.state,
-        since.map_or_else(String::new, rfc3339),
-        then,
-    ]
+/// What a key does and what comes next, in a few words; `keys show` has the times.
+fn state_of(key: &Key, now: u64) -> String {
+    let from_now = |at: Option<u64>| at.map_or_else(String::new, |at| seen_from(now, at));
+    match key.state.as_str() {
+        "pending" if key.ready_at.is_some_and(|ready_at| ready_at <= now) => "ready".to_owned(),
+        "pending" => format!("ready {}", from_now(key.ready_at)),
+        "active" => "signs".to_owned(),
+        "retired" => format!("leaves {}", from_now(key.published_until)),
+        "revoked" => key.reason.clone().unwrap_or_default(),
+        _ => format!("left {}", from_now(key.published_until)),
+    }
 }
 
 fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {

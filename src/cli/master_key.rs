@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Answer;
 use super::failure::Failure;
+use super::irreversible::{Consent, Irreversible};
 use super::session::Session;
 use super::table::columns;
 use crate::config::{Config, Overrides};
@@ -49,6 +50,8 @@ pub(super) struct ReplaceArguments {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +167,13 @@ fn replace(arguments: &ReplaceArguments, session: &mut Session) -> Result<(), Fa
     };
     let config = Config::load(arguments.config.as_deref(), overrides)
         .map_err(|error| Failure::rejected("invalid-config", error))?;
+    let step = Irreversible {
+        consequence: "what the lost master key has sealed is given up, and verifiers do not know \
+                      the keys yet that sign from now on"
+            .to_owned(),
+        word: "yes",
+    };
+    arguments.consent.require(&step, session)?;
     let metrics = Arc::<Metrics>::default();
     let log = ServiceLog::start(config.log.format, "warn", &metrics).map_err(Failure::Service)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -18,20 +18,25 @@ mod clock;
 mod completions;
 mod config_command;
 mod connection;
+mod examples;
 mod failure;
 mod input;
+mod irreversible;
 mod issuers;
 mod json_text;
 mod keys;
+mod man;
 mod master_key;
 mod moment;
 mod output;
 mod plan;
 mod register;
+mod repetition;
 mod replicas;
 mod restore;
 mod serve;
 mod session;
+mod status;
 mod store;
 mod table;
 mod tls;
@@ -39,13 +44,13 @@ mod token;
 mod usage;
 mod whole_file;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::clock::Clock;
+use crate::config::ListenAddress;
 use crate::lifecycle::Timestamp;
 use connection::ConnectionArguments;
 use failure::Failure;
@@ -68,7 +73,7 @@ struct Cli {
 #[command(next_help_heading = "Global options")]
 struct GlobalArguments {
     /// Answer with JSON; times are Unix seconds.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     json: bool,
     #[command(flatten)]
     connection: ConnectionArguments,
@@ -84,14 +89,16 @@ enum Command {
     /// Show and delete issuers, and set their policies.
     #[command(subcommand)]
     Issuers(issuers::Command),
-    /// Show, rotate, revoke and import signing keys.
+    /// Show the issuers, their next rotations, what waits, the replicas, and what is wrong.
+    Status,
+    /// Find, show, rotate, revoke and import signing keys.
     Keys(keys::Arguments),
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Tell what will happen to an issuer's keys, and when.
+    /// Show what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
-    /// Say who may call, what they may have signed, and how they come in.
+    /// Manage clients: their roles, limits and credentials.
     #[command(subcommand)]
     Clients(clients::Command),
     /// Confirm what a second person must agree to.
@@ -107,10 +114,10 @@ enum Command {
     Audit(audit::Arguments),
     /// Write everything that the service has into one sealed file, while it serves.
     Backup(backup::Arguments),
-    /// Write down what has become of every key, without a secret, for a restore.
+    /// Export the state of every key, without secrets, for a later restore.
     #[command(subcommand)]
     Register(register::Command),
-    /// Put a store together from a backup, without what was revoked since.
+    /// Restore a store from a backup. Keys revoked since the backup stay revoked.
     Restore(restore::Arguments),
     /// Copy a store while no service uses it.
     #[command(subcommand)]
@@ -122,6 +129,8 @@ enum Command {
     Config(config_command::Command),
     /// Print a completion script for a shell.
     Completions(completions::Arguments),
+    /// Print the manual page, or write those of all commands.
+    Man(man::Arguments),
 }
 
 /// What `keywright serve` was asked to do. Whatever is absent comes from the environment, the
@@ -134,12 +143,13 @@ pub struct ServeArguments {
     /// Start with an empty store, even if there are signs of an earlier one.
     #[arg(long)]
     pub new: bool,
-    /// Where to publish keys, as IP:PORT; port 0 takes a free one.
+    /// Where to publish keys, as IP:PORT or NAME:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
-    pub public_listen: Option<SocketAddr>,
-    /// Where to listen for signing and administration, as IP:PORT; port 0 takes a free one.
+    pub public_listen: Option<ListenAddress>,
+    /// Where to listen for signing and administration, as IP:PORT or NAME:PORT; port 0 takes a free
+    /// one.
     #[arg(long, value_name = "ADDRESS")]
-    pub internal_listen: Option<SocketAddr>,
+    pub internal_listen: Option<ListenAddress>,
 }
 
 /// Runs the command that the process was started with.
@@ -177,6 +187,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
             let data_dir = session.connection.data_dir.clone();
             serve::serve(arguments, data_dir).map_err(Failure::Service)
         }
+        Command::Status => status::run(session),
         Command::Issuers(command) => issuers::run(command, session),
         Command::Keys(arguments) => keys::run(arguments, session),
         Command::Token(command) => token::run(command, session),
@@ -193,5 +204,6 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),
+        Command::Man(arguments) => man::run(&arguments, session),
     }
 }

@@ -86,22 +86,65 @@ impl Output {
             let document = match failure {
                 Failure::Refused(problem) => json_text::indented(&problem.document),
                 _ => {
-                    let document = json!({"code": failure.code(), "detail": failure.to_string()});
+                    let detail = one_line(&failure.to_string());
+                    let document = json!({"code": failure.code(), "detail": detail});
                     json_text::indented(&document.to_string())
                 }
             };
             // The exit code and standard error say the same.
             drop(self.line(document).and_then(|()| self.flush()));
         }
-        let detail = json_text::printable(&failure.to_string());
-        drop(writeln!(
-            io::stderr(),
-            "error: {}: {detail}",
-            failure.code()
-        ));
+        let mut text = format!("error: {}\n", told(&failure.to_string()));
+        if let Some(hint) = failure.hint() {
+            text.push_str(&format!("hint: {}\n", told(hint)));
+        }
+        text.push_str(&format!("code: {}\n", told(failure.code())));
+        // An error that cannot be written leaves the exit code.
+        drop(io::stderr().write_all(text.as_bytes()));
         match failure {
             Failure::Usage(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Foreign text as one line that cannot act on the terminal.
+fn told(text: &str) -> String {
+    json_text::printable(&one_line(text))
+}
+
+/// A text whose lines follow each other, without the numbers that the operating system has for its
+/// errors.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = lines.collect::<Vec<_>>().join(" ");
+    let mut parts = text.split(" (os error ");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                shown.push_str(rest);
+            }
+            _ => shown.extend([" (os error ", part]),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_without_numbers_of_the_system() {
+        for (text, shown) in [
+            ("a: b (os error 2)", "a: b"),
+            ("a (os error 2): b (os error 13)", "a: b"),
+            ("a (os error x)", "a (os error x)"),
+            ("a\n  |\r\n1 | b\n\n", "a | 1 | b"),
+            ("a\u{1b}[2J", "a\\u001b[2J"),
+        ] {
+            assert_eq!(told(text), shown);
         }
     }
 }

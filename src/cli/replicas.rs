@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::moment::rfc3339;
+use super::moment::seen_from;
 use super::session::Session;
 use super::table::columns;
 
@@ -26,12 +26,13 @@ struct Replica {
 
 pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
     let answer = session.client()?.read("/v1/replicas")?;
+    let now = session.now.floor_seconds();
     session.output.show(&answer, |answer: Replicas, output| {
         let (Some(max_staleness), Some(head)) = (answer.max_staleness, answer.head) else {
-            return output.line("One process alone uses this store.");
+            return output.line("This store has a single process.");
         };
         output.line(format_args!(
-            "Each goes on for {max_staleness} without the store. The last event is {head}.\n"
+            "A replica keeps signing for {max_staleness} without the store (max_staleness). The last event is {head}.\n"
         ))?;
         let rows = answer.replicas.into_iter().map(|replica| {
             let behind = head.saturating_sub(replica.through);
@@ -40,11 +41,11 @@ pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
                 replica.host.unwrap_or_default(),
                 replica.version.unwrap_or_default(),
                 if replica.live { "live" } else { "silent" }.to_owned(),
-                rfc3339(replica.seen_at),
+                seen_from(now, replica.seen_at),
                 behind.to_string(),
             ]
         });
-        let headings = ["id", "host", "version", "", "last seen", "events behind"];
+        let headings = ["id", "host", "version", "state", "last seen", "behind"];
         output.line(columns(headings, rows))
     })
 }

@@ -19,6 +19,7 @@ pub(super) struct TlsArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_CA",
         hide_env_values = true,
         value_name = "FILE"
@@ -28,6 +29,7 @@ pub(super) struct TlsArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_CLIENT_CERTIFICATE",
         hide_env_values = true,
         value_name = "FILE"
@@ -37,6 +39,7 @@ pub(super) struct TlsArguments {
     #[arg(
         long,
         global = true,
+        hide_short_help = true,
         env = "KEYWRIGHT_CLIENT_KEY",
         hide_env_values = true,
         value_name = "FILE"

@@ -1,6 +1,5 @@
 //! Settings of the two listeners: addresses, limits, TLS.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::ListenAddress;
 use crate::http::{
     ClientCertificateMode, ClientRoots, ConnectionLimits, Limits, RequestLimits, TlsFiles,
 };
@@ -17,7 +17,7 @@ use crate::http::{
 #[serde(deny_unknown_fields)]
 pub struct Public {
     /// Its address.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Open connections at a time; the oldest idle one gives way to a further one.
     pub max_connections: NonZeroU32,
     /// Proxies in front of it, whose connections are bound by `max_connections` alone.
@@ -36,7 +36,7 @@ pub struct Public {
 #[serde(deny_unknown_fields)]
 pub struct Internal {
     /// Its address.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Whether credentials may cross a network in the clear.
     pub allow_plaintext: bool,
     /// What assertions that clients sign themselves must name as their `aud`. Without it there are

@@ -162,9 +162,23 @@ fn read_jwk(value: Value) -> Result<Option<(Secret, Option<Kid>)>, ImportError> 
 /// [`KeyFormat`] when `text` is another kind of file, or a key that is neither P-256 nor RSA.
 pub fn read_public_key(text: &str) -> Result<Jwk, KeyFormat> {
     let der = key_format::public_key(text)?;
-    let key = elliptic_curve::read_public_key(&der).or_else(|| read_rsa_public_key(&der));
-    key.and_then(|key| Jwk::new(None, key).ok())
+    read_key_information(&der)
+        .and_then(|key| Jwk::new(None, key).ok())
         .ok_or(KeyFormat::OtherPublicKey)
+}
+
+/// The public key of a certificate in PEM; `None` when it is neither P-256 nor RSA.
+pub fn read_certificate_key(pem: &str) -> Option<PublicKey> {
+    use rustls::pki_types::pem::PemObject as _;
+    use x509_cert::der::{Decode as _, Encode as _};
+    let certificate = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let certificate = x509_cert::Certificate::from_der(&certificate).ok()?;
+    let information = certificate.tbs_certificate().subject_public_key_info();
+    read_key_information(&information.to_der().ok()?)
+}
+
+fn read_key_information(der: &[u8]) -> Option<PublicKey> {
+    elliptic_curve::read_public_key(der).or_else(|| read_rsa_public_key(der))
 }
 
 fn read_rsa_public_key(der: &[u8]) -> Option<PublicKey> {

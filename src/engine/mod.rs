@@ -21,7 +21,8 @@ use crate::lifecycle::KeySpecification;
 
 pub use entropy::{Entropy, RandomnessUnavailable, random_identifier};
 pub use import::{
-    ImportError, KeyFormat, WeakKey, check_strength, import_private_key, read_public_key,
+    ImportError, KeyFormat, WeakKey, check_strength, import_private_key, read_certificate_key,
+    read_public_key,
 };
 
 /// A private key in the form in which it is sealed and opened: PKCS#8 DER.

@@ -94,7 +94,10 @@ impl AdmissionControl {
     async fn admit(&self, router: Router, mut request: Request<Incoming>) -> Response {
         let id = self.ids.of(&request);
         if has_credential(request.uri()) {
-            tracing::warn!(?id, "a request with a credential in its URL was refused");
+            tracing::warn!(
+                request_id = text(&id),
+                "a request with a credential in its URL was refused"
+            );
             let mut response = Problem::credential_in_url().into_response();
             response.headers_mut().insert(REQUEST_ID, id);
             return response;
@@ -112,9 +115,11 @@ impl AdmissionControl {
         };
         let status = response.status();
         if status.is_server_error() {
-            tracing::warn!(?id, %method, path = uri.path(), %status, "could not answer");
+            let (request_id, status) = (text(&id), status.as_u16());
+            tracing::warn!(request_id, %method, path = uri.path(), status, "could not answer");
         } else {
-            tracing::debug!(?id, %method, path = uri.path(), %status, "answered");
+            let (request_id, status) = (text(&id), status.as_u16());
+            tracing::debug!(request_id, %method, path = uri.path(), status, "answered");
         }
         response.headers_mut().insert(REQUEST_ID, id);
         until_sent(response, slot)
@@ -153,13 +158,18 @@ fn has_token(part: &str) -> bool {
     token.is_some_and(|token| token.matches('.').count() >= 2)
 }
 
+/// A request's id as text.
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
+}
+
 /// What the log lines of a request have in common. Signatures have none: they are made by the
 /// thousand, and say nothing unless they fail, which is logged with their id.
 fn span(id: &HeaderValue, method: &Method, path: &str) -> Span {
     if path.ends_with("/tokens") || path.ends_with("/tokens/batch") {
         return Span::none();
     }
-    tracing::info_span!("request", ?id, %method, path)
+    tracing::info_span!("request", request_id = text(id), %method, path)
 }
 
 /// Names for requests: the caller's own, if it sent a usable one, or a new one.

@@ -27,24 +27,29 @@ pub(super) mod role {
     pub(in crate::http) struct Security;
     pub(in crate::http) struct Auditor;
     pub(in crate::http) struct Admin;
+    /// One of [`Role::READERS`].
+    pub(in crate::http) struct Reader;
 
     impl Required for Issuer {
-        const ROLE: Role = Role::Issuer;
+        const ROLES: &[Role] = &[Role::Issuer];
     }
     impl Required for Security {
-        const ROLE: Role = Role::Security;
+        const ROLES: &[Role] = &[Role::Security];
     }
     impl Required for Auditor {
-        const ROLE: Role = Role::Auditor;
+        const ROLES: &[Role] = &[Role::Auditor];
     }
     impl Required for Admin {
-        const ROLE: Role = Role::Admin;
+        const ROLES: &[Role] = &[Role::Admin];
+    }
+    impl Required for Reader {
+        const ROLES: &[Role] = &Role::READERS;
     }
 }
 
-/// A role that a call needs.
+/// The roles of which a call needs one.
 pub(super) trait Required {
-    const ROLE: Role;
+    const ROLES: &[Role];
 }
 
 /// A caller with the role `R`.
@@ -97,8 +102,8 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for HasRole<R> {
             address: peer.map(|peer| peer.address.ip()),
         };
         let caller = authority.admit(presented).await?;
-        if !caller.has(R::ROLE) {
-            return Err(Problem::role_missing(R::ROLE.as_str()));
+        if !R::ROLES.iter().any(|role| caller.has(*role)) {
+            return Err(Problem::role_missing(R::ROLES));
         }
         take_slot(parts, caller.id())?;
         // What comes after it in a handler's signature asks for the caller's limits.

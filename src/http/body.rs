@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Limited};
 use keywright_verifier::json::{self, DEFAULT_MAX_DEPTH, Object};
@@ -89,6 +89,11 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     match essence {
         Some(essence) if essence.eq_ignore_ascii_case("application/json") => Ok(()),
         _ => Err(Problem::unsupported_media_type()),
+    }?;
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(Problem::content_coding()),
     }
 }
 

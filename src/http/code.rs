@@ -68,6 +68,9 @@ codes! {
     BodyIncomplete = "body-incomplete":
         "the body ended early",
         "send it again";
+    PlainHttp = "plain-http":
+        "a plain HTTP request came to a listener that speaks TLS",
+        "use `https://`";
     InvalidQuery = "invalid-query":
         "a query parameter is unknown or out of range",
         "mend the query";
@@ -267,8 +270,8 @@ codes! {
         "the body is over `limit` bytes",
         "split it";
     UnsupportedMediaType = "unsupported-media-type":
-        "not `Content-Type: application/json`",
-        "set it";
+        "not `Content-Type: application/json`, or with a `Content-Encoding`",
+        "send plain JSON, and say so";
     RateLimited = "rate-limited":
         "the client asks for more signatures than its rate allows",
         "wait for `Retry-After`; `RateLimit` says what is left";

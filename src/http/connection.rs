@@ -7,6 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +24,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate_reload::Certificates;
 use super::connections::Activity;
+use super::problem::Problem;
 use super::response::until_sent;
 use super::server::RequestHandler;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
@@ -79,13 +84,26 @@ impl AcceptedConnection {
     ) -> Result<(), HandshakeError> {
         let mut peer = self.peer(None);
         let (activity, idle_timeout) = (self.activity.clone(), self.idle_timeout);
-        let handshake = TlsAcceptor::from(certificates.current()).accept(self.with_write_timeout());
         let limit = certificates.handshake_timeout().min(idle_timeout);
-        let stream = tokio::select! {
+        let acceptor = TlsAcceptor::from(certificates.current());
+        let handshake = async {
+            if self.begins_with_http().await? {
+                return Ok(Err(self));
+            }
+            acceptor.accept(self.with_write_timeout()).await.map(Ok)
+        };
+        let shaken = tokio::select! {
             shaken = tokio::time::timeout(limit, handshake) => {
                 shaken.map_err(|_| HandshakeError::Timeout)??
             }
             _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let stream = match shaken {
+            Ok(stream) => stream,
+            Err(plain) => {
+                plain.serve(RefusesPlainHttp, watcher).await;
+                return Ok(());
+            }
         };
         peer.certificate = certificate_of(&stream)?;
         let requests = Requests {
@@ -95,6 +113,14 @@ impl AcceptedConnection {
         };
         serve_connection(stream, requests, idle_timeout, watcher).await;
         Ok(())
+    }
+
+    /// Whether the client has begun with the method of an HTTP request, which no TLS record begins
+    /// like (RFC 8446 §5.1).
+    async fn begins_with_http(&self) -> io::Result<bool> {
+        let mut first = [0];
+        let length = self.stream.peek(&mut first).await?;
+        Ok(length > 0 && first.iter().all(u8::is_ascii_uppercase))
     }
 
     fn peer(&self, certificate: Option<Arc<PeerCertificate>>) -> Peer {
@@ -114,6 +140,20 @@ impl AcceptedConnection {
             limit: self.idle_timeout,
             timer: None,
         }
+    }
+}
+
+/// Tells a client that speaks plain HTTP to a listener with TLS, and closes the connection. What it
+/// has sent is not looked at.
+#[derive(Clone)]
+struct RefusesPlainHttp;
+
+impl RequestHandler for RefusesPlainHttp {
+    async fn handle(self, _: hyper::Request<Incoming>) -> Response {
+        let mut response = Problem::plain_http().into_response();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        response
     }
 }
 

@@ -6,7 +6,7 @@
 mod causes;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use keywright_api as api;
@@ -14,9 +14,10 @@ use keywright_verifier::Kid;
 
 use super::code::Code;
 use super::response::{budget_headers, status_of};
-use crate::access::LimitBroken;
+use crate::access::{LimitBroken, Role};
 use crate::authority::throttle::{Budget, RateExceeded};
 use crate::lifecycle::Timestamp;
+use crate::spelling::suggestion;
 
 /// The challenge of every 403 (RFC 6750 §3.1).
 const INSUFFICIENT: &str = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
@@ -88,10 +89,13 @@ impl Problem {
         )
     }
 
-    /// 403: the client lacks a role.
-    pub(super) fn role_missing(role: &'static str) -> Self {
-        Self::new(Code::RoleMissing, format!("this needs the role {role}"))
-            .with(|problem| problem.role = Some(role.into()))
+    /// 403: the client has none of these roles. The first one is named as the one that it lacks.
+    pub(super) fn role_missing(roles: &[Role]) -> Self {
+        let words: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        let detail = format!("this needs the role {}", words.join(" or "));
+        let first = words.first().map(|word| (*word).to_owned());
+        Self::new(Code::RoleMissing, detail)
+            .with(|problem| problem.role = first)
             .header(WWW_AUTHENTICATE, INSUFFICIENT)
     }
 
@@ -184,10 +188,42 @@ impl Problem {
         Self::new(Code::BodyTooLarge, detail).with(|problem| problem.limit = Some(limit as u64))
     }
 
-    /// 415.
+    /// 415: not JSON.
     pub(super) fn unsupported_media_type() -> Self {
         let detail = "the body must be application/json";
         Self::new(Code::UnsupportedMediaType, detail)
+    }
+
+    /// 415: compressed, or encoded in another way (RFC 9110 §15.5.16).
+    pub(super) fn content_coding() -> Self {
+        let detail = "the body must be sent as it is, without Content-Encoding";
+        Self::new(Code::UnsupportedMediaType, detail).header(ACCEPT_ENCODING, "identity")
+    }
+
+    /// 400: plain HTTP where the listener speaks TLS.
+    pub(super) fn plain_http() -> Self {
+        let detail = "this listener speaks TLS: the URL begins with https://";
+        Self::new(Code::PlainHttp, detail)
+    }
+
+    /// 404: no such issuer, with the one that was probably meant.
+    pub(super) fn unknown_issuer(name: &str, nearest: Option<&str>) -> Self {
+        let detail = format!("there is no issuer {name}{}", suggestion(nearest));
+        Self::new(Code::UnknownIssuer, detail).with_nearest(nearest)
+    }
+
+    /// 400: a filter for a kind of event that there is not.
+    pub(super) fn unknown_event(name: &str, nearest: Option<&str>) -> Self {
+        let shown: String = name.escape_default().take(64).collect();
+        let detail = format!("there is no event {shown}{}", suggestion(nearest));
+        Self::new(Code::InvalidQuery, detail).with_nearest(nearest)
+    }
+
+    fn with_nearest(self, nearest: Option<&str>) -> Self {
+        match nearest {
+            Some(nearest) => self.with(|problem| problem.nearest = Some(nearest.to_owned())),
+            None => self,
+        }
     }
 
     /// 503: more requests of this class are in progress than the service takes at a time.
@@ -216,10 +252,10 @@ impl Problem {
 
     /// 404: the issuer did not exist then.
     pub(super) fn before_issuer(created_at: Timestamp) -> Self {
-        let created_at = created_at.ceil_seconds();
+        let created_at = created_at.rounded_up();
         let detail = format!("the issuer was created later, at {created_at}");
         Self::new(Code::BeforeIssuer, detail)
-            .with(|problem| problem.created_at = Some(created_at.into()))
+            .with(|problem| problem.created_at = Some(created_at.ahead()))
     }
 
     pub(super) fn internal() -> Self {

@@ -143,7 +143,8 @@ pub(super) fn unready(reason: Unready) -> Response {
 /// The status of a code. A code has the same one everywhere.
 pub(super) const fn status_of(code: Code) -> StatusCode {
     match code {
-        Code::MalformedJson
+        Code::PlainHttp
+        | Code::MalformedJson
         | Code::DuplicateMember
         | Code::JsonTooDeep
         | Code::JsonTooManyValues

@@ -17,7 +17,7 @@ pub enum RuleViolation {
     #[error(
         "the {algorithm} successor {kid} is not ready until {ready_at}: verifiers may hold sets \
          without it",
-        ready_at = ready_at.ceil_seconds()
+        ready_at = ready_at.rounded_up()
     )]
     SuccessorNotReady {
         /// The algorithm.

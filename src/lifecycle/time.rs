@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
 use keywright_api::UnixSeconds;
 pub use keywright_api::{InvalidDuration, format_duration, parse_duration};
 
@@ -51,6 +52,12 @@ impl Timestamp {
         UnixSeconds(self.ceil_seconds())
     }
 
+    /// This instant, or the next full second: what is shown of a deadline.
+    #[must_use]
+    pub const fn rounded_up(self) -> Self {
+        Self::from_seconds(self.ceil_seconds())
+    }
+
     /// This instant plus `duration`; the far end of time instead of an overflow.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -66,6 +73,19 @@ impl Timestamp {
     /// How long ago `earlier` was; zero when it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The instant for people, in RFC 3339, UTC, rounded down to the second: `2026-01-31T03:00:00Z`. An
+/// instant that no calendar has is `@` and its Unix seconds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.floor_seconds();
+        let instant = i64::try_from(seconds).ok();
+        match instant.and_then(|seconds| DateTime::from_timestamp(seconds, 0)) {
+            Some(instant) => f.write_str(&instant.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            None => write!(f, "@{seconds}"),
+        }
     }
 }
 

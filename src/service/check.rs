@@ -4,13 +4,14 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::trust;
 use crate::authority::authentication::TrustedIssuers;
-use crate::config::{Config, IssuanceLogTo, MasterKeySources};
+use crate::config::{Config, IssuanceLogTo, ListenAddress, MasterKeySources};
 use crate::lifecycle::Timestamp;
 use crate::master_key;
 
@@ -23,14 +24,16 @@ pub const UNCHECKED: &str = "whether the addresses are this machine's and free, 
 pub struct Checked {
     /// Whose tokens prove who a caller is.
     pub(super) trusted: TrustedIssuers,
+    /// The addresses that `public.listen` and `internal.listen` stand for.
+    pub(super) addresses: [Vec<SocketAddr>; 2],
     /// Where the master keys come from.
     pub(super) master_keys: MasterKeySources,
     /// The listeners that have a certificate, and when it expires.
     pub certificates: Vec<(&'static str, Timestamp)>,
 }
 
-/// Judges a configuration, in a tokio runtime. Files are read; nothing is made or sent, and no
-/// command is run.
+/// Judges a configuration, in a tokio runtime. Files are read and names of listeners looked up;
+/// nothing is made or sent, and no command is run.
 ///
 /// # Errors
 /// What keeps the service from starting, in one sentence for the operator.
@@ -46,6 +49,13 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
             certificates.push((listener, expires_at));
         }
     }
+    let resolve = |name: &str, address: &ListenAddress| {
+        let unknown = |error| format!("cannot look up {name}.listen = \"{address}\": {error}");
+        address.resolve().map_err(unknown)
+    };
+    let public = resolve("public", &config.public.listen)?;
+    let internal = resolve("internal", &config.internal.listen)?;
+    config.check_exposure(&internal)?;
     let trusted = trust::trusted_issuers(&config.trusted_issuers)?;
     let master_keys = config.master_key_sources()?;
     master_key::check(&master_keys, &config.data_dir)?;
@@ -55,6 +65,7 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
         check_file(path).map_err(|error| format!("issuance_log: cannot write there: {error}"))?;
     }
     Ok(Checked {
+        addresses: [public, internal],
         trusted,
         master_keys,
         certificates,

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -74,7 +75,7 @@ impl ServiceLog {
         let lines = Arc::clone(&queue);
         std::panic::set_hook(Box::new(move |panic| {
             let name = thread::current().name().unwrap_or("unnamed").to_owned();
-            lines.put(format!("thread '{name}' {panic}\n").into_bytes());
+            lines.put(panic_line(format, &name, &panic.to_string()));
         }));
         Ok(Self { queue })
     }
@@ -83,6 +84,22 @@ impl ServiceLog {
     pub fn end(&self) {
         self.queue.wait_until_written(LONGEST_END);
     }
+}
+
+/// How a panic is written: in the form of every other line.
+fn panic_line(format: LogFormat, thread: &str, panic: &str) -> Vec<u8> {
+    let line = match format {
+        LogFormat::Text => format!("thread '{thread}' {panic}"),
+        LogFormat::Json => {
+            let fields =
+                json!({ "message": "a thread has panicked", "thread": thread, "error": panic });
+            let now = Clock::system().now().to_string();
+            let target = module_path!();
+            json!({ "timestamp": now, "level": "ERROR", "fields": fields, "target": target })
+                .to_string()
+        }
+    };
+    format!("{line}\n").into_bytes()
 }
 
 /// Starts the thread that writes what is put into the queue.

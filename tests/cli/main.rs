@@ -9,19 +9,26 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    unreachable_pub,
     reason = "a test fails by panicking, also in the functions around it, and meets real processes"
 )]
 
 mod check;
+mod command;
 mod environment;
 mod first_start;
+mod irreversible;
 mod key_files;
 mod output;
 mod process;
+mod reading;
 mod repetition;
+mod search;
+mod service_log;
 mod signals;
 #[path = "../support/mod.rs"]
 mod support;
+mod words;
 
 /// The variables that the commands read.
 const CLIENT_VARIABLES: [&str; 6] = [

@@ -133,3 +133,56 @@ fn a_token_cannot_act_on_the_terminal() {
         assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     }
 }
+
+#[test]
+fn short_help_is_short_and_long_help_has_examples() {
+    let help = |arguments: &[&str]| {
+        let output = keywright()
+            .args(arguments)
+            .env("COLUMNS", "80")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        text(&output)
+    };
+    for command in [
+        &[][..],
+        &["keys", "revoke"],
+        &["audit"],
+        &["clients", "list"],
+        &["token", "verify"],
+    ] {
+        let short = help(&[command, &["-h"]].concat());
+        let long = help(&[command, &["--help"]].concat());
+        assert!(!short.contains("--client-certificate"), "{short}");
+        assert!(short.contains("--help has examples"), "{short}");
+        assert!(long.contains("--client-certificate"), "{long}");
+        assert!(short.lines().count() < long.lines().count());
+    }
+    let revoke = help(&["keys", "revoke", "--help"]);
+    for part in ["Examples:", "--dry-run", "docs/operations.md"] {
+        assert!(revoke.contains(part), "{revoke}\nlacks {part}");
+    }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = keywright()
+        .args(["man", "--output"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", text(&written));
+    for page in [
+        "keywright.1",
+        "keywright-keys-revoke.1",
+        "keywright-audit.1",
+        "keywright-status.1",
+    ] {
+        let page = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(page.contains(".TH") && page.contains(".SH"), "{page}");
+    }
+    let printed = keywright().arg("man").output().unwrap();
+    assert!(text(&printed).contains(".TH keywright 1"));
+}

@@ -13,8 +13,8 @@ pub struct Operation {
     pub id: String,
     pub method: String,
     pub path: String,
-    /// The role that it needs; `None` when it needs no credential.
-    pub role: Option<String>,
+    /// The roles of which it needs one; none when it needs no credential.
+    pub roles: Vec<String>,
     /// Whether the public listener has it.
     pub is_public: bool,
     pub value: Value,
@@ -34,12 +34,13 @@ impl Document {
                 if method == "servers" {
                     continue;
                 }
-                let role = value["security"][0]["credential"][0].as_str();
+                let requirements = value["security"].as_array().into_iter().flatten();
+                let role = |one: &Value| one["credential"][0].as_str().map(str::to_owned);
                 operations.push(Operation {
                     id: value["operationId"].as_str().unwrap().to_owned(),
                     method: method.to_uppercase(),
                     path: path.clone(),
-                    role: role.map(str::to_owned),
+                    roles: requirements.filter_map(role).collect(),
                     is_public,
                     value: value.clone(),
                 });

@@ -165,7 +165,7 @@ fn the_report_names_every_task_of_the_background() {
             "store-check",
         ]
     );
-    let other = create_client(&server, "other", &["security", "issuer", "admin"]);
+    let other = create_client(&server, "other", &["issuer"]);
     let answer = server.call_as(Some(&credential(&other)), "GET", "/v1/health", None);
     assert_eq!(
         (answer.status, &answer.json()["code"]),

@@ -43,7 +43,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 51] = [
+const STORY: [&str; 52] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -51,6 +51,7 @@ const STORY: [&str; 51] = [
     "signTokens",
     "listKeys",
     "readKey",
+    "readExposure",
     "readPlan",
     "previewPlan",
     "rotate",
@@ -165,7 +166,7 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
 /// Path parameters whose example is the name of something that every service has another of.
 fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
     match id {
-        "readKey" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
+        "readKey" | "readExposure" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
         "deleteClient" | "readClient" | "setClient" | "rotateCredential" | "revokeCredential" => {
             let client = create_client(server, "short-lived", &["issuer"]);
             let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -210,7 +211,7 @@ fn send_as(
     headers: &[(&str, String)],
 ) -> Answer {
     let mut headers = headers.to_vec();
-    if operation.role.is_some() {
+    if !operation.roles.is_empty() {
         headers.push(("authorization", format!("Bearer {caller}")));
     }
     let base = match operation.is_public {

@@ -21,13 +21,14 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 36] = [
+const CALLS: [Call; 37] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
     }),
     ("listKeys", |_| Sample::default()),
     ("readKey", active_key),
+    ("readExposure", active_key),
     ("readPlan", |_| Sample::default()),
     ("previewPlan", |_| body(world::policy("a", json!({})))),
     ("readAudit", |_| Sample::default()),
@@ -144,9 +145,9 @@ fn waiting(server: &Server) -> Sample {
     }
 }
 
-/// A request that succeeds for the right caller, and the role that the document asks for.
+/// A request that succeeds for the right caller, and the roles of which the document asks for one.
 struct Request {
-    role: String,
+    roles: Vec<String>,
     method: String,
     path: String,
     body: Option<Value>,
@@ -164,7 +165,7 @@ impl Request {
 fn requests() -> impl Iterator<Item = impl Fn(&Server) -> Request> {
     let document = document();
     let guarded = document.operations().into_iter();
-    let guarded = guarded.filter(|operation| operation.role.is_some());
+    let guarded = guarded.filter(|operation| !operation.roles.is_empty());
     let guarded: BTreeSet<String> = guarded.map(|operation| operation.id).collect();
     let sampled: BTreeSet<String> = CALLS.iter().map(|(id, _)| (*id).to_owned()).collect();
     assert_eq!(guarded, sampled, "every operation with a role has a sample");
@@ -175,7 +176,7 @@ fn requests() -> impl Iterator<Item = impl Fn(&Server) -> Request> {
             // The first one that is given counts.
             sample.parameters.push(("issuer", "a".to_owned()));
             Request {
-                role: operation.role.clone().unwrap(),
+                roles: operation.roles.clone(),
                 method: operation.method.clone(),
                 path: operation.path_with(&sample.parameters) + &sample.query,
                 body: sample.body,
@@ -202,7 +203,10 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
             world::wait_for_keys(&server, "a");
             let request = make(&server);
             let shown = format!("{roles:?}: {} {}", request.method, request.path);
-            if roles.contains(&request.role.as_str()) {
+            if roles
+                .iter()
+                .any(|role| request.roles.iter().any(|one| one == role))
+            {
                 let answer = request.send(&server, Some(&credential));
                 assert!((200..300).contains(&answer.status), "{shown}");
                 continue;
@@ -215,8 +219,9 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
                 (403, &json!("role-missing")),
                 "{shown}"
             );
-            assert_eq!(problem["role"], request.role.as_str(), "{shown}");
-            assert!(problem["detail"].as_str().unwrap().contains(&request.role));
+            assert_eq!(problem["role"], request.roles[0].as_str(), "{shown}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains(&request.roles.join(" or ")), "{detail}");
             let challenge = "Bearer realm=\"keywright\", error=\"insufficient_scope\"";
             assert_eq!(
                 answer.header("www-authenticate"),
@@ -252,7 +257,7 @@ fn without_a_credential_nothing_answers_but_what_is_documented_so() {
     }
     before.assert_same(&world::state(&server));
     let open = document().operations().into_iter();
-    for operation in open.filter(|operation| operation.role.is_none()) {
+    for operation in open.filter(|operation| operation.roles.is_empty()) {
         let base = match operation.is_public {
             true => &server.public,
             false => &server.internal,

@@ -450,7 +450,7 @@ fn a_setting_that_does_not_read_is_named_with_its_place() {
         (
             "public.listen",
             "\"localhost\"",
-            ["listen", "socket address"],
+            ["public.listen", "IP:PORT or NAME:PORT"],
         ),
         ("public.listen", "8080", ["listen", "one.toml"]),
         (

@@ -166,7 +166,7 @@ impl Names {
             Value::String(_) if ["token", "jti", "n", "x", "y", "private_key"].contains(&name) => {
                 format!("[{name}]").into()
             }
-            Value::String(text) => self.text(text).into(),
+            Value::String(text) => self.text(&without_instants(text)).into(),
             Value::Number(number) if number.as_u64().is_some_and(is_time) => "[time]".into(),
             other => other.clone(),
         }
@@ -215,6 +215,23 @@ impl Names {
             word.to_owned()
         }
     }
+}
+
+/// Replaces instants as people read them, such as `2026-01-31T03:00:00Z`.
+fn without_instants(text: &str) -> String {
+    let is_instant = |part: &str| {
+        let form = part.bytes().map(|byte| match byte {
+            b'0'..=b'9' => b'0',
+            other => other,
+        });
+        form.eq(*b"0000-00-00T00:00:00Z")
+    };
+    let starts = 0..text.len().saturating_sub(19);
+    let found = starts.filter_map(|start| text.get(start..start + 20));
+    let instants: Vec<&str> = found.filter(|part| is_instant(part)).collect();
+    instants.iter().fold(text.to_owned(), |text, instant| {
+        text.replace(instant, "[instant]")
+    })
 }
 
 /// In seconds, or in milliseconds.
@@ -891,6 +908,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "no-successor",
         "overloaded",
         "rate-limited",
+        "plain-http",
         "request-timeout",
         "signing-busy",
         "snapshot-stale",

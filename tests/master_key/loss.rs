@@ -148,7 +148,14 @@ fn a_replacement_that_is_killed_anywhere_is_finished_by_the_next() {
     let mut in_the_middle = 0;
     for attempt in 0..60 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_keywright"))
-            .args(["master-key", "replace", "--reason", "a test", "--config"])
+            .args([
+                "master-key",
+                "replace",
+                "--yes",
+                "--reason",
+                "a test",
+                "--config",
+            ])
             .arg(folder.path().join("config.toml"))
             .arg("--data-dir")
             .arg(folder.path().join("keys"))

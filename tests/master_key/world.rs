@@ -172,6 +172,7 @@ pub(crate) fn replace(folder: &Path) -> Output {
             "replace",
             "--config",
             config,
+            "--yes",
             "--reason",
             reason,
         ],

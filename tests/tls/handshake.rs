@@ -1,7 +1,5 @@
 //! Who gets a connection, and who does not.
 
-use std::io::Read as _;
-
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
@@ -144,12 +142,19 @@ fn a_session_is_never_resumed_where_certificates_are_asked_for() {
 }
 
 #[test]
-fn plain_http_gets_no_answer_from_a_listener_with_tls() {
+fn plain_http_at_a_listener_with_tls_is_told_so_and_nothing_else() {
     let world = world("optional");
-    let address = world.server.internal.strip_prefix("https://").unwrap();
-    let mut plain = crate::exchange::connect(&format!("http://{address}"));
-    std::io::Write::write_all(&mut plain, get(ISSUERS, None).as_bytes()).unwrap();
-    let mut said = Vec::new();
-    let _ = plain.read_to_end(&mut said);
-    assert!(!said.starts_with(b"HTTP"), "{said:?}");
+    for base in [&world.server.internal, &world.server.public] {
+        let plain = base.replace("https://", "http://");
+        for (method, target) in [("GET", "/readyz"), ("POST", "/v1/backup"), ("OPTIONS", "*")] {
+            let answer = crate::exchange::plain(&plain, method, target, &[]);
+            assert_eq!(answer.status, 400, "{method} {target}");
+            let problem = answer.json();
+            assert_eq!(problem["code"], "plain-http");
+            assert!(problem["detail"].as_str().unwrap().contains("https://"));
+            assert_eq!(answer.header("connection"), Some("close"));
+        }
+    }
+    // TLS is spoken as before.
+    world.accepts(None);
 }

@@ -258,8 +258,9 @@ pub enum JwsError {
     /// No key of the set fits. The caller may fetch the set anew, at a limited rate.
     #[error("no key of the set fits the token")]
     UnknownKey,
-    /// The token has no `kid`, and several keys of the set have its algorithm.
-    #[error("the token names no key and several fit")]
+    /// Several keys of the set fit: they share the `kid` that the token names, or the token has none
+    /// and they share its algorithm.
+    #[error("several keys of the set fit the token; a kid names one key")]
     AmbiguousKey,
     /// The key that the token names belongs to another algorithm.
     #[error("the key belongs to another algorithm than the token names")]

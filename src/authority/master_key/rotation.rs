@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{StoredSetting, setting_batch};
-use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
+use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent, Subject, log_event};
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{Authority, ChangeError, Services, run_to_completion};
 use crate::lifecycle::IssuerName;
@@ -231,7 +231,12 @@ impl Authority {
         let mut batch = setting_batch(&self.services, before.token, key, progress)?;
         batch.events.push(row);
         self.services.commit(batch).await?;
-        tracing::info!(actor = ?told.actor, ?event, "master key changed");
+        log_event(
+            "master key changed",
+            Subject::default(),
+            &attribution,
+            event,
+        );
         Ok(())
     }
 

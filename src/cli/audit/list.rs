@@ -1,15 +1,32 @@
 //! `keywright audit list`.
 
+use std::time::Duration;
+
 use keywright_verifier::Kid;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::cli::client::segment;
+use crate::cli::client::{Answer, Client, segment};
 use crate::cli::failure::Failure;
-use crate::cli::moment::rfc3339;
+use crate::cli::moment::{InstantArgument, rfc3339};
+use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::table::columns;
+use crate::clock::Clock;
 use crate::lifecycle::IssuerName;
+
+/// The most events that one answer carries.
+const LARGEST_PAGE: usize = 1000;
+
+/// How many events are shown when nothing is said.
+const DEFAULT_LIMIT: usize = 100;
+
+/// How long `--follow` waits before it asks again.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A filter may name a client or a key that never was.
+const NOTHING_FITS: &str =
+    "note: no event fits; --client takes a client's identifier, --kid a whole kid";
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -17,12 +34,13 @@ pub(super) struct Arguments {
     /// Only the events of this issuer.
     #[arg(long, value_name = "NAME", value_parser = IssuerName::parse)]
     issuer: Option<IssuerName>,
-    /// Only the events at this time or later, in Unix seconds.
-    #[arg(long, value_name = "UNIX_SECONDS")]
-    since: Option<u64>,
-    /// Only the events before this time, in Unix seconds.
-    #[arg(long, value_name = "UNIX_SECONDS")]
-    until: Option<u64>,
+    /// Only the events at this time or later: 2h (ago), 2026-01-31, 2026-01-31T03:00:00Z or Unix
+    /// seconds.
+    #[arg(long, value_name = "TIME")]
+    since: Option<InstantArgument>,
+    /// Only the events before this time, in the same forms.
+    #[arg(long, value_name = "TIME")]
+    until: Option<InstantArgument>,
     /// Only what this client did.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
@@ -35,14 +53,24 @@ pub(super) struct Arguments {
     /// Only the events after this sequence number.
     #[arg(long, value_name = "SEQUENCE")]
     after: Option<u64>,
-    /// At most so many events.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    limit: Option<u32>,
+    /// At most so many events [default: 100].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
+    /// The last so many events, the latest last.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["after", "limit"],
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    tail: Option<u16>,
+    /// The latest event first; without --tail the last 100.
+    #[arg(long, conflicts_with_all = ["after", "limit", "follow"])]
+    reverse: bool,
+    /// Go on and show events as they happen, until it is interrupted.
+    #[arg(long, conflicts_with = "limit")]
+    follow: bool,
 }
 
 #[derive(Deserialize)]
 struct Page {
-    events: Vec<AuditEvent>,
+    events: Vec<Map<String, Value>>,
     next: Option<u64>,
 }
 
@@ -66,36 +94,156 @@ struct Actor {
     name: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Head {
+    sequence: u64,
+}
+
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
-    let text =
-        |name: &str, value: Option<&str>| value.map(|value| format!("{name}={}", segment(value)));
-    let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
-    let query: Vec<String> = [
-        text("issuer", arguments.issuer.as_ref().map(IssuerName::as_str)),
-        number("since", arguments.since),
-        number("until", arguments.until),
-        text("client", arguments.client.as_deref()),
-        text("event", arguments.event.as_deref()),
-        text("kid", arguments.kid.as_ref().map(Kid::as_str)),
-        number("after", arguments.after),
-        number("limit", arguments.limit.map(u64::from)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let path = format!("/v1/audit?{}", query.join("&"));
-    let answer = session.client()?.read(path.trim_end_matches('?'))?;
-    session.output.show(&answer, |page: Page, output| {
-        let rows = page.events.into_iter().map(row);
-        output.line(columns(
-            ["sequence", "at", "issuer", "actor", "event", "details"],
-            rows,
-        ))?;
-        match page.next {
-            Some(next) => output.note(format_args!("note: more may follow: --after {next}")),
-            None => Ok(()),
+    let search = Search::of(arguments, session)?;
+    if arguments.tail.is_none() && !arguments.reverse && !arguments.follow {
+        let limit = arguments.limit.map_or(DEFAULT_LIMIT, usize::from);
+        let answer = search.answer(arguments.after.unwrap_or(0), limit)?;
+        return session.output.show(&answer, |page: Page, output| {
+            let is_empty = page.events.is_empty();
+            output.line(table(page.events)?)?;
+            match page.next {
+                None if is_empty => output.note(NOTHING_FITS),
+                Some(next) => output.note(format_args!("note: more may follow: --after {next}")),
+                None => Ok(()),
+            }
+        });
+    }
+    let (events, end) = match (arguments.tail, arguments.after) {
+        (None, Some(after)) => search.all(after)?,
+        (tail, _) => search.last(tail.map_or(DEFAULT_LIMIT, usize::from))?,
+    };
+    if arguments.follow {
+        return follow(&search, events, end, &mut session.output);
+    }
+    let mut events = events;
+    if arguments.reverse {
+        events.reverse();
+    }
+    if session.output.is_json() {
+        let answer = Answer::made_here(&json!({ "events": events, "next": null }));
+        return session.output.show(&answer, |_: Value, _| Ok(()));
+    }
+    let is_empty = events.is_empty();
+    session.output.line(table(events)?)?;
+    match is_empty {
+        true => session.output.note(NOTHING_FITS),
+        false => Ok(()),
+    }
+}
+
+/// Shows events as they happen, each as a line: JSON for programs.
+fn follow(
+    search: &Search,
+    mut events: Vec<Map<String, Value>>,
+    mut after: u64,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    loop {
+        for event in events {
+            let line = match output.is_json() {
+                true => Value::Object(event).to_string(),
+                false => row(read(event)?).join("  "),
+            };
+            output.line(crate::cli::json_text::printable(&line))?;
         }
-    })
+        output.flush()?;
+        runtime.block_on(clock.sleep(POLL_INTERVAL));
+        (events, after) = search.all(after)?;
+    }
+}
+
+/// The log of a service, and which of its events are looked for.
+struct Search {
+    client: Client,
+    filter: String,
+}
+
+impl Search {
+    fn of(arguments: &Arguments, session: &Session) -> Result<Self, Failure> {
+        let text = |name: &str, value: Option<&str>| {
+            value.map(|value| format!("&{name}={}", segment(value)))
+        };
+        let instant = |name: &str, value: Option<InstantArgument>| {
+            let at = value.map(|value| value.resolve(session.now).ceil_seconds());
+            at.map(|at| format!("&{name}={at}"))
+        };
+        let filter = [
+            text("issuer", arguments.issuer.as_ref().map(IssuerName::as_str)),
+            instant("since", arguments.since),
+            instant("until", arguments.until),
+            text("client", arguments.client.as_deref()),
+            text("event", arguments.event.as_deref()),
+            text("kid", arguments.kid.as_ref().map(Kid::as_str)),
+        ];
+        Ok(Self {
+            client: session.client()?,
+            filter: filter.into_iter().flatten().collect(),
+        })
+    }
+
+    fn answer(&self, after: u64, limit: usize) -> Result<Answer, Failure> {
+        let filter = &self.filter;
+        self.client
+            .read(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
+    }
+
+    /// Every event after a number, and the number after which to look on.
+    fn all(&self, after: u64) -> Result<(Vec<Map<String, Value>>, u64), Failure> {
+        // What comes while this reads is for the next look.
+        let Head { sequence } = self.client.read("/v1/audit/head")?.parse()?;
+        let (mut events, mut after) = (Vec::new(), after);
+        while after < sequence {
+            let page: Page = self.answer(after, LARGEST_PAGE)?.parse()?;
+            let last = page
+                .events
+                .last()
+                .and_then(|event| event.get("sequence")?.as_u64());
+            events.extend(page.events);
+            after = match page.next {
+                Some(next) => next,
+                None => last.unwrap_or(sequence).max(sequence),
+            };
+        }
+        Ok((events, after))
+    }
+
+    /// The last `count` events, and the number of the last event that was looked at.
+    fn last(&self, count: usize) -> Result<(Vec<Map<String, Value>>, u64), Failure> {
+        let Head { sequence } = self.client.read("/v1/audit/head")?.parse()?;
+        // Looks back further until there are enough.
+        let mut back = u64::try_from(count).unwrap_or(u64::MAX);
+        loop {
+            let (mut events, end) = self.all(sequence.saturating_sub(back))?;
+            if events.len() >= count || back >= sequence {
+                events.drain(..events.len().saturating_sub(count));
+                return Ok((events, end));
+            }
+            back = back.saturating_mul(10);
+        }
+    }
+}
+
+fn read(event: Map<String, Value>) -> Result<AuditEvent, Failure> {
+    serde_json::from_value(event.into()).map_err(|error| Failure::rejected("invalid-event", error))
+}
+
+fn table(events: Vec<Map<String, Value>>) -> Result<String, Failure> {
+    let rows: Result<Vec<_>, _> = events
+        .into_iter()
+        .map(|event| read(event).map(row))
+        .collect();
+    let headings = ["sequence", "at", "issuer", "actor", "event", "details"];
+    Ok(columns(headings, rows?))
 }
 
 fn row(event: AuditEvent) -> [String; 6] {
@@ -131,10 +279,19 @@ fn details(members: &Map<String, Value>) -> String {
     for (name, value) in members {
         match value {
             Value::Object(_) | Value::Null => {}
-            value => parts.push(format!("{name}={}", plain(value))),
+            value => parts.push(format!("{name}={}", instant(name, value))),
         }
     }
     parts.join(" ")
+}
+
+/// A member whose name says that it is an instant as one.
+fn instant(name: &str, value: &Value) -> String {
+    let is_instant = name.ends_with("_at") || name.ends_with("_until");
+    match value.as_u64().filter(|_| is_instant) {
+        Some(seconds) => rfc3339(seconds),
+        None => plain(value),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -2,28 +2,37 @@
 
 use keywright_verifier::Kid;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::key_path;
+use super::{Key, key_path};
+use crate::cli::client::{Answer, Client, segment};
 use crate::cli::failure::Failure;
+use crate::cli::irreversible::{Consent, Irreversible};
 use crate::cli::json_text::printable;
 use crate::cli::moment::{described, rfc3339, seen_from};
+use crate::cli::repetition::{self, EarlierAct};
 use crate::cli::session::Session;
 use crate::cli::table::columns;
 use crate::lifecycle::{IssuerName, KNOWN_VERIFIERS};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The key.
-    #[arg(allow_hyphen_values = true)]
-    kid: Kid,
+    /// The key: its kid, a token that it has signed, or a file with a token or the key itself; - for
+    /// standard input.
+    #[arg(value_name = "KID|TOKEN|FILE", allow_hyphen_values = true)]
+    key: String,
     /// Why; goes into the audit log and stays with the key.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// Its successor is as suspect as the key itself: revoke it too and let a fresh key take
-    /// over, which verifiers do not know yet.
+    #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
+    reason: Option<String>,
+    /// Also revoke the pending keys of the same algorithm, and sign with a new key that verifiers do
+    /// not have yet.
     #[arg(long)]
     discard_successor: bool,
+    /// Show who would be exposed, and until when. Nothing is changed.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 /// Who may still trust what was revoked.
@@ -39,45 +48,153 @@ struct Exposure {
     in_force_everywhere_at: Option<u64>,
 }
 
+impl Arguments {
+    /// What names the key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 pub(super) fn run(
     issuer: &IssuerName,
+    kid: &Kid,
     arguments: &Arguments,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let mut body = json!({"reason": arguments.reason});
+    let client = session.client()?;
+    if arguments.dry_run || !arguments.consent.is_given() {
+        let expected = match client.read(&exposure_path(issuer, kid, arguments)) {
+            Err(failure) if is_repetition(&failure) => {
+                return already_revoked(&client, issuer, kid, session);
+            }
+            expected => expected?,
+        };
+        if arguments.dry_run {
+            return show(&expected, Act::Imagined, session);
+        }
+        if let Some(consequence) = danger(&expected.parse()?) {
+            let step = Irreversible {
+                consequence,
+                word: "yes",
+            };
+            arguments.consent.require(&step, session)?;
+        }
+    }
+    let reason = arguments.reason.as_deref().unwrap_or_default();
+    let mut body = json!({ "reason": reason });
     if arguments.discard_successor
         && let Some(body) = body.as_object_mut()
     {
         body.insert("discard_successor".to_owned(), true.into());
     }
-    let path = format!("{}/revoke", key_path(issuer, &arguments.kid));
-    let answer = session.client()?.post(&path, &body)?;
-    session.output.show(&answer, |exposure: Exposure, output| {
-        for sentence in sentences(&exposure) {
-            output.line(printable(&sentence))?;
-        }
-        output.line("")?;
-        output.line(trust(&exposure))
+    let path = format!("{}/revoke", key_path(issuer, kid));
+    match client.post(&path, &body) {
+        Err(failure) if is_repetition(&failure) => already_revoked(&client, issuer, kid, session),
+        answer => show(&answer?, Act::Done, session),
+    }
+}
+
+fn exposure_path(issuer: &IssuerName, kid: &Kid, arguments: &Arguments) -> String {
+    let path = format!("{}/exposure", key_path(issuer, kid));
+    match arguments.discard_successor {
+        true => format!("{path}?discard_successor=true"),
+        false => path,
+    }
+}
+
+/// What makes a revocation one to ask about: verifiers would refuse tokens that are signed after it.
+fn danger(expected: &Exposure) -> Option<String> {
+    let algorithm = &expected.algorithm;
+    match &expected.signs_now {
+        None => Some(format!(
+            "no {algorithm} key is left to sign until a fresh one is there, which verifiers do not \
+             know yet"
+        )),
+        Some(kid) if expected.forced => Some(format!(
+            "{kid} signs {algorithm} tokens from now on, and verifiers that have not fetched it yet \
+             refuse them"
+        )),
+        Some(_) => None,
+    }
+}
+
+fn is_repetition(failure: &Failure) -> bool {
+    let Failure::Refused(problem) = failure else {
+        return false;
+    };
+    let document = serde_json::from_str::<Value>(&problem.document).unwrap_or_default();
+    problem.code == "illegal-transition" && document.get("state") == Some(&"revoked".into())
+}
+
+fn already_revoked(
+    client: &Client,
+    issuer: &IssuerName,
+    kid: &Kid,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let query = format!("&issuer={issuer}&kid={}", segment(kid.as_str()));
+    let earlier = repetition::find(client, "key-revoked", &query, |_| true)?;
+    let answer = client.read(&key_path(issuer, kid))?;
+    session.output.show(&answer, |key: Key, output| {
+        let earlier = EarlierAct {
+            at: key.revoked_at,
+            ..earlier.unwrap_or_default()
+        };
+        let text = format!("{} was already revoked{}", key.kid, earlier.told());
+        output.line(printable(&text))
     })
 }
 
-fn sentences(exposure: &Exposure) -> Vec<String> {
+/// Where an operator reads on.
+pub(super) const RUNBOOK: &str = "docs/operations.md, \"A key has leaked\"";
+
+/// Whether a revocation has happened.
+#[derive(Clone, Copy)]
+enum Act {
+    Done,
+    Imagined,
+}
+
+fn show(answer: &Answer, act: Act, session: &mut Session) -> Result<(), Failure> {
+    session.output.show(answer, |exposure: Exposure, output| {
+        for sentence in sentences(&exposure, act) {
+            output.line(printable(&sentence))?;
+        }
+        output.line("")?;
+        output.line(trust(&exposure))?;
+        output.note(format_args!("note: what comes next: {RUNBOOK}"))
+    })
+}
+
+fn sentences(exposure: &Exposure, act: Act) -> Vec<String> {
     let now = exposure.revoked_at;
     let algorithm = &exposure.algorithm;
-    let mut sentences = vec![
-        format!(
-            "Revoked at {}, and no longer published: {}.",
-            rfc3339(now),
-            exposure.revoked.join(", ")
-        ),
-        match &exposure.signs_now {
-            Some(kid) => format!("{algorithm} tokens are now signed by {kid}."),
-            None => format!("Nothing signs {algorithm} tokens now."),
-        },
-    ];
+    let revoked = exposure.revoked.join(", ");
+    let mut sentences = match act {
+        Act::Done => vec![
+            format!(
+                "Revoked at {}, and no longer published: {revoked}.",
+                rfc3339(now)
+            ),
+            match &exposure.signs_now {
+                Some(kid) => format!("{algorithm} tokens are now signed by {kid}."),
+                None => format!("Nothing signs {algorithm} tokens now."),
+            },
+        ],
+        Act::Imagined => vec![
+            format!("Nothing was changed. This would be revoked: {revoked}."),
+            match &exposure.signs_now {
+                Some(kid) => format!("{algorithm} tokens would be signed by {kid}."),
+                None => {
+                    format!("Nothing would sign {algorithm} tokens until a fresh key is there.")
+                }
+            },
+        ],
+    };
     if exposure.forced {
         sentences.push(
-            "It was forced: verifiers that have not fetched it yet refuse its tokens.".to_owned(),
+            "Verifiers that have not fetched that key yet would refuse its tokens (forced)."
+                .to_owned(),
         );
     }
     // A server of before it was told answers without it.
@@ -116,12 +233,12 @@ fn trust(exposure: &Exposure) -> String {
         };
         [
             verifier.name.to_owned(),
-            verifier.habit.to_owned(),
             until,
             left,
+            verifier.habit.to_owned(),
         ]
     });
-    columns(["verifier", "habit", "may trust it until", ""], rows)
+    columns(["verifier", "may trust it until", "", "habit"], rows)
 }
 
 #[cfg(test)]
@@ -141,7 +258,7 @@ mod tests {
             in_force_everywhere_at: Some(1_767_225_630),
         };
         assert_eq!(
-            sentences(&exposure),
+            sentences(&exposure, Act::Done),
             [
                 "Revoked at 2026-01-01T00:00:00Z, and no longer published: leaked.",
                 "ES256 tokens are now signed by successor.",
@@ -153,10 +270,6 @@ mod tests {
         );
         let table = trust(&exposure);
         let istio = table.lines().find(|line| line.starts_with("Istio"));
-        assert_eq!(
-            istio.unwrap().split("  ").last().unwrap(),
-            "in 1h 25m",
-            "{table}"
-        );
+        assert!(istio.unwrap().contains("  in 1h 25m  "), "{table}");
     }
 }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
+use crate::cli::irreversible::{Consent, Irreversible};
 use crate::cli::json_text::printable;
 use crate::cli::moment::described;
 use crate::cli::session::Session;
@@ -22,6 +23,8 @@ pub(super) struct Arguments {
     /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(Deserialize)]
@@ -49,20 +52,29 @@ pub(super) fn run(
         body.insert("algorithm".to_owned(), algorithm.as_str().into());
     }
     if arguments.force {
+        let step = Irreversible {
+            consequence: format!(
+                "verifiers that do not know the successor of issuer {issuer} yet refuse the tokens \
+                 that it signs"
+            ),
+            word: "yes",
+        };
+        arguments.consent.require(&step, session)?;
         body.insert("force".to_owned(), true.into());
     }
     if let Some(reason) = &arguments.reason {
         body.insert("reason".to_owned(), reason.as_str().into());
     }
     let path = format!("/v1/issuers/{issuer}/rotate");
-    let outcome = session.client()?.post(&path, &body.into());
-    if let Err(Failure::Refused(problem)) = &outcome
+    let mut outcome = session.client()?.post(&path, &body.into());
+    if let Err(Failure::Refused(problem)) = &mut outcome
         && let Some(ready_at) = ready_at(&problem.document)
     {
         let ready = described(session.now.floor_seconds(), ready_at);
-        session.output.note(format_args!(
-            "note: the successor is ready {ready}; --force does not wait for verifiers"
-        ))?;
+        problem.hint = Some(format!(
+            "wait until {ready}, or use --force: verifiers that do not have the key yet will refuse \
+             its tokens"
+        ));
     }
     session.output.show(&outcome?, |outcome: Outcome, output| {
         for rotation in outcome.rotations {

@@ -11,6 +11,7 @@ use super::{LARGEST_TOKEN, read_token, refused};
 use crate::cli::failure::Failure;
 use crate::cli::json_text;
 use crate::cli::moment::described;
+use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::table::pairs;
 
@@ -53,8 +54,17 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     output.line("HEADER")?;
     output.line(pairs(header.iter().map(|(name, value)| row(name, value))))?;
     output.line("")?;
+    show_claims(&claims, now, output)
+}
+
+/// The claims under their heading, the registered ones first.
+pub(super) fn show_claims(
+    claims: &Map<String, Value>,
+    now: u64,
+    output: &mut Output,
+) -> Result<(), Failure> {
     output.line("CLAIMS")?;
-    output.line(pairs(in_order(&claims).map(|(name, value)| {
+    output.line(pairs(in_order(claims).map(|(name, value)| {
         match value.as_u64().filter(|_| INSTANTS.contains(&name)) {
             Some(at) => [name.to_owned(), format!("{at}  {}", described(now, at))],
             None => row(name, value),

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use keywright_verifier::{Algorithm, ClaimError, Jws, Rules, Verified, Verifier, VerifyError};
 use serde_json::{Map, Value, json};
 
+use super::inspect::show_claims;
 use super::key_source::KeySource;
 use super::{LARGEST_TOKEN, read_token, refused};
 use crate::cli::failure::Failure;
@@ -85,6 +86,8 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
             .into_iter()
             .filter_map(|(name, value)| Some([name.to_owned(), value?]));
         output.line(pairs(rows))?;
+        output.line("")?;
+        show_claims(&claims, now, output)?;
     }
     if unchecked.is_empty() {
         return Ok(());

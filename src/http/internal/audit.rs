@@ -9,14 +9,16 @@ use keywright_verifier::Kid;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Parameters, QueryNumber, Service};
-use crate::authority::ChangeError;
+use super::{Parameters, QueryNumber, Service, unknown_issuer};
 use crate::authority::audit::{Filter, Page};
+use crate::authority::authentication::Caller;
+use crate::authority::{Authority, ChangeError};
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{lines, ok};
 use crate::lifecycle::IssuerName;
+use crate::spelling::nearest;
 
 /// Which events to read.
 #[derive(Deserialize, JsonSchema)]
@@ -32,6 +34,7 @@ pub(in crate::http) struct AuditQuery {
     /// Only what the client with this identifier did.
     client: Option<String>,
     /// Only events of this kind.
+    #[schemars(with = "Option<api::EventKind>")]
     event: Option<String>,
     /// Only events of this key.
     #[schemars(with = "Option<Kid>")]
@@ -55,12 +58,16 @@ pub(super) async fn list(
         return Err(Problem::new(Code::InvalidQuery, detail));
     }
     let issuer = match &query.issuer {
-        Some(name) => {
-            let unknown = |_| ChangeError::UnknownIssuer(name.chars().take(63).collect());
-            Some(IssuerName::parse(name).map_err(unknown)?)
-        }
+        Some(name) => Some(named_issuer(&authority, &caller.caller, name)?),
         None => None,
     };
+    if let Some(event) = &query.event {
+        let known = api::EventKind::words();
+        if !known.contains(event) {
+            let nearest = nearest(event, known.iter().map(String::as_str));
+            return Err(Problem::unknown_event(event, nearest));
+        }
+    }
     let no_key = |error| Problem::new(Code::InvalidQuery, format!("kid: {error}"));
     let kid = query.kid.as_deref().map(Kid::parse).transpose();
     let kid = kid.map_err(no_key)?;
@@ -78,6 +85,16 @@ pub(super) async fn list(
     let next = next.into();
     let page = move || ok(api::AuditPage { events, next });
     caller.compute(page).await
+}
+
+/// An issuer that the log may know, although it is out of service.
+fn named_issuer(authority: &Authority, caller: &Caller, name: &str) -> Result<IssuerName, Problem> {
+    match authority.issuer(name) {
+        Ok(issuer) => Ok(issuer.name().clone()),
+        Err(ChangeError::UnusableIssuer(name)) => Ok(name),
+        Err(ChangeError::UnknownIssuer(name)) => Err(unknown_issuer(authority, caller, &name)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where to begin.

@@ -16,7 +16,7 @@ use crate::telemetry::TaskHealth;
 /// A caller that is limited to issuers learns of those alone, and of the process like every other.
 pub(super) async fn show(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
 ) -> Result<Response, Problem> {
     let may_call = |issuer: &IssuerName| caller.may_call(Some(issuer.as_str())).is_ok();
     let faults = authority.issuer_faults().into_iter();

@@ -27,7 +27,7 @@ pub(in crate::http) struct HistoryQuery {
 
 pub(super) async fn show(
     State(authority): Service,
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
     Parameters(query): Parameters<HistoryQuery>,
 ) -> Result<Response, Problem> {
@@ -37,7 +37,7 @@ pub(super) async fn show(
     })?;
     let now = authority.now();
     if at > now {
-        let detail = format!("at must not lie ahead: it is {}", now.floor_seconds());
+        let detail = format!("at must not lie ahead: it is {now}");
         return Err(Problem::new(Code::InvalidQuery, detail));
     }
     let view = issuer.snapshot();

@@ -32,7 +32,7 @@ impl FromRequestParts<Arc<Authority>> for NewName {
 }
 
 pub(super) async fn show(
-    _caller: HasRole<role::Admin>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     let snapshot = issuer.snapshot();
@@ -44,7 +44,7 @@ pub(super) async fn show(
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: HasRole<role::Admin>,
+    caller: HasRole<role::Reader>,
 ) -> Result<Response, Problem> {
     let mut issuers = authority.issuers();
     issuers.retain(|issuer| caller.may_call(Some(issuer.name().as_str())).is_ok());

@@ -7,9 +7,11 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_api as api;
 use keywright_verifier::{Jwk, Kid};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::approvals;
-use super::{Named, Service, path_parameter};
+use super::{Named, Parameters, Service, path_parameter};
 use crate::access::approval::Operation;
 use crate::authority::Authority;
 use crate::authority::request::Request;
@@ -21,7 +23,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created, ok};
 use crate::http::shown;
-use crate::lifecycle::{ImportAs, Readiness};
+use crate::lifecycle::{ImportAs, Readiness, Successor};
 
 /// The kid that the path names, which need not exist.
 pub(super) struct KidText(String);
@@ -35,7 +37,7 @@ impl FromRequestParts<Arc<Authority>> for KidText {
 }
 
 pub(super) async fn list(
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
 ) -> Result<Response, Problem> {
     let view = issuer.snapshot();
@@ -47,7 +49,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn show(
-    _caller: HasRole<role::Auditor>,
+    _caller: HasRole<role::Reader>,
     Named(issuer): Named,
     KidText(kid): KidText,
 ) -> Result<Response, Problem> {
@@ -102,6 +104,31 @@ pub(super) async fn revoke(
     let request = Request::with_reason(caller.actor(), Some(body.reason.into()));
     let asked = authority.ask(&issuer, operation, request);
     Ok(approvals::answer(&asked.await?))
+}
+
+/// How the revocation would be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ExposureQuery {
+    /// Whether the pending keys of the same algorithm would be revoked, too. Default: `false`.
+    #[serde(default)]
+    discard_successor: bool,
+}
+
+pub(super) async fn exposure(
+    State(authority): Service,
+    _caller: HasRole<role::Reader>,
+    Named(issuer): Named,
+    KidText(kid): KidText,
+    Parameters(query): Parameters<ExposureQuery>,
+) -> Result<Response, Problem> {
+    let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
+    let successor = match query.discard_successor {
+        true => Successor::Discard,
+        false => Successor::Promote,
+    };
+    let exposure = authority.exposure_if_revoked(&issuer, &kid, successor)?;
+    Ok(ok(shown::exposure(&exposure)))
 }
 
 pub(super) async fn import(

@@ -13,7 +13,7 @@ use crate::http::response::ok;
 
 pub(super) async fn show(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let MasterKeyState {

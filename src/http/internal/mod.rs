@@ -33,14 +33,16 @@ use super::code::Code;
 use super::openapi;
 use super::problem::Problem;
 use super::slots::{Anyone, RouteClass};
-use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
+use crate::authority::{Authority, ChangeError};
 use crate::lifecycle::Timestamp;
+use crate::spelling::nearest;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
 pub(super) use history::HistoryQuery;
+pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
 
 type Service = State<Arc<Authority>>;
@@ -67,6 +69,11 @@ fn table() -> Vec<Route> {
             Administration,
             keys::revoke,
             openapi::keys::revoke,
+        ),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}/exposure").get(
+            Reading,
+            keys::exposure,
+            openapi::keys::exposure,
         ),
         Route::new("/v1/issuers/{issuer}/rotate").post(
             Administration,
@@ -197,7 +204,19 @@ impl FromRequestParts<Arc<Authority>> for Named {
 /// may not call the issuer does not learn whether it exists.
 fn named(authority: &Authority, caller: &Caller, name: &str) -> Result<Arc<Issuer>, Problem> {
     caller.live.client.terms.limits.check_issuer(name)?;
-    Ok(authority.issuer(name)?)
+    authority.issuer(name).map_err(|error| match error {
+        ChangeError::UnknownIssuer(name) => unknown_issuer(authority, caller, &name),
+        error => error.into(),
+    })
+}
+
+/// Names the nearest issuer of those that the caller may call.
+fn unknown_issuer(authority: &Authority, caller: &Caller, name: &str) -> Problem {
+    let issuers = authority.issuers();
+    let limits = &caller.live.client.terms.limits;
+    let names = issuers.iter().map(|issuer| issuer.name().as_str());
+    let known = names.filter(|name| limits.check_issuer(name).is_ok());
+    Problem::unknown_issuer(name, nearest(name, known))
 }
 
 /// One segment of the path, decoded. A path that does not decode names nothing.

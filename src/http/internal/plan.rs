@@ -31,7 +31,7 @@ const DEFAULT_OUTLOOK: Duration = Duration::from_secs(90 * 86_400);
 
 pub(super) async fn show(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
 ) -> Result<Response, Problem> {
@@ -42,7 +42,7 @@ pub(super) async fn show(
 /// The same under another policy, which is not set.
 pub(super) async fn preview(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
     Named(issuer): Named,
     Parameters(query): Parameters<PlanQuery>,
     Body(policy): Body<api::Policy>,

@@ -13,7 +13,7 @@ use crate::store::replicas::{ReplicaList, ReplicaRecord};
 
 pub(super) async fn list(
     State(authority): Service,
-    caller: HasRole<role::Auditor>,
+    caller: HasRole<role::Reader>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
     let list = authority.replicas().await?;

@@ -30,7 +30,7 @@ pub(in crate::http) fn report() -> Operation {
              background are doing. What is wrong with one issuer does not make the process unready. \
              A client that is limited to issuers reads of those alone.",
         )
-        .role(Role::Auditor)
+        .one_of_the_roles(&Role::READERS)
         .answers(ResponseDescription::json::<api::HealthReport>(ResponseStatus::Ok, "The report of the process that answers.", report,
         ))
 }

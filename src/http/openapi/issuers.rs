@@ -25,7 +25,7 @@ pub(super) const POLICY_REFUSALS: [Code; 6] = [
 pub(in crate::http) fn list_issuers() -> Operation {
     Operation::new(Area::Issuers, "listIssuers", "Read all issuers")
         .text("An issuer whose stored records cannot be used is left out.")
-        .role(Role::Admin)
+        .one_of_the_roles(&Role::READERS)
         .answers(ResponseDescription::json::<api::Issuers>(
             ResponseStatus::Ok,
             "The issuers.",
@@ -35,7 +35,8 @@ pub(in crate::http) fn list_issuers() -> Operation {
 
 /// `GET /v1/issuers/{issuer}`.
 pub(in crate::http) fn show() -> Operation {
-    let operation = Operation::new(Area::Issuers, "readIssuer", "Read an issuer").role(Role::Admin);
+    let operation = Operation::new(Area::Issuers, "readIssuer", "Read an issuer")
+        .one_of_the_roles(&Role::READERS);
     issuer_path(operation).answers(
         ResponseDescription::json::<api::Issuer>(ResponseStatus::Ok, "The issuer.", default())
             .headers(&["ETag"]),

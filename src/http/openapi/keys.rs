@@ -10,7 +10,7 @@ use super::issuer_path;
 use super::operation::{Operation, ResponseDescription, example};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::internal::HistoryQuery;
+use crate::http::internal::{ExposureQuery, HistoryQuery};
 use crate::http::response::ResponseStatus;
 
 const ACTIVE: &str = "01dhNlKGJ62dbtc91pKnKcmJnF14qjl_V9SAmExg3LY";
@@ -24,7 +24,7 @@ pub(in crate::http) fn list_keys() -> Operation {
             "Every key that the issuer ever had, removed and revoked ones included, in the order in \
              which they came. There is no paging. No call ever returns private material.",
         )
-        .role(Role::Auditor);
+        .one_of_the_roles(&Role::READERS);
     let keys = json!({"keys": [active(), {
         "kid": SUCCESSOR, "algorithm": "ES256", "state": "pending", "created_at": 1_795_294_639,
         "published_at": 1_795_294_639, "ready_at": 1_795_294_640,
@@ -38,7 +38,8 @@ pub(in crate::http) fn list_keys() -> Operation {
 
 /// `GET /v1/issuers/{issuer}/keys/{kid}`.
 pub(in crate::http) fn show() -> Operation {
-    let operation = Operation::new(Area::Keys, "readKey", "Read a key").role(Role::Auditor);
+    let operation =
+        Operation::new(Area::Keys, "readKey", "Read a key").one_of_the_roles(&Role::READERS);
     kid_path(issuer_path(operation)).answers(ResponseDescription::json::<api::Key>(
         ResponseStatus::Ok,
         "The key.",
@@ -57,7 +58,7 @@ pub(in crate::http) fn history() -> Operation {
         "The key set as it was served then, so that an old signature can still be judged, and \
              every key's state at that time. A deleted issuer is answered, too.",
     )
-    .role(Role::Auditor);
+    .one_of_the_roles(&Role::READERS);
     let jwk = json!({
         "kty": "EC", "kid": ACTIVE, "use": "sig", "alg": "ES256", "crv": "P-256",
         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
@@ -147,6 +148,33 @@ pub(in crate::http) fn revoke() -> Operation {
             Code::TooManyApprovals,
         ])
         .changes()
+}
+
+/// `GET /v1/issuers/{issuer}/keys/{kid}/exposure`.
+pub(in crate::http) fn exposure() -> Operation {
+    let operation = Operation::new(
+        Area::Keys,
+        "readExposure",
+        "Read what a revocation would mean",
+    )
+    .text(
+        "The answer that revoking the key now would have. Nothing is changed, and nothing is \
+             promised: the key set may change before the revocation comes.",
+    )
+    .one_of_the_roles(&Role::READERS);
+    let exposure = json!({
+        "kid": ACTIVE, "algorithm": "ES256", "revoked": [ACTIVE], "revoked_at": 1_795_294_674,
+        "forced": true, "signs_now": SUCCESSOR, "cached_until": 1_795_298_575,
+        "tokens_until": 1_795_298_280, "in_force_everywhere_at": 1_795_294_674,
+    });
+    kid_path(issuer_path(operation))
+        .query::<ExposureQuery>()
+        .answers(ResponseDescription::json::<api::Exposure>(
+            ResponseStatus::Ok,
+            "Who would be exposed until when.",
+            exposure,
+        ))
+        .refuses(&[Code::IllegalTransition, Code::IssuerDeleted])
 }
 
 /// `POST /v1/issuers/{issuer}/keys`.

@@ -30,7 +30,7 @@ pub(in crate::http) fn show() -> Operation {
         "The key that seals new private keys, and how many private keys each key has sealed. A \
          fingerprint is derived from its key and reveals nothing of it.",
     )
-    .role(Role::Auditor)
+    .one_of_the_roles(&Role::READERS)
     .answers(ResponseDescription::json::<api::MasterKeyState>(
         ResponseStatus::Ok,
         "The keys.",

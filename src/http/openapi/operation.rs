@@ -17,7 +17,7 @@ pub(in crate::http) struct Operation {
     id: String,
     summary: &'static str,
     text: &'static str,
-    role: Option<Role>,
+    roles: Vec<Role>,
     parameters: Vec<Parameter>,
     query: Option<SchemaOf>,
     body: Option<RequestBody>,
@@ -181,7 +181,7 @@ impl Operation {
             id: id.into(),
             summary,
             text: "",
-            role: None,
+            roles: Vec::new(),
             parameters: Vec::new(),
             query: None,
             body: None,
@@ -203,8 +203,13 @@ impl Operation {
     }
 
     /// It needs a credential with this role.
-    pub(super) fn role(mut self, role: Role) -> Self {
-        self.role = Some(role);
+    pub(super) fn role(self, role: Role) -> Self {
+        self.one_of_the_roles(&[role])
+    }
+
+    /// It needs a credential with one of these roles.
+    pub(super) fn one_of_the_roles(mut self, roles: &[Role]) -> Self {
+        self.roles = roles.to_vec();
         self.refuses(&[
             Code::CredentialMissing,
             Code::CredentialInvalid,
@@ -326,8 +331,9 @@ impl Operation {
 
     /// The operation object of the document (OpenAPI 3.1 §4.8.10).
     pub(super) fn render(&self, generator: &mut SchemaGenerator) -> Value {
-        // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30).
-        let role = self.role.iter();
+        // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30); of several
+        // requirements one is enough (§4.8.1).
+        let role = self.roles.iter();
         let security: Vec<Value> = role
             .map(|role| json!({"credential": [role.as_str()]}))
             .collect();

@@ -19,7 +19,7 @@ pub(in crate::http) fn show() -> Operation {
             "What will happen to the keys by itself, at most about 1,000 occurrences. Keys that do \
              not exist yet are called `next-ES256-1` and so on.",
         )
-        .role(Role::Auditor);
+        .one_of_the_roles(&Role::READERS);
     planned(operation)
 }
 
@@ -27,7 +27,7 @@ pub(in crate::http) fn show() -> Operation {
 pub(in crate::http) fn preview() -> Operation {
     let operation = Operation::new(Area::Plan, "previewPlan", "Preview another policy")
         .text("The plan under the policy of the body. Nothing is set and nothing is stored.")
-        .role(Role::Auditor);
+        .one_of_the_roles(&Role::READERS);
     let body = json!({"url": "http://127.0.0.1:8080", "rotation": {"every": "60d"}});
     planned(operation)
         .body::<api::Policy>([example("slower", body)])

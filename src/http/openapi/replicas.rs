@@ -21,7 +21,7 @@ pub(in crate::http) fn list_replicas() -> Operation {
             "How far each process has come. On the embedded store, which one process alone uses, \
              the list is empty.",
         )
-        .role(Role::Auditor)
+        .one_of_the_roles(&Role::READERS)
         .answers(ResponseDescription::json::<api::Replicas>(
             ResponseStatus::Ok,
             "The processes.",

@@ -148,7 +148,7 @@ fn role(operation: &Value) -> String {
         .iter()
         .flat_map(|scheme| list(scheme, "credential"))
         .filter_map(Value::as_str);
-    match roles.map(code).collect::<Vec<_>>().join(", ") {
+    match roles.map(code).collect::<Vec<_>>().join(" or ") {
         none if none.is_empty() => "No credential.".to_owned(),
         roles => format!("Needs the role {roles}."),
     }
