@@ -448,7 +448,7 @@ fn find_traps(place: &str, value: &Value, found: &mut Vec<String>) {
                     .filter_map(Value::as_str);
                 let taken = words.filter(|word| {
                     let is_taken = |name: &&str| name.eq_ignore_ascii_case(word);
-                    GENERATED_NAMES.iter().any(|name| is_taken(&name))
+                    GENERATED_NAMES.iter().any(is_taken)
                 });
                 if name == "enum" && !members.contains_key("x-enum-varnames") {
                     let place = &place;
@@ -480,7 +480,7 @@ fn no_generator_of_clients_misreads_the_document() {
     let schemas = document.0["components"]["schemas"].as_object().unwrap();
     for name in schemas.keys() {
         let is_taken = |taken: &&str| taken.eq_ignore_ascii_case(name);
-        if GENERATED_NAMES.iter().any(|taken| is_taken(&taken)) {
+        if GENERATED_NAMES.iter().any(is_taken) {
             found.push(format!("the schema {name} has a name of generated code"));
         }
         let operations = document.operations();

@@ -49,8 +49,8 @@ impl From<FieldError> for Problem {
                 problem(Code::FieldType).with(|problem| problem.field = Some((*field).into()))
             }
             FieldError::Unknown { field, nearest } => {
-                let problem = problem(Code::UnknownField)
-                    .with(|problem| problem.field = Some(field.to_string().into()));
+                let problem =
+                    problem(Code::UnknownField).with(|problem| problem.field = Some(field.clone()));
                 match nearest {
                     Some(nearest) => {
                         problem.with(|problem| problem.nearest = Some((*nearest).into()))
@@ -187,7 +187,7 @@ impl From<SignRefusal> for Problem {
             SignRefusal::Typ => bad(Code::InvalidTyp),
             SignRefusal::NoLifetime => bad(Code::TtlZero),
             SignRefusal::LifetimeOverMaximum { maximum, .. } => {
-                bad(Code::TtlOverMaximum).with(|problem| problem.maximum = Some((*maximum).into()))
+                bad(Code::TtlOverMaximum).with(|problem| problem.maximum = Some(*maximum))
             }
             SignRefusal::Limit(broken) => Self::limit(broken),
             SignRefusal::TooLarge { maximum, .. } => {
