@@ -59,7 +59,8 @@ impl ExpectedClaim {
             (Self::Text(pattern), Value::String(text)) => pattern.matches(text),
             // The beginning of a number says nothing about it.
             (Self::Text(Pattern::Exact(text)), Value::Number(_) | Value::Bool(_)) => {
-                claim.to_string() == *text
+                let spelled = claim.to_string();
+                spelled == *text
             }
             (Self::Text(_), _) => false,
             (Self::Scalar(expected), claim) => expected == claim,

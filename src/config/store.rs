@@ -127,12 +127,12 @@ impl Store {
     pub fn location(&self, file: PathBuf) -> StoreLocation {
         match &self.url {
             StoreUrl::Sqlite => StoreLocation::Sqlite(file),
-            StoreUrl::Postgres(url) => StoreLocation::Postgres(PostgresSettings {
+            StoreUrl::Postgres(url) => StoreLocation::Postgres(Box::new(PostgresSettings {
                 url: url.clone(),
                 listen_url: self.listen_url.as_ref().map(|ListenUrl(url)| url.clone()),
                 max_connections: self.max_connections,
                 statement_timeout: self.statement_timeout,
-            }),
+            })),
         }
     }
 }

@@ -55,7 +55,7 @@ pub enum StoreLocation {
     /// A file that one process has for itself.
     Sqlite(PathBuf),
     /// A database that any number of processes share.
-    Postgres(PostgresSettings),
+    Postgres(Box<PostgresSettings>),
 }
 
 /// Opens a store, and makes it where there is none. `clock` judges deadlines where the store has no

@@ -149,7 +149,7 @@ async fn postgres(server: &Postgres) -> Arc<dyn Store> {
         max_connections: NonZeroU32::new(4).unwrap(),
         statement_timeout: Duration::from_secs(2),
     };
-    let location = StoreLocation::Postgres(settings);
+    let location = StoreLocation::Postgres(Box::new(settings));
     open(&location, &Clock::system(), &Arc::default())
         .await
         .unwrap()

@@ -62,7 +62,7 @@ fn fetch(url: &Url, tls: &TlsArguments) -> Result<JwkSet, Failure> {
         }
         other => Failure::Unreachable {
             url: url.to_string(),
-            source: other.into(),
+            source: innermost(&other).into(),
         },
     };
     let keys = RemoteKeys::at(url.as_str()).timeout(TIMEOUT);
@@ -75,6 +75,15 @@ fn fetch(url: &Url, tls: &TlsArguments) -> Result<JwkSet, Failure> {
         .build();
     let runtime = runtime.map_err(|error| Failure::Service(error.into()))?;
     runtime.block_on(keys.fetch()).map_err(failed)
+}
+
+/// The error at the end of the chain, which says what a user can do something about.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 #[cfg(test)]
