@@ -1,6 +1,7 @@
 """What schemathesis cannot know about keywright."""
 
 import os
+import time
 
 import schemathesis
 
@@ -74,9 +75,33 @@ def before_call(context, case, kwargs):
         parameters["id"] = NO_CLIENT
 
 
+# Once for each operation the tool sends a bad credential, as often as the operation has alternatives
+# in `security`: one for each role that may call it. An address may send 20 at once and then one a
+# second; half of them may be gone by an earlier run.
+tried_operations = set()
+bad_credentials_left = 10.0
+looked_at = time.monotonic()
+
+
+def wait_for_bad_credentials(case):
+    """Waits until the address may send those that the tool is about to send."""
+    global bad_credentials_left, looked_at
+    count = len(case.operation.definition.raw.get("security") or [])
+    if operation_id(case) in tried_operations or count == 0:
+        return
+    tried_operations.add(operation_id(case))
+    now = time.monotonic()
+    bad_credentials_left = min(10.0, bad_credentials_left + now - looked_at) - count
+    looked_at = now
+    if bad_credentials_left < 0:
+        time.sleep(-bad_credentials_left)
+
+
 @schemathesis.hook
 def after_call(context, case, response):
     """Learns which credentials a rotation has ended."""
+    if 200 <= response.status_code < 300:
+        wait_for_bad_credentials(case)
     if operation_id(case) in ("createClient", "rotateCredential") and response.status_code == 201:
         client = response.json()
         listed = {credential["id"] for credential in client["credentials"]}
