@@ -45,7 +45,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "keys revoke",
-        "# What would it mean? Then do it. What comes next: docs/operations.md, \"A key has leaked\"\n\
+        "# What would it mean? Then do it. What comes next: docs/leaked-key.md\n\
          keywright keys revoke leaked.pem --dry-run\n\
          keywright keys revoke leaked.pem --reason \"INC-4711: key in a public repository\"\n\
          # The successor may have leaked as well\n\

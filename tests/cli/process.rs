@@ -160,7 +160,7 @@ fn short_help_is_short_and_long_help_has_examples() {
         assert!(short.lines().count() < long.lines().count());
     }
     let revoke = help(&["keys", "revoke", "--help"]);
-    for part in ["Examples:", "--dry-run", "docs/operations.md"] {
+    for part in ["Examples:", "--dry-run", "docs/leaked-key.md"] {
         assert!(revoke.contains(part), "{revoke}\nlacks {part}");
     }
 }

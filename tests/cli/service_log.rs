@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::command::{done, said};
 use crate::support::{eventually, start};
 
-/// The names that docs/operations.md lists for members of a line.
+/// The names that docs/monitoring.md lists for members of a line.
 fn documented() -> BTreeSet<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/monitoring.md");
     let page = std::fs::read_to_string(page).unwrap();
-    let section = page.split("### The service log").nth(1).expect("a section");
+    let section = page.split("## The service log").nth(1).expect("a section");
     let section = section
         .split("\n## ")
         .next()

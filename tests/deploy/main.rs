@@ -108,7 +108,7 @@ fn alerts_and_dashboard_name_metrics_that_exist() {
 
 #[test]
 fn the_manual_has_every_metric() {
-    let manual: BTreeSet<String> = names(&read("docs/operations.md")).into_iter().collect();
+    let manual: BTreeSet<String> = names(&read("docs/monitoring.md")).into_iter().collect();
     let parts = ["_bucket", "_sum", "_count"];
     for name in metrics() {
         let whole = parts.iter().find_map(|part| name.strip_suffix(part));

@@ -55,7 +55,19 @@ pages! {
     readme: "README.md",
     http_api: "docs/http-api.md",
     install: "docs/install.md",
-    operations: "docs/operations.md",
+    approvals: "docs/approvals.md",
+    audit: "docs/audit.md",
+    backup: "docs/backup.md",
+    clients: "docs/clients.md",
+    configuration: "docs/configuration.md",
+    issuers: "docs/issuers.md",
+    leaked_key: "docs/leaked-key.md",
+    master_key: "docs/master-key.md",
+    migration: "docs/migration.md",
+    replicas: "docs/replicas.md",
+    rotation: "docs/rotation.md",
+    tls: "docs/tls.md",
+    troubleshooting: "docs/troubleshooting.md",
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn already_revoked(
 }
 
 /// Where an operator reads on.
-pub(super) const RUNBOOK: &str = "docs/operations.md, \"A key has leaked\"";
+pub(super) const RUNBOOK: &str = "docs/leaked-key.md";
 
 /// Whether a revocation has happened.
 #[derive(Clone, Copy)]
