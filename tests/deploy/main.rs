@@ -145,6 +145,19 @@ fn the_dockerfile_passes_its_linter() {
     }
 }
 
+/// The image is built from these folders alone.
+#[test]
+fn the_image_is_built_from_every_crate_of_the_workspace() {
+    let context = read("deploy/Dockerfile.dockerignore");
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    for member in members {
+        let folder = member.as_str().unwrap().split('/').next().unwrap();
+        let line = format!("!{folder}");
+        assert!(context.lines().any(|known| known == line), "no {line}");
+    }
+}
+
 #[test]
 fn manifests_have_what_kubernetes_knows_and_nothing_else() {
     let places = ["target/venv/bin/kubernetes-validate"];
