@@ -59,7 +59,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "token sign",
         "keywright token sign --claim sub=user-1 --claim aud=orders\n\
-         keywright token sign --issuer shop --algorithm RS256",
+         keywright token sign --issuer shop --alg RS256",
     ),
     ("token inspect", "keywright token inspect - < token.txt"),
     (

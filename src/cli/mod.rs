@@ -36,6 +36,7 @@ mod replicas;
 mod restore;
 mod serve;
 mod session;
+mod short_names;
 mod status;
 mod store;
 mod table;

@@ -7,6 +7,7 @@ use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::moment::{rfc3339, seen_from};
 use super::session::Session;
+use super::short_names::ShortNames;
 use super::table::columns;
 use crate::lifecycle::Timestamp;
 
@@ -217,6 +218,9 @@ impl Status {
             format!("{readiness}; {issuers}; {replicas}; {waiting}"),
             String::new(),
         ];
+        let algorithms = self.issuers.iter().flat_map(|issuer| &issuer.algorithms);
+        let names = ShortNames::of(algorithms.filter_map(|one| one.active.as_deref()));
+        let names = &names;
         let rows = self.issuers.iter().flat_map(|issuer| {
             let mut faults = self.health.issuers.iter();
             let fault = faults.find(|fault| fault.issuer == issuer.name);
@@ -230,7 +234,7 @@ impl Status {
                     issuer.name.clone(),
                     state.to_owned(),
                     one.algorithm.clone(),
-                    active.chars().take(8).collect(),
+                    names.short(&active).to_owned(),
                     next,
                 ]
             })

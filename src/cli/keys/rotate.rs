@@ -1,7 +1,7 @@
 //! `keywright keys rotate`.
 
-use keywright_verifier::Algorithm;
-use serde::Deserialize;
+use keywright_api::{AlgorithmRotation, Rotations};
+use keywright_verifier::{Algorithm, Kid};
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
@@ -9,6 +9,7 @@ use crate::cli::irreversible::{Consent, Irreversible};
 use crate::cli::json_text::printable;
 use crate::cli::moment::described;
 use crate::cli::session::Session;
+use crate::cli::short_names::ShortNames;
 use crate::lifecycle::IssuerName;
 
 #[derive(clap::Args)]
@@ -25,21 +26,6 @@ pub(super) struct Arguments {
     reason: Option<String>,
     #[command(flatten)]
     consent: Consent,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    rotations: Vec<Rotation>,
-}
-
-#[derive(Deserialize)]
-struct Rotation {
-    algorithm: String,
-    retired: Option<String>,
-    activated: Option<String>,
-    successor: Option<String>,
-    #[serde(default)]
-    forced: bool,
 }
 
 pub(super) fn run(
@@ -76,9 +62,15 @@ pub(super) fn run(
              its tokens"
         ));
     }
-    session.output.show(&outcome?, |outcome: Outcome, output| {
+    session.output.show(&outcome?, |outcome: Rotations, output| {
         for rotation in outcome.rotations {
-            output.line(printable(&sentence(&rotation)))?;
+            output.line(printable(&line(&rotation)))?;
+            if rotation.forced {
+                output.note(format_args!(
+                    "warning: verifiers that have not fetched key {} yet refuse its tokens (forced)",
+                    rotation.activated
+                ))?;
+            }
         }
         Ok(())
     })
@@ -89,21 +81,18 @@ fn ready_at(problem: &str) -> Option<u64> {
     problem.get("ready_at")?.as_u64()
 }
 
-fn sentence(rotation: &Rotation) -> String {
-    let mut parts = Vec::new();
-    if let Some(kid) = &rotation.activated {
-        let forced = if rotation.forced {
-            ", forced: verifiers may not know it yet"
-        } else {
-            ""
-        };
-        parts.push(format!("{kid} signs now{forced}"));
-    }
-    if let Some(kid) = &rotation.retired {
-        parts.push(format!("{kid} only verifies"));
-    }
-    if let Some(kid) = &rotation.successor {
-        parts.push(format!("{kid} stands by"));
-    }
-    format!("{}: {}", rotation.algorithm, parts.join("; "))
+fn line(rotation: &AlgorithmRotation) -> String {
+    let retired: Option<Kid> = rotation.retired.clone().into();
+    let successor: Option<Kid> = rotation.successor.clone().into();
+    let roles = [
+        ("active", Some(&rotation.activated)),
+        ("retired", retired.as_ref()),
+        ("successor", successor.as_ref()),
+    ];
+    let keys = roles
+        .iter()
+        .filter_map(|(role, kid)| Some((role, kid.as_ref()?.as_str())));
+    let names = ShortNames::of(keys.clone().map(|(_, kid)| kid));
+    let keys = keys.map(|(role, kid)| format!("  {role}: {}", names.short(kid)));
+    format!("{}{}", rotation.algorithm, keys.collect::<String>())
 }

@@ -1,11 +1,10 @@
 //! What will happen, in words: one line a moment.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Deserialize;
 
 use super::timelines::CurrentKey;
 use crate::cli::moment::{length, rfc3339, seen_from};
+use crate::cli::short_names::ShortNames;
 use crate::cli::table::columns;
 
 /// A plan as the service answers it.
@@ -31,47 +30,16 @@ pub(super) struct PlannedEvent {
     forced: bool,
 }
 
-/// What keys are called here: their first eight characters where that tells them apart.
-pub(super) struct Names(BTreeMap<String, String>);
-
-const SHORT_NAME: usize = 8;
-
-impl Names {
-    pub(super) fn short<'a>(&'a self, kid: &'a str) -> &'a str {
-        self.0.get(kid).map_or(kid, String::as_str)
-    }
-}
-
 impl PlanDocument {
-    /// The short names of every key that the plan or `keys` mention. Keys that do not exist yet
-    /// have telling names, which stay whole.
-    pub(super) fn names(&self, keys: &[CurrentKey]) -> Names {
-        let kids: BTreeSet<&str> = self
-            .occurrences
-            .iter()
-            .filter_map(|occurrence| occurrence.kid.as_deref())
-            .chain(keys.iter().map(|key| key.kid.as_str()))
-            .collect();
-        let shorten = |kid: &str| kid.chars().take(SHORT_NAME).collect::<String>();
-        let mut bearers: BTreeMap<String, usize> = BTreeMap::new();
-        for kid in &kids {
-            *bearers.entry(shorten(kid)).or_default() += 1;
-        }
-        let names = kids.into_iter().map(|kid| {
-            let short = shorten(kid);
-            let unique = bearers.get(&short) == Some(&1);
-            let name = if unique && !kid.starts_with("next-") {
-                short
-            } else {
-                kid.to_owned()
-            };
-            (kid.to_owned(), name)
-        });
-        Names(names.collect())
+    /// The short names of every key that the plan or `keys` mention.
+    pub(super) fn names(&self, keys: &[CurrentKey]) -> ShortNames {
+        let planned = self.occurrences.iter();
+        let planned = planned.filter_map(|occurrence| occurrence.kid.as_deref());
+        ShortNames::of(planned.chain(keys.iter().map(|key| key.kid.as_str())))
     }
 
     /// One line for each moment and algorithm.
-    pub(super) fn event_list(&self, names: &Names) -> String {
+    pub(super) fn event_list(&self, names: &ShortNames) -> String {
         let mut moments: Vec<(u64, &str, Vec<String>)> = Vec::new();
         for occurrence in &self.occurrences {
             let algorithm = occurrence.algorithm.as_deref().unwrap_or("-");
@@ -102,7 +70,7 @@ impl PlanDocument {
 }
 
 impl PlannedEvent {
-    fn words(&self, names: &Names) -> String {
+    fn words(&self, names: &ShortNames) -> String {
         let kid = self.kid.as_deref().map_or("", |kid| names.short(kid));
         match self.event.as_str() {
             "issuer-created" => "the issuer is created".to_owned(),

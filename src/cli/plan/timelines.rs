@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::document::{Names, PlanDocument};
+use super::document::PlanDocument;
 use crate::cli::json_text::printable;
 use crate::cli::moment::rfc3339;
+use crate::cli::short_names::ShortNames;
 
 /// How many columns the whole time takes.
 const WIDTH: u64 = 60;
@@ -72,7 +73,7 @@ impl KeyTimeline<'_> {
 
 /// Draws the timelines of every key that is published at some time of the plan, by algorithm; empty
 /// when there is none.
-pub(super) fn draw(plan: &PlanDocument, keys: &[CurrentKey], names: &Names) -> String {
+pub(super) fn draw(plan: &PlanDocument, keys: &[CurrentKey], names: &ShortNames) -> String {
     let mut timelines = timelines_of(plan, keys);
     timelines.retain(|timeline| !timeline.spans.is_empty());
     // The sort is stable: within an algorithm keys stay in the order of their lives.
