@@ -82,6 +82,7 @@ const STORY: [&str; 52] = [
     "readMetrics",
     "readDescription",
     "readDocumentation",
+    "readStart",
     "readKeySet",
     "readKeySetOf",
     "readOpenidConfiguration",
@@ -520,6 +521,8 @@ fn the_page_says_everything_and_loads_nothing() {
     let server = start("");
     let answer = plain(&server.internal, "GET", "/docs", &[]);
     assert_eq!(answer.status, 200);
+    let start = plain(&server.internal, "GET", "/", &[]);
+    assert_eq!(start.body, answer.body);
     let policy = answer.header("content-security-policy").unwrap();
     assert!(
         policy.starts_with("default-src 'none'; style-src 'unsafe-inline';"),
@@ -548,6 +551,19 @@ fn the_page_says_everything_and_loads_nothing() {
         let place = format!("<tr id=\"problem-{}\">", code["code"].as_str().unwrap());
         assert_eq!(page.matches(&place).count(), 1, "{place}");
     }
+    let titles: Vec<&str> = page.split("<h3>").skip(1).collect();
+    let titles: Vec<&str> = titles
+        .iter()
+        .map(|rest| rest.split("</h3>").next().unwrap())
+        .collect();
+    let distinct: BTreeSet<&&str> = titles.iter().collect();
+    assert_eq!(
+        distinct.len(),
+        titles.len(),
+        "two operations have one title"
+    );
+    let first = page.find("<h2 id=").unwrap();
+    assert!(page[first..].starts_with("<h2 id=\"authentication\">"));
     let targets = page.split("href=\"").skip(1);
     for target in targets.map(|rest| rest.split('"').next().unwrap()) {
         let leads = target == "/openapi.json"
@@ -556,4 +572,53 @@ fn the_page_says_everything_and_loads_nothing() {
                 .is_some_and(|id| page.contains(&format!("id=\"{id}\"")));
         assert!(leads, "{target} leads nowhere");
     }
+}
+
+/// The commands beside operations that only read work as they are shown.
+#[test]
+fn the_commands_of_the_page_can_be_pasted() {
+    let server = start("");
+    let page = plain(&server.internal, "GET", "/docs", &[]);
+    let page = String::from_utf8(page.body).unwrap();
+    let articles = page.split("<article id=\"").skip(1);
+    let mut run = 0;
+    for article in articles {
+        let id = article.split('"').next().unwrap();
+        let Some((_, rest)) = article.split_once("<pre class=\"curl\">") else {
+            continue;
+        };
+        let command = rest.split("</pre>").next().unwrap();
+        let command = command
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&");
+        let reads = [
+            "listIssuers",
+            "listKeys",
+            "readIssuer",
+            "readKeySet",
+            "readMetrics",
+            "createClient",
+            "signToken",
+        ];
+        if !reads.contains(&id) {
+            continue;
+        }
+        run += 1;
+        let command = command
+            .replace("http://127.0.0.1:8081", &server.internal)
+            .replace("http://127.0.0.1:8080/", &format!("{}/", server.public));
+        let shell = format!("{command} --fail-with-body");
+        let output = std::process::Command::new("bash")
+            .args(["-c", &shell])
+            .current_dir(server.folder().path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{id}: {command}\n{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    assert_eq!(run, 7);
 }

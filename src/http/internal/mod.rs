@@ -161,6 +161,7 @@ fn table() -> Vec<Route> {
             documentation::show,
             openapi::service::document,
         ),
+        Route::new("/").get(Monitoring, documentation::page, openapi::service::start),
         Route::new("/docs").get(Monitoring, documentation::page, openapi::service::page),
     ]
 }

@@ -15,7 +15,7 @@ use crate::http::response::ResponseStatus;
 pub(in crate::http) struct Operation {
     area: Area,
     id: String,
-    summary: &'static str,
+    summary: String,
     text: &'static str,
     roles: Vec<Role>,
     parameters: Vec<Parameter>,
@@ -175,11 +175,11 @@ impl ResponseDescription {
 
 impl Operation {
     /// An operation with its identifier and the few words that name it.
-    pub(super) fn new(area: Area, id: impl Into<String>, summary: &'static str) -> Self {
+    pub(super) fn new(area: Area, id: impl Into<String>, summary: impl Into<String>) -> Self {
         Self {
             area,
             id: id.into(),
-            summary,
+            summary: summary.into(),
             text: "",
             roles: Vec::new(),
             parameters: Vec::new(),
@@ -199,6 +199,7 @@ impl Operation {
     /// The same operation where the path names one of several things.
     pub(super) fn of_each(mut self) -> Self {
         self.id.push_str("Of");
+        self.summary.push_str(" of an issuer with a path");
         self
     }
 

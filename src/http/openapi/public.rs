@@ -80,7 +80,7 @@ pub(in crate::http) fn preflight(document: &str) -> Operation {
     refusable(Operation::new(
         Area::Documents,
         format!("preflight{document}"),
-        "Ask what a page may do",
+        format!("Preflight of {document}"),
     ))
     .answers(
         ResponseDescription::empty(ResponseStatus::NoContent, "Read it.").headers(&[

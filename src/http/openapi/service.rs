@@ -52,6 +52,15 @@ pub(in crate::http) fn page() -> Operation {
     )
 }
 
+/// `GET /`.
+pub(in crate::http) fn start() -> Operation {
+    described(
+        Operation::new(Area::Service, "readStart", "Start here"),
+        ResponseDescription::text(ResponseStatus::Ok, "The page of `/docs`.", HTML, "HTML.")
+            .headers(&["Content-Security-Policy"]),
+    )
+}
+
 fn described(operation: Operation, answer: ResponseDescription) -> Operation {
     let headers = &["ETag", "Cache-Control"];
     operation

@@ -2,6 +2,7 @@
 //!
 //! It is rendered from the document and from nothing else, so that it cannot say anything different.
 
+mod curl;
 mod markup;
 mod members;
 
@@ -17,7 +18,13 @@ struct Call<'d> {
     method: &'d str,
     path: &'d str,
     operation: &'d Value,
+    /// Where its listener is by default.
+    server: &'d str,
 }
+
+/// Where the internal listener is by default. The document says it without an address, because it is
+/// served there.
+const INTERNAL: &str = "http://127.0.0.1:8081";
 
 /// Renders the document.
 pub(super) fn render(document: &Value) -> String {
@@ -41,7 +48,10 @@ pub(super) fn render(document: &Value) -> String {
         escape(text(document, "openapi")),
     );
     page.push_str(&paragraphs(text(information, "description")));
-    page.push_str("</header>\n<nav>\n<h2>Contents</h2>\n<ul>\n");
+    page.push_str(
+        "</header>\n<nav>\n<h2>Contents</h2>\n<ul>\n\
+         <li><a href=\"#authentication\">How to authenticate</a></li>\n",
+    );
     for tag in tags {
         let name = escape(text(tag, "name"));
         page.push_str(&format!("<li><a href=\"#area-{name}\">{name}</a>\n<ul>\n"));
@@ -58,6 +68,7 @@ pub(super) fn render(document: &Value) -> String {
         "<li><a href=\"#problems\">problems</a></li>\n<li><a href=\"#schemas\">schemas</a></li>\n\
          </ul>\n</nav>\n<main>\n",
     );
+    page.push_str(&authentication(components));
     for tag in tags {
         let name = escape(text(tag, "name"));
         page.push_str(&format!(
@@ -75,16 +86,34 @@ pub(super) fn render(document: &Value) -> String {
     page
 }
 
+/// What every call needs, before the calls themselves.
+fn authentication(components: &Value) -> String {
+    let scheme = components.pointer("/securitySchemes/credential");
+    let description = scheme.map_or("", |scheme| text(scheme, "description"));
+    format!(
+        "<section>\n<h2 id=\"authentication\">How to authenticate</h2>\n{}\
+         <p>A first start writes a credential with every role to {}:</p>\n\
+         <pre>curl -s {INTERNAL}/v1/issuers -H \"Authorization: Bearer $(cat keys/admin.token)\"</pre>\n\
+         </section>\n",
+        paragraphs(description),
+        code("keys/admin.token")
+    )
+}
+
 fn calls(paths: &Value) -> Vec<Call<'_>> {
     let paths = members_of(paths);
     paths
         .flat_map(|(path, item)| {
+            let server = list(item, "servers").first();
+            let server = server.and_then(|server| server.pointer("/variables/public/default"));
+            let server = server.and_then(Value::as_str).unwrap_or(INTERNAL);
             let operations = members_of(item);
             let operations = operations.filter(|(name, _)| METHODS.contains(&name.as_str()));
             operations.map(move |(method, operation)| Call {
                 method,
                 path,
                 operation,
+                server,
             })
         })
         .collect()
@@ -102,13 +131,14 @@ fn article(call: &Call<'_>, components: &Value) -> String {
     let operation = call.operation;
     let mut page = format!(
         "<article id=\"{}\">\n<h3>{}</h3>\n<code class=\"call\"><b>{}</b> {}</code>\n\
-         <p class=\"role\">{}</p>\n{}",
+         <p class=\"role\">{}</p>\n{}<pre class=\"curl\">{}</pre>\n",
         escape(text(operation, "operationId")),
         escape(text(operation, "summary")),
         call.method.to_uppercase(),
         escape(call.path),
         role(operation),
-        paragraphs(text(operation, "description"))
+        paragraphs(text(operation, "description")),
+        escape(&curl::command(call))
     );
     if let Some(parameters) = operation.get("parameters") {
         page.push_str(
