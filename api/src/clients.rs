@@ -350,7 +350,9 @@ pub struct WorkloadRule {
 /// What the claim must be; or, as a text, what it begins with and a `*`. Of an array, one entry must be
 /// it. A text also stands for the number or the boolean that it spells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline, extend("type" = ["string", "number", "boolean"], "pattern" = "^[^*]"))]
+#[schemars(inline, extend("anyOf" = [
+    {"type": "string", "pattern": "^[^*]"}, {"type": "number"}, {"type": "boolean"},
+]))]
 pub struct ClaimPattern(pub Value);
 
 /// The public keys (JWK set, ES256 or RS256, 1 to 10) of the assertions that a client signs itself.

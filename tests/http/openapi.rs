@@ -134,7 +134,10 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
         for body in bodies {
             let path = operation.path_with(&existing(&server, id));
             let path = match id {
-                "readHistory" => format!("{path}?at={}", now_millis() / 1000),
+                "readHistory" => {
+                    let now = now_millis();
+                    format!("{path}?at={}.{:03}", now / 1000, now % 1000)
+                }
                 _ => path,
             };
             // Whoever asks for something does not confirm it.

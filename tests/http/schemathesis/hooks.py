@@ -1,9 +1,9 @@
 """What schemathesis cannot know about keywright."""
 
 import os
-import time
 
 import schemathesis
+from schemathesis.specs.openapi import checks
 
 # The clients that were there before: without the one whose credential this run uses there would be
 # nothing but 401, and the test looks at the service with another.
@@ -75,33 +75,23 @@ def before_call(context, case, kwargs):
         parameters["id"] = NO_CLIENT
 
 
-# Once for each operation the tool sends a bad credential, as often as the operation has alternatives
-# in `security`: one for each role that may call it. An address may send 20 at once and then one a
-# second; half of them may be gone by an earlier run.
-tried_operations = set()
-bad_credentials_left = 10.0
-looked_at = time.monotonic()
+# For each operation the tool sends a bad credential as often as the operation has alternatives in
+# `security`, one for each role that may call it. All of them are the same header, and an address may
+# send one bad credential a second.
+security_parameters_of = checks.get_security_parameters
 
 
-def wait_for_bad_credentials(case):
-    """Waits until the address may send those that the tool is about to send."""
-    global bad_credentials_left, looked_at
-    count = len(case.operation.definition.raw.get("security") or [])
-    if operation_id(case) in tried_operations or count == 0:
-        return
-    tried_operations.add(operation_id(case))
-    now = time.monotonic()
-    bad_credentials_left = min(10.0, bad_credentials_left + now - looked_at) - count
-    looked_at = now
-    if bad_credentials_left < 0:
-        time.sleep(-bad_credentials_left)
+def distinct_security_parameters(operation):
+    distinct = {(one.name, one.location): one for one in security_parameters_of(operation)}
+    return list(distinct.values())
+
+
+checks.get_security_parameters = distinct_security_parameters
 
 
 @schemathesis.hook
 def after_call(context, case, response):
     """Learns which credentials a rotation has ended."""
-    if 200 <= response.status_code < 300:
-        wait_for_bad_credentials(case)
     if operation_id(case) in ("createClient", "rotateCredential") and response.status_code == 201:
         client = response.json()
         listed = {credential["id"] for credential in client["credentials"]}
