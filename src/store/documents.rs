@@ -379,9 +379,14 @@ fn read_record(record: &Record) -> Result<Key, String> {
     }
 }
 
-/// Formats are numbered as they come, so one that is not known is newer.
+/// Formats are numbered as they come, so a larger number is newer.
 fn unknown_format(format: u32) -> String {
-    format!("its format {format} is that of a later version of keywright: run that version")
+    let advice = if format > FORMAT {
+        ", that of a later version of keywright: run that version"
+    } else {
+        ""
+    };
+    format!("unknown format {format}{advice}")
 }
 
 fn read_key(document: &str) -> Result<Key, String> {

@@ -677,7 +677,7 @@ fn a_jwk_that_is_no_usable_key_is_refused() {
         ("use", json!("enc"), "use"),
         ("alg", json!("RS256"), "alg"),
         ("alg", json!("none"), "none"),
-        ("x", json!("AAAA"), "octets"),
+        ("x", json!("AAAA"), "P-256"),
         ("kid", json!("with space"), "kid"),
         ("kid", json!(7), "kid"),
     ] {
