@@ -573,10 +573,7 @@ mod tests {
         let document = json!({"name": "a", "roles": [], "workloads": workload});
         assert_eq!(
             told::<Terms>(document),
-            expected(
-                "/workloads/0/claims",
-                "member \"claims\" must be an object"
-            )
+            expected("/workloads/0/claims", "member \"claims\" must be an object")
         );
     }
 

@@ -1498,7 +1498,6 @@ fn a_path_segment_is_a_name_and_nothing_else() {
         );
     }
     for path in [
-        "/",
         "/v1",
         "/v1/",
         "/v1/issuers/",
