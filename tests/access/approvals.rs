@@ -76,6 +76,19 @@ impl Scene {
         found["kid"].as_str().unwrap().to_owned()
     }
 
+    /// Waits for the key that a change has left to be generated.
+    async fn has_successor(&self) {
+        let is_pending = |key: &Value| key["state"] == "pending";
+        while !self.keys().await["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(is_pending)
+        {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn events(&self) -> Vec<Value> {
         let (_, page) = self
             .call(&self.auditor, "GET /audit?limit=1000", Value::Null)
@@ -145,13 +158,14 @@ async fn two_plain_revocations_do_not_do_what_one_must_not_do_alone() {
     scene
         .world
         .clock
-        .set(BEGIN.after(Duration::from_secs(30 * 24 * 3600)));
+        .set(BEGIN.after(Duration::from_secs(2 * 24 * 3600)));
     let plain = json!({"reason": "leak"});
     let pending = format!("POST /issuers/a/keys/{}/revoke", scene.kid("pending").await);
     assert_eq!(
         scene.call(&scene.alice, &pending, plain.clone()).await.0,
         200
     );
+    scene.has_successor().await;
     let active = format!("POST /issuers/a/keys/{}/revoke", scene.kid("active").await);
     scene.asks(&scene.alice, &active, plain).await;
 }

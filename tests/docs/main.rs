@@ -17,6 +17,7 @@
     reason = "the support module is shared by test targets"
 )]
 
+mod links;
 mod newcomer;
 mod problems;
 #[path = "../support/mod.rs"]

@@ -186,7 +186,7 @@ fn an_idle_connection_is_closed_before_its_first_request_and_after() {
             let mut silent = world.connect(base);
             in_time(closes_after(&mut silent, &mut Vec::new()));
             let mut used = world.connect(base);
-            let asked = crate::client::exchange(&mut used, &get("/", None)).unwrap();
+            let asked = crate::client::exchange(&mut used, &get("/nothing", None)).unwrap();
             assert_eq!(asked.status, 404);
             in_time(closes_after(&mut used, &mut Vec::new()));
         }
@@ -236,12 +236,12 @@ fn a_further_connection_takes_the_place_of_the_oldest_idle_one() {
         for base in [&world.server.public, &world.server.internal] {
             let mut held = [world.connect(base), world.connect(base)];
             for wire in &mut held {
-                let first = crate::client::exchange(wire, &get("/", None)).unwrap();
+                let first = crate::client::exchange(wire, &get("/nothing", None)).unwrap();
                 assert_eq!(first.status, 404);
             }
-            assert_eq!(world.send(base, &get("/", None)).status, 404);
+            assert_eq!(world.send(base, &get("/nothing", None)).status, 404);
             let [first, second] = &mut held;
-            let again = crate::client::exchange(second, &get("/", None)).unwrap();
+            let again = crate::client::exchange(second, &get("/nothing", None)).unwrap();
             assert_eq!(again.status, 404, "the younger one stays");
             closes_after(first, &mut Vec::new());
         }
@@ -263,7 +263,7 @@ fn further_connections_wait_while_all_are_busy() {
         // They are busy as soon as their heads are read.
         std::thread::sleep(Duration::from_millis(300));
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| world.send(base, &get("/", None)).status);
+            let waiting = scope.spawn(|| world.send(base, &get("/nothing", None)).status);
             std::thread::sleep(Duration::from_millis(700));
             assert!(!waiting.is_finished(), "a third connection");
             for wire in &mut held {
@@ -334,7 +334,9 @@ fn an_unfinished_handshake_does_not_hold_up_the_end() {
     let _silent = crate::exchange::connect(&base);
     // It has been accepted when a later one is answered.
     assert_eq!(
-        world.send(&world.server.public, &get("/", None)).status,
+        world
+            .send(&world.server.public, &get("/nothing", None))
+            .status,
         404
     );
     let begin = Instant::now();
