@@ -24,6 +24,7 @@ pub mod issuance_log;
 pub mod lifecycle;
 pub mod master_key;
 pub mod printable;
+pub mod revocation;
 pub mod service;
 pub mod spelling;
 pub mod store;

@@ -92,6 +92,14 @@ macro_rules! with_policy_members {
             /// consumers that read no other metadata. Default: `with-rs256`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub openid_configuration: Option<OpenidConfigurationPolicy>,
+            /// Who may read which tokens were taken back: everyone, clients of the internal API with a
+            /// credential, or nobody. Default: `public`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub revocation_feed: Option<RevocationFeed>,
+            /// How long a verifier may go by what it has read there, `5s` to `24h`: it is how long at
+            /// worst a token is accepted that was taken back. Default: `60s`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub revocation_max_age: Option<DurationText>,
             $($more)*
         }
     };
@@ -130,6 +138,8 @@ impl IssuerRequest {
             max_token_bytes,
             confirmation,
             openid_configuration,
+            revocation_feed,
+            revocation_max_age,
             takes_over,
         } = self;
         let policy = Policy {
@@ -147,6 +157,8 @@ impl IssuerRequest {
             max_token_bytes,
             confirmation,
             openid_configuration,
+            revocation_feed,
+            revocation_max_age,
         };
         (policy, takes_over)
     }
@@ -212,6 +224,18 @@ pub enum OpenidConfigurationPolicy {
     WithRs256,
     /// Always, for consumers that read no other metadata. They must verify ES256.
     Always,
+}
+
+/// Who may read which tokens of an issuer were taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationFeed {
+    /// Everyone.
+    Public,
+    /// Clients of the internal API, with a credential.
+    Authenticated,
+    /// Nobody: only the signers know.
+    Off,
 }
 
 /// When keys rotate: at an interval, or by a cron expression in a time zone.

@@ -29,6 +29,7 @@ mod plan;
 mod problem;
 mod publication;
 mod read;
+mod revocations;
 pub mod schema;
 mod service;
 mod tokens;
@@ -48,7 +49,7 @@ pub use clients::{
 };
 pub use issuers::{
     Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy, PolicyInForce,
-    Rotation,
+    RevocationFeed, Rotation,
 };
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
@@ -58,6 +59,11 @@ pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};
 pub use publication::{JwkSet, OauthMetadata, OpenidConfiguration, PublishedJwk};
 pub use read::{Fault, ReadError, read};
+pub use revocations::{
+    BanEnd, BanRequest, InForceAtVerifiers, LARGEST_REVOCATION_BATCH, Revocation, RevocationBatch,
+    RevocationBatchRequest, RevocationInForce, RevocationRequest, RevocationSelector,
+    RevocationState, Revocations,
+};
 pub use service::{
     ClockCorrection, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState, LeaseHealth,
     MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica, Replicas,

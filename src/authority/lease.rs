@@ -33,6 +33,8 @@ struct Terms {
     /// How far the store's time of day was ahead of the steady clock when it was last asked, in
     /// milliseconds.
     ahead: AtomicI64,
+    /// The latest time that a token was issued by, in milliseconds.
+    issued: AtomicU64,
 }
 
 impl Terms {
@@ -81,6 +83,7 @@ impl Lease {
             rounds: AtomicU64::new(0),
             until: AtomicU64::new(0),
             ahead: AtomicI64::new(0),
+            issued: AtomicU64::new(0),
         };
         Self {
             clock,
@@ -221,6 +224,37 @@ impl Lease {
             witnessed: self.clock.latest(),
             timing: self.timing(),
         }
+    }
+
+    /// The time by which a token is issued: among several processes the store's, and never earlier
+    /// than one that was issued by before, so that what a process says of its time to the others
+    /// holds of every token that it has signed until then.
+    pub fn issue_time(&self) -> Timestamp {
+        let Some(terms) = &self.terms else {
+            return self.clock.now();
+        };
+        let now = self.time();
+        let latest = terms.issued.fetch_max(now.millis(), Ordering::AcqRel);
+        now.max(Timestamp::from_millis(latest))
+    }
+
+    /// The time of which memory has everything that was committed before: when the store was asked
+    /// for the term that is running, by the store's clock. Where one process alone uses the store it
+    /// is now; `None` while there is no lease.
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        let Some(terms) = &self.terms else {
+            return Some(self.time());
+        };
+        let term = self.term();
+        if !self.is_within(term) {
+            return None;
+        }
+        let Term(until) = term;
+        let asked = until.saturating_sub(
+            u64::try_from(terms.max_staleness.as_millis()).unwrap_or(u64::MAX),
+        );
+        let ahead = terms.ahead.load(Ordering::Acquire);
+        Some(Timestamp::from_millis(asked.saturating_add_signed(ahead)))
     }
 
     /// The time that decides what is published: never one that was set back, and among several

@@ -255,6 +255,20 @@ impl KeySet {
         self.vacant.contains(&algorithm) || !self.has_successor(algorithm)
     }
 
+    /// When every token has expired that was signed before `instant`, for verifiers whose clocks are
+    /// behind, too: with the longest lifetime that was allowed while any key signed that still
+    /// verifies.
+    pub fn tokens_expire_by(&self, instant: Timestamp) -> Timestamp {
+        let policy = &self.policy;
+        let now = instant.after(policy.max_token_ttl + policy.clock_skew);
+        let of_keys = self.keys.iter().filter_map(|key| match &key.state {
+            State::Active(active) => Some(instant.after(active.longest_ttl + active.widest_skew)),
+            State::Retired(retired) => Some(retired.published_until),
+            State::Pending(_) | State::Removed(_) | State::Revoked(_) => None,
+        });
+        of_keys.fold(now, Timestamp::max)
+    }
+
     /// Whether a pending key of `algorithm` stands by.
     pub(super) fn has_successor(&self, algorithm: Algorithm) -> bool {
         self.keys

@@ -49,7 +49,9 @@ pub use key::{
 pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 pub use key_set_update::{AvailableKeys, Change, KeySpecification};
 pub use plan::{Plan, Step, plan, rotation_due};
-pub use policy::{Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation};
+pub use policy::{
+    Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed,
+};
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};
 pub use rule_violation::RuleViolation;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use keywright_api::{Confirmation, OpenidConfigurationPolicy};
+pub use keywright_api::{Confirmation, OpenidConfigurationPolicy, RevocationFeed};
 use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
@@ -45,6 +45,10 @@ pub struct Policy {
     pub confirmation: Confirmation,
     /// When there is an OpenID provider configuration. Default: with an RS256 key.
     pub openid_configuration: OpenidConfigurationPolicy,
+    /// Who may read which tokens were taken back. Default: everyone.
+    pub revocation_feed: RevocationFeed,
+    /// How long a verifier may go by what it has read there, 5 s to 24 h. Default: 60 s.
+    pub revocation_max_age: Duration,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -106,6 +110,9 @@ pub enum PolicyViolation {
     /// A token limit that no token fits, or that no server would take in a header.
     #[error("max_token_bytes must lie between 512 and 65536, not {0}")]
     MaxTokenBytes(u64),
+    /// A bound that no replica can keep to, or that bounds nothing.
+    #[error("revocation_max_age must lie between 5s and 24h, not {}", format_duration(*.0))]
+    RevocationMaxAge(Duration),
     /// Retired keys would pile up past what verifiers accept.
     #[error(
         "the published set could grow to {keys} keys of {bytes} bytes; verifiers accept at most \
@@ -138,6 +145,8 @@ impl Policy {
             max_token_bytes: 4096,
             confirmation: Confirmation::None,
             openid_configuration: OpenidConfigurationPolicy::WithRs256,
+            revocation_feed: RevocationFeed::Public,
+            revocation_max_age: Duration::from_secs(60),
         }
     }
 
@@ -196,6 +205,10 @@ impl Policy {
         }
         if !(512..=65_536).contains(&self.max_token_bytes) {
             return Err(PolicyViolation::MaxTokenBytes(self.max_token_bytes.into()));
+        }
+        let bounds = Duration::from_secs(5)..=Duration::from_secs(86_400);
+        if !bounds.contains(&self.revocation_max_age) {
+            return Err(PolicyViolation::RevocationMaxAge(self.revocation_max_age));
         }
         self.validate_set_size(interval, timing)
     }

@@ -87,6 +87,7 @@ impl Policy {
             (document.default_token_ttl, &mut policy.default_token_ttl),
             (document.max_token_ttl, &mut policy.max_token_ttl),
             (document.clock_skew, &mut policy.clock_skew),
+            (document.revocation_max_age, &mut policy.revocation_max_age),
         ] {
             if let Some(DurationText(duration)) = given {
                 *target = duration;
@@ -100,6 +101,7 @@ impl Policy {
         policy.openid_configuration = document
             .openid_configuration
             .unwrap_or(policy.openid_configuration);
+        policy.revocation_feed = document.revocation_feed.unwrap_or(policy.revocation_feed);
         Ok(policy)
     }
 
@@ -128,6 +130,8 @@ impl From<&Policy> for PolicyInForce {
             max_token_bytes: Some(policy.max_token_bytes.into()),
             confirmation: Some(policy.confirmation),
             openid_configuration: Some(policy.openid_configuration),
+            revocation_feed: Some(policy.revocation_feed),
+            revocation_max_age: duration(policy.revocation_max_age),
         })
     }
 }
@@ -179,7 +183,8 @@ mod tests {
             "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Berlin"}, "lead": "24h",
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
             "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
-            "confirmation": "second-person", "openid_configuration": "always"
+            "confirmation": "second-person", "openid_configuration": "always",
+            "revocation_feed": "authenticated", "revocation_max_age": "8s"
         });
         assert_eq!(
             Policy::from_document(document.clone(), &Timing::single())
@@ -201,7 +206,8 @@ mod tests {
                 "default_algorithm": "ES256", "rsa_bits": 2048, "rotation": {"every": "30d"},
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
-                "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256"
+                "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256",
+                "revocation_feed": "public", "revocation_max_age": "1m"
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());
@@ -244,6 +250,10 @@ mod tests {
             (
                 json!({"url": url, "rsa_bits": 1024}),
                 "rsa_bits must be 2048, 3072 or 4096, not 1024",
+            ),
+            (
+                json!({"url": url, "revocation_max_age": "4s"}),
+                "revocation_max_age must lie between 5s and 24h, not 4s",
             ),
             (
                 json!({"url": url, "lead": "0s"}),

@@ -19,16 +19,19 @@ pub enum Kind {
     Client,
     /// An operation on the issuer that owns it, which waits for a second person.
     Approval,
+    /// Tokens of the issuer that owns it, which were taken back.
+    Revocation,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
         Self::Client,
         Self::Approval,
+        Self::Revocation,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -39,6 +42,7 @@ impl Kind {
             Self::Key => "key",
             Self::Client => "client",
             Self::Approval => "approval",
+            Self::Revocation => "revocation",
         }
     }
 

@@ -1,0 +1,201 @@
+//! A revocation as the store has it, and its selector as the interfaces spell it.
+
+use keywright_api::RevocationSelector;
+use keywright_verifier::revocation::{InvalidSelectorValue, Selector};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Ban, Revocation, State};
+use crate::lifecycle::Timestamp;
+
+/// Why members name no tokens.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSelector {
+    /// None, or several that are no pair.
+    #[error(
+        "name one of jti, session, subject, client, audience and issuer, or subject together with \
+         session, client or audience"
+    )]
+    Members,
+    /// `issuer` is not `true`.
+    #[error("issuer is true, or left out")]
+    Issuer,
+    /// A value is empty or too long.
+    #[error("{0} has 1 to 512 bytes")]
+    Value(&'static str),
+}
+
+/// Reads the members that say which tokens are meant.
+///
+/// # Errors
+/// [`InvalidSelector`].
+pub fn selector_of(document: RevocationSelector) -> Result<Selector, InvalidSelector> {
+    let RevocationSelector {
+        jti,
+        session,
+        subject,
+        client,
+        audience,
+        issuer,
+    } = document;
+    if issuer == Some(false) {
+        return Err(InvalidSelector::Issuer);
+    }
+    let selector = match (jti, session, subject, client, audience, issuer) {
+        (Some(jti), None, None, None, None, None) => Selector::jti(jti),
+        (None, Some(session), None, None, None, None) => Selector::session(session),
+        (None, None, Some(subject), None, None, None) => Selector::subject(subject),
+        (None, None, None, Some(client), None, None) => Selector::client(client),
+        (None, None, None, None, Some(audience), None) => Selector::audience(audience),
+        (None, None, None, None, None, Some(_)) => Ok(Selector::Issuer),
+        (None, Some(session), Some(subject), None, None, None) => {
+            Selector::subject_and_session(subject, session)
+        }
+        (None, None, Some(subject), Some(client), None, None) => {
+            Selector::subject_and_client(subject, client)
+        }
+        (None, None, Some(subject), None, Some(audience), None) => {
+            Selector::subject_and_audience(subject, audience)
+        }
+        _ => return Err(InvalidSelector::Members),
+    };
+    selector.map_err(|InvalidSelectorValue { member }| InvalidSelector::Value(member))
+}
+
+/// The members that name the tokens of a selector.
+pub fn selector_document(selector: &Selector) -> RevocationSelector {
+    let some = |text: &String| Some(text.clone());
+    let mut document = RevocationSelector::default();
+    match selector {
+        Selector::Jti(jti) => document.jti = some(jti),
+        Selector::Session(session) => document.session = some(session),
+        Selector::Subject(subject) => document.subject = some(subject),
+        Selector::Client(client) => document.client = some(client),
+        Selector::Audience(audience) => document.audience = some(audience),
+        Selector::Issuer => document.issuer = Some(true),
+        Selector::SubjectAndClient { subject, client } => {
+            (document.subject, document.client) = (some(subject), some(client));
+        }
+        Selector::SubjectAndAudience { subject, audience } => {
+            (document.subject, document.audience) = (some(subject), some(audience));
+        }
+        Selector::SubjectAndSession { subject, session } => {
+            (document.subject, document.session) = (some(subject), some(session));
+        }
+    }
+    document
+}
+
+/// A record that this program could not have written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record of revocation {id} cannot be read: {reason}")]
+pub struct InvalidRevocation {
+    id: String,
+    reason: String,
+}
+
+const FORMAT: u32 = 1;
+
+/// Instants in milliseconds, `issued_before` in seconds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    selector: RevocationSelector,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed: Option<Closed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ban: Option<BanDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    by: Value,
+    client: String,
+    created_at: u64,
+    changed_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Closed {
+    issued_before: u64,
+    expires_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum BanDocument {
+    UntilLifted,
+    Until(u64),
+}
+
+impl Revocation {
+    /// As it is stored.
+    pub fn to_document(&self) -> String {
+        let document = Document {
+            format: FORMAT,
+            selector: selector_document(&self.selector),
+            closed: match self.state {
+                State::Open => None,
+                State::Closed {
+                    issued_before,
+                    expires_at,
+                } => Some(Closed {
+                    issued_before,
+                    expires_at: expires_at.millis(),
+                }),
+            },
+            ban: self.ban.map(|ban| match ban {
+                Ban::UntilLifted => BanDocument::UntilLifted,
+                Ban::Until(end) => BanDocument::Until(end.millis()),
+            }),
+            reason: self.reason.clone(),
+            by: self.by.clone(),
+            client: self.client.clone(),
+            created_at: self.created_at.millis(),
+            changed_at: self.changed_at.millis(),
+        };
+        // Text and numbers always serialise.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    /// Reads what was stored under this id.
+    ///
+    /// # Errors
+    /// [`InvalidRevocation`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRevocation> {
+        let invalid = |reason: String| InvalidRevocation {
+            id: id.to_owned(),
+            reason,
+        };
+        let document: Document =
+            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
+        if document.format != FORMAT {
+            return Err(invalid(format!("it has format {}", document.format)));
+        }
+        let selector =
+            selector_of(document.selector).map_err(|error| invalid(error.to_string()))?;
+        Ok(Self {
+            id: id.to_owned(),
+            selector,
+            state: match document.closed {
+                None => State::Open,
+                Some(Closed {
+                    issued_before,
+                    expires_at,
+                }) => State::Closed {
+                    issued_before,
+                    expires_at: Timestamp::from_millis(expires_at),
+                },
+            },
+            ban: document.ban.map(|ban| match ban {
+                BanDocument::UntilLifted => Ban::UntilLifted,
+                BanDocument::Until(end) => Ban::Until(Timestamp::from_millis(end)),
+            }),
+            reason: document.reason,
+            by: document.by,
+            client: document.client,
+            created_at: Timestamp::from_millis(document.created_at),
+            changed_at: Timestamp::from_millis(document.changed_at),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Tokens that are taken back: what a revocation is, what it means for a signature, and in which
+//! parts the feed has all of an issuer's. Pure: time is a parameter.
+
+mod document;
+mod layout;
+mod verdict;
+
+use std::time::Duration;
+
+use keywright_verifier::revocation::{Record, Selector};
+use serde_json::Value;
+
+use crate::lifecycle::{KeySet, Timestamp, Timing};
+
+pub use document::{InvalidRevocation, InvalidSelector, selector_document, selector_of};
+pub use layout::{Layout, MOST_RECENT};
+pub use verdict::SigningVerdict;
+
+/// Tokens of one issuer that were taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its identifier.
+    pub id: String,
+    /// Which tokens.
+    pub selector: Selector,
+    /// What it does to those that verifiers see.
+    pub state: State,
+    /// Whether matching tokens are signed.
+    pub ban: Option<Ban>,
+    /// Why, in the words of who asked.
+    pub reason: Option<String>,
+    /// Who asked, as the audit log names it.
+    pub by: Value,
+    /// The client whose quota it counts against; empty where none asked.
+    pub client: String,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When its record in the feed last changed.
+    pub changed_at: Timestamp,
+}
+
+/// What a revocation does to matching tokens that verifiers see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Every one is refused: some process may not know of it yet.
+    Open,
+    /// Those that were issued before are refused.
+    Closed {
+        /// In Unix seconds.
+        issued_before: u64,
+        /// From when on every token that is refused has expired anyway.
+        expires_at: Timestamp,
+    },
+}
+
+/// For how long matching tokens are not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ban {
+    /// Until it is lifted.
+    UntilLifted,
+    /// Until then.
+    Until(Timestamp),
+}
+
+impl Ban {
+    /// Whether it is in force.
+    pub fn holds(self, now: Timestamp) -> bool {
+        match self {
+            Self::UntilLifted => true,
+            Self::Until(end) => now < end,
+        }
+    }
+}
+
+/// How much longer than it must a record stays in the feed, so that segments change once an hour and
+/// not with each record that leaves.
+const FEED_HOUR: u64 = 3600;
+
+impl Revocation {
+    /// The same, closed at `now`, which is no earlier than any time that a process which did not know
+    /// of it may have issued a token by. A token that is issued from the next second but one on was
+    /// signed by one that knew. `set` says how long such tokens may live.
+    #[must_use]
+    pub fn closed(self, set: &KeySet, now: Timestamp) -> Self {
+        let issued_before = now.ceil_seconds().saturating_add(1);
+        let expires_at = set.tokens_expire_by(Timestamp::from_seconds(issued_before));
+        Self {
+            state: State::Closed {
+                issued_before,
+                expires_at,
+            },
+            changed_at: now,
+            ..self
+        }
+    }
+
+    /// From when on it may be closed also where a process has not said that it knows of it: that one
+    /// signs no more, or has asked the store since.
+    pub fn closes_by(&self, timing: &Timing) -> Timestamp {
+        match timing.max_staleness {
+            Some(_) => self.created_at.after(timing.overlap()),
+            None => self.created_at,
+        }
+    }
+
+    /// The tokens that it refuses, as verifiers are told: those with an earlier `iat`; `None` for all.
+    pub fn issued_before(&self) -> Option<u64> {
+        match self.state {
+            State::Open => None,
+            State::Closed { issued_before, .. } => Some(issued_before),
+        }
+    }
+
+    /// Whether the feed has it.
+    pub fn is_in_feed(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Open => true,
+            State::Closed { expires_at, .. } => {
+                now.floor_seconds() / FEED_HOUR <= expires_at.ceil_seconds() / FEED_HOUR
+            }
+        }
+    }
+
+    /// Whether nothing follows from it any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        !self.is_in_feed(now) && !self.ban.is_some_and(|ban| ban.holds(now))
+    }
+
+    /// What the feed says of it.
+    pub fn record(&self, salt: &keywright_verifier::revocation::Salt) -> Record {
+        Record {
+            digest: self.selector.digest(salt),
+            issued_before: self.issued_before(),
+        }
+    }
+}
+
+/// How often a verifier that follows the feed asks.
+pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
