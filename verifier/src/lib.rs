@@ -108,6 +108,7 @@ mod verifier;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod json;
+pub mod revocation;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
