@@ -21,7 +21,10 @@ use tokio::task::JoinHandle;
 use crate::access::{Limits, Role, Terms};
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
-use crate::authority::{Authority, ChangeError, Services, health, replication, scheduler};
+use crate::authority::revocations::RevocationSecret;
+use crate::authority::{
+    Authority, ChangeError, Services, health, replication, revocations, scheduler,
+};
 use crate::clock::Clock;
 use crate::config::{Config, DefaultIssuer};
 use crate::data_folder::DataFolder;
@@ -125,6 +128,7 @@ pub async fn run(
         trusted,
         audience: config.internal.audience.clone(),
         issuance_log: issuance_log.clone(),
+        revocation_secret: RevocationSecret::default(),
         identity: identity(config),
     };
     let authority = Arc::new(Authority::start(services).await?);
@@ -144,6 +148,7 @@ pub async fn run(
     let scheduler = background.spawn("scheduler", &authority, scheduler::run);
     let access = background.spawn("access-upkeep", &authority, scheduler::run_access_upkeep);
     let issuer_check = background.spawn("issuer-check", &authority, health::watch_issuers);
+    let revocations = background.spawn("revocations", &authority, revocations::run);
     let store_task = if authority.has_shared_store() {
         background.spawn("replication", &authority, replication::run)
     } else {
@@ -154,7 +159,10 @@ pub async fn run(
         socket: public.into(),
         certificates: public_tls.as_deref().map(CertificateReloader::certificates),
         limits: config.public.limits(),
-        handler: Public::new(Arc::clone(&authority)),
+        handler: Public::new(
+            Arc::clone(&authority),
+            config.public.limits().connections.total,
+        ),
     };
     let internal = Listener {
         name: "internal",
@@ -217,7 +225,7 @@ pub async fn run(
     if let Some(issuance_log) = issuance_log {
         issuance_log.end().await;
     }
-    for task in [&scheduler, &access, &issuer_check] {
+    for task in [&scheduler, &access, &issuer_check, &revocations] {
         task.abort();
     }
     // A change that is being committed ends, whole or not at all, before the store is closed.

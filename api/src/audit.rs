@@ -60,6 +60,24 @@ pub struct AuditEvent {
     /// The operation that waits or waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
+    /// The revocation's identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<String>,
+    /// The revocations' identifiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocations: Option<Vec<String>>,
+    /// Which claims a revocation looks at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// A keyed hash of the values of those claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector_hash: Option<String>,
+    /// Whether nothing that matches is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banned: Option<bool>,
+    /// When the ban ends, if it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixSeconds>,
     /// How far the issuer's time was ahead of the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_seconds: Option<u64>,
@@ -184,6 +202,9 @@ pub enum EventKind {
     ApprovalConfirmed,
     ApprovalRejected,
     ApprovalExpired,
+    TokensRevoked,
+    RevocationsClosed,
+    BanLifted,
     BackupTaken,
     Restored,
     MasterKeyNamed,

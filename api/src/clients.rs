@@ -23,12 +23,21 @@ pub enum Role {
     Auditor,
     /// Manages issuers and clients.
     Admin,
+    /// Takes tokens back that it can show, or of subjects within its limits.
+    Revoker,
 }
 
 impl Role {
     /// The roles that read what is neither secret nor a record of who did what: issuers, keys, plans,
     /// replicas. A client that changes them has to see them first.
     pub const READERS: [Self; 3] = [Self::Auditor, Self::Security, Self::Admin];
+
+    /// The roles that take tokens back.
+    pub const REVOKERS: [Self; 2] = [Self::Security, Self::Revoker];
+
+    /// The roles that read which tokens were taken back. It is about people, so that not every reader
+    /// may.
+    pub const REVOCATION_READERS: [Self; 2] = [Self::Security, Self::Auditor];
 }
 
 /// All clients, without their credentials' secrets.
@@ -186,6 +195,9 @@ pub struct Limits {
     /// What `sub` must match; it is required then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subjects: Option<Subjects>,
+    /// What `client_id` must match; it is required then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ids: Option<Entries<Pattern, 1, 1000>>,
     /// The scopes of which `scope` may name any subset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Entries<Scope, 0, 1000>>,
@@ -212,7 +224,13 @@ pub struct Limits {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Issuer, Self::Security, Self::Auditor, Self::Admin];
+    pub const ALL: [Self; 5] = [
+        Self::Issuer,
+        Self::Security,
+        Self::Auditor,
+        Self::Admin,
+        Self::Revoker,
+    ];
 
     /// The role's word.
     pub const fn as_str(self) -> &'static str {
@@ -221,13 +239,14 @@ impl Role {
             Self::Security => "security",
             Self::Auditor => "auditor",
             Self::Admin => "admin",
+            Self::Revoker => "revoker",
         }
     }
 }
 
 /// A role that does not exist. Holds at most 64 characters of it, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin")]
+#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker")]
 pub struct UnknownRole(String);
 
 impl FromStr for Role {

@@ -42,6 +42,9 @@ pub struct OauthMetadata {
     pub jwks_uri: String,
     /// `id_token`.
     pub response_types_supported: Vec<String>,
+    /// Where verifiers read which tokens were taken back, if the policy lets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocations_uri: Option<String>,
 }
 
 /// OpenID Connect discovery.

@@ -123,7 +123,9 @@ impl<'de> Deserialize<'de> for BanRequest {
             object @ Value::Object(_) => BanEnd::deserialize(object)
                 .map(Self::Until)
                 .map_err(D::Error::custom),
-            _ => Err(D::Error::custom("ban must be true, false or {\"until\": …}")),
+            _ => Err(D::Error::custom(
+                "ban must be true, false or {\"until\": …}",
+            )),
         }
     }
 }
@@ -173,8 +175,9 @@ pub struct Revocation {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Who asked for it.
-    pub by: Actor,
+    /// Who asked for it, as it was recorded then.
+    #[schemars(with = "Actor")]
+    pub by: Value,
     /// When, in Unix seconds.
     pub created_at: UnixSeconds,
     /// Closed: from when on every token that it refuses has expired anyway.

@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
+use keywright_verifier::revocation::Selector;
 use serde_json::{Map, Value};
 
 use super::pattern::Pattern;
@@ -31,6 +32,8 @@ pub struct Limits {
     pub audiences: Option<Vec<Pattern>>,
     /// What `sub` must match; `sub` is required then.
     pub subjects: Option<Subjects>,
+    /// What `client_id` must match; it is required then.
+    pub client_ids: Option<Vec<Pattern>>,
     /// The scope tokens of which `scope` may name any subset, the empty one included.
     pub scopes: Option<BTreeSet<String>>,
     /// The claims that it may set beside `sub`, `aud`, `scope` and `nbf`.
@@ -118,6 +121,7 @@ impl Limits {
         self.check_kind(asked)?;
         self.check_audience(asked.claims.get("aud"))?;
         self.check_subject(client, asked.claims.get("sub"))?;
+        self.check_client_id(asked.claims.get("client_id"))?;
         self.check_scope(asked.claims.get("scope"))?;
         self.check_claims(asked.claims)
     }
@@ -175,6 +179,38 @@ impl Limits {
         }
     }
 
+    /// Whether the client with this id may take back what a selector names, with the role `revoker`: a
+    /// subject that it could have tokens signed for, alone or together with a session.
+    ///
+    /// # Errors
+    /// [`LimitBroken`].
+    pub fn check_revocation(&self, client: &str, selector: &Selector) -> Result<(), LimitBroken> {
+        match selector {
+            Selector::Subject(subject) | Selector::SubjectAndSession { subject, .. } => {
+                self.check_subject(client, Some(&subject.as_str().into()))
+            }
+            _ => broken(
+                selector.kind().as_str(),
+                "revoker",
+                "it is for the role security: a revoker names a token, or a subject within its \
+                 limits, alone or with a session",
+            ),
+        }
+    }
+
+    fn check_client_id(&self, client_id: Option<&Value>) -> Result<(), LimitBroken> {
+        let Some(patterns) = &self.client_ids else {
+            return Ok(());
+        };
+        let Some(client_id) = client_id.and_then(Value::as_str) else {
+            return broken("client_id", "client_ids", "the claim is required");
+        };
+        match patterns.iter().any(|pattern| pattern.matches(client_id)) {
+            true => Ok(()),
+            false => broken("client_id", "client_ids", "the client is outside it"),
+        }
+    }
+
     fn check_scope(&self, scope: Option<&Value>) -> Result<(), LimitBroken> {
         let (Some(scopes), Some(scope)) = (&self.scopes, scope) else {
             return Ok(());
@@ -206,7 +242,7 @@ impl Limits {
 
 /// Media types are compared without regard to case, and `application/` may be left out
 /// (RFC 7515 §4.1.9).
-fn is_same_type(one: &str, other: &str) -> bool {
+pub fn is_same_type(one: &str, other: &str) -> bool {
     bare_type(one).eq_ignore_ascii_case(bare_type(other))
 }
 

@@ -21,5 +21,5 @@ pub mod workload;
 pub use client::{Client, Terms};
 pub use document::TermsError;
 pub use keywright_api::Role;
-pub use limits::{Asked, LimitBroken, Limits};
+pub use limits::{Asked, LimitBroken, Limits, is_same_type};
 pub use precondition::Precondition;

@@ -9,7 +9,9 @@ use keywright_verifier::Kid;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::revocations::RevocationSecret;
 use crate::lifecycle::{Change, IssuerName, Timestamp};
+use crate::revocation::{Ban, Revocation};
 use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
 
 pub(super) use page::search;
@@ -199,6 +201,70 @@ impl AccessEvent {
             | Self::ApprovalRejected { .. }
             | Self::ApprovalExpired { .. }
             | Self::BackupTaken {} => WhenDiskFull::UseReserve,
+        }
+    }
+}
+
+/// Tokens are taken back, or a ban is lifted. What was named is told by its kind and a keyed hash,
+/// because the log is never erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RevocationEvent {
+    /// Tokens were taken back.
+    TokensRevoked {
+        /// The revocation's identifier.
+        revocation: String,
+        /// Which claims it looks at.
+        selector: &'static str,
+        /// The keyed hash of their values.
+        selector_hash: String,
+        /// Whether matching tokens are signed from then on.
+        banned: bool,
+        /// When the ban ends, in Unix seconds, if it ends by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+    },
+    /// Every process knows of them: from then on they refuse what was issued before.
+    RevocationsClosed {
+        /// Their identifiers.
+        revocations: Vec<String>,
+    },
+    /// Matching tokens are signed again.
+    BanLifted {
+        /// The revocation's identifier.
+        revocation: String,
+        /// Which claims it looks at.
+        selector: &'static str,
+        /// The keyed hash of their values.
+        selector_hash: String,
+    },
+}
+
+impl RevocationEvent {
+    /// The words of all.
+    pub(super) const WORDS: [&'static str; 3] =
+        ["tokens-revoked", "revocations-closed", "ban-lifted"];
+
+    /// A revocation begins.
+    pub(super) fn opened(revocation: &Revocation, secret: &RevocationSecret) -> Self {
+        Self::TokensRevoked {
+            revocation: revocation.id.clone(),
+            selector: revocation.selector.kind().as_str(),
+            selector_hash: secret.selector_hash(&revocation.selector),
+            banned: revocation.ban.is_some(),
+            until: match revocation.ban {
+                Some(Ban::Until(end)) => Some(end.ceil_seconds()),
+                Some(Ban::UntilLifted) | None => None,
+            },
+        }
+    }
+
+    /// A ban ends.
+    pub(super) fn lifted(revocation: &Revocation, secret: &RevocationSecret) -> Self {
+        Self::BanLifted {
+            revocation: revocation.id.clone(),
+            selector: revocation.selector.kind().as_str(),
+            selector_hash: secret.selector_hash(&revocation.selector),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::approvals::{EndedApproval, MOST_OF_A_CLIENT, MOST_ON_AN_ISSUER};
 use super::load::LoadError;
+use super::revocations::{MOST_OF_A_CLIENT as MOST_REVOCATIONS_OF_A_CLIENT, MOST_OF_AN_ISSUER};
 use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RuleViolation};
 use crate::store::seal::{Fingerprint, UnsealError};
@@ -62,6 +63,18 @@ pub enum ChangeError {
          {MOST_ON_AN_ISSUER} in all, are the most); confirm or reject some"
     )]
     TooManyApprovals,
+    /// There is no such revocation.
+    #[error("there is no revocation {0}; one of which nothing follows any more is deleted")]
+    UnknownRevocation(String),
+    /// The revocation keeps nothing from being signed.
+    #[error("revocation {0} is not a ban, or not any more; what it takes back stays so")]
+    NotABan(String),
+    /// More revocations than an issuer keeps.
+    #[error(
+        "too many revocations ({MOST_REVOCATIONS_OF_A_CLIENT} of one client, {MOST_OF_AN_ISSUER} in all, \
+         are the most): some end by themselves, and one of subject, client or issuer stands for many"
+    )]
+    TooManyRevocations,
     /// A client names a trusted issuer that is not configured.
     #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
     UntrustedIssuer(String),

@@ -241,7 +241,7 @@ impl Authority {
     /// [`Unready`]: why not.
     pub fn readiness(&self) -> Result<(), Unready> {
         let services = &self.services;
-        if self.health.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             Err(Unready::Draining)
         } else if !services.lease.holds() {
             Err(Unready::Stale)
@@ -258,6 +258,12 @@ impl Authority {
     /// From now on this process is not ready: it was asked to end.
     pub fn drain(&self) {
         self.health.draining.store(true, Ordering::Relaxed);
+        self.end_waiting_for_revocations();
+    }
+
+    /// Whether the process was asked to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.health.draining.load(Ordering::Relaxed)
     }
 
     /// When the store was asked when it last answered; `None` when it does not answer, and on a

@@ -17,6 +17,7 @@ use super::master_key::CommitSealing;
 use super::permit::Replaces;
 use super::replication;
 use super::request::{ChangeRequest, Changed, Committed, Request};
+use super::revocations::Revocations;
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::{ChangeError, Services};
 use crate::lifecycle::{
@@ -32,6 +33,7 @@ pub struct Issuer {
     name: IssuerName,
     snapshot: ArcSwap<Snapshot>,
     lease: Arc<Lease>,
+    revocations: Arc<Revocations>,
     /// A commit whose outcome the store could not tell yet.
     writer: Mutex<Option<BatchId>>,
 }
@@ -50,9 +52,12 @@ impl Issuer {
     }
 
     fn with(services: &Services, snapshot: Snapshot) -> Self {
+        let name = snapshot.set().issuer().clone();
+        let salt = services.revocation_secret.salt(&name);
         Self {
-            name: snapshot.set().issuer().clone(),
+            name,
             lease: Arc::clone(&services.lease),
+            revocations: Arc::new(Revocations::new(salt)),
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(None),
         }
@@ -70,7 +75,17 @@ impl Issuer {
 
     /// The snapshot as of now, with the term for which it may be used.
     pub fn leased_snapshot(&self) -> LeasedSnapshot {
-        LeasedSnapshot::take(&self.lease, || self.snapshot())
+        LeasedSnapshot::take(&self.lease, &self.revocations, || self.snapshot())
+    }
+
+    /// For how long what is in memory may be used.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The tokens of the issuer that were taken back.
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     /// Decides what is published anew, without the store: for a set whose commit fails. A snapshot
@@ -154,7 +169,7 @@ impl Issuer {
                 batch.when_disk_full = request.when_disk_full();
                 confirmation.add_to(&mut batch);
                 match services.commit_with(writer, batch).await {
-                    Ok(()) => {}
+                    Ok(_) => {}
                     Err(CommitError::Conflict) => {
                         request.request.still_waits(services).await?;
                         return Ok(None);
@@ -247,6 +262,8 @@ impl Issuer {
         if active(before.set()).any(is_revoked) {
             before.permit().revoke();
         }
+        // A head that a key has signed which is gone is worth nothing.
+        self.revocations.notify();
     }
 
     /// Why a key must not sign yet: a live replica does not publish it. It may when that one counts

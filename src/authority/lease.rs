@@ -250,9 +250,8 @@ impl Lease {
             return None;
         }
         let Term(until) = term;
-        let asked = until.saturating_sub(
-            u64::try_from(terms.max_staleness.as_millis()).unwrap_or(u64::MAX),
-        );
+        let asked = until
+            .saturating_sub(u64::try_from(terms.max_staleness.as_millis()).unwrap_or(u64::MAX));
         let ahead = terms.ahead.load(Ordering::Acquire);
         Some(Timestamp::from_millis(asked.saturating_add_signed(ahead)))
     }

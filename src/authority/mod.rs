@@ -30,6 +30,7 @@ pub mod publication;
 mod replay;
 pub mod replication;
 pub mod request;
+pub mod revocations;
 pub mod scheduler;
 mod schema_checks;
 pub mod signing;
@@ -47,6 +48,7 @@ use crate::clock::Clock;
 use crate::engine::{Entropy, RandomnessUnavailable, SigningEngine};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::chain::LogHead;
 use crate::store::seal::MasterKeys;
 use crate::store::{
     Batch, BatchId, CommitError, Kind, Query, Store, StoreError, StoredSet, Writer,
@@ -60,6 +62,7 @@ use health::Health;
 use issuer::Issuer;
 use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
+use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
 
 pub use access::Issued;
@@ -91,6 +94,8 @@ pub struct Services {
     pub issuance_log: Option<Arc<IssuanceLog>>,
     /// For how long what is in memory may be used.
     pub lease: Arc<Lease>,
+    /// What the feeds' salts and the audit log's hashes are made of; it is read at the start.
+    pub revocation_secret: RevocationSecret,
     /// What other processes on the same store and people are told of this one.
     pub identity: Map<String, Value>,
 }
@@ -117,20 +122,20 @@ impl Services {
     }
 
     /// Writes a batch that was decided on before.
-    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+    async fn commit(&self, batch: Batch) -> Result<LogHead, CommitError> {
         let writer = self.store.writer().await?;
         self.commit_with(writer, batch).await
     }
 
-    /// Writes a batch, and remembers the event that memory rests on then.
+    /// Writes a batch, and remembers the event that memory rests on then: where the log ends.
     async fn commit_with(
         &self,
         writer: Box<dyn Writer + '_>,
         batch: Batch,
-    ) -> Result<(), CommitError> {
+    ) -> Result<LogHead, CommitError> {
         let head = commit_and_settle(&*self.store, writer, batch).await?;
         self.lease.rests_on(head);
-        Ok(())
+        Ok(head)
     }
 
     /// The records of one issuer and of its keys, which memory rests on then.
@@ -178,6 +183,7 @@ impl Authority {
         let replica = OwnReplica::join(&services).await?;
         master_key::require_sealing_key(&services).await?;
         witness::load(&services).await?;
+        services.revocation_secret = revocations::load_secret(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
         let head = services.store.log_head().await?;
         let mut loaded = Vec::new();
@@ -190,6 +196,16 @@ impl Authority {
                 }
                 Err(error) => refused.push((stored, error)),
             }
+        }
+        let (records, known_through) = services
+            .read_revocations(Query::all(Kind::Revocation))
+            .await?;
+        let mut records = revocations::by_issuer(records);
+        for issuer in &loaded {
+            let records = records.remove(issuer.name()).unwrap_or_default();
+            issuer
+                .revocations()
+                .load(&services, &records, known_through);
         }
         directory.edit(|issuers| {
             loaded.into_iter().for_each(|issuer| issuers.add(issuer));

@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use keywright_verifier::Algorithm;
+use keywright_verifier::revocation::feed_url;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, Timestamp};
+use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp};
 
 /// The public documents of one issuer.
 pub struct Publication {
@@ -72,6 +73,9 @@ impl Publication {
         say("issuer", policy.url.as_str().into());
         say("jwks_uri", policy.url.jwks_url().into());
         say("response_types_supported", json!(["id_token"]));
+        if policy.revocation_feed != RevocationFeed::Off {
+            say("revocations_uri", feed_url(policy.url.as_str()).into());
+        }
         let oauth_metadata = Document::json(&metadata);
         // An OpenID provider must offer RS256 (OpenID Connect Discovery §3): without it an issuer
         // has OAuth metadata only, unless its policy says otherwise.

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::issuer::Issuer;
-use super::lease::ClockDiffers;
+use super::lease::{ClockDiffers, Lease};
 use super::{Authority, ChangeError, Services};
 use crate::engine::RandomnessUnavailable;
 use crate::lifecycle::{IssuerName, Timestamp};
@@ -26,7 +26,7 @@ use crate::store::{CommitError, Store, StoreError, StoredSet};
 /// This process among those that share its store.
 pub struct OwnReplica {
     id: String,
-    document: String,
+    document: Map<String, Value>,
     max_staleness: Duration,
     progress: Mutex<Progress>,
     /// How many live replicas come before this one in the order of identifiers.
@@ -129,7 +129,7 @@ impl OwnReplica {
         };
         loop {
             let sent = services.clock.read();
-            let heartbeat = replica.heartbeat(LogHead::BEGINNING);
+            let heartbeat = replica.heartbeat(LogHead::BEGINNING, &services.lease);
             let roll = shared.write_heartbeat(&heartbeat).await?;
             let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
             match roll.max_staleness {
@@ -166,11 +166,16 @@ impl OwnReplica {
         &self.id
     }
 
-    fn heartbeat(&self, through: LogHead) -> Heartbeat {
+    /// What it tells the others: that it has everything up to this event, and by what time it has
+    /// issued tokens until then at the latest.
+    fn heartbeat(&self, through: LogHead, lease: &Lease) -> Heartbeat {
+        let mut document = self.document.clone();
+        let time = lease.issue_time().millis();
+        document.insert("time".to_owned(), time.into());
         Heartbeat {
             replica: self.id.clone(),
             through,
-            document: self.document.clone(),
+            document: Value::Object(document).to_string(),
         }
     }
 
@@ -194,7 +199,7 @@ impl OwnReplica {
 
 impl Services {
     /// What the others and people are told of this process.
-    fn describe(&self) -> String {
+    fn describe(&self) -> Map<String, Value> {
         let started_at = self.clock.now().floor_seconds();
         let mut document = self.identity.clone();
         document.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
@@ -202,8 +207,19 @@ impl Services {
         let keys = self.master_keys.fingerprints().into_iter();
         let keys: Vec<String> = keys.map(|key| key.to_string()).collect();
         document.insert("master_keys".to_owned(), keys.into());
-        Value::Object(document).to_string()
+        document
     }
+}
+
+/// By what time a replica had issued tokens at the latest when it last told what it has. `None` of
+/// one that does not say so.
+pub(super) fn stated_time(replica: &ReplicaRecord) -> Option<Timestamp> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        time: u64,
+    }
+    let told: Told = serde_json::from_str(&replica.heartbeat.document).ok()?;
+    Some(Timestamp::from_millis(told.time))
 }
 
 /// Whether a live replica lags behind the last change of an issuer, and until when it counts as
@@ -303,6 +319,8 @@ impl Authority {
         if let Some(clients) = &clients {
             self.take_over_clients(clients).await?;
         }
+        self.take_over_revocations(progress.through, head, is_continued)
+            .await?;
         progress.through = head;
         lease.forget_positions(&positions);
         let longest_silence = replica.max_staleness / 6;
@@ -315,7 +333,7 @@ impl Authority {
         let previous = progress.acknowledged;
         progress.told = None;
         let sent = clock.read();
-        let heartbeat = replica.heartbeat(head);
+        let heartbeat = replica.heartbeat(head, lease);
         let list = shared.write_heartbeat(&heartbeat).await?;
         let took = clock.read().monotonic.saturating_sub(sent.monotonic);
         progress.acknowledged = list.of(&replica.id).map(|own| own.seen_at);
@@ -407,10 +425,13 @@ impl Authority {
                     let outcome = issuer.take_over(&self.services, stored, is_continued).await;
                     outcome.map(|()| issuer)
                 }
-                None => {
-                    let issuer = Issuer::load(&self.services, stored);
-                    issuer.map(Arc::new).map_err(ChangeError::from)
-                }
+                None => match Issuer::load(&self.services, stored) {
+                    Ok(issuer) => {
+                        self.load_all_revocations(&issuer).await?;
+                        Ok(Arc::new(issuer))
+                    }
+                    Err(error) => Err(ChangeError::from(error)),
+                },
             };
             match outcome {
                 Ok(issuer) => {

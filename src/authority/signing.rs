@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::revocation::{
+    FILE_TYP, HEAD_TYP, MAX_SELECTORS_PER_CLAIM, TooManySelectors,
+};
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
 
@@ -13,9 +16,10 @@ use super::schema_checks;
 use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
 use crate::access::claim_name::{self, ClaimNameError};
 use crate::access::limits::{ClaimsSchema, MOST_WORK_OF_BATCH};
-use crate::access::{Asked, Client, LimitBroken, Limits};
+use crate::access::{Asked, Client, LimitBroken, Limits, is_same_type};
 use crate::engine::{SignError, random_identifier};
-use crate::lifecycle::{Policy, Timestamp};
+use crate::lifecycle::Policy;
+use crate::revocation::SigningVerdict;
 
 /// The type of a token whose request names none (RFC 7519 §5.1).
 pub const DEFAULT_TYP: &str = "JWT";
@@ -98,6 +102,20 @@ pub enum SignRefusal {
         /// The policy's limit.
         maximum: u32,
     },
+    /// A type that only the service's own documents have.
+    #[error(
+        "tokens of type {0} are no one's to ask for: verifiers of other documents would take them"
+    )]
+    ReservedType(String),
+    /// More audiences, or actors within actors, than can be taken back one by one.
+    #[error(transparent)]
+    TooManySelectors(#[from] TooManySelectors),
+    /// It is banned: nothing that matches is signed until the ban ends.
+    #[error("a ban keeps tokens like this from being signed")]
+    Banned,
+    /// Verifiers would refuse it: a revocation is being made that it matches.
+    #[error("tokens like this are being taken back; one that is signed in a moment stays")]
+    RevocationSettling,
     /// Nothing signs with this algorithm.
     #[error("no {0} key is active for this issuer")]
     AlgorithmNotActive(Algorithm),
@@ -140,10 +158,9 @@ pub async fn sign(
     snapshot: &LeasedSnapshot,
     client: &Client,
     request: SignRequest,
-    now: Timestamp,
 ) -> Result<SignedToken, SignRefusal> {
     let mut budget = MOST_WORK_OF_BATCH;
-    let prepared = prepare(snapshot, client, request, now, &mut budget).await?;
+    let prepared = prepare(snapshot, client, request, &mut budget).await?;
     let Prepared {
         entry,
         signing_input,
@@ -168,7 +185,6 @@ pub async fn sign(
 pub struct Batch<'v> {
     snapshot: &'v LeasedSnapshot,
     client: &'v Client,
-    now: Timestamp,
     /// What is left of the work that checks against the client's schema may take.
     schema_budget: u64,
     prepared: Vec<Result<Prepared<'v>, SignRefusal>>,
@@ -176,11 +192,10 @@ pub struct Batch<'v> {
 
 impl<'v> Batch<'v> {
     /// A batch of no tokens yet.
-    pub const fn new(snapshot: &'v LeasedSnapshot, client: &'v Client, now: Timestamp) -> Self {
+    pub const fn new(snapshot: &'v LeasedSnapshot, client: &'v Client) -> Self {
         Self {
             snapshot,
             client,
-            now,
             schema_budget: MOST_WORK_OF_BATCH,
             prepared: Vec::new(),
         }
@@ -189,7 +204,7 @@ impl<'v> Batch<'v> {
     /// Adds a request. If it is refused, its place has the refusal.
     pub async fn add(&mut self, request: SignRequest) {
         let budget = &mut self.schema_budget;
-        let prepared = prepare(self.snapshot, self.client, request, self.now, budget);
+        let prepared = prepare(self.snapshot, self.client, request, budget);
         self.prepared.push(prepared.await);
     }
 
@@ -262,7 +277,6 @@ async fn prepare<'v>(
     snapshot: &'v LeasedSnapshot,
     client: &Client,
     request: SignRequest,
-    now: Timestamp,
     budget: &mut u64,
 ) -> Result<Prepared<'v>, SignRefusal> {
     let policy = snapshot.set().policy();
@@ -280,6 +294,7 @@ async fn prepare<'v>(
         return Err(SignRefusal::OwnedClaims(owned));
     }
     check_registered_claims(&claims)?;
+    check_reserved_claims(&claims, &client.terms.limits)?;
     let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     check_typ(typ, &claims)?;
     let limits = &client.terms.limits;
@@ -304,13 +319,18 @@ async fn prepare<'v>(
         return Err(SignRefusal::SnapshotStale);
     }
 
-    let issued_at = now.floor_seconds();
+    let issued_at = snapshot.issued_at().floor_seconds();
     let expires_at = issued_at.saturating_add(lifetime);
     let jti = URL_SAFE_NO_PAD.encode(random_identifier());
     claims.insert("iss".to_owned(), policy.url.as_str().into());
     claims.insert("iat".to_owned(), issued_at.into());
     claims.insert("exp".to_owned(), expires_at.into());
     claims.insert("jti".to_owned(), jti.as_str().into());
+    match snapshot.judge(&claims)? {
+        SigningVerdict::Allowed => {}
+        SigningVerdict::Settling(_) => return Err(SignRefusal::RevocationSettling),
+        SigningVerdict::Banned => return Err(SignRefusal::Banned),
+    }
     let payload = serde_json::to_vec(&claims).map_err(|_| SignRefusal::EngineFailed)?;
 
     let header = match typ {
@@ -360,7 +380,7 @@ fn lifetime(policy: &Policy, limits: &Limits, expires_in: Option<u64>) -> Result
 /// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
 /// `client_id`: RFC 8693 §4.2 and §4.3).
 fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
-    for claim in ["sub", "scope", "client_id"] {
+    for claim in ["sub", "sid", "scope", "client_id"] {
         if claims.get(claim).is_some_and(|value| !value.is_string()) {
             return Err(SignRefusal::ClaimType {
                 claim,
@@ -370,11 +390,14 @@ fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusa
     }
     let audience = |value: &Value| match value {
         Value::String(_) => true,
-        Value::Array(values) => !values.is_empty() && values.iter().all(Value::is_string),
+        Value::Array(values) => {
+            (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len())
+                && values.iter().all(Value::is_string)
+        }
         _ => false,
     };
     if claims.get("aud").is_some_and(|value| !audience(value)) {
-        let expected = "a string or an array of strings";
+        let expected = "a string or an array of 1 to 16 strings";
         return Err(SignRefusal::ClaimType {
             claim: "aud",
             expected,
@@ -390,10 +413,49 @@ fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusa
     Ok(())
 }
 
+/// What the service sets, or a client whose limits name the claim: verifiers draw conclusions from
+/// them.
+const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
+
+fn check_reserved_claims(claims: &Map<String, Value>, limits: &Limits) -> Result<(), SignRefusal> {
+    let is_named = |claim: &str| {
+        let allowed = limits.claims.as_ref();
+        allowed.is_some_and(|allowed| allowed.contains(claim))
+    };
+    let mut reserved = CLAIMS_BY_LIMIT.into_iter();
+    match reserved.find(|claim| claims.contains_key(*claim) && !is_named(claim)) {
+        Some(claim) => Err(SignRefusal::Limit(LimitBroken {
+            claim: claim.to_owned(),
+            rule: "claims",
+            why: "only a client whose limits name it may set it",
+        })),
+        None => Ok(()),
+    }
+}
+
+/// The types of documents that the service signs with the keys of its tokens, and of others that must
+/// never be mistaken for a token.
+const RESERVED_TYPES: [&str; 8] = [
+    HEAD_TYP,
+    FILE_TYP,
+    "statuslist+jwt",
+    "secevent+jwt",
+    "token-introspection+jwt",
+    "txntoken+jwt",
+    "dpop+jwt",
+    "logout+jwt",
+];
+
 fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
     if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
         return Err(SignRefusal::Typ);
+    }
+    if RESERVED_TYPES
+        .iter()
+        .any(|reserved| is_same_type(reserved, typ))
+    {
+        return Err(SignRefusal::ReservedType(typ.to_owned()));
     }
     // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).
     if ["at+jwt", "application/at+jwt"]

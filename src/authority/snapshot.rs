@@ -7,14 +7,18 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use keywright_verifier::revocation::TooManySelectors;
 use keywright_verifier::{Algorithm, Kid};
+use serde_json::{Map, Value};
 
 use super::lease::{Lease, Term};
 use super::permit::SigningPermit;
 use super::publication::Publication;
+use super::revocations::Revocations;
 use super::signing;
 use crate::engine::Signer;
 use crate::lifecycle::{KeySet, Timestamp, plan};
+use crate::revocation::SigningVerdict;
 use crate::store::SetTokens;
 use crate::telemetry::{Metrics, SigningMetrics};
 
@@ -133,21 +137,49 @@ const DO_NOT_KEEP: &str = "no-cache";
 /// A snapshot together with the term of the lease under which it was taken. What it signs or says
 /// holds no longer than that term, also when the process was frozen in between and has renewed the
 /// lease on waking.
+///
+/// It is taken in this order: the term, the time by which its tokens are issued, the keys. What was
+/// taken back is looked at later still ([`Revocations::judge`]), and the term again when a token is
+/// handed out. So a token that was signed without knowing of a revocation says that it was issued
+/// before the process knew.
 pub struct LeasedSnapshot {
     snapshot: Arc<Snapshot>,
+    revocations: Arc<Revocations>,
     lease: Arc<Lease>,
     term: Term,
+    issued_at: Timestamp,
 }
 
 impl LeasedSnapshot {
     /// Takes what `snapshot` hands out, after the term: it is no older than the term says.
-    pub(super) fn take(lease: &Arc<Lease>, snapshot: impl FnOnce() -> Arc<Snapshot>) -> Self {
+    pub(super) fn take(
+        lease: &Arc<Lease>,
+        revocations: &Arc<Revocations>,
+        snapshot: impl FnOnce() -> Arc<Snapshot>,
+    ) -> Self {
         let term = lease.term();
+        let issued_at = lease.issue_time();
         Self {
             snapshot: snapshot(),
+            revocations: Arc::clone(revocations),
             lease: Arc::clone(lease),
             term,
+            issued_at,
         }
+    }
+
+    /// When the tokens are issued that it signs.
+    pub fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    /// What is said of a token with these claims that it is to sign.
+    ///
+    /// # Errors
+    /// [`TooManySelectors`].
+    pub fn judge(&self, claims: &Map<String, Value>) -> Result<SigningVerdict, TooManySelectors> {
+        let issued_at = self.issued_at.floor_seconds();
+        self.revocations.judge(claims, issued_at, self.lease.time())
     }
 
     /// Whether it may sign now, and hand out what it has signed: time may have passed since the

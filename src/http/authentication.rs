@@ -7,9 +7,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 use super::connection::Peer;
 use super::problem::Problem;
@@ -27,6 +27,10 @@ pub(super) mod role {
     pub(in crate::http) struct Security;
     pub(in crate::http) struct Auditor;
     pub(in crate::http) struct Admin;
+    /// One of [`Role::REVOKERS`].
+    pub(in crate::http) struct Revoker;
+    /// One of [`Role::REVOCATION_READERS`].
+    pub(in crate::http) struct RevocationReader;
     /// One of [`Role::READERS`].
     pub(in crate::http) struct Reader;
 
@@ -41,6 +45,12 @@ pub(super) mod role {
     }
     impl Required for Admin {
         const ROLES: &[Role] = &[Role::Admin];
+    }
+    impl Required for Revoker {
+        const ROLES: &[Role] = &Role::REVOKERS;
+    }
+    impl Required for RevocationReader {
+        const ROLES: &[Role] = &Role::REVOCATION_READERS;
     }
     impl Required for Reader {
         const ROLES: &[Role] = &Role::READERS;
@@ -95,13 +105,7 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for HasRole<R> {
         parts: &mut Parts,
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>();
-        let presented = RequestCredentials {
-            bearer: bearer(&parts.headers)?,
-            certificate: peer.and_then(|peer| peer.certificate.as_deref()),
-            address: peer.map(|peer| peer.address.ip()),
-        };
-        let caller = authority.admit(presented).await?;
+        let caller = admit(authority, &parts.headers, &parts.extensions).await?;
         if !R::ROLES.iter().any(|role| caller.has(*role)) {
             return Err(Problem::role_missing(R::ROLES));
         }
@@ -114,6 +118,21 @@ impl<R: Required> FromRequestParts<Arc<Authority>> for HasRole<R> {
             role: PhantomData,
         })
     }
+}
+
+/// Finds out who calls.
+pub(super) async fn admit(
+    authority: &Authority,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Caller, Problem> {
+    let peer = extensions.get::<Peer>();
+    let presented = RequestCredentials {
+        bearer: bearer(headers)?,
+        certificate: peer.and_then(|peer| peer.certificate.as_deref()),
+        address: peer.map(|peer| peer.address.ip()),
+    };
+    Ok(authority.admit(presented).await?)
 }
 
 /// What `Authorization: Bearer` presents (RFC 6750 §2.1). It is never taken from elsewhere. Another

@@ -24,6 +24,9 @@ const BATCH_LIMIT: usize = 4 * 1024 * 1024;
 /// A body of at most 64 KiB that is one document.
 pub(super) struct Body<T>(pub(super) T);
 
+/// A body of at most 4 MiB that is one document.
+pub(super) struct LargeBody<T>(pub(super) T);
+
 /// A body of at most 64 KiB that is one JSON object, to be read member by member.
 pub(super) struct ObjectBody(pub(super) Object);
 
@@ -39,6 +42,15 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
         Ok(Self(document(&read(request, LIMIT).await?)?))
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for LargeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require_json(request.headers())?;
+        Ok(Self(document(&read(request, BATCH_LIMIT).await?)?))
     }
 }
 

@@ -136,7 +136,7 @@ codes! {
         "1 to 64 printable ASCII characters";
     InvalidRoles = "invalid-roles":
         "no role, or an unknown one",
-        "name at least one of the four";
+        "name at least one of the five";
     InvalidLimits = "invalid-limits":
         "a limit of a client breaks a rule",
         "`detail` has the member and the rule";
@@ -149,6 +149,21 @@ codes! {
     InvalidFingerprint = "invalid-fingerprint":
         "`to` is no fingerprint of a master key",
         "16 hexadecimal digits, as `GET /v1/master-key` shows them";
+    InvalidSelector = "invalid-selector":
+        "the members name no tokens: none of them, several that are no pair, or a value of 0 or more than 512 bytes",
+        "name one, or `subject` with `session`, `client` or `audience`";
+    InvalidToken = "invalid-token":
+        "`token` is not one that this issuer has signed with a key which still verifies",
+        "name its `jti`; a token of a revoked key is refused everywhere already";
+    InvalidBan = "invalid-ban":
+        "`ban` ends in the past",
+        "name a later time, or leave it out";
+    ReservedType = "reserved-type":
+        "`typ` is that of a document which is no token for anybody, such as a revocation feed",
+        "use another type";
+    TooManySelectors = "too-many-selectors":
+        "more than 16 audiences, or more than 15 actors within actors",
+        "name fewer: each can be taken back by itself";
     CredentialInUrl = "credential-in-url":
         "the URL carries a credential or a token",
         "revoke it: every log on the way has seen it; send it in `Authorization`";
@@ -164,6 +179,9 @@ codes! {
     ClientLimit = "client-limit":
         "`claim` breaks the limit `rule` of this client",
         "ask for less, or have an admin change the limit";
+    Banned = "banned":
+        "a ban keeps tokens like this from being signed",
+        "nothing: whoever has banned it must lift the ban";
     OwnApproval = "own-approval":
         "whoever asked for an operation cannot confirm it",
         "a second client with the role `security` must";
@@ -188,6 +206,9 @@ codes! {
     UnknownApproval = "unknown-approval":
         "no such operation waits to be confirmed",
         "check the identifier, or ask for it again";
+    UnknownRevocation = "unknown-revocation":
+        "no such revocation, or nothing follows from it any more",
+        "check issuer and identifier";
     MethodNotAllowed = "method-not-allowed":
         "`Allow` has what the path takes",
         "use that";
@@ -245,6 +266,9 @@ codes! {
     ApprovalOutdated = "approval-outdated":
         "what the operation was asked for on has changed: another policy, or another active key",
         "reject it, look again, and ask anew";
+    NotABan = "not-a-ban":
+        "the revocation keeps nothing from being signed, or not any more",
+        "nothing: what it takes back stays so";
     LastAdmin = "last-admin":
         "nobody could manage access any more",
         "make another client that is an admin of all issuers and has a way in";
@@ -275,6 +299,9 @@ codes! {
     RateLimited = "rate-limited":
         "the client asks for more signatures than its rate allows",
         "wait for `Retry-After`; `RateLimit` says what is left";
+    TooManyRevocations = "too-many-revocations":
+        "the client, or the issuer, has as many revocations as are kept",
+        "name a subject, a client or the issuer instead of single tokens, or wait until some have ended";
     TooManyFailures = "too-many-failures":
         "too many bad credentials have come from this address",
         "mend the credential, then wait for `Retry-After`";
@@ -290,6 +317,12 @@ codes! {
     SigningBusy = "signing-busy":
         "the signing queue is full",
         "`Retry-After`";
+    RevocationSettling = "revocation-settling":
+        "tokens like this are being taken back, and one that is signed now would be refused, too",
+        "`Retry-After`: it takes a second or two";
+    RevocationsUnavailable = "revocations-unavailable":
+        "this process cannot say what is revoked now",
+        "`Retry-After`, another replica";
     SnapshotStale = "snapshot-stale":
         "a change is being committed, or its outcome is not known; or a replica has not reached the store for `max_staleness`",
         "`Retry-After`, another replica; if it lasts, see what to do when the store is down";

@@ -15,6 +15,8 @@ use keywright_verifier::Kid;
 use super::code::Code;
 use super::response::{budget_headers, status_of};
 use crate::access::{LimitBroken, Role};
+use crate::authority::ChangeError;
+use crate::authority::revocations::FeedRefusal;
 use crate::authority::throttle::{Budget, RateExceeded};
 use crate::lifecycle::Timestamp;
 use crate::spelling::suggestion;
@@ -171,6 +173,11 @@ impl Problem {
         Self::new(Code::NotFound, detail)
     }
 
+    /// 404: the policy has no feed.
+    pub(super) fn no_revocation_feed() -> Self {
+        FeedRefusal::Off.into()
+    }
+
     /// 405.
     pub(super) fn method_not_allowed(allowed: &str) -> Self {
         let detail = format!("this path takes {allowed}");
@@ -256,6 +263,27 @@ impl Problem {
         let detail = format!("the issuer was created later, at {created_at}");
         Self::new(Code::BeforeIssuer, detail)
             .with(|problem| problem.created_at = Some(created_at.ahead()))
+    }
+
+    /// 404: no such revocation.
+    pub(super) fn unknown_revocation(id: &str) -> Self {
+        let shown: String = id.chars().take(64).collect();
+        ChangeError::UnknownRevocation(shown).into()
+    }
+
+    /// 403: a revoker may not do that.
+    pub(super) fn beyond_revoker(why: &'static str) -> Self {
+        Self::limit(&LimitBroken {
+            claim: "revocation".to_owned(),
+            rule: "revoker",
+            why,
+        })
+    }
+
+    /// The same, in an entry of a list.
+    pub(super) fn at(self, place: &str) -> Self {
+        let within = self.0.document.pointer.clone().unwrap_or_default();
+        self.with(|problem| problem.pointer = Some(format!("{place}{within}")))
     }
 
     pub(super) fn internal() -> Self {

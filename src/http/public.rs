@@ -1,4 +1,6 @@
-//! The public listener: key sets and metadata, for everyone to read.
+//! The public listener: key sets, metadata and what was revoked, for everyone to read.
+
+mod feed;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
+use keywright_verifier::revocation::FEED_PATH;
+use tokio::sync::Semaphore;
 
 use super::openapi::{Described, Operation, public as openapi};
 use super::problem::Problem;
@@ -19,6 +23,10 @@ use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
 
+use feed::FeedPath;
+
+pub(super) use feed::FeedQuery;
+
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const HEALTH: &str = "/healthz";
 const READINESS: &str = "/readyz";
@@ -26,25 +34,38 @@ const READINESS: &str = "/readyz";
 /// The public listener's answers. Every document's bytes were built when its set last changed: an
 /// answer is a look-up, and waits for nothing.
 #[derive(Clone)]
-pub struct Public(Arc<Authority>);
+pub struct Public {
+    authority: Arc<Authority>,
+    /// The places of those that wait until something is revoked.
+    waiting: Arc<Semaphore>,
+}
+
+/// So many of the connections may wait for something to be revoked.
+const WAITING: usize = 4;
 
 impl Public {
-    /// Serves the documents of this authority.
-    pub fn new(authority: Arc<Authority>) -> Self {
-        Self(authority)
+    /// Serves the documents of this authority, over so many connections at most.
+    pub fn new(authority: Arc<Authority>, connections: usize) -> Self {
+        Self {
+            authority,
+            waiting: Arc::new(Semaphore::new(connections / WAITING)),
+        }
     }
 }
 
 impl RequestHandler for Public {
     async fn handle(self, request: Request<Incoming>) -> Response {
-        let Self(authority) = self;
+        let Self { authority, waiting } = self;
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),
             READINESS => probe(&request, || {
                 let readiness = authority.readiness();
                 readiness.map_or_else(unready, |()| text("ready\n"))
             }),
-            _ => documents(&authority, &request),
+            path => match FeedPath::in_path(path) {
+                Some(path) => shared(feed::answer(&authority, &waiting, path, &request).await),
+                None => shared(documents(&authority, &request)),
+            },
         }
     }
 }
@@ -126,13 +147,26 @@ pub(super) fn operations() -> Vec<Described> {
             operations.push(described(&kind.under("/{issuer_path}"), method, operation));
         }
     }
+    for path in [FEED_PATH.to_owned(), format!("/{{issuer_path}}{FEED_PATH}")] {
+        let segment = format!("{path}/{{hash}}");
+        let of = |operation: Operation| match path.starts_with("/{") {
+            true => openapi::with_issuer_path(operation),
+            false => operation,
+        };
+        operations.push(described(&path, Method::GET, of(openapi::revocations())));
+        let preflight = openapi::preflight("Revocations");
+        operations.push(described(&path, Method::OPTIONS, of(preflight)));
+        operations.push(described(&segment, Method::GET, of(openapi::segment())));
+        let preflight = openapi::segment_path(openapi::preflight("RevocationSegment"));
+        operations.push(described(&segment, Method::OPTIONS, of(preflight)));
+    }
     operations.push(described(HEALTH, Method::GET, openapi::health()));
     operations.push(described(READINESS, Method::GET, openapi::readiness()));
     operations
 }
 
 fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
-    let mut response = match named_by(request.uri().path()) {
+    match named_by(request.uri().path()) {
         Some((kind, path)) => match published_under(authority, path) {
             Some(issuer) => document_of(authority, kind, &issuer, request),
             None if authority.is_out_of_service(path) => {
@@ -141,12 +175,16 @@ fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
             None => Problem::not_found().into_response(),
         },
         None => Problem::not_found().into_response(),
-    };
-    // On refusals, too: a page must be able to tell "there is none" from "the server is down", and
-    // to go on from a missing openid-configuration to the OAuth metadata.
+    }
+}
+
+/// What a page of any origin may read. Refusals, too: a page must be able to tell "there is none" from
+/// "the server is down", and to go on from a missing openid-configuration to the OAuth metadata.
+fn shared(mut response: Response) -> Response {
+    let any = HeaderValue::from_static("*");
     response
         .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, any);
     response
 }
 

@@ -181,15 +181,23 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidProof
         | Code::InvalidDuration
         | Code::InvalidFingerprint
+        | Code::InvalidSelector
+        | Code::InvalidToken
+        | Code::InvalidBan
+        | Code::ReservedType
+        | Code::TooManySelectors
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
-        Code::RoleMissing | Code::ClientLimit | Code::OwnApproval => StatusCode::FORBIDDEN,
+        Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {
+            StatusCode::FORBIDDEN
+        }
         Code::NotFound
         | Code::UnknownIssuer
         | Code::UnknownKey
         | Code::UnknownClient
         | Code::UnknownCredential
         | Code::UnknownApproval
+        | Code::UnknownRevocation
         | Code::BeforeIssuer => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -207,6 +215,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::DefaultAlgorithmNotActive
         | Code::TakesOverFixed
         | Code::LastAdmin
+        | Code::NotABan
         | Code::IssuerDeleted
         | Code::TooManyApprovals
         | Code::ApprovalEnded
@@ -219,13 +228,16 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::RateLimited | Code::TooManyFailures | Code::TooManyRequests => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        Code::RateLimited
+        | Code::TooManyFailures
+        | Code::TooManyRequests
+        | Code::TooManyRevocations => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Overloaded
         | Code::SigningBusy
         | Code::SnapshotStale
+        | Code::RevocationSettling
+        | Code::RevocationsUnavailable
         | Code::Contended
         | Code::ClockDoubted
         | Code::StoreUnavailable

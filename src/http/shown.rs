@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 
 use crate::access::approval::{Approval, Operation};
 use crate::authority::clients::ClientState;
+use crate::authority::revocations::RevocationInForce;
 use crate::authority::signing::SignedToken;
 use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
+use crate::revocation::{self, Ban, Revocation, selector_document};
 
 pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
     let set = snapshot.set();
@@ -115,6 +117,54 @@ pub(super) fn exposure(exposure: &Exposure) -> api::Exposure {
         cached_until: exposure.cached_until.ahead(),
         tokens_until: exposure.tokens_until.ahead(),
         in_force_everywhere_at: exposure.in_force_everywhere_at.ahead(),
+    }
+}
+
+/// A revocation.
+pub(super) fn revocation(revocation: &Revocation) -> api::Revocation {
+    let (state, issued_before, expires_at) = match revocation.state {
+        revocation::State::Open => (api::RevocationState::Open, None, None),
+        revocation::State::Closed {
+            issued_before,
+            expires_at,
+        } => {
+            let until = Some(expires_at.ahead());
+            (
+                api::RevocationState::Closed,
+                Some(issued_before.into()),
+                until,
+            )
+        }
+    };
+    api::Revocation {
+        id: revocation.id.clone(),
+        selector: selector_document(&revocation.selector),
+        state,
+        issued_before,
+        banned_until: revocation.ban.map(|ban| match ban {
+            Ban::UntilLifted => api::Nullable::Null,
+            Ban::Until(end) => api::Nullable::Value(end.ahead()),
+        }),
+        reason: revocation.reason.clone(),
+        by: revocation.by.clone(),
+        created_at: revocation.created_at.in_the_past(),
+        expires_at,
+    }
+}
+
+/// A revocation, and from when on it is in force where.
+pub(super) fn revocation_in_force(in_force: &RevocationInForce) -> api::RevocationInForce {
+    let verifiers = in_force
+        .at_verifiers
+        .map(|(expected, guaranteed)| api::InForceAtVerifiers {
+            expected: expected.ahead(),
+            guaranteed: guaranteed.ahead(),
+        });
+    api::RevocationInForce {
+        revocation: revocation(&in_force.revocation),
+        in_force_at_signers: in_force.at_signers.ahead(),
+        in_force_at_verifiers: verifiers.into(),
+        tokens_until: in_force.tokens_until.ahead(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A revocation as the store has it, and its selector as the interfaces spell it.
 
 use keywright_api::RevocationSelector;
-use keywright_verifier::revocation::{InvalidSelectorValue, Selector};
+use keywright_verifier::revocation::{self, Selector, SelectorKind, SelectorValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,15 +21,16 @@ pub enum InvalidSelector {
     #[error("issuer is true, or left out")]
     Issuer,
     /// A value is empty or too long.
-    #[error("{0} has 1 to 512 bytes")]
-    Value(&'static str),
+    #[error(transparent)]
+    Value(#[from] revocation::InvalidSelector),
 }
 
 /// Reads the members that say which tokens are meant.
 ///
 /// # Errors
 /// [`InvalidSelector`].
-pub fn selector_of(document: RevocationSelector) -> Result<Selector, InvalidSelector> {
+pub fn selector_of(document: &RevocationSelector) -> Result<Selector, InvalidSelector> {
+    use SelectorKind as Kind;
     let RevocationSelector {
         jti,
         session,
@@ -38,33 +39,29 @@ pub fn selector_of(document: RevocationSelector) -> Result<Selector, InvalidSele
         audience,
         issuer,
     } = document;
-    if issuer == Some(false) {
+    if *issuer == Some(false) {
         return Err(InvalidSelector::Issuer);
     }
-    let selector = match (jti, session, subject, client, audience, issuer) {
-        (Some(jti), None, None, None, None, None) => Selector::jti(jti),
-        (None, Some(session), None, None, None, None) => Selector::session(session),
-        (None, None, Some(subject), None, None, None) => Selector::subject(subject),
-        (None, None, None, Some(client), None, None) => Selector::client(client),
-        (None, None, None, None, Some(audience), None) => Selector::audience(audience),
-        (None, None, None, None, None, Some(_)) => Ok(Selector::Issuer),
-        (None, Some(session), Some(subject), None, None, None) => {
-            Selector::subject_and_session(subject, session)
-        }
-        (None, None, Some(subject), Some(client), None, None) => {
-            Selector::subject_and_client(subject, client)
-        }
-        (None, None, Some(subject), None, Some(audience), None) => {
-            Selector::subject_and_audience(subject, audience)
-        }
+    let texts = [subject, jti, session, client, audience].map(Option::as_deref);
+    let values: Vec<&str> = texts.iter().copied().flatten().collect();
+    let kind = match (texts, issuer) {
+        ([None, Some(_), None, None, None], None) => Kind::Jti,
+        ([None, None, Some(_), None, None], None) => Kind::Session,
+        ([Some(_), None, None, None, None], None) => Kind::Subject,
+        ([None, None, None, Some(_), None], None) => Kind::Client,
+        ([None, None, None, None, Some(_)], None) => Kind::Audience,
+        ([None, None, None, None, None], Some(_)) => Kind::Issuer,
+        ([Some(_), None, Some(_), None, None], None) => Kind::SubjectAndSession,
+        ([Some(_), None, None, Some(_), None], None) => Kind::SubjectAndClient,
+        ([Some(_), None, None, None, Some(_)], None) => Kind::SubjectAndAudience,
         _ => return Err(InvalidSelector::Members),
     };
-    selector.map_err(|InvalidSelectorValue { member }| InvalidSelector::Value(member))
+    Ok(Selector::new(kind, &values)?)
 }
 
 /// The members that name the tokens of a selector.
 pub fn selector_document(selector: &Selector) -> RevocationSelector {
-    let some = |text: &String| Some(text.clone());
+    let some = |value: &SelectorValue| Some(value.as_str().to_owned());
     let mut document = RevocationSelector::default();
     match selector {
         Selector::Jti(jti) => document.jti = some(jti),
@@ -173,7 +170,7 @@ impl Revocation {
             return Err(invalid(format!("it has format {}", document.format)));
         }
         let selector =
-            selector_of(document.selector).map_err(|error| invalid(error.to_string()))?;
+            selector_of(&document.selector).map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
             id: id.to_owned(),
             selector,

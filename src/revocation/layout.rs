@@ -5,10 +5,7 @@
 //! records alone: two processes that know the same write the same, and a record that is added
 //! changes only segments that are young.
 
-use keywright_verifier::revocation::Record;
-
-/// The most records that the head has itself.
-pub const MOST_RECENT: usize = 64;
+use keywright_verifier::revocation::{MAX_RECENT_RECORDS as MOST_RECENT, Record};
 
 /// Records in the parts of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +75,7 @@ mod tests {
         let mut digest = [0; 16];
         digest[..8].copy_from_slice(&number.to_be_bytes());
         Record {
-            digest: Digest::from_bytes(digest),
+            digest: Digest::new(digest),
             issued_before: Some(number),
         }
     }
@@ -94,7 +91,10 @@ mod tests {
     fn few_records_stand_in_the_head() {
         let few = records(&[1_800_000_000; MOST_RECENT]);
         let layout = Layout::of(&few);
-        assert_eq!((layout.recent.len(), layout.segments.len()), (MOST_RECENT, 0));
+        assert_eq!(
+            (layout.recent.len(), layout.segments.len()),
+            (MOST_RECENT, 0)
+        );
         assert_eq!(Layout::of(&[]).recent, []);
     }
 

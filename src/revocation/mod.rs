@@ -7,13 +7,13 @@ mod verdict;
 
 use std::time::Duration;
 
-use keywright_verifier::revocation::{Record, Selector};
+use keywright_verifier::revocation::{Record, Salt, Selector};
 use serde_json::Value;
 
 use crate::lifecycle::{KeySet, Timestamp, Timing};
 
 pub use document::{InvalidRevocation, InvalidSelector, selector_document, selector_of};
-pub use layout::{Layout, MOST_RECENT};
+pub use layout::Layout;
 pub use verdict::SigningVerdict;
 
 /// Tokens of one issuer that were taken back.
@@ -127,7 +127,7 @@ impl Revocation {
     }
 
     /// What the feed says of it.
-    pub fn record(&self, salt: &keywright_verifier::revocation::Salt) -> Record {
+    pub fn record(&self, salt: &Salt) -> Record {
         Record {
             digest: self.selector.digest(salt),
             issued_before: self.issued_before(),

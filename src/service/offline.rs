@@ -125,6 +125,8 @@ pub struct Copied {
     pub clients: u64,
     /// How many operations that wait to be confirmed.
     pub approvals: u64,
+    /// How many revocations of tokens.
+    pub revocations: u64,
     /// How many events.
     pub events: u64,
     /// Where the audit log ends; `None` when there is none.
@@ -247,6 +249,7 @@ impl Count {
                 Kind::Key => copied.keys += 1,
                 Kind::Client => copied.clients += 1,
                 Kind::Approval => copied.approvals += 1,
+                Kind::Revocation => copied.revocations += 1,
                 Kind::Setting => {}
             },
             Entry::Event(event) => {

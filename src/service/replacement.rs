@@ -9,6 +9,7 @@ use crate::authority::Services;
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
+use crate::authority::revocations::RevocationSecret;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Entropy;
@@ -57,6 +58,7 @@ pub async fn replace_lost_keys(
         trusted: Default::default(),
         audience: None,
         issuance_log: None,
+        revocation_secret: RevocationSecret::default(),
         identity: Map::new(),
     };
     let user = rustix::process::getuid().as_raw();

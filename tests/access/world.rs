@@ -14,6 +14,7 @@ use keywright::authority::authentication::{
 };
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
+use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
 use keywright::authority::{Authority, IssuerSet, Services};
 use keywright::clock::Clock;
@@ -94,6 +95,7 @@ impl World {
             trusted: TrustedIssuers::default(),
             audience: None,
             issuance_log: None,
+            revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(services).await.unwrap());

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
+use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::config::Config;
@@ -115,6 +116,7 @@ async fn main() {
         trusted: TrustedIssuers::default(),
         audience: None,
         issuance_log: None,
+        revocation_secret: RevocationSecret::default(),
         identity: Map::new(),
     };
     let authority = Arc::new(Authority::start(services).await.unwrap());

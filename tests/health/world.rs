@@ -9,6 +9,7 @@ use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
+use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -104,6 +105,7 @@ impl World {
             trusted: TrustedIssuers::default(),
             audience: None,
             issuance_log: None,
+            revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
         };
         Self {

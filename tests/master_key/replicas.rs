@@ -6,6 +6,7 @@ use std::time::Duration;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
+use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::{Authority, ChangeError, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -49,6 +50,7 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
         trusted: TrustedIssuers::default(),
         audience: None,
         issuance_log: None,
+        revocation_secret: RevocationSecret::default(),
     };
     Arc::new(Authority::start(services).await.unwrap())
 }

@@ -11,6 +11,7 @@ use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::replication::ReplicationError;
+use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, sign};
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
@@ -100,6 +101,7 @@ impl Process {
             trusted: TrustedIssuers::default(),
             audience: None,
             issuance_log: None,
+            revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(services).await?);

@@ -75,6 +75,11 @@ impl Limits {
                 .map(|texts| patterns("audiences", texts))
                 .transpose()?,
             subjects: subjects.transpose()?,
+            client_ids: document
+                .client_ids
+                .as_deref()
+                .map(|texts| patterns("client_ids", texts))
+                .transpose()?,
             scopes: entries("scopes", document.scopes, |api::Scope(text)| {
                 scope_token(&text)
             })?,
@@ -119,6 +124,7 @@ impl From<&Limits> for api::Limits {
                 Subjects::OwnId => api::Subjects::OwnId(OwnId::OwnId),
                 Subjects::Matching(patterns) => api::Subjects::Matching(texts(patterns)),
             }),
+            client_ids: limits.client_ids.as_deref().map(texts),
             scopes: limits
                 .scopes
                 .as_ref()
@@ -231,6 +237,7 @@ mod tests {
             "issuers": ["default", "other"],
             "audiences": ["orders", "https://api.example.com/*"],
             "subjects": ["user-*"],
+            "client_ids": ["web"],
             "scopes": ["orders:read", "orders:write"],
             "claims": ["client_id", "tenant"],
             "claims_schema": {"required": ["tenant"]},

@@ -14,6 +14,7 @@ mod keys;
 mod master_key;
 mod plan;
 mod replicas;
+mod revocations;
 mod route;
 mod signing_call;
 mod tokens;
@@ -44,6 +45,7 @@ pub(super) use audit::{AuditQuery, ExportQuery};
 pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
+pub(super) use revocations::RevocationQuery;
 
 type Service = State<Arc<Authority>>;
 
@@ -61,6 +63,29 @@ fn table() -> Vec<Route> {
             tokens::sign_batch,
             openapi::tokens::sign_batch,
         ),
+        Route::new("/v1/issuers/{issuer}/revocations")
+            .get(
+                Reading,
+                revocations::list,
+                openapi::revocations::list_revocations,
+            )
+            .post(
+                Administration,
+                revocations::revoke,
+                openapi::revocations::revoke,
+            ),
+        Route::new("/v1/issuers/{issuer}/revocations/batch").post(
+            Administration,
+            revocations::revoke_batch,
+            openapi::revocations::revoke_batch,
+        ),
+        Route::new("/v1/issuers/{issuer}/revocations/{revocation}")
+            .get(Reading, revocations::show, openapi::revocations::show)
+            .delete(
+                Administration,
+                revocations::lift,
+                openapi::revocations::lift,
+            ),
         Route::new("/v1/issuers/{issuer}/keys")
             .get(Reading, keys::list, openapi::keys::list_keys)
             .post(Administration, keys::import, openapi::keys::import),

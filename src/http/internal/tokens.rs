@@ -45,10 +45,10 @@ async fn sign_one(
     let ObjectBody(body) = ObjectBody::from_request(request, &()).await?;
     let view = issuer.leased_snapshot();
     let request = sign_request(body, &view, summary)?;
+    let view = issuer.settled_snapshot(&request.claims).await;
     let algorithm = algorithm_of(&request, &view);
     let stopwatch = Stopwatch::start();
-    let now = call.authority.now();
-    let outcome = signing::sign(&view, call.client(), request, now).await;
+    let outcome = signing::sign(&view, call.client(), request).await;
     let token = record_and_count(call, summary, &view, algorithm, &stopwatch, outcome)?;
     Ok((token, budget))
 }
@@ -96,8 +96,7 @@ async fn sign_items(
     let _turn = call.await_turn_to_sign(signatures).await;
     let view = issuer.leased_snapshot();
     let stopwatch = Stopwatch::start();
-    let now = call.authority.now();
-    let mut batch = Batch::new(&view, call.client(), now);
+    let mut batch = Batch::new(&view, call.client());
     let mut summaries = Vec::with_capacity(count);
     for (index, item) in items.iter().enumerate() {
         if index % ITEMS_AT_A_TIME == 0 {

@@ -9,6 +9,8 @@ use crate::http::code::Code;
 pub(in crate::http) enum Area {
     /// Signing.
     Tokens,
+    /// Tokens that are taken back.
+    Revocations,
     /// Keys and what people do to them.
     Keys,
     /// Issuers and their policies.
@@ -41,8 +43,9 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Tokens,
+        Self::Revocations,
         Self::Keys,
         Self::Issuers,
         Self::Plan,
@@ -63,6 +66,7 @@ impl Area {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
+            Self::Revocations => "revocations",
             Self::Keys => "keys",
             Self::Issuers => "issuers",
             Self::Plan => "plan",
@@ -84,6 +88,10 @@ impl Area {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Tokens => "Signing, one token at a time or up to 1,000.",
+            Self::Revocations => {
+                "Tokens that are taken back: logged out, banned, stolen. Every verifier that follows \
+                 the feed refuses them within a bound that the answer states."
+            }
             Self::Keys => "Signing keys: their states, and the changes that people ask for.",
             Self::Issuers => "Issuers and their policies.",
             Self::Plan => "What will happen to the keys by itself.",

@@ -26,6 +26,7 @@ pub(super) mod master_key;
 pub(super) mod plan;
 pub(super) mod public;
 pub(super) mod replicas;
+pub(super) mod revocations;
 pub(super) mod service;
 pub(super) mod tokens;
 

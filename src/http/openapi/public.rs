@@ -8,6 +8,7 @@ use super::area::Area;
 use super::operation::{Operation, ResponseDescription};
 use super::service::IF_NONE_MATCH;
 use crate::http::code::Code;
+use crate::http::public::FeedQuery;
 use crate::http::response::ResponseStatus;
 
 const ISSUER: &str = "http://127.0.0.1:8080";
@@ -74,6 +75,83 @@ pub(in crate::http) fn oauth_metadata() -> Operation {
         ),
     )
 }
+
+/// `GET …/.well-known/revocations`.
+pub(in crate::http) fn revocations() -> Operation {
+    Operation::new(
+        Area::Documents,
+        "readRevocations",
+        "Read what was taken back",
+    )
+    .text(
+        "The head of the feed: a compact JWS of type `keywright-revocations+jwt`, always newly \
+         signed. A crate for Rust and recipes for other languages follow it. Where the policy has \
+         `revocation_feed` as `authenticated`, it takes the credential of any client; as `off`, \
+         there is none.",
+    )
+    .query::<FeedQuery>()
+    .answers(
+        ResponseDescription::text(
+            ResponseStatus::Ok,
+            "The head.",
+            "application/keywright-revocations+jwt",
+            "A compact JWS.",
+        )
+        .headers(&["Cache-Control"]),
+    )
+    .refuses(&[
+        Code::NotFound,
+        Code::InvalidQuery,
+        Code::UnknownAlgorithm,
+        Code::AlgorithmNotActive,
+        Code::RevocationsUnavailable,
+        Code::IssuerUnusable,
+        Code::CredentialMissing,
+        Code::CredentialInvalid,
+        Code::ClientLimit,
+    ])
+}
+
+/// `GET …/.well-known/revocations/{hash}`.
+pub(in crate::http) fn segment() -> Operation {
+    let operation = Operation::new(
+        Area::Documents,
+        "readRevocationSegment",
+        "Read older revocations",
+    )
+    .text("A segment that a head names: records of 24 bytes. It never changes.")
+    .answers(
+        ResponseDescription::text(
+            ResponseStatus::Ok,
+            "The records.",
+            "application/octet-stream",
+            "Records of 24 bytes.",
+        )
+        .headers(&["Cache-Control"]),
+    )
+    .refuses(&[
+        Code::NotFound,
+        Code::IssuerUnusable,
+        Code::CredentialMissing,
+        Code::CredentialInvalid,
+        Code::ClientLimit,
+    ]);
+    segment_path(operation)
+}
+
+/// The hash of a segment in the path.
+pub(in crate::http) fn segment_path(operation: Operation) -> Operation {
+    operation.path::<SegmentHash>(
+        "hash",
+        "The SHA-256 of the segment, in base64url.",
+        "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+    )
+}
+
+/// The name of a segment.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("pattern" = "^[A-Za-z0-9_-]{43}$"))]
+struct SegmentHash(#[expect(dead_code, reason = "it describes text of a path")] String);
 
 /// `OPTIONS` of a document: the preflight of a browser.
 pub(in crate::http) fn preflight(document: &str) -> Operation {

@@ -8,6 +8,7 @@ use super::{INSUFFICIENT, Problem};
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
+use crate::authority::revocations::FeedRefusal;
 use crate::authority::signing::SignRefusal;
 use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
@@ -193,12 +194,32 @@ impl From<SignRefusal> for Problem {
             SignRefusal::TooLarge { maximum, .. } => {
                 bad(Code::TokenTooLarge).with(|problem| problem.maximum = Some((*maximum).into()))
             }
+            SignRefusal::ReservedType(_) => bad(Code::ReservedType),
+            SignRefusal::TooManySelectors(_) => bad(Code::TooManySelectors),
+            SignRefusal::Banned => {
+                Self::new(Code::Banned, &refusal).header(WWW_AUTHENTICATE, INSUFFICIENT)
+            }
+            SignRefusal::RevocationSettling => {
+                Self::new(Code::RevocationSettling, &refusal).header(RETRY_AFTER, 1)
+            }
             SignRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, &refusal),
             SignRefusal::SnapshotStale => {
                 Self::new(Code::SnapshotStale, &refusal).header(RETRY_AFTER, 1)
             }
             SignRefusal::Busy => Self::new(Code::SigningBusy, &refusal).header(RETRY_AFTER, 1),
             SignRefusal::EngineFailed => Self::internal(),
+        }
+    }
+}
+
+impl From<FeedRefusal> for Problem {
+    fn from(refusal: FeedRefusal) -> Self {
+        match refusal {
+            FeedRefusal::Off => Self::new(Code::NotFound, refusal),
+            FeedRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, refusal),
+            FeedRefusal::Stale | FeedRefusal::Unsigned => {
+                Self::new(Code::RevocationsUnavailable, refusal).header(RETRY_AFTER, 1)
+            }
         }
     }
 }
@@ -262,6 +283,11 @@ impl From<ChangeError> for Problem {
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::ApprovalEnded(_) => Self::new(Code::ApprovalEnded, error),
             ChangeError::ApprovalOutdated(_) => Self::new(Code::ApprovalOutdated, error),
+            ChangeError::UnknownRevocation(_) => Self::new(Code::UnknownRevocation, error),
+            ChangeError::NotABan(_) => Self::new(Code::NotABan, error),
+            ChangeError::TooManyRevocations => {
+                Self::new(Code::TooManyRevocations, error).header(RETRY_AFTER, 60)
+            }
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
             ChangeError::SnapshotStale => {

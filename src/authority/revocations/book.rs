@@ -1,0 +1,179 @@
+//! The revocations of one issuer in memory: by identifier, in the order of the feed, and those that
+//! matter to a signer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywright_verifier::revocation::{Record as FeedRecord, Salt, Selector};
+
+use crate::lifecycle::Timestamp;
+use crate::revocation::{Revocation, SigningVerdict, State};
+use crate::store::Token;
+
+/// A revocation as the store has it, or is about to.
+#[derive(Debug, Clone)]
+pub(in crate::authority) struct Entry {
+    /// What it is.
+    pub(in crate::authority) revocation: Arc<Revocation>,
+    /// The token of its record.
+    pub(in crate::authority) token: Token,
+    /// The event up to which the log is known to this process since it knows of it: a replica that
+    /// has that event knows of it, too.
+    pub(in crate::authority) known_through: u64,
+}
+
+/// How long a signature may be under way that has looked at the time and not at the revocations yet.
+const SIGNATURE_UNDER_WAY: Duration = Duration::from_secs(120);
+
+/// The revocations of one issuer.
+pub(super) struct Book {
+    salt: Salt,
+    entries: BTreeMap<String, Entry>,
+    /// What the feed has, in its order: by the second in which each changed last.
+    feed: BTreeMap<(u64, String), FeedRecord>,
+    /// Those that may keep a token from being signed.
+    at_signers: HashMap<Selector, BTreeSet<String>>,
+    /// How many each client has asked for.
+    of_clients: HashMap<String, usize>,
+}
+
+impl Book {
+    pub(super) fn new(salt: Salt) -> Self {
+        Self {
+            salt,
+            entries: BTreeMap::new(),
+            feed: BTreeMap::new(),
+            at_signers: HashMap::new(),
+            of_clients: HashMap::new(),
+        }
+    }
+
+    /// The key of the feed's digests.
+    pub(super) fn salt(&self) -> &Salt {
+        &self.salt
+    }
+
+    /// Adds a revocation, or puts it in the place of what was known of it.
+    pub(super) fn put(&mut self, entry: Entry, now: Timestamp) {
+        let revocation = &entry.revocation;
+        self.remove(&revocation.id);
+        let id = revocation.id.clone();
+        if revocation.is_in_feed(now) {
+            let place = (revocation.changed_at.floor_seconds(), id.clone());
+            self.feed.insert(place, revocation.record(&self.salt));
+        }
+        if matters_to_signers(revocation, now) {
+            let selector = revocation.selector.clone();
+            self.at_signers
+                .entry(selector)
+                .or_default()
+                .insert(id.clone());
+        }
+        *self
+            .of_clients
+            .entry(revocation.client.clone())
+            .or_default() += 1;
+        self.entries.insert(id, entry);
+    }
+
+    /// Forgets a revocation.
+    pub(super) fn remove(&mut self, id: &str) {
+        let Some(Entry { revocation, .. }) = self.entries.remove(id) else {
+            return;
+        };
+        let place = (revocation.changed_at.floor_seconds(), id.to_owned());
+        self.feed.remove(&place);
+        self.leave_signers(&revocation);
+        if let Some(count) = self.of_clients.get_mut(&revocation.client) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_clients.remove(&revocation.client);
+            }
+        }
+    }
+
+    fn leave_signers(&mut self, revocation: &Revocation) {
+        if let Some(ids) = self.at_signers.get_mut(&revocation.selector) {
+            ids.remove(&revocation.id);
+            if ids.is_empty() {
+                self.at_signers.remove(&revocation.selector);
+            }
+        }
+    }
+
+    /// Lets go of what matters no more, to signers or in the feed.
+    pub(super) fn tidy(&mut self, now: Timestamp) -> bool {
+        let ids = self.at_signers.values().flatten();
+        let past: Vec<Arc<Revocation>> = ids
+            .filter_map(|id| self.entries.get(id))
+            .filter(|entry| !matters_to_signers(&entry.revocation, now))
+            .map(|entry| Arc::clone(&entry.revocation))
+            .collect();
+        past.iter()
+            .for_each(|revocation| self.leave_signers(revocation));
+        let before = self.feed.len();
+        let entries = &self.entries;
+        self.feed.retain(|(_, id), _| {
+            let entry = entries.get(id);
+            entry.is_some_and(|entry| entry.revocation.is_in_feed(now))
+        });
+        self.feed.len() < before
+    }
+
+    /// Whether any revocation could keep a token from being signed.
+    pub(super) fn matters_to_signers(&self) -> bool {
+        !self.at_signers.is_empty()
+    }
+
+    /// What the revocations with these selectors say of a token.
+    pub(super) fn judge(
+        &self,
+        selectors: &[Selector],
+        issued_at: u64,
+        now: Timestamp,
+    ) -> SigningVerdict {
+        let matching = selectors.iter().filter_map(|one| self.at_signers.get(one));
+        let entries = matching.flatten().filter_map(|id| self.entries.get(id));
+        entries
+            .map(|entry| SigningVerdict::of(&entry.revocation, issued_at, now))
+            .fold(SigningVerdict::Allowed, SigningVerdict::and)
+    }
+
+    /// The revocation with this identifier.
+    pub(super) fn get(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    /// All of them after this identifier, in order.
+    pub(super) fn after(&self, id: &str) -> impl Iterator<Item = &Entry> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let entries = self.entries.range::<str, _>((Excluded(id), Unbounded));
+        entries.map(|(_, entry)| entry)
+    }
+
+    /// What the feed has, in its order, each with the second in which it changed.
+    pub(super) fn feed(&self) -> Vec<(u64, FeedRecord)> {
+        let records = self.feed.iter();
+        records
+            .map(|((second, _), record)| (*second, *record))
+            .collect()
+    }
+
+    /// How many there are, of this client and of all.
+    pub(super) fn counts(&self, client: &str) -> (usize, usize) {
+        let own = self.of_clients.get(client).copied().unwrap_or_default();
+        (own, self.entries.len())
+    }
+}
+
+fn matters_to_signers(revocation: &Revocation, now: Timestamp) -> bool {
+    let is_settling = match revocation.state {
+        State::Open => true,
+        State::Closed { issued_before, .. } => {
+            let until = Timestamp::from_seconds(issued_before).after(SIGNATURE_UNDER_WAY);
+            now < until
+        }
+    };
+    is_settling || revocation.ban.is_some_and(|ban| ban.holds(now))
+}

@@ -1,0 +1,310 @@
+//! The feed: one small signed head that says all that is revoked, and the segments that it names.
+//!
+//! A head says of which moment it is: what was committed before is in it. That is never later than
+//! when the store was asked for the lease that is running, so that a process which is cut off cannot
+//! freshen. It is signed when somebody asks, once a second at most, and shared by all who do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use keywright_verifier::revocation::{
+    Content, HEAD_TYP, Head, Salt, SegmentReference, feed_url, segment_bytes, segment_hash,
+};
+use keywright_verifier::{Algorithm, Kid};
+
+use super::Revocations;
+use crate::authority::issuer::Issuer;
+use crate::authority::signing::encode_header;
+use crate::authority::snapshot::LeasedSnapshot;
+use crate::authority::{Authority, Services};
+use crate::lifecycle::{RevocationFeed, Timestamp};
+use crate::revocation::Layout;
+
+/// What a verifier asks for.
+#[derive(Debug, Clone, Default)]
+pub struct FeedRequest {
+    /// What the head is signed with; the policy's default when absent.
+    pub algorithm: Option<Algorithm>,
+    /// The root that it knows. While that is the feed's, it waits.
+    pub known: Option<[u8; 32]>,
+    /// For how long it waits.
+    pub wait: Duration,
+    /// Repeated in the head.
+    pub nonce: Option<String>,
+}
+
+/// A head.
+#[derive(Clone)]
+pub struct SignedHead {
+    /// The compact JWS.
+    pub jws: String,
+    /// What it is of.
+    root: [u8; 32],
+    signed_at: Timestamp,
+    kid: Kid,
+}
+
+/// Why there is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FeedRefusal {
+    /// The policy has no feed.
+    #[error("the issuer publishes no revocations")]
+    Off,
+    /// This process cannot say what is revoked now.
+    #[error("this process has not heard from the store for too long to say what is revoked")]
+    Stale,
+    /// Nothing signs with this algorithm.
+    #[error("no {0} key is active for this issuer")]
+    AlgorithmNotActive(Algorithm),
+    /// The signature failed.
+    #[error("the head could not be signed")]
+    Unsigned,
+}
+
+/// A head is shared by all who ask within this time.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
+/// How many heads with a nonce are signed in that time; who asks for more gets one without.
+const MOST_WITH_NONCE: u32 = 20;
+
+/// For how long segments are kept that no head names any more: somebody may be fetching them.
+const SEGMENTS_KEPT_FOR: Duration = Duration::from_secs(120);
+
+/// From so many records on the content is put together off the threads that serve requests.
+const MANY: usize = 4096;
+
+/// What an issuer's feed has in memory.
+#[derive(Default)]
+pub(super) struct Feed {
+    built: Mutex<Option<Arc<Built>>>,
+    heads: tokio::sync::Mutex<Heads>,
+    segments: Mutex<HashMap<[u8; 32], Segment>>,
+}
+
+/// The content as of one change.
+struct Built {
+    change: u64,
+    content: Content,
+    root: [u8; 32],
+}
+
+#[derive(Default)]
+struct Heads {
+    shared: HashMap<Algorithm, SignedHead>,
+    /// When heads with a nonce were counted last, and how many there were since.
+    with_nonce: (Timestamp, u32),
+}
+
+struct Segment {
+    bytes: Bytes,
+    named_at: Timestamp,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Revocations {
+    /// The segment with this hash, if a head names it or has named it lately.
+    pub fn segment(&self, hash: &[u8; 32]) -> Option<Bytes> {
+        let segments = lock(&self.feed.segments);
+        segments.get(hash).map(|segment| segment.bytes.clone())
+    }
+
+    /// The content as it is now.
+    async fn built(self: &Arc<Self>, now: Timestamp) -> Arc<Built> {
+        let change = *self.changes.borrow();
+        let known = lock(&self.feed.built).clone();
+        if let Some(known) = known.filter(|known| known.change == change) {
+            return known;
+        }
+        let (salt, records) = {
+            let book = self.read();
+            (book.salt().clone(), book.feed())
+        };
+        let is_long = records.len() >= MANY;
+        let layout = move || lay_out(salt, &records);
+        let laid_out = match is_long {
+            true => tokio::task::spawn_blocking(layout).await.ok(),
+            false => Some(layout()),
+        };
+        // It does not panic; if it ever does, the head says nothing rather than too little.
+        let (content, segments) = laid_out.unwrap_or_else(|| lay_out(Salt::new([0; 32]), &[]));
+        let mut kept = lock(&self.feed.segments);
+        for (hash, bytes) in segments {
+            let segment = kept.entry(hash).or_insert(Segment {
+                bytes: bytes.into(),
+                named_at: now,
+            });
+            segment.named_at = now;
+        }
+        let is_named = |hash: &[u8; 32]| content.segments.iter().any(|one| one.hash == *hash);
+        kept.retain(|hash, segment| {
+            is_named(hash) || now.since(segment.named_at) < SEGMENTS_KEPT_FOR
+        });
+        drop(kept);
+        let built = Arc::new(Built {
+            change,
+            root: content.root(),
+            content,
+        });
+        *lock(&self.feed.built) = Some(Arc::clone(&built));
+        built
+    }
+}
+
+/// A content, and its segments by their hashes.
+fn lay_out(
+    salt: Salt,
+    records: &[(u64, keywright_verifier::revocation::Record)],
+) -> (Content, Vec<([u8; 32], Vec<u8>)>) {
+    let Layout { recent, segments } = Layout::of(records);
+    let mut references = Vec::with_capacity(segments.len());
+    let mut named = Vec::with_capacity(segments.len());
+    for records in segments {
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let bytes = segment_bytes(records);
+        let hash = segment_hash(&bytes);
+        references.push(SegmentReference { hash, count });
+        named.push((hash, bytes));
+    }
+    let content = Content {
+        salt,
+        recent,
+        segments: references,
+    };
+    (content, named)
+}
+
+impl Authority {
+    /// The head of an issuer's feed, as soon as it says something else than the caller knows, or when
+    /// that has waited long enough. It ends when the process does.
+    ///
+    /// # Errors
+    /// [`FeedRefusal`].
+    pub async fn revocation_head(
+        &self,
+        issuer: &Issuer,
+        request: &FeedRequest,
+    ) -> Result<SignedHead, FeedRefusal> {
+        let services = &self.services;
+        let until = services.clock.now().after(request.wait);
+        let mut changes = issuer.revocations().subscribe();
+        loop {
+            changes.borrow_and_update();
+            let view = issuer.leased_snapshot();
+            if view.set().policy().revocation_feed == RevocationFeed::Off {
+                return Err(FeedRefusal::Off);
+            }
+            let vouched_at = services.vouched_at(&view)?;
+            let now = services.lease.time();
+            let built = issuer.revocations().built(now).await;
+            let is_known = request.known == Some(built.root);
+            if is_known && services.clock.now() < until && !self.is_draining() {
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = services.clock.sleep_until(until) => {}
+                }
+                continue;
+            }
+            let signed = sign(services, issuer, &view, &built, vouched_at, request);
+            if let Some(head) = signed.await? {
+                return Ok(head);
+            }
+            // Another one was signed less than a second ago, and said something else.
+            let next = services.clock.now().after(SHARED_FOR / 10);
+            services.clock.sleep_until(next).await;
+        }
+    }
+
+    /// Lets those that wait for a change of any feed go: the process ends.
+    pub(in crate::authority) fn end_waiting_for_revocations(&self) {
+        for issuer in self.issuers() {
+            issuer.revocations().notify();
+        }
+    }
+}
+
+impl Services {
+    /// The moment up to which this process knows what is revoked. One that is cut off says so in time
+    /// for its verifiers to ask another one.
+    fn vouched_at(&self, view: &LeasedSnapshot) -> Result<Timestamp, FeedRefusal> {
+        let confirmed = self.lease.confirmed_at().ok_or(FeedRefusal::Stale)?;
+        let most = view.set().policy().revocation_max_age / 2;
+        if self.lease.time().since(confirmed) > most || !view.may_sign() {
+            return Err(FeedRefusal::Stale);
+        }
+        Ok(confirmed)
+    }
+}
+
+/// A head of this content; `None` where one was signed less than a second ago that is of another
+/// content.
+async fn sign(
+    services: &Services,
+    issuer: &Issuer,
+    view: &LeasedSnapshot,
+    built: &Built,
+    vouched_at: Timestamp,
+    request: &FeedRequest,
+) -> Result<Option<SignedHead>, FeedRefusal> {
+    let policy = view.set().policy();
+    let algorithm = request.algorithm.unwrap_or(policy.default_algorithm);
+    let entry = view
+        .signer(algorithm)
+        .ok_or(FeedRefusal::AlgorithmNotActive(algorithm))?;
+    let mut heads = issuer.revocations().feed.heads.lock().await;
+    let now = services.lease.time();
+    let nonce = request.nonce.as_ref().filter(|_| heads.may_sign_nonce(now));
+    if nonce.is_none()
+        && let Some(shared) = heads.shared.get(&algorithm)
+        && shared.kid == entry.kid
+        && now.since(shared.signed_at) < SHARED_FOR
+    {
+        return Ok((shared.root == built.root).then(|| shared.clone()));
+    }
+    let head = Head {
+        issuer: policy.url.as_str().to_owned(),
+        feed: feed_url(policy.url.as_str()),
+        issued_at_milliseconds: vouched_at.millis(),
+        max_age_seconds: policy.revocation_max_age.as_secs(),
+        nonce: nonce.cloned(),
+        content: built.content.clone(),
+    };
+    let claims = serde_json::to_vec(&head.claims()).map_err(|_| FeedRefusal::Unsigned)?;
+    let mut input = encode_header(algorithm, &entry.kid, HEAD_TYP);
+    input.push('.');
+    URL_SAFE_NO_PAD.encode_string(&claims, &mut input);
+    let signed = entry.signer.complete(vec![input]).await;
+    let jws = signed.ok().and_then(|mut signed| signed.pop());
+    let jws = jws.ok_or(FeedRefusal::Unsigned)?;
+    if !view.may_sign() {
+        return Err(FeedRefusal::Stale);
+    }
+    let head = SignedHead {
+        jws,
+        root: built.root,
+        signed_at: now,
+        kid: entry.kid.clone(),
+    };
+    if nonce.is_none() {
+        heads.shared.insert(algorithm, head.clone());
+    }
+    Ok(Some(head))
+}
+
+impl Heads {
+    /// Whether a head is signed for one caller alone.
+    fn may_sign_nonce(&mut self, now: Timestamp) -> bool {
+        let (since, count) = &mut self.with_nonce;
+        if now.since(*since) >= SHARED_FOR {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= MOST_WITH_NONCE
+    }
+}

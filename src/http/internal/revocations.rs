@@ -1,0 +1,230 @@
+//! Tokens that are taken back.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::Response;
+use keywright_api as api;
+use keywright_verifier::revocation::{Selector, SelectorKind};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Named, Parameters, Service, path_parameter};
+use crate::access::Role;
+use crate::authority::Authority;
+use crate::authority::authentication::Caller;
+use crate::authority::issuer::Issuer;
+use crate::authority::revocations::{RevocationAsker, RevocationDraft, RevocationFilter};
+use crate::http::authentication::{HasRole, role};
+use crate::http::body::{Body, LargeBody};
+use crate::http::code::Code;
+use crate::http::problem::Problem;
+use crate::http::response::{created, created_at, no_content, ok};
+use crate::http::shown;
+use crate::lifecycle::Timestamp;
+use crate::revocation::{Ban, selector_of};
+
+/// The revocation that the path names, which need not exist.
+pub(super) struct RevocationId(String);
+
+impl FromRequestParts<Arc<Authority>> for RevocationId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
+        path_parameter(parts, "revocation").await.map(Self)
+    }
+}
+
+/// Which revocations to read: all, or those of exactly these members.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RevocationQuery {
+    /// Only those of this `jti`.
+    jti: Option<String>,
+    /// Only those of this session.
+    session: Option<String>,
+    /// Only those of this subject.
+    subject: Option<String>,
+    /// Only those of this OAuth client.
+    client: Option<String>,
+    /// Only those of this audience.
+    audience: Option<String>,
+    /// Only those of the whole issuer.
+    issuer: Option<bool>,
+    /// Only those from which something still follows. Default: all that are kept.
+    live: Option<bool>,
+    /// Only those with a larger identifier.
+    after: Option<String>,
+    /// At most so many. Default: 100.
+    #[schemars(range(min = 1, max = api::LARGEST_PAGE))]
+    limit: Option<usize>,
+}
+
+pub(super) async fn revoke(
+    State(authority): Service,
+    caller: HasRole<role::Revoker>,
+    Named(issuer): Named,
+    Body(body): Body<api::RevocationRequest>,
+) -> Result<Response, Problem> {
+    let draft = draft(&authority, &issuer, &caller.caller, body)?;
+    let asker = asker(&caller);
+    let revoked = authority.take_tokens_back(&issuer, vec![draft], asker);
+    let revoked = revoked.await?.pop().ok_or_else(Problem::internal)?;
+    let id = &revoked.revocation.id;
+    let location = format!("/v1/issuers/{}/revocations/{id}", issuer.name());
+    Ok(created_at(&location, shown::revocation_in_force(&revoked)))
+}
+
+pub(super) async fn revoke_batch(
+    State(authority): Service,
+    caller: HasRole<role::Revoker>,
+    Named(issuer): Named,
+    LargeBody(body): LargeBody<api::RevocationBatchRequest>,
+) -> Result<Response, Problem> {
+    let mut drafts = Vec::new();
+    for (index, request) in body.revocations.into_vec().into_iter().enumerate() {
+        let drafted = draft(&authority, &issuer, &caller.caller, request);
+        let place = format!("/revocations/{index}");
+        drafts.push(drafted.map_err(|problem| problem.at(&place))?);
+        // A token's signature is checked in each: others have their turn in between.
+        tokio::task::yield_now().await;
+    }
+    let asker = asker(&caller);
+    let revoked = authority.take_tokens_back(&issuer, drafts, asker).await?;
+    Ok(created(api::RevocationBatch {
+        revocations: revoked.iter().map(shown::revocation_in_force).collect(),
+    }))
+}
+
+pub(super) async fn list(
+    State(authority): Service,
+    _caller: HasRole<role::RevocationReader>,
+    Named(issuer): Named,
+    Parameters(query): Parameters<RevocationQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=api::LARGEST_PAGE).contains(&limit) {
+        let most = api::LARGEST_PAGE;
+        let detail = format!("limit must lie between 1 and {most}, not {limit}");
+        return Err(Problem::new(Code::InvalidQuery, detail));
+    }
+    let members = api::RevocationSelector {
+        jti: query.jti,
+        session: query.session,
+        subject: query.subject,
+        client: query.client,
+        audience: query.audience,
+        issuer: query.issuer,
+    };
+    let selector = match members == api::RevocationSelector::default() {
+        true => None,
+        false => {
+            Some(selector_of(&members).map_err(|error| Problem::new(Code::InvalidQuery, error))?)
+        }
+    };
+    let filter = RevocationFilter {
+        selector,
+        live: query.live.unwrap_or(false),
+        after: query.after.unwrap_or_default(),
+        limit: limit + 1,
+    };
+    let mut found = issuer.revocations().list(&filter, authority.now());
+    let is_full = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| is_full);
+    let next = next.map(|revocation| revocation.id.clone()).into();
+    Ok(ok(api::Revocations {
+        revocations: found.iter().map(|one| shown::revocation(one)).collect(),
+        next,
+    }))
+}
+
+pub(super) async fn show(
+    State(authority): Service,
+    _caller: HasRole<role::RevocationReader>,
+    Named(issuer): Named,
+    RevocationId(id): RevocationId,
+) -> Result<Response, Problem> {
+    let found = issuer.revocations().find(&id);
+    let revocation = found.ok_or_else(|| Problem::unknown_revocation(&id))?;
+    let in_force = authority.in_force(&issuer, revocation);
+    Ok(ok(shown::revocation_in_force(&in_force)))
+}
+
+pub(super) async fn lift(
+    State(authority): Service,
+    caller: HasRole<role::Revoker>,
+    Named(issuer): Named,
+    RevocationId(id): RevocationId,
+) -> Result<Response, Problem> {
+    if let Some(revocation) = issuer.revocations().find(&id)
+        && !caller.caller.has(Role::Security)
+        && revocation.client != caller.caller.id()
+    {
+        return Err(Problem::beyond_revoker(
+            "a revoker lifts the bans that it has made itself",
+        ));
+    }
+    authority.lift_ban(&issuer, &id, caller.actor()).await?;
+    Ok(no_content())
+}
+
+fn asker(caller: &HasRole<role::Revoker>) -> RevocationAsker {
+    RevocationAsker {
+        actor: caller.actor(),
+        client: caller.caller.id().to_owned(),
+        is_security: caller.caller.has(Role::Security),
+    }
+}
+
+/// What a request asks for, if its caller may.
+fn draft(
+    authority: &Authority,
+    issuer: &Issuer,
+    caller: &Caller,
+    request: api::RevocationRequest,
+) -> Result<RevocationDraft, Problem> {
+    let (members, token, ban, reason) = request.into_parts();
+    let invalid = |detail: &dyn std::fmt::Display| Problem::new(Code::InvalidSelector, detail);
+    let selector = match &token {
+        Some(_) if members != api::RevocationSelector::default() => {
+            return Err(invalid(
+                &"a token names itself: leave the other members out",
+            ));
+        }
+        Some(token) => {
+            let jti = authority.jti_of(issuer, token);
+            let jti = jti.map_err(|error| Problem::new(Code::InvalidToken, error))?;
+            Selector::new(SelectorKind::Jti, &[&jti]).map_err(|error| invalid(&error))?
+        }
+        None => {
+            let selector = selector_of(&members).map_err(|error| invalid(&error))?;
+            if !caller.has(Role::Security) {
+                let client = &caller.live.client;
+                client
+                    .terms
+                    .limits
+                    .check_revocation(&client.id, &selector)?;
+            }
+            selector
+        }
+    };
+    let ban = match ban {
+        None | Some(api::BanRequest::Lifted(false)) => None,
+        Some(api::BanRequest::Lifted(true)) => Some(Ban::UntilLifted),
+        Some(api::BanRequest::Until(api::BanEnd { until })) => {
+            let end = Timestamp::from_seconds(until.0);
+            if end <= authority.now() {
+                let detail = "the ban would have ended already";
+                return Err(Problem::new(Code::InvalidBan, detail));
+            }
+            Some(Ban::Until(end))
+        }
+    };
+    Ok(RevocationDraft {
+        selector,
+        ban,
+        reason: reason.map(String::from),
+    })
+}
