@@ -183,13 +183,7 @@ pub async fn signs(
     client: &Client,
     document: &Value,
 ) -> Result<SignedToken, SignRefusal> {
-    sign(
-        &issuer.leased_snapshot(),
-        client,
-        sign_request(document),
-        BEGIN,
-    )
-    .await
+    sign(&issuer.leased_snapshot(), client, sign_request(document)).await
 }
 
 /// The internal API without a connection.

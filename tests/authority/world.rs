@@ -191,7 +191,7 @@ impl World {
         let client = Client::new("anyone".to_owned(), terms(json!({})), BEGIN);
         let request = sign_request(&json!({"claims": {}, "alg": algorithm.as_str()}));
         let now = self.clock.now();
-        let signed = sign(&issuer.leased_snapshot(), &client, request, now).await?;
+        let signed = sign(&issuer.leased_snapshot(), &client, request).await?;
         Ok(signed.kid)
     }
 

@@ -126,7 +126,7 @@ impl Process {
             typ: None,
             algorithm: None,
         };
-        let signed = sign(&view, &anyone(), request, self.now()).await?;
+        let signed = sign(&view, &anyone(), request).await?;
         Ok(signed.kid)
     }
 
