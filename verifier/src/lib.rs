@@ -97,6 +97,8 @@ mod claims;
 mod clock;
 mod error;
 mod excerpt;
+#[cfg(feature = "remote")]
+mod http;
 mod jwk;
 mod jwk_set;
 mod jws;
@@ -113,15 +115,15 @@ pub mod revocation;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
 pub use error::{Fault, VerifyError};
+#[cfg(feature = "remote")]
+pub use http::{FetchError, InvalidAddress};
 pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError, decode_jwk_number};
 pub use jwk_set::{
     JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS, NoUsableKey, PassedOver,
 };
 pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 #[cfg(feature = "remote")]
-pub use keys::remote::{
-    FetchError, InvalidAddress, RemoteKeys, RemoteKeysBuilder, RemoteKeysError,
-};
+pub use keys::remote::{RemoteKeys, RemoteKeysBuilder, RemoteKeysError};
 pub use keys::{KeyFile, KeyFileError, KeySource, KeysUnavailable};
 pub use kid::{InvalidKid, Kid};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};

@@ -6,7 +6,6 @@
 
 mod cache;
 mod fetch;
-mod http;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,12 +19,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::JwkSet;
+use crate::clock::{self, ClockReading};
+use crate::http::{FetchError, HttpClient, InvalidAddress, Location, Roots};
 use crate::keys::KeysUnavailable;
-use crate::{JwkSet, clock};
-use cache::{Cache, ClockReading, Limits};
-use fetch::{FetchResult, Fetcher, KeySetLocation, Roots, parse_address, parse_issuer};
-
-pub use fetch::{FetchError, InvalidAddress};
+use cache::{Cache, Limits};
+use fetch::{FetchResult, Fetcher};
 
 /// An issuer's keys, fetched from the issuer and kept fresh in the background.
 ///
@@ -46,7 +45,7 @@ pub struct RemoteKeys {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is fetched before `start`"]
 pub struct RemoteKeysBuilder {
-    location: Result<KeySetLocation, InvalidAddress>,
+    location: Result<Location, InvalidAddress>,
     limits: Limits,
     timeout: Duration,
     roots: Roots,
@@ -59,17 +58,14 @@ impl RemoteKeys {
     /// `issuer` is an https URL without query and fragment, as the tokens have it; http is for this
     /// machine alone.
     pub fn of_issuer(issuer: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_issuer(issuer).map(|url| KeySetLocation::Issuer {
-            issuer: issuer.to_owned(),
-            url,
-        }))
+        RemoteKeysBuilder::new(Location::of_issuer(issuer))
     }
 
     /// Fetches the keys from this address.
     ///
     /// `url` is an https URL; http is for this machine alone.
     pub fn at(url: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_address(url).map(KeySetLocation::Jwks))
+        RemoteKeysBuilder::new(Location::at(url))
     }
 
     /// Waits until keys are there, or a fetch has failed. For a start that is to be ready when it says
@@ -144,7 +140,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 impl RemoteKeysBuilder {
-    const fn new(location: Result<KeySetLocation, InvalidAddress>) -> Self {
+    const fn new(location: Result<Location, InvalidAddress>) -> Self {
         Self {
             location,
             limits: Limits {
@@ -223,10 +219,7 @@ impl RemoteKeysBuilder {
     /// [`RemoteKeysError::Fetch`] when no keys came, or as for [`RemoteKeysBuilder::start`].
     pub async fn fetch(self) -> Result<JwkSet, RemoteKeysError> {
         let mut fetcher = self.fetcher()?;
-        let now = ClockReading {
-            monotonic: Duration::ZERO,
-            wall: clock::wall(),
-        };
+        let now = ClockReading::now(clock::monotonic());
         match fetcher.fetch(None, now).await? {
             FetchResult::Set { keys, .. } => Ok(keys),
             // No tag was sent that something could be unchanged since.
@@ -239,8 +232,9 @@ impl RemoteKeysBuilder {
         if self.timeout.is_zero() {
             return Err(RemoteKeysError::Timeout);
         }
-        let fetcher = Fetcher::new(location, self.timeout, self.roots);
-        fetcher.map_err(|error| RemoteKeysError::Setup(Box::new(error)))
+        let client = HttpClient::new(&location, self.roots)
+            .map_err(|error| RemoteKeysError::Setup(Box::new(error)))?;
+        Ok(Fetcher::new(client, location, self.timeout))
     }
 
     /// Starts fetching, in a task of the tokio runtime that this is called in, which must have its clock
@@ -313,7 +307,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RemoteKeysEr
 
 /// What the task and the verifying share.
 struct Shared {
-    location: KeySetLocation,
+    location: Location,
     since: Instant,
     /// Replaced whole after each fetch, by the task alone.
     cache: RwLock<Arc<Cache>>,
@@ -328,10 +322,7 @@ impl Shared {
     }
 
     fn now(&self) -> ClockReading {
-        ClockReading {
-            monotonic: clock::monotonic().saturating_duration_since(self.since),
-            wall: clock::wall(),
-        }
+        ClockReading::now(self.since)
     }
 
     fn request_fetch(&self, ended: u64) {
