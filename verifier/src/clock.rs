@@ -5,7 +5,7 @@
     reason = "the only caller of now() in this crate"
 )]
 
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "remote", feature = "revocations"))]
 use std::time::Duration;
 use std::time::{Instant, SystemTime};
 
@@ -20,7 +20,7 @@ pub(crate) fn monotonic() -> Instant {
 }
 
 /// An instant by both clocks.
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "remote", feature = "revocations"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClockReading {
     /// Since an instant that the reader chose. No one sets this clock, but it may stand still while a machine
@@ -29,7 +29,7 @@ pub(crate) struct ClockReading {
     pub(crate) wall: SystemTime,
 }
 
-#[cfg(feature = "remote")]
+#[cfg(any(feature = "remote", feature = "revocations"))]
 impl ClockReading {
     /// Both clocks now.
     pub(crate) fn now(since: Instant) -> Self {

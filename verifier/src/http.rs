@@ -44,17 +44,35 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client of issuers. It follows no redirect and repeats no request.
-pub(crate) struct HttpClient(Client<Connector, Empty<Bytes>>);
+pub(crate) struct HttpClient {
+    client: Client<Connector, Empty<Bytes>>,
+    #[cfg(feature = "revocations")]
+    connector: Connector,
+}
 
 impl HttpClient {
     pub(crate) fn new(location: &Location, roots: Roots) -> Result<Self, rustls::Error> {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(1)
-            .retry_canceled_requests(false)
-            .build(Connector::new(tls(location.url(), roots)?));
-        Ok(Self(client))
+        let tls = tls(location.url(), roots)?;
+        Ok(Self::with_connector(Connector::new(tls)))
+    }
+
+    /// Asks on new connections from now on: something between may lead them to another server.
+    #[cfg(feature = "revocations")]
+    pub(crate) fn drop_connections(&mut self) {
+        *self = Self::with_connector(self.connector.clone());
+    }
+
+    fn with_connector(connector: Connector) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_CONNECTION)
+                .pool_max_idle_per_host(1)
+                .retry_canceled_requests(false)
+                .build(connector.clone()),
+            #[cfg(feature = "revocations")]
+            connector,
+        }
     }
 
     /// Asks for `accept`, unless it is what `known` names.
@@ -88,7 +106,7 @@ impl HttpClient {
         if let Some(known) = known {
             request.headers_mut().insert(IF_NONE_MATCH, known.clone());
         }
-        Ok(self.0.request(request).await?)
+        Ok(self.client.request(request).await?)
     }
 }
 

@@ -92,11 +92,14 @@
 //! For octets that are signed and no JWT there is [`Jws::verify`], and under it [`Jwk::verify`].
 
 mod algorithm;
+#[cfg(feature = "remote")]
+mod background;
 mod base64url;
 mod claims;
 mod clock;
 mod error;
 mod excerpt;
+mod file;
 #[cfg(feature = "remote")]
 mod http;
 mod jwk;
@@ -111,6 +114,8 @@ mod verifier;
 pub mod axum;
 pub mod json;
 pub mod revocation;
+#[cfg(feature = "revocations")]
+mod revocations;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
@@ -126,5 +131,12 @@ pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 pub use keys::remote::{RemoteKeys, RemoteKeysBuilder, RemoteKeysError};
 pub use keys::{KeyFile, KeyFileError, KeySource, KeysUnavailable};
 pub use kid::{InvalidKid, Kid};
+#[cfg(all(feature = "remote", feature = "revocations"))]
+pub use revocations::RevocationFeed;
+#[cfg(feature = "revocations")]
+pub use revocations::{
+    DEFAULT_MAX_RECORDS, InvalidRevocations, NoRevocations, RevocationFile, RevocationSource,
+    Revocations, RevocationsError,
+};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
 pub use verifier::{Header, Verified, Verifier};

@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Response, StatusCode};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use url::Url;
@@ -22,6 +23,33 @@ pub(crate) enum Roots {
     SystemAnd(Vec<CertificateDer<'static>>),
     /// These alone.
     Only(Vec<CertificateDer<'static>>),
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self::SystemAnd(Vec::new())
+    }
+}
+
+impl Roots {
+    /// These alone; `None` when the PEM text holds no certificate, or a garbled one.
+    pub(crate) fn only(pem: &[u8]) -> Option<Self> {
+        certificates(pem).map(Self::Only)
+    }
+
+    /// These too; `None` when the PEM text holds no certificate, or a garbled one.
+    pub(crate) fn add(&mut self, pem: &[u8]) -> Option<()> {
+        let added = certificates(pem)?;
+        let (Self::SystemAnd(roots) | Self::Only(roots)) = self;
+        roots.extend(added);
+        Some(())
+    }
+}
+
+/// The certificates of a PEM text, of which there must be one.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    found.ok().filter(|found| !found.is_empty())
 }
 
 /// TLS as ring has it, whatever the process has installed for others. A machine without certificates

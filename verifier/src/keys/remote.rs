@@ -12,14 +12,11 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::JwkSet;
+use crate::background::{Task, jitter};
 use crate::clock::{self, ClockReading};
 use crate::http::{FetchError, HttpClient, InvalidAddress, Location, Roots};
 use crate::keys::KeysUnavailable;
@@ -112,12 +109,19 @@ impl RemoteKeys {
     /// The keys after a fetch that is under way, or that this causes when the cool-down allows it;
     /// without either, the keys at hand, which may have come since the caller looked.
     pub(super) async fn refetched(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let is_fetching = self.progress.borrow().is_fetching;
+        if !is_fetching && !self.shared.cache().may_fetch(self.shared.now()) {
+            return self.cached();
+        }
+        self.refetched_outside_cool_down().await
+    }
+
+    /// The keys after a fetch that is under way, or that this causes. How often is for the caller to
+    /// limit.
+    pub(crate) async fn refetched_outside_cool_down(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let mut progress = self.progress.clone();
         let seen = *progress.borrow_and_update();
         if !seen.is_fetching {
-            if !self.shared.cache().may_fetch(self.shared.now()) {
-                return self.cached();
-            }
             self.shared.request_fetch(seen.ended);
         }
         // A requested fetch is made, unless it has ended already, so there is an end to wait for. It comes at the timeout at the latest. An error says that the task is gone, and
@@ -140,7 +144,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 impl RemoteKeysBuilder {
-    const fn new(location: Result<Location, InvalidAddress>) -> Self {
+    fn new(location: Result<Location, InvalidAddress>) -> Self {
         Self {
             location,
             limits: Limits {
@@ -149,7 +153,7 @@ impl RemoteKeysBuilder {
                 cool_down: Duration::from_secs(30),
             },
             timeout: Duration::from_secs(5),
-            roots: Roots::SystemAnd(Vec::new()),
+            roots: Roots::default(),
         }
     }
 
@@ -195,9 +199,7 @@ impl RemoteKeysBuilder {
     ///
     /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
     pub fn trust_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
-        let added = certificates(pem)?;
-        let (Roots::SystemAnd(roots) | Roots::Only(roots)) = &mut self.roots;
-        roots.extend(added);
+        self.roots.add(pem).ok_or(RemoteKeysError::Certificates)?;
         Ok(self)
     }
 
@@ -207,7 +209,7 @@ impl RemoteKeysBuilder {
     ///
     /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
     pub fn trust_only_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
-        self.roots = Roots::Only(certificates(pem)?);
+        self.roots = Roots::only(pem).ok_or(RemoteKeysError::Certificates)?;
         Ok(self)
     }
 
@@ -296,15 +298,6 @@ pub enum RemoteKeysError {
     Fetch(#[from] FetchError),
 }
 
-/// The certificates of a PEM text, of which there must be one.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RemoteKeysError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(RemoteKeysError::Certificates),
-    }
-}
-
 /// What the task and the verifying share.
 struct Shared {
     location: Location,
@@ -346,15 +339,6 @@ struct Progress {
     ended: u64,
 }
 
-/// Ends the fetching when the last verifier is dropped.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// Fetches when a fetch is due, or when a caller has requested one.
 async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::Sender<Progress>) {
     let mut requests = shared.requested.subscribe();
@@ -385,15 +369,6 @@ async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::
             progress.is_fetching = false;
             progress.ended += 1;
         });
-    }
-}
-
-/// A number from 0 to 1.
-fn jitter() -> f64 {
-    let mut byte = [0];
-    match SystemRandom::new().fill(&mut byte) {
-        Ok(()) => f64::from(byte[0]) / 255.0,
-        Err(_) => 0.5,
     }
 }
 

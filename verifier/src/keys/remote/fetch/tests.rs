@@ -118,7 +118,7 @@ fn moving_issuer() -> (String, Arc<Mutex<Vec<String>>>) {
 async fn address_that_still_answers_is_not_believed_for_longer_than_its_metadata() {
     let (name, asked_for) = moving_issuer();
     let location = Location::of_issuer(&name).unwrap();
-    let client = HttpClient::new(&location, Roots::SystemAnd(Vec::new())).unwrap();
+    let client = HttpClient::new(&location, Roots::default()).unwrap();
     let mut fetcher = Fetcher::new(client, location, Duration::from_secs(20));
     for seconds in [0, 1, 3599, 3600, 7199] {
         let now = ClockReading {
