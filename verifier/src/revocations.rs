@@ -113,6 +113,9 @@ impl Revocations {
             }
             RevocationSource::File(file) => {
                 let (bound, followed) = file.follow(rules, since);
+                if let Ok(keys) = keys.cached() {
+                    followed.heads(&keys);
+                }
                 (bound, Followed::File(Arc::new(followed)))
             }
             #[cfg(feature = "remote")]
