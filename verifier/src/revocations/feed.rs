@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::DEFAULT_MAX_RECORDS;
 use super::error::{InvalidRevocations, RevocationsError};
-use super::heads::{Bound, Heads};
+use super::heads::{AcceptedHead, Bound, Heads};
 use super::identity::Identity;
 use crate::background::{Task, jitter};
 use crate::clock::{self, ClockReading};
@@ -25,11 +25,14 @@ use poll::{KEY_CHECK_INTERVAL, Poller};
 /// The shortest time between the starts of two requests.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The longest time for which a feed holds a request.
+const LONGEST_WAIT_SECONDS: u64 = 25;
+
 /// The first wait after a failure, which doubles up to a part of the bound. Of each, a random half may
 /// be left out.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// What the longest wait after a failure is a part of while no head has said its own `max_age`.
+/// Within what time a head must come while none has said its own `max_age`.
 const DEFAULT_BOUND: Duration = Duration::from_secs(60);
 
 /// An issuer's feed of revocations, which a verifier follows.
@@ -79,8 +82,8 @@ impl RevocationFeed {
     /// Default: the head's `max_age`.
     ///
     /// It is the longest time that a revoked token is accepted, and the longest outage of the feed in
-    /// which tokens of any age are. Below twice the time that the issuer takes to renew its lease, a few
-    /// seconds, good tokens may be refused.
+    /// which tokens of any age are. The feed is asked at least twice in it. Below 5 s good tokens may be
+    /// refused, because a head is a second or two old when it comes.
     pub const fn bound(mut self, bound: Duration) -> Self {
         self.bound = Bound::Own(bound);
         self
@@ -158,6 +161,7 @@ impl RevocationFeed {
             self.timeout,
             identity,
             keys.clone(),
+            self.bound,
             since,
         );
         let (publish, state) = watch::channel(State {
@@ -250,7 +254,9 @@ async fn follow(mut poller: Poller, bound: Bound, keys: KeySource, publish: watc
         });
         if is_failure {
             poller.start_over();
-            let longest = longest_backoff(bound, &heads, &keys);
+            let longest = keys.cached().map_or(FIRST_BACKOFF, |keys| {
+                bound_in_force(bound, heads.newest(&keys).map(AsRef::as_ref)) / 4
+            });
             tokio::time::sleep(backoff(failures, longest, jitter())).await;
         } else {
             pause(POLL_INTERVAL, started_at).await;
@@ -281,17 +287,19 @@ async fn head_is_dropped(heads: &Heads, keys: &KeySource) {
     }
 }
 
-/// A quarter of the time within which a head must come.
-fn longest_backoff(bound: Bound, heads: &Heads, keys: &KeySource) -> Duration {
-    let of_head = || {
-        let keys = keys.cached().ok()?;
-        heads.newest(&keys).map(|head| head.max_age())
-    };
-    let bound = match bound {
+/// Within what time a head must come.
+fn bound_in_force(bound: Bound, newest: Option<&AcceptedHead>) -> Duration {
+    match bound {
         Bound::Own(bound) => bound,
-        Bound::OfHead | Bound::Without => of_head().unwrap_or(DEFAULT_BOUND),
-    };
-    bound / 4
+        Bound::OfHead | Bound::Without => newest.map_or(DEFAULT_BOUND, |newest| newest.max_age()),
+    }
+}
+
+/// For how long an issuer is asked to hold a request while nothing changes, in whole seconds: less than
+/// half of the time within which the answer must come, so that one may fail.
+fn wait(bound_in_force: Duration) -> Duration {
+    let seconds = (bound_in_force.as_secs().saturating_mul(5) / 12).clamp(1, LONGEST_WAIT_SECONDS);
+    Duration::from_secs(seconds)
 }
 
 /// How long to wait after so many failures in a row. `jitter`, from 0 to 1, spreads what many verifiers
@@ -311,6 +319,12 @@ mod tests {
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn request_is_held_for_less_than_half_of_the_bound() {
+        let waits = [1, 2, 3, 8, 12, 60, 86_400].map(|bound| wait(seconds(bound)).as_secs());
+        assert_eq!(waits, [1, 1, 1, 3, 5, 25, 25]);
     }
 
     #[test]

@@ -57,6 +57,20 @@ async fn first_request_has_a_nonce_and_the_others_say_what_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn request_is_held_for_a_part_of_a_short_bound() {
+    let scene = Scene::start();
+    let verifier = scene
+        .ready_verifier(scene.feed().bound(Duration::from_secs(8)))
+        .await;
+    eventually("a second request", async || {
+        scene.head_requests().len() >= 2
+    })
+    .await;
+    drop(verifier);
+    assert_eq!(parameter(&scene.head_requests()[1], "wait"), Some("3"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn request_that_is_held_is_waited_for_beyond_the_timeout() {
     let scene = Scene::start();
     scene.behave_with_head(|published, request| {

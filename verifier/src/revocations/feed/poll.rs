@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::timeout;
 use url::Url;
 
+use super::{bound_in_force, wait};
 use crate::clock::ClockReading;
 use crate::http::{FetchError, HttpClient, Location, Locator, body};
 use crate::keys::KeySource;
@@ -16,12 +17,9 @@ use crate::revocation::{
     Content, Head, HeadKind, RevocationTable, SegmentMismatch, SegmentReference,
 };
 use crate::revocations::error::RevocationsError;
-use crate::revocations::heads::{AcceptedHead, CLOCK_TOLERANCE, Heads, IssuerClock, Moment};
+use crate::revocations::heads::{AcceptedHead, Bound, CLOCK_TOLERANCE, Heads, IssuerClock, Moment};
 use crate::revocations::identity::{Identity, MAX_HEAD_BYTES, check_time};
 use crate::{Jwk, JwkSet, Jws, JwsError, Kid, base64url};
-
-/// For how long an issuer is asked to hold a request while nothing changes.
-const WAIT: Duration = Duration::from_secs(25);
 
 /// How often it is looked whether the key of the head at hand is still in the issuer's set.
 pub(super) const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +39,7 @@ pub(super) struct Poller {
     timeout: Duration,
     identity: Identity,
     keys: KeySource,
+    bound: Bound,
     since: Instant,
     /// Those of the newest head, and those that have come for the next one.
     segments: HashMap<[u8; 32], Arc<[u8]>>,
@@ -65,6 +64,7 @@ impl Poller {
         timeout: Duration,
         identity: Identity,
         keys: KeySource,
+        bound: Bound,
         since: Instant,
     ) -> Self {
         let origin = match &location {
@@ -78,6 +78,7 @@ impl Poller {
             timeout,
             identity,
             keys,
+            bound,
             since,
             segments: HashMap::new(),
             clock_check: ClockCheck::Never,
@@ -104,12 +105,8 @@ impl Poller {
         let newest = heads.newest(&keys);
         let feed = self.feed().await?;
         let nonce = self.nonce();
-        let known = newest
-            .filter(|_| nonce.is_none())
-            .map(|newest| base64url::encode(&newest.root()));
-        let text = self
-            .fetch_head(&feed, known.as_deref(), nonce.as_deref())
-            .await?;
+        let known = newest.filter(|_| nonce.is_none()).map(AsRef::as_ref);
+        let text = self.fetch_head(&feed, known, nonce.as_deref()).await?;
         let received_at = ClockReading::now(self.since);
         let (head, key, keys) = self.verify(&text, &feed, keys).await?;
 
@@ -198,7 +195,7 @@ impl Poller {
     async fn fetch_head(
         &self,
         feed: &Url,
-        known: Option<&str>,
+        known: Option<&AcceptedHead>,
         nonce: Option<&str>,
     ) -> Result<String, RevocationsError> {
         let mut url = feed.clone();
@@ -208,10 +205,11 @@ impl Poller {
         }
         let mut limit = self.timeout;
         if let Some(known) = known {
+            let wait = wait(bound_in_force(self.bound, Some(known)));
             url.query_pairs_mut()
-                .append_pair("known", known)
-                .append_pair("wait", &WAIT.as_secs().to_string());
-            limit = limit.saturating_add(WAIT);
+                .append_pair("known", &base64url::encode(&known.root()))
+                .append_pair("wait", &wait.as_secs().to_string());
+            limit = limit.saturating_add(wait);
         }
         if let Some(nonce) = nonce {
             url.query_pairs_mut().append_pair("nonce", nonce);

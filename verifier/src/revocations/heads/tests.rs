@@ -237,6 +237,33 @@ fn head_does_not_get_younger_by_a_clock_that_is_set_back_or_a_machine_that_sleep
     assert_eq!(of(100, 161), Err("revocations-stale"));
 }
 
+// What the clock lost before the head came must not make up for what it gained since.
+#[test]
+fn machine_that_sleeps_after_its_clock_was_set_back_does_not_make_a_head_younger() {
+    let set_back = |monotonic: u64, wall: u64| ClockReading {
+        monotonic: seconds(monotonic),
+        ..at(wall)
+    };
+    let none = Heads::none(at(1000));
+    let heads = after(
+        &none,
+        &head(1010, &[]),
+        "a",
+        set_back(1010, 910),
+        &set(&["a"]),
+    );
+    let of = |now| {
+        verdict(
+            &heads,
+            &token("alice", Some(10)),
+            Bound::OfHead,
+            Moment::Now(now),
+        )
+    };
+    assert_eq!(of(set_back(1010, 970)), Ok(Some(1010)));
+    assert_eq!(of(set_back(1010, 971)), Err("revocations-stale"));
+}
+
 #[test]
 fn time_that_the_caller_chose_counts_but_not_less_than_has_passed() {
     let heads = with_head(100, &[]);
