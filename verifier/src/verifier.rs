@@ -142,7 +142,8 @@ impl Verifier {
         self.judge(token, VerificationTime::Now).await
     }
 
-    /// Like [`Verifier::verify`], at another time than now.
+    /// Like [`Verifier::verify`], at another time than now. What is revoked is what is known now, and it
+    /// is not taken to be younger than it is by the monotonic clock.
     ///
     /// # Errors
     ///
