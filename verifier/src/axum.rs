@@ -40,6 +40,7 @@
 //! | 401 | of the error | the token is not accepted: `error="invalid_token"` |
 //! | 403 | `scope-missing`, `claim-missing` | the token is valid and a route requires more: `error="insufficient_scope"` |
 //! | 503 | `keys-unavailable` | the keys to verify the token with are not available |
+//! | 503 | `revocations-stale` | what is revoked has not been learned for too long |
 //! | 500 | `authentication-missing` | a requirement or an extractor is used without an [`Authentication`]: every request is refused |
 //!
 //! A token is read from the `Authorization` header alone, never from the body or the query (RFC 6750

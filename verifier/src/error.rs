@@ -1,6 +1,7 @@
 //! Why a token is not accepted, and whose fault that is.
 
 use crate::keys::KeysUnavailable;
+use crate::revocation::SelectorKind;
 use crate::{ClaimError, JwsError};
 
 /// Why [`Verifier::verify`](crate::Verifier::verify) does not accept a token.
@@ -22,6 +23,16 @@ pub enum VerifyError {
     /// There are no keys to verify with. The token may be good.
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
+    /// The issuer has taken the token back.
+    #[error("the token was revoked by its {selector}")]
+    Revoked {
+        /// By what it was named.
+        selector: SelectorKind,
+    },
+    /// What is revoked has not been learned for too long, and the token is too old to be accepted
+    /// without. It may be good.
+    #[error("the issuer's revocations could not be refreshed for too long")]
+    RevocationsStale,
 }
 
 /// Whose fault it is that a token is not accepted.
@@ -39,6 +50,10 @@ pub enum Fault {
     Misdirected,
     /// The token may be good: the keys cannot be had. Answer with 503, not with 401.
     Keys,
+    /// It is genuine, and its issuer has taken it back. A new one will do, if the issuer gives one.
+    Revoked,
+    /// The token may be good: what is revoked cannot be had. Answer with 503, not with 401.
+    Revocations,
 }
 
 impl VerifyError {
@@ -51,12 +66,16 @@ impl VerifyError {
     /// | `token-expired`, `token-not-yet-valid` | [`Fault::Time`] |
     /// | `wrong-issuer`, `wrong-audience`, `wrong-type`, `claim-missing`, `claim-malformed`, `claims-mismatch` | [`Fault::Misdirected`] |
     /// | `keys-unavailable` | [`Fault::Keys`] |
+    /// | `revoked` | [`Fault::Revoked`] |
+    /// | `revocations-stale` | [`Fault::Revocations`] |
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Token(error) => error.code(),
             Self::Claim(error) => error.code(),
             Self::ClaimsShape => "claims-mismatch",
             Self::Keys(_) => "keys-unavailable",
+            Self::Revoked { .. } => "revoked",
+            Self::RevocationsStale => "revocations-stale",
         }
     }
 
@@ -75,6 +94,8 @@ impl VerifyError {
             Self::Claim(ClaimError::Expired | ClaimError::NotYetValid) => Fault::Time,
             Self::Claim(_) | Self::ClaimsShape => Fault::Misdirected,
             Self::Keys(_) => Fault::Keys,
+            Self::Revoked { .. } => Fault::Revoked,
+            Self::RevocationsStale => Fault::Revocations,
         }
     }
 }

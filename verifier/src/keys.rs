@@ -52,6 +52,19 @@ impl KeySource {
     }
 }
 
+#[cfg(all(feature = "remote", feature = "revocations"))]
+impl KeySource {
+    /// Like [`KeySource::refetched`], also when a source was asked a short while ago.
+    pub(crate) async fn refetched_outside_cool_down(
+        &self,
+    ) -> Option<Result<Arc<JwkSet>, KeysUnavailable>> {
+        match self {
+            Self::Fixed(_) | Self::File(_) => None,
+            Self::Remote(remote) => Some(remote.refetched_outside_cool_down().await),
+        }
+    }
+}
+
 impl From<JwkSet> for KeySource {
     fn from(keys: JwkSet) -> Self {
         Self::Fixed(Arc::new(keys))

@@ -54,12 +54,66 @@
 //! # }
 //! ```
 //!
+//! # Tokens that were taken back
+//!
+//! With the feature `revocations` a verifier follows what its issuer has revoked: users that are banned,
+//! sessions that have ended, tokens that were stolen. It takes one line, here with the issuer's feed:
+//!
+#![cfg_attr(all(feature = "remote", feature = "revocations"), doc = "```")]
+#![cfg_attr(
+    not(all(feature = "remote", feature = "revocations")),
+    doc = "```ignore"
+)]
+//! # async fn run(rules: keywright_verifier::Rules) -> Result<(), Box<dyn std::error::Error>> {
+//! # let issuer = "https://id.example.com";
+//! # let keys = keywright_verifier::RemoteKeys::of_issuer(issuer).start()?;
+//! use keywright_verifier::{RevocationFeed, Verifier};
+//!
+//! let verifier = Verifier::new(rules, keys)?.with_revocations(RevocationFeed::of_issuer(issuer))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A revoked token is expected to be refused after about 2 s, and guaranteed to be after the `max_age` of
+//! the feed, a minute by default, or a bound of the verifier's own: then a verifier that cannot reach the
+//! feed refuses every token that is as old. Without a network, a signed file does the same:
+//!
+#![cfg_attr(feature = "revocations", doc = "```")]
+#![cfg_attr(not(feature = "revocations"), doc = "```ignore")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/revocations/example");
+//! # let path = |name: &str| format!("{folder}/{name}");
+//! # let token = |session: &str| std::fs::read_to_string(path(session));
+//! use std::time::{Duration, UNIX_EPOCH};
+//!
+//! use keywright_verifier::{Algorithm, KeyFile, RevocationFile, Rules, Verifier};
+//! use serde_json::Value;
+//!
+//! let rules = Rules::new("https://id.example.com", "orders", [Algorithm::Es256]);
+//! let keys = KeyFile::open(path("keys.json"))?;
+//! let file = RevocationFile::open(path("revocations.json"))?;
+//! let verifier = Verifier::new(rules, keys)?.with_revocations(file)?;
+//!
+//! // A minute after the file was signed, one of two sessions has ended.
+//! let then = UNIX_EPOCH + Duration::from_secs(1_735_689_660);
+//! let ended = verifier.verify_with_held_keys::<Value>(&token("session-1.jwt")?, then);
+//! let error = ended.unwrap_err();
+//! assert_eq!(error.code(), "revoked");
+//! assert_eq!(error.to_string(), "the token was revoked by its session");
+//! let other = verifier.verify_with_held_keys::<Value>(&token("session-2.jwt")?, then)?;
+//! assert_eq!(other.vouched_at, Some(then - Duration::from_secs(60)));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
-//! Both are off by default.
+//! All are off by default.
 //!
 //! - `remote`: [`RemoteKeys`](https://docs.rs/keywright-verifier), which fetches an issuer's keys and
 //!   keeps them fresh in the background. Needs tokio.
+//! - `revocations`: tokens that the issuer has taken back are refused, by a signed file, and with the
+//!   feature `remote` by the issuer's feed. The format is in [`revocation`], with or without it.
 //! - `axum`: a layer that lets only requests with a good token pass, guards for scopes and claims, and
 //!   an extractor for handlers, in a module of that name.
 //!
@@ -92,11 +146,16 @@
 //! For octets that are signed and no JWT there is [`Jws::verify`], and under it [`Jwk::verify`].
 
 mod algorithm;
+#[cfg(feature = "remote")]
+mod background;
 mod base64url;
 mod claims;
 mod clock;
 mod error;
 mod excerpt;
+mod file;
+#[cfg(feature = "remote")]
+mod http;
 mod jwk;
 mod jwk_set;
 mod jws;
@@ -109,20 +168,29 @@ mod verifier;
 pub mod axum;
 pub mod json;
 pub mod revocation;
+#[cfg(feature = "revocations")]
+mod revocations;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
 pub use error::{Fault, VerifyError};
+#[cfg(feature = "remote")]
+pub use http::{FetchError, InvalidAddress};
 pub use jwk::{Jwk, JwkError, MAX_JWK_BYTES, PublicKey, SignatureError, decode_jwk_number};
 pub use jwk_set::{
     JwkSet, JwkSetError, MAX_JWK_SET_BYTES, MAX_JWK_SET_KEYS, NoUsableKey, PassedOver,
 };
 pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 #[cfg(feature = "remote")]
-pub use keys::remote::{
-    FetchError, InvalidAddress, RemoteKeys, RemoteKeysBuilder, RemoteKeysError,
-};
+pub use keys::remote::{RemoteKeys, RemoteKeysBuilder, RemoteKeysError};
 pub use keys::{KeyFile, KeyFileError, KeySource, KeysUnavailable};
 pub use kid::{InvalidKid, Kid};
+#[cfg(all(feature = "remote", feature = "revocations"))]
+pub use revocations::RevocationFeed;
+#[cfg(feature = "revocations")]
+pub use revocations::{
+    DEFAULT_MAX_RECORDS, InvalidRevocations, NoRevocations, RevocationFile, RevocationSource,
+    Revocations, RevocationsError,
+};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
 pub use verifier::{Header, Verified, Verifier};

@@ -268,7 +268,7 @@ pub enum InvalidRules {
 }
 
 /// Whether two `typ` values name one media type (RFC 7515 §4.1.9).
-fn same_media_type(one: &str, other: &str) -> bool {
+pub(crate) fn same_media_type(one: &str, other: &str) -> bool {
     short_media_type(one).eq_ignore_ascii_case(short_media_type(other))
 }
 

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::claims::{ClaimError, string};
 use crate::json::Members;
 use crate::keys::{KeySource, KeysUnavailable};
+#[cfg(feature = "revocations")]
+use crate::revocations::{InvalidRevocations, RevocationSource, Revocations};
 use crate::rules::{InvalidRules, Rules};
 use crate::{Algorithm, JwkSet, Jws, JwsError, Kid, VerifyError, clock};
 
@@ -27,6 +29,26 @@ pub struct Verifier {
 struct Issuer {
     rules: Rules,
     keys: KeySource,
+    #[cfg(feature = "revocations")]
+    revocations: Option<Revocations>,
+}
+
+/// When a token is judged.
+#[derive(Clone, Copy)]
+pub(crate) enum VerificationTime {
+    /// When it comes to that.
+    Now,
+    /// At a time that the caller says.
+    At(SystemTime),
+}
+
+impl VerificationTime {
+    fn wall(self) -> SystemTime {
+        match self {
+            Self::Now => clock::wall(),
+            Self::At(time) => time,
+        }
+    }
 }
 
 impl Verifier {
@@ -60,15 +82,53 @@ impl Verifier {
         self.issuers.push(Issuer {
             rules,
             keys: keys.into(),
+            #[cfg(feature = "revocations")]
+            revocations: None,
         });
         Ok(self)
     }
 
+    /// Refuses the tokens that the issuer whose rules were given last has taken back. Its heads are
+    /// verified with its keys, by the algorithms of its rules.
+    ///
+    /// A token is judged by it after everything else: a revoked one is
+    /// [`VerifyError::Revoked`]. When it cannot be known any more whether one is,
+    /// it is [`VerifyError::RevocationsStale`]. A token with more than 16 audiences or actors is refused,
+    /// because not all of them are looked up.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidRevocations`]: they are another issuer's, followed already, or cannot be followed.
+    #[cfg(feature = "revocations")]
+    pub fn with_revocations(
+        mut self,
+        source: impl Into<RevocationSource>,
+    ) -> Result<Self, InvalidRevocations> {
+        if let Some(issuer) = self.issuers.last_mut() {
+            if issuer.revocations.is_some() {
+                return Err(InvalidRevocations::Duplicate {
+                    issuer: issuer.rules.issuer().to_owned(),
+                });
+            }
+            let revocations = Revocations::start(source.into(), &issuer.rules, &issuer.keys)?;
+            issuer.revocations = Some(revocations);
+        }
+        Ok(self)
+    }
+
+    /// What is known of the revocations of an issuer: for metrics, and to wait at the start. `None`
+    /// when they are not followed.
+    #[cfg(feature = "revocations")]
+    pub fn revocations(&self, issuer: &str) -> Option<&Revocations> {
+        self.issuer(issuer)?.revocations.as_ref()
+    }
+
     /// Verifies a token now, and reads its claims into `C`.
     ///
-    /// It waits for the network in two cases only: no keys have been fetched yet, or the token names a
+    /// It waits for the network in three cases only: no keys have been fetched yet, the token names a
     /// key that the set at hand lacks and the issuer has not been asked for the length of the
-    /// cool-down. With a fixed set or a file it never waits.
+    /// cool-down, or revocations are followed and the first have not come yet. With a fixed set or a
+    /// file it never waits.
     ///
     /// # Errors
     ///
@@ -79,11 +139,11 @@ impl Verifier {
         &self,
         token: &str,
     ) -> Result<Verified<C>, VerifyError> {
-        // After the wait, in which the token may have expired.
-        self.judge(token, clock::wall).await
+        self.judge(token, VerificationTime::Now).await
     }
 
-    /// Like [`Verifier::verify`], at another time than now.
+    /// Like [`Verifier::verify`], at another time than now. What is revoked is what is known now, and it
+    /// is not taken to be younger than it is by the monotonic clock.
     ///
     /// # Errors
     ///
@@ -93,7 +153,7 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        self.judge(token, || now).await
+        self.judge(token, VerificationTime::At(now)).await
     }
 
     /// Like [`Verifier::verify_at`], without ever waiting: by the keys at hand.
@@ -111,27 +171,34 @@ impl Verifier {
     ) -> Result<Verified<C>, VerifyError> {
         let jws = Jws::parse(token, self.longest_token)?;
         let token = self.read(&jws, token.len())?;
-        let kid = token.key_of(&token.issuer.keys.cached())?;
-        token.accept(kid, now)
+        let keys = token.issuer.keys.cached()?;
+        let kid = token.key_of(&keys)?;
+        token.accept(kid, &keys, VerificationTime::At(now))
     }
 
     async fn judge<C: DeserializeOwned>(
         &self,
         token: &str,
-        now: impl FnOnce() -> SystemTime,
+        time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
         let jws = Jws::parse(token, self.longest_token)?;
         let token = self.read(&jws, token.len())?;
         let source = &token.issuer.keys;
-        let mut key = token.key_of(&source.cached());
+        let mut found = token.find_key(source.cached());
         let is_curable = matches!(
-            key,
+            found,
             Err(VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))
         );
-        if is_curable && let Some(cached) = source.refetched().await {
-            key = token.key_of(&cached);
+        if is_curable && let Some(refetched) = source.refetched().await {
+            found = token.find_key(refetched);
         }
-        token.accept(key?, now())
+        let (kid, keys) = found?;
+        #[cfg(feature = "revocations")]
+        if let Some(revocations) = &token.issuer.revocations {
+            revocations.first_attempt().await;
+        }
+        // After the waits, in which the token may have expired.
+        token.accept(kid, &keys, time)
     }
 
     /// The most bytes of a token that any issuer's rules allow.
@@ -171,20 +238,30 @@ struct Token<'v, 't> {
 
 impl Token<'_, '_> {
     /// The name of the key that the signature verifies with.
-    fn key_of(&self, cached: &Result<Arc<JwkSet>, KeysUnavailable>) -> Result<Kid, VerifyError> {
-        let keys = cached.as_ref().map_err(|error| *error)?;
+    fn key_of(&self, keys: &JwkSet) -> Result<Kid, VerifyError> {
         let verified = self.jws.verify(keys, self.issuer.rules.algorithms())?;
         Ok(verified.key().kid().clone())
     }
 
-    /// Checks the claims of a token whose signature has been verified.
+    /// The same, and the set that has it.
+    fn find_key(
+        &self,
+        keys: Result<Arc<JwkSet>, KeysUnavailable>,
+    ) -> Result<(Kid, Arc<JwkSet>), VerifyError> {
+        let keys = keys?;
+        Ok((self.key_of(&keys)?, keys))
+    }
+
+    /// Checks the claims of a token whose signature has been verified with one of `keys`.
     fn accept<C: DeserializeOwned>(
         self,
         kid: Kid,
-        now: SystemTime,
+        keys: &JwkSet,
+        time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
         let rules = &self.issuer.rules;
-        rules.check(self.jws.typ(), &self.claims, now)?;
+        rules.check(self.jws.typ(), &self.claims, time.wall())?;
+        let vouched_at = self.check_revocations(keys, time)?;
         let claims = self
             .claims
             .read_into()
@@ -194,7 +271,37 @@ impl Token<'_, '_> {
             kid,
             typ: self.jws.typ().map(str::to_owned),
         };
-        Ok(Verified { header, claims })
+        Ok(Verified {
+            header,
+            claims,
+            vouched_at,
+        })
+    }
+
+    #[cfg(feature = "revocations")]
+    fn check_revocations(
+        &self,
+        keys: &JwkSet,
+        time: VerificationTime,
+    ) -> Result<Option<SystemTime>, VerifyError> {
+        match &self.issuer.revocations {
+            Some(revocations) => revocations.judge(&self.claims, keys, time),
+            None => Ok(None),
+        }
+    }
+
+    #[cfg(not(feature = "revocations"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "no revocations are followed"
+    )]
+    const fn check_revocations(
+        &self,
+        _keys: &JwkSet,
+        _time: VerificationTime,
+    ) -> Result<Option<SystemTime>, VerifyError> {
+        Ok(None)
     }
 }
 
@@ -208,6 +315,11 @@ pub struct Verified<C> {
     pub header: Header,
     /// The claims, in the type that the caller asked for.
     pub claims: C,
+    /// Up to when it is known that the token was not taken back: when the issuer said so, or when the
+    /// token was signed, whichever is later. `None` when revocations are not followed, or when it is not
+    /// known and no bound asks for it. A handler may ask for more than a verifier's bound: less than
+    /// 5 s ago, before it moves money.
+    pub vouched_at: Option<SystemTime>,
 }
 
 impl<C> fmt::Debug for Verified<C> {

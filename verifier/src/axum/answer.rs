@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::{Fault, VerifyError};
 
-/// After how many seconds a client may ask again when there are no keys: a failed fetch is repeated
-/// about as soon.
+/// After how many seconds a client may ask again when keys or revocations are missing: a failed fetch is
+/// repeated about as soon.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request goes no further.
@@ -32,7 +32,7 @@ impl Denial {
     fn status(&self) -> StatusCode {
         match self {
             Self::MalformedHeader => StatusCode::BAD_REQUEST,
-            Self::Token(error) if error.fault() == Fault::Keys => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Token(error) if is_undecided(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoToken | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Scope(_) | Self::Claim(_) => StatusCode::FORBIDDEN,
             Self::NoAuthentication => StatusCode::INTERNAL_SERVER_ERROR,
@@ -69,7 +69,7 @@ impl Denial {
         let error = match self {
             Self::NoToken => return Some(format!("Bearer realm=\"{realm}\"")),
             Self::MalformedHeader => "invalid_request",
-            Self::Token(error) if error.fault() == Fault::Keys => return None,
+            Self::Token(error) if is_undecided(error) => return None,
             Self::Token(_) => "invalid_token",
             Self::Scope(_) | Self::Claim(_) => "insufficient_scope",
             Self::NoAuthentication => return None,
@@ -112,6 +112,11 @@ impl Denial {
         }
         response
     }
+}
+
+/// Whether the token may be good.
+fn is_undecided(error: &VerifyError) -> bool {
+    matches!(error.fault(), Fault::Keys | Fault::Revocations)
 }
 
 /// The characters that `error_description` and `scope` may have (RFC 6750 §3); others would end the

@@ -30,6 +30,7 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Authenticated<C> {
         Ok(Self(Verified {
             header: token.header.clone(),
             claims,
+            vouched_at: token.vouched_at,
         }))
     }
 }

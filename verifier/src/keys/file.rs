@@ -1,11 +1,11 @@
 //! Keys in a file, for a service that cannot reach the issuer.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use crate::file::{self, ReadError};
 use crate::{JwkSet, JwkSetError, MAX_JWK_SET_BYTES, clock};
 
 /// How often the file is looked at, unless [`KeyFile::check_every`] says otherwise.
@@ -166,24 +166,15 @@ impl State {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyFileError> {
-    let unreadable = |source| KeyFileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    // Opening a pipe would wait for a writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(KeyFileError::NoFile {
+    file::read(path, MAX_JWK_SET_BYTES).map_err(|error| match error {
+        ReadError::Unreadable(source) => KeyFileError::Unreadable {
             path: path.to_owned(),
-        });
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let mut content = Vec::new();
-    // One byte more than is parsed, so that a file which is too long is not taken for a shorter one.
-    let limit = u64::try_from(MAX_JWK_SET_BYTES).map_or(u64::MAX, |limit| limit.saturating_add(1));
-    file.take(limit)
-        .read_to_end(&mut content)
-        .map_err(unreadable)?;
-    Ok(content)
+            source,
+        },
+        ReadError::NoFile => KeyFileError::NoFile {
+            path: path.to_owned(),
+        },
+    })
 }
 
 /// Why a file is not used as keys.

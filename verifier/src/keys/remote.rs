@@ -6,26 +6,22 @@
 
 mod cache;
 mod fetch;
-mod http;
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use crate::JwkSet;
+use crate::background::{Task, jitter};
+use crate::clock::{self, ClockReading};
+use crate::http::{FetchError, HttpClient, InvalidAddress, Location, Roots};
 use crate::keys::KeysUnavailable;
-use crate::{JwkSet, clock};
-use cache::{Cache, ClockReading, Limits};
-use fetch::{FetchResult, Fetcher, KeySetLocation, Roots, parse_address, parse_issuer};
-
-pub use fetch::{FetchError, InvalidAddress};
+use cache::{Cache, Limits};
+use fetch::{FetchResult, Fetcher};
 
 /// An issuer's keys, fetched from the issuer and kept fresh in the background.
 ///
@@ -46,7 +42,7 @@ pub struct RemoteKeys {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is fetched before `start`"]
 pub struct RemoteKeysBuilder {
-    location: Result<KeySetLocation, InvalidAddress>,
+    location: Result<Location, InvalidAddress>,
     limits: Limits,
     timeout: Duration,
     roots: Roots,
@@ -59,17 +55,14 @@ impl RemoteKeys {
     /// `issuer` is an https URL without query and fragment, as the tokens have it; http is for this
     /// machine alone.
     pub fn of_issuer(issuer: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_issuer(issuer).map(|url| KeySetLocation::Issuer {
-            issuer: issuer.to_owned(),
-            url,
-        }))
+        RemoteKeysBuilder::new(Location::of_issuer(issuer))
     }
 
     /// Fetches the keys from this address.
     ///
     /// `url` is an https URL; http is for this machine alone.
     pub fn at(url: &str) -> RemoteKeysBuilder {
-        RemoteKeysBuilder::new(parse_address(url).map(KeySetLocation::Jwks))
+        RemoteKeysBuilder::new(Location::at(url))
     }
 
     /// Waits until keys are there, or a fetch has failed. For a start that is to be ready when it says
@@ -116,12 +109,19 @@ impl RemoteKeys {
     /// The keys after a fetch that is under way, or that this causes when the cool-down allows it;
     /// without either, the keys at hand, which may have come since the caller looked.
     pub(super) async fn refetched(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
+        let is_fetching = self.progress.borrow().is_fetching;
+        if !is_fetching && !self.shared.cache().may_fetch(self.shared.now()) {
+            return self.cached();
+        }
+        self.refetched_outside_cool_down().await
+    }
+
+    /// The keys after a fetch that is under way, or that this causes. How often is for the caller to
+    /// limit.
+    pub(crate) async fn refetched_outside_cool_down(&self) -> Result<Arc<JwkSet>, KeysUnavailable> {
         let mut progress = self.progress.clone();
         let seen = *progress.borrow_and_update();
         if !seen.is_fetching {
-            if !self.shared.cache().may_fetch(self.shared.now()) {
-                return self.cached();
-            }
             self.shared.request_fetch(seen.ended);
         }
         // A requested fetch is made, unless it has ended already, so there is an end to wait for. It comes at the timeout at the latest. An error says that the task is gone, and
@@ -144,7 +144,7 @@ impl fmt::Debug for RemoteKeys {
 }
 
 impl RemoteKeysBuilder {
-    const fn new(location: Result<KeySetLocation, InvalidAddress>) -> Self {
+    fn new(location: Result<Location, InvalidAddress>) -> Self {
         Self {
             location,
             limits: Limits {
@@ -153,7 +153,7 @@ impl RemoteKeysBuilder {
                 cool_down: Duration::from_secs(30),
             },
             timeout: Duration::from_secs(5),
-            roots: Roots::SystemAnd(Vec::new()),
+            roots: Roots::default(),
         }
     }
 
@@ -199,9 +199,7 @@ impl RemoteKeysBuilder {
     ///
     /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
     pub fn trust_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
-        let added = certificates(pem)?;
-        let (Roots::SystemAnd(roots) | Roots::Only(roots)) = &mut self.roots;
-        roots.extend(added);
+        self.roots.add(pem).ok_or(RemoteKeysError::Certificates)?;
         Ok(self)
     }
 
@@ -211,7 +209,7 @@ impl RemoteKeysBuilder {
     ///
     /// [`RemoteKeysError::Certificates`] when it holds none, or what it holds is garbled.
     pub fn trust_only_certificates(mut self, pem: &[u8]) -> Result<Self, RemoteKeysError> {
-        self.roots = Roots::Only(certificates(pem)?);
+        self.roots = Roots::only(pem).ok_or(RemoteKeysError::Certificates)?;
         Ok(self)
     }
 
@@ -223,10 +221,7 @@ impl RemoteKeysBuilder {
     /// [`RemoteKeysError::Fetch`] when no keys came, or as for [`RemoteKeysBuilder::start`].
     pub async fn fetch(self) -> Result<JwkSet, RemoteKeysError> {
         let mut fetcher = self.fetcher()?;
-        let now = ClockReading {
-            monotonic: Duration::ZERO,
-            wall: clock::wall(),
-        };
+        let now = ClockReading::now(clock::monotonic());
         match fetcher.fetch(None, now).await? {
             FetchResult::Set { keys, .. } => Ok(keys),
             // No tag was sent that something could be unchanged since.
@@ -239,8 +234,9 @@ impl RemoteKeysBuilder {
         if self.timeout.is_zero() {
             return Err(RemoteKeysError::Timeout);
         }
-        let fetcher = Fetcher::new(location, self.timeout, self.roots);
-        fetcher.map_err(|error| RemoteKeysError::Setup(Box::new(error)))
+        let client = HttpClient::new(&location, self.roots)
+            .map_err(|error| RemoteKeysError::Setup(Box::new(error)))?;
+        Ok(Fetcher::new(client, location, self.timeout))
     }
 
     /// Starts fetching, in a task of the tokio runtime that this is called in, which must have its clock
@@ -302,18 +298,9 @@ pub enum RemoteKeysError {
     Fetch(#[from] FetchError),
 }
 
-/// The certificates of a PEM text, of which there must be one.
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, RemoteKeysError> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(RemoteKeysError::Certificates),
-    }
-}
-
 /// What the task and the verifying share.
 struct Shared {
-    location: KeySetLocation,
+    location: Location,
     since: Instant,
     /// Replaced whole after each fetch, by the task alone.
     cache: RwLock<Arc<Cache>>,
@@ -328,10 +315,7 @@ impl Shared {
     }
 
     fn now(&self) -> ClockReading {
-        ClockReading {
-            monotonic: clock::monotonic().saturating_duration_since(self.since),
-            wall: clock::wall(),
-        }
+        ClockReading::now(self.since)
     }
 
     fn request_fetch(&self, ended: u64) {
@@ -353,15 +337,6 @@ struct Progress {
     is_fetching: bool,
     /// How many fetches have ended.
     ended: u64,
-}
-
-/// Ends the fetching when the last verifier is dropped.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Fetches when a fetch is due, or when a caller has requested one.
@@ -394,15 +369,6 @@ async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::
             progress.is_fetching = false;
             progress.ended += 1;
         });
-    }
-}
-
-/// A number from 0 to 1.
-fn jitter() -> f64 {
-    let mut byte = [0];
-    match SystemRandom::new().fill(&mut byte) {
-        Ok(()) => f64::from(byte[0]) / 255.0,
-        Err(_) => 0.5,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use super::fetch::{FetchError, FetchResult, Tag};
+use super::fetch::{FetchResult, Tag};
 use crate::JwkSet;
+use crate::clock::ClockReading;
+use crate::http::FetchError;
 
 /// How long a set is fresh when its answer does not say.
 const FRESH_BY_DEFAULT: Duration = Duration::from_secs(300);
@@ -27,25 +29,6 @@ pub(super) struct Limits {
     pub(super) stale: Duration,
     /// How long after a fetch an unknown key causes no other.
     pub(super) cool_down: Duration,
-}
-
-/// An instant by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClockReading {
-    /// Since the cache was made. No one sets this clock, but it may stand still while a machine
-    /// sleeps.
-    pub(super) monotonic: Duration,
-    pub(super) wall: SystemTime,
-}
-
-impl ClockReading {
-    /// The time since `earlier`, by the clock that says more: a set must not pass for younger than it
-    /// is because a machine slept or its clock was set back.
-    pub(super) fn since(self, earlier: Self) -> Duration {
-        let monotonic = self.monotonic.saturating_sub(earlier.monotonic);
-        let wall = self.wall.duration_since(earlier.wall);
-        wall.map_or(monotonic, |wall| wall.max(monotonic))
-    }
 }
 
 /// What has been fetched, and how the last fetch went. A value: each fetch makes a new one.

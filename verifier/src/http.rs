@@ -1,8 +1,12 @@
-//! The HTTP client that keys are fetched with: GET over HTTP/1.1, with TLS by ring, through the proxy
+//! The HTTP client that issuers are asked with: GET over HTTP/1.1, with TLS by ring, through the proxy
 //! that the environment names.
 //!
 //! It stands on hyper. A client with more of its own, such as reqwest, would share its features with the
 //! rest of the program (Cargo unifies them), and could stop what another crate does with it.
+
+mod address;
+mod exchange;
+mod location;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +29,13 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
 
-use super::fetch::is_loopback;
+use address::{is_loopback, parse_address, parse_issuer};
+use exchange::tls;
+
+pub use address::InvalidAddress;
+pub use exchange::FetchError;
+pub(crate) use exchange::{Roots, body};
+pub(crate) use location::{Location, Locator};
 
 /// How long a connection stays open. Discovery and keys share one; the fetch after that is minutes
 /// away, and by then something between may have forgotten the connection without a word.
@@ -34,21 +44,53 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client of issuers. It follows no redirect and repeats no request.
-pub(super) struct HttpClient(Client<Connector, Empty<Bytes>>);
+pub(crate) struct HttpClient {
+    client: Client<Connector, Empty<Bytes>>,
+    #[cfg(feature = "revocations")]
+    connector: Connector,
+}
 
 impl HttpClient {
-    pub(super) fn new(tls: ClientConfig) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(1)
-            .retry_canceled_requests(false)
-            .build(Connector::new(tls));
-        Self(client)
+    pub(crate) fn new(location: &Location, roots: Roots) -> Result<Self, rustls::Error> {
+        let tls = tls(location.url(), roots)?;
+        Ok(Self::with_connector(Connector::new(tls)))
+    }
+
+    /// Asks on new connections from now on: something between may lead them to another server.
+    #[cfg(feature = "revocations")]
+    pub(crate) fn drop_connections(&mut self) {
+        *self = Self::with_connector(self.connector.clone());
+    }
+
+    fn with_connector(connector: Connector) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_CONNECTION)
+                .pool_max_idle_per_host(1)
+                .retry_canceled_requests(false)
+                .build(connector.clone()),
+            #[cfg(feature = "revocations")]
+            connector,
+        }
     }
 
     /// Asks for `accept`, unless it is what `known` names.
-    pub(super) async fn get(
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Exchange`].
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        accept: &'static str,
+        known: Option<&HeaderValue>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let answer = self.exchange(url, accept, known).await;
+        answer.map_err(FetchError::Exchange)
+    }
+
+    async fn exchange(
         &self,
         url: &Url,
         accept: &'static str,
@@ -64,7 +106,7 @@ impl HttpClient {
         if let Some(known) = known {
             request.headers_mut().insert(IF_NONE_MATCH, known.clone());
         }
-        Ok(self.0.request(request).await?)
+        Ok(self.client.request(request).await?)
     }
 }
 
