@@ -41,6 +41,7 @@ mod progress;
 mod round;
 mod rules;
 mod search;
+mod setting;
 mod state;
 mod steps;
 
