@@ -38,6 +38,7 @@ mod agreement;
 mod change;
 mod laws;
 mod progress;
+mod revocation;
 mod round;
 mod rules;
 mod search;
