@@ -5,7 +5,7 @@ use super::laws::{self, A, B, D, E, F, G};
 use super::rules::{
     CarriedTime, Closer, Closing, ClosingTime, Freshness, HeadLease, HeadOrder, HeadRounding,
     HeadTime, IatRounding, IssuedBeforeBasis, IssuedBeforeRounding, KeptHead, KnowingSigner,
-    OpenRecord, OpeningStamp, Rules, SecondCheck, SigningOrder, Start,
+    LateClosing, OpenRecord, OpeningStamp, Rules, SecondCheck, SigningOrder, Start,
 };
 use super::setting::Setting;
 use super::sound::{
@@ -110,6 +110,16 @@ fn a_closing_by_time_that_forgets_the_lease_is_too_early() {
 }
 
 #[test]
+fn a_closing_that_is_committed_too_late_meets_later_heads_with_an_open_record() {
+    let rule = |rules: &mut Rules| rules.late_closing = LateClosing::Committed;
+    let setting = Setting {
+        closes_slowly: true,
+        ..following()
+    };
+    breaks("a late closing", setting, rule, B);
+}
+
+#[test]
 fn a_revocation_that_only_its_opener_closes_may_stay_open() {
     let rule = |rules: &mut Rules| rules.closer = Closer::WhoHasOpened;
     let setting = Setting {
@@ -169,7 +179,11 @@ fn a_process_that_loads_no_revocations_signs_without_knowledge() {
 
 #[test]
 fn issued_before_without_a_second_more_is_too_early() {
-    let rule = |rules: &mut Rules| rules.rounding = IssuedBeforeRounding::Up;
+    let rule = |rules: &mut Rules| {
+        rules.rounding = IssuedBeforeRounding::Up;
+        // Which would never close it in a whole second.
+        rules.late_closing = LateClosing::Committed;
+    };
     breaks("issued_before without + 1", two_replicas(), rule, A);
     breaks("issued_before without + 1", half_seconds(), rule, A);
 }
@@ -193,8 +207,11 @@ fn issued_before_by_the_stores_time_alone_is_too_early() {
 #[test]
 fn issued_before_by_the_time_of_who_closes_is_too_early() {
     let rule = |rules: &mut Rules| rules.basis = IssuedBeforeBasis::Closer;
-    let name = "issued_before by who closes";
-    breaks(name, clocks_far_apart(), rule, A);
+    let setting = Setting {
+        skews: &[0, 2],
+        ..clocks_far_apart()
+    };
+    breaks("issued_before by who closes", setting, rule, A);
 }
 
 #[test]

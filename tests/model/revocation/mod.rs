@@ -13,11 +13,11 @@
 //! - Every replica that may sign at once does so in every state, and one token at a time is signed
 //!   step by step beside that. Of tokens that were signed without knowledge the one with the latest
 //!   `iat` is kept, which is accepted wherever another is.
-//! - A closing is judged and committed in one step. While a revocation is open every signer that knows
-//!   it refuses, so a closing that lands later only keeps them waiting.
+//! - An opening is committed in one step, and a closing too where that is not what the search is about.
 //! - One verifier, whose clock is the store's. What its clock may be off widens `guaranteed`.
 //! - The clock of a standby that takes over is that of the store before it.
 
+mod closing;
 mod feed;
 mod laws;
 mod opening;

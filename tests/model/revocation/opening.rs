@@ -1,11 +1,10 @@
-//! How a revocation is opened and closed, and what a fail-over of the store takes of that.
+//! How a revocation is opened, and what a fail-over of the store takes of what is committed.
 
-use super::super::search::Laws;
 use super::super::state::Instant;
-use super::rules::{Closer, Closing, ClosingTime, IssuedBeforeBasis, IssuedBeforeRounding, Rules};
+use super::rules::Closer;
 use super::setting::Setting;
-use super::state::{CLOSED, Knowledge, NOTHING, OPENED, Position, Row, State};
-use super::steps::{Answer, Mark, Outcome, holds};
+use super::state::{Knowledge, NOTHING, OPENED, Position, State};
+use super::steps::{Answer, Outcome, holds};
 
 /// A caller's revocation is committed, with the store's time.
 pub(crate) fn open(
@@ -67,92 +66,8 @@ fn commit_opening(
     Some(Outcome::of(next))
 }
 
-/// Any replica that lives and knows it may close it. The rows are read in the commit.
-pub(crate) fn close(
-    mut next: State,
-    index: usize,
-    answer: Answer,
-    setting: &Setting,
-) -> Option<Outcome> {
-    let rules = &setting.rules;
-    let replica = &next.replicas[index];
-    let is_open = next.store.revocation.is(OPENED);
-    if !is_open || !holds(replica) || replica.held.position != next.store.revocation.position {
-        return None;
-    }
-    if rules.closer == Closer::WhoHasOpened && !replica.is_opener {
-        return None;
-    }
-    let judged_at = match rules.closing_time {
-        ClosingTime::Stores => 0,
-        ClosingTime::Closers => replica.ahead,
-    };
-    let is_due = judged_at - next.store.opened_at >= rules.closed_anyway_after;
-    let believes_rows = -next.store.failed_over_at >= rules.rows_missing_for;
-    let is_acknowledged = match rules.closing {
-        Closing::EveryLiveReplica => rows_waited_for(&next).all(|row| has_opening(row, &next)),
-        Closing::AnyReplica => rows_waited_for(&next).any(|row| has_opening(row, &next)),
-        Closing::Nobody => true,
-    };
-    let may_close = is_due || is_acknowledged && believes_rows;
-    if !may_close {
-        let mark = if is_acknowledged {
-            Mark::RowsNotBelieved
-        } else {
-            Mark::WaitedForAcknowledgement
-        };
-        return Some(Outcome::of(next).marked(mark));
-    }
-    let stated = rows_waited_for(&next).map(|row| row.time).max();
-    let basis = match rules.basis {
-        IssuedBeforeBasis::StoreAndStated => stated.unwrap_or(0).max(0),
-        IssuedBeforeBasis::Store => 0,
-        IssuedBeforeBasis::Closer => replica.ahead,
-    };
-    let issued_before = issued_before(&next, basis, rules);
-    let closed = Knowledge {
-        position: position(CLOSED, &next, setting),
-        issued_before,
-    };
-    let mut broken = Laws::NONE;
-    broken.add_if(next.witness.unknowing >= issued_before, super::laws::A);
-    if setting.follows {
-        next.witness.committed_at[1] = Some(0);
-        next.witness.guaranteed = Some(rules.guaranteed_after());
-    }
-    if next.remaining.fail_overs == 0 {
-        // No rule asks that any more.
-        next.store.opened_at = setting.oldest().opening;
-    }
-    let lacks_some = rows_waited_for(&next).count() < usize::from(next.count);
-    write(&mut next, index, closed, answer);
-    let mut outcome = Outcome::of(next)
-        .marked_if(is_due && !is_acknowledged, Mark::ClosedAnyway)
-        .marked_if(!is_due, Mark::ClosedByAcknowledgement)
-        .marked_if(lacks_some, Mark::ClosedWithoutSome)
-        .marked_if(stated > Some(0), Mark::StatedTimeCounted);
-    outcome.broken = broken;
-    Some(outcome)
-}
-
-fn issued_before(state: &State, basis: Instant, rules: &Rules) -> Instant {
-    match rules.rounding {
-        IssuedBeforeRounding::UpPlusOne => state.second_after(basis, rules) + rules.second,
-        IssuedBeforeRounding::DownPlusOne => state.second_before(basis, rules) + rules.second,
-        IssuedBeforeRounding::Up => state.second_after(basis, rules),
-    }
-}
-
-/// No others are kept.
-fn rows_waited_for(state: &State) -> impl Iterator<Item = &Row> {
-    state.replicas().iter().flat_map(|replica| replica.rows())
-}
-
-fn has_opening(row: &Row, state: &State) -> bool {
-    state.store.has(row.through) && row.through.number >= OPENED
-}
-
-fn position(number: u8, state: &State, setting: &Setting) -> Position {
+/// Where an event lands that is committed now.
+pub(crate) fn position(number: u8, state: &State, setting: &Setting) -> Position {
     Position {
         number,
         branch: setting.fail_overs - state.remaining.fail_overs,
@@ -160,7 +75,7 @@ fn position(number: u8, state: &State, setting: &Setting) -> Position {
 }
 
 /// The replica whose commit was answered goes by it at once.
-fn write(next: &mut State, index: usize, revocation: Knowledge, answer: Answer) {
+pub(crate) fn write(next: &mut State, index: usize, revocation: Knowledge, answer: Answer) {
     next.store.write(revocation);
     if answer == Answer::Arrives {
         next.replicas[index].held = revocation;

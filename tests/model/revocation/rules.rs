@@ -29,6 +29,7 @@ pub(crate) struct Rules {
     pub(crate) closing: Closing,
     pub(crate) closing_time: ClosingTime,
     pub(crate) closer: Closer,
+    pub(crate) late_closing: LateClosing,
     pub(crate) basis: IssuedBeforeBasis,
     pub(crate) rounding: IssuedBeforeRounding,
     pub(crate) carried_time: CarriedTime,
@@ -75,6 +76,14 @@ pub(crate) enum ClosingTime {
 pub(crate) enum Closer {
     Anybody,
     WhoHasOpened,
+}
+
+/// What the store does with a closing that is committed when `issued_before` has passed: heads may
+/// have an open record and a later time by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LateClosing {
+    Refused,
+    Committed,
 }
 
 /// Which moment `issued_before` comes after.
@@ -232,6 +241,7 @@ impl Rules {
             closing: Closing::EveryLiveReplica,
             closing_time: ClosingTime::Stores,
             closer: Closer::Anybody,
+            late_closing: LateClosing::Refused,
             basis: IssuedBeforeBasis::StoreAndStated,
             rounding: IssuedBeforeRounding::UpPlusOne,
             carried_time: CarriedTime::NeverGoesBack,

@@ -28,6 +28,8 @@ pub(crate) struct Setting {
     pub(crate) loses_commits: bool,
     /// How often a caller opens the revocation: again where the first time was lost.
     pub(crate) openings: u8,
+    /// Whether a closing is committed later than it is decided.
+    pub(crate) closes_slowly: bool,
     /// Whether tokens are signed step by step as well.
     pub(crate) signs: bool,
     /// Whether heads are built step by step as well.

@@ -19,6 +19,7 @@ pub(crate) fn two_replicas() -> Setting {
         fail_overs: 0,
         loses_commits: true,
         openings: 1,
+        closes_slowly: false,
         signs: false,
         builds: false,
         follows: false,
@@ -268,6 +269,33 @@ fn an_idea_of_the_time_that_is_corrected_keeps_the_laws() {
             ..setting
         };
         holds("a correction, and a verifier", follows, &[]);
+    }
+}
+
+#[test]
+fn a_closing_that_is_committed_later_than_it_is_decided_keeps_the_laws() {
+    let setting = Setting {
+        closes_slowly: true,
+        ..two_replicas()
+    };
+    holds("a slow closing", setting, &[Mark::LateClosingRefused]);
+    let follows = Setting {
+        follows: true,
+        ..leases_of(1, setting)
+    };
+    let wanted = [Mark::LateClosingRefused, Mark::GoodTokenPastOpenRecord];
+    holds("a slow closing, and a verifier", follows, &wanted);
+    if is_thorough() {
+        let fails_over = Setting {
+            closes_slowly: true,
+            ..leases_of(1, failing_over())
+        };
+        holds("a slow closing, and a fail-over", fails_over, &[]);
+        let signs = Setting {
+            signs: true,
+            ..setting
+        };
+        holds("a slow closing, and a frozen signer", signs, &[]);
     }
 }
 

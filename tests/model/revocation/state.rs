@@ -62,6 +62,14 @@ pub(crate) enum Round {
     },
 }
 
+/// A closing that is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DecidedClosing {
+    /// The opening on which it was decided.
+    pub(crate) base: Position,
+    pub(crate) issued_before: Instant,
+}
+
 /// A JWT on its way out that the revocation matches: what has been taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Signature {
@@ -102,6 +110,8 @@ pub(crate) struct Replica {
     /// The stamp of the last heartbeat whose answer it has.
     pub(crate) acknowledged: Option<Instant>,
     pub(crate) round: Round,
+    /// A closing on its way to the store.
+    pub(crate) closing: Option<DecidedClosing>,
     /// The stamp of an opening on its way to the store, where the opener stamps it.
     pub(crate) opening: Option<Instant>,
     pub(crate) signature: Option<Signature>,
@@ -301,6 +311,7 @@ impl Replica {
             asked: oldest.asked,
             acknowledged: None,
             round: Round::None,
+            closing: None,
             opening: None,
             signature: None,
             building: Building::Nothing,
@@ -331,6 +342,9 @@ impl Replica {
         self.held.passes(oldest);
         passes(&mut self.lease, 0);
         passes(&mut self.asked, oldest.asked);
+        if let Some(closing) = &mut self.closing {
+            passes(&mut closing.issued_before, oldest.issued_before);
+        }
         if let Some(stamp) = &mut self.opening {
             passes(stamp, oldest.stamp);
         }

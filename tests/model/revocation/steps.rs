@@ -1,8 +1,9 @@
 //! What can happen next. A replica that is frozen, slow or cut off is one that takes no step while
 //! time passes; no step is ever bound to happen.
 
+use super::closing::{close, decide_closing, land_closing};
 use super::feed::{build_head, deliver, serve_head};
-use super::opening::{close, decide, fail_over, land, open};
+use super::opening::{decide, fail_over, land, open};
 use super::round::{beat, confirm, crash, read, swap};
 use super::rules::OpeningStamp;
 use super::setting::Setting;
@@ -30,6 +31,10 @@ pub(crate) enum Step {
     Land(usize, Answer),
     /// The revocation is closed by a replica.
     Close(usize, Answer),
+    /// A replica decides to close it.
+    DecideClosing(usize),
+    /// The closing that it has decided is committed.
+    LandClosing(usize, Answer),
     /// Takes the next thing that a signature needs, or hands the JWT out.
     Sign(usize),
     /// Takes the first thing that a head needs.
@@ -67,6 +72,7 @@ pub(crate) enum Mark {
     ClosedAnyway,
     ClosedWithoutSome,
     WaitedForAcknowledgement,
+    LateClosingRefused,
     RowsNotBelieved,
     StatedTimeCounted,
     HeldWhileOpen,
@@ -86,11 +92,12 @@ pub(crate) enum Mark {
 
 impl Mark {
     /// All of them.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::ClosedByAcknowledgement,
         Self::ClosedAnyway,
         Self::ClosedWithoutSome,
         Self::WaitedForAcknowledgement,
+        Self::LateClosingRefused,
         Self::RowsNotBelieved,
         Self::StatedTimeCounted,
         Self::HeldWhileOpen,
@@ -138,6 +145,10 @@ pub(crate) fn candidates(state: &State, setting: &Setting, steps: &mut Vec<Step>
                 steps.extend(answers.map(|answer| Step::Land(index, answer)));
             }
             NOTHING => steps.extend(answers.map(|answer| Step::Open(index, answer))),
+            _ if setting.closes_slowly => {
+                steps.push(Step::DecideClosing(index));
+                steps.extend(answers.map(|answer| Step::LandClosing(index, answer)));
+            }
             OPENED => steps.extend(answers.map(|answer| Step::Close(index, answer))),
             _ => {}
         }
@@ -195,6 +206,8 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         Step::Decide(index) => decide(next, index),
         Step::Land(index, answer) => land(next, index, answer, setting),
         Step::Close(index, answer) => close(next, index, answer, setting),
+        Step::DecideClosing(index) => decide_closing(next, index, setting),
+        Step::LandClosing(index, answer) => land_closing(next, index, answer, setting),
         Step::Sign(index) => sign(next, index, rules),
         Step::BuildHead(index) => build_head(next, index, rules),
         Step::ServeHead(index, way) => serve_head(next, index, way, setting),
