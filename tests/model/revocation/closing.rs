@@ -63,6 +63,7 @@ pub(crate) fn decide_closing(mut next: State, index: usize, setting: &Setting) -
     let basis = match rules.basis {
         IssuedBeforeBasis::StoreAndStated => stated.unwrap_or(0).max(0),
         IssuedBeforeBasis::Store => 0,
+        IssuedBeforeBasis::StoreAndTolerance => rules.tolerance,
         IssuedBeforeBasis::Closer => replica.ahead,
     };
     let issued_before = issued_before(&next, basis, rules);

@@ -93,6 +93,8 @@ pub(crate) enum IssuedBeforeBasis {
     StoreAndStated,
     /// The store's time.
     Store,
+    /// The latest that a replica's idea of the store's time can be.
+    StoreAndTolerance,
     /// The time of the replica that closes, by its own idea.
     Closer,
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::super::search::Model as _;
 use super::super::state::Instant;
 use super::laws;
-use super::rules::{HeadLease, IatRounding, Rules, SigningOrder};
+use super::rules::{CarriedTime, HeadLease, IatRounding, IssuedBeforeBasis, Rules, SigningOrder};
 use super::setting::Setting;
 use super::steps::Mark;
 
@@ -269,6 +269,32 @@ fn an_idea_of_the_time_that_is_corrected_keeps_the_laws() {
             ..setting
         };
         holds("a correction, and a verifier", follows, &[]);
+    }
+}
+
+#[test]
+fn a_tolerance_more_makes_up_for_stated_times_and_longer_waits() {
+    let mut setting = Setting {
+        corrections: 1,
+        ..leases_of(1, clocks_far_apart())
+    };
+    setting.rules.basis = IssuedBeforeBasis::StoreAndTolerance;
+    setting.rules.carried_time = CarriedTime::GoesBack;
+    setting.rules.waited_for = setting.rules.live_for;
+    setting.rules.closed_anyway_after = setting.rules.max_staleness;
+    let wanted = [Mark::ClosedAnyway, Mark::ClosedByAcknowledgement];
+    holds("a tolerance more", setting, &wanted);
+    if is_thorough() {
+        let fails_over = Setting {
+            corrections: 0,
+            fail_overs: 1,
+            rules: Rules {
+                rows_missing_for: setting.rules.max_staleness,
+                ..setting.rules
+            },
+            ..setting
+        };
+        holds("a tolerance more, and a fail-over", fails_over, &wanted);
     }
 }
 
