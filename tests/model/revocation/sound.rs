@@ -273,32 +273,6 @@ fn an_idea_of_the_time_that_is_corrected_keeps_the_laws() {
 }
 
 #[test]
-fn a_tolerance_more_makes_up_for_stated_times_and_longer_waits() {
-    let mut setting = Setting {
-        corrections: 1,
-        ..leases_of(1, clocks_far_apart())
-    };
-    setting.rules.basis = IssuedBeforeBasis::StoreAndTolerance;
-    setting.rules.carried_time = CarriedTime::GoesBack;
-    setting.rules.waited_for = setting.rules.live_for;
-    setting.rules.closed_anyway_after = setting.rules.max_staleness;
-    let wanted = [Mark::ClosedAnyway, Mark::ClosedByAcknowledgement];
-    holds("a tolerance more", setting, &wanted);
-    if is_thorough() {
-        let fails_over = Setting {
-            corrections: 0,
-            fail_overs: 1,
-            rules: Rules {
-                rows_missing_for: setting.rules.max_staleness,
-                ..setting.rules
-            },
-            ..setting
-        };
-        holds("a tolerance more, and a fail-over", fails_over, &wanted);
-    }
-}
-
-#[test]
 fn a_closing_that_is_committed_later_than_it_is_decided_keeps_the_laws() {
     let setting = Setting {
         closes_slowly: true,
@@ -387,31 +361,44 @@ fn a_fail_over_that_loses_the_row_of_a_clock_ahead_keeps_the_laws() {
     }
 }
 
+/// Other rules than the protocol's, and as safe: what they say of each other is worth knowing.
 #[test]
-fn a_lease_is_not_what_keeps_a_head_from_vouching_for_too_much() {
-    for law in [laws::A, laws::D] {
-        let mut setting = leases_of(1, following());
-        setting.rules.max_age = 2;
-        setting.rules.head_lease = HeadLease::Ignored;
-        setting.only = Some(law);
-        holds("heads without a lease", setting, &[Mark::Guaranteed]);
+fn some_rules_make_up_for_others() {
+    // What a head vouches for is in its time; a lease keeps it from being old.
+    let mut heads = leases_of(1, following());
+    heads.rules.max_age = 2;
+    heads.rules.head_lease = HeadLease::Ignored;
+    for law in [laws::D, laws::A] {
+        heads.only = Some(law);
+        holds("heads without a lease", heads, &[Mark::Guaranteed]);
     }
-}
-
-#[test]
-fn the_second_check_of_the_newest_snapshot_makes_up_for_iat_that_is_read_too_late() {
-    let mut setting = signing();
-    setting.rules.order = SigningOrder::TermSnapshotIat;
-    holds(
-        "iat after the snapshot",
-        setting,
-        &[Mark::RevokedWhileSigning],
-    );
-}
-
-#[test]
-fn iat_that_is_read_before_the_term_does_no_harm() {
-    let mut setting = leases_of(1, signing());
-    setting.rules.order = SigningOrder::IatTermSnapshot;
-    holds("iat before the term", setting, &[Mark::RevokedWhileSigning]);
+    if !is_thorough() {
+        return;
+    }
+    let mut early = leases_of(1, signing());
+    early.rules.order = SigningOrder::IatTermSnapshot;
+    let wanted = [Mark::RevokedWhileSigning];
+    holds("iat before the term", early, &wanted);
+    // The second check of the newest snapshot makes up for iat that is read too late.
+    let mut late = signing();
+    late.rules.order = SigningOrder::TermSnapshotIat;
+    holds("iat after the snapshot", late, &wanted);
+    // A tolerance more makes up for stated times, for time that does not go back, and for longer waits.
+    let mut more = leases_of(1, clocks_far_apart());
+    more.rules.basis = IssuedBeforeBasis::StoreAndTolerance;
+    more.rules.carried_time = CarriedTime::GoesBack;
+    more.rules.waited_for = more.rules.live_for;
+    more.rules.rows_missing_for = more.rules.max_staleness;
+    more.rules.closed_anyway_after = more.rules.max_staleness;
+    let corrected = Setting {
+        corrections: 1,
+        ..more
+    };
+    let wanted = [Mark::ClosedAnyway, Mark::ClosedByAcknowledgement];
+    holds("a tolerance more", corrected, &wanted);
+    let fails_over = Setting {
+        fail_overs: 1,
+        ..more
+    };
+    holds("a tolerance more, and a fail-over", fails_over, &wanted);
 }
