@@ -5,7 +5,8 @@ use super::rules::{
     Acknowledgement, Activation, ClockRule, CommitRule, FinalRecords, HeartbeatComes, HistoryCheck,
     Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck, Swap, UnknownOutcome,
 };
-use super::search::{Begins, Setting};
+use super::search::Model as _;
+use super::setting::{Begins, Setting};
 use super::sound::{failing_over, loading, slow_commits, two_replicas};
 
 /// Searches until a law is broken, prints the story, and expects it to be one of these.

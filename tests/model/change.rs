@@ -1,10 +1,10 @@
 //! How a set changes: what is decided on a snapshot, and what the store makes of it.
 
-use super::laws::Laws;
 use super::rules::{
     Activation, CommitRule, FinalRecords, Identity, Lateness, Rules, UnknownOutcome,
 };
-use super::search::Setting;
+use super::search::Laws;
+use super::setting::Setting;
 use super::state::{
     Commit, Instant, KEYS, KeySet, KeyState, Phase, Replica, Row, State, Store, Version,
 };

@@ -8,38 +8,9 @@
 //! revocations at every moment, and its successors for all verifiers.
 
 use super::rules::Rules;
+use super::search::Laws;
 use super::state::{KEYS, KeySet, KeyState, Round, State};
 use super::steps::{Mark, bit, has_event, holds, is_live, rows};
-
-/// Laws, by their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Laws(u16);
-
-impl Laws {
-    pub(crate) const NONE: Self = Self(0);
-
-    pub(crate) fn of(law: u8) -> Self {
-        Self(1 << law)
-    }
-
-    fn add_if(&mut self, condition: bool, law: u8) {
-        if condition {
-            *self = self.and(Self::of(law));
-        }
-    }
-
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The first of them, of those that are looked at.
-    pub(crate) fn first(self, only: Option<u8>) -> Option<u8> {
-        let looked_at = only.map_or(u16::MAX, |law| Self::of(law).0);
-        let broken = self.0 & looked_at;
-        let first = u8::try_from(broken.trailing_zeros()).ok();
-        first.filter(|_| broken != 0)
-    }
-}
 
 /// Lets every replica serve and sign, and says which laws are broken.
 pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Laws, u32) {

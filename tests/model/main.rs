@@ -24,7 +24,8 @@
 //! - A fail-over may lose the last commit and the rows of any replicas. A row that goes back to an
 //!   earlier one is not another case: it says less than the one that was lost, and counts as live for
 //!   longer than none.
-//! - How the staleness is agreed on is another, smaller protocol ([`agreement`]).
+//! - How the staleness is agreed on is another, smaller protocol ([`agreement`]), and so is how tokens
+//!   are taken back ([`revocation`]).
 
 #![expect(
     clippy::unwrap_used,
@@ -38,9 +39,11 @@ mod agreement;
 mod change;
 mod laws;
 mod progress;
+mod revocation;
 mod round;
 mod rules;
 mod search;
+mod setting;
 mod state;
 mod steps;
 

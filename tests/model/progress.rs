@@ -7,7 +7,8 @@
 
 use std::fmt::Write as _;
 
-use super::search::{Seen, Setting};
+use super::search::Seen;
+use super::setting::Setting;
 use super::state::{Instant, Phase, Round, State, Version};
 use super::steps::{Answer, Step, take};
 

@@ -2,11 +2,11 @@
 //! (`authority::replication`).
 
 use super::change::replace;
-use super::laws::Laws;
 use super::rules::{
     ClockRule, HeartbeatComes, HistoryCheck, LeaseFrom, Reading, Renewal, Rules, Swap,
 };
-use super::search::Setting;
+use super::search::Laws;
+use super::setting::Setting;
 use super::state::{Instant, Replica, Round, Row, State};
 use super::steps::{Mark, Outcome, is_live};
 

@@ -2,56 +2,59 @@
 //! of the shortest stories that break it.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::laws;
-use super::progress;
-use super::rules::{ClockRule, Rules};
-use super::state::{
-    KEYS, KeySet, KeyState, Oldest, REPLICAS, Remaining, Replica, Row, State, Store, Version,
-    Witness,
-};
-use super::steps::{Command, Mark, Step, bit, candidates, holds, take};
+/// A protocol of which every state can be visited.
+pub(crate) trait Model {
+    type State: Copy;
+    type Step: Copy + Debug;
 
-/// What is searched.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Setting {
-    pub(crate) rules: Rules,
-    /// How far each replica's clock is ahead at the beginning; as many as there are replicas.
-    pub(crate) skews: &'static [i8],
-    pub(crate) crashes: u8,
-    pub(crate) jumps: u8,
-    /// How often a standby takes over that may lack the last commit.
-    pub(crate) fail_overs: u8,
-    /// Whether it may lack the rows of some replicas as well.
-    pub(crate) loses_rows: bool,
-    /// Whether replicas load their set apart from rounds as well.
-    pub(crate) loads: bool,
-    /// How many commits, of changes and of heartbeats, are under way for longer than no time.
-    pub(crate) hangs: u8,
-    /// Whether a heartbeat cannot be committed while a change hangs, as where both wait for one
-    /// standby.
-    pub(crate) heartbeats_are_synchronous: bool,
-    pub(crate) begins: Begins,
-    /// How many changes there will be.
-    pub(crate) changes: u8,
-    /// Whether JWTs are looked at on their way out.
-    pub(crate) signs: bool,
-    /// Whether each state is asked whether every replica can renew its lease.
-    pub(crate) progress: bool,
+    fn beginning(&self) -> Self::State;
+
+    /// Every step that might be possible.
+    fn candidates(&self, state: &Self::State, steps: &mut Vec<Self::Step>);
+
+    /// Takes a step, and says which laws are broken by it or where it leads; `None` when it is not
+    /// possible.
+    fn take(&self, state: &Self::State, step: Self::Step) -> Option<Outcome<Self::State>>;
+
+    /// A number that only states have in common of which one need not be visited.
+    fn fingerprint(&self, state: &Self::State) -> u64;
+
     /// The law that is looked at alone, where a rule breaks several.
-    pub(crate) only: Option<u8>,
+    fn looked_at(&self) -> Option<u8>;
+
+    /// What a story says about a state.
+    fn shown(&self, state: &Self::State) -> String;
+
+    /// The law that is broken by what could follow a new state, and how. `asked` keeps what has
+    /// been asked.
+    fn examine(&self, _state: &Self::State, _asked: &mut Seen) -> Option<(u8, String)> {
+        None
+    }
+
+    /// Searches until a law is broken or nothing is left.
+    fn search(&self) -> Found
+    where
+        Self: Sized,
+    {
+        search(self)
+    }
 }
 
-/// Where the story begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begins {
-    /// A successor that all verifiers know stands by.
-    WithASuccessor,
-    /// The first replica has decided to publish one, and its commit is on its way.
-    WhilePublishing,
+/// What comes of a step.
+pub(crate) struct Outcome<State> {
+    pub(crate) state: State,
+    /// Which laws are broken.
+    pub(crate) broken: Laws,
+    /// What was met, as bits.
+    pub(crate) marks: u32,
 }
+
+/// Laws, by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Laws(u16);
 
 /// What was found.
 pub(crate) struct Found {
@@ -59,185 +62,125 @@ pub(crate) struct Found {
     pub(crate) transitions: u64,
     pub(crate) steps: usize,
     /// How often each mark was met.
-    pub(crate) marks: [u64; Mark::ALL.len()],
+    marks: [u64; u32::BITS as usize],
     /// The law that is broken, and how.
     pub(crate) broken: Option<(u8, String)>,
 }
 
-impl Setting {
-    fn beginning(&self) -> State {
-        let Oldest { key, question, .. } = self.oldest();
-        let first = KeySet::first(match self.begins {
-            Begins::WithASuccessor => KeyState::Pending { ready_at: key },
-            Begins::WhilePublishing => KeyState::Absent,
-        });
-        let mut replicas = [Replica::starting(first, 0); REPLICAS];
-        for (replica, skew) in replicas.iter_mut().zip(self.skews) {
-            replica.skew = *skew;
-            replica.confirmed_skew = match self.rules.clock {
-                ClockRule::StoresCarriedOn => 0,
-                ClockRule::ItselfWhenConfirmed => *skew,
-            };
-            replica.lease = self.rules.max_staleness;
-            replica.acknowledged = Some(0);
-            replica.row = Some(Row {
-                through: Version::FIRST,
-                seen_at: 0,
-            });
-        }
-        let state = State {
-            store: Store::first(first, question),
-            replicas,
-            count: u8::try_from(self.skews.len()).unwrap(),
-            witness: Witness {
-                unknown_until: [0; KEYS],
-                gone_until: [0; KEYS],
-                tokens_until: [0; KEYS],
-                forced: [false; KEYS],
-                revoked: [None; KEYS],
-                in_force: [false; KEYS],
-                replaced: [false; KEYS],
-            },
-            remaining: Remaining {
-                crashes: self.crashes,
-                jumps: self.jumps,
-                fail_overs: self.fail_overs,
-                hangs: self.hangs,
-            },
-        };
-        match self.begins {
-            Begins::WithASuccessor => state,
-            Begins::WhilePublishing => {
-                take(&state, Step::Decide(0, Command::Publish), self)
-                    .unwrap()
-                    .state
-            }
-        }
-    }
-
-    /// How long ago things can be and still matter.
-    pub(crate) fn oldest(&self) -> Oldest {
-        let behind = self.skews.iter().map(|skew| -skew).max();
-        let behind = behind.unwrap_or_default();
-        let jump = match self.jumps {
-            0 => 0,
-            _ => 2 * self.rules.tolerance,
-        };
-        self.rules.oldest(behind.max(jump))
-    }
-
-    /// Searches until a law is broken or nothing is left.
-    pub(crate) fn search(&self) -> Found {
-        let mut found = Found {
-            states: 1,
-            transitions: 0,
-            steps: 0,
-            marks: [0; Mark::ALL.len()],
-            broken: None,
-        };
-        let beginning = self.beginning();
-        let mut seen = Seen::default();
-        seen.insert(beginning.fingerprint());
-        let mut origins: Vec<(u32, Step)> = vec![(0, Step::Tick)];
-        let mut frontier = vec![(0_u32, beginning)];
-        let mut asked = Seen::default();
-        let mut steps = Vec::new();
-        while !frontier.is_empty() {
-            found.steps += 1;
-            let mut next = Vec::new();
-            for (number, state) in frontier {
-                candidates(&state, self, &mut steps);
-                for step in &steps {
-                    let Some(outcome) = take(&state, *step, self) else {
-                        continue;
-                    };
-                    found.transitions += 1;
-                    let mut reached = outcome.state;
-                    let (broken, marks) = laws::witness(&mut reached, &self.rules);
-                    found.count(outcome.marks | marks);
-                    if let Some(law) = outcome.broken.and(broken).first(self.only) {
-                        let story = self.story(&origins, number, *step);
-                        found.broken = Some((law, story));
+fn search<M: Model>(model: &M) -> Found {
+    let mut found = Found {
+        states: 1,
+        transitions: 0,
+        steps: 0,
+        marks: [0; u32::BITS as usize],
+        broken: None,
+    };
+    let beginning = model.beginning();
+    let mut seen = Seen::default();
+    seen.insert(model.fingerprint(&beginning));
+    // How each state was reached; the first one was not.
+    let mut origins = vec![None];
+    let mut frontier = vec![(0_u32, beginning)];
+    let mut asked = Seen::default();
+    let mut steps = Vec::new();
+    while !frontier.is_empty() {
+        found.steps += 1;
+        let mut next = Vec::new();
+        for (number, state) in frontier {
+            model.candidates(&state, &mut steps);
+            for step in &steps {
+                let Some(outcome) = model.take(&state, *step) else {
+                    continue;
+                };
+                found.transitions += 1;
+                found.count(outcome.marks);
+                if let Some(law) = outcome.broken.first(model.looked_at()) {
+                    let story = story(model, &origins, number, *step);
+                    found.broken = Some((law, story));
+                    return found;
+                }
+                if seen.insert(model.fingerprint(&outcome.state)) {
+                    found.states += 1;
+                    if let Some((law, rest)) = model.examine(&outcome.state, &mut asked) {
+                        let story = story(model, &origins, number, *step);
+                        found.broken = Some((law, format!("{story}{rest}")));
                         return found;
                     }
-                    if seen.insert(reached.fingerprint()) {
-                        found.states += 1;
-                        if self.progress
-                            && self.only.is_none_or(|only| only == 9)
-                            && let Some(rounds) = progress::starves(&reached, self, &mut asked)
-                        {
-                            let story = self.story(&origins, number, *step);
-                            found.broken = Some((9, format!("{story}{rounds}")));
-                            return found;
-                        }
-                        let own = u32::try_from(origins.len()).unwrap();
-                        origins.push((number, *step));
-                        next.push((own, reached));
-                    }
+                    let own = u32::try_from(origins.len()).unwrap();
+                    origins.push(Some((number, *step)));
+                    next.push((own, outcome.state));
                 }
             }
-            frontier = next;
         }
-        found
+        frontier = next;
+    }
+    found
+}
+
+fn story<M: Model>(
+    model: &M,
+    origins: &[Option<(u32, M::Step)>],
+    last: u32,
+    step: M::Step,
+) -> String {
+    let mut steps = vec![step];
+    let mut number = last;
+    while let Some((before, step)) = origins[number as usize] {
+        steps.push(step);
+        number = before;
+    }
+    let mut state = model.beginning();
+    let mut story = String::new();
+    for step in steps.into_iter().rev() {
+        state = model.take(&state, step).unwrap().state;
+        let shown = model.shown(&state);
+        let _ = writeln!(story, "  {:<26} {shown}", format!("{step:?}"));
+    }
+    story
+}
+
+impl<State> Outcome<State> {
+    pub(crate) fn of(state: State) -> Self {
+        Self {
+            state,
+            broken: Laws::NONE,
+            marks: 0,
+        }
     }
 
-    fn story(&self, origins: &[(u32, Step)], last: u32, step: Step) -> String {
-        let mut steps = vec![step];
-        let mut number = last;
-        while number != 0 {
-            let (before, step) = origins[number as usize];
-            steps.push(step);
-            number = before;
-        }
-        let mut state = self.beginning();
-        let mut story = String::new();
-        for step in steps.iter().rev() {
-            let mut outcome = take(&state, *step, self).unwrap();
-            laws::witness(&mut outcome.state, &self.rules);
-            state = outcome.state;
-            let _ = writeln!(
-                story,
-                "  {:<26} {}",
-                format!("{step:?}"),
-                self.shown(&state)
-            );
-        }
-        story
+    pub(crate) fn marked(mut self, mark: impl Into<u32>) -> Self {
+        self.marks |= 1 << mark.into();
+        self
     }
 
-    fn shown(&self, state: &State) -> String {
-        let mut text = format!("store {}", shown_set(&state.store.set));
-        for (index, replica) in state.replicas().iter().enumerate() {
-            let lease = if holds(replica, &self.rules) {
-                "lease"
-            } else {
-                "no lease"
-            };
-            let row = replica.row.map(|row| {
-                let through = shown_version(row.through);
-                format!("row {through} seen {}", row.seen_at)
-            });
-            let _ = write!(
-                text,
-                " | {index}: {} {lease} {} {}",
-                shown_version(replica.held.version),
-                replica.lease,
-                row.as_deref().unwrap_or("no row")
-            );
-        }
-        text
+    pub(crate) fn marked_if(self, condition: bool, mark: impl Into<u32>) -> Self {
+        if condition { self.marked(mark) } else { self }
     }
 }
 
-fn shown_set(set: &KeySet) -> String {
-    format!("{} {:?}", shown_version(set.version), set.keys)
-}
+impl Laws {
+    pub(crate) const NONE: Self = Self(0);
 
-/// The number, and after a fail-over how many there had been.
-fn shown_version(Version { number, branch }: Version) -> String {
-    match branch {
-        0 => format!("v{number}"),
-        _ => format!("v{number}'{branch}"),
+    pub(crate) fn of(law: u8) -> Self {
+        Self(1 << law)
+    }
+
+    pub(crate) fn add_if(&mut self, condition: bool, law: u8) {
+        if condition {
+            *self = self.and(Self::of(law));
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The first of them, of those that are looked at.
+    pub(crate) fn first(self, only: Option<u8>) -> Option<u8> {
+        let looked_at = only.map_or(u16::MAX, |law| Self::of(law).0);
+        let broken = self.0 & looked_at;
+        let first = u8::try_from(broken.trailing_zeros()).ok();
+        first.filter(|_| broken != 0)
     }
 }
 
@@ -246,16 +189,16 @@ impl Found {
         if marks == 0 {
             return;
         }
-        for (index, mark) in Mark::ALL.iter().enumerate() {
-            if marks & bit(*mark) != 0 {
-                self.marks[index] += 1;
+        for (index, count) in self.marks.iter_mut().enumerate() {
+            if marks & (1 << index) != 0 {
+                *count += 1;
             }
         }
     }
 
     /// How often a mark was met.
-    pub(crate) fn met(&self, mark: Mark) -> u64 {
-        self.marks[mark as usize]
+    pub(crate) fn met(&self, mark: impl Into<u32>) -> u64 {
+        self.marks[mark.into() as usize]
     }
 }
 
@@ -272,6 +215,48 @@ impl Hasher for PassThrough {
 
     fn write_u64(&mut self, value: u64) {
         self.0 = value;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A fast hash of 64 bits: the models are small, and collisions among ten million states have
+/// odds of one to 300,000.
+#[derive(Default)]
+pub(crate) struct Mixer(u64);
+
+impl Mixer {
+    fn mix(&mut self, value: u64) {
+        let mixed = (self.0.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_i8(&mut self, value: i8) {
+        self.mix(u64::from(value.cast_unsigned()));
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.mix(value.cast_unsigned() as u64);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
     }
 
     fn finish(&self) -> u64 {

@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use super::laws;
 use super::rules::Rules;
-use super::search::{Begins, Found, Setting};
+use super::search::{Found, Model as _};
+use super::setting::{Begins, Setting};
 use super::steps::Mark;
 
 /// Two replicas with clocks that are right, a staleness of one tick, and as many changes.

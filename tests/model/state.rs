@@ -4,6 +4,8 @@
 
 use std::hash::{Hash, Hasher};
 
+use super::search::Mixer;
+
 /// How many keys there will ever be.
 pub(crate) const KEYS: usize = 3;
 
@@ -418,7 +420,7 @@ impl State {
 
     /// A number that only states have in common in which this replica's next round goes alike.
     pub(crate) fn fingerprint_of(&self, index: usize) -> u64 {
-        let mut hasher = Mixer(0);
+        let mut hasher = Mixer::default();
         self.store.hash(&mut hasher);
         hasher.write_u8(self.remaining.fail_overs);
         let replica = Replica {
@@ -437,7 +439,7 @@ impl State {
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut sorted = *self;
         sorted.replicas_mut().sort_unstable();
-        let mut hasher = Mixer(0);
+        let mut hasher = Mixer::default();
         sorted.store.hash(&mut hasher);
         sorted.replicas().hash(&mut hasher);
         sorted.witness.hash(&mut hasher);
@@ -446,47 +448,6 @@ impl State {
     }
 }
 
-fn passes(instant: &mut Instant, floor: Instant) {
+pub(crate) fn passes(instant: &mut Instant, floor: Instant) {
     *instant = (*instant - 1).max(floor);
-}
-
-/// A fast hash of 64 bits: the models are small, and collisions among ten million states have
-/// odds of one to 300,000.
-struct Mixer(u64);
-
-impl Mixer {
-    fn mix(&mut self, value: u64) {
-        let mixed = (self.0.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 29);
-    }
-}
-
-impl Hasher for Mixer {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.mix(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.mix(u64::from(value));
-    }
-
-    fn write_i8(&mut self, value: i8) {
-        self.mix(u64::from(value.cast_unsigned()));
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.mix(value.cast_unsigned() as u64);
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.mix(value as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

@@ -2,10 +2,11 @@
 //! time passes; no step is ever bound to happen.
 
 use super::change::{decide, give_up_commits, hang, land, look_up_outcome, roll_back};
-use super::laws::{Laws, forget};
+use super::laws::forget;
 use super::round::{beat, beat_slowly, confirm, land_heartbeat, load, read, swap};
 use super::rules::{Acknowledgement, ClockRule, LeaseFrom, Rules, SecondCheck};
-use super::search::Setting;
+use super::search::Laws;
+use super::setting::Setting;
 use super::state::{KEYS, KeyState, Phase, Replica, Round, Row, Signature, State};
 
 /// One step. A replica is named by its place.
@@ -128,29 +129,11 @@ impl Mark {
 }
 
 /// What comes of a step.
-pub(crate) struct Outcome {
-    pub(crate) state: State,
-    /// Which laws the step itself breaks.
-    pub(crate) broken: Laws,
-    pub(crate) marks: u32,
-}
+pub(crate) type Outcome = super::search::Outcome<State>;
 
-impl Outcome {
-    pub(crate) fn of(state: State) -> Self {
-        Self {
-            state,
-            broken: Laws::NONE,
-            marks: 0,
-        }
-    }
-
-    pub(crate) fn marked(mut self, mark: Mark) -> Self {
-        self.marks |= bit(mark);
-        self
-    }
-
-    pub(crate) fn marked_if(self, condition: bool, mark: Mark) -> Self {
-        if condition { self.marked(mark) } else { self }
+impl From<Mark> for u32 {
+    fn from(mark: Mark) -> Self {
+        mark as Self
     }
 }
 
