@@ -45,6 +45,10 @@ impl Terms {
     }
 }
 
+/// How far steady clocks may drift from the store's while a lease lasts. What was asked when the store
+/// last said its time is behind it otherwise, never ahead.
+const STEADY_CLOCK_DRIFT: Duration = Duration::from_millis(100);
+
 /// Until when what was in memory at one moment may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term(u64);
@@ -253,7 +257,8 @@ impl Lease {
         let asked = until
             .saturating_sub(u64::try_from(terms.max_staleness.as_millis()).unwrap_or(u64::MAX));
         let ahead = terms.ahead.load(Ordering::Acquire);
-        Some(Timestamp::from_millis(asked.saturating_add_signed(ahead)))
+        let asked = Timestamp::from_millis(asked.saturating_add_signed(ahead));
+        Some(asked.before(STEADY_CLOCK_DRIFT))
     }
 
     /// The time that decides what is published: never one that was set back, and among several

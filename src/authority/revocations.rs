@@ -152,6 +152,11 @@ impl Revocations {
         Ok(book.judge(&selectors, issued_at, now))
     }
 
+    /// How often they have changed. What is said of a token holds as long as this does not grow.
+    pub(super) fn change(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
     /// Is told of every change, from now on.
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -205,7 +210,7 @@ impl Authority {
     ) -> Result<Vec<RevocationInForce>, ChangeError> {
         let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
         run_to_completion(async move {
-            let ids = authority.open(&issuer, drafts, &asker).await?;
+            let ids = authority.open_in_time(&issuer, &drafts, &asker).await?;
             if authority.has_shared_store() {
                 authority.close_soon(&issuer, &ids).await;
             }
@@ -215,11 +220,27 @@ impl Authority {
         .await
     }
 
+    /// Commits revocations, again when the commit came too late for what it said of the time.
+    async fn open_in_time(
+        &self,
+        issuer: &Issuer,
+        drafts: &[RevocationDraft],
+        asker: &RevocationAsker,
+    ) -> Result<Vec<String>, ChangeError> {
+        for _ in 0..super::issuer::MAX_ATTEMPTS {
+            match self.open(issuer, drafts, asker).await {
+                Err(ChangeError::Contended) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(ChangeError::Contended)
+    }
+
     /// Commits revocations; closed at once where no other process can miss them.
     async fn open(
         &self,
         issuer: &Issuer,
-        drafts: Vec<RevocationDraft>,
+        drafts: &[RevocationDraft],
         asker: &RevocationAsker,
     ) -> Result<Vec<String>, ChangeError> {
         let (services, book) = (&self.services, issuer.revocations());
@@ -233,10 +254,10 @@ impl Authority {
         for draft in drafts {
             revocations.push(Revocation {
                 id: services.entropy.name::<12>()?,
-                selector: draft.selector,
+                selector: draft.selector.clone(),
                 state: State::Open,
                 ban: draft.ban,
-                reason: draft.reason,
+                reason: draft.reason.clone(),
                 by: serde_json::to_value(&asker.actor).unwrap_or_default(),
                 client: asker.client.clone(),
                 created_at: now,
@@ -304,7 +325,13 @@ impl Authority {
         let attribution = Attribution::from(asker.actor.clone());
         let mut batch = services.new_batch()?;
         batch.when_disk_full = WhenDiskFull::UseReserve;
-        batch.not_after = Some(services.lease.timing().commit_deadline(now));
+        // What is closed already says of a time that has not come what it refuses.
+        let bound = revocations.first().and_then(Revocation::issued_before);
+        let deadline = services.lease.timing().commit_deadline(now);
+        let deadline = bound.map_or(deadline, |bound| {
+            deadline.min(Timestamp::from_seconds(bound))
+        });
+        batch.not_after = Some(deadline);
         for revocation in revocations {
             let event = RevocationEvent::opened(revocation, &services.revocation_secret);
             let reason = revocation.reason.as_deref();

@@ -148,6 +148,8 @@ struct Prepared<'v> {
     signing_input: String,
     jti: String,
     expires_at: u64,
+    /// How often what was taken back had changed when it was asked about the token.
+    judged_at_change: u64,
 }
 
 /// Signs one token with the snapshot's keys.
@@ -166,12 +168,14 @@ pub async fn sign(
         signing_input,
         jti,
         expires_at,
+        judged_at_change,
     } = prepared;
     let token = entry.signer.complete(vec![signing_input]).await?.pop();
     let token = token.ok_or(SignRefusal::EngineFailed)?;
     if !snapshot.may_sign() {
         return Err(SignRefusal::SnapshotStale);
     }
+    check_again(snapshot, &token, judged_at_change)?;
     Ok(SignedToken {
         token,
         kid: entry.kid.clone(),
@@ -213,11 +217,12 @@ impl<'v> Batch<'v> {
         for algorithm in Algorithm::ALL {
             complete_all(self.snapshot, algorithm, &mut self.prepared).await;
         }
-        let may_sign = self.snapshot.may_sign();
+        let (snapshot, may_sign) = (self.snapshot, self.snapshot.may_sign());
         let handed_out = |prepared: Prepared<'_>| {
             if !may_sign {
                 return Err(SignRefusal::SnapshotStale);
             }
+            check_again(snapshot, &prepared.signing_input, prepared.judged_at_change)?;
             Ok(SignedToken {
                 token: prepared.signing_input,
                 kid: prepared.entry.kid.clone(),
@@ -326,11 +331,8 @@ async fn prepare<'v>(
     claims.insert("iat".to_owned(), issued_at.into());
     claims.insert("exp".to_owned(), expires_at.into());
     claims.insert("jti".to_owned(), jti.as_str().into());
-    match snapshot.judge(&claims)? {
-        SigningVerdict::Allowed => {}
-        SigningVerdict::Settling(_) => return Err(SignRefusal::RevocationSettling),
-        SigningVerdict::Banned => return Err(SignRefusal::Banned),
-    }
+    let judged_at_change = snapshot.revocations_change();
+    check_revocations(snapshot, &claims)?;
     let payload = serde_json::to_vec(&claims).map_err(|_| SignRefusal::EngineFailed)?;
 
     let header = match typ {
@@ -354,7 +356,35 @@ async fn prepare<'v>(
         signing_input,
         jti,
         expires_at,
+        judged_at_change,
     })
+}
+
+fn check_revocations(
+    snapshot: &LeasedSnapshot,
+    claims: &Map<String, Value>,
+) -> Result<(), SignRefusal> {
+    match snapshot.judge(claims)? {
+        SigningVerdict::Allowed => Ok(()),
+        SigningVerdict::Settling(_) => Err(SignRefusal::RevocationSettling),
+        SigningVerdict::Banned => Err(SignRefusal::Banned),
+    }
+}
+
+/// Judges a token again before it is handed out, if anything has been taken back since: who was told
+/// that a revocation is in force must get no token any more that it refuses.
+fn check_again(
+    snapshot: &LeasedSnapshot,
+    token: &str,
+    judged_at_change: u64,
+) -> Result<(), SignRefusal> {
+    if snapshot.revocations_change() == judged_at_change {
+        return Ok(());
+    }
+    let payload = token.split('.').nth(1).unwrap_or_default();
+    let claims = URL_SAFE_NO_PAD.decode(payload).ok();
+    let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
+    check_revocations(snapshot, &claims.ok_or(SignRefusal::EngineFailed)?)
 }
 
 /// The lifetime in seconds. What is not said is the policy's default, or the client's longest where

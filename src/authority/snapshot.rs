@@ -139,7 +139,7 @@ const DO_NOT_KEEP: &str = "no-cache";
 /// lease on waking.
 ///
 /// It is taken in this order: the term, the time by which its tokens are issued, the keys. What was
-/// taken back is looked at later still ([`Revocations::judge`]), and the term again when a token is
+/// taken back is looked at later still ([`Revocations::judge`]); that and the term again when a token is
 /// handed out. So a token that was signed without knowing of a revocation says that it was issued
 /// before the process knew.
 pub struct LeasedSnapshot {
@@ -171,6 +171,11 @@ impl LeasedSnapshot {
     /// When the tokens are issued that it signs.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
+    }
+
+    /// How often what was taken back has changed.
+    pub(super) fn revocations_change(&self) -> u64 {
+        self.revocations.change()
     }
 
     /// What is said of a token with these claims that it is to sign.

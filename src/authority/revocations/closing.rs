@@ -9,9 +9,9 @@ use crate::authority::audit::{self, Actor, Attribution, RevocationEvent, log_eve
 use crate::authority::issuer::Issuer;
 use crate::authority::replication::stated_time;
 use crate::authority::{Authority, ChangeError};
-use crate::lifecycle::Timestamp;
+use crate::lifecycle::{Timestamp, Timing};
 use crate::revocation::State;
-use crate::store::replicas::ReplicaList;
+use crate::store::replicas::{ReplicaList, ReplicaRecord};
 use crate::store::{CommitError, Content, StoreError, WhenDiskFull, Write};
 
 /// Whoever opened a revocation waits so long until all know of it, and looks so often.
@@ -83,7 +83,7 @@ impl Authority {
         let timing = services.lease.timing();
         let latest = latest_time(&list).max(services.lease.issue_time());
         let may_close = |entry: &Entry| {
-            knows_everywhere(&list, entry.known_through)
+            knows_everywhere(&list, entry.known_through, &timing)
                 || list.now >= entry.revocation.closes_by(&timing)
         };
         let (closable, rest): (Vec<Entry>, Vec<Entry>) = open.into_iter().partition(may_close);
@@ -118,6 +118,9 @@ impl Authority {
         let attribution = Attribution::from(Actor::Scheduler);
         let mut batch = services.new_batch()?;
         batch.when_disk_full = WhenDiskFull::UseReserve;
+        // Later it would say of a time that has come already what is true of none yet.
+        let bounds = closed.iter().filter_map(|(_, one)| one.issued_before());
+        batch.not_after = bounds.min().map(Timestamp::from_seconds);
         let row = audit::row(&event, latest, Some(issuer.name()), &attribution, None);
         batch.events.push(row);
         for (token, revocation) in &closed {
@@ -140,6 +143,8 @@ impl Authority {
                 Ok(())
             }
             Err(CommitError::Conflict) => Ok(self.reload_revocations(issuer, &ids).await?),
+            // It is decided anew.
+            Err(CommitError::Late) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -224,11 +229,15 @@ impl Authority {
     }
 }
 
-/// Whether every replica that lives has said that it has everything up to an event, and by what time
-/// it issued tokens until then. One of before there were revocations says no time, and knows of none.
-fn knows_everywhere(list: &ReplicaList, sequence: u64) -> bool {
-    let mut live = list.live();
-    list.all_have(sequence) && live.all(|replica| stated_time(replica).is_some())
+/// Whether every replica that may still sign has said that it has everything up to an event, and by
+/// what time it issued tokens until then. One that has been silent counts for as long as its clock may
+/// be ahead beyond its lease, and so does a server that took over, which may lack such replicas. One of
+/// before there were revocations says no time, and knows of none.
+fn knows_everywhere(list: &ReplicaList, sequence: u64, timing: &Timing) -> bool {
+    let counts_for = timing.max_staleness.unwrap_or_default() + timing.clock_tolerance;
+    let counts = |replica: &&ReplicaRecord| list.now.since(replica.seen_at) <= counts_for;
+    let knows = |replica: &ReplicaRecord| replica.has(sequence) && stated_time(replica).is_some();
+    list.now.since(list.since) > counts_for && list.replicas.iter().filter(counts).all(knows)
 }
 
 /// The latest time by which any replica may have issued a token before it said what it has.

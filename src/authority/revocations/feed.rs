@@ -267,10 +267,11 @@ async fn sign(
     {
         return Ok((shared.root == built.root).then(|| shared.clone()));
     }
+    // Whole seconds: nothing may be said of the rest of the one that is running.
     let head = Head {
         issuer: policy.url.as_str().to_owned(),
         feed: feed_url(policy.url.as_str()),
-        issued_at_milliseconds: vouched_at.millis(),
+        issued_at_milliseconds: Timestamp::from_seconds(vouched_at.floor_seconds()).millis(),
         max_age_seconds: policy.revocation_max_age.as_secs(),
         nonce: nonce.cloned(),
         content: built.content.clone(),
