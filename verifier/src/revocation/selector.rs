@@ -12,6 +12,9 @@ use crate::excerpt::excerpt;
 /// The most bytes of a [`SelectorValue`].
 pub const MAX_SELECTOR_BYTES: usize = 512;
 
+/// What the digest of most selectors is made of fits in so many bytes.
+const USUAL_INPUT_BYTES: usize = 128;
+
 /// How many audiences a token may have, and how many subjects, when its selectors are asked for.
 pub const MAX_SELECTORS_PER_CLAIM: usize = 16;
 
@@ -133,15 +136,15 @@ impl Selector {
     /// salt as the key, over the byte of the kind and each value after its length (32 bits, big
     /// endian). So no two selectors are written alike, whatever stands in their values.
     pub fn digest(&self, salt: &Salt) -> Digest {
-        let mut context = hmac::Context::with_key(salt.key());
-        context.update(&[self.kind().byte()]);
+        let mut input = Vec::with_capacity(USUAL_INPUT_BYTES);
+        input.push(self.kind().byte());
         for value in self.values() {
             // A value has at most 512 bytes.
             let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-            context.update(&length.to_be_bytes());
-            context.update(value.as_bytes());
+            input.extend_from_slice(&length.to_be_bytes());
+            input.extend_from_slice(value.as_bytes());
         }
-        Digest::of(&context.sign())
+        Digest::of(&hmac::sign(salt.key(), &input))
     }
 }
 

@@ -10,6 +10,8 @@ use super::{Content, Digest, Record, Salt, SegmentReference, Selector, SelectorK
 #[derive(Clone, Debug)]
 pub struct RevocationTable {
     salt: Salt,
+    /// That of [`Selector::Issuer`], which every token has.
+    issuer: Digest,
     /// The greatest time of each digest; `u64::MAX` for an open one.
     recent: HashMap<Digest, u64>,
     segments: Arc<Segments>,
@@ -61,6 +63,7 @@ impl RevocationTable {
         add(&mut recent, content.recent.iter().copied());
         Self {
             salt: content.salt.clone(),
+            issuer: Selector::Issuer.digest(&content.salt),
             recent,
             segments,
         }
@@ -76,8 +79,15 @@ impl RevocationTable {
         }
         let revoked = selectors
             .iter()
-            .find(|selector| self.is_revoked(&selector.digest(&self.salt), issued_at));
+            .find(|selector| self.is_revoked(&self.digest(selector), issued_at));
         revoked.map(Selector::kind)
+    }
+
+    fn digest(&self, selector: &Selector) -> Digest {
+        match selector {
+            Selector::Issuer => self.issuer,
+            _ => selector.digest(&self.salt),
+        }
     }
 
     fn is_revoked(&self, digest: &Digest, issued_at: Option<u64>) -> bool {

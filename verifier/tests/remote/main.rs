@@ -2,6 +2,8 @@
 //! this machine, and a verifier that must neither hang, nor flood it, nor accept what it should not.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod fixtures;

@@ -2,6 +2,9 @@
 //! machine, and a verifier that must refuse what was revoked, and never for longer accept it than it
 //! says.
 
+#[path = "../remote/authority.rs"]
+#[cfg(test)]
+mod authority;
 #[path = "../remote/fixtures.rs"]
 #[cfg(test)]
 #[allow(dead_code, reason = "each test target uses its own part of it")]

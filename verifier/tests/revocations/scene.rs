@@ -205,7 +205,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn start() -> Self {
-        let server = Issuer::start(Reply::Silence);
+        Self::on(Issuer::start(Reply::Silence))
+    }
+
+    pub(crate) fn on(server: Issuer) -> Self {
         let key = Key::new("first");
         let published = Published::new(&server.url(""), &key, 60);
         let scene = Self {

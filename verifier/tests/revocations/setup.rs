@@ -5,7 +5,10 @@ use std::time::Duration;
 use keywright_verifier::{InvalidRevocations, RevocationFeed, Verifier};
 use serde_json::json;
 
-use crate::scene::{Scene, verdict};
+use crate::authority::Authority;
+use crate::fixtures::in_time;
+use crate::issuer::{Issuer, Reply};
+use crate::scene::{Scene, complaint, verdict};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revocations_of_another_issuer_are_refused_at_the_start() {
@@ -56,6 +59,36 @@ async fn two_verifiers_of_one_issuer_share_what_is_followed() {
     let mallory = scene.token(json!({"sub": "mallory"}));
     assert_eq!(verdict(&other, &mallory).await, "revoked");
     assert!(scene.head_requests().len() <= before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn feed_is_believed_by_the_certificates_that_are_trusted() {
+    let authority = Authority::for_host("127.0.0.1");
+    let server = Issuer::start_tls(Reply::Silence, authority.acceptor());
+    let scene = Scene::on(server);
+    scene.published().revoke("subject", &["mallory"]);
+    let pem = authority.pem.as_bytes();
+    let verifier = |feed| {
+        let keys = scene.keys().trust_only_certificates(pem).unwrap();
+        scene.verifier_with_keys(keys, feed)
+    };
+    let mallory = scene.token(json!({"sub": "mallory"}));
+    for feed in [
+        scene.feed().trust_only_certificates(pem).unwrap(),
+        scene.feed().trust_certificates(pem).unwrap(),
+    ] {
+        let verifier = verifier(feed);
+        scene.has_head(&verifier).await;
+        assert_eq!(verdict(&verifier, &mallory).await, "revoked");
+    }
+    let stranger = Authority::for_host("127.0.0.1");
+    let feed = scene
+        .feed()
+        .trust_only_certificates(stranger.pem.as_bytes());
+    let verifier = verifier(feed.unwrap());
+    let revocations = scene.revocations(&verifier);
+    in_time("a refusal", revocations.ready()).await.unwrap_err();
+    assert!(complaint(&revocations).contains("cannot be reached"));
 }
 
 #[test]
