@@ -34,13 +34,15 @@
 //! ```
 
 mod content;
+mod document;
 mod head;
 mod record;
 mod selector;
 mod table;
 
 pub use content::{Content, MAX_RECENT_RECORDS, MAX_SEGMENTS, SegmentReference};
-pub use head::{Head, HeadKind, InvalidHead};
+pub use document::{InvalidRevocationDocument, RevocationDocument};
+pub use head::{Head, HeadKind, InvalidHead, is_nonce};
 pub use record::{Digest, Record, Salt, segment_bytes, segment_hash};
 pub use selector::{
     InvalidSelector, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, Selector, SelectorKind,

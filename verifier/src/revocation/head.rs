@@ -158,8 +158,8 @@ impl Head {
     }
 }
 
-/// Whether a text may be the nonce of a head: 1 to 64 characters of base64url.
-fn is_nonce(text: &str) -> bool {
+/// Whether a text may be the nonce of a request and its head: 1 to 64 characters of base64url.
+pub fn is_nonce(text: &str) -> bool {
     (1..=MAX_NONCE_CHARACTERS).contains(&text.len())
         && text
             .bytes()

@@ -3,9 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::json::BodyError;
 use crate::keys::KeysUnavailable;
-use crate::revocation::{InvalidHead, SegmentMismatch};
+use crate::revocation::{InvalidHead, InvalidRevocationDocument, SegmentMismatch};
 #[cfg(feature = "remote")]
 use crate::{FetchError, InvalidAddress, RemoteKeysError};
 use crate::{JwsError, VerifyError};
@@ -116,7 +115,7 @@ pub enum RevocationsError {
     },
     /// The file holds no document of revocations.
     #[error("the file holds no revocations")]
-    Document(#[from] BodyError),
+    Document(#[from] InvalidRevocationDocument),
 }
 
 /// No revocations are in force, so nothing older than its bound is accepted.

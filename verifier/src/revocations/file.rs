@@ -1,10 +1,9 @@
 //! Revocations in a file, for a verifier that cannot reach the issuer.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use super::DEFAULT_MAX_RECORDS;
 use super::error::RevocationsError;
@@ -12,11 +11,10 @@ use super::heads::{AcceptedHead, Bound, Heads, IssuerClock};
 use super::identity::{Identity, check_time};
 use crate::clock::{self, ClockReading};
 use crate::file::{self, ReadError};
-use crate::json::{self, BodyError, FieldError, Object};
 use crate::revocation::{
-    HeadKind, Record, RevocationTable, SegmentMismatch, feed_url, segment_hash,
+    HeadKind, Record, RevocationDocument, RevocationTable, SegmentMismatch, feed_url, segment_hash,
 };
-use crate::{JwkSet, Rules, base64url};
+use crate::{JwkSet, Rules};
 
 /// How often the file is looked at, unless [`RevocationFile::check_every`] says otherwise.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -50,7 +48,7 @@ impl RevocationFile {
     /// [`RevocationsError`]: it cannot be read, or holds no document of revocations.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, RevocationsError> {
         let path = path.into();
-        Document::parse(&read(&path, DEFAULT_MAX_RECORDS)?)?;
+        RevocationDocument::parse(&read(&path, DEFAULT_MAX_RECORDS)?)?;
         Ok(Self {
             path,
             bound: Bound::OfHead,
@@ -207,7 +205,7 @@ impl FollowedFile {
                 ..state.clone()
             });
         }
-        let document = Document::parse(&content)?;
+        let document = RevocationDocument::parse(&content)?;
         let feed = feed_url(&self.identity.issuer);
         let (head, key) = self
             .identity
@@ -215,12 +213,18 @@ impl FollowedFile {
         let received_at = ClockReading::now(self.since);
         let clock = IssuerClock::starting(received_at);
         check_time(&head, &clock, received_at)?;
+        let by_hash: HashMap<[u8; 32], &[u8]> = document
+            .segments
+            .iter()
+            .map(|bytes| (segment_hash(bytes), bytes.as_slice()))
+            .collect();
         let segments: Vec<&[u8]> = head
             .content
             .segments
             .iter()
-            .map(|reference| document.segment(&reference.hash))
-            .collect::<Result<_, _>>()?;
+            .map(|reference| by_hash.get(&reference.hash).copied())
+            .collect::<Option<_>>()
+            .ok_or(SegmentMismatch)?;
         let table = RevocationTable::new(&head.content, &segments)?;
         let accepted = AcceptedHead::new(&head, key, table, received_at, &clock);
         let is_older = state
@@ -236,45 +240,6 @@ impl FollowedFile {
             heads: Arc::new(state.heads.with(accepted, clock, keys)),
             error: None,
         })
-    }
-}
-
-/// What stands in the file.
-struct Document {
-    head: String,
-    /// The hash of each segment, and its bytes.
-    segments: Vec<([u8; 32], Vec<u8>)>,
-}
-
-impl Document {
-    fn parse(content: &[u8]) -> Result<Self, RevocationsError> {
-        let document = Object::parse(content, json::DEFAULT_MAX_DEPTH, "a file of revocations");
-        let mut document = document?;
-        let head = document.string("head").map_err(BodyError::from)?;
-        let segments = document.required("segments").map_err(BodyError::from)?;
-        document.finish().map_err(BodyError::from)?;
-        let Value::Object(segments) = segments else {
-            let field = "segments";
-            let expected = "an object";
-            return Err(BodyError::from(FieldError::WrongType { field, expected }).into());
-        };
-        let segments = segments
-            .into_iter()
-            .map(|(hash, bytes)| {
-                let hash = base64url::decode(&hash)?.try_into().ok()?;
-                Some((hash, base64url::decode(bytes.as_str()?)?))
-            })
-            .collect::<Option<_>>()
-            .ok_or(SegmentMismatch)?;
-        Ok(Self { head, segments })
-    }
-
-    fn segment(&self, hash: &[u8; 32]) -> Result<&[u8], SegmentMismatch> {
-        self.segments
-            .iter()
-            .find(|(known, _)| known == hash)
-            .map(|(_, bytes)| bytes.as_slice())
-            .ok_or(SegmentMismatch)
     }
 }
 

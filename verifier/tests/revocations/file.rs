@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::revocation::segment_hash;
+use keywright_verifier::revocation::{RevocationDocument, segment_hash};
 use keywright_verifier::{
     Algorithm, Jwk, KeyFile, RevocationFile, Revocations, Rules, Verifier, VerifyError,
 };
@@ -52,13 +52,11 @@ impl Folder {
     }
 
     fn document_of(&self, typ: &str, claims: &Map<String, Value>) -> Value {
-        let segments: Map<String, Value> = self
-            .published
-            .segments
-            .iter()
-            .map(|bytes| (base64url(segment_hash(bytes)), json!(base64url(bytes))))
-            .collect();
-        json!({"head": self.key.sign(typ, claims), "segments": segments})
+        let document = RevocationDocument {
+            head: self.key.sign(typ, claims),
+            segments: self.published.segments.clone(),
+        };
+        serde_json::from_slice(&document.to_json()).unwrap()
     }
 
     fn write(&self, document: &Value) {
