@@ -190,7 +190,6 @@ impl World {
     ) -> Result<Kid, SignRefusal> {
         let client = Client::new("anyone".to_owned(), terms(json!({})), BEGIN);
         let request = sign_request(&json!({"claims": {}, "alg": algorithm.as_str()}));
-        let now = self.clock.now();
         let signed = sign(&issuer.leased_snapshot(), &client, request).await?;
         Ok(signed.kid)
     }

@@ -27,8 +27,8 @@
 //!
 //! let claims = json!({"sub": "user-1", "aud": "orders", "iat": 1_767_225_599});
 //! let selectors = selectors_of(|claim| claims.get(claim))?;
-//! assert!(table.find(&selectors, Some(1_767_225_599)).is_some());
-//! assert!(table.find(&selectors, Some(1_767_225_600)).is_none());
+//! assert!(table.find(&selectors, Some(1_767_225_599), 1_767_225_700).is_some());
+//! assert!(table.find(&selectors, Some(1_767_225_600), 1_767_225_700).is_none());
 //! # Ok(())
 //! # }
 //! ```

@@ -60,6 +60,9 @@ pub enum FeedRefusal {
     /// Nothing signs with this algorithm.
     #[error("no {0} key is active for this issuer")]
     AlgorithmNotActive(Algorithm),
+    /// Too many verifiers want a head of their own.
+    #[error("too many ask for a head with a nonce")]
+    Busy,
     /// The signature failed.
     #[error("the head could not be signed")]
     Unsigned,
@@ -68,8 +71,8 @@ pub enum FeedRefusal {
 /// A head is shared by all who ask within this time.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// How many heads with a nonce are signed in that time; who asks for more gets one without.
-const MOST_WITH_NONCE: u32 = 20;
+/// How many heads with a nonce are signed in that time.
+const MOST_WITH_NONCE: u32 = 100;
 
 /// For how long segments are kept that no head names any more: somebody may be fetching them.
 const SEGMENTS_KEPT_FOR: Duration = Duration::from_secs(120);
@@ -259,7 +262,10 @@ async fn sign(
         .ok_or(FeedRefusal::AlgorithmNotActive(algorithm))?;
     let mut heads = issuer.revocations().feed.heads.lock().await;
     let now = services.lease.time();
-    let nonce = request.nonce.as_ref().filter(|_| heads.may_sign_nonce(now));
+    let nonce = request.nonce.as_ref();
+    if nonce.is_some() && !heads.may_sign_nonce(now) {
+        return Err(FeedRefusal::Busy);
+    }
     if nonce.is_none()
         && let Some(shared) = heads.shared.get(&algorithm)
         && shared.kid == entry.kid

@@ -217,7 +217,7 @@ impl From<FeedRefusal> for Problem {
         match refusal {
             FeedRefusal::Off => Self::new(Code::NotFound, refusal),
             FeedRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, refusal),
-            FeedRefusal::Stale | FeedRefusal::Unsigned => {
+            FeedRefusal::Stale | FeedRefusal::Busy | FeedRefusal::Unsigned => {
                 Self::new(Code::RevocationsUnavailable, refusal).header(RETRY_AFTER, 1)
             }
         }

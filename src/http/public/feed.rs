@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::body::Incoming;
 use keywright_verifier::Algorithm;
-use keywright_verifier::revocation::FEED_PATH;
+use keywright_verifier::revocation::{FEED_PATH, is_nonce};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -169,11 +169,6 @@ fn read_query(request: &Request<Incoming>) -> Result<FeedRequest, Problem> {
         wait: Duration::from_secs(wait),
         nonce: query.nonce,
     })
-}
-
-fn is_nonce(text: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=64).contains(&text.len()) && text.bytes().all(legal)
 }
 
 fn segment(issuer: &Issuer, hash: &str) -> Result<Response, Problem> {

@@ -12,8 +12,7 @@ pub struct RevocationTable {
     salt: Salt,
     /// That of [`Selector::Issuer`], which every token has.
     issuer: Digest,
-    /// The greatest time of each digest; `u64::MAX` for an open one.
-    recent: HashMap<Digest, u64>,
+    recent: HashMap<Digest, Bound>,
     segments: Arc<Segments>,
 }
 
@@ -21,7 +20,16 @@ pub struct RevocationTable {
 #[derive(Debug)]
 struct Segments {
     references: Vec<SegmentReference>,
-    records: HashMap<Digest, u64>,
+    records: HashMap<Digest, Bound>,
+}
+
+/// Which tokens the records of one digest refuse.
+#[derive(Clone, Copy, Default, Debug)]
+struct Bound {
+    /// Those that were issued before; the greatest time of all records.
+    issued_before: u64,
+    /// Those that were issued until the head was: a process may have signed them that did not know.
+    is_open: bool,
 }
 
 impl RevocationTable {
@@ -71,15 +79,22 @@ impl RevocationTable {
 
     /// The kind of a selector that takes a token back; `None` when none of `selectors` does.
     ///
-    /// `selectors` are all of the token ([`selectors_of`](super::selectors_of)), and `issued_at` is its
-    /// `iat` in whole seconds, rounded down.
-    pub fn find(&self, selectors: &[Selector], issued_at: Option<u64>) -> Option<SelectorKind> {
+    /// `selectors` are all of the token ([`selectors_of`](super::selectors_of)), `issued_at` is its `iat`
+    /// in whole seconds, rounded down, and `head_issued_at` that of the head. An open record refuses what
+    /// was issued until then: what is issued later may have been signed by a process that knew of it and
+    /// has waited, and stays.
+    pub fn find(
+        &self,
+        selectors: &[Selector],
+        issued_at: Option<u64>,
+        head_issued_at: u64,
+    ) -> Option<SelectorKind> {
         if self.recent.is_empty() && self.segments.records.is_empty() {
             return None;
         }
         let revoked = selectors
             .iter()
-            .find(|selector| self.is_revoked(&self.digest(selector), issued_at));
+            .find(|selector| self.is_revoked(&self.digest(selector), issued_at, head_issued_at));
         revoked.map(Selector::kind)
     }
 
@@ -90,15 +105,16 @@ impl RevocationTable {
         }
     }
 
-    fn is_revoked(&self, digest: &Digest, issued_at: Option<u64>) -> bool {
+    fn is_revoked(&self, digest: &Digest, issued_at: Option<u64>, head_issued_at: u64) -> bool {
+        let refuses = |bound: &Bound| {
+            issued_at.is_none_or(|issued_at| {
+                issued_at < bound.issued_before || (bound.is_open && issued_at <= head_issued_at)
+            })
+        };
         [&self.recent, &self.segments.records]
             .into_iter()
             .filter_map(|records| records.get(digest))
-            .any(|issued_before| {
-                issued_at.is_none_or(|issued_at| {
-                    *issued_before == u64::MAX || issued_at < *issued_before
-                })
-            })
+            .any(refuses)
     }
 }
 
@@ -111,12 +127,14 @@ impl SegmentReference {
 }
 
 /// Of several times of one digest the greatest counts.
-fn add(table: &mut HashMap<Digest, u64>, records: impl ExactSizeIterator<Item = Record>) {
+fn add(table: &mut HashMap<Digest, Bound>, records: impl ExactSizeIterator<Item = Record>) {
     table.reserve(records.len());
     for record in records {
-        let issued_before = record.issued_before.unwrap_or(u64::MAX);
-        let known = table.entry(record.digest).or_insert(issued_before);
-        *known = issued_before.max(*known);
+        let bound = table.entry(record.digest).or_default();
+        match record.issued_before {
+            Some(issued_before) => bound.issued_before = bound.issued_before.max(issued_before),
+            None => bound.is_open = true,
+        }
     }
 }
 

@@ -213,7 +213,8 @@ impl Heads {
         let head = self.newest(keys);
         if let Some(head) = head {
             let seconds = token.issued_at.map(|issued_at| issued_at.as_secs());
-            if let Some(selector) = head.table.find(&token.selectors, seconds) {
+            let of_head = head.issued_at.as_secs();
+            if let Some(selector) = head.table.find(&token.selectors, seconds, of_head) {
                 return Err(VerifyError::Revoked { selector });
             }
         }

@@ -43,21 +43,35 @@ fn table(recent: Vec<Record>, segments: &[Vec<Record>]) -> RevocationTable {
 #[test]
 fn closed_revocation_refuses_what_was_issued_before_it() {
     let table = table(vec![record("a", Some(100))], &[]);
-    let is_refused = |issued_at| table.find(&[subject("a")], issued_at).is_some();
+    let is_refused = |issued_at| table.find(&[subject("a")], issued_at, 0).is_some();
     assert!(is_refused(Some(99)));
     assert!(!is_refused(Some(100)));
     assert!(!is_refused(Some(u64::MAX)));
     assert!(is_refused(None));
-    assert_eq!(table.find(&[subject("b")], None), None);
+    assert_eq!(table.find(&[subject("b")], None, 0), None);
 }
 
 #[test]
-fn open_revocation_refuses_every_token() {
+fn open_revocation_refuses_what_was_issued_until_its_head_was() {
     let table = table(vec![], &[vec![record("a", None)]]);
-    for issued_at in [None, Some(0), Some(u64::MAX)] {
-        let found = table.find(&[Selector::Issuer, subject("a")], issued_at);
-        assert_eq!(found, Some(SelectorKind::Subject), "{issued_at:?}");
+    let found = |issued_at| table.find(&[Selector::Issuer, subject("a")], issued_at, 100);
+    for issued_at in [None, Some(0), Some(100)] {
+        assert_eq!(
+            found(issued_at),
+            Some(SelectorKind::Subject),
+            "{issued_at:?}"
+        );
     }
+    // Whoever signed it knew, and has waited.
+    assert_eq!(found(Some(101)), None);
+}
+
+#[test]
+fn open_revocation_takes_nothing_from_a_closed_one() {
+    let table = table(vec![record("a", Some(200)), record("a", None)], &[]);
+    let found = |issued_at| table.find(&[subject("a")], Some(issued_at), 100);
+    assert!(found(199).is_some());
+    assert!(found(200).is_none());
 }
 
 #[test]
@@ -85,12 +99,15 @@ fn table_is_carried_on_while_the_segments_are_the_same() {
     let before = table(vec![], std::slice::from_ref(&segment));
     let (next, _) = content(vec![record("new", Some(9))], &[segment]);
     let after = before.with_content(&next).unwrap();
-    assert!(after.find(&[subject("old")], Some(8)).is_some());
-    assert!(after.find(&[subject("new")], Some(8)).is_some());
-    assert!(before.find(&[subject("new")], Some(8)).is_none());
+    assert!(after.find(&[subject("old")], Some(8), 0).is_some());
+    assert!(after.find(&[subject("new")], Some(8), 0).is_some());
+    assert!(before.find(&[subject("new")], Some(8), 0).is_none());
     let (other, _) = content(vec![], &[vec![record("new", Some(9))]]);
     assert!(before.with_content(&other).is_none());
 }
+
+/// When the head was issued that has the records.
+const HEAD_ISSUED_AT: u64 = 4;
 
 fn records() -> impl Strategy<Value = Vec<Record>> {
     let name = prop::sample::select(&["a", "b", "c"][..]);
@@ -122,10 +139,10 @@ proptest! {
                 let expected = records.iter().any(|known| {
                     known.digest == record(name, None).digest
                         && issued_at.is_none_or(|issued_at| {
-                            known.issued_before.is_none_or(|before| issued_at < before)
+                            issued_at < known.issued_before.unwrap_or(HEAD_ISSUED_AT + 1)
                         })
                 });
-                let found = |table: &RevocationTable| table.find(&[subject(name)], issued_at).is_some();
+                let found = |table: &RevocationTable| table.find(&[subject(name)], issued_at, HEAD_ISSUED_AT).is_some();
                 prop_assert_eq!(found(&inline), expected);
                 prop_assert_eq!(found(&elsewhere), expected);
             }
