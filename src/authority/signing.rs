@@ -299,7 +299,6 @@ async fn prepare<'v>(
         return Err(SignRefusal::OwnedClaims(owned));
     }
     check_registered_claims(&claims)?;
-    check_reserved_claims(&claims, &client.terms.limits)?;
     let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
     check_typ(typ, &claims)?;
     let limits = &client.terms.limits;
@@ -314,6 +313,7 @@ async fn prepare<'v>(
     limits.check(&client.id, &asked)?;
     let schema = limits.claims_schema.as_ref();
     claim_name::check_claims(&claims, schema.map(ClaimsSchema::names))?;
+    check_reserved_claims(&claims, limits)?;
     if let Some(schema) = schema {
         claims = schema_checks::check(schema, claims, budget).await?;
     }

@@ -160,6 +160,7 @@ fn the_report_names_every_task_of_the_background() {
             "issuer-check",
             "listener-internal",
             "listener-public",
+            "revocations",
             "scheduler",
             "service-log",
             "store-check",

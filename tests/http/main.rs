@@ -43,6 +43,7 @@ mod openapi;
 mod overload;
 mod preconditions;
 mod publication;
+mod revocations;
 mod roles;
 mod schemathesis;
 mod secrets;

@@ -491,8 +491,10 @@ fn metadata_stands_where_each_specification_wants_it() {
     let server = server();
     for (name, url, path) in ISSUERS {
         let jwks_uri = format!("{}{JWKS}", url.trim_end_matches('/'));
+        let revocations_uri = format!("{}/.well-known/revocations", url.trim_end_matches('/'));
         let base = json!({
             "issuer": url, "jwks_uri": jwks_uri, "response_types_supported": ["id_token"],
+            "revocations_uri": revocations_uri,
         });
         let oauth = get(&server, &format!("{OAUTH}{path}"));
         assert_eq!(oauth.status, 200, "{name}");

@@ -65,7 +65,7 @@ fn the_header_is_algorithm_kid_and_type_and_nothing_else() {
         ("orders", None, None),
         ("orders", Some("ES256"), Some("at+jwt")),
         ("orders", None, Some("application/at+jwt")),
-        ("orders", None, Some("secevent+jwt")),
+        ("orders", None, Some("receipt+jwt")),
         ("default", Some("RS256"), None),
         ("default", Some("RS256"), Some("at+jwt")),
         ("default", None, None),

@@ -20,6 +20,7 @@ mod other_process;
 mod preconditions;
 mod propagation;
 mod revocation;
+mod revocations;
 mod rotation;
 mod starvation;
 mod world;

@@ -1,0 +1,533 @@
+//! Tokens that are taken back: who may, what is refused, and what the feed says.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use keywright_verifier::revocation::{Head, HeadKind, Selector, SelectorKind};
+use keywright_verifier::{Algorithm, JwkSet, Jws};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Server, eventually, request, start, start_in};
+use crate::world::{self, create_client, create_issuer, credential, ok};
+
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
+fn server() -> Arc<Server> {
+    world::shared(&SHARED, || {
+        let server = start("");
+        create_issuer(&server, "shop", json!({}));
+        server
+    })
+}
+
+const REVOCATIONS: &str = "/v1/issuers/shop/revocations";
+
+fn take_back(server: &Server, body: &Value) -> Value {
+    let answer = server.call("POST", REVOCATIONS, Some(body));
+    assert_eq!(answer.status, 201, "{body}: {}", answer.json());
+    answer.json()
+}
+
+fn sign(server: &Server, claims: &Value) -> Answer {
+    let request = json!({ "claims": claims });
+    server.call("POST", "/v1/issuers/shop/tokens", Some(&request))
+}
+
+fn call_as(
+    server: &Server,
+    credential: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
+    let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+    server.call_as(Some(credential), method, path, body)
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// The head of the feed, whose signature verifies.
+fn head(server: &Server, query: &str) -> Head {
+    let answer = server.fetch(&format!("/shop/.well-known/revocations{query}"));
+    assert_eq!(
+        answer.status,
+        200,
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
+    let text = String::from_utf8(answer.body).unwrap();
+    let keys = server.fetch(&world::jwks_path("shop")).body;
+    let jws = Jws::parse(&text, 65_536).unwrap();
+    assert_eq!(jws.typ(), Some("keywright-revocations+jwt"));
+    jws.verify(&JwkSet::parse(&keys).unwrap(), &Algorithm::ALL)
+        .unwrap();
+    Head::read(jws.unverified_claims().unwrap(), HeadKind::Feed).unwrap()
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    let code = answer.json()["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    (answer.status, code)
+}
+
+#[test]
+fn a_ban_keeps_tokens_from_being_signed_until_it_is_lifted() {
+    let server = server();
+    let subject = json!({"sub": "banned"});
+    assert_eq!(sign(&server, &subject).status, 201);
+    let ban = take_back(
+        &server,
+        &json!({"subject": "banned", "ban": true, "reason": "fraud"}),
+    );
+    assert_eq!(ban["state"], "closed");
+    assert_eq!(ban["banned_until"], Value::Null);
+    assert_eq!(code(&sign(&server, &subject)), (403, "banned".to_owned()));
+    // As an actor within an actor, too.
+    let acting = json!({"sub": "other", "act": {"sub": "x", "act": {"sub": "banned"}}});
+    let client = json!({"name": "exchange", "roles": ["issuer"], "limits": {"claims": ["act"]}});
+    let client = server.call("POST", "/v1/clients", Some(&client)).json();
+    let request = json!({ "claims": acting });
+    let path = "/v1/issuers/shop/tokens";
+    let answer = call_as(&server, &credential(&client), "POST", path, Some(&request));
+    assert_eq!(code(&answer), (403, "banned".to_owned()));
+    assert_eq!(sign(&server, &json!({"sub": "banned2"})).status, 201);
+    let id = ban["id"].as_str().unwrap();
+    let lift = format!("{REVOCATIONS}/{id}");
+    assert_eq!(server.call("DELETE", &lift, None).status, 204);
+    assert_eq!(
+        code(&server.call("DELETE", &lift, None)),
+        (409, "not-a-ban".to_owned())
+    );
+    // It waits until what it signs stays good.
+    let token = ok(sign(&server, &subject));
+    let claims = Jws::inspect(token["token"].as_str().unwrap(), 65_536)
+        .unwrap()
+        .claims;
+    assert!(claims["iat"].as_u64() >= ban["issued_before"].as_u64());
+}
+
+#[test]
+fn a_ban_ends_by_itself() {
+    let server = server();
+    let until = now() + 2;
+    take_back(
+        &server,
+        &json!({"subject": "soon", "ban": {"until": until}}),
+    );
+    let subject = json!({"sub": "soon"});
+    assert_eq!(code(&sign(&server, &subject)), (403, "banned".to_owned()));
+    eventually("the ban ends", || {
+        (sign(&server, &subject).status == 201).then_some(())
+    });
+    assert!(now() >= until);
+}
+
+#[test]
+fn a_login_after_a_logout_gets_a_token_that_stays() {
+    let server = server();
+    let claims = json!({"sub": "user-1", "sid": "s-1"});
+    assert_eq!(sign(&server, &claims).status, 201);
+    let logout = take_back(&server, &json!({"subject": "user-1", "session": "s-1"}));
+    let token = ok(sign(&server, &claims));
+    let claims = Jws::inspect(token["token"].as_str().unwrap(), 65_536)
+        .unwrap()
+        .claims;
+    assert!(claims["iat"].as_u64() >= logout["issued_before"].as_u64());
+    assert_eq!(
+        sign(&server, &json!({"sub": "user-1", "sid": "s-2"})).status,
+        201
+    );
+}
+
+#[test]
+fn the_answer_states_both_bounds() {
+    let server = server();
+    let before = now();
+    let answer = take_back(&server, &json!({"jti": "some"}));
+    let number = |value: &Value| value.as_u64().unwrap();
+    let signers = number(&answer["in_force_at_signers"]);
+    let verifiers = &answer["in_force_at_verifiers"];
+    assert!((before..=now() + 1).contains(&signers));
+    assert!((signers..=signers + 3).contains(&number(&verifiers["expected"])));
+    assert!((signers + 60..=signers + 63).contains(&number(&verifiers["guaranteed"])));
+    assert!(number(&answer["tokens_until"]) >= signers + 3600);
+    let shown = ok(server.call(
+        "GET",
+        &format!("{REVOCATIONS}/{}", answer["id"].as_str().unwrap()),
+        None,
+    ));
+    assert_eq!(shown, answer);
+}
+
+#[test]
+fn a_token_is_taken_back_by_itself() {
+    let server = server();
+    let token = ok(sign(&server, &json!({"sub": "thief"})));
+    let answer = take_back(&server, &json!({"token": token["token"]}));
+    assert_eq!(answer["selector"], json!({"jti": token["jti"]}));
+    let other = server.call(
+        "POST",
+        "/v1/issuers/default/tokens",
+        Some(&json!({"claims": {}})),
+    );
+    let other = ok(other)["token"].clone();
+    let text = token["token"].as_str().unwrap();
+    let forged = format!("{}AAAA", &text[..text.len() - 4]);
+    for wrong in [other, json!(forged), json!("x"), json!("a.b.c")] {
+        let answer = server.call("POST", REVOCATIONS, Some(&json!({ "token": wrong })));
+        assert_eq!(code(&answer), (400, "invalid-token".to_owned()));
+        assert!(
+            !answer.json().to_string().contains("eyJ"),
+            "it repeats no token"
+        );
+    }
+    let both = json!({"token": token["token"], "jti": "x"});
+    let answer = server.call("POST", REVOCATIONS, Some(&both));
+    assert_eq!(code(&answer), (400, "invalid-selector".to_owned()));
+}
+
+#[test]
+fn what_names_no_tokens_is_refused_and_changes_nothing() {
+    let server = server();
+    let long = "x".repeat(513);
+    for (body, expected) in [
+        (json!({}), "invalid-selector"),
+        (json!({"reason": "why"}), "invalid-selector"),
+        (json!({"subject": ""}), "invalid-selector"),
+        (json!({ "subject": long }), "invalid-selector"),
+        (json!({"subject": "a", "jti": "b"}), "invalid-selector"),
+        (json!({"client": "a", "audience": "b"}), "invalid-selector"),
+        (
+            json!({"subject": "a", "session": "b", "client": "c"}),
+            "invalid-selector",
+        ),
+        (json!({"issuer": false}), "invalid-selector"),
+        (json!({"issuer": true, "subject": "a"}), "invalid-selector"),
+        (
+            json!({"subject": "a", "ban": {"until": now() - 1}}),
+            "invalid-ban",
+        ),
+        (json!({"subject": "a", "ban": {"until": 0}}), "invalid-ban"),
+        (json!({"subject": "a", "ban": "yes"}), "invalid-body"),
+        (json!({"subject": "a", "ban": {}}), "invalid-body"),
+        (json!({"subject": 1}), "field-type"),
+        (json!({"sub": "a"}), "unknown-field"),
+        (json!({"subject": "a", "reason": ""}), "invalid-reason"),
+    ] {
+        let answer = server.call("POST", REVOCATIONS, Some(&body));
+        assert_eq!(code(&answer), (400, expected.to_owned()), "{body}");
+        let batch = json!({"revocations": [{"jti": "fine"}, body]});
+        let path = format!("{REVOCATIONS}/batch");
+        let answer = server.call("POST", &path, Some(&batch));
+        assert_eq!(answer.status, 400, "{body}");
+        let pointer = answer.json()["pointer"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        assert!(pointer.starts_with("/revocations/1"), "{body}: {pointer}");
+    }
+    let unknown = server.call("GET", &format!("{REVOCATIONS}/none"), None);
+    assert_eq!(code(&unknown), (404, "unknown-revocation".to_owned()));
+    let unknown = server.call("DELETE", &format!("{REVOCATIONS}/none"), None);
+    assert_eq!(code(&unknown), (404, "unknown-revocation".to_owned()));
+}
+
+#[test]
+fn a_revoker_takes_back_what_it_can_show() {
+    let server = server();
+    let body = json!({"name": "login", "roles": ["revoker"], "limits": {"subjects": ["user-*"]}});
+    let client = server.call("POST", "/v1/clients", Some(&body)).json();
+    let credential = credential(&client);
+    let call = |body: &Value| call_as(&server, &credential, "POST", REVOCATIONS, Some(body));
+    let token = ok(sign(&server, &json!({"sub": "root"})));
+    for body in [
+        json!({"subject": "user-5"}),
+        json!({"subject": "user-5", "session": "s"}),
+        json!({"subject": "user-5", "ban": true}),
+        json!({"token": token["token"]}),
+    ] {
+        assert_eq!(call(&body).status, 201, "{body}");
+    }
+    for (body, rule) in [
+        (json!({"subject": "root"}), "subjects"),
+        (json!({"subject": "root", "session": "s"}), "subjects"),
+        (json!({"session": "s"}), "revoker"),
+        (json!({"jti": "x"}), "revoker"),
+        (json!({"client": "web"}), "revoker"),
+        (json!({"audience": "orders"}), "revoker"),
+        (
+            json!({"subject": "user-5", "audience": "orders"}),
+            "revoker",
+        ),
+        (json!({"issuer": true}), "revoker"),
+    ] {
+        let answer = call(&body);
+        assert_eq!(code(&answer), (403, "client-limit".to_owned()), "{body}");
+        assert_eq!(answer.json()["rule"], rule, "{body}");
+    }
+    let own = call(&json!({"subject": "user-6", "ban": true})).json();
+    let others = take_back(&server, &json!({"subject": "user-7", "ban": true}));
+    let lift = |id: &Value| {
+        let path = format!("{REVOCATIONS}/{}", id.as_str().unwrap());
+        call_as(&server, &credential, "DELETE", &path, None).status
+    };
+    assert_eq!((lift(&own["id"]), lift(&others["id"])), (204, 403));
+    let list = call_as(&server, &credential, "GET", REVOCATIONS, None);
+    assert_eq!(code(&list), (403, "role-missing".to_owned()));
+}
+
+#[test]
+fn revocations_are_listed_by_what_they_name_and_in_pages() {
+    let server = server();
+    let batch: Vec<Value> = (0..7)
+        .map(|number| json!({"audience": format!("list-{number}")}))
+        .collect();
+    let path = format!("{REVOCATIONS}/batch");
+    let made = ok(server.call("POST", &path, Some(&json!({ "revocations": batch }))));
+    assert_eq!(made["revocations"].as_array().unwrap().len(), 7);
+    let one = ok(server.call(
+        "GET",
+        &format!("{REVOCATIONS}?audience=list-3&live=true"),
+        None,
+    ));
+    assert_eq!(
+        one["revocations"][0]["selector"],
+        json!({"audience": "list-3"})
+    );
+    assert_eq!(one["revocations"].as_array().unwrap().len(), 1);
+    let mut seen = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = ok(server.call("GET", &format!("{REVOCATIONS}?limit=2&after={after}"), None));
+        let shown = page["revocations"].as_array().unwrap();
+        seen.extend(
+            shown
+                .iter()
+                .map(|one| one["id"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else {
+            break;
+        };
+        next.clone_into(&mut after);
+    }
+    for one in made["revocations"].as_array().unwrap() {
+        assert!(seen.contains(&one["id"].as_str().unwrap().to_owned()));
+    }
+    assert!(seen.is_sorted());
+    for query in [
+        "limit=0",
+        "limit=1001",
+        "subject=a&jti=b",
+        "unknown=1",
+        "issuer=false",
+    ] {
+        let answer = server.call("GET", &format!("{REVOCATIONS}?{query}"), None);
+        assert_eq!(code(&answer), (400, "invalid-query".to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn the_feed_says_what_was_taken_back_in_a_moment() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let before = head(&server, "?nonce=abc");
+    assert_eq!(before.nonce.as_deref(), Some("abc"));
+    assert_eq!(before.max_age_seconds, 60);
+    assert_eq!(before.content.record_count(), 0);
+    let known = base64_of(&before.content.root());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let begin = Instant::now();
+            (
+                head(&server, &format!("?known={known}&wait=20")),
+                begin.elapsed(),
+            )
+        });
+        let revoked = take_back(&server, &json!({"subject": "user-1"}));
+        let (after, waited) = waiting.join().unwrap();
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
+        let mut after = after;
+        // The first answer may be of the moment before it was closed.
+        while after
+            .content
+            .recent
+            .iter()
+            .any(|record| record.issued_before.is_none())
+        {
+            after = head(
+                &server,
+                &format!("?known={}&wait=5", base64_of(&after.content.root())),
+            );
+        }
+        let user = Selector::new(SelectorKind::Subject, &["user-1"]).unwrap();
+        let record = after.content.recent.first().unwrap();
+        assert_eq!(record.digest, user.digest(&after.content.salt));
+        assert_eq!(record.issued_before, revoked["issued_before"].as_u64());
+    });
+    // Nothing changes, so that it waits; and what it says then is newly signed.
+    let known = head(&server, "");
+    let begin = Instant::now();
+    let again = head(
+        &server,
+        &format!("?known={}&wait=2", base64_of(&known.content.root())),
+    );
+    assert!(begin.elapsed() >= Duration::from_secs(2));
+    assert_eq!(again.content, known.content);
+    assert!(again.issued_at_milliseconds > known.issued_at_milliseconds);
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[test]
+fn many_revocations_stand_in_segments_that_never_change() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let path = format!("{REVOCATIONS}/batch");
+    for batch in 0..2 {
+        let revocations: Vec<Value> = (0..1000)
+            .map(|number| json!({"jti": format!("{batch}-{number}")}))
+            .collect();
+        ok(server.call("POST", &path, Some(&json!({ "revocations": revocations }))));
+    }
+    let head = head(&server, "");
+    assert_eq!(head.content.record_count(), 2000);
+    assert!(!head.content.segments.is_empty());
+    for segment in &head.content.segments {
+        let path = format!("/shop/.well-known/revocations/{}", base64_of(&segment.hash));
+        let answer = server.fetch(&path);
+        assert_eq!(answer.status, 200);
+        assert!(segment.names(&answer.body));
+        let control = answer.header("cache-control").unwrap_or_default();
+        assert!(control.contains("immutable"), "{control}");
+    }
+    let none = server.fetch(&format!(
+        "/shop/.well-known/revocations/{}",
+        base64_of(&[7; 32])
+    ));
+    assert_eq!(
+        (none.status, none.header("cache-control")),
+        (404, Some("no-store"))
+    );
+}
+
+#[test]
+fn the_feed_refuses_what_it_does_not_know() {
+    let server = server();
+    let feed = "/shop/.well-known/revocations";
+    for (query, expected) in [
+        ("known=short&wait=1", (400, "invalid-query")),
+        ("wait=26", (400, "invalid-query")),
+        ("wait=-1", (400, "invalid-query")),
+        ("nonce=a%20b", (400, "invalid-query")),
+        ("nonce=", (400, "invalid-query")),
+        ("other=1", (400, "invalid-query")),
+        ("alg=HS256", (400, "unknown-algorithm")),
+        ("alg=RS256", (409, "algorithm-not-active")),
+    ] {
+        let answer = server.fetch(&format!("{feed}?{query}"));
+        assert_eq!(
+            code(&answer),
+            (expected.0, expected.1.to_owned()),
+            "{query}"
+        );
+    }
+    assert_eq!(server.fetch("/none/.well-known/revocations").status, 404);
+    let metadata = server
+        .fetch("/.well-known/oauth-authorization-server/shop")
+        .json();
+    assert!(
+        metadata["revocations_uri"]
+            .as_str()
+            .unwrap()
+            .ends_with(feed)
+    );
+}
+
+#[test]
+fn a_policy_decides_who_reads_the_feed() {
+    let server = start("");
+    create_issuer(&server, "quiet", json!({"revocation_feed": "off"}));
+    create_issuer(
+        &server,
+        "closed",
+        json!({"revocation_feed": "authenticated", "revocation_max_age": "8s"}),
+    );
+    let feed = |issuer: &str| server.fetch(&format!("/{issuer}/.well-known/revocations"));
+    assert_eq!(code(&feed("quiet")), (404, "not-found".to_owned()));
+    let metadata = server
+        .fetch("/.well-known/oauth-authorization-server/quiet")
+        .json();
+    assert_eq!(metadata.get("revocations_uri"), None);
+    let body = json!({"subject": "a"});
+    let quiet = ok(server.call("POST", "/v1/issuers/quiet/revocations", Some(&body)));
+    assert_eq!(quiet["in_force_at_verifiers"], Value::Null);
+    assert_eq!(
+        code(&feed("closed")),
+        (401, "credential-missing".to_owned())
+    );
+    let reader = create_client(&server, "verifier", &["auditor"]);
+    let bearer = [("authorization", format!("Bearer {}", credential(&reader)))];
+    let url = format!("{}/closed/.well-known/revocations", server.public);
+    let answer = request("GET", &url, &bearer, None);
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn types_and_claims_that_verifiers_draw_conclusions_from_are_not_for_everybody() {
+    let server = server();
+    for typ in [
+        "keywright-revocations+jwt",
+        "application/Keywright-Revocations+JWT",
+        "keywright-revocations-file+jwt",
+        "statuslist+jwt",
+        "SECEVENT+jwt",
+        "token-introspection+jwt",
+        "txntoken+jwt",
+        "dpop+jwt",
+        "logout+jwt",
+    ] {
+        let request = json!({"claims": {}, "typ": typ});
+        let answer = server.call("POST", "/v1/issuers/shop/tokens", Some(&request));
+        assert_eq!(code(&answer), (400, "reserved-type".to_owned()), "{typ}");
+    }
+    for claim in ["status", "single_use", "cnf", "act", "may_act"] {
+        let answer = sign(&server, &json!({ claim: {"sub": "x"} }));
+        assert_eq!(code(&answer), (403, "client-limit".to_owned()), "{claim}");
+        assert_eq!(answer.json()["claim"], claim);
+    }
+    let many: Vec<String> = (0..17).map(|number| format!("a{number}")).collect();
+    for claims in [json!({ "aud": many }), json!({"sid": 1})] {
+        assert_eq!(
+            code(&sign(&server, &claims)),
+            (400, "claim-type".to_owned()),
+            "{claims}"
+        );
+    }
+}
+
+#[test]
+fn what_was_taken_back_survives_a_restart() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let ban = take_back(&server, &json!({"subject": "user-1", "ban": true}));
+    let before = head(&server, "");
+    let (_, folder) = server.terminate();
+    let server = start_in(folder, "").unwrap();
+    assert_eq!(head(&server, "").content, before.content);
+    assert_eq!(
+        code(&sign(&server, &json!({"sub": "user-1"}))),
+        (403, "banned".to_owned())
+    );
+    let list = ok(server.call("GET", REVOCATIONS, None));
+    assert_eq!(list["revocations"][0]["id"], ban["id"]);
+}

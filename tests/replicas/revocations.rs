@@ -1,0 +1,249 @@
+//! Tokens that are taken back, with several processes on one store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywright::access::{Client, Limits, Role, Terms};
+use keywright::authority::audit::Actor;
+use keywright::authority::revocations::{
+    FeedRefusal, FeedRequest, RevocationAsker, RevocationDraft, RevocationInForce,
+};
+use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
+use keywright::revocation::State;
+use keywright_verifier::Jws;
+use keywright_verifier::revocation::{
+    Head, HeadKind, RevocationTable, Selector, SelectorKind, selectors_of,
+};
+use serde_json::{Map, Value, json};
+
+use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
+
+fn user() -> Selector {
+    Selector::new(SelectorKind::Subject, &["user-1"]).unwrap()
+}
+
+async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
+    let draft = RevocationDraft {
+        selector,
+        ban: None,
+        reason: None,
+    };
+    let asker = RevocationAsker {
+        actor: Actor::Bootstrap,
+        client: String::new(),
+        is_security: true,
+    };
+    let issuer = process.issuer("a").unwrap();
+    let mut revoked = process
+        .take_tokens_back(&issuer, vec![draft], asker)
+        .await
+        .unwrap();
+    revoked.pop().unwrap()
+}
+
+fn anyone() -> Client {
+    let terms = Terms {
+        name: "anyone".to_owned(),
+        roles: [Role::Issuer].into(),
+        limits: Limits::default(),
+        certificates: Vec::new(),
+        workloads: Vec::new(),
+        keys: None,
+    };
+    Client::new("anyone".to_owned(), terms, BEGIN)
+}
+
+fn request(subject: &str) -> SignRequest {
+    SignRequest {
+        claims: json!({"sub": subject}).as_object().unwrap().clone(),
+        expires_in: None,
+        typ: None,
+        algorithm: None,
+    }
+}
+
+async fn signs(process: &Process, subject: &str) -> Result<SignedToken, SignRefusal> {
+    let view = process.issuer("a").unwrap().leased_snapshot();
+    sign(&view, &anyone(), request(subject)).await
+}
+
+fn claims(token: &str) -> Map<String, Value> {
+    Jws::inspect(token, 65_536).unwrap().claims
+}
+
+/// Whether a verifier that holds what this process says now refuses a token.
+async fn refused_by_feed(process: &Process, token: &SignedToken) -> bool {
+    let head = head(process).await.unwrap();
+    let table = RevocationTable::new(&head.content, &[]).unwrap();
+    let claims = claims(&token.token);
+    let selectors = selectors_of(|name| claims.get(name)).unwrap();
+    let issued_at = claims["iat"].as_u64();
+    table
+        .find(&selectors, issued_at, head.issued_at_milliseconds / 1000)
+        .is_some()
+}
+
+async fn head(process: &Process) -> Result<Head, FeedRefusal> {
+    let issuer = process.issuer("a").unwrap();
+    let request = FeedRequest {
+        nonce: Some("n".to_owned()),
+        ..FeedRequest::default()
+    };
+    let signed = process.revocation_head(&issuer, &request).await?;
+    Ok(Head::read(claims(&signed.jws), HeadKind::Feed).unwrap())
+}
+
+async fn two() -> (World, Process, Process) {
+    let world = World::new();
+    let (one, other) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    other.catch_up().await.unwrap();
+    // A store that has just begun may have been another one's before.
+    for _ in 0..40 {
+        world.pass(SECOND, &[&one, &other]);
+        one.catch_up().await.unwrap();
+        other.catch_up().await.unwrap();
+    }
+    (world, one, other)
+}
+
+/// Another process that makes its rounds.
+async fn with_rounds<T>(other: &Process, work: impl Future<Output = T>) -> T {
+    let rounds = async {
+        loop {
+            let _ = other.catch_up().await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = rounds => unreachable!(),
+    }
+}
+
+/// Lets time pass while the work waits for it.
+async fn while_time_passes<T>(world: &World, all: &[&Process], work: impl Future<Output = T>) -> T {
+    let passing = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            world.pass(Duration::from_millis(20), all);
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = passing => unreachable!(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_know_it_is_closed_and_refuses_what_was_issued_before_and_nothing_after() {
+    let (world, one, other) = two().await;
+    let before = signs(&other, "user-1").await.unwrap();
+    let all = [&one, &other];
+    let work = with_rounds(&other, take_back(&one, user()));
+    let revoked = while_time_passes(&world, &all, work).await;
+    let State::Closed { issued_before, .. } = revoked.revocation.state else {
+        panic!("{revoked:?}");
+    };
+    other.catch_up().await.unwrap();
+    for process in all {
+        assert!(matches!(
+            signs(process, "user-1").await,
+            Err(SignRefusal::RevocationSettling)
+        ));
+        signs(process, "user-2").await.unwrap();
+    }
+    let now = world.clock.read().wall;
+    let wait = keywright::lifecycle::Timestamp::from_seconds(issued_before).since(now);
+    world.pass(wait + SECOND, &all);
+    for process in all {
+        process.catch_up().await.unwrap();
+        let after = signs(process, "user-1").await.unwrap();
+        for verifier in all {
+            verifier.catch_up().await.unwrap();
+            assert!(refused_by_feed(verifier, &before).await);
+            assert!(!refused_by_feed(verifier, &after).await);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_cut_off_keeps_it_open_until_its_lease_has_ended() {
+    let (world, one, cut_off) = two().await;
+    let all = [&one, &cut_off];
+    let revoked = while_time_passes(&world, &[&one, &cut_off], take_back(&one, user())).await;
+    assert_eq!(revoked.revocation.state, State::Open);
+    // It does not know, and what it signs is refused by whoever follows those that do.
+    let unknowing = signs(&cut_off, "user-1").await.unwrap();
+    assert!(matches!(
+        signs(&one, "user-1").await,
+        Err(SignRefusal::RevocationSettling)
+    ));
+    let task = tokio::spawn(keywright::authority::revocations::run(Arc::clone(&one)));
+    let until = world.clock.read().wall.after(MAX_STALENESS * 2);
+    let is_closed = || {
+        let issuer = one.issuer("a").unwrap();
+        let known = issuer.revocations().find(&revoked.revocation.id).unwrap();
+        matches!(known.state, State::Closed { .. })
+    };
+    let mut latest = unknowing;
+    while !is_closed() {
+        assert!(world.clock.read().wall < until, "nobody closes it");
+        world.pass(SECOND, &all);
+        one.catch_up().await.unwrap();
+        if let Ok(token) = signs(&cut_off, "user-1").await {
+            latest = token;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    task.abort();
+    assert!(matches!(
+        signs(&cut_off, "user-1").await,
+        Err(SignRefusal::SnapshotStale)
+    ));
+    assert!(refused_by_feed(&one, &latest).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_being_signed_meanwhile_is_not_handed_out() {
+    let (world, one, other) = two().await;
+    let all = [&one, &other];
+    let frozen = other.issuer("a").unwrap().leased_snapshot();
+    let work = with_rounds(&other, take_back(&one, user()));
+    while_time_passes(&world, &all, work).await;
+    other.catch_up().await.unwrap();
+    let outcome = sign(&frozen, &anyone(), request("user-1")).await;
+    assert!(matches!(outcome, Err(SignRefusal::RevocationSettling)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_cut_off_vouches_for_nothing_that_it_has_not_seen() {
+    let (world, one, cut_off) = two().await;
+    let confirmed = head(&cut_off).await.unwrap().issued_at_milliseconds;
+    world.pass(SECOND * 10, &[&one, &cut_off]);
+    one.catch_up().await.unwrap();
+    let head_of_cut_off = head(&cut_off).await.unwrap();
+    assert!(head_of_cut_off.issued_at_milliseconds <= confirmed + 1000);
+    // Half of max_age later it says nothing, although it may still sign by its lease.
+    world.pass(SECOND * 25, &[&one, &cut_off]);
+    assert!(matches!(head(&cut_off).await, Err(FeedRefusal::Stale)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_joins_late_knows_what_was_taken_back() {
+    let (world, one, other) = two().await;
+    let all = [&one, &other];
+    let work = with_rounds(&other, take_back(&one, user()));
+    let revoked = while_time_passes(&world, &all, work).await;
+    let late = world
+        .try_process(world.clock.read().wall, MAX_STALENESS)
+        .await
+        .unwrap();
+    let issuer = late.issuer("a").unwrap();
+    let known = issuer.revocations().find(&revoked.revocation.id);
+    assert_eq!(known, Some(revoked.revocation));
+    assert_eq!(
+        head(&late).await.unwrap().content,
+        head(&one).await.unwrap().content
+    );
+}
