@@ -9,7 +9,7 @@ use keywright::authority::revocations::{
     FeedRefusal, FeedRequest, RevocationAsker, RevocationDraft, RevocationInForce,
 };
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
-use keywright::revocation::State;
+use keywright::revocation::{Revocation, State};
 use keywright_verifier::Jws;
 use keywright_verifier::revocation::{
     Head, HeadKind, RevocationTable, Selector, SelectorKind, selectors_of,
@@ -107,31 +107,24 @@ async fn two() -> (World, Process, Process) {
     (world, one, other)
 }
 
-/// Another process that makes its rounds.
-async fn with_rounds<T>(other: &Process, work: impl Future<Output = T>) -> T {
-    let rounds = async {
-        loop {
-            let _ = other.catch_up().await;
-            tokio::time::sleep(Duration::from_millis(2)).await;
+/// Takes tokens back while the other process makes its rounds, until it is closed.
+async fn take_back_everywhere(world: &World, one: &Process, other: &Process) -> Arc<Revocation> {
+    let opened = take_back(one, user()).await.revocation;
+    let task = tokio::spawn(keywright::authority::revocations::run(Arc::clone(one)));
+    let until = world.clock.read().wall.after(SECOND * 10);
+    loop {
+        let issuer = one.issuer("a").unwrap();
+        let known = issuer.revocations().find(&opened.id).unwrap();
+        if matches!(known.state, State::Closed { .. }) {
+            task.abort();
+            other.catch_up().await.unwrap();
+            return known;
         }
-    };
-    tokio::select! {
-        done = work => done,
-        () = rounds => unreachable!(),
-    }
-}
-
-/// Lets time pass while the work waits for it.
-async fn while_time_passes<T>(world: &World, all: &[&Process], work: impl Future<Output = T>) -> T {
-    let passing = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            world.pass(Duration::from_millis(20), all);
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = passing => unreachable!(),
+        assert!(world.clock.read().wall < until, "it is closed soon");
+        other.catch_up().await.unwrap();
+        one.catch_up().await.unwrap();
+        world.pass(Duration::from_millis(200), &[one, other]);
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -140,12 +133,10 @@ async fn when_all_know_it_is_closed_and_refuses_what_was_issued_before_and_nothi
     let (world, one, other) = two().await;
     let before = signs(&other, "user-1").await.unwrap();
     let all = [&one, &other];
-    let work = with_rounds(&other, take_back(&one, user()));
-    let revoked = while_time_passes(&world, &all, work).await;
-    let State::Closed { issued_before, .. } = revoked.revocation.state else {
+    let revoked = take_back_everywhere(&world, &one, &other).await;
+    let State::Closed { issued_before, .. } = revoked.state else {
         panic!("{revoked:?}");
     };
-    other.catch_up().await.unwrap();
     for process in all {
         assert!(matches!(
             signs(process, "user-1").await,
@@ -171,7 +162,7 @@ async fn when_all_know_it_is_closed_and_refuses_what_was_issued_before_and_nothi
 async fn one_that_is_cut_off_keeps_it_open_until_its_lease_has_ended() {
     let (world, one, cut_off) = two().await;
     let all = [&one, &cut_off];
-    let revoked = while_time_passes(&world, &[&one, &cut_off], take_back(&one, user())).await;
+    let revoked = take_back(&one, user()).await;
     assert_eq!(revoked.revocation.state, State::Open);
     // It does not know, and what it signs is refused by whoever follows those that do.
     let unknowing = signs(&cut_off, "user-1").await.unwrap();
@@ -207,11 +198,8 @@ async fn one_that_is_cut_off_keeps_it_open_until_its_lease_has_ended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_being_signed_meanwhile_is_not_handed_out() {
     let (world, one, other) = two().await;
-    let all = [&one, &other];
     let frozen = other.issuer("a").unwrap().leased_snapshot();
-    let work = with_rounds(&other, take_back(&one, user()));
-    while_time_passes(&world, &all, work).await;
-    other.catch_up().await.unwrap();
+    take_back_everywhere(&world, &one, &other).await;
     let outcome = sign(&frozen, &anyone(), request("user-1")).await;
     assert!(matches!(outcome, Err(SignRefusal::RevocationSettling)));
 }
@@ -232,16 +220,14 @@ async fn one_that_is_cut_off_vouches_for_nothing_that_it_has_not_seen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_joins_late_knows_what_was_taken_back() {
     let (world, one, other) = two().await;
-    let all = [&one, &other];
-    let work = with_rounds(&other, take_back(&one, user()));
-    let revoked = while_time_passes(&world, &all, work).await;
+    let revoked = take_back_everywhere(&world, &one, &other).await;
     let late = world
         .try_process(world.clock.read().wall, MAX_STALENESS)
         .await
         .unwrap();
     let issuer = late.issuer("a").unwrap();
-    let known = issuer.revocations().find(&revoked.revocation.id);
-    assert_eq!(known, Some(revoked.revocation));
+    let known = issuer.revocations().find(&revoked.id);
+    assert_eq!(known, Some(revoked));
     assert_eq!(
         head(&late).await.unwrap().content,
         head(&one).await.unwrap().content

@@ -70,7 +70,7 @@ impl Authority {
         }
     }
 
-    /// Closes what can be closed of these, and answers how many are still open.
+    /// Closes what can be closed of these, and answers how many could not be.
     async fn close(&self, issuer: &Issuer, open: Vec<Entry>) -> Result<usize, ChangeError> {
         let services = &self.services;
         let Some(shared) = services.store.replicas() else {
@@ -88,19 +88,21 @@ impl Authority {
         };
         let (closable, rest): (Vec<Entry>, Vec<Entry>) = open.into_iter().partition(may_close);
         for entries in closable.chunks(MOST_AT_A_TIME) {
-            self.write_closed(issuer, entries, latest).await?;
+            if !self.write_closed(issuer, entries, latest).await? {
+                return Ok(rest.len() + entries.len());
+            }
         }
         Ok(rest.len())
     }
 
-    /// Writes that revocations are closed as of `latest`. If another process was faster, what it has
-    /// written counts.
+    /// Writes that revocations are closed as of `latest`, if that is not too late. If another process was
+    /// faster, what it has written counts.
     async fn write_closed(
         &self,
         issuer: &Issuer,
         entries: &[Entry],
         latest: Timestamp,
-    ) -> Result<(), ChangeError> {
+    ) -> Result<bool, ChangeError> {
         let services = &self.services;
         services.require_believed_time()?;
         let snapshot = issuer.snapshot();
@@ -140,11 +142,13 @@ impl Authority {
                 });
                 let book = issuer.revocations();
                 book.edit(|book| entries.for_each(|entry| book.put(entry, now)));
-                Ok(())
+                Ok(true)
             }
-            Err(CommitError::Conflict) => Ok(self.reload_revocations(issuer, &ids).await?),
-            // It is decided anew.
-            Err(CommitError::Late) => Ok(()),
+            Err(CommitError::Conflict) => {
+                self.reload_revocations(issuer, &ids).await?;
+                Ok(true)
+            }
+            Err(CommitError::Late) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
