@@ -68,6 +68,24 @@ const EXAMPLES: &[(&str, &str)] = &[
          https://id.example --audience orders",
     ),
     (
+        "token revoke",
+        "keywright token revoke - < token.txt\nkeywright token revoke 4HBnbsnDM3LJzQtvBP5rFQ",
+    ),
+    (
+        "ban",
+        "keywright ban user-9 --reason \"INC-4712: fraud\" --wait\n\
+         keywright ban --client web --until 2026-12-31T00:00:00Z",
+    ),
+    ("unban", "keywright unban user-9"),
+    (
+        "logout",
+        "keywright logout --session s-81\n# Everywhere\nkeywright logout --subject user-1",
+    ),
+    (
+        "revocations",
+        "keywright revocations\nkeywright revocations --subject user-9 --json",
+    ),
+    (
         "plan",
         "keywright plan shop --until 90d\n# Under a policy that is not set\n\
          keywright plan shop --policy policy.json",

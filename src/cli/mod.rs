@@ -34,6 +34,7 @@ mod register;
 mod repetition;
 mod replicas;
 mod restore;
+mod revocations;
 mod serve;
 mod session;
 mod short_names;
@@ -97,6 +98,14 @@ enum Command {
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
     Token(token::Command),
+    /// Refuse the tokens of somebody, and sign none from now on.
+    Ban(revocations::BanArguments),
+    /// Sign the tokens of somebody again. Tokens from before stay refused.
+    Unban(revocations::UnbanArguments),
+    /// Refuse the tokens of a session, or of a subject everywhere. The next login is good.
+    Logout(revocations::LogoutArguments),
+    /// Show which tokens were taken back.
+    Revocations(revocations::Arguments),
     /// Show what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
     /// Manage clients: their roles, limits and credentials.
@@ -192,6 +201,10 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Issuers(command) => issuers::run(command, session),
         Command::Keys(arguments) => keys::run(arguments, session),
         Command::Token(command) => token::run(command, session),
+        Command::Ban(arguments) => revocations::ban(arguments, session),
+        Command::Unban(arguments) => revocations::unban(&arguments, session),
+        Command::Logout(arguments) => revocations::logout(arguments, session),
+        Command::Revocations(arguments) => revocations::run(arguments, session),
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),

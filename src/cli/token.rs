@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::input;
+use super::revocations;
 use super::session::Session;
 
 #[derive(clap::Subcommand)]
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Inspect(inspect::Arguments),
     /// Verify a token against a JWKS.
     Verify(verify::Arguments),
+    /// Take a token back: every verifier that follows the feed refuses it.
+    Revoke(revocations::TokenArguments),
 }
 
 /// The largest token that is read, in bytes.
@@ -32,6 +35,7 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Sign(arguments) => sign::run(&arguments, session),
         Command::Inspect(arguments) => inspect::run(&arguments, session),
         Command::Verify(arguments) => verify::run(&arguments, session),
+        Command::Revoke(arguments) => revocations::token(&arguments, session),
     }
 }
 
@@ -48,7 +52,7 @@ fn refused(error: VerifyError) -> Failure {
 }
 
 /// The token that an argument means: itself, or what standard input has for `-`.
-fn read_token(argument: &str) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn read_token(argument: &str) -> Result<Zeroizing<String>, Failure> {
     if argument == "-" {
         let text = input::text("-")?;
         return Ok(Zeroizing::new(text.trim().to_owned()));

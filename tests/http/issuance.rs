@@ -166,7 +166,7 @@ fn every_refusal_has_a_line_with_what_is_known_of_it() {
     );
     let long = "ä".repeat(300);
     let shown = format!("{}…", "ä".repeat(256));
-    let audiences = [vec!["a"; 16], vec!["…"]].concat();
+    let audiences = vec!["a"; 16];
     let one = r#"{"claims":{"sub":"u","aud":"orders"}}"#;
     let two = r#"{"requests":[{"claims":{}},{"claims":{}}]}"#;
     let cases = [
@@ -197,7 +197,7 @@ fn every_refusal_has_a_line_with_what_is_known_of_it() {
         (
             &free,
             "default/tokens",
-            &json!({"claims": {"sub": long, "aud": vec!["a"; 20]}, "expires_in": 0}).to_string(),
+            &json!({"claims": {"sub": long, "aud": vec!["a"; 16]}, "expires_in": 0}).to_string(),
             json!({
                 "decision": "ttl-zero", "alg": "ES256", "sub": shown,
                 "aud": audiences,

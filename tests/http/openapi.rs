@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use keywright_verifier::Jws;
 use serde_json::{Value, json};
 
 use crate::document::{Document, FILE, Operation, document};
@@ -43,12 +44,17 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 53] = [
+const STORY: [&str; 66] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
     "signToken",
     "signTokens",
+    "revokeTokens",
+    "revokeTokensInBatch",
+    "listRevocations",
+    "readRevocation",
+    "liftBan",
     "listKeys",
     "readKey",
     "readExposure",
@@ -95,6 +101,14 @@ const STORY: [&str; 53] = [
     "preflightOpenidConfigurationOf",
     "preflightOauthMetadata",
     "preflightOauthMetadataOf",
+    "readRevocations",
+    "readRevocationsOf",
+    "readRevocationSegment",
+    "readRevocationSegmentOf",
+    "preflightRevocations",
+    "preflightRevocationsOf",
+    "preflightRevocationSegment",
+    "preflightRevocationSegmentOf",
     "readHealth",
     "readReadiness",
 ];
@@ -179,6 +193,13 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
                 ("credential", text(&client["credentials"][0]["id"])),
             ]
         }
+        "readRevocation" | "liftBan" => {
+            let ban = json!({"subject": format!("user-{:x}", crate::world::number()), "ban": true});
+            let made = server.call("POST", "/v1/issuers/default/revocations", Some(&ban));
+            vec![("revocation", made.json()["id"].as_str().unwrap().to_owned())]
+        }
+        "readRevocationSegment" => vec![("hash", segment_of(server, "default", ""))],
+        "readRevocationSegmentOf" => vec![("hash", segment_of(server, "shop", "/shop"))],
         "deleteIssuer" => {
             let name = format!("ends-{:x}", crate::world::number());
             create_issuer(server, &name, json!({}));
@@ -194,6 +215,23 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// A segment of the feed of an issuer, which has so many revocations that there is one.
+fn segment_of(server: &Server, issuer: &str, path: &str) -> String {
+    let many: Vec<Value> = (0..100)
+        .map(|number| json!({"jti": format!("{number}")}))
+        .collect();
+    let body = json!({ "revocations": many });
+    let batch = format!("/v1/issuers/{issuer}/revocations/batch");
+    assert_eq!(server.call("POST", &batch, Some(&body)).status, 201);
+    crate::world::eventually("a segment", || {
+        let head = server.fetch(&format!("{path}/.well-known/revocations"));
+        let claims = Jws::inspect(std::str::from_utf8(&head.body).ok()?, 65_536)
+            .ok()?
+            .claims;
+        Some(claims["segments"][0]["hash"].as_str()?.to_owned())
+    })
 }
 
 fn send(
@@ -324,6 +362,12 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     let path = format!("/v1/issuers/a/keys/{}/revoke", kid(&server, "a", "active"));
     call("POST", &path, json!({ "reason": "leak" }));
     call("POST", "/v1/master-key/rotate", json!({}));
+    let ban = json!({ "subject": "user-1", "ban": true });
+    let ban = server
+        .call("POST", "/v1/issuers/a/revocations", Some(&ban))
+        .json();
+    let lift = format!("/v1/issuers/a/revocations/{}", ban["id"].as_str().unwrap());
+    assert_eq!(server.call("DELETE", &lift, None).status, 204);
     let mut longer = short;
     longer["max_token_ttl"] = "2s".into();
     call("PUT", "/v1/issuers/a", policy("a", longer));
@@ -373,6 +417,8 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     for event in ["corrupt-record", "approval-expired", "restored"] {
         assert!(documented.remove(event), "{event}");
     }
+    // Several processes: see tests/replicas.
+    assert!(documented.remove("revocations-closed"));
     // A clock that was ahead: see tests/access/clock.rs.
     assert!(documented.remove("clock-corrected"));
     // These, a store of an earlier version, and a service that has ended: see tests/master_key.

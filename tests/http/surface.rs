@@ -556,6 +556,39 @@ fn clock() {
 }
 
 #[test]
+fn revocations() {
+    let server = start("");
+    create_issuer(&server, "orders", json!({}));
+    let mut record = Record::new(&server);
+    let path = "/v1/issuers/orders/revocations";
+    let ban = json!({ "subject": "user-1", "ban": true, "reason": "fraud" });
+    let banned = record.call("POST", path, ban);
+    let claims = json!({ "claims": { "sub": "user-1" } });
+    record.call("POST", "/v1/issuers/orders/tokens", claims);
+    let batch = json!({ "revocations": [{ "jti": "a" }, { "subject": "b", "session": "c" }] });
+    record.call("POST", &format!("{path}/batch"), batch);
+    record.call(
+        "POST",
+        path,
+        json!({ "subject": "a", "client": "b", "session": "c" }),
+    );
+    record.call(
+        "POST",
+        path,
+        json!({ "subject": "a", "ban": { "until": 1 } }),
+    );
+    record.call("POST", path, json!({ "token": "a.b.c" }));
+    record.call("POST", path, json!({ "subjct": "a" }));
+    let one = format!("{path}/{}", banned["id"].as_str().unwrap());
+    record.call("GET", &one, Value::Null);
+    record.call("GET", &format!("{path}?subject=user-1"), Value::Null);
+    record.call("DELETE", &one, Value::Null);
+    record.call("DELETE", &one, Value::Null);
+    record.call("GET", &format!("{path}/none"), Value::Null);
+    check("revocations", record);
+}
+
+#[test]
 fn plans() {
     let server = start("");
     create_issuer(&server, "orders", json!({ "rotation": { "every": "60d" } }));
@@ -817,6 +850,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "already-signing",
         "approval-ended",
         "approval-outdated",
+        "banned",
         "batch-size",
         "before-issuer",
         "body-too-large",
@@ -834,6 +868,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "field-missing",
         "field-type",
         "illegal-transition",
+        "invalid-ban",
         "invalid-client-name",
         "invalid-duration",
         "invalid-issuer-name",
@@ -847,7 +882,9 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "invalid-query",
         "invalid-reason",
         "invalid-roles",
+        "invalid-selector",
         "invalid-state",
+        "invalid-token",
         "invalid-typ",
         "issuer-deleted",
         "issuer-url-fixed",
@@ -858,12 +895,14 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "last-admin",
         "malformed-json",
         "method-not-allowed",
+        "not-a-ban",
         "not-an-object",
         "not-found",
         "not-taking-over",
         "number-out-of-range",
         "own-approval",
         "precondition-failed",
+        "reserved-type",
         "role-missing",
         "successor-not-ready",
         "takes-over-fixed",
@@ -877,6 +916,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "unknown-field",
         "unknown-issuer",
         "unknown-key",
+        "unknown-revocation",
         "unsupported-media-type",
         "untrusted-issuer",
     ];

@@ -1,0 +1,444 @@
+//! `keywright ban`, `unban`, `logout`, `token revoke` and `revocations`: tokens that are taken back.
+
+use std::time::{Duration, Instant};
+
+use keywright_api::{
+    InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
+    RevocationState, Revocations, UnixSeconds,
+};
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, segment};
+use super::failure::Failure;
+use super::irreversible::{Consent, Irreversible};
+use super::json_text::printable;
+use super::moment::{InstantArgument, described};
+use super::session::Session;
+use super::table::columns;
+use crate::clock::Clock;
+use crate::lifecycle::IssuerName;
+
+/// The issuer whose tokens are meant.
+#[derive(clap::Args)]
+struct OfIssuer {
+    /// The issuer of the tokens.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        value_parser = IssuerName::parse
+    )]
+    issuer: IssuerName,
+}
+
+/// Which tokens are meant.
+#[derive(clap::Args)]
+struct SelectorArguments {
+    /// Tokens of this session, by sid.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Tokens that this OAuth client got, by client_id.
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// Tokens for this audience.
+    #[arg(long, value_name = "NAME")]
+    audience: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct BanArguments {
+    /// Whose tokens: their sub, or that of an actor in them.
+    subject: Option<String>,
+    #[command(flatten)]
+    selector: SelectorArguments,
+    /// When the ban ends, as an instant or as Unix seconds [default: when it is lifted].
+    #[arg(long, value_name = "TIME")]
+    until: Option<InstantArgument>,
+    #[command(flatten)]
+    how: HowArguments,
+}
+
+#[derive(clap::Args)]
+pub(super) struct UnbanArguments {
+    /// Whose tokens.
+    subject: Option<String>,
+    #[command(flatten)]
+    selector: SelectorArguments,
+    #[command(flatten)]
+    of: OfIssuer,
+}
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(super) struct LogoutArguments {
+    /// Only this session, by sid.
+    #[arg(long, value_name = "ID", group = "what")]
+    session: Option<String>,
+    /// Everywhere: every token of this subject.
+    #[arg(long, value_name = "SUB", group = "what")]
+    subject: Option<String>,
+    #[command(flatten)]
+    how: HowArguments,
+}
+
+#[derive(clap::Args)]
+pub(super) struct TokenArguments {
+    /// A token, or its jti; - for standard input.
+    #[arg(value_name = "TOKEN|JTI", allow_hyphen_values = true)]
+    token: String,
+    #[command(flatten)]
+    how: HowArguments,
+}
+
+/// How tokens are taken back.
+#[derive(clap::Args)]
+struct HowArguments {
+    #[command(flatten)]
+    of: OfIssuer,
+    /// Why; stays with the revocation and goes into the audit log.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// End when verifiers that follow the feed can be expected to know.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: ListArguments,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Show one revocation, and from when on it is in force where.
+    Show(ShowArguments),
+    /// Take back every token of an issuer: everyone has to log in anew.
+    Everything(EverythingArguments),
+}
+
+#[derive(clap::Args)]
+struct ShowArguments {
+    /// Its identifier.
+    id: String,
+    #[command(flatten)]
+    of: OfIssuer,
+}
+
+#[derive(clap::Args)]
+struct EverythingArguments {
+    #[command(flatten)]
+    how: HowArguments,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(clap::Args)]
+struct ListArguments {
+    /// Only those of this subject.
+    #[arg(long, value_name = "SUB")]
+    subject: Option<String>,
+    #[command(flatten)]
+    selector: SelectorArguments,
+    /// Only those of this token.
+    #[arg(long, value_name = "JTI")]
+    jti: Option<String>,
+    /// Also those from which nothing follows any more and that are not deleted yet.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    of: OfIssuer,
+}
+
+impl SelectorArguments {
+    /// The members of a request, with the subject if there is one.
+    fn members(&self, subject: Option<&str>) -> Map<String, Value> {
+        let members = [
+            ("subject", subject),
+            ("session", self.session.as_deref()),
+            ("client", self.client.as_deref()),
+            ("audience", self.audience.as_deref()),
+        ];
+        let given = members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        given
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect()
+    }
+}
+
+fn path(issuer: &IssuerName) -> String {
+    format!("/v1/issuers/{issuer}/revocations")
+}
+
+pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), Failure> {
+    let BanArguments {
+        subject,
+        selector,
+        until,
+        how,
+    } = arguments;
+    let mut body = selector.members(subject.as_deref());
+    let ban = match until {
+        None => Value::Bool(true),
+        Some(until) => json!({"until": until.resolve(session.now).ceil_seconds()}),
+    };
+    body.insert("ban".to_owned(), ban);
+    take_back(&how, body, session)
+}
+
+pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result<(), Failure> {
+    let members = arguments.selector.members(arguments.subject.as_deref());
+    if members.is_empty() {
+        let usage = "say whose ban to lift: a subject, or --session, --client or --audience";
+        return Err(Failure::Usage(usage.to_owned()));
+    }
+    let (client, issuer) = (session.client()?, &arguments.of.issuer);
+    let banned = all(&client, issuer, &members, true)?;
+    let banned: Vec<&Revocation> = banned
+        .iter()
+        .filter(|one| one.banned_until.is_some())
+        .collect();
+    for revocation in &banned {
+        client.delete(&format!("{}/{}", path(issuer), segment(&revocation.id)))?;
+    }
+    if session.output.is_json() {
+        return Ok(());
+    }
+    session.output.line(match banned.first() {
+        Some(first) => format!(
+            "{} is not banned any more; tokens from before stay refused",
+            named(&first.selector)
+        ),
+        None => "nothing was banned".to_owned(),
+    })
+}
+
+pub(super) fn logout(arguments: LogoutArguments, session: &mut Session) -> Result<(), Failure> {
+    let selector = SelectorArguments {
+        session: arguments.session,
+        client: None,
+        audience: None,
+    };
+    let body = selector.members(arguments.subject.as_deref());
+    take_back(&arguments.how, body, session)
+}
+
+pub(super) fn token(arguments: &TokenArguments, session: &mut Session) -> Result<(), Failure> {
+    let text = super::token::read_token(&arguments.token)?;
+    let member = match text.matches('.').count() {
+        2 => "token",
+        _ => "jti",
+    };
+    let body = Map::from_iter([(member.to_owned(), text.as_str().into())]);
+    take_back(&arguments.how, body, session)
+}
+
+pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
+    match arguments.command {
+        None => list(&arguments.list, session),
+        Some(Command::Show(ShowArguments { id, of })) => {
+            let place = format!("{}/{}", path(&of.issuer), segment(&id));
+            let answer = session.client()?.read(&place)?;
+            let now = session.now.floor_seconds();
+            session
+                .output
+                .show(&answer, |shown: RevocationInForce, output| {
+                    output.line(told(&shown, now))
+                })
+        }
+        Some(Command::Everything(EverythingArguments { how, consent })) => {
+            let step = Irreversible {
+                consequence: format!(
+                    "every token of issuer {} is refused, and nothing is signed for a second or two",
+                    how.of.issuer
+                ),
+                word: how.of.issuer.as_str(),
+            };
+            consent.require(&step, session)?;
+            let body = Map::from_iter([("issuer".to_owned(), Value::Bool(true))]);
+            take_back(&how, body, session)
+        }
+    }
+}
+
+/// How often it is asked whether a revocation is in force.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// For how long.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+fn take_back(
+    how: &HowArguments,
+    mut body: Map<String, Value>,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    if let Some(reason) = &how.reason {
+        body.insert("reason".to_owned(), reason.as_str().into());
+    }
+    let client = session.client()?;
+    let mut answer = client.post(&path(&how.of.issuer), &Value::Object(body))?;
+    if how.wait {
+        let begin = Instant::now();
+        loop {
+            let shown: RevocationInForce = answer.parse()?;
+            if is_in_force(&shown) || begin.elapsed() > LONGEST_WAIT {
+                break;
+            }
+            std::thread::sleep(ASK_EVERY);
+            let id = segment(&shown.revocation.id);
+            answer = client.read(&format!("{}/{id}", path(&how.of.issuer)))?;
+        }
+    }
+    let now = session.now.floor_seconds();
+    session
+        .output
+        .show(&answer, |shown: RevocationInForce, output| {
+            output.line(told(&shown, now))
+        })
+}
+
+fn is_in_force(shown: &RevocationInForce) -> bool {
+    let at = match shown.in_force_at_verifiers {
+        Nullable::Value(InForceAtVerifiers { expected, .. }) => expected,
+        Nullable::Null => shown.in_force_at_signers,
+    };
+    let now = UnixSeconds(Clock::system().now().floor_seconds());
+    shown.revocation.state == RevocationState::Closed && now >= at
+}
+
+/// What was taken back, and both bounds in words.
+fn told(shown: &RevocationInForce, now: u64) -> String {
+    let RevocationInForce {
+        revocation,
+        in_force_at_signers: UnixSeconds(signers),
+        in_force_at_verifiers,
+        tokens_until: UnixSeconds(tokens_until),
+    } = shown;
+    let what = named(&revocation.selector);
+    let first = match revocation.banned_until {
+        None => format!("{what}: taken back"),
+        Some(Nullable::Null) => format!("{what}: banned until the ban is lifted"),
+        Some(Nullable::Value(UnixSeconds(end))) => {
+            format!("{what}: banned until {}", described(now, end))
+        }
+    };
+    let verifiers = match in_force_at_verifiers {
+        Nullable::Null => "  verifiers are not told: the policy has no feed".to_owned(),
+        Nullable::Value(InForceAtVerifiers {
+            expected: UnixSeconds(expected),
+            guaranteed: UnixSeconds(guaranteed),
+        }) => format!(
+            "  verifiers that follow the feed refuse it, as expected from {}\n  \
+             whatever fails from {}",
+            described(now, *expected),
+            described(now, *guaranteed)
+        ),
+    };
+    let mut lines = vec![
+        format!("{first} (revocation {})", revocation.id),
+        format!(
+            "  in force where tokens are signed from {}",
+            described(now, *signers)
+        ),
+        verifiers,
+        format!(
+            "  who does not follow the feed may accept its tokens until {}",
+            described(now, *tokens_until)
+        ),
+    ];
+    if revocation.state == RevocationState::Open {
+        lines.push("  it is still open: a process has not said yet that it knows of it".to_owned());
+    }
+    lines.join("\n")
+}
+
+/// Which tokens, in words.
+fn named(selector: &RevocationSelector) -> String {
+    let parts = [
+        ("token", &selector.jti),
+        ("subject", &selector.subject),
+        ("session", &selector.session),
+        ("client", &selector.client),
+        ("audience", &selector.audience),
+    ];
+    let given = parts
+        .into_iter()
+        .filter_map(|(kind, value)| Some((kind, value.as_ref()?)));
+    let named: Vec<String> = given
+        .map(|(kind, value)| format!("{kind} {}", printable(value)))
+        .collect();
+    match named.is_empty() {
+        true => "every token of the issuer".to_owned(),
+        false => named.join(" with "),
+    }
+}
+
+/// Every revocation of these members, page by page.
+fn all(
+    client: &Client,
+    issuer: &IssuerName,
+    members: &Map<String, Value>,
+    live: bool,
+) -> Result<Vec<Revocation>, Failure> {
+    let mut query = format!("?limit=1000&live={live}");
+    for (name, value) in members {
+        let value = segment(value.as_str().unwrap_or_default());
+        query.push_str(&format!("&{name}={value}"));
+    }
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = client.read(&format!("{}{query}{after}", path(issuer)))?;
+        let page: Revocations = page.parse()?;
+        found.extend(page.revocations);
+        match page.next {
+            Nullable::Value(next) => after = format!("&after={}", segment(&next)),
+            Nullable::Null => return Ok(found),
+        }
+    }
+}
+
+fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure> {
+    let mut members = arguments.selector.members(arguments.subject.as_deref());
+    if let Some(jti) = &arguments.jti {
+        members.insert("jti".to_owned(), jti.as_str().into());
+    }
+    let found = all(
+        &session.client()?,
+        &arguments.of.issuer,
+        &members,
+        !arguments.all,
+    )?;
+    let now = session.now.floor_seconds();
+    if session.output.is_json() {
+        let document = json!({ "revocations": found });
+        return session
+            .output
+            .line(super::json_text::indented(&document.to_string()));
+    }
+    let rows = found.into_iter().map(|revocation| {
+        let ban = match revocation.banned_until {
+            None => String::new(),
+            Some(Nullable::Null) => "until lifted".to_owned(),
+            Some(Nullable::Value(UnixSeconds(end))) => super::moment::seen_from(now, end),
+        };
+        let refuses = match revocation.issued_before {
+            Some(UnixSeconds(before)) => super::moment::rfc3339(before),
+            None => "open".to_owned(),
+        };
+        [
+            named(&revocation.selector),
+            refuses,
+            ban,
+            revocation.id,
+            revocation.reason.unwrap_or_default(),
+        ]
+    });
+    let headings = ["tokens of", "issued before", "ban", "id", "reason"];
+    session.output.line(columns(headings, rows))
+}
