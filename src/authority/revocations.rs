@@ -253,7 +253,7 @@ impl Authority {
         let mut revocations = Vec::with_capacity(drafts.len());
         for draft in drafts {
             revocations.push(Revocation {
-                id: services.entropy.name::<12>()?,
+                id: services.entropy.name::<8>()?,
                 selector: draft.selector.clone(),
                 state: State::Open,
                 ban: draft.ban,

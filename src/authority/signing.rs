@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::revocation::{
-    FILE_TYP, HEAD_TYP, MAX_SELECTORS_PER_CLAIM, TooManySelectors,
+    FILE_TYP, HEAD_TYP, MAX_SELECTORS_PER_CLAIM, TooManySelectors, selectors_of,
 };
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde_json::{Map, Value};
@@ -107,9 +107,6 @@ pub enum SignRefusal {
         "tokens of type {0} are no one's to ask for: verifiers of other documents would take them"
     )]
     ReservedType(String),
-    /// More audiences, or actors within actors, than can be taken back one by one.
-    #[error(transparent)]
-    TooManySelectors(#[from] TooManySelectors),
     /// It is banned: nothing that matches is signed until the ban ends.
     #[error("a ban keeps tokens like this from being signed")]
     Banned,
@@ -131,6 +128,15 @@ pub enum SignRefusal {
     /// The engine failed.
     #[error("the signing engine failed")]
     EngineFailed,
+}
+
+impl From<TooManySelectors> for SignRefusal {
+    fn from(TooManySelectors { claim }: TooManySelectors) -> Self {
+        Self::ClaimType {
+            claim,
+            expected: "so short that each subject and audience in it can be taken back: at most 16",
+        }
+    }
 }
 
 impl From<SignError> for SignRefusal {
@@ -432,6 +438,10 @@ fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusa
             claim: "aud",
             expected,
         });
+    }
+    // What could not be taken back is not signed.
+    if claims.contains_key("act") {
+        selectors_of(|name| claims.get(name))?;
     }
     if claims.get("nbf").is_some_and(|value| !value.is_u64()) {
         let expected = "a whole number of Unix seconds";

@@ -161,9 +161,6 @@ codes! {
     ReservedType = "reserved-type":
         "`typ` is that of a document which is no token for anybody, such as a revocation feed",
         "use another type";
-    TooManySelectors = "too-many-selectors":
-        "more than 16 audiences, or more than 15 actors within actors",
-        "name fewer: each can be taken back by itself";
     CredentialInUrl = "credential-in-url":
         "the URL carries a credential or a token",
         "revoke it: every log on the way has seen it; send it in `Authorization`";

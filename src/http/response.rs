@@ -185,7 +185,6 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidToken
         | Code::InvalidBan
         | Code::ReservedType
-        | Code::TooManySelectors
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {

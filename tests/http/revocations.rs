@@ -505,6 +505,22 @@ fn types_and_claims_that_verifiers_draw_conclusions_from_are_not_for_everybody()
         assert_eq!(code(&answer), (403, "client-limit".to_owned()), "{claim}");
         assert_eq!(answer.json()["claim"], claim);
     }
+    let mut deep = json!({"sub": "x"});
+    for _ in 0..20 {
+        deep = json!({"sub": "x", "act": deep});
+    }
+    let exchange = json!({"name": "deep", "roles": ["issuer"], "limits": {"claims": ["act"]}});
+    let exchange = server.call("POST", "/v1/clients", Some(&exchange)).json();
+    let request = json!({"claims": {"act": deep}});
+    let path = "/v1/issuers/shop/tokens";
+    let answer = call_as(
+        &server,
+        &credential(&exchange),
+        "POST",
+        path,
+        Some(&request),
+    );
+    assert_eq!(code(&answer), (400, "claim-type".to_owned()));
     let many: Vec<String> = (0..17).map(|number| format!("a{number}")).collect();
     for claims in [json!({ "aud": many }), json!({"sid": 1})] {
         assert_eq!(

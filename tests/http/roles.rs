@@ -286,6 +286,8 @@ fn without_a_credential_nothing_answers_but_what_is_documented_so() {
         let answer = request(&operation.method, &format!("{base}{path}"), &[], None);
         // An issuer without RS256 has no OpenID configuration.
         let missing = path.starts_with("/a/") && path.ends_with("/openid-configuration");
+        // Nor does it name segments of its revocations before there are many.
+        let missing = missing || path.contains("/.well-known/revocations/");
         let found = (200..300).contains(&answer.status);
         assert_eq!(found, !missing || operation.method == "OPTIONS", "{path}");
         assert_ne!(answer.status, 401, "{path}");

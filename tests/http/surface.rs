@@ -927,7 +927,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     // The rest needs a failure: `store-unavailable` and `issuer-unusable` are in `startup`,
     // `store-replaced` is in `tests/accidents`; a full set, a lost race, a stalled or overloaded
     // process and a broken engine are tested below HTTP. What a service with several master keys
-    // refuses is in `tests/master_key`, and what takes a large body, or many at a time, in `shares`.
+    // refuses is in `tests/master_key`, and what takes a large body, or many at a time, in `shares`. Replicas and revocations: `tests/replicas`.
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
@@ -950,6 +950,8 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "rate-limited",
         "plain-http",
         "request-timeout",
+        "revocation-settling",
+        "revocations-unavailable",
         "signing-busy",
         "snapshot-stale",
         "store-replaced",
@@ -957,6 +959,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "too-many-approvals",
         "too-many-failures",
         "too-many-requests",
+        "too-many-revocations",
     ];
     let is_code = |text: &str| {
         text.contains('-')

@@ -100,6 +100,7 @@ pub(super) fn policy(url: &str) -> Value {
         "rsa_bits": 2048, "rotation": {"every": "30d"}, "lead": "24h", "jwks_max_age": "5m",
         "stale_if_error": "1h", "default_token_ttl": "15m", "max_token_ttl": "1h",
         "clock_skew": "5m", "max_token_bytes": 4096, "confirmation": "none",
-        "openid_configuration": "with-rs256",
+        "openid_configuration": "with-rs256", "revocation_feed": "public",
+        "revocation_max_age": "1m",
     })
 }

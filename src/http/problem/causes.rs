@@ -195,7 +195,6 @@ impl From<SignRefusal> for Problem {
                 bad(Code::TokenTooLarge).with(|problem| problem.maximum = Some((*maximum).into()))
             }
             SignRefusal::ReservedType(_) => bad(Code::ReservedType),
-            SignRefusal::TooManySelectors(_) => bad(Code::TooManySelectors),
             SignRefusal::Banned => {
                 Self::new(Code::Banned, &refusal).header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
