@@ -60,7 +60,7 @@ pub use problem::{Problem, ProblemCode};
 pub use publication::{JwkSet, OauthMetadata, OpenidConfiguration, PublishedJwk};
 pub use read::{Fault, ReadError, read};
 pub use revocations::{
-    BanEnd, BanRequest, InForceAtVerifiers, LARGEST_REVOCATION_BATCH, Revocation, RevocationBatch,
+    Ban, BanEnd, InForceAtVerifiers, LARGEST_REVOCATION_BATCH, Revocation, RevocationBatch,
     RevocationBatchRequest, RevocationInForce, RevocationRequest, RevocationSelector,
     RevocationState, Revocations,
 };

@@ -65,7 +65,7 @@ with_selector_members! {
         /// Whether no matching token is signed from now on: `true` until the ban is lifted, or
         /// `{"until": …}`. Default: `false`.
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub ban: Option<BanRequest>,
+        pub ban: Option<Ban>,
         /// It stays with the revocation and in the audit log.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reason: Option<Reason>,
@@ -79,7 +79,7 @@ impl RevocationRequest {
     ) -> (
         RevocationSelector,
         Option<String>,
-        Option<BanRequest>,
+        Option<Ban>,
         Option<Reason>,
     ) {
         let Self {
@@ -109,17 +109,17 @@ impl RevocationRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline)]
-pub enum BanRequest {
+pub enum Ban {
     /// Until it is lifted; `false` is no ban.
-    Lifted(bool),
+    UntilLifted(bool),
     /// Until this time.
     Until(BanEnd),
 }
 
-impl<'de> Deserialize<'de> for BanRequest {
+impl<'de> Deserialize<'de> for Ban {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            Value::Bool(is_banned) => Ok(Self::Lifted(is_banned)),
+            Value::Bool(is_banned) => Ok(Self::UntilLifted(is_banned)),
             object @ Value::Object(_) => BanEnd::deserialize(object)
                 .map(Self::Until)
                 .map_err(D::Error::custom),
@@ -168,10 +168,9 @@ pub struct Revocation {
     /// Closed: tokens with an earlier `iat` are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_before: Option<UnixSeconds>,
-    /// The ban, while there is one: until when no matching token is signed, `null` for until it is
-    /// lifted.
+    /// The ban, if it was made with one that is not lifted: `true` until then, or when it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub banned_until: Option<Nullable<UnixSeconds>>,
+    pub ban: Option<Ban>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -1,9 +1,9 @@
 //! `keywright ban`, `unban`, `logout`, `token revoke` and `revocations`: tokens that are taken back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keywright_api::{
-    InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
+    Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
     RevocationState, Revocations, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use super::json_text::printable;
 use super::moment::{InstantArgument, described};
 use super::session::Session;
 use super::table::columns;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::lifecycle::IssuerName;
 
 /// The issuer whose tokens are meant.
@@ -85,7 +85,7 @@ pub(super) struct LogoutArguments {
 pub(super) struct TokenArguments {
     /// A token, or its jti; - for standard input.
     #[arg(value_name = "TOKEN|JTI", allow_hyphen_values = true)]
-    token: String,
+    what: String,
     #[command(flatten)]
     how: HowArguments,
 }
@@ -199,10 +199,7 @@ pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result
     }
     let (client, issuer) = (session.client()?, &arguments.of.issuer);
     let banned = all(&client, issuer, &members, true)?;
-    let banned: Vec<&Revocation> = banned
-        .iter()
-        .filter(|one| one.banned_until.is_some())
-        .collect();
+    let banned: Vec<&Revocation> = banned.iter().filter(|one| one.ban.is_some()).collect();
     for revocation in &banned {
         client.delete(&format!("{}/{}", path(issuer), segment(&revocation.id)))?;
     }
@@ -229,7 +226,7 @@ pub(super) fn logout(arguments: LogoutArguments, session: &mut Session) -> Resul
 }
 
 pub(super) fn token(arguments: &TokenArguments, session: &mut Session) -> Result<(), Failure> {
-    let text = super::token::read_token(&arguments.token)?;
+    let text = super::token::read_token(&arguments.what)?;
     let member = match text.matches('.').count() {
         2 => "token",
         _ => "jti",
@@ -283,13 +280,16 @@ fn take_back(
     let client = session.client()?;
     let mut answer = client.post(&path(&how.of.issuer), &Value::Object(body))?;
     if how.wait {
-        let begin = Instant::now();
+        let (clock, begin) = (Clock::system(), Stopwatch::start());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
         loop {
             let shown: RevocationInForce = answer.parse()?;
             if is_in_force(&shown) || begin.elapsed() > LONGEST_WAIT {
                 break;
             }
-            std::thread::sleep(ASK_EVERY);
+            runtime.block_on(clock.sleep(ASK_EVERY));
             let id = segment(&shown.revocation.id);
             answer = client.read(&format!("{}/{id}", path(&how.of.issuer)))?;
         }
@@ -320,11 +320,11 @@ fn told(shown: &RevocationInForce, now: u64) -> String {
         tokens_until: UnixSeconds(tokens_until),
     } = shown;
     let what = named(&revocation.selector);
-    let first = match revocation.banned_until {
-        None => format!("{what}: taken back"),
-        Some(Nullable::Null) => format!("{what}: banned until the ban is lifted"),
-        Some(Nullable::Value(UnixSeconds(end))) => {
-            format!("{what}: banned until {}", described(now, end))
+    let first = match revocation.ban {
+        None | Some(Ban::UntilLifted(false)) => format!("{what}: taken back"),
+        Some(Ban::UntilLifted(true)) => format!("{what}: banned until the ban is lifted"),
+        Some(Ban::Until(BanEnd { until })) => {
+            format!("{what}: banned until {}", described(now, until.0))
         }
     };
     let verifiers = match in_force_at_verifiers {
@@ -422,10 +422,10 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
             .line(super::json_text::indented(&document.to_string()));
     }
     let rows = found.into_iter().map(|revocation| {
-        let ban = match revocation.banned_until {
-            None => String::new(),
-            Some(Nullable::Null) => "until lifted".to_owned(),
-            Some(Nullable::Value(UnixSeconds(end))) => super::moment::seen_from(now, end),
+        let ban = match revocation.ban {
+            None | Some(Ban::UntilLifted(false)) => String::new(),
+            Some(Ban::UntilLifted(true)) => "until lifted".to_owned(),
+            Some(Ban::Until(BanEnd { until })) => super::moment::seen_from(now, until.0),
         };
         let refuses = match revocation.issued_before {
             Some(UnixSeconds(before)) => super::moment::rfc3339(before),

@@ -141,9 +141,9 @@ pub(super) fn revocation(revocation: &Revocation) -> api::Revocation {
         selector: selector_document(&revocation.selector),
         state,
         issued_before,
-        banned_until: revocation.ban.map(|ban| match ban {
-            Ban::UntilLifted => api::Nullable::Null,
-            Ban::Until(end) => api::Nullable::Value(end.ahead()),
+        ban: revocation.ban.map(|ban| match ban {
+            Ban::UntilLifted => api::Ban::UntilLifted(true),
+            Ban::Until(end) => api::Ban::Until(api::BanEnd { until: end.ahead() }),
         }),
         reason: revocation.reason.clone(),
         by: revocation.by.clone(),

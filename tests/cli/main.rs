@@ -23,6 +23,7 @@ mod output;
 mod process;
 mod reading;
 mod repetition;
+mod revocations;
 mod search;
 mod service_log;
 mod signals;

@@ -56,6 +56,7 @@ pages! {
     readme: "README.md",
     http_api: "docs/http-api.md",
     install: "docs/install.md",
+    revocation: "docs/revocation.md",
     approvals: "docs/approvals.md",
     audit: "docs/audit.md",
     backup: "docs/backup.md",

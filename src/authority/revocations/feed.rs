@@ -160,11 +160,14 @@ impl Revocations {
     }
 }
 
+/// The bytes of segments, each with its hash.
+type NamedSegments = Vec<([u8; 32], Vec<u8>)>;
+
 /// A content, and its segments by their hashes.
 fn lay_out(
     salt: Salt,
     records: &[(u64, keywright_verifier::revocation::Record)],
-) -> (Content, Vec<([u8; 32], Vec<u8>)>) {
+) -> (Content, NamedSegments) {
     let Layout { recent, segments } = Layout::of(records);
     let mut references = Vec::with_capacity(segments.len());
     let mut named = Vec::with_capacity(segments.len());

@@ -211,9 +211,9 @@ fn draft(
         }
     };
     let ban = match ban {
-        None | Some(api::BanRequest::Lifted(false)) => None,
-        Some(api::BanRequest::Lifted(true)) => Some(Ban::UntilLifted),
-        Some(api::BanRequest::Until(api::BanEnd { until })) => {
+        None | Some(api::Ban::UntilLifted(false)) => None,
+        Some(api::Ban::UntilLifted(true)) => Some(Ban::UntilLifted),
+        Some(api::Ban::Until(api::BanEnd { until })) => {
             let end = Timestamp::from_seconds(until.0);
             if end <= authority.now() {
                 let detail = "the ban would have ended already";

@@ -125,7 +125,7 @@ fn revocation_path(operation: Operation) -> Operation {
 fn revocation() -> Value {
     json!({
         "id": "Vq0g4bEwYxkVtW1q", "selector": {"subject": "user-9"}, "state": "closed",
-        "issued_before": 1_795_294_676, "banned_until": null, "reason": "fraud",
+        "issued_before": 1_795_294_676, "ban": true, "reason": "fraud",
         "by": {"kind": "client", "id": "bootstrap", "name": "bootstrap", "via": "credential",
                "credential": "first", "address": "127.0.0.1"},
         "created_at": 1_795_294_674, "expires_at": 1_795_298_576,

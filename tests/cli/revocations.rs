@@ -1,0 +1,78 @@
+//! Tokens that are taken back, from the command line.
+
+use serde_json::Value;
+
+use crate::command::{done, said};
+use crate::support::{Server, start};
+
+fn sign(server: &Server) -> String {
+    done(
+        server,
+        &[
+            "token",
+            "sign",
+            "--claim",
+            "sub=user-9",
+            "--claim",
+            "sid=s-1",
+        ],
+    )
+}
+
+fn json(server: &Server, arguments: &[&str]) -> Value {
+    let arguments = [arguments, &["--json"]].concat();
+    serde_json::from_str(&done(server, &arguments)).unwrap()
+}
+
+#[test]
+fn a_ban_states_both_bounds_and_is_lifted() {
+    let server = start("");
+    let text = done(&server, &["ban", "user-9", "--reason", "fraud", "--wait"]);
+    for words in [
+        "banned until the ban is lifted",
+        "as expected from",
+        "whatever fails from",
+        "until",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    let (_, refused) = said(&server, &["token", "sign", "--claim", "sub=user-9"]);
+    assert!(refused.contains("banned"), "{refused}");
+    let list = done(&server, &["revocations", "--subject", "user-9"]);
+    assert!(
+        list.contains("subject user-9") && list.contains("fraud"),
+        "{list}"
+    );
+    let lifted = done(&server, &["unban", "user-9"]);
+    assert!(
+        lifted.contains("subject user-9 is not banned any more"),
+        "{lifted}"
+    );
+    let none = done(&server, &["unban", "user-9"]);
+    assert!(none.contains("nothing was banned"), "{none}");
+    sign(&server);
+}
+
+#[test]
+fn a_logout_and_a_token_are_taken_back() {
+    let server = start("");
+    let token = sign(&server);
+    let logout = json(
+        &server,
+        &["logout", "--session", "s-1", "--subject", "user-9"],
+    );
+    assert_eq!(logout["selector"]["session"], "s-1");
+    let revoked = json(&server, &["token", "revoke", token.trim()]);
+    assert!(revoked["selector"]["jti"].is_string());
+    let by_jti = json(&server, &["token", "revoke", "some-jti"]);
+    assert_eq!(by_jti["selector"]["jti"], "some-jti");
+    let id = revoked["id"].as_str().unwrap();
+    let shown = done(&server, &["revocations", "show", id]);
+    assert!(shown.contains("taken back"), "{shown}");
+    let (code, nothing) = said(&server, &["logout"]);
+    assert!(code == 2 && nothing.contains("--session"), "{nothing}");
+    let (_, unsure) = said(&server, &["revocations", "everything"]);
+    assert!(unsure.contains("--yes"), "{unsure}");
+    let all = json(&server, &["revocations", "everything", "--yes"]);
+    assert_eq!(all["selector"]["issuer"], true);
+}
