@@ -246,7 +246,7 @@ impl RevocationEvent {
         ["tokens-revoked", "revocations-closed", "ban-lifted"];
 
     /// A revocation begins.
-    pub(super) fn opened(revocation: &Revocation, secret: &RevocationSecret) -> Self {
+    pub(crate) fn opened(revocation: &Revocation, secret: &RevocationSecret) -> Self {
         Self::TokensRevoked {
             revocation: revocation.id.clone(),
             selector: revocation.selector.kind().as_str(),

@@ -4,7 +4,7 @@
 //! signs none either. When all know of it, it is closed: it refuses what was issued before then, and
 //! what is issued after is signed by those that knew, and stays. A process that has its store for
 //! itself does both in one commit. The order in which a signature is made
-//! ([`LeasedSnapshot`](super::snapshot::LeasedSnapshot)) is the other half of the argument:
+//! ([`LeasedSnapshot`]) is the other half of the argument:
 //! `docs/revocation.md` has the whole.
 
 mod book;

@@ -13,21 +13,24 @@ use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
 
 use keywright_verifier::Kid;
+use keywright_verifier::revocation::Selector;
 use tokio::sync::mpsc;
 
 use super::file::{BackupError, Header, Reader};
 use super::register::Register;
-use crate::authority::audit::{self, Actor, Restored};
+use crate::authority::audit::{self, Actor, Restored, RevocationEvent};
+use crate::authority::revocations::RevocationSecret;
 use crate::engine::{Entropy, KeyPair, SigningEngine, Urgency};
 use crate::lifecycle::{
     AvailableKeys, Change, ChangeTime, DecisionError, Event, IssuerName, KeySet,
     OperatorStatements, RestoreSources, State, Timestamp, recover,
 };
+use crate::revocation::{self, Revocation};
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::documents;
 use crate::store::seal::{MasterKey, MasterKeys, check};
 use crate::store::transfer::{self, Entry, StoredHead};
-use crate::store::{BatchId, EventRow, Kind, Record, Store, StoredSet, Token, key_sets};
+use crate::store::{BatchId, EventRow, Kind, Record, RecordKey, Store, StoredSet, Token, key_sets};
 
 pub use error::RestoreError;
 
@@ -41,6 +44,9 @@ pub struct Plan<'a> {
     pub revoked: BTreeSet<Kid>,
     /// Issuers that were deleted since.
     pub deleted: BTreeSet<IssuerName>,
+    /// Whether nothing was revoked since. Otherwise every token of before is taken back: no register
+    /// has those that were.
+    pub nothing_revoked: bool,
     /// The master keys that open the backup.
     pub master_keys: &'a MasterKeys,
     /// Who restores.
@@ -69,6 +75,9 @@ pub struct Outcome {
 /// What is written down as the reason of what a restore revokes.
 const REASON: &str = "revoked after the backup that was restored";
 
+/// And of the tokens that it takes back.
+const TOKENS_REASON: &str = "a restore: what was taken back after the backup is not known";
+
 /// A restore of which everything is decided and nothing is written.
 pub struct Prepared<'a> {
     plan: Plan<'a>,
@@ -85,8 +94,9 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let contents = read(&plan)?;
     check_names(&plan, &contents)?;
     let recovered = recover_all(&plan, &contents).await?;
+    let revocations = revocations_of(&plan, &recovered)?;
     let mut head = contents.end;
-    let events: Vec<Entry> = events_of(&plan, &contents, &recovered)
+    let events: Vec<Entry> = events_of(&plan, &contents, &recovered, &revocations)
         .into_iter()
         .map(|event| Entry::Event(head.append(event).into()))
         .collect();
@@ -94,13 +104,21 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         sequence: i64::try_from(head.sequence).unwrap_or(i64::MAX),
         hash: head.hash.as_bytes().to_vec(),
     };
-    let (changes, sets) = recovered
+    let (changes, sets): (_, Vec<_>) = recovered
         .into_iter()
         .map(|set| (set.change, set.stored))
         .unzip();
+    let records = sets.into_iter().flat_map(|set: StoredSet| {
+        let keys = set.keys.into_iter();
+        std::iter::once(set.issuer).chain(keys)
+    });
+    let revocations = revocations.into_iter().map(|(issuer, revocation)| {
+        let key = RecordKey::owned(Kind::Revocation, &issuer, &revocation.id);
+        Record::unwritten(key, 1, revocation.to_document())
+    });
     let replacement = ReplacementRows {
         head: stored_head,
-        sets,
+        records: records.chain(revocations).collect(),
         events,
     };
     Ok(Prepared {
@@ -358,8 +376,41 @@ fn sealing<'a>(plan: &'a Plan<'_>, contents: &Contents) -> Result<&'a MasterKey,
     }
 }
 
+/// What takes back every token of before the restore, unless nothing was revoked since the backup: for
+/// each issuer that lives.
+fn revocations_of(
+    plan: &Plan<'_>,
+    recovered: &[Recovered],
+) -> Result<Vec<(IssuerName, Revocation)>, RestoreError> {
+    let mut revocations = Vec::new();
+    for Recovered { change, .. } in recovered {
+        if plan.nothing_revoked || change.set.deleted_at().is_some() {
+            continue;
+        }
+        let open = Revocation {
+            id: plan.entropy.name::<8>()?,
+            selector: Selector::Issuer,
+            state: revocation::State::Open,
+            ban: None,
+            reason: Some(TOKENS_REASON.to_owned()),
+            by: serde_json::to_value(&plan.actor).unwrap_or_default(),
+            client: String::new(),
+            created_at: change.at,
+            changed_at: change.at,
+        };
+        let closed = open.closed(&change.set, change.at.max(plan.time.reading));
+        revocations.push((change.set.issuer().clone(), closed));
+    }
+    Ok(revocations)
+}
+
 /// What the restore has changed, as the log says it: that it happened, then issuer after issuer.
-fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> Vec<EventRow> {
+fn events_of(
+    plan: &Plan<'_>,
+    contents: &Contents,
+    recovered: &[Recovered],
+    revocations: &[(IssuerName, Revocation)],
+) -> Vec<EventRow> {
     let latest = recovered.iter().map(|set| set.change.at);
     let at = latest.fold(plan.time.reading, Timestamp::max);
     let register = plan.register.as_ref();
@@ -376,13 +427,20 @@ fn events_of(plan: &Plan<'_>, contents: &Contents, recovered: &[Recovered]) -> V
     for set in recovered {
         rows.extend(audit::rows(&set.change, &attribution, None));
     }
+    // The selector names nobody, so that its hash needs no secret.
+    let secret = RevocationSecret::default();
+    for (issuer, revocation) in revocations {
+        let event = RevocationEvent::opened(revocation, &secret);
+        let reason = revocation.reason.as_deref();
+        rows.push(audit::row(&event, at, Some(issuer), &attribution, reason));
+    }
     rows
 }
 
 /// What the second reading puts in the place of what it reads.
 struct ReplacementRows {
     head: StoredHead,
-    sets: Vec<StoredSet>,
+    records: Vec<Record>,
     events: Vec<Entry>,
 }
 
@@ -416,13 +474,13 @@ async fn send_all(
     token: Token,
     sink: &mpsc::Sender<Entry>,
 ) -> Result<bool, RestoreError> {
-    let ReplacementRows { head, sets, events } = replacement;
-    let records = sets.into_iter().flat_map(|set| {
-        let keys = set.keys.into_iter();
-        std::iter::once(set.issuer).chain(keys)
-    });
+    let ReplacementRows {
+        head,
+        records,
+        events,
+    } = replacement;
     let record = |record: Record| Entry::Record(Record { token, ..record });
-    let beginning = std::iter::once(Entry::Head(head)).chain(records.map(record));
+    let beginning = std::iter::once(Entry::Head(head)).chain(records.into_iter().map(record));
     for entry in beginning {
         if sink.send(entry).await.is_err() {
             return Ok(false);

@@ -30,7 +30,8 @@ pub(super) struct Arguments {
     /// A key that was revoked after the backup, or after the register; once for each.
     #[arg(long, value_name = "KID", group = "since", allow_hyphen_values = true)]
     revoked_since: Vec<Kid>,
-    /// Nothing was revoked after the backup.
+    /// Nothing was revoked after the backup, neither keys nor tokens. Without it every token of before
+    /// is refused, because no register has the tokens that were taken back since.
     #[arg(long, group = "since", conflicts_with_all = ["register", "revoked_since"])]
     nothing_revoked_since: bool,
     /// An issuer that was deleted after the backup, or after the register; once for each.
@@ -83,6 +84,7 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         register: arguments.register,
         revoked: arguments.revoked_since.into_iter().collect(),
         deleted: arguments.deleted_since.into_iter().collect(),
+        nothing_revoked: arguments.nothing_revoked_since,
     };
     let outcome = run_offline(service::restore(&config, request))?;
     let answer = Answer::made_here(&document(&outcome));

@@ -283,6 +283,8 @@ pub struct RestoreRequest {
     pub revoked: BTreeSet<Kid>,
     /// Issuers that were deleted since.
     pub deleted: BTreeSet<IssuerName>,
+    /// Whether nothing was revoked since, keys and tokens alike.
+    pub nothing_revoked: bool,
 }
 
 /// Restores a backup into the store that the configuration names, which must be empty. The store is
@@ -312,6 +314,7 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         register,
         revoked: request.revoked,
         deleted: request.deleted,
+        nothing_revoked: request.nothing_revoked,
         master_keys: &master_keys,
         engine: &engine,
         entropy: entropy.clone(),

@@ -91,6 +91,11 @@ pub(super) async fn answer(
             false => Problem::not_found().into_response(),
         };
     };
+    if let FeedPath::Segment(_, hash) = path
+        && hash_of(hash).is_none()
+    {
+        return without_copies(Problem::not_found().into_response());
+    }
     match *request.method() {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return preflight(),

@@ -13,6 +13,10 @@ KEPT_CLIENTS = os.environ.get("KEYWRIGHT_KEPT_CLIENTS", "").split(",")
 RULES = {
     "signToken": {"ttl-over-maximum", "token-too-large", "claim-missing", "number-out-of-range"},
     "signTokens": {"number-out-of-range"},
+    # Which members go together.
+    "revokeTokens": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
+    "revokeTokensInBatch": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
+    "listRevocations": {"invalid-query"},
     "importKey": {"invalid-private-key", "invalid-public-key", "number-out-of-range"},
     "setIssuer": {"invalid-policy", "invalid-issuer-url"},
     # A time that lies ahead, or has more than three decimals.
