@@ -304,6 +304,7 @@ impl Authority {
             is_continued,
             sets,
             clients,
+            names_revocations,
         } = shared.changes(progress.through, &positions).await?;
         if !is_continued {
             tracing::error!(
@@ -319,8 +320,10 @@ impl Authority {
         if let Some(clients) = &clients {
             self.take_over_clients(clients).await?;
         }
-        self.take_over_revocations(progress.through, head, is_continued)
-            .await?;
+        if names_revocations {
+            self.take_over_revocations(progress.through, head, is_continued)
+                .await?;
+        }
         progress.through = head;
         lease.forget_positions(&positions);
         let longest_silence = replica.max_staleness / 6;

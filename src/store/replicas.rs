@@ -28,6 +28,8 @@ pub struct Changes {
     pub sets: Vec<StoredSet>,
     /// Every client, if an event after it concerns no issuer: then a client may have changed.
     pub clients: Option<Vec<Record>>,
+    /// Whether an event after it names revocations of tokens, which are read by name.
+    pub names_revocations: bool,
 }
 
 /// What a replica tells the others.
@@ -139,4 +141,9 @@ pub trait ReplicaStore: Send + Sync {
 
     /// The number of the last event that concerns an issuer; 0 when there is none.
     async fn last_change(&self, issuer: &IssuerName) -> Result<u64, StoreError>;
+}
+
+/// Whether an event's document has a member that names revocations.
+pub fn names_revocations(document: &str) -> bool {
+    document.contains("\"revocation\":") || document.contains("\"revocations\":")
 }

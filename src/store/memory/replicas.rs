@@ -8,7 +8,9 @@ use super::{Contents, MemoryStore};
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::record::{Kind, Query, StoredSet, key_sets};
-use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
+use crate::store::replicas::{
+    Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore, names_revocations,
+};
 use crate::store::{CommitError, StoreError};
 
 impl Contents {
@@ -35,12 +37,13 @@ impl ReplicaStore for MemoryStore {
         let mut known = positions.iter().chain([&after]);
         let is_continued = known.all(|event| contents.has(*event));
         let after = if is_continued { after.sequence } else { 0 };
-        let concerned: Vec<Option<IssuerName>> = contents
-            .events
-            .iter()
-            .filter(|(event, _)| event.sequence > after)
-            .map(|(event, _)| event.event.issuer.clone())
-            .collect();
+        let later = contents.events.iter();
+        let later = later.filter(|(event, _)| event.sequence > after);
+        let names_revocations = later
+            .clone()
+            .any(|(event, _)| names_revocations(&event.event.document));
+        let concerned: Vec<Option<IssuerName>> =
+            later.map(|(event, _)| event.event.issuer.clone()).collect();
         let issuers: Vec<IssuerName> = concerned.iter().flatten().cloned().collect();
         let [issuers, keys] = match is_continued {
             true => Query::key_sets(&issuers),
@@ -52,6 +55,7 @@ impl ReplicaStore for MemoryStore {
             is_continued,
             sets: key_sets(contents.list(&issuers), contents.list(&keys)),
             clients: is_access.then(|| contents.list(&Query::all(Kind::Client))),
+            names_revocations: !is_continued || names_revocations,
         })
     }
 

@@ -114,13 +114,17 @@ pub(super) async fn has(connection: &mut PgConnection, event: LogHead) -> Result
 pub(super) async fn concerned(
     connection: &mut PgConnection,
     after: u64,
-) -> Result<Vec<Option<String>>, StoreError> {
-    sqlx::query_scalar("SELECT DISTINCT issuer FROM events WHERE sequence > $1 ORDER BY issuer")
-        .bind(signed(after)?)
-        .persistent(false)
-        .fetch_all(connection)
-        .await
-        .map_err(failed)
+) -> Result<Vec<(Option<String>, bool)>, StoreError> {
+    sqlx::query_as(
+        "SELECT issuer, bool_or(document LIKE '%\"revocation\":%' \
+         OR document LIKE '%\"revocations\":%') \
+         FROM events WHERE sequence > $1 GROUP BY issuer ORDER BY issuer",
+    )
+    .bind(signed(after)?)
+    .persistent(false)
+    .fetch_all(connection)
+    .await
+    .map_err(failed)
 }
 
 /// The number of the last event that concerns an issuer; 0 when there is none.

@@ -112,6 +112,7 @@ async fn changes(
         is_continued: true,
         sets: Vec::new(),
         clients: None,
+        names_revocations: false,
     };
     if head == after && positions.is_empty() {
         return Ok(changes);
@@ -124,13 +125,15 @@ async fn changes(
     }
     let (queries, is_access) = if changes.is_continued {
         let concerned = events::concerned(connection, after.sequence).await?;
-        let is_access = concerned.contains(&None);
-        let issuers = concerned.into_iter().flatten();
+        changes.names_revocations = concerned.iter().any(|(_, names)| *names);
+        let is_access = concerned.iter().any(|(issuer, _)| issuer.is_none());
+        let issuers = concerned.into_iter().filter_map(|(issuer, _)| issuer);
         let issuers: Vec<IssuerName> = issuers
             .map(|name| IssuerName::parse(&name).map_err(failed))
             .collect::<Result<_, _>>()?;
         (Query::key_sets(&issuers), is_access)
     } else {
+        changes.names_revocations = true;
         ([Query::all(Kind::Issuer), Query::all(Kind::Key)], true)
     };
     let [issuers, keys] = queries;
