@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
 use super::moment::{InstantArgument, described};
+use super::repetition::is_refused_with;
 use super::session::Session;
 use super::table::columns;
 use crate::clock::{Clock, Stopwatch};
@@ -51,7 +52,7 @@ pub(super) struct BanArguments {
     subject: Option<String>,
     #[command(flatten)]
     selector: SelectorArguments,
-    /// When the ban ends, as an instant or as Unix seconds [default: when it is lifted].
+    /// When the ban ends: 2h (from now), an instant or Unix seconds [default: when it is lifted].
     #[arg(long, value_name = "TIME")]
     until: Option<InstantArgument>,
     #[command(flatten)]
@@ -185,7 +186,10 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
     let mut body = selector.members(subject.as_deref());
     let ban = match until {
         None => Value::Bool(true),
-        Some(until) => json!({"until": until.resolve(session.now).ceil_seconds()}),
+        Some(InstantArgument::Ago(ahead)) => {
+            json!({"until": session.now.after(ahead).ceil_seconds()})
+        }
+        Some(InstantArgument::At(until)) => json!({"until": until.ceil_seconds()}),
     };
     body.insert("ban".to_owned(), ban);
     take_back(&how, body, session)
@@ -199,16 +203,27 @@ pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result
     }
     let (client, issuer) = (session.client()?, &arguments.of.issuer);
     let banned = all(&client, issuer, &members, true)?;
-    let banned: Vec<&Revocation> = banned.iter().filter(|one| one.ban.is_some()).collect();
+    let now = Clock::system().now().floor_seconds();
+    let banned: Vec<&Revocation> = banned.iter().filter(|one| holds(one.ban, now)).collect();
     for revocation in &banned {
-        client.delete(&format!("{}/{}", path(issuer), segment(&revocation.id)))?;
+        let lifted = client.delete(&format!("{}/{}", path(issuer), segment(&revocation.id)));
+        // Another one was faster, or its time has just come.
+        let is_over = |failure: &Failure| {
+            ["not-a-ban", "unknown-revocation"]
+                .iter()
+                .any(|code| is_refused_with(failure, code))
+        };
+        match lifted {
+            Err(failure) if is_over(&failure) => {}
+            lifted => drop(lifted?),
+        }
     }
     if session.output.is_json() {
         return Ok(());
     }
     session.output.line(match banned.first() {
         Some(first) => format!(
-            "{} is not banned any more; tokens from before stay refused",
+            "{}: the ban is lifted; tokens from before stay refused, and other bans still hold",
             named(&first.selector)
         ),
         None => "nothing was banned".to_owned(),
@@ -263,6 +278,15 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
     }
 }
 
+/// Whether a ban keeps tokens from being signed.
+fn holds(ban: Option<Ban>, now: u64) -> bool {
+    match ban {
+        None => false,
+        Some(Ban::UntilLifted(is_banned)) => is_banned,
+        Some(Ban::Until(BanEnd { until })) => now < until.0,
+    }
+}
+
 /// How often it is asked whether a revocation is in force.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
@@ -286,15 +310,22 @@ fn take_back(
             .build()?;
         loop {
             let shown: RevocationInForce = answer.parse()?;
-            if is_in_force(&shown) || begin.elapsed() > LONGEST_WAIT {
+            if is_in_force(&shown) {
                 break;
+            }
+            if begin.elapsed() > LONGEST_WAIT {
+                let detail = "it is done, and not in force everywhere yet: see `revocations show`";
+                return Err(Failure::rejected("not-in-force-yet", detail));
             }
             runtime.block_on(clock.sleep(ASK_EVERY));
             let id = segment(&shown.revocation.id);
             answer = client.read(&format!("{}/{id}", path(&how.of.issuer)))?;
         }
     }
-    let now = session.now.floor_seconds();
+    let now = match how.wait {
+        true => Clock::system().now().floor_seconds(),
+        false => session.now.floor_seconds(),
+    };
     session
         .output
         .show(&answer, |shown: RevocationInForce, output| {
@@ -424,6 +455,7 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
     let rows = found.into_iter().map(|revocation| {
         let ban = match revocation.ban {
             None | Some(Ban::UntilLifted(false)) => String::new(),
+            ban if !holds(ban, now) => "ended".to_owned(),
             Some(Ban::UntilLifted(true)) => "until lifted".to_owned(),
             Some(Ban::Until(BanEnd { until })) => super::moment::seen_from(now, until.0),
         };

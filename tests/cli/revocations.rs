@@ -45,12 +45,35 @@ fn a_ban_states_both_bounds_and_is_lifted() {
     );
     let lifted = done(&server, &["unban", "user-9"]);
     assert!(
-        lifted.contains("subject user-9 is not banned any more"),
+        lifted.contains("subject user-9: the ban is lifted"),
         "{lifted}"
     );
     let none = done(&server, &["unban", "user-9"]);
     assert!(none.contains("nothing was banned"), "{none}");
     sign(&server);
+}
+
+#[test]
+fn a_ban_that_has_ended_keeps_no_other_from_being_lifted() {
+    let server = start("");
+    let ended = server.call(
+        "POST",
+        "/v1/issuers/default/revocations",
+        Some(&serde_json::json!({"subject": "user-9", "ban": {"until": crate::support::now_millis() / 1000 + 1}})),
+    );
+    assert_eq!(ended.status, 201);
+    crate::support::eventually("the end of the ban", || {
+        (done_or_not(&server)).then_some(())
+    });
+    done(&server, &["ban", "user-9", "--until", "2h"]);
+    let lifted = done(&server, &["unban", "user-9"]);
+    assert!(lifted.contains("the ban is lifted"), "{lifted}");
+    sign(&server);
+}
+
+/// Whether a token is signed.
+fn done_or_not(server: &Server) -> bool {
+    said(server, &["token", "sign", "--claim", "sub=user-9"]).0 == 0
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn details(members: &Map<String, Value>) -> String {
 
 /// A member whose name says that it is an instant as one.
 fn instant(name: &str, value: &Value) -> String {
-    let is_instant = name.ends_with("_at") || name.ends_with("_until");
+    let is_instant = name == "until" || name.ends_with("_at") || name.ends_with("_until");
     match value.as_u64().filter(|_| is_instant) {
         Some(seconds) => rfc3339(seconds),
         None => plain(value),
