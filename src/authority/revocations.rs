@@ -1,6 +1,6 @@
 //! Tokens that are taken back: the revocations of an issuer, and how they come and go.
 //!
-//! A revocation is committed open, and refuses every matching token. Each process that knows of it
+//! A revocation is committed open, and refuses what was issued until now. Each process that knows of it
 //! signs none either. When all know of it, it is closed: it refuses what was issued before then, and
 //! what is issued after is signed by those that knew, and stays. A process that has its store for
 //! itself does both in one commit. The order in which a signature is made
@@ -273,17 +273,9 @@ impl Authority {
             revocations = revocations.into_iter().map(close).collect();
         }
         // The lease is looked at last: what is stamped with a time that nobody shares is not said.
-        if let Err(error) = services.require_believed_time() {
-            book.release(&ids);
-            return Err(error);
-        }
-        let batch = match self.opening(issuer, &revocations, asker, now) {
-            Ok(batch) => batch,
-            Err(error) => {
-                book.release(&ids);
-                return Err(error);
-            }
-        };
+        let believed = services.require_believed_time();
+        let batch = believed.and_then(|()| self.opening(issuer, &revocations, asker, now));
+        let batch = batch.inspect_err(|_| book.release(&ids))?;
         let batch_id = batch.id;
         let token = Token::UNWRITTEN.followed_by(batch_id);
         match services.commit_with(writer, batch).await {

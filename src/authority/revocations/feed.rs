@@ -119,11 +119,11 @@ impl Revocations {
     }
 
     /// The content as it is now.
-    async fn built(self: &Arc<Self>, now: Timestamp) -> Arc<Built> {
-        let change = *self.changes.borrow();
+    async fn built(self: &Arc<Self>, now: Timestamp) -> Result<Arc<Built>, FeedRefusal> {
+        let change = self.change();
         let known = lock(&self.feed.built).clone();
         if let Some(known) = known.filter(|known| known.change == change) {
-            return known;
+            return Ok(known);
         }
         let (salt, records) = {
             let book = self.read();
@@ -132,11 +132,11 @@ impl Revocations {
         let is_long = records.len() >= MANY;
         let layout = move || lay_out(salt, &records);
         let laid_out = match is_long {
-            true => tokio::task::spawn_blocking(layout).await.ok(),
-            false => Some(layout()),
+            true => tokio::task::spawn_blocking(layout).await,
+            false => Ok(layout()),
         };
-        // It does not panic; if it ever does, the head says nothing rather than too little.
-        let (content, segments) = laid_out.unwrap_or_else(|| lay_out(Salt::new([0; 32]), &[]));
+        // A head of nothing would say that nothing is revoked: without a content there is none.
+        let (content, segments) = laid_out.map_err(|_| FeedRefusal::Unsigned)?;
         let mut kept = lock(&self.feed.segments);
         for (hash, bytes) in segments {
             let segment = kept.entry(hash).or_insert(Segment {
@@ -156,7 +156,7 @@ impl Revocations {
             content,
         });
         *lock(&self.feed.built) = Some(Arc::clone(&built));
-        built
+        Ok(built)
     }
 }
 
@@ -208,7 +208,7 @@ impl Authority {
             }
             let vouched_at = services.vouched_at(&view)?;
             let now = services.lease.time();
-            let built = issuer.revocations().built(now).await;
+            let built = issuer.revocations().built(now).await?;
             let is_known = request.known == Some(built.root);
             if is_known && services.clock.now() < until && !self.is_draining() {
                 tokio::select! {
