@@ -74,6 +74,7 @@ impl Authority {
             created_at: self.now(),
             head: rows.log_head(),
             sets: Default::default(),
+            revocations: Some(rows.of(Kind::Revocation).cloned().collect()),
             unusable: Vec::new(),
         };
         let of = |kind| rows.of(kind).cloned().collect();
@@ -91,7 +92,7 @@ impl Authority {
                 }
             }
         }
-        let written = register.write(sealing(&self.services, &rows)?);
+        let written = register.write(sealing(&self.services, &rows)?, &self.services.entropy);
         written.map_err(|_: RegisterError| ChangeError::Unsealable)
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! A register is one line, `{"mac":MAC,"register":TEXT}` and a line feed. `TEXT` has every issuer
 //! with all its keys as the store keeps them, public halves only and without the reasons that
-//! people have written; instants are in milliseconds since the Unix epoch. `MAC` is HMAC-SHA256
-//! over the exact bytes of `TEXT`, under a key that is derived from the master key: a register may
-//! be put where everyone can read it; an attacker who can write there can take it away, or put an
-//! older one in its place, and cannot bring a revoked key back with it.
+//! people have written; instants are in milliseconds since the Unix epoch. What was taken back of
+//! tokens names people, and is sealed under the master key. `MAC` is HMAC-SHA256 over the exact bytes
+//! of `TEXT`, under a key that is derived from the master key: a register may be put where everyone
+//! can read it; an attacker who can write there can take it away, or put an older one in its place,
+//! and cannot bring a revoked key back with it.
+
+mod sealed;
 
 use std::collections::BTreeMap;
 
@@ -13,13 +16,19 @@ use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::engine::Entropy;
 use crate::lifecycle::{IssuerName, Key, KeySet, Revoked, State, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::documents::{CorruptRecord, read_public_set, records};
 use crate::store::seal::{Fingerprint, MasterKey};
-use crate::store::{Record, RecordKey, StoredSet, Token};
+use crate::store::{Kind, Record, RecordKey, StoredSet, Token};
 
-const FORMAT: u32 = 1;
+use sealed::Sealed;
+
+const FORMAT: u32 = 2;
+
+/// The format before there were revocations.
+const WITHOUT_REVOCATIONS: u32 = 1;
 
 /// The text under which the key of the MAC is derived.
 const PURPOSE: &[u8] = b"keywright register\0";
@@ -33,6 +42,8 @@ pub struct Register {
     pub head: LogHead,
     /// Every set, without its private halves.
     pub sets: BTreeMap<IssuerName, KeySet>,
+    /// The record of every revocation; `None` in a register of a version that did not write them.
+    pub revocations: Option<Vec<Record>>,
     /// The issuers whose records cannot be read: nothing is said of those.
     pub unusable: Vec<IssuerName>,
 }
@@ -47,6 +58,16 @@ struct Document {
     master_key: String,
     issuers: Vec<IssuerDocument>,
     unusable: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revocations: Option<Sealed>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevocationDocument {
+    issuer: String,
+    id: String,
+    record: Box<RawValue>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -100,7 +121,19 @@ impl Register {
     ///
     /// # Errors
     /// [`RegisterError::Unsignable`], which no system is known to answer with.
-    pub fn write(&self, master_key: &MasterKey) -> Result<String, RegisterError> {
+    pub fn write(
+        &self,
+        master_key: &MasterKey,
+        entropy: &Entropy,
+    ) -> Result<String, RegisterError> {
+        let revocations = match &self.revocations {
+            Some(records) => {
+                let text = revocation_documents(records).ok_or(RegisterError::Unsignable)?;
+                let salt = entropy.bytes().map_err(|_| RegisterError::Unsignable)?;
+                Some(Sealed::seal(text, master_key, salt).ok_or(RegisterError::Unsignable)?)
+            }
+            None => None,
+        };
         let document = Document {
             format: FORMAT,
             created_at: self.created_at.floor_seconds(),
@@ -114,6 +147,7 @@ impl Register {
                 .collect::<Option<_>>()
                 .ok_or(RegisterError::Unsignable)?,
             unusable: self.unusable.iter().map(ToString::to_string).collect(),
+            revocations,
         };
         let text = serde_json::to_string(&document).map_err(|_| RegisterError::Unsignable)?;
         let tag = hmac::sign(&key(master_key)?, text.as_bytes());
@@ -138,7 +172,7 @@ impl Register {
             Ok(document) => document,
             Err(_) => return Err(unreadable(text)),
         };
-        if document.format != FORMAT {
+        if !is_known(document.format) {
             return Err(RegisterError::UnknownFormat(document.format));
         }
         let fingerprint = document.master_key.parse();
@@ -151,15 +185,27 @@ impl Register {
             Ok((set.issuer().clone(), set))
         });
         let unusable = document.unusable.iter().map(|name| IssuerName::parse(name));
+        let revocations = match &document.revocations {
+            Some(sealed) => {
+                let text = sealed.open(master_key).ok_or(RegisterError::Altered)?;
+                Some(read_revocations(&text).ok_or(RegisterError::Foreign)?)
+            }
+            None => None,
+        };
         Ok(Self {
             created_at: Timestamp::from_seconds(document.created_at),
             head: document.head.parse().map_err(|_| RegisterError::Foreign)?,
             sets: sets.collect::<Result<_, RegisterError>>()?,
+            revocations,
             unusable: unusable
                 .collect::<Result<_, _>>()
                 .map_err(|_| RegisterError::Foreign)?,
         })
     }
+}
+
+fn is_known(format: u32) -> bool {
+    matches!(format, WITHOUT_REVOCATIONS | FORMAT)
 }
 
 /// A text that may be of a later format.
@@ -169,7 +215,7 @@ fn unreadable(text: &str) -> RegisterError {
         format: u32,
     }
     match serde_json::from_str::<Any>(text) {
-        Ok(Any { format }) if format != FORMAT => RegisterError::UnknownFormat(format),
+        Ok(Any { format }) if !is_known(format) => RegisterError::UnknownFormat(format),
         _ => RegisterError::Foreign,
     }
 }
@@ -212,6 +258,27 @@ fn issuer_document(set: &KeySet) -> Option<IssuerDocument> {
         set: RawValue::from_string(issuer.document).ok()?,
         keys: keys.collect::<Option<_>>()?,
     })
+}
+
+fn revocation_documents(records: &[Record]) -> Option<Vec<u8>> {
+    let documents = records.iter().map(|record| {
+        Some(RevocationDocument {
+            issuer: record.key.owner.as_ref()?.to_string(),
+            id: record.key.id.clone(),
+            record: RawValue::from_string(record.document.clone()).ok()?,
+        })
+    });
+    serde_json::to_vec(&documents.collect::<Option<Vec<_>>>()?).ok()
+}
+
+fn read_revocations(text: &[u8]) -> Option<Vec<Record>> {
+    let documents: Vec<RevocationDocument> = serde_json::from_slice(text).ok()?;
+    let records = documents.into_iter().map(|document| {
+        let issuer = IssuerName::parse(&document.issuer).ok()?;
+        let key = RecordKey::owned(Kind::Revocation, &issuer, &document.id);
+        Some(Record::unwritten(key, 1, document.record.get().to_owned()))
+    });
+    records.collect()
 }
 
 /// Reasons are for those who may read the audit log.

@@ -7,14 +7,14 @@
 //! changed.
 
 mod error;
+mod revocations;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
 
 use keywright_verifier::Kid;
-use keywright_verifier::revocation::Selector;
-use tokio::sync::mpsc;
 
 use super::file::{BackupError, Header, Reader};
 use super::register::Register;
@@ -25,12 +25,15 @@ use crate::lifecycle::{
     AvailableKeys, Change, ChangeTime, DecisionError, Event, IssuerName, KeySet,
     OperatorStatements, RestoreSources, State, Timestamp, recover,
 };
-use crate::revocation::{self, Revocation};
+use crate::revocation::Revocation;
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::documents;
 use crate::store::seal::{MasterKey, MasterKeys, check};
-use crate::store::transfer::{self, Entry, StoredHead};
-use crate::store::{BatchId, EventRow, Kind, Record, RecordKey, Store, StoredSet, Token, key_sets};
+use crate::store::transfer::{Entry, StoredHead};
+use crate::store::{EventRow, Kind, Store, StoredSet, key_sets};
+
+use revocations::Revocations;
+use write::{ReplacementRows, write};
 
 pub use error::RestoreError;
 
@@ -44,8 +47,8 @@ pub struct Plan<'a> {
     pub revoked: BTreeSet<Kid>,
     /// Issuers that were deleted since.
     pub deleted: BTreeSet<IssuerName>,
-    /// Whether nothing was revoked since. Otherwise every token of before is taken back: no register
-    /// has those that were.
+    /// Whether nothing was revoked since the register, or since the backup where there is none.
+    /// Otherwise every token of before is taken back, because nobody knows which ones were.
     pub nothing_revoked: bool,
     /// The master keys that open the backup.
     pub master_keys: &'a MasterKeys,
@@ -75,9 +78,6 @@ pub struct Outcome {
 /// What is written down as the reason of what a restore revokes.
 const REASON: &str = "revoked after the backup that was restored";
 
-/// And of the tokens that it takes back.
-const TOKENS_REASON: &str = "a restore: what was taken back after the backup is not known";
-
 /// A restore of which everything is decided and nothing is written.
 pub struct Prepared<'a> {
     plan: Plan<'a>,
@@ -94,9 +94,9 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let contents = read(&plan)?;
     check_names(&plan, &contents)?;
     let recovered = recover_all(&plan, &contents).await?;
-    let revocations = revocations_of(&plan, &recovered)?;
+    let revocations = Revocations::of(&plan, &recovered)?;
     let mut head = contents.end;
-    let events: Vec<Entry> = events_of(&plan, &contents, &recovered, &revocations)
+    let events: Vec<Entry> = events_of(&plan, &contents, &recovered, &revocations.opened)
         .into_iter()
         .map(|event| Entry::Event(head.append(event).into()))
         .collect();
@@ -112,13 +112,10 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         let keys = set.keys.into_iter();
         std::iter::once(set.issuer).chain(keys)
     });
-    let revocations = revocations.into_iter().map(|(issuer, revocation)| {
-        let key = RecordKey::owned(Kind::Revocation, &issuer, &revocation.id);
-        Record::unwritten(key, 1, revocation.to_document())
-    });
     let replacement = ReplacementRows {
         head: stored_head,
-        records: records.chain(revocations).collect(),
+        replaced: revocations.replaced_kinds(),
+        records: records.chain(revocations.into_records()).collect(),
         events,
     };
     Ok(Prepared {
@@ -376,34 +373,6 @@ fn sealing<'a>(plan: &'a Plan<'_>, contents: &Contents) -> Result<&'a MasterKey,
     }
 }
 
-/// What takes back every token of before the restore, unless nothing was revoked since the backup: for
-/// each issuer that lives.
-fn revocations_of(
-    plan: &Plan<'_>,
-    recovered: &[Recovered],
-) -> Result<Vec<(IssuerName, Revocation)>, RestoreError> {
-    let mut revocations = Vec::new();
-    for Recovered { change, .. } in recovered {
-        if plan.nothing_revoked || change.set.deleted_at().is_some() {
-            continue;
-        }
-        let open = Revocation {
-            id: plan.entropy.name::<8>()?,
-            selector: Selector::Issuer,
-            state: revocation::State::Open,
-            ban: None,
-            reason: Some(TOKENS_REASON.to_owned()),
-            by: serde_json::to_value(&plan.actor).unwrap_or_default(),
-            client: String::new(),
-            created_at: change.at,
-            changed_at: change.at,
-        };
-        let closed = open.closed(&change.set, change.at.max(plan.time.reading));
-        revocations.push((change.set.issuer().clone(), closed));
-    }
-    Ok(revocations)
-}
-
 /// What the restore has changed, as the log says it: that it happened, then issuer after issuer.
 fn events_of(
     plan: &Plan<'_>,
@@ -435,74 +404,6 @@ fn events_of(
         rows.push(audit::row(&event, at, Some(issuer), &attribution, reason));
     }
     rows
-}
-
-/// What the second reading puts in the place of what it reads.
-struct ReplacementRows {
-    head: StoredHead,
-    records: Vec<Record>,
-    events: Vec<Entry>,
-}
-
-async fn write(
-    plan: &Plan<'_>,
-    lines: &[u8],
-    replacement: ReplacementRows,
-    store: &dyn Store,
-) -> Result<(), RestoreError> {
-    let (sink, entries) = transfer::channel();
-    // What comes back is in a state of its own, that no process has seen before.
-    let token = Token::UNWRITTEN.followed_by(BatchId(plan.entropy.bytes()?));
-    let given = async move {
-        let mut reader = reader(plan)?;
-        if reader.lines() != lines {
-            return Err(RestoreError::Replaced);
-        }
-        let taken = send_all(&mut reader, replacement, token, &sink).await?;
-        tracing::debug!(taken, "the backup was read again");
-        Ok(())
-    };
-    let (given, filled) = tokio::join!(given, store.fill(entries));
-    given?;
-    Ok(filled?)
-}
-
-/// Sends the entries of the backup, with what replaces some of them. Whether the store takes them.
-async fn send_all(
-    reader: &mut Reader<BufReader<&File>>,
-    replacement: ReplacementRows,
-    token: Token,
-    sink: &mpsc::Sender<Entry>,
-) -> Result<bool, RestoreError> {
-    let ReplacementRows {
-        head,
-        records,
-        events,
-    } = replacement;
-    let record = |record: Record| Entry::Record(Record { token, ..record });
-    let beginning = std::iter::once(Entry::Head(head)).chain(records.into_iter().map(record));
-    for entry in beginning {
-        if sink.send(entry).await.is_err() {
-            return Ok(false);
-        }
-    }
-    while let Some(entry) = reader.next_row()? {
-        let entries = match entry {
-            Entry::Head(_) => Vec::new(),
-            Entry::Record(stored) if matches!(stored.key.kind, Kind::Issuer | Kind::Key) => {
-                Vec::new()
-            }
-            Entry::Record(stored) => vec![record(stored)],
-            Entry::End => events.iter().cloned().chain([Entry::End]).collect(),
-            entry => vec![entry],
-        };
-        for entry in entries {
-            if sink.send(entry).await.is_err() {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }
 
 impl Outcome {

@@ -23,16 +23,16 @@ pub(super) struct Arguments {
     /// The backup.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// A register that was written after the backup: what it says revoked or removed does not come
-    /// back.
+    /// A register that was written after the backup: what it says revoked, removed, taken back or banned
+    /// stays so.
     #[arg(long, value_name = "FILE", group = "since")]
     register: Option<PathBuf>,
     /// A key that was revoked after the backup, or after the register; once for each.
     #[arg(long, value_name = "KID", group = "since", allow_hyphen_values = true)]
     revoked_since: Vec<Kid>,
-    /// Nothing was revoked after the backup, neither keys nor tokens. Without it every token of before
-    /// is refused, because no register has the tokens that were taken back since.
-    #[arg(long, group = "since", conflicts_with_all = ["register", "revoked_since"])]
+    /// Nothing was revoked after the backup, or after the register, neither keys nor tokens. Without it
+    /// every token of before is refused, because nobody knows which were taken back last.
+    #[arg(long, group = "since", conflicts_with = "revoked_since")]
     nothing_revoked_since: bool,
     /// An issuer that was deleted after the backup, or after the register; once for each.
     #[arg(long, value_name = "NAME", value_parser = IssuerName::parse)]

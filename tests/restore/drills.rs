@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::site::{
@@ -23,6 +23,8 @@ struct Lost {
     after: Vec<Token>,
     /// Revoked before, while and after the backup was taken.
     revoked: Vec<String>,
+    /// Banned before and after the backup, and what is known of each.
+    banned: [(&'static str, Vec<(Value, Value, Value)>); 2],
 }
 
 impl Lost {
@@ -45,6 +47,8 @@ fn lose_one_under_load() -> Lost {
     let leaked = sign(&server, "ES256").kid;
     revoke(&server, &leaked);
     revoked.push(leaked);
+    let lifted = ban(&server, "lifted-since");
+    ban(&server, "banned-before");
     let ended = AtomicBool::new(false);
     let load = || {
         let mut tokens = Vec::new();
@@ -86,6 +90,13 @@ fn lose_one_under_load() -> Lost {
     revoke(&server, &leaked);
     revoked.push(leaked);
     after.extend([sign(&server, "ES256"), sign(&server, "RS256")]);
+    ban(&server, "banned-since");
+    let lifted = format!(
+        "/v1/issuers/default/revocations/{}",
+        lifted["id"].as_str().unwrap()
+    );
+    assert_eq!(server.call("DELETE", &lifted, None).status, 204);
+    let banned = ["banned-before", "banned-since"].map(|one| (one, bans(&server, one)));
     done(
         folder.path(),
         &["register", "export", "--output", "register.json"],
@@ -100,6 +111,7 @@ fn lose_one_under_load() -> Lost {
         before,
         after,
         revoked,
+        banned,
     }
 }
 
@@ -120,25 +132,71 @@ fn check(lost: &Lost, restored: &Server, tokens: &[&Token]) {
         assert!(!lost.revoked.contains(&token.kid));
         assert_verifies(&token, &jwks(restored));
     }
-    // Nobody knows which tokens were taken back since, so that all are.
-    let all = restored.call("GET", "/v1/issuers/default/revocations?issuer=true", None);
-    assert_eq!(all.json()["revocations"][0]["state"], "closed");
     assert_restored(restored);
 }
 
-fn with_a_register(lost: &Lost, folder: &Path) {
-    let answer = done(
-        folder,
-        &[
-            "restore",
-            "--config",
-            "config.toml",
-            "--from",
-            &lost.path("store.backup"),
-            "--register",
-            &lost.path("register.json"),
-        ],
-    );
+/// Who was banned is, and whose ban was lifted is not.
+fn check_bans(lost: &Lost, restored: &Server) {
+    let sign = |subject: &str| {
+        let body = json!({ "claims": { "sub": subject } });
+        restored.call("POST", "/v1/issuers/default/tokens", Some(&body))
+    };
+    for (subject, known) in &lost.banned {
+        assert_eq!(&bans(restored, subject), known, "{subject}");
+        assert_eq!(sign(subject).json()["code"], "banned", "{subject}");
+    }
+    assert_eq!(sign("lifted-since").status, 201);
+}
+
+/// Whether every token of before is taken back.
+fn everything_is_taken_back(restored: &Server) -> bool {
+    let all = restored.call("GET", "/v1/issuers/default/revocations?issuer=true", None);
+    match all.json()["revocations"].as_array().unwrap().as_slice() {
+        [] => false,
+        [one] => {
+            assert_eq!(one["state"], "closed");
+            true
+        }
+        several => panic!("{several:?}"),
+    }
+}
+
+fn ban(server: &Server, subject: &str) -> Value {
+    let body = json!({ "subject": subject, "ban": true, "reason": "fraud" });
+    let answer = server.call("POST", "/v1/issuers/default/revocations", Some(&body));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    answer.json()
+}
+
+/// What is known of a subject's bans, without what follows from the present time.
+fn bans(server: &Server, subject: &str) -> Vec<(Value, Value, Value)> {
+    let path = format!("/v1/issuers/default/revocations?subject={subject}");
+    let found = server.call("GET", &path, None).json();
+    let found = found["revocations"].as_array().unwrap().iter();
+    let member = |one: &Value, name| one[name].clone();
+    found
+        .map(|one| {
+            (
+                member(one, "id"),
+                member(one, "issued_before"),
+                member(one, "ban"),
+            )
+        })
+        .collect()
+}
+
+fn with_a_register(lost: &Lost, folder: &Path, since: &[&str]) {
+    let (backup, register) = (lost.path("store.backup"), lost.path("register.json"));
+    let arguments = [
+        "restore",
+        "--config",
+        "config.toml",
+        "--from",
+        &backup,
+        "--register",
+        &register,
+    ];
+    let answer = done(folder, &[&arguments, since].concat());
     assert_eq!(answer["issuers"][0]["name"], "default");
     assert_eq!(answer["broken"], json!(null));
 }
@@ -148,10 +206,28 @@ fn with_a_fresh_register_every_live_token_verifies_and_nothing_revoked_returns()
     let lost = lose_one_under_load();
     let folder = elsewhere(&lost.data());
     std::fs::write(folder.path().join("config.toml"), "").unwrap();
-    with_a_register(&lost, folder.path());
+    with_a_register(&lost, folder.path(), &[]);
     let restored = start_restored(&folder, &lost.data(), "");
     let tokens: Vec<&Token> = lost.before.iter().chain(&lost.after).collect();
     check(&lost, &restored, &tokens);
+    check_bans(&lost, &restored);
+    // Nobody knows what was taken back after the register.
+    assert!(everything_is_taken_back(&restored));
+}
+
+#[test]
+fn with_a_complete_register_only_what_was_taken_back_is_refused() {
+    let lost = lose_one_under_load();
+    let register = std::fs::read_to_string(lost.path("register.json")).unwrap();
+    assert!(!register.contains("banned-"), "the register names people");
+    let folder = elsewhere(&lost.data());
+    std::fs::write(folder.path().join("config.toml"), "").unwrap();
+    with_a_register(&lost, folder.path(), &["--nothing-revoked-since"]);
+    let restored = start_restored(&folder, &lost.data(), "");
+    let tokens: Vec<&Token> = lost.before.iter().chain(&lost.after).collect();
+    check(&lost, &restored, &tokens);
+    check_bans(&lost, &restored);
+    assert!(!everything_is_taken_back(&restored));
 }
 
 #[test]
@@ -163,7 +239,7 @@ fn a_backup_of_sqlite_is_restored_to_postgresql() {
     let folder = elsewhere(&lost.data());
     let store = format!("store.url = \"{}\"\n", server.database());
     std::fs::write(folder.path().join("config.toml"), &store).unwrap();
-    with_a_register(&lost, folder.path());
+    with_a_register(&lost, folder.path(), &[]);
     let restored = start_restored(&folder, &lost.data(), &store);
     let tokens: Vec<&Token> = lost.before.iter().chain(&lost.after).collect();
     check(&lost, &restored, &tokens);
@@ -193,4 +269,5 @@ fn without_a_register_what_signed_before_the_backup_verifies_and_what_is_named_s
     let restored = start_restored(&folder, &lost.data(), "");
     let tokens: Vec<&Token> = lost.before.iter().collect();
     check(&lost, &restored, &tokens);
+    assert!(everything_is_taken_back(&restored));
 }
