@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Actor, Exposure, Issuer, IssuerName, Nullable, PolicyInForce, Reason, Rotations, UnixSeconds,
+    Actor, Ban, Exposure, Issuer, IssuerName, Nullable, PolicyInForce, Reason, RevocationInForce,
+    RevocationSelector, Rotations, UnixSeconds,
 };
 
 /// The operations that wait for a second person.
@@ -44,6 +45,12 @@ pub struct Approval {
     /// Of a revocation: whether the successors go with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discard_successor: Option<bool>,
+    /// Of tokens that are taken back: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<RevocationSelector>,
+    /// Of tokens that are taken back: whether and for how long none are signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ban: Option<Ban>,
     /// Of a change of policy: the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyInForce>,
@@ -57,6 +64,8 @@ pub enum ApprovedOperation {
     ForceRotation,
     /// A revocation that puts such a key to work.
     Revoke,
+    /// Every token of an issuer or of an audience, taken back.
+    RevokeTokens,
     /// The deletion of an issuer.
     DeleteIssuer,
     /// A policy that no longer asks for a second person.
@@ -69,6 +78,7 @@ impl ApprovedOperation {
         match self {
             Self::ForceRotation => "force-rotation",
             Self::Revoke => "revoke",
+            Self::RevokeTokens => "revoke-tokens",
             Self::DeleteIssuer => "delete-issuer",
             Self::SetPolicy => "set-policy",
         }
@@ -100,6 +110,8 @@ pub enum OperationResult {
     Rotations(Rotations),
     /// Of a revocation.
     Exposure(Exposure),
+    /// Of tokens that are taken back.
+    Revocation(Box<RevocationInForce>),
     /// Of the deletion of an issuer, or of its policy.
     Issuer(Box<Issuer>),
 }

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use keywright_api::ApprovedOperation;
+use keywright_api::{ApprovedOperation, RevocationSelector};
+use keywright_verifier::revocation::Selector;
 use keywright_verifier::{Algorithm, Kid};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Role;
 use crate::lifecycle::{IssuerName, Key, KeySet, Policy, Timestamp};
+use crate::revocation::{Ban, BanDocument, selector_document, selector_of};
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// An operation on an issuer's keys that can lock verifiers out.
+/// An operation on an issuer that can lock many out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     /// A rotation that does not wait until verifiers know the successor.
@@ -27,6 +29,13 @@ pub enum Operation {
         kid: Kid,
         /// Whether its successors are distrusted with it.
         discard_successor: bool,
+    },
+    /// Tokens that are taken back.
+    RevokeTokens {
+        /// Which.
+        selector: Selector,
+        /// Whether matching ones are signed from now on.
+        ban: Option<Ban>,
     },
     /// The end of the issuer.
     Delete,
@@ -43,6 +52,7 @@ impl Operation {
         match self {
             Self::ForceRotation { .. } => ApprovedOperation::ForceRotation,
             Self::Revoke { .. } => ApprovedOperation::Revoke,
+            Self::RevokeTokens { .. } => ApprovedOperation::RevokeTokens,
             Self::Delete => ApprovedOperation::DeleteIssuer,
             Self::SetPolicy { .. } => ApprovedOperation::SetPolicy,
         }
@@ -56,7 +66,10 @@ impl Operation {
     /// The role that a client needs to ask for it.
     pub const fn role(&self) -> Role {
         match self {
-            Self::ForceRotation { .. } | Self::Revoke { .. } | Self::Delete => Role::Security,
+            Self::ForceRotation { .. }
+            | Self::Revoke { .. }
+            | Self::RevokeTokens { .. }
+            | Self::Delete => Role::Security,
             Self::SetPolicy { .. } => Role::Admin,
         }
     }
@@ -78,7 +91,7 @@ impl Operation {
                 discard_successor: true,
             } => active(set.key(kid).map(Key::algorithm)),
             Self::SetPolicy { .. } => set.policy().to_document().to_string(),
-            Self::Revoke { .. } | Self::Delete => String::new(),
+            Self::Revoke { .. } | Self::RevokeTokens { .. } | Self::Delete => String::new(),
         }
     }
 }
@@ -136,6 +149,10 @@ enum OperationDocument {
         kid: String,
         discard_successor: bool,
     },
+    RevokeTokens {
+        selector: RevocationSelector,
+        ban: Option<BanDocument>,
+    },
     DeleteIssuer {},
     SetPolicy {
         policy: Value,
@@ -158,6 +175,10 @@ impl Approval {
                 } => OperationDocument::Revoke {
                     kid: kid.as_str().to_owned(),
                     discard_successor: *discard_successor,
+                },
+                Operation::RevokeTokens { selector, ban } => OperationDocument::RevokeTokens {
+                    selector: selector_document(selector),
+                    ban: ban.map(BanDocument::from),
                 },
                 Operation::Delete => OperationDocument::DeleteIssuer {},
                 Operation::SetPolicy { policy } => OperationDocument::SetPolicy {
@@ -191,6 +212,10 @@ impl Approval {
             } => Operation::Revoke {
                 kid: Kid::parse(&kid).ok()?,
                 discard_successor,
+            },
+            OperationDocument::RevokeTokens { selector, ban } => Operation::RevokeTokens {
+                selector: selector_of(&selector).ok()?,
+                ban: ban.map(Ban::from),
             },
             OperationDocument::DeleteIssuer {} => Operation::Delete,
             OperationDocument::SetPolicy { policy } => Operation::SetPolicy {
@@ -229,6 +254,10 @@ mod tests {
             Operation::Revoke {
                 kid: Kid::parse("-a").unwrap(),
                 discard_successor: true,
+            },
+            Operation::RevokeTokens {
+                selector: Selector::Issuer,
+                ban: Some(Ban::UntilLifted),
             },
             Operation::Delete,
             Operation::SetPolicy {

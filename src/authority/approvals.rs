@@ -13,6 +13,7 @@ use super::authentication::Caller;
 use super::clients::ClientState;
 use super::issuer::Issuer;
 use super::request::{Confirmation, Request};
+use super::revocations::{RevocationDraft, RevocationInForce};
 use super::{Authority, ChangeError, Exposure, Rotation, Services, run_to_completion};
 use crate::access::Precondition;
 use crate::access::approval::{Approval, CONFIRM_WITHIN, Operation};
@@ -36,6 +37,8 @@ pub enum Outcome {
     Rotated(u64, Vec<Rotation>),
     /// Who is exposed.
     Revoked(Box<Exposure>),
+    /// Tokens are taken back.
+    TokensRevoked(Box<RevocationInForce>),
     /// The issuer is gone.
     Deleted(Arc<Issuer>),
     /// The policy is set.
@@ -287,6 +290,18 @@ impl Authority {
                 };
                 let exposure = self.revoke(issuer, &kid, successor, request).await?;
                 Ok(Outcome::Revoked(Box::new(exposure)))
+            }
+            Operation::RevokeTokens { selector, ban } => {
+                let draft = RevocationDraft {
+                    selector,
+                    ban,
+                    reason: request.reason.clone(),
+                };
+                let revoked = self.take_tokens_back(issuer, vec![draft], request).await?;
+                let revoked = revoked.into_iter().next();
+                revoked.map_or(Err(ChangeError::Contended), |one| {
+                    Ok(Outcome::TokensRevoked(Box::new(one)))
+                })
             }
             Operation::Delete => {
                 let reason = request.reason.clone().unwrap_or_default();

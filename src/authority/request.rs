@@ -65,6 +65,14 @@ impl Request {
         }
     }
 
+    /// The client that asks, and for which a quota counts; empty where none does.
+    pub(super) fn client(&self) -> &str {
+        match &self.confirmation {
+            Some(confirmation) => &confirmation.approval.requester,
+            None => self.attribution.actor.client().unwrap_or_default(),
+        }
+    }
+
     /// How many people stand behind it.
     pub(super) fn attestation(&self) -> Attestation {
         match self.attribution.confirmed_by {

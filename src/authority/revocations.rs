@@ -10,7 +10,9 @@
 mod book;
 mod closing;
 pub mod feed;
+mod lifting;
 mod loading;
+mod opening;
 mod token;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,31 +22,21 @@ use keywright_verifier::revocation::{Salt, Selector, TooManySelectors, selectors
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::audit::{self, Actor, Attribution, RevocationEvent, Subject, log_event};
+use super::Authority;
+use super::audit::Subject;
 use super::issuer::Issuer;
 use super::snapshot::LeasedSnapshot;
-use super::{Authority, ChangeError, run_to_completion};
-use crate::lifecycle::{IssuerName, RuleViolation, Timestamp};
-use crate::revocation::{Ban, FOLLOW_INTERVAL, Revocation, SigningVerdict, State};
-use crate::store::{
-    Batch, BatchId, CommitError, Content, Kind, RecordKey, Token, WhenDiskFull, Write,
-};
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::revocation::{FOLLOW_INTERVAL, Revocation, SigningVerdict, State};
+use crate::store::{BatchId, Kind, RecordKey};
 use book::{Book, Entry};
 
 pub use closing::run;
 pub use feed::{FeedRefusal, FeedRequest, SignedHead};
 pub use loading::RevocationSecret;
 pub(super) use loading::{by_issuer, load_secret};
+pub use opening::{MOST_OF_A_CLIENT, MOST_OF_AN_ISSUER, RevocationDraft};
 pub use token::InvalidToken;
-
-/// The most revocations of one client that an issuer keeps.
-pub const MOST_OF_A_CLIENT: usize = 50_000;
-
-/// The most revocations that an issuer keeps.
-pub const MOST_OF_AN_ISSUER: usize = 400_000;
-
-/// How many of them are kept for clients with the role security.
-const KEPT_FOR_SECURITY: usize = 50_000;
 
 /// The revocations of one issuer.
 pub struct Revocations {
@@ -54,26 +46,6 @@ pub struct Revocations {
     feed: feed::Feed,
     /// Commits whose outcome the store could not tell, with what they were to write.
     unsettled: Mutex<Vec<(BatchId, Vec<String>)>>,
-}
-
-/// What is asked to be taken back.
-pub struct RevocationDraft {
-    /// Which tokens.
-    pub selector: Selector,
-    /// Whether matching tokens are signed from now on.
-    pub ban: Option<Ban>,
-    /// Why.
-    pub reason: Option<String>,
-}
-
-/// Who asks.
-pub struct RevocationAsker {
-    /// As the audit log names it.
-    pub actor: Actor,
-    /// The client whose quota counts.
-    pub client: String,
-    /// Whether it has the role security, for which a share is kept.
-    pub is_security: bool,
 }
 
 /// A revocation, and from when on it is in force where.
@@ -119,6 +91,12 @@ impl Revocations {
 
     fn write(&self) -> RwLockWriteGuard<'_, Book> {
         self.book.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, Vec<(BatchId, Vec<String>)>> {
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the book, and tells those that wait.
@@ -197,146 +175,6 @@ fn record_key(issuer: &IssuerName, id: &str) -> RecordKey {
 }
 
 impl Authority {
-    /// Takes tokens back: all that are asked for, or none. On a shared store it waits, for a second at
-    /// most, until every process that lives knows of it.
-    ///
-    /// # Errors
-    /// [`ChangeError`]; nothing has changed then, unless it says that this is not known.
-    pub async fn take_tokens_back(
-        self: &Arc<Self>,
-        issuer: &Arc<Issuer>,
-        drafts: Vec<RevocationDraft>,
-        asker: RevocationAsker,
-    ) -> Result<Vec<RevocationInForce>, ChangeError> {
-        let (authority, issuer) = (Arc::clone(self), Arc::clone(issuer));
-        run_to_completion(async move {
-            let ids = authority.open_in_time(&issuer, &drafts, &asker).await?;
-            if authority.has_shared_store() {
-                authority.close_soon(&issuer, &ids).await;
-            }
-            let all = ids.iter().filter_map(|id| issuer.revocations().find(id));
-            Ok(all.map(|one| authority.in_force(&issuer, one)).collect())
-        })
-        .await
-    }
-
-    /// Commits revocations, again when the commit came too late for what it said of the time.
-    async fn open_in_time(
-        &self,
-        issuer: &Issuer,
-        drafts: &[RevocationDraft],
-        asker: &RevocationAsker,
-    ) -> Result<Vec<String>, ChangeError> {
-        for _ in 0..super::issuer::MAX_ATTEMPTS {
-            match self.open(issuer, drafts, asker).await {
-                Err(ChangeError::Contended) => {}
-                outcome => return outcome,
-            }
-        }
-        Err(ChangeError::Contended)
-    }
-
-    /// Commits revocations; closed at once where no other process can miss them.
-    async fn open(
-        &self,
-        issuer: &Issuer,
-        drafts: &[RevocationDraft],
-        asker: &RevocationAsker,
-    ) -> Result<Vec<String>, ChangeError> {
-        let (services, book) = (&self.services, issuer.revocations());
-        if issuer.snapshot().set().deleted_at().is_some() {
-            return Err(ChangeError::Refused(RuleViolation::IssuerDeleted));
-        }
-        book.check_quota(asker, drafts.len())?;
-        let writer = services.store.writer().await?;
-        let now = services.lease.time();
-        let mut revocations = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            revocations.push(Revocation {
-                id: services.entropy.name::<8>()?,
-                selector: draft.selector.clone(),
-                state: State::Open,
-                ban: draft.ban,
-                reason: draft.reason.clone(),
-                by: serde_json::to_value(&asker.actor).unwrap_or_default(),
-                client: asker.client.clone(),
-                created_at: now,
-                changed_at: now,
-            });
-        }
-        let ids: Vec<String> = revocations.iter().map(|one| one.id.clone()).collect();
-        if !self.has_shared_store() {
-            // What is signed without knowing of them was issued before the stamp that follows.
-            book.hold(&revocations, now);
-            let (set, stamp) = (issuer.snapshot(), services.lease.time());
-            let close = |one: Revocation| one.closed(set.set(), stamp);
-            revocations = revocations.into_iter().map(close).collect();
-        }
-        // The lease is looked at last: what is stamped with a time that nobody shares is not said.
-        let believed = services.require_believed_time();
-        let batch = believed.and_then(|()| self.opening(issuer, &revocations, asker, now));
-        let batch = batch.inspect_err(|_| book.release(&ids))?;
-        let batch_id = batch.id;
-        let token = Token::UNWRITTEN.followed_by(batch_id);
-        match services.commit_with(writer, batch).await {
-            Ok(head) => {
-                let attribution = Attribution::from(asker.actor.clone());
-                for revocation in &revocations {
-                    let event = RevocationEvent::opened(revocation, &services.revocation_secret);
-                    log_event("tokens taken back", subject(issuer), &attribution, &event);
-                }
-                let entries = revocations.into_iter().map(|revocation| Entry {
-                    revocation: Arc::new(revocation),
-                    token,
-                    known_through: head.sequence,
-                });
-                book.edit(|book| entries.for_each(|entry| book.put(entry, now)));
-                Ok(ids)
-            }
-            // They may come to stand: signers go on refusing until the store says so.
-            Err(error @ CommitError::Unknown(_)) => {
-                book.unsettled().push((batch_id, ids));
-                Err(error.into())
-            }
-            Err(error) => {
-                book.release(&ids);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// The batch that writes new revocations.
-    fn opening(
-        &self,
-        issuer: &Issuer,
-        revocations: &[Revocation],
-        asker: &RevocationAsker,
-        now: Timestamp,
-    ) -> Result<Batch, ChangeError> {
-        let services = &self.services;
-        let attribution = Attribution::from(asker.actor.clone());
-        let mut batch = services.new_batch()?;
-        batch.when_disk_full = WhenDiskFull::UseReserve;
-        // What is closed already says of a time that has not come what it refuses.
-        let bound = revocations.first().and_then(Revocation::issued_before);
-        let deadline = services.lease.timing().commit_deadline(now);
-        let deadline = bound.map_or(deadline, |bound| {
-            deadline.min(Timestamp::from_seconds(bound))
-        });
-        batch.not_after = Some(deadline);
-        for revocation in revocations {
-            let event = RevocationEvent::opened(revocation, &services.revocation_secret);
-            let reason = revocation.reason.as_deref();
-            let row = audit::row(&event, now, Some(issuer.name()), &attribution, reason);
-            batch.events.push(row);
-            batch.writes.push(Write::Create(
-                record_key(issuer.name(), &revocation.id),
-                Content::of(revocation.to_document()),
-            ));
-        }
-        Ok(batch)
-    }
-
     /// From when on a revocation is in force where.
     pub fn in_force(&self, issuer: &Issuer, revocation: Arc<Revocation>) -> RevocationInForce {
         let timing = self.services.lease.timing();
@@ -357,78 +195,6 @@ impl Authority {
             at_verifiers: has_feed.then(|| (closing.after(FOLLOW_INTERVAL * 2), guaranteed)),
             tokens_until,
             revocation,
-        }
-    }
-
-    /// Ends a ban. What was issued before the revocation stays refused.
-    ///
-    /// # Errors
-    /// [`ChangeError::UnknownRevocation`], [`ChangeError::NotABan`], or why nothing was written.
-    pub async fn lift_ban(
-        self: &Arc<Self>,
-        issuer: &Arc<Issuer>,
-        id: &str,
-        actor: Actor,
-    ) -> Result<(), ChangeError> {
-        let (authority, issuer, id) = (Arc::clone(self), Arc::clone(issuer), id.to_owned());
-        run_to_completion(async move {
-            for _ in 0..super::issuer::MAX_ATTEMPTS {
-                if authority.try_to_lift(&issuer, &id, &actor).await? {
-                    return Ok(());
-                }
-            }
-            Err(ChangeError::Contended)
-        })
-        .await
-    }
-
-    /// Ends a ban, if its record is the one that is known here.
-    async fn try_to_lift(
-        &self,
-        issuer: &Issuer,
-        id: &str,
-        actor: &Actor,
-    ) -> Result<bool, ChangeError> {
-        let (services, book) = (&self.services, issuer.revocations());
-        let shown: String = id.chars().take(64).collect();
-        let entry = book.read().get(id).cloned();
-        let entry = entry.ok_or(ChangeError::UnknownRevocation(shown.clone()))?;
-        let writer = services.store.writer().await?;
-        let now = services.lease.time();
-        if !entry.revocation.ban.is_some_and(|ban| ban.holds(now)) {
-            return Err(ChangeError::NotABan(shown));
-        }
-        services.require_believed_time()?;
-        let lifted = Revocation {
-            ban: None,
-            ..Revocation::clone(&entry.revocation)
-        };
-        let event = RevocationEvent::lifted(&lifted, &services.revocation_secret);
-        let attribution = Attribution::from(actor.clone());
-        let mut batch = services.new_batch()?;
-        batch.not_after = Some(services.lease.timing().commit_deadline(now));
-        let row = audit::row(&event, now, Some(issuer.name()), &attribution, None);
-        batch.events.push(row);
-        let content = Content::of(lifted.to_document());
-        let key = record_key(issuer.name(), id);
-        batch.writes.push(Write::Replace(key, entry.token, content));
-        let token = entry.token.followed_by(batch.id);
-        match services.commit_with(writer, batch).await {
-            Ok(head) => {
-                log_event("ban lifted", subject(issuer), &attribution, &event);
-                let entry = Entry {
-                    revocation: Arc::new(lifted),
-                    token,
-                    known_through: head.sequence,
-                };
-                book.edit(|book| book.put(entry, now));
-                Ok(true)
-            }
-            Err(CommitError::Conflict | CommitError::Late) => {
-                self.reload_revocations(issuer, &[id.to_owned()]).await?;
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }
@@ -472,41 +238,5 @@ fn subject(issuer: &Issuer) -> Subject<'_> {
     Subject {
         issuer: Some(issuer.name()),
         version: None,
-    }
-}
-
-impl Revocations {
-    /// Refuses more revocations than a client, or all clients, may have.
-    fn check_quota(&self, asker: &RevocationAsker, more: usize) -> Result<(), ChangeError> {
-        let (own, all) = self.read().counts(&asker.client);
-        let most = match asker.is_security {
-            true => MOST_OF_AN_ISSUER,
-            false => MOST_OF_AN_ISSUER - KEPT_FOR_SECURITY,
-        };
-        if own + more > MOST_OF_A_CLIENT && !asker.is_security || all + more > most {
-            return Err(ChangeError::TooManyRevocations);
-        }
-        Ok(())
-    }
-
-    /// Lets no matching token be signed while the commit is under way.
-    fn hold(&self, revocations: &[Revocation], now: Timestamp) {
-        let entries = revocations.iter().map(|revocation| Entry {
-            revocation: Arc::new(revocation.clone()),
-            token: Token::UNWRITTEN,
-            known_through: u64::MAX,
-        });
-        self.edit(|book| entries.for_each(|entry| book.put(entry, now)));
-    }
-
-    fn unsettled(&self) -> MutexGuard<'_, Vec<(BatchId, Vec<String>)>> {
-        self.unsettled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Forgets what was held and has not been written.
-    fn release(&self, ids: &[String]) {
-        self.edit(|book| ids.iter().for_each(|id| book.remove(id)));
     }
 }

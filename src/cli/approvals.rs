@@ -1,5 +1,6 @@
 //! `keywright approvals`.
 
+use keywright_api::RevocationSelector;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -47,6 +48,7 @@ struct Approval {
     issuer: String,
     operation: String,
     kid: Option<String>,
+    selector: Option<RevocationSelector>,
     requested_by: Map<String, Value>,
     expires_at: u64,
     reason: Option<String>,
@@ -133,9 +135,11 @@ impl Approval {
         let Self {
             issuer, operation, ..
         } = self;
-        match &self.kid {
-            Some(kid) => format!("{operation} of key {kid} of issuer {issuer}"),
-            None => format!("{operation} of issuer {issuer}"),
+        let audience = self.selector.as_ref().and_then(|one| one.audience.as_ref());
+        match (&self.kid, audience) {
+            (Some(kid), _) => format!("{operation} of key {kid} of issuer {issuer}"),
+            (_, Some(audience)) => format!("{operation} of audience {audience} of issuer {issuer}"),
+            _ => format!("{operation} of issuer {issuer}"),
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) fn approval(approval: &Approval) -> api::Approval {
         algorithm: None,
         kid: None,
         discard_successor: None,
+        selector: None,
+        ban: None,
         policy: None,
     };
     match &approval.operation {
@@ -99,6 +101,10 @@ pub(super) fn approval(approval: &Approval) -> api::Approval {
         } => {
             shown.kid = Some(kid.clone());
             shown.discard_successor = Some(*discard_successor);
+        }
+        Operation::RevokeTokens { selector, ban } => {
+            shown.selector = Some(selector_document(selector));
+            shown.ban = ban.map(shown_ban);
         }
         Operation::Delete => {}
         Operation::SetPolicy { policy } => shown.policy = Some((&**policy).into()),
@@ -117,6 +123,13 @@ pub(super) fn exposure(exposure: &Exposure) -> api::Exposure {
         cached_until: exposure.cached_until.ahead(),
         tokens_until: exposure.tokens_until.ahead(),
         in_force_everywhere_at: exposure.in_force_everywhere_at.ahead(),
+    }
+}
+
+fn shown_ban(ban: Ban) -> api::Ban {
+    match ban {
+        Ban::UntilLifted => api::Ban::UntilLifted(true),
+        Ban::Until(end) => api::Ban::Until(api::BanEnd { until: end.ahead() }),
     }
 }
 
@@ -141,10 +154,7 @@ pub(super) fn revocation(revocation: &Revocation) -> api::Revocation {
         selector: selector_document(&revocation.selector),
         state,
         issued_before,
-        ban: revocation.ban.map(|ban| match ban {
-            Ban::UntilLifted => api::Ban::UntilLifted(true),
-            Ban::Until(end) => api::Ban::Until(api::BanEnd { until: end.ahead() }),
-        }),
+        ban: revocation.ban.map(shown_ban),
         reason: revocation.reason.clone(),
         by: revocation.by.clone(),
         created_at: revocation.created_at.in_the_past(),

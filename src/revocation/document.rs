@@ -118,11 +118,32 @@ struct Closed {
     expires_at: u64,
 }
 
+/// For how long matching tokens are not signed, as it is stored.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum BanDocument {
+pub enum BanDocument {
+    /// Until it is lifted.
     UntilLifted,
+    /// Until then, in milliseconds.
     Until(u64),
+}
+
+impl From<Ban> for BanDocument {
+    fn from(ban: Ban) -> Self {
+        match ban {
+            Ban::UntilLifted => Self::UntilLifted,
+            Ban::Until(end) => Self::Until(end.millis()),
+        }
+    }
+}
+
+impl From<BanDocument> for Ban {
+    fn from(document: BanDocument) -> Self {
+        match document {
+            BanDocument::UntilLifted => Self::UntilLifted,
+            BanDocument::Until(end) => Self::Until(Timestamp::from_millis(end)),
+        }
+    }
 }
 
 impl Revocation {
@@ -141,10 +162,7 @@ impl Revocation {
                     expires_at: expires_at.millis(),
                 }),
             },
-            ban: self.ban.map(|ban| match ban {
-                Ban::UntilLifted => BanDocument::UntilLifted,
-                Ban::Until(end) => BanDocument::Until(end.millis()),
-            }),
+            ban: self.ban.map(BanDocument::from),
             reason: self.reason.clone(),
             by: self.by.clone(),
             client: self.client.clone(),
@@ -184,10 +202,7 @@ impl Revocation {
                     expires_at: Timestamp::from_millis(expires_at),
                 },
             },
-            ban: document.ban.map(|ban| match ban {
-                BanDocument::UntilLifted => Ban::UntilLifted,
-                BanDocument::Until(end) => Ban::Until(Timestamp::from_millis(end)),
-            }),
+            ban: document.ban.map(Ban::from),
             reason: document.reason,
             by: document.by,
             client: document.client,

@@ -10,9 +10,11 @@ use std::time::Duration;
 use keywright_verifier::revocation::{Record, Salt, Selector};
 use serde_json::Value;
 
-use crate::lifecycle::{KeySet, Timestamp, Timing};
+use crate::lifecycle::{Confirmation, KeySet, Policy, Timestamp, Timing};
 
-pub use document::{InvalidRevocation, InvalidSelector, selector_document, selector_of};
+pub use document::{
+    BanDocument, InvalidRevocation, InvalidSelector, selector_document, selector_of,
+};
 pub use layout::Layout;
 pub use verdict::SigningVerdict;
 
@@ -133,6 +135,12 @@ impl Revocation {
             issued_before: self.issued_before(),
         }
     }
+}
+
+/// Whether one person may not do it alone: it locks out everyone, or everyone of an audience.
+pub fn needs_two_people(selector: &Selector, policy: &Policy) -> bool {
+    let is_wide = matches!(selector, Selector::Issuer | Selector::Audience(_));
+    is_wide && policy.confirmation != Confirmation::None
 }
 
 /// How often a verifier that follows the feed asks.

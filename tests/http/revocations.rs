@@ -547,3 +547,49 @@ fn what_was_taken_back_survives_a_restart() {
     let list = ok(server.call("GET", REVOCATIONS, None));
     assert_eq!(list["revocations"][0]["id"], ban["id"]);
 }
+
+#[test]
+fn a_whole_issuer_and_a_whole_audience_take_two_people_where_the_policy_says_so() {
+    let server = server();
+    create_issuer(&server, "two", json!({ "confirmation": "second-person" }));
+    let path = "/v1/issuers/two/revocations";
+    let listed = || {
+        let found = server.call("GET", path, None).json();
+        found["revocations"].as_array().unwrap().len()
+    };
+    let second = create_client(&server, "confirms", &["security"]);
+    let second = credential(&second);
+    for wide in [
+        json!({ "issuer": true, "reason": "INC-1" }),
+        json!({ "audience": "orders", "ban": true }),
+    ] {
+        let before = listed();
+        let batch = json!({ "revocations": [{"subject": "user-1"}, wide] });
+        let answer = server.call("POST", &format!("{path}/batch"), Some(&batch));
+        assert_eq!(code(&answer), (403, "own-approval".to_owned()));
+        let asked = server.call("POST", path, Some(&wide));
+        assert_eq!(asked.status, 202, "{}", asked.json());
+        let approval = asked.json()["approval"].clone();
+        assert_eq!(approval["operation"], "revoke-tokens");
+        assert_eq!(listed(), before, "nothing has happened yet");
+        let confirm = format!("/v1/approvals/{}/confirm", approval["id"].as_str().unwrap());
+        assert_eq!(
+            code(&server.call("POST", &confirm, None)),
+            (403, "own-approval".to_owned())
+        );
+        let confirmed = call_as(&server, &second, "POST", &confirm, None);
+        let result = &ok(confirmed)["result"];
+        assert_eq!(result["selector"], approval["selector"]);
+        assert_eq!(result["ban"], approval["ban"]);
+        assert_eq!(result["by"], approval["requested_by"]);
+        assert_eq!(listed(), before + 1);
+        assert_eq!(
+            code(&call_as(&server, &second, "POST", &confirm, None)),
+            (409, "approval-ended".to_owned())
+        );
+        assert_eq!(listed(), before + 1);
+    }
+    // What concerns one user does not wait.
+    let one = json!({ "subject": "user-1", "audience": "orders" });
+    assert_eq!(server.call("POST", path, Some(&one)).status, 201);
+}

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use keywright::access::{Client, Limits, Role, Terms};
 use keywright::authority::audit::Actor;
+use keywright::authority::request::Request;
 use keywright::authority::revocations::{
-    FeedRefusal, FeedRequest, RevocationAsker, RevocationDraft, RevocationInForce,
+    FeedRefusal, FeedRequest, RevocationDraft, RevocationInForce,
 };
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
 use keywright::revocation::{Revocation, State};
@@ -28,14 +29,10 @@ async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
         ban: None,
         reason: None,
     };
-    let asker = RevocationAsker {
-        actor: Actor::Bootstrap,
-        client: String::new(),
-        is_security: true,
-    };
+    let request = Request::by(Actor::Bootstrap);
     let issuer = process.issuer("a").unwrap();
     let mut revoked = process
-        .take_tokens_back(&issuer, vec![draft], asker)
+        .take_tokens_back(&issuer, vec![draft], request)
         .await
         .unwrap();
     revoked.pop().unwrap()

@@ -113,6 +113,9 @@ fn result(outcome: &Outcome) -> api::OperationResult {
             api::OperationResult::Rotations(shown::rotations(*version, rotations))
         }
         Outcome::Revoked(exposure) => api::OperationResult::Exposure(shown::exposure(exposure)),
+        Outcome::TokensRevoked(revoked) => {
+            api::OperationResult::Revocation(Box::new(shown::revocation_in_force(revoked)))
+        }
         Outcome::Deleted(issuer) | Outcome::PolicySet(issuer) => {
             api::OperationResult::Issuer(Box::new(shown::issuer(&issuer.snapshot())))
         }

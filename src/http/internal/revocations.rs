@@ -10,12 +10,15 @@ use keywright_verifier::revocation::{Selector, SelectorKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Named, Parameters, Service, path_parameter};
+use super::{Named, Parameters, Service, approvals, path_parameter};
 use crate::access::Role;
+use crate::access::approval::Operation;
 use crate::authority::Authority;
+use crate::authority::approvals::{ApprovalOutcome, Outcome};
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
-use crate::authority::revocations::{RevocationAsker, RevocationDraft, RevocationFilter};
+use crate::authority::request::Request;
+use crate::authority::revocations::{RevocationDraft, RevocationFilter};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, LargeBody};
 use crate::http::code::Code;
@@ -68,12 +71,19 @@ pub(super) async fn revoke(
     Body(body): Body<api::RevocationRequest>,
 ) -> Result<Response, Problem> {
     let draft = draft(&authority, &issuer, &caller.caller, body)?;
-    let asker = asker(&caller);
-    let revoked = authority.take_tokens_back(&issuer, vec![draft], asker);
-    let revoked = revoked.await?.pop().ok_or_else(Problem::internal)?;
-    let id = &revoked.revocation.id;
-    let location = format!("/v1/issuers/{}/revocations/{id}", issuer.name());
-    Ok(created_at(&location, shown::revocation_in_force(&revoked)))
+    let request = Request::with_reason(caller.actor(), draft.reason);
+    let operation = Operation::RevokeTokens {
+        selector: draft.selector,
+        ban: draft.ban,
+    };
+    match authority.ask(&issuer, operation, request).await? {
+        ApprovalOutcome::Done(Outcome::TokensRevoked(revoked)) => {
+            let id = &revoked.revocation.id;
+            let location = format!("/v1/issuers/{}/revocations/{id}", issuer.name());
+            Ok(created_at(&location, shown::revocation_in_force(&revoked)))
+        }
+        outcome => Ok(approvals::answer(&outcome)),
+    }
 }
 
 pub(super) async fn revoke_batch(
@@ -90,8 +100,8 @@ pub(super) async fn revoke_batch(
         // A token's signature is checked in each: others have their turn in between.
         tokio::task::yield_now().await;
     }
-    let asker = asker(&caller);
-    let revoked = authority.take_tokens_back(&issuer, drafts, asker).await?;
+    let request = Request::by(caller.actor());
+    let revoked = authority.take_tokens_back(&issuer, drafts, request).await?;
     Ok(created(api::RevocationBatch {
         revocations: revoked.iter().map(shown::revocation_in_force).collect(),
     }))
@@ -168,14 +178,6 @@ pub(super) async fn lift(
     }
     authority.lift_ban(&issuer, &id, caller.actor()).await?;
     Ok(no_content())
-}
-
-fn asker(caller: &HasRole<role::Revoker>) -> RevocationAsker {
-    RevocationAsker {
-        actor: caller.actor(),
-        client: caller.caller.id().to_owned(),
-        is_security: caller.caller.has(Role::Security),
-    }
 }
 
 /// What a request asks for, if its caller may.

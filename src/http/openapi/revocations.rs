@@ -3,6 +3,7 @@
 use keywright_api as api;
 use serde_json::{Value, json};
 
+use super::approvals::awaits;
 use super::area::Area;
 use super::issuer_path;
 use super::operation::{Operation, ResponseDescription, example};
@@ -48,14 +49,19 @@ pub(in crate::http) fn revoke() -> Operation {
             "What is in force where, and from when on.",
             in_force(),
         ))
+        .answers(awaits())
         .refuses(&REFUSALS)
+        .refuses(&[Code::TooManyApprovals])
         .changes()
 }
 
 /// `POST /v1/issuers/{issuer}/revocations/batch`.
 pub(in crate::http) fn revoke_batch() -> Operation {
     let operation = Operation::new(Area::Revocations, "revokeTokensInBatch", "Take many back")
-        .text("Up to 1,000 revocations in one commit: all happen, or none.")
+        .text(
+            "Up to 1,000 revocations in one commit: all happen, or none. What takes two people under \
+             the issuer's policy is asked for alone.",
+        )
         .one_of_the_roles(&Role::REVOKERS);
     let body = json!({"revocations": [
         {"jti": "5eJH1b8o2nZ3yfPZ1xQqHw"}, {"subject": "user-2", "audience": "orders"},
@@ -68,6 +74,7 @@ pub(in crate::http) fn revoke_batch() -> Operation {
             json!({"revocations": [in_force()]}),
         ))
         .refuses(&REFUSALS)
+        .refuses(&[Code::OwnApproval])
         .changes()
 }
 
