@@ -74,9 +74,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "ban",
         "keywright ban user-9 --reason \"INC-4712: fraud\" --wait\n\
-         keywright ban --client web --until 2026-12-31T00:00:00Z",
+         keywright ban --client web --until 2026-12-31T00:00:00Z --yes",
     ),
-    ("unban", "keywright unban user-9"),
+    (
+        "unban",
+        "keywright unban user-9\nkeywright unban --id b23a540b54f0e9f5a0be3428",
+    ),
     (
         "logout",
         "keywright logout --session s-81\n# Everywhere\nkeywright logout --subject user-1",
@@ -84,6 +87,14 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "revocations",
         "keywright revocations\nkeywright revocations --subject user-9 --json",
+    ),
+    (
+        "revocations show",
+        "keywright revocations show b23a540b54f0e9f5a0be3428",
+    ),
+    (
+        "revocations everything",
+        "keywright revocations everything --issuer shop --reason \"INC-4715: the login was broken into\"",
     ),
     (
         "plan",

@@ -92,6 +92,19 @@ impl Problem {
             "role-missing" => {
                 "use a client with this role; an admin sees the roles with keywright clients list"
             }
+            "banned" => {
+                "keywright revocations --subject SUB shows the ban, keywright unban SUB lifts it"
+            }
+            "not-a-ban" => "keywright revocations shows what is banned",
+            "client-limit" => {
+                "an admin sees the limits with keywright clients show, and can change them"
+            }
+            "too-many-revocations" => {
+                "they end by themselves; one of --client or --subject stands for many of --jti"
+            }
+            "invalid-token" => {
+                "a token that is not this issuer's is taken back at its own: --issuer"
+            }
             "unknown-issuer" => "keywright issuers list shows the issuers",
             "precondition-failed" => "it was changed while this command ran: run the command again",
             "store-unavailable" | "snapshot-stale" | "overloaded" => {

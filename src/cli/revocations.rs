@@ -1,10 +1,12 @@
 //! `keywright ban`, `unban`, `logout`, `token revoke` and `revocations`: tokens that are taken back.
 
+mod told;
+
 use std::time::Duration;
 
 use keywright_api::{
-    Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
-    RevocationState, Revocations, UnixSeconds,
+    Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationState,
+    Revocations, UnixSeconds,
 };
 use serde_json::{Map, Value, json};
 
@@ -12,12 +14,13 @@ use super::client::{Client, segment};
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
-use super::moment::{InstantArgument, described};
+use super::moment::InstantArgument;
 use super::repetition::is_refused_with;
 use super::session::Session;
 use super::table::columns;
 use crate::clock::{Clock, Stopwatch};
 use crate::lifecycle::IssuerName;
+use told::{named, told};
 
 /// The issuer whose tokens are meant.
 #[derive(clap::Args)]
@@ -57,6 +60,8 @@ pub(super) struct BanArguments {
     until: Option<InstantArgument>,
     #[command(flatten)]
     how: HowArguments,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 #[derive(clap::Args)]
@@ -65,6 +70,9 @@ pub(super) struct UnbanArguments {
     subject: Option<String>,
     #[command(flatten)]
     selector: SelectorArguments,
+    /// This one ban alone, by the identifier of its revocation.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["subject", "session", "client", "audience"])]
+    id: Option<String>,
     #[command(flatten)]
     of: OfIssuer,
 }
@@ -84,7 +92,8 @@ pub(super) struct LogoutArguments {
 
 #[derive(clap::Args)]
 pub(super) struct TokenArguments {
-    /// A token, or its jti; - for standard input.
+    /// A token, or its jti. Better - for standard input: an argument is seen by other users of the
+    /// machine, and stays in the shell's history.
     #[arg(value_name = "TOKEN|JTI", allow_hyphen_values = true)]
     what: String,
     #[command(flatten)]
@@ -147,6 +156,9 @@ struct ListArguments {
     /// Only those of this token.
     #[arg(long, value_name = "JTI")]
     jti: Option<String>,
+    /// Only those of the whole issuer.
+    #[arg(long, conflicts_with_all = ["subject", "session", "client", "audience", "jti"])]
+    whole_issuer: bool,
     /// Also those from which nothing follows any more and that are not deleted yet.
     #[arg(long)]
     all: bool,
@@ -182,8 +194,22 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
         selector,
         until,
         how,
+        consent,
     } = arguments;
     let mut body = selector.members(subject.as_deref());
+    if body.is_empty() {
+        let usage = "say whom to ban: a subject, or --session, --client or --audience";
+        return Err(Failure::Usage(usage.to_owned()));
+    }
+    if subject.is_none()
+        && let Some(wide) = selector.audience.as_ref().or(selector.client.as_ref())
+    {
+        let step = Irreversible {
+            consequence: format!("every token that {wide} has or gets is refused, whoever uses it"),
+            word: wide,
+        };
+        consent.require(&step, session)?;
+    }
     let ban = match until {
         None => Value::Bool(true),
         Some(InstantArgument::Ago(ahead)) => {
@@ -196,12 +222,16 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
 }
 
 pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result<(), Failure> {
+    let (client, issuer) = (session.client()?, &arguments.of.issuer);
+    if let Some(id) = &arguments.id {
+        client.delete(&format!("{}/{}", path(issuer), segment(id)))?;
+        return told_of_lifting(session, &format!("revocation {}", printable(id)));
+    }
     let members = arguments.selector.members(arguments.subject.as_deref());
     if members.is_empty() {
-        let usage = "say whose ban to lift: a subject, or --session, --client or --audience";
+        let usage = "say whose ban to lift: a subject, or --session, --client, --audience or --id";
         return Err(Failure::Usage(usage.to_owned()));
     }
-    let (client, issuer) = (session.client()?, &arguments.of.issuer);
     let banned = all(&client, issuer, &members, true)?;
     let now = Clock::system().now().floor_seconds();
     let banned: Vec<&Revocation> = banned.iter().filter(|one| holds(one.ban, now)).collect();
@@ -218,16 +248,20 @@ pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result
             lifted => drop(lifted?),
         }
     }
+    match banned.first() {
+        Some(first) => told_of_lifting(session, &named(&first.selector)),
+        None if session.output.is_json() => Ok(()),
+        None => session.output.line("nothing was banned"),
+    }
+}
+
+fn told_of_lifting(session: &mut Session, what: &str) -> Result<(), Failure> {
     if session.output.is_json() {
         return Ok(());
     }
-    session.output.line(match banned.first() {
-        Some(first) => format!(
-            "{}: the ban is lifted; tokens from before stay refused, and other bans still hold",
-            named(&first.selector)
-        ),
-        None => "nothing was banned".to_owned(),
-    })
+    session.output.line(format_args!(
+        "{what}: the ban is lifted; tokens from before stay refused, and other bans still hold"
+    ))
 }
 
 pub(super) fn logout(arguments: LogoutArguments, session: &mut Session) -> Result<(), Failure> {
@@ -342,73 +376,6 @@ fn is_in_force(shown: &RevocationInForce) -> bool {
     shown.revocation.state == RevocationState::Closed && now >= at
 }
 
-/// What was taken back, and both bounds in words.
-fn told(shown: &RevocationInForce, now: u64) -> String {
-    let RevocationInForce {
-        revocation,
-        in_force_at_signers: UnixSeconds(signers),
-        in_force_at_verifiers,
-        tokens_until: UnixSeconds(tokens_until),
-    } = shown;
-    let what = named(&revocation.selector);
-    let first = match revocation.ban {
-        None | Some(Ban::UntilLifted(false)) => format!("{what}: taken back"),
-        Some(Ban::UntilLifted(true)) => format!("{what}: banned until the ban is lifted"),
-        Some(Ban::Until(BanEnd { until })) => {
-            format!("{what}: banned until {}", described(now, until.0))
-        }
-    };
-    let verifiers = match in_force_at_verifiers {
-        Nullable::Null => "  verifiers are not told: the policy has no feed".to_owned(),
-        Nullable::Value(InForceAtVerifiers {
-            expected: UnixSeconds(expected),
-            guaranteed: UnixSeconds(guaranteed),
-        }) => format!(
-            "  verifiers that follow the feed refuse it, as expected from {}\n  \
-             whatever fails from {}",
-            described(now, *expected),
-            described(now, *guaranteed)
-        ),
-    };
-    let mut lines = vec![
-        format!("{first} (revocation {})", revocation.id),
-        format!(
-            "  in force where tokens are signed from {}",
-            described(now, *signers)
-        ),
-        verifiers,
-        format!(
-            "  who does not follow the feed may accept its tokens until {}",
-            described(now, *tokens_until)
-        ),
-    ];
-    if revocation.state == RevocationState::Open {
-        lines.push("  it is still open: a process has not said yet that it knows of it".to_owned());
-    }
-    lines.join("\n")
-}
-
-/// Which tokens, in words.
-fn named(selector: &RevocationSelector) -> String {
-    let parts = [
-        ("token", &selector.jti),
-        ("subject", &selector.subject),
-        ("session", &selector.session),
-        ("client", &selector.client),
-        ("audience", &selector.audience),
-    ];
-    let given = parts
-        .into_iter()
-        .filter_map(|(kind, value)| Some((kind, value.as_ref()?)));
-    let named: Vec<String> = given
-        .map(|(kind, value)| format!("{kind} {}", printable(value)))
-        .collect();
-    match named.is_empty() {
-        true => "every token of the issuer".to_owned(),
-        false => named.join(" with "),
-    }
-}
-
 /// Every revocation of these members, page by page.
 fn all(
     client: &Client,
@@ -438,6 +405,9 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
     let mut members = arguments.selector.members(arguments.subject.as_deref());
     if let Some(jti) = &arguments.jti {
         members.insert("jti".to_owned(), jti.as_str().into());
+    }
+    if arguments.whole_issuer {
+        members.insert("issuer".to_owned(), "true".into());
     }
     let found = all(
         &session.client()?,

@@ -99,3 +99,80 @@ fn a_logout_and_a_token_are_taken_back() {
     let all = json(&server, &["revocations", "everything", "--yes"]);
     assert_eq!(all["selector"]["issuer"], true);
 }
+
+#[test]
+fn whom_a_ban_hits_is_named_and_what_hits_everyone_is_asked_about() {
+    let server = start("");
+    let (code, nobody) = said(&server, &["ban"]);
+    assert!(code == 2 && nobody.contains("whom to ban"), "{nobody}");
+    for wide in [["--client", "web"], ["--audience", "orders"]] {
+        let ban = [["ban"].as_slice(), &wide].concat();
+        let (code, unsure) = said(&server, &ban);
+        assert!(code == 2 && unsure.contains("--yes"), "{unsure}");
+        let listed = json(&server, &[["revocations"].as_slice(), &wide].concat());
+        assert_eq!(listed["revocations"], serde_json::json!([]));
+        done(&server, &[ban.as_slice(), &["--yes"]].concat());
+    }
+    // One user of a client is no more than one user.
+    done(&server, &["ban", "user-9", "--client", "web"]);
+}
+
+#[test]
+fn one_ban_of_several_is_lifted_by_its_identifier() {
+    let server = start("");
+    let ban = || {
+        json(&server, &["ban", "user-9"])["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (first, second) = (ban(), ban());
+    let lifted = done(&server, &["unban", "--id", &first]);
+    assert!(
+        lifted.contains(&first) && lifted.contains("other bans still hold"),
+        "{lifted}"
+    );
+    assert!(!done_or_not(&server));
+    let (code, again) = said(&server, &["unban", "--id", &first]);
+    assert!(
+        code == 1 && again.contains("keywright revocations"),
+        "{again}"
+    );
+    done(&server, &["unban", "--id", &second]);
+    sign(&server);
+}
+
+#[test]
+fn revocations_are_listed_page_by_page_and_those_of_the_whole_issuer_alone() {
+    let server = start("");
+    let path = "/v1/issuers/default/revocations/batch";
+    for page in 0..2 {
+        let many: Vec<Value> = (0..600)
+            .map(|number| serde_json::json!({ "jti": format!("token-{page}-{number}") }))
+            .collect();
+        let many = serde_json::json!({ "revocations": many });
+        assert_eq!(server.call("POST", path, Some(&many)).status, 201);
+    }
+    done(&server, &["revocations", "everything", "--yes"]);
+    let count = |arguments: &[&str]| {
+        let listed = json(&server, &[&["revocations"], arguments].concat());
+        listed["revocations"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&[]), 1201);
+    assert_eq!(count(&["--whole-issuer"]), 1);
+}
+
+#[test]
+fn without_a_feed_nobody_is_said_to_be_told() {
+    let server = start("");
+    done(
+        &server,
+        &["issuers", "set", "default", "--set", "revocation_feed=off"],
+    );
+    let text = done(&server, &["ban", "user-9", "--wait"]);
+    assert!(text.contains("no verifier is told"), "{text}");
+    assert!(
+        text.contains("every verifier may accept its tokens until"),
+        "{text}"
+    );
+}
