@@ -14,6 +14,8 @@ pub struct RevocationTable {
     issuer: Digest,
     recent: HashMap<Digest, Bound>,
     segments: Arc<Segments>,
+    /// What no record exceeds.
+    greatest: Bound,
 }
 
 /// What rarely changes.
@@ -21,6 +23,7 @@ pub struct RevocationTable {
 struct Segments {
     references: Vec<SegmentReference>,
     records: HashMap<Digest, Bound>,
+    greatest: Bound,
 }
 
 /// Which tokens the records of one digest refuse.
@@ -30,6 +33,19 @@ struct Bound {
     issued_before: u64,
     /// Those that were issued until the head was: a process may have signed them that did not know.
     is_open: bool,
+}
+
+impl Bound {
+    fn refuses(self, issued_at: Option<u64>, head_issued_at: u64) -> bool {
+        issued_at.is_none_or(|issued_at| {
+            issued_at < self.issued_before || (self.is_open && issued_at <= head_issued_at)
+        })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.issued_before = self.issued_before.max(other.issued_before);
+        self.is_open |= other.is_open;
+    }
 }
 
 impl RevocationTable {
@@ -55,6 +71,7 @@ impl RevocationTable {
         }
         let segments = Arc::new(Segments {
             references: content.segments.clone(),
+            greatest: greatest(&records),
             records,
         });
         Ok(Self::of(content, segments))
@@ -69,7 +86,10 @@ impl RevocationTable {
     fn of(content: &Content, segments: Arc<Segments>) -> Self {
         let mut recent = HashMap::with_capacity(content.recent.len());
         add(&mut recent, content.recent.iter().copied());
+        let mut greatest = greatest(&recent);
+        greatest.add(segments.greatest);
         Self {
+            greatest,
             salt: content.salt.clone(),
             issuer: Selector::Issuer.digest(&content.salt),
             recent,
@@ -89,7 +109,8 @@ impl RevocationTable {
         issued_at: Option<u64>,
         head_issued_at: u64,
     ) -> Option<SelectorKind> {
-        if self.recent.is_empty() && self.segments.records.is_empty() {
+        let is_empty = self.recent.is_empty() && self.segments.records.is_empty();
+        if is_empty || !self.greatest.refuses(issued_at, head_issued_at) {
             return None;
         }
         let revoked = selectors
@@ -106,15 +127,10 @@ impl RevocationTable {
     }
 
     fn is_revoked(&self, digest: &Digest, issued_at: Option<u64>, head_issued_at: u64) -> bool {
-        let refuses = |bound: &Bound| {
-            issued_at.is_none_or(|issued_at| {
-                issued_at < bound.issued_before || (bound.is_open && issued_at <= head_issued_at)
-            })
-        };
         [&self.recent, &self.segments.records]
             .into_iter()
             .filter_map(|records| records.get(digest))
-            .any(refuses)
+            .any(|bound| bound.refuses(issued_at, head_issued_at))
     }
 }
 
@@ -130,12 +146,17 @@ impl SegmentReference {
 fn add(table: &mut HashMap<Digest, Bound>, records: impl ExactSizeIterator<Item = Record>) {
     table.reserve(records.len());
     for record in records {
-        let bound = table.entry(record.digest).or_default();
-        match record.issued_before {
-            Some(issued_before) => bound.issued_before = bound.issued_before.max(issued_before),
-            None => bound.is_open = true,
-        }
+        table.entry(record.digest).or_default().add(Bound {
+            issued_before: record.issued_before.unwrap_or_default(),
+            is_open: record.issued_before.is_none(),
+        });
     }
+}
+
+fn greatest(table: &HashMap<Digest, Bound>) -> Bound {
+    let mut greatest = Bound::default();
+    table.values().for_each(|bound| greatest.add(*bound));
+    greatest
 }
 
 /// Bytes are not the segments that a content names.
