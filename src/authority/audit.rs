@@ -206,7 +206,10 @@ impl AccessEvent {
 }
 
 /// Tokens are taken back, or a ban is lifted. What was named is told by its kind and a keyed hash,
-/// because the log is never erased.
+/// because the log is never erased. Other replicas find what they have to read by the members
+/// `revocation` and `revocations`, which no other event has ([`names_revocations`]).
+///
+/// [`names_revocations`]: crate::store::replicas::names_revocations
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum RevocationEvent {
@@ -241,10 +244,6 @@ pub enum RevocationEvent {
 }
 
 impl RevocationEvent {
-    /// The words of all.
-    pub(super) const WORDS: [&'static str; 3] =
-        ["tokens-revoked", "revocations-closed", "ban-lifted"];
-
     /// A revocation begins.
     pub(crate) fn opened(revocation: &Revocation, secret: &RevocationSecret) -> Self {
         Self::TokensRevoked {

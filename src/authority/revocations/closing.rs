@@ -250,18 +250,16 @@ fn latest_time(list: &ReplicaList) -> Timestamp {
     stated.fold(list.now, Timestamp::max)
 }
 
-/// The identifiers of what has gone or come with an event, if it is one of revocations.
+/// The identifiers of the revocations that an event names.
 pub(super) fn named_in(document: &str) -> HashSet<String> {
     #[derive(serde::Deserialize)]
     struct Named {
-        event: String,
         #[serde(default)]
         revocation: Option<String>,
         #[serde(default)]
         revocations: Vec<String>,
     }
     let named = serde_json::from_str::<Named>(document).ok();
-    let named = named.filter(|named| RevocationEvent::WORDS.contains(&named.event.as_str()));
     named.map_or_else(HashSet::new, |named| {
         named
             .revocations
