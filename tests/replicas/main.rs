@@ -20,6 +20,7 @@ mod other_process;
 mod preconditions;
 mod propagation;
 mod revocation;
+mod revocation_laws;
 mod revocations;
 mod rotation;
 mod starvation;

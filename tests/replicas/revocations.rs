@@ -38,7 +38,7 @@ async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
     revoked.pop().unwrap()
 }
 
-fn anyone() -> Client {
+pub(crate) fn anyone() -> Client {
     let terms = Terms {
         name: "anyone".to_owned(),
         roles: [Role::Issuer].into(),
@@ -50,7 +50,7 @@ fn anyone() -> Client {
     Client::new("anyone".to_owned(), terms, BEGIN)
 }
 
-fn request(subject: &str) -> SignRequest {
+pub(crate) fn request(subject: &str) -> SignRequest {
     SignRequest {
         claims: json!({"sub": subject}).as_object().unwrap().clone(),
         expires_in: None,
@@ -64,7 +64,7 @@ async fn signs(process: &Process, subject: &str) -> Result<SignedToken, SignRefu
     sign(&view, &anyone(), request(subject)).await
 }
 
-fn claims(token: &str) -> Map<String, Value> {
+pub(crate) fn claims(token: &str) -> Map<String, Value> {
     Jws::inspect(token, 65_536).unwrap().claims
 }
 
@@ -80,7 +80,7 @@ async fn refused_by_feed(process: &Process, token: &SignedToken) -> bool {
         .is_some()
 }
 
-async fn head(process: &Process) -> Result<Head, FeedRefusal> {
+pub(crate) async fn head(process: &Process) -> Result<Head, FeedRefusal> {
     let issuer = process.issuer("a").unwrap();
     let request = FeedRequest {
         nonce: Some("n".to_owned()),
