@@ -8,6 +8,7 @@
 //! all the while: the fetches that those cause must not keep anyone from learning a new key.
 
 mod fetches;
+mod following;
 mod programs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -2,6 +2,9 @@
 //!
 //! A fenced block whose info string is `LANGUAGE run FILE` is one; `typ=TYPE` behind that says which
 //! type of token it is for, if not `JWT`. Only addresses are changed, and what a test asks for.
+//!
+//! `LANGUAGE library FILE` is a file that follows revocations, and `diff follows FILE` is what it takes
+//! to make the program of that name use it.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::support::page::blocks;
-use crate::support::{report, request};
+use crate::support::{Answer, report, request};
 use crate::verifiers::{self, Dialogue};
 
 /// The page's literal for the issuer's URL.
@@ -88,6 +91,16 @@ pub(super) struct Workshop {
     texts: HashMap<String, (String, String)>,
     /// Programs that nobody has started or skipped yet.
     left: Vec<String>,
+    /// What follows revocations, by language.
+    libraries: HashMap<String, Library>,
+}
+
+/// A file that follows revocations, and the program that uses it.
+struct Library {
+    file: String,
+    text: String,
+    /// The program's name, and what is different in it.
+    follows: Option<(String, String)>,
 }
 
 impl Workshop {
@@ -97,12 +110,32 @@ impl Workshop {
         let page = std::fs::read_to_string(page).expect("docs/verifiers.md");
         let mut texts = HashMap::new();
         let mut left = Vec::new();
+        let mut libraries: HashMap<String, Library> = HashMap::new();
         for block in blocks(&page) {
-            let mut words = block.info.split_whitespace().skip(1);
-            if words.next() != Some("run") {
+            let mut words = block.info.split_whitespace();
+            let (_, kind) = (words.next(), words.next());
+            let Some(kind @ ("run" | "library" | "follows")) = kind else {
                 continue;
-            }
+            };
             let file = words.next().expect("a file name").to_owned();
+            let (_, language) = file.rsplit_once('.').expect("a file of a language");
+            match kind {
+                "library" => {
+                    let library = Library {
+                        file: file.clone(),
+                        text: block.body,
+                        follows: None,
+                    };
+                    libraries.insert(language.to_owned(), library);
+                    continue;
+                }
+                "follows" => {
+                    let library = libraries.get_mut(language).expect("it stands above");
+                    library.follows = Some((file, block.body));
+                    continue;
+                }
+                _ => {}
+            }
             let typ = words.next().and_then(|word| word.strip_prefix("typ="));
             let issuer = issuer_of(&file);
             let authority = issuer.trim_start_matches("http://");
@@ -124,11 +157,42 @@ impl Workshop {
             folder,
             texts,
             left,
+            libraries,
         }
+    }
+
+    /// Starts every program that follows revocations and for which there is a toolchain, and says which it
+    /// has left out.
+    pub(super) fn start_following(mut self) -> (Vec<Program>, TempDir) {
+        for library in self.libraries.values() {
+            let (file, difference) = library.follows.as_ref().expect("a program uses it");
+            let (_, text) = self.texts.get_mut(file).expect("the page has the program");
+            *text = changed(text, difference);
+        }
+        let used = self
+            .libraries
+            .values()
+            .filter_map(|one| one.follows.clone());
+        self.left = used.map(|(file, _)| file).collect();
+        let mut programs = Vec::new();
+        self.start_node(&mut programs);
+        self.start_python(&mut programs);
+        self.start_go(&mut programs);
+        self.start_java(&mut programs);
+        assert_eq!(self.left, Vec::<String>::new(), "nobody runs these");
+        (programs, self.folder)
+    }
+
+    /// Those of these programs that are to be started.
+    fn still_left<'f>(&self, files: &[&'f str]) -> Vec<&'f str> {
+        let is_left = |file: &&&str| self.left.iter().any(|left| left == **file);
+        files.iter().filter(is_left).copied().collect()
     }
 
     /// Starts every program for which there is a toolchain, and says which it has left out.
     pub(super) fn start_all(mut self) -> (Vec<Program>, TempDir) {
+        // The programs as they stand on the page need none.
+        self.libraries.clear();
         let mut programs = Vec::new();
         self.start_node(&mut programs);
         self.start_python(&mut programs);
@@ -141,7 +205,7 @@ impl Workshop {
     }
 
     fn start_node(&mut self, programs: &mut Vec<Program>) {
-        let files = ["verify-jose.mjs", "verify-jwks-rsa.mjs"];
+        let files = self.still_left(&["verify-jose.mjs", "verify-jwks-rsa.mjs"]);
         let Some(folder) = verifiers::node() else {
             return self.leave_out(&files);
         };
@@ -149,6 +213,7 @@ impl Workshop {
         std::os::unix::fs::symlink(modules, self.folder.path().join("node_modules"))
             .expect("a link");
         for file in files {
+            self.write_library(file, self.folder.path());
             let mut command = Command::new("node");
             command.arg(self.write(file, ""));
             programs.push(self.lines(file, command));
@@ -156,11 +221,12 @@ impl Workshop {
     }
 
     fn start_python(&mut self, programs: &mut Vec<Program>) {
-        let files = ["verify_pyjwt.py", "verify_joserfc.py", "verify_authlib.py"];
+        let files = self.still_left(&["verify_pyjwt.py", "verify_joserfc.py", "verify_authlib.py"]);
         let Some(python) = verifiers::python() else {
             return self.leave_out(&files);
         };
         for file in files {
+            self.write_library(file, self.folder.path());
             let mut command = Command::new(&python);
             command.arg("-B").arg(self.write(file, ""));
             programs.push(self.lines(file, command));
@@ -168,7 +234,7 @@ impl Workshop {
     }
 
     fn start_go(&mut self, programs: &mut Vec<Program>) {
-        let files = ["verify-go-oidc.go", "verify-keyfunc.go"];
+        let files = self.still_left(&["verify-go-oidc.go", "verify-keyfunc.go"]);
         if let Err(why) = wanted("GO", runs("go", &["version"])) {
             report(&format!("SKIPPED: go-oidc, keyfunc: {why}"));
             return self.leave_out(&files);
@@ -177,6 +243,7 @@ impl Workshop {
         for file in files {
             let source = self.write(file, file.trim_end_matches(".go"));
             let folder = source.parent().expect("a folder");
+            self.write_library(file, folder);
             for name in ["go.mod", "go.sum"] {
                 std::fs::copy(pinned.join(name), folder.join(name)).expect("a copy");
             }
@@ -194,7 +261,7 @@ impl Workshop {
     }
 
     fn start_java(&mut self, programs: &mut Vec<Program>) {
-        let files = ["VerifyNimbus.java", "VerifySpring.java"];
+        let files = self.still_left(&["VerifyNimbus.java", "VerifySpring.java"]);
         let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/java");
         let available = runs("java", &["-version"]).and_then(|()| {
             let hint = "their jars are not there: run scripts/test";
@@ -205,13 +272,50 @@ impl Workshop {
             return self.leave_out(&files);
         }
         for file in files {
+            let classes = self.compile_java(file, &jars.join("*"));
+            let mut path = classes.into_os_string();
+            path.push(":");
+            path.push(jars.join("*"));
             let mut command = Command::new("java");
             command
                 .args(["-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp"])
-                .arg(jars.join("*"))
-                .arg(self.write(file, ""));
+                .arg(path)
+                .arg(file.trim_end_matches(".java"));
             programs.push(self.lines(file, command));
         }
+    }
+
+    /// Compiles a program with the library that it may use; the folder of its classes.
+    fn compile_java(&self, file: &str, jars: &Path) -> PathBuf {
+        let source = self.write(file, file.trim_end_matches(".java"));
+        let folder = source.parent().expect("a folder").to_owned();
+        let mut sources = vec![source];
+        sources.extend(self.write_library(file, &folder));
+        let built = Command::new("javac")
+            .arg("-cp")
+            .arg(jars)
+            .arg("-d")
+            .arg(&folder)
+            .args(sources)
+            .output()
+            .expect("javac runs");
+        let errors = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{file}: {errors}");
+        folder
+    }
+
+    /// Writes the library beside the program that follows with it, if this one does.
+    fn write_library(&self, program: &str, folder: &Path) -> Option<PathBuf> {
+        let uses = |library: &&Library| {
+            library
+                .follows
+                .as_ref()
+                .is_some_and(|(file, _)| file == program)
+        };
+        let library = self.libraries.values().find(uses)?;
+        let path = folder.join(&library.file);
+        std::fs::write(&path, format!("{}\n", library.text)).expect("a file");
+        Some(path)
     }
 
     fn start_nginx(&mut self, programs: &mut Vec<Program>) {
@@ -350,6 +454,22 @@ impl Workshop {
     }
 }
 
+/// A text with the lines that a difference adds, without those that it takes away. Its parts are
+/// separated by `@@`; what each of them has around stands in the text once.
+fn changed(text: &str, difference: &str) -> String {
+    let mut text = format!("{text}\n");
+    for part in difference.split("@@\n") {
+        let without = |sign: char| -> String {
+            let lines = part.lines().filter(|line| !line.starts_with(sign));
+            lines.map(|line| format!("{}\n", &line[1..])).collect()
+        };
+        let (before, after) = (without('+'), without('-'));
+        assert_eq!(text.matches(&before).count(), 1, "{before}");
+        text = text.replace(&before, &after);
+    }
+    text
+}
+
 /// Whether something is there and nobody has said to skip it.
 fn wanted(name: &str, available: Result<(), String>) -> Result<(), String> {
     let variable = format!("KEYWRIGHT_SKIP_{name}");
@@ -429,6 +549,19 @@ fn echo_subject() -> u16 {
 
 /// Answers each request with what `answer` makes of its head, until the test's process ends.
 pub(super) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> u16 {
+    serve_answers(move |head| {
+        Some(Answer {
+            status: 200,
+            headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+            body: answer(head).into_bytes(),
+        })
+    })
+}
+
+/// The same with whole answers; `None` hangs up.
+pub(super) fn serve_answers(
+    answer: impl Fn(&str) -> Option<Answer> + Send + Sync + 'static,
+) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let answer = Arc::new(answer);
@@ -446,13 +579,16 @@ pub(super) fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> 
                     head.push_str(&line);
                     head.push('\n');
                 }
-                let body = answer(&head);
-                let length = body.len();
+                let Some(answer) = answer(&head) else { return };
+                let kind = answer.header("content-type").unwrap_or("text/plain");
                 let _ = write!(
                     stream,
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
-                     Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                    "HTTP/1.1 {} OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+                     Connection: close\r\n\r\n",
+                    answer.status,
+                    answer.body.len(),
                 );
+                let _ = stream.write_all(&answer.body);
             });
         }
     });
