@@ -8,6 +8,7 @@ use keywright_api::{
     Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationState,
     Revocations, UnixSeconds,
 };
+use keywright_verifier::Algorithm;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, segment};
@@ -18,6 +19,7 @@ use super::moment::InstantArgument;
 use super::repetition::is_refused_with;
 use super::session::Session;
 use super::table::columns;
+use super::whole_file;
 use crate::clock::{Clock, Stopwatch};
 use crate::lifecycle::IssuerName;
 use told::{named, told};
@@ -128,6 +130,8 @@ enum Command {
     Show(ShowArguments),
     /// Take back every token of an issuer: everyone has to log in anew.
     Everything(EverythingArguments),
+    /// Write what is revoked to a file, for verifiers that cannot reach the service.
+    File(FileArguments),
 }
 
 #[derive(clap::Args)]
@@ -144,6 +148,21 @@ struct EverythingArguments {
     how: HowArguments,
     #[command(flatten)]
     consent: Consent,
+}
+
+#[derive(clap::Args)]
+struct FileArguments {
+    /// Where to write it, whole or not at all; - is standard output [default: -].
+    #[arg(long, value_name = "FILE")]
+    output: Option<String>,
+    /// For how long verifiers accept tokens by it: 1m to 366d [default: 24h].
+    #[arg(long, value_name = "DURATION")]
+    max_age: Option<String>,
+    /// The algorithm: ES256 or RS256 [default: the policy's].
+    #[arg(long, value_name = "ALG")]
+    alg: Option<Algorithm>,
+    #[command(flatten)]
+    of: OfIssuer,
 }
 
 #[derive(clap::Args)]
@@ -297,6 +316,7 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
                     output.line(told(&shown, now))
                 })
         }
+        Some(Command::File(arguments)) => file(&arguments, session),
         Some(Command::Everything(EverythingArguments { how, consent })) => {
             let step = Irreversible {
                 consequence: format!(
@@ -310,6 +330,25 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
             take_back(&how, body, session)
         }
     }
+}
+
+fn file(arguments: &FileArguments, session: &mut Session) -> Result<(), Failure> {
+    let parameters = [
+        ("max_age", arguments.max_age.as_deref()),
+        ("alg", arguments.alg.map(Algorithm::as_str)),
+    ];
+    let given = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", segment(value?))));
+    let query: Vec<String> = given.collect();
+    let place = format!("{}/file?{}", path(&arguments.of.issuer), query.join("&"));
+    let (document, url) = session.client()?.stream(&place)?;
+    whole_file::save(
+        arguments.output.as_deref(),
+        document,
+        &url,
+        &mut session.output,
+    )
 }
 
 /// Whether a ban keeps tokens from being signed.

@@ -131,8 +131,8 @@ pub(super) fn until_sent(response: Response, taken: impl Send + 'static) -> Resp
 }
 
 /// 200 with a JSON document that is written already.
-pub(super) fn written(document: String) -> Response {
-    ([(CONTENT_TYPE, "application/json")], document).into_response()
+pub(super) fn written(document: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], document.into()).into_response()
 }
 
 /// 503 with plain text, for probes.

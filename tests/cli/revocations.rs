@@ -1,5 +1,7 @@
 //! Tokens that are taken back, from the command line.
 
+use keywright_verifier::Jws;
+use keywright_verifier::revocation::RevocationDocument;
 use serde_json::Value;
 
 use crate::command::{done, said};
@@ -175,4 +177,22 @@ fn without_a_feed_nobody_is_said_to_be_told() {
         text.contains("every verifier may accept its tokens until"),
         "{text}"
     );
+}
+
+#[test]
+fn a_file_for_verifiers_without_a_network_is_written_whole() {
+    let server = start("");
+    let folder = server.folder();
+    let path = folder.path().join("revocations.json");
+    let path = path.to_str().unwrap();
+    done(&server, &["ban", "user-9"]);
+    let arguments = ["revocations", "file", "--output", path, "--max-age", "36h"];
+    done(&server, &arguments);
+    let document = RevocationDocument::parse(&std::fs::read(path).unwrap()).unwrap();
+    let claims = Jws::inspect(&document.head, 65_536).unwrap().claims;
+    assert_eq!(claims["max_age"], 129_600);
+    let (_, refused) = said(&server, &["revocations", "file", "--max-age", "1s"]);
+    assert!(refused.contains("max_age is 1s"), "{refused}");
+    let printed = done(&server, &["revocations", "file"]);
+    assert!(RevocationDocument::parse(printed.as_bytes()).is_ok());
 }

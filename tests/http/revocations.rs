@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use keywright_verifier::revocation::{Head, HeadKind, Selector, SelectorKind};
-use keywright_verifier::{Algorithm, JwkSet, Jws};
+use keywright_verifier::revocation::{Head, HeadKind, RevocationDocument, Selector, SelectorKind};
+use keywright_verifier::{
+    Algorithm, JwkSet, Jws, KeyFile, RevocationFile, Rules, Verifier, VerifyError,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Server, eventually, request, start, start_in};
@@ -418,6 +420,111 @@ fn many_revocations_stand_in_segments_that_never_change() {
         (none.status, none.header("cache-control")),
         (404, Some("no-store"))
     );
+}
+
+const FILE: &str = "/v1/issuers/shop/revocations/file";
+
+#[test]
+fn a_file_refuses_tokens_at_a_verifier_without_a_network() {
+    let server = start("");
+    let issuer = create_issuer(&server, "shop", json!({"revocation_feed": "off"}));
+    let issuer = issuer["policy"]["url"].as_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let keys = server.fetch(&world::jwks_path("shop")).body;
+    std::fs::write(path("jwks.json"), keys).unwrap();
+    let token = |subject: &str| {
+        let claims = json!({"sub": subject, "aud": "orders"});
+        ok(sign(&server, &claims))["token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (first, last, other) = (token("first"), token("last"), token("other"));
+    take_back(&server, &json!({"subject": "first"}));
+    // More than a head holds.
+    let many: Vec<Value> = (0..100)
+        .map(|number| json!({ "jti": format!("{number}") }))
+        .collect();
+    let batch = json!({ "revocations": many });
+    ok(server.call("POST", &format!("{REVOCATIONS}/batch"), Some(&batch)));
+    take_back(&server, &json!({"subject": "last", "ban": true}));
+    let file = server.call("GET", &format!("{FILE}?max_age=2h"), None);
+    assert_eq!(file.status, 200);
+    let document = RevocationDocument::parse(&file.body).unwrap();
+    assert!(!document.segments.is_empty());
+    std::fs::write(path("revocations.json"), file.body).unwrap();
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let rules = Rules::new(issuer, "orders", Algorithm::ALL);
+    let verifier = Verifier::new(rules, KeyFile::open(path("jwks.json")).unwrap())
+        .unwrap()
+        .with_revocations(RevocationFile::open(path("revocations.json")).unwrap())
+        .unwrap();
+    let verify = |token: &str, ahead: Duration| {
+        let then = SystemTime::now() + ahead;
+        let verified = runtime.block_on(verifier.verify_at::<Value>(token, then));
+        verified.map(drop)
+    };
+    let revoked = Err(VerifyError::Revoked {
+        selector: SelectorKind::Subject,
+    });
+    assert_eq!(verify(&other, Duration::ZERO), Ok(()));
+    assert_eq!(verify(&first, Duration::ZERO), revoked);
+    assert_eq!(verify(&last, Duration::ZERO), revoked);
+    let claims = Jws::inspect(&document.head, 65_536).unwrap().claims;
+    assert_eq!(claims["max_age"], 7200);
+}
+
+#[test]
+fn a_file_is_signed_for_as_long_as_it_may_count_and_never_passes_for_a_head() {
+    let server = server();
+    let file = |query: &str| server.call("GET", &format!("{FILE}{query}"), None);
+    for (query, seconds) in [
+        ("", 86_400),
+        ("?max_age=1m", 60),
+        ("?max_age=366d", 31_622_400),
+        ("?max_age=36h&alg=ES256", 129_600),
+    ] {
+        let document = RevocationDocument::parse(&file(query).body).unwrap();
+        let jws = Jws::parse(&document.head, 65_536).unwrap();
+        let keys = server.fetch(&world::jwks_path("shop")).body;
+        jws.verify(&JwkSet::parse(&keys).unwrap(), &Algorithm::ALL)
+            .unwrap();
+        assert_eq!(jws.typ(), Some("keywright-revocations-file+jwt"));
+        let claims = jws.unverified_claims().unwrap();
+        for name in ["aud", "scope", "client_id", "nonce"] {
+            assert!(!claims.contains_key(name), "{name}");
+        }
+        let head = Head::read(claims, HeadKind::File).unwrap();
+        assert_eq!(head.max_age_seconds, seconds, "{query}");
+        let age = now() - head.issued_at_milliseconds / 1000;
+        assert!(age <= 2, "it says what was revoked {age} s ago");
+    }
+    for (query, expected) in [
+        ("?max_age=59s", (400, "invalid-query")),
+        ("?max_age=367d", (400, "invalid-query")),
+        ("?max_age=3600", (400, "invalid-query")),
+        ("?max_age=", (400, "invalid-query")),
+        ("?maxage=1h", (400, "invalid-query")),
+        ("?alg=HS256", (400, "unknown-algorithm")),
+        ("?alg=RS256", (409, "algorithm-not-active")),
+    ] {
+        let expected = (expected.0, expected.1.to_owned());
+        assert_eq!(code(&file(query)), expected, "{query}");
+    }
+    for (role, status) in [
+        ("auditor", 200),
+        ("security", 200),
+        ("issuer", 403),
+        ("revoker", 403),
+    ] {
+        let client = create_client(&server, &format!("file-{role}"), &[role]);
+        let answer = call_as(&server, &credential(&client), "GET", FILE, None);
+        assert_eq!(answer.status, status, "{role}");
+    }
 }
 
 #[test]

@@ -582,6 +582,7 @@ fn revocations() {
     let one = format!("{path}/{}", banned["id"].as_str().unwrap());
     record.call("GET", &one, Value::Null);
     record.call("GET", &format!("{path}?subject=user-1"), Value::Null);
+    record.call("GET", &format!("{path}/file?max_age=1s"), Value::Null);
     record.call("DELETE", &one, Value::Null);
     record.call("DELETE", &one, Value::Null);
     record.call("GET", &format!("{path}/none"), Value::Null);

@@ -12,16 +12,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use keywright_verifier::revocation::{
-    Content, HEAD_TYP, Head, Salt, SegmentReference, feed_url, segment_bytes, segment_hash,
+    Content, Head, HeadKind, RevocationDocument, Salt, SegmentReference, feed_url, segment_bytes,
+    segment_hash,
 };
 use keywright_verifier::{Algorithm, Kid};
 
 use super::Revocations;
 use crate::authority::issuer::Issuer;
 use crate::authority::signing::encode_header;
-use crate::authority::snapshot::LeasedSnapshot;
+use crate::authority::snapshot::{LeasedSnapshot, SigningEntry};
 use crate::authority::{Authority, Services};
-use crate::lifecycle::{RevocationFeed, Timestamp};
+use crate::lifecycle::{Policy, RevocationFeed, Timestamp};
 use crate::revocation::Layout;
 
 /// What a verifier asks for.
@@ -227,6 +228,40 @@ impl Authority {
         }
     }
 
+    /// What an issuer has revoked, signed for a file: for verifiers that cannot reach the feed, for so long.
+    /// An issuer has it whether or not it has a feed.
+    ///
+    /// # Errors
+    /// [`FeedRefusal`].
+    pub async fn revocation_file(
+        &self,
+        issuer: &Issuer,
+        algorithm: Option<Algorithm>,
+        max_age: Duration,
+    ) -> Result<RevocationDocument, FeedRefusal> {
+        let services = &self.services;
+        let view = issuer.leased_snapshot();
+        let vouched_at = services.vouched_at(&view)?;
+        let built = issuer.revocations().built(services.lease.time()).await?;
+        let policy = view.set().policy();
+        let algorithm = algorithm.unwrap_or(policy.default_algorithm);
+        let head = Head {
+            max_age_seconds: max_age.as_secs(),
+            ..head_of(policy, vouched_at, &built.content)
+        };
+        let segments = built.content.segments.iter();
+        let segments = segments.map(|segment| issuer.revocations().segment(&segment.hash));
+        let segments: Option<Vec<Bytes>> = segments.collect();
+        let segments = segments.ok_or(FeedRefusal::Unsigned)?;
+        let entry = view
+            .signer(algorithm)
+            .ok_or(FeedRefusal::AlgorithmNotActive(algorithm))?;
+        Ok(RevocationDocument {
+            head: sign_head(&view, entry, &head, HeadKind::File).await?,
+            segments: segments.into_iter().map(Vec::from).collect(),
+        })
+    }
+
     /// Lets those that wait for a change of any feed go: the process ends.
     pub(in crate::authority) fn end_waiting_for_revocations(&self) {
         for issuer in self.issuers() {
@@ -276,27 +311,12 @@ async fn sign(
     {
         return Ok((shared.root == built.root).then(|| shared.clone()));
     }
-    // Whole seconds: nothing may be said of the rest of the one that is running.
     let head = Head {
-        issuer: policy.url.as_str().to_owned(),
-        feed: feed_url(policy.url.as_str()),
-        issued_at_milliseconds: Timestamp::from_seconds(vouched_at.floor_seconds()).millis(),
-        max_age_seconds: policy.revocation_max_age.as_secs(),
         nonce: nonce.cloned(),
-        content: built.content.clone(),
+        ..head_of(policy, vouched_at, &built.content)
     };
-    let claims = serde_json::to_vec(&head.claims()).map_err(|_| FeedRefusal::Unsigned)?;
-    let mut input = encode_header(algorithm, &entry.kid, HEAD_TYP);
-    input.push('.');
-    URL_SAFE_NO_PAD.encode_string(&claims, &mut input);
-    let signed = entry.signer.complete(vec![input]).await;
-    let jws = signed.ok().and_then(|mut signed| signed.pop());
-    let jws = jws.ok_or(FeedRefusal::Unsigned)?;
-    if !view.may_sign() {
-        return Err(FeedRefusal::Stale);
-    }
     let head = SignedHead {
-        jws,
+        jws: sign_head(view, entry, &head, HeadKind::Feed).await?,
         root: built.root,
         signed_at: now,
         kid: entry.kid.clone(),
@@ -305,6 +325,38 @@ async fn sign(
         heads.shared.insert(algorithm, head.clone());
     }
     Ok(Some(head))
+}
+
+/// The head of a feed. Its time is in whole seconds: nothing may be said of the rest of the one that is
+/// running.
+fn head_of(policy: &Policy, vouched_at: Timestamp, content: &Content) -> Head {
+    Head {
+        issuer: policy.url.as_str().to_owned(),
+        feed: feed_url(policy.url.as_str()),
+        issued_at_milliseconds: Timestamp::from_seconds(vouched_at.floor_seconds()).millis(),
+        max_age_seconds: policy.revocation_max_age.as_secs(),
+        nonce: None,
+        content: content.clone(),
+    }
+}
+
+async fn sign_head(
+    view: &LeasedSnapshot,
+    entry: &SigningEntry,
+    head: &Head,
+    kind: HeadKind,
+) -> Result<String, FeedRefusal> {
+    let claims = serde_json::to_vec(&head.claims()).map_err(|_| FeedRefusal::Unsigned)?;
+    let mut input = encode_header(entry.algorithm, &entry.kid, kind.typ());
+    input.push('.');
+    URL_SAFE_NO_PAD.encode_string(&claims, &mut input);
+    let signed = entry.signer.complete(vec![input]).await;
+    let jws = signed.ok().and_then(|mut signed| signed.pop());
+    let jws = jws.ok_or(FeedRefusal::Unsigned)?;
+    if !view.may_sign() {
+        return Err(FeedRefusal::Stale);
+    }
+    Ok(jws)
 }
 
 impl Heads {

@@ -45,7 +45,7 @@ pub(super) use audit::{AuditQuery, ExportQuery};
 pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
-pub(super) use revocations::RevocationQuery;
+pub(super) use revocations::{RevocationFileQuery, RevocationQuery};
 
 type Service = State<Arc<Authority>>;
 
@@ -78,6 +78,11 @@ fn table() -> Vec<Route> {
             Administration,
             revocations::revoke_batch,
             openapi::revocations::revoke_batch,
+        ),
+        Route::new("/v1/issuers/{issuer}/revocations/file").get(
+            Reading,
+            revocations::file,
+            openapi::revocations::file,
         ),
         Route::new("/v1/issuers/{issuer}/revocations/{revocation}")
             .get(Reading, revocations::show, openapi::revocations::show)

@@ -1,12 +1,14 @@
 //! Tokens that are taken back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_api as api;
-use keywright_verifier::revocation::{Selector, SelectorKind};
+use keywright_verifier::Algorithm;
+use keywright_verifier::revocation::{HeadKind, Selector, SelectorKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,9 +25,9 @@ use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, LargeBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::http::response::{created, created_at, no_content, ok};
+use crate::http::response::{created, created_at, no_content, ok, written};
 use crate::http::shown;
-use crate::lifecycle::Timestamp;
+use crate::lifecycle::{Timestamp, format_duration};
 use crate::revocation::{Ban, selector_of};
 
 /// The revocation that the path names, which need not exist.
@@ -148,6 +150,45 @@ pub(super) async fn list(
         revocations: found.iter().map(|one| shown::revocation(one)).collect(),
         next,
     }))
+}
+
+/// For how long a file counts unless its caller says otherwise.
+const DEFAULT_FILE_AGE: Duration = Duration::from_secs(86_400);
+
+/// What the file is to be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RevocationFileQuery {
+    /// For how long verifiers accept tokens by it. Default: a day.
+    max_age: Option<api::DurationText>,
+    /// The algorithm of the signature. Default: the policy's `default_algorithm`.
+    #[schemars(with = "Option<Algorithm>")]
+    alg: Option<String>,
+}
+
+pub(super) async fn file(
+    State(authority): Service,
+    _caller: HasRole<role::RevocationReader>,
+    Named(issuer): Named,
+    Parameters(query): Parameters<RevocationFileQuery>,
+) -> Result<Response, Problem> {
+    let max_age = query.max_age.map_or(DEFAULT_FILE_AGE, |given| given.0);
+    let (least, most) = HeadKind::File.max_age_bounds();
+    if !(least..=most).contains(&max_age.as_secs()) {
+        let detail = format!(
+            "max_age is {} and must lie between {} and {}",
+            format_duration(max_age),
+            format_duration(Duration::from_secs(least)),
+            format_duration(Duration::from_secs(most)),
+        );
+        return Err(Problem::new(Code::InvalidQuery, detail));
+    }
+    let algorithm = query.alg.map(|name| name.parse::<Algorithm>()).transpose();
+    let algorithm = algorithm.map_err(|error| Problem::new(Code::UnknownAlgorithm, error))?;
+    let file = authority
+        .revocation_file(&issuer, algorithm, max_age)
+        .await?;
+    Ok(written(file.to_json()))
 }
 
 pub(super) async fn show(

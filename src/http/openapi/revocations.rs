@@ -9,7 +9,7 @@ use super::issuer_path;
 use super::operation::{Operation, ResponseDescription, example};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::internal::RevocationQuery;
+use crate::http::internal::{RevocationFileQuery, RevocationQuery};
 use crate::http::response::ResponseStatus;
 
 const REFUSALS: [Code; 7] = [
@@ -91,6 +91,35 @@ pub(in crate::http) fn list_revocations() -> Operation {
             json!({"revocations": [revocation()], "next": null}),
         ))
         .refuses(&[Code::InvalidQuery])
+}
+
+/// `GET /v1/issuers/{issuer}/revocations/file`.
+pub(in crate::http) fn file() -> Operation {
+    let operation = Operation::new(
+        Area::Revocations,
+        "readRevocationFile",
+        "Read a file for verifiers without a network",
+    )
+    .text(
+        "Everything that is revoked now, signed: a head of type `keywright-revocations-file+jwt` and \
+         its segments. Verifiers accept tokens by it until it is older than its `max_age`, and never \
+         take it for the feed.",
+    )
+    .one_of_the_roles(&Role::REVOCATION_READERS);
+    issuer_path(operation)
+        .query::<RevocationFileQuery>()
+        .answers(ResponseDescription::text(
+            ResponseStatus::Ok,
+            "The file.",
+            "application/json",
+            "`head`, a compact JWS, and `segments`, by their hashes.",
+        ))
+        .refuses(&[
+            Code::InvalidQuery,
+            Code::UnknownAlgorithm,
+            Code::AlgorithmNotActive,
+            Code::RevocationsUnavailable,
+        ])
 }
 
 /// `GET /v1/issuers/{issuer}/revocations/{revocation}`.

@@ -159,20 +159,38 @@ impl Scene {
 
     /// Waits until every program makes this of a token.
     fn all_come_to(&mut self, wanted: Verdict, token: &str, what: &str) {
-        for program in &mut self.programs {
-            let begin = Instant::now();
-            loop {
+        self.all_come_to_without_accepting(None, wanted, token, what);
+    }
+
+    /// The same, while another token is never accepted.
+    fn all_come_to_without_accepting(
+        &mut self,
+        refused: Option<&str>,
+        wanted: Verdict,
+        token: &str,
+        what: &str,
+    ) {
+        let begin = Instant::now();
+        let mut waiting: Vec<&mut Program> = self.programs.iter_mut().collect();
+        while !waiting.is_empty() {
+            let is_waiting = |program: &mut &mut Program| {
+                if let Some(refused) = refused {
+                    let answer = verdict(program, refused);
+                    assert_ne!(answer, Ok(Verdict::Accepted), "{}: {what}", program.file);
+                }
                 let answer = verdict(program, token);
                 if answer == Ok(wanted) {
-                    break;
+                    return false;
                 }
                 assert!(
                     begin.elapsed() < LONGEST_WAIT,
                     "{}: {what} is {answer:?} and not {wanted:?}",
                     program.file
                 );
-                std::thread::sleep(Duration::from_millis(20));
-            }
+                true
+            };
+            waiting.retain_mut(is_waiting);
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -240,9 +258,9 @@ fn the_programs_that_follow_the_feed_refuse_what_is_taken_back_within_its_bounds
     scene.rotate(false);
     bans_follow_another_key(&mut scene, "rotated", &good);
 
-    heads_of_others_are_worth_nothing(&mut scene, &good, first_head);
-    a_segment_must_be_the_one_that_is_named(&mut scene, &good);
-    an_outage_is_borne_as_long_as_heads_vouch(&mut scene, &good);
+    let banned = heads_of_others_are_worth_nothing(&mut scene, &good, first_head);
+    a_segment_must_be_the_one_that_is_named(&mut scene, &good, &banned);
+    an_outage_is_borne_as_long_as_heads_vouch(&mut scene, &good, &banned);
 
     // No verifier holds the successor of a successor.
     scene.rotate(true);
@@ -390,11 +408,16 @@ fn bans_follow_another_key(scene: &mut Scene, name: &str, good: &str) {
 
 /// While nothing that is worth anything comes, tokens are accepted as long as the last head vouches for
 /// them, and then those that are young.
-fn is_cut_off(scene: &mut Scene, by: &str, good: &str) {
+fn is_cut_off(scene: &mut Scene, by: &str, good: &str, refused: &str) {
     let begin = Instant::now();
     let banned = scene.sign(&json!({ "sub": by }));
     scene.take_back(&json!({"subject": by, "ban": true}));
-    scene.all_come_to(Verdict::Unavailable, good, "a token of before the outage");
+    scene.all_come_to_without_accepting(
+        Some(refused),
+        Verdict::Unavailable,
+        good,
+        "a token of before the outage",
+    );
     let took = begin.elapsed();
     assert!(took < MAX_AGE + CLOCKS + CLOCKS, "only after {took:?}");
     report(&format!(
@@ -414,7 +437,8 @@ fn is_cut_off(scene: &mut Scene, by: &str, good: &str) {
     scene.all_come_to(Verdict::Revoked, &banned, "a banned token after the outage");
 }
 
-fn heads_of_others_are_worth_nothing(scene: &mut Scene, good: &str, first_head: String) {
+/// Answers a token that was taken back.
+fn heads_of_others_are_worth_nothing(scene: &mut Scene, good: &str, first_head: String) -> String {
     let banned = scene.sign(&json!({"sub": "of-the-past"}));
     let stranger = create_issuer(&scene.server, "stranger", json!({}));
     let newest = scene.head();
@@ -433,21 +457,22 @@ fn heads_of_others_are_worth_nothing(scene: &mut Scene, good: &str, first_head: 
     let (count, asked) = (heads.len(), &scene.gateway.heads_asked);
     let before = asked.load(Ordering::Relaxed);
     scene.gateway.set(Feed::Heads(heads));
-    is_cut_off(scene, "heads of others", good);
+    is_cut_off(scene, "heads of others", good, &banned);
     let asked = scene.gateway.heads_asked.load(Ordering::Relaxed) - before;
     assert!(asked > count * 2, "only {asked} heads were asked for");
     scene.all_come_to(Verdict::Revoked, &banned, "a banned token");
+    banned
 }
 
-fn a_segment_must_be_the_one_that_is_named(scene: &mut Scene, good: &str) {
+fn a_segment_must_be_the_one_that_is_named(scene: &mut Scene, good: &str, refused: &str) {
     scene.gateway.set(Feed::SpoiltSegments);
     scene.fill_a_segment("spoilt");
-    is_cut_off(scene, "spoilt segments", good);
+    is_cut_off(scene, "spoilt segments", good, refused);
 }
 
-fn an_outage_is_borne_as_long_as_heads_vouch(scene: &mut Scene, good: &str) {
+fn an_outage_is_borne_as_long_as_heads_vouch(scene: &mut Scene, good: &str, refused: &str) {
     scene.gateway.set(Feed::Away);
-    is_cut_off(scene, "no feed", good);
+    is_cut_off(scene, "no feed", good, refused);
 }
 
 #[test]
