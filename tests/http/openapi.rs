@@ -44,7 +44,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 66] = [
+const STORY: [&str; 67] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -53,6 +53,7 @@ const STORY: [&str; 66] = [
     "revokeTokens",
     "revokeTokensInBatch",
     "listRevocations",
+    "readRevocationFile",
     "readRevocation",
     "liftBan",
     "listKeys",

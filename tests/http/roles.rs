@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 42] = [
+const CALLS: [Call; 43] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -31,6 +31,7 @@ const CALLS: [Call; 42] = [
         body(json!({ "revocations": [{ "jti": "some" }] }))
     }),
     ("listRevocations", |_| Sample::default()),
+    ("readRevocationFile", |_| Sample::default()),
     ("readRevocation", banned),
     ("liftBan", banned),
     ("listKeys", |_| Sample::default()),

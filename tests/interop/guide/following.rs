@@ -213,6 +213,10 @@ fn verdict(program: &mut Program, token: &str) -> Result<Verdict, String> {
     }
 }
 
+fn file_path() -> String {
+    format!("/v1/issuers/{ISSUER}/revocations/file")
+}
+
 fn head_of(issuer: &str, query: &str) -> String {
     let url = format!("{issuer}/.well-known/revocations{query}");
     let answer = request("GET", &url, &[], None);
@@ -444,12 +448,14 @@ fn heads_of_others_are_worth_nothing(scene: &mut Scene, good: &str, first_head: 
     let newest = scene.head();
     scene.take_back(&json!({"subject": "of-the-past"}));
     scene.all_come_to(Verdict::Revoked, &banned, "a banned token");
+    let file = scene.server.call("GET", &file_path(), None).json();
     let parts: Vec<&str> = newest.split('.').collect();
     let other: Vec<&str> = first_head.split('.').collect();
     let heads = vec![
         newest.clone(),
         first_head.clone(),
         head_of(&stranger, ""),
+        file["head"].as_str().expect("a head").to_owned(),
         scene.sign(&json!({"sub": "user-1"})),
         format!("{}.{}.{}", parts[0], other[1], parts[2]),
         "no head".to_owned(),
@@ -479,7 +485,11 @@ fn an_outage_is_borne_as_long_as_heads_vouch(scene: &mut Scene, good: &str, refu
 fn a_head_is_no_access_token_to_any_library() {
     let server = start("");
     let url = create_issuer(&server, ISSUER, json!({ "algorithms": ALGORITHMS }));
-    let heads = ALGORITHMS.map(|algorithm| head_of(&url, &format!("?alg={algorithm}")));
+    let mut heads = ALGORITHMS
+        .map(|algorithm| head_of(&url, &format!("?alg={algorithm}")))
+        .to_vec();
+    let file = server.call("GET", &file_path(), None).json();
+    heads.push(file["head"].as_str().expect("a head").to_owned());
     let (mut programs, _folder) = Workshop::open(|_| url.clone()).start_all();
     for program in &mut programs {
         let request = json!({
