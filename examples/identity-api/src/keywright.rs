@@ -1,16 +1,17 @@
-//! Has keywright sign.
+//! Has keywright sign, and take back.
 
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// keywright's internal API, as a client with the role `issuer` sees it.
+/// keywright's internal API, as a client with the roles `issuer` and `revoker` sees it.
 pub(crate) struct Keywright {
     client: Client,
-    tokens: Url,
+    /// Where the issuer is.
+    issuer: String,
     credential: String,
 }
 
@@ -19,17 +20,38 @@ pub(crate) struct Keywright {
 #[derive(Serialize)]
 pub(crate) struct Claims {
     pub(crate) sub: String,
-    pub(crate) aud: &'static str,
+    pub(crate) aud: &'static [&'static str],
     pub(crate) client_id: &'static str,
     pub(crate) scope: String,
+    /// The session that began with this login, and that a log-out ends.
+    pub(crate) sid: String,
     /// The one order that the token is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order: Option<String>,
 }
 
+/// Why nothing is signed.
+pub(crate) enum SigningRefusal {
+    /// The user is banned.
+    Banned,
+    /// keywright has refused, or cannot be reached.
+    Failed(reqwest::Error),
+}
+
+impl From<reqwest::Error> for SigningRefusal {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 #[derive(Deserialize)]
 struct Signed {
     token: String,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
 }
 
 impl Keywright {
@@ -39,17 +61,39 @@ impl Keywright {
         let client = Client::builder().timeout(Duration::from_secs(3)).no_proxy();
         Ok(Self {
             client: client.build()?,
-            tokens: Url::parse(&format!("{url}/v1/issuers/{issuer}/tokens"))?,
+            issuer: format!("{url}/v1/issuers/{issuer}"),
             credential: credential.to_owned(),
         })
     }
 
     /// A token with these claims that lives for so many seconds.
-    pub(crate) async fn sign(&self, claims: &Claims, life: u32) -> Result<String, reqwest::Error> {
+    pub(crate) async fn sign(&self, claims: &Claims, life: u32) -> Result<String, SigningRefusal> {
         let body = json!({"claims": claims, "expires_in": life, "typ": "at+jwt"});
-        let request = self.client.post(self.tokens.clone()).json(&body);
-        let answer = request.bearer_auth(&self.credential).send().await?;
-        let signed: Signed = answer.error_for_status()?.json().await?;
-        Ok(signed.token)
+        let answer = self.post("tokens", &body).await?;
+        let failed = answer.error_for_status_ref().err();
+        match failed {
+            None => Ok(answer.json::<Signed>().await?.token),
+            Some(failed) if answer.status() == StatusCode::FORBIDDEN => {
+                let problem: Problem = answer.json().await?;
+                match problem.code.as_str() {
+                    "banned" => Err(SigningRefusal::Banned),
+                    _ => Err(failed.into()),
+                }
+            }
+            Some(failed) => Err(failed.into()),
+        }
+    }
+
+    /// Takes tokens back: those that `revocation` names. It is done when this returns, and verifiers know
+    /// of it within seconds.
+    pub(crate) async fn revoke(&self, revocation: &Value) -> Result<(), reqwest::Error> {
+        let answer = self.post("revocations", revocation).await?;
+        answer.error_for_status().map(drop)
+    }
+
+    async fn post(&self, what: &str, body: &Value) -> Result<reqwest::Response, reqwest::Error> {
+        let request = self.client.post(format!("{}/{what}", self.issuer));
+        let request = request.json(body).bearer_auth(&self.credential);
+        request.send().await
     }
 }

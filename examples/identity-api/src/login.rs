@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +12,26 @@ use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::axum::Authentication;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 use serde_json::json;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::keywright::{Claims, Keywright};
+use crate::keywright::{Claims, Keywright, SigningRefusal};
+use crate::sessions;
 use crate::users::{User, Users};
 
-/// How long a token lives at most, in seconds. It cannot be called back, so it is short.
+/// How long a token lives at most, in seconds. It can be taken back, but not every verifier asks.
 const LONGEST_LIFE: u32 = 300;
+
+/// Whom a token is for: the service with the orders, and this one, which ends its session.
+const AUDIENCES: &[&str] = &["orders", "identity"];
+
+/// A token for one order is handed on, and whoever has it must not end the session.
+const AUDIENCES_OF_ONE_ORDER: &[&str] = &["orders"];
 
 /// What this service knows.
 pub(crate) struct Identity {
@@ -29,10 +41,11 @@ pub(crate) struct Identity {
 
 /// The routes, with a bound to what a request may be and take. In 1 KiB no claim is too long for a
 /// token.
-pub(crate) fn routes(identity: Arc<Identity>) -> Router {
+pub(crate) fn routes(identity: Arc<Identity>, authentication: Authentication) -> Router {
     let timeout = Duration::from_secs(10);
     Router::new()
         .route("/login", post(log_in))
+        .merge(sessions::routes(authentication))
         .layer(DefaultBodyLimit::max(1024))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
@@ -68,9 +81,13 @@ async fn log_in(
     let life = life.clamp(1, LONGEST_LIFE);
     let claims = Claims {
         sub: user.name,
-        aud: "orders",
+        aud: match login.order {
+            Some(_) => AUDIENCES_OF_ONE_ORDER,
+            None => AUDIENCES,
+        },
         client_id: "shop",
         scope,
+        sid: new_session()?,
         order: login.order,
     };
     let token = identity.keywright.sign(&claims, life).await?;
@@ -79,6 +96,14 @@ async fn log_in(
         "access_token": token, "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
     });
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// The name of a session: 128 bits that nobody guesses.
+fn new_session() -> Result<String, RuleViolation> {
+    let mut bytes = [0; 16];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| RuleViolation::broken(&io::Error::other("there is no randomness")))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The scope of the token. Who asks for more than the user has gets nothing: a token with less than
@@ -102,11 +127,13 @@ fn granted(
     Ok(asked.into_iter().collect::<Vec<_>>().join(" "))
 }
 
-/// Why there is no token.
-enum RuleViolation {
+/// Why there is no token, or none is taken back.
+pub(crate) enum RuleViolation {
     /// The same for a wrong name as for a wrong password.
     LoginFailed,
     ScopeNotGranted,
+    /// The password is right, and the user gets nothing.
+    Banned,
     TryLater,
     /// Trying again does not help, an operator must look: the log says why.
     Broken,
@@ -114,8 +141,20 @@ enum RuleViolation {
 
 impl RuleViolation {
     fn broken(error: &(dyn Error + 'static)) -> Self {
-        tracing::error!(error, "no token could be made");
+        tracing::error!(
+            error,
+            "keywright refuses, or a password could not be checked"
+        );
         Self::Broken
+    }
+}
+
+impl From<SigningRefusal> for RuleViolation {
+    fn from(refusal: SigningRefusal) -> Self {
+        match refusal {
+            SigningRefusal::Banned => Self::Banned,
+            SigningRefusal::Failed(error) => error.into(),
+        }
     }
 }
 
@@ -145,6 +184,7 @@ impl IntoResponse for RuleViolation {
             Self::ScopeNotGranted => {
                 (StatusCode::FORBIDDEN, problem("scope-not-granted")).into_response()
             }
+            Self::Banned => (StatusCode::FORBIDDEN, problem("banned")).into_response(),
             Self::TryLater => {
                 let soon = [(RETRY_AFTER, "5")];
                 (StatusCode::SERVICE_UNAVAILABLE, soon, problem("try-later")).into_response()

@@ -1,15 +1,17 @@
 //! Keeps orders, and shows them to whoever brings a token that allows it.
 //!
 //! This service shares no secret with anybody. It knows the issuer's name, fetches the issuer's public
-//! keys, and decides by itself: no request of a user causes one to the issuer, and the issuer may be
-//! away for an hour without anybody noticing.
+//! keys, follows what the issuer has taken back, and decides by itself: no request of a user causes one
+//! to the issuer. While the issuer is away, it accepts tokens as long as it is known that they were not
+//! taken back.
 //!
 //! - `main`: which tokens are good, and what is logged about those that are not;
 //! - `orders`: what a good token allows.
 //!
 //! ```sh
 //! order-api --issuer http://127.0.0.1:8080
-//! order-api --issuer http://127.0.0.1:8080 --keys-file jwks.json    # without a network
+//! # without a network
+//! order-api --issuer http://127.0.0.1:8080 --keys-file jwks.json --revocations-file revocations.json
 //! ```
 //!
 //! Missing here, for a real one: orders that outlive the process, and TLS.
@@ -25,7 +27,8 @@ use std::time::Duration;
 use clap::Parser;
 use keywright_verifier::axum::Authentication;
 use keywright_verifier::{
-    Algorithm, Jws, KeyFile, KeySource, RemoteKeys, Rules, Verifier, VerifyError,
+    Algorithm, Jws, KeyFile, KeySource, RemoteKeys, RevocationFeed, RevocationFile, Rules,
+    Verifier, VerifyError,
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -43,6 +46,9 @@ struct Settings {
     /// may be replaced at any time.
     #[arg(long, env)]
     keys_file: Option<PathBuf>,
+    /// With --keys-file: take what the issuer has revoked from this file. It may be replaced, too.
+    #[arg(long, env, requires = "keys_file")]
+    revocations_file: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -61,10 +67,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
             .into(),
     };
     // An access token for this service and no other. An ID token of the same issuer is none.
-    let rules = Rules::new(settings.issuer, "orders", [Algorithm::Es256])
+    let rules = Rules::new(settings.issuer.as_str(), "orders", [Algorithm::Es256])
         .typ("at+jwt")
         .require(["sub"]);
-    let authentication = Authentication::new(Verifier::new(rules, keys)?)
+    let verifier = Verifier::new(rules, keys)?;
+    // A token that was taken back is refused within seconds. When that is no longer known, no token
+    // is accepted that is older than the bound: the issuer's, 60 s by default.
+    let verifier = match (settings.keys_file, settings.revocations_file) {
+        (None, _) => verifier.with_revocations(RevocationFeed::of_issuer(&settings.issuer))?,
+        (Some(_), Some(path)) => {
+            let file = RevocationFile::open(path)?.check_every(Duration::from_secs(1));
+            verifier.with_revocations(file)?
+        }
+        (Some(_), None) => verifier,
+    };
+    let authentication = Authentication::new(verifier)
         .realm("orders")
         .on_refusal(log_refusal);
 
