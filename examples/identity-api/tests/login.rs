@@ -25,6 +25,7 @@ impl Drop for Service {
 /// The service with these users; nobody listens where it looks for keywright.
 fn start(users: &Path) -> Option<Service> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_identity-api"))
+        .args(["--issuer-url", "http://127.0.0.1:9"])
         .args(["--keywright", "http://127.0.0.1:9", "--credential-file"])
         .args([&example("Cargo.toml"), Path::new("--users"), users])
         .env_clear()
@@ -45,13 +46,17 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Status and body.
 fn log_in(service: &Service, body: &Value) -> (u16, String) {
+    post(service, "/login", body)
+}
+
+/// Status and body.
+fn post(service: &Service, path: &str, body: &Value) -> (u16, String) {
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .build();
     let agent: ureq::Agent = agent.into();
-    let request = agent.post(format!("{}/login", service.url));
+    let request = agent.post(format!("{}{path}", service.url));
     let request = request.header("content-type", "application/json");
     let mut answer = request.send(body.to_string()).expect("an answer");
     let body = answer.body_mut().read_to_string().expect("text");
@@ -94,6 +99,17 @@ fn nobody_gets_more_scope_than_they_have() {
     assert_eq!(log_in(&service, &carol).0, 503);
     let carols_order = json!({"user": "carol", "password": "no orders for me", "order": "1"});
     assert_eq!(log_in(&service, &carols_order).0, 403);
+}
+
+#[test]
+fn without_a_token_nobody_ends_a_session_or_bans_anybody() {
+    let service = start(&example("users.json")).expect("the service starts");
+    let ban = json!({"user": "bob", "reason": "envy"});
+    for path in ["/logout", "/logout/everywhere", "/ban"] {
+        let (status, body) = post(&service, path, &ban);
+        assert_eq!(status, 401, "{path}: {body}");
+        assert!(body.contains("token-missing"), "{path}: {body}");
+    }
 }
 
 #[test]
