@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::world::{Address, ask};
 
+/// How long a request, or an answer that is not waited for, may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The port of 127.0.0.1 on which one listens for as long as the test runs.
 pub(crate) fn start(addresses: Arc<RwLock<Vec<Address>>>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -34,9 +37,7 @@ pub(crate) fn start(addresses: Arc<RwLock<Vec<Address>>>) -> u16 {
 /// One request and its answer.
 fn pass_on(mut client: TcpStream, target: &str) -> Option<()> {
     let mut server = TcpStream::connect(target).ok()?;
-    for stream in [&client, &server] {
-        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    }
+    client.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") {
@@ -44,6 +45,13 @@ fn pass_on(mut client: TcpStream, target: &str) -> Option<()> {
         request.push(byte[0]);
     }
     let text = String::from_utf8(request).ok()?;
+    // What follows the feed says how long its answer may take.
+    let line = text.lines().next()?;
+    let wait = line.split_once("wait=").map_or("0", |(_, wait)| {
+        wait.split(['&', ' ']).next().unwrap_or_default()
+    });
+    let patience = PATIENCE + Duration::from_secs(wait.parse().ok()?);
+    server.set_read_timeout(Some(patience)).ok()?;
     let mut lines: Vec<&str> = text.trim_end().split("\r\n").collect();
     lines.retain(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     lines.push("Connection: close\r\n\r\n");

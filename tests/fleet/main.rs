@@ -1,7 +1,7 @@
 //! Three real processes on one real PostgreSQL while everything around them fails: processes are
 //! killed and frozen, the database is stopped, connections are cut, a clock jumps. Meanwhile tokens
 //! are signed at all three and verified by what any of them publishes, at once and again shortly
-//! before they expire. What is counted must be zero where the service makes a promise.
+//! before they expire; and subjects are revoked at all three under a verifier that follows the feed. What is counted must be zero where the service makes a promise.
 //!
 //! `KEYWRIGHT_FLEET_SECONDS` says for how long; `scripts/soak` runs it for an hour.
 
@@ -22,6 +22,7 @@ mod balancer;
 mod distance;
 mod fail_over;
 mod faults;
+mod followers;
 mod hostile;
 mod proxy;
 #[path = "../support/mod.rs"]
@@ -37,6 +38,7 @@ use serde_json::json;
 use support::postgres::Postgres;
 use support::report;
 
+use followers::Followers;
 use hostile::Hostile;
 use traffic::Traffic;
 use world::{Fleet, REPLICAS};
@@ -57,14 +59,17 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
     let mut fleet = Fleet::start(&postgres);
     let traffic = Traffic::begin(&fleet);
     let hostile = Hostile::begin(&fleet);
+    let followers = Followers::begin(&fleet);
     let began = Instant::now();
     let mut rounds = BTreeMap::<&str, u32>::new();
     while began.elapsed() < duration() {
         for fault in faults::ALL {
             traffic.names(fault.name);
+            followers.names(fault.name);
             (fault.happens)(&mut fleet, &traffic);
             fleet.recovers();
             traffic.names("calm");
+            followers.names("calm");
             thread::sleep(Duration::from_millis(500));
             *rounds.entry(fault.name).or_default() += 1;
             if began.elapsed() >= duration() {
@@ -77,10 +82,14 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
     for refused in ["refusals: 429", "a rotation: 403"] {
         assert!(hostile.contains_key(refused), "no {refused}");
     }
+    let followed = followers.ends();
     let audit = audit::read(&fleet);
     let counts = traffic.ends(&audit.forced());
     report(&format!("faults: {rounds:?}"));
     for line in counts.lines() {
+        report(&line);
+    }
+    for line in followed.lines() {
         report(&line);
     }
     let double = audit.double_activations();
@@ -92,6 +101,7 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
         counts.acknowledged.len()
     ));
     counts.hold();
+    followed.hold();
     assert_eq!(double, [""; 0]);
     assert_eq!(lost, [""; 0]);
 }

@@ -37,8 +37,10 @@ fn the_story_goes_as_it_is_told() {
         let is_older = |source: &&str| changed_at(&root.join(source)) <= changed_at(&program);
         program.exists() && sources.iter().all(is_older)
     };
-    if is_current("identity-api", &["examples/identity-api/src"])
-        && is_current("order-api", &["examples/order-api/src", "verifier/src"])
+    if is_current(
+        "identity-api",
+        &["examples/identity-api/src", "verifier/src"],
+    ) && is_current("order-api", &["examples/order-api/src", "verifier/src"])
     {
         story.env("STORY_PROGRAMS", programs);
     }
