@@ -427,8 +427,8 @@ fn bans_follow_another_key(scene: &mut Scene, name: &str, good: &str) {
 }
 
 /// While nothing that is worth anything comes, tokens are accepted as long as the last head vouches for
-/// them, and then those that are young.
-fn is_cut_off(scene: &mut Scene, by: &str, good: &str, refused: &str) {
+/// them, and then those that are young. Answers how long that took.
+fn is_cut_off(scene: &mut Scene, by: &str, good: &str, refused: &str) -> Duration {
     let begin = Instant::now();
     let banned = scene.sign(&json!({ "sub": by }));
     scene.take_back(&json!({"subject": by, "ban": true}));
@@ -440,10 +440,6 @@ fn is_cut_off(scene: &mut Scene, by: &str, good: &str, refused: &str) {
     );
     let took = begin.elapsed();
     assert!(took < MAX_AGE + CLOCKS + CLOCKS, "only after {took:?}");
-    report(&format!(
-        "following: with {by}, old tokens are refused within {:.1} s",
-        took.as_secs_f64()
-    ));
     // It was young once, and no head has said that it is banned.
     scene.all_come_to(
         Verdict::Unavailable,
@@ -455,6 +451,7 @@ fn is_cut_off(scene: &mut Scene, by: &str, good: &str, refused: &str) {
     scene.gateway.set(Feed::PassedOn);
     scene.all_come_to(Verdict::Accepted, good, "a good token after the outage");
     scene.all_come_to(Verdict::Revoked, &banned, "a banned token after the outage");
+    took
 }
 
 /// Answers a token that was taken back.
@@ -504,7 +501,11 @@ fn a_segment_must_be_the_one_that_is_named(scene: &mut Scene, good: &str, refuse
 
 fn an_outage_is_borne_as_long_as_heads_vouch(scene: &mut Scene, good: &str, refused: &str) {
     scene.gateway.set(Feed::Away);
-    is_cut_off(scene, "no feed", good, refused);
+    let took = is_cut_off(scene, "no feed", good, refused);
+    report(&format!(
+        "following: without the feed, old tokens are refused after {:.1} s",
+        took.as_secs_f64()
+    ));
 }
 
 #[test]
