@@ -163,6 +163,21 @@ impl Revocations {
         self.with_newest(|heads, head| head.age(heads.clock(), now))
     }
 
+    /// Whether a token of any age is accepted unless it was taken back: a head is in force, and not older
+    /// than the bound. Without a bound, the age does not count.
+    pub fn is_fresh(&self) -> bool {
+        let now = Moment::Now(ClockReading::now(self.since));
+        let is_within_bound = |heads: &Heads, head: &AcceptedHead| {
+            let age = head.age(heads.clock(), now);
+            match self.bound {
+                Bound::OfHead => age <= head.max_age(),
+                Bound::Own(longest) => age <= longest,
+                Bound::Without => true,
+            }
+        };
+        self.with_newest(is_within_bound).unwrap_or_default()
+    }
+
     /// How many records are in force; zero while nothing is known.
     pub fn record_count(&self) -> u64 {
         self.with_newest(|_, head| head.record_count())

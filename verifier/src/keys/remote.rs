@@ -78,6 +78,11 @@ impl RemoteKeys {
         }
     }
 
+    /// Whether there are keys that tokens are verified with now.
+    pub fn has_keys(&self) -> bool {
+        self.cached().is_ok()
+    }
+
     /// How old the set at hand is; `None` before the first.
     pub fn age(&self) -> Option<Duration> {
         self.shared.cache().age(self.shared.now())

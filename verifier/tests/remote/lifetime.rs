@@ -180,6 +180,7 @@ async fn ready_waits_for_the_first_fetch_and_for_no_second() {
     let keys = RemoteKeys::at(&issuer.url("/jwks")).start().unwrap();
     assert!(keys.last_error().is_none());
     assert_eq!(keys.age(), None);
+    assert!(!keys.has_keys());
     assert_eq!(
         in_time("a failure", keys.ready()).await,
         Err(KeysUnavailable::NeverFetched)

@@ -245,6 +245,7 @@ async fn survive_one((name, bad, says): Case) {
 
     // Up to the limit the known key serves, and then nothing is said about any token.
     let outage = now();
+    assert!(keys.has_keys(), "{name}");
     loop {
         let age = keys.age().unwrap();
         let verdict_of_known = verdict(&verifier, &token).await;
@@ -254,6 +255,7 @@ async fn survive_one((name, bad, says): Case) {
                 keys.age().unwrap() >= milliseconds(2000),
                 "{name}: too soon"
             );
+            assert!(!keys.has_keys(), "{name}");
             break;
         }
         assert!(age < milliseconds(2000), "{name}: used at {age:?}");

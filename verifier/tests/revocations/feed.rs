@@ -100,10 +100,12 @@ async fn outage_is_borne_up_to_the_bound_and_by_young_tokens_for_longer() {
     let closed_at = now();
     let old = scene.token(json!({}));
     assert_eq!(verdict(&verifier, &old).await, "good");
+    assert!(revocations.is_fresh());
     eventually("the bound", async || {
         verdict(&verifier, &old).await == "revocations-stale"
     })
     .await;
+    assert!(!revocations.is_fresh());
     assert!(
         closed_at.elapsed() > milliseconds(1500),
         "{:?}",
@@ -153,6 +155,8 @@ async fn own_bound_counts_and_so_does_none() {
     })
     .await;
     assert_eq!(verdict(&lax, &old).await, "good");
+    assert!(!scene.revocations(&strict).is_fresh());
+    assert!(scene.revocations(&lax).is_fresh());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,6 +186,7 @@ async fn feed_that_was_never_reached_vouches_for_nothing() {
             assert_eq!(verdict(verifier, token).await, expected);
         }
     }
+    assert!(!scene.revocations(&lax).is_fresh());
     let unknown = verified(&lax, &none).await.unwrap();
     assert_eq!(unknown.vouched_at, None);
 }
