@@ -40,6 +40,7 @@
 //! is set and empty is not set. Two variables are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
 
 mod environment;
+mod guard;
 mod issuance_log;
 mod listen;
 mod listener;
@@ -54,6 +55,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Format as _, Serialized, Toml};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
@@ -61,6 +63,7 @@ use crate::lifecycle::{InvalidIssuerUrl, IssuerUrl};
 use crate::spelling::nearest;
 use crate::telemetry::LogFormat;
 
+pub use guard::{Guard, GuardIssuer, GuardOverrides, GuardRequirement};
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
 pub use listen::{InvalidListenAddress, ListenAddress};
 pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
@@ -199,11 +202,28 @@ impl Default for Config {
             },
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
-            log: Log {
-                format: LogFormat::Text,
-                filter: "info".to_owned(),
-            },
+            log: Log::default(),
         }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+impl Log {
+    /// Refuses a filter that does not read.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let filter = EnvFilter::try_new(&self.filter);
+        filter.map(drop).map_err(|source| ConfigError::LogFilter {
+            filter: self.filter.clone(),
+            source,
+        })
     }
 }
 
@@ -302,6 +322,11 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
+    /// A guard is told of issuers in two ways.
+    #[error(
+        "--issuer and --audience are for a guard whose file has no issuers: name all in the file"
+    )]
+    IssuersInTwoPlaces,
     /// The store cannot be used as it is set.
     #[error(transparent)]
     Store(#[from] InvalidStore),
@@ -357,11 +382,7 @@ impl Config {
         if internal.audience.as_deref() == Some("") {
             return Err(ConfigError::EmptyAudience);
         }
-        let filter = EnvFilter::try_new(&self.log.filter);
-        filter.map_err(|source| ConfigError::LogFilter {
-            filter: self.log.filter.clone(),
-            source,
-        })?;
+        self.log.validate()?;
         self.store.validate()?;
         self.default_issuer_url()?;
         Ok(())
@@ -404,6 +425,18 @@ fn take_same_port(one: SocketAddr, other: SocketAddr) -> bool {
     };
     let is_same = one.ip() == other.ip() || covers(one, other) || covers(other, one);
     is_same && one.port() == other.port() && one.port() != 0
+}
+
+/// Settings of a process that has a file alone, and no variables.
+fn read_settings<T: Serialize + DeserializeOwned>(
+    defaults: &T,
+    file: Option<&Path>,
+) -> Result<T, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(defaults));
+    if let Some(file) = file {
+        figment = figment.merge(Toml::string(&read(file)?));
+    }
+    figment.extract().map_err(|error| explain(error, file))
 }
 
 /// The text of a configuration file that is TOML.

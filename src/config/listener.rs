@@ -113,12 +113,19 @@ impl Public {
 
     /// The files behind its TLS.
     pub fn tls_files(&self) -> Option<TlsFiles> {
-        let PublicTls { certificate, key } = self.tls.clone()?;
-        Some(TlsFiles {
+        self.tls.clone().map(PublicTls::files)
+    }
+}
+
+impl PublicTls {
+    /// Its files. No client certificates are asked for.
+    pub(super) fn files(self) -> TlsFiles {
+        let Self { certificate, key } = self;
+        TlsFiles {
             certificate,
             key,
             clients: None,
-        })
+        }
     }
 }
 
@@ -162,7 +169,12 @@ impl Internal {
 }
 
 /// One address may have a part of the connections, of so many equal parts.
-fn limits(total: usize, parts: usize, proxies: &[IpNet], idle_timeout: Duration) -> Limits {
+pub(super) fn limits(
+    total: usize,
+    parts: usize,
+    proxies: &[IpNet],
+    idle_timeout: Duration,
+) -> Limits {
     Limits {
         connections: ConnectionLimits {
             total,
@@ -173,7 +185,7 @@ fn limits(total: usize, parts: usize, proxies: &[IpNet], idle_timeout: Duration)
     }
 }
 
-fn count(number: NonZeroU32) -> usize {
+pub(super) fn count(number: NonZeroU32) -> usize {
     usize::try_from(number.get()).unwrap_or(usize::MAX)
 }
 
