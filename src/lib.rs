@@ -19,6 +19,7 @@ pub mod config;
 pub mod data_folder;
 mod disk;
 pub mod engine;
+pub mod guard;
 pub mod http;
 pub mod issuance_log;
 pub mod lifecycle;

@@ -40,13 +40,14 @@ use crate::store::seal::check as seal_check;
 use crate::store::{self, Store, StoreLocation};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
-use listen::ReservedSocket;
-use signals::{Request, Signals};
 
 pub use check::{Checked, UNCHECKED, check};
 pub use first_start::FirstStart;
 pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, copy_store, restore};
 pub use replacement::replace_lost_keys;
+
+pub(crate) use listen::ReservedSocket;
+pub(crate) use signals::{Request, Signals};
 
 /// The name of the issuer that an empty store receives.
 const DEFAULT_ISSUER: &str = "default";
@@ -97,8 +98,8 @@ pub async fn run(
     let folder = DataFolder::open(&config.data_dir)?;
     // A start that cannot listen leaves no store and no keys behind.
     let [public, internal] = &addresses;
-    let public = ReservedSocket::take("public", &config.public.listen, public)?;
-    let internal = ReservedSocket::take("internal", &config.internal.listen, internal)?;
+    let public = ReservedSocket::take("public.listen", &config.public.listen, public)?;
+    let internal = ReservedSocket::take("internal.listen", &config.internal.listen, internal)?;
     let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -295,14 +296,16 @@ fn why_expected(config: &Config, folder: &DataFolder) -> Option<String> {
 }
 
 /// What tasks of the background run with.
-struct Background {
-    clock: Clock,
-    metrics: Arc<Metrics>,
+pub(crate) struct Background {
+    /// Times the pauses after a panic.
+    pub(crate) clock: Clock,
+    /// Shows how the tasks are doing.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Background {
     /// Runs a task under supervision, on what it works with.
-    fn spawn<S, T>(
+    pub(crate) fn spawn<S, T>(
         &self,
         name: &'static str,
         subject: &Arc<S>,
@@ -410,13 +413,17 @@ fn identity(config: &Config) -> Map<String, Value> {
 }
 
 /// Where no service manager waits, nothing happens (sd_notify(3)).
-fn tell_service_manager(state: NotifyState<'_>) {
+pub(crate) fn tell_service_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot notify the service manager");
     }
 }
 
-fn url_of(listener: &TcpListener, tls: Option<&CertificateReloader>) -> std::io::Result<String> {
+/// Where a listener is reached.
+pub(crate) fn url_of(
+    listener: &TcpListener,
+    tls: Option<&CertificateReloader>,
+) -> std::io::Result<String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     Ok(format!("{scheme}://{}", listener.local_addr()?))
 }

@@ -24,6 +24,9 @@ pub use issuance::IssuanceMetrics;
 pub use service_log::ServiceLog;
 pub use tasks::{TaskHealth, TaskMetrics, TaskState};
 
+/// The media type of [`Metrics::render`].
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -175,17 +178,6 @@ impl Default for Metrics {
             Family::clone(&internal_responses),
         );
         registry.register_with_unit(
-            "tls_certificate_expiry",
-            "Time until the listener's certificate expires; negative when it has",
-            Unit::Seconds,
-            Family::clone(&tls_expiry),
-        );
-        registry.register(
-            "tls_reload_failing",
-            "1 while the listener's certificate files cannot be used as they are",
-            Family::clone(&tls_reload_failing),
-        );
-        registry.register_with_unit(
             "lease",
             "For how long this replica may sign without reaching the store again",
             Unit::Seconds,
@@ -200,11 +192,6 @@ impl Default for Metrics {
         let (ready, faults) = (Gauge::default(), Family::default());
         let disk_reserve = Family::default();
         let log_lines_lost = Counter::default();
-        registry.register(
-            "log_lines_lost",
-            "Lines of the service's log that could not be written",
-            Counter::clone(&log_lines_lost),
-        );
         registry.register(
             "store_disk_reserve",
             "1 while disk space is kept for changes that must not fail, 0 while it is given up",
@@ -222,12 +209,10 @@ impl Default for Metrics {
         );
         let issuance = IssuanceMetrics::default();
         issuance.register(&mut registry);
-        let tasks = TaskMetrics::default();
-        tasks.register(&mut registry);
-        Self {
+        let metrics = Self {
             issuance,
-            tasks,
-            registry: Mutex::new(registry),
+            tasks: TaskMetrics::default(),
+            registry: Mutex::default(),
             signatures,
             signing_seconds,
             key_age,
@@ -244,6 +229,11 @@ impl Default for Metrics {
             disk_reserve,
             log_lines_lost,
             faults,
+        };
+        metrics.register_for_every_process(&mut registry);
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
         }
     }
 }
@@ -409,6 +399,28 @@ impl Metrics {
         self.internal_responses
             .get_or_create(&StatusLabels { status })
             .inc();
+    }
+
+    /// Registers what every process of ours has, also one that serves no keys: tasks, certificates and
+    /// the log.
+    pub fn register_for_every_process(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "tls_certificate_expiry",
+            "Time until the listener's certificate expires; negative when it has",
+            Unit::Seconds,
+            Family::clone(&self.tls_expiry),
+        );
+        registry.register(
+            "tls_reload_failing",
+            "1 while the listener's certificate files cannot be used as they are",
+            Family::clone(&self.tls_reload_failing),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the service's log that could not be written",
+            Counter::clone(&self.log_lines_lost),
+        );
+        self.tasks.register(registry);
     }
 
     /// Everything in the OpenMetrics text format.

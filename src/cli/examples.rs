@@ -14,6 +14,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "serve",
         "keywright serve --config keywright.toml --data-dir /var/lib/keywright",
     ),
+    (
+        "guard",
+        "keywright guard --listen 127.0.0.1:9000 --issuer https://id.example --audience orders\n\
+         keywright guard --config guard.toml",
+    ),
     ("status", "keywright status\nkeywright status --json"),
     (
         "issuers set",

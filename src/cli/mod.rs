@@ -1,7 +1,7 @@
 //! The command line: every command is a thin client of the internal API, or works offline.
 //!
-//! Seven of them never ask a server: `token inspect`, `token verify`, `config`, `plan --offline`,
-//! `master-key replace`, `restore` and `store copy`. What a command answers goes to standard output,
+//! Eight of them never ask the internal API: `guard`, `token inspect`, `token verify`, `config`,
+//! `plan --offline`, `master-key replace`, `restore` and `store copy`. What a command answers goes to standard output,
 //! alone, so that it can be captured; remarks and errors go to standard error. `--json` passes the server's answer on as
 //! it is, indented; an error then appears as the server's problem document, or as an object with
 //! `code` and `detail` when no server was asked.
@@ -20,6 +20,7 @@ mod config_command;
 mod connection;
 mod examples;
 mod failure;
+mod guard;
 mod input;
 mod irreversible;
 mod issuers;
@@ -88,6 +89,8 @@ struct GlobalArguments {
 enum Command {
     /// Run the service.
     Serve(ServeArguments),
+    /// Verify tokens for gateways: nginx, Envoy, Traefik.
+    Guard(guard::Arguments),
     /// Show and delete issuers, and set their policies.
     #[command(subcommand)]
     Issuers(issuers::Command),
@@ -197,6 +200,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
             let data_dir = session.connection.data_dir.clone();
             serve::serve(arguments, data_dir).map_err(Failure::Service)
         }
+        Command::Guard(arguments) => guard::run(arguments, &session.connection.tls),
         Command::Status => status::run(session),
         Command::Issuers(command) => issuers::run(command, session),
         Command::Keys(arguments) => keys::run(arguments, session),

@@ -48,6 +48,11 @@ pub(super) struct TlsArguments {
 }
 
 impl TlsArguments {
+    /// The file of --ca.
+    pub(super) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     /// Whether a certificate says who is calling.
     pub(super) fn names_a_caller(&self) -> bool {
         self.client_certificate.is_some()

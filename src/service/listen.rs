@@ -11,7 +11,7 @@ use crate::config::ListenAddress;
 const BACKLOG: u32 = 1024;
 
 /// An address that this process has taken. Connections are refused until [`ReservedSocket::listen`].
-pub(super) struct ReservedSocket {
+pub(crate) struct ReservedSocket {
     setting: String,
     socket: TcpSocket,
 }
@@ -21,12 +21,12 @@ impl ReservedSocket {
     ///
     /// # Errors
     /// Which setting cannot be had, with its value and why.
-    pub(super) fn take(
-        listener: &'static str,
+    pub(crate) fn take(
+        setting: &'static str,
         address: &ListenAddress,
         resolved: &[SocketAddr],
     ) -> Result<Self, String> {
-        let setting = format!("{listener}.listen = \"{address}\"");
+        let setting = format!("{setting} = \"{address}\"");
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in resolved {
             match bind(*address) {
@@ -41,7 +41,7 @@ impl ReservedSocket {
     ///
     /// # Errors
     /// As for [`ReservedSocket::take`]: another process may have taken the address as well.
-    pub(super) fn listen(self) -> Result<TcpListener, String> {
+    pub(crate) fn listen(self) -> Result<TcpListener, String> {
         let Self { setting, socket } = self;
         socket
             .listen(BACKLOG)

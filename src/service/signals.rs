@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// To end, with the requests in progress answered first.
     Drain,
     /// To look at files that may have been replaced.
@@ -36,14 +36,14 @@ const IGNORED: [process::Signal; 7] = [
 ];
 
 /// The signals that are heard.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     drain: Vec<Signal>,
     reload: Signal,
 }
 
 impl Signals {
     /// Listens from now on. What arrives is heard when it is asked for.
-    pub(super) fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         let listen = |number: process::Signal| signal(SignalKind::from_raw(number.as_raw()));
         for number in IGNORED {
             // A signal that is listened to has no default action any more, heard or not.
@@ -61,7 +61,7 @@ impl Signals {
     }
 
     /// Waits for the next signal that asks for something.
-    pub(super) async fn next(&mut self) -> Request {
+    pub(crate) async fn next(&mut self) -> Request {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 

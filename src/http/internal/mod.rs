@@ -209,7 +209,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 /// names issuers and counts, and a scraper rarely has a place for a secret.
 async fn metrics(State(authority): Service, _: Anyone) -> Response {
     authority.update_gauges();
-    let content_type = openapi::service::OPENMETRICS;
+    let content_type = crate::telemetry::OPENMETRICS;
     ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()
 }
 

@@ -3,10 +3,7 @@
 use super::area::Area;
 use super::operation::{Operation, ResponseDescription};
 use crate::http::response::ResponseStatus;
-
-/// The media type of the metrics.
-pub(in crate::http) const OPENMETRICS: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::telemetry::OPENMETRICS;
 
 /// The media type of an OpenAPI document (RFC 9512 has the YAML one; JSON is plain JSON).
 pub(in crate::http) const JSON: &str = "application/json";
