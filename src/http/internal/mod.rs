@@ -39,6 +39,7 @@ use crate::authority::issuer::Issuer;
 use crate::authority::{Authority, ChangeError};
 use crate::lifecycle::Timestamp;
 use crate::spelling::nearest;
+use crate::telemetry::OPENMETRICS;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
@@ -209,8 +210,7 @@ pub fn router(authority: Arc<Authority>) -> Router {
 /// names issuers and counts, and a scraper rarely has a place for a secret.
 async fn metrics(State(authority): Service, _: Anyone) -> Response {
     authority.update_gauges();
-    let content_type = crate::telemetry::OPENMETRICS;
-    ([(CONTENT_TYPE, content_type)], authority.metrics().render()).into_response()
+    ([(CONTENT_TYPE, OPENMETRICS)], authority.metrics().render()).into_response()
 }
 
 /// The issuer that the path names, if the caller may call it at all. It stands after
