@@ -6,6 +6,7 @@
     reason = "each test target uses its own part of this module"
 )]
 
+pub mod gateway;
 pub mod mounted;
 pub mod page;
 pub mod postgres;

@@ -8,23 +8,20 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::support::gateway::{self, Running, free_port, run, run_envoy, run_nginx, runs, wanted};
 use crate::support::page::blocks;
 use crate::support::{Answer, report, request};
 use crate::verifiers::{self, Dialogue};
 
 /// The page's literal for the issuer's URL.
 const ISSUER: &str = "http://127.0.0.1:8080";
-
-/// How long a proxy may take until it listens.
-const START: Duration = Duration::from_secs(60);
 
 /// A program of the page that accepts or refuses tokens.
 pub(super) struct Program {
@@ -71,16 +68,6 @@ impl Program {
                 }
             }
         }
-    }
-}
-
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -320,11 +307,13 @@ impl Workshop {
 
     fn start_nginx(&mut self, programs: &mut Vec<Program>) {
         let files = ["nginx.conf", "auth-service.mjs"];
-        let nginx = nginx();
-        if let Err(why) = wanted("NGINX", nginx.as_ref().map(drop).map_err(String::clone)) {
-            report(&format!("SKIPPED: nginx: {why}"));
-            return self.leave_out(&files);
-        }
+        let nginx = match gateway::nginx() {
+            Ok(program) => program,
+            Err(why) => {
+                report(&format!("SKIPPED: nginx: {why}"));
+                return self.leave_out(&files);
+            }
+        };
         if verifiers::node().is_none() {
             report("SKIPPED: nginx: its verifier is a Node program");
             return self.leave_out(&files);
@@ -350,52 +339,26 @@ impl Workshop {
             "127.0.0.1:3000",
             &format!("127.0.0.1:{behind}"),
         );
-        // Where nginx puts bodies and logs by default belongs to root.
-        let folder = self.folder.path().display().to_string();
-        let mut own = String::from("http {\n  access_log off;\n");
-        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            own.push_str(&format!("  {kind}_temp_path {folder}/{kind};\n"));
-        }
-        self.replace("nginx.conf", "http {\n", &own);
         let mut service = Command::new("node");
         service.arg(self.write("auth-service.mjs", ""));
-        let mut proxy = Command::new(nginx.expect("it was just found"));
-        proxy
-            .args(["-p", &folder, "-e", "stderr", "-g"])
-            // In one process, which ends when it is killed.
-            .arg(format!(
-                "daemon off; master_process off; pid {folder}/nginx.pid;"
-            ))
-            .arg("-c")
-            .arg(self.write("nginx.conf", ""));
         let service = run(service, verifier, "auth-service.mjs");
-        let proxy = run(proxy, front, "nginx");
+        let proxy = run_nginx(&nginx, self.folder.path(), self.text("nginx.conf"), front);
         programs.push(self.proxy("nginx.conf", front, vec![proxy, service]));
     }
 
     fn start_envoy(&mut self, programs: &mut Vec<Program>) {
         let file = "envoy.yaml";
-        let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/envoy");
-        let program = envoy.to_str().expect("a path of UTF-8");
-        if let Err(why) = wanted("ENVOY", runs(program, &["--version"])) {
-            report(&format!("SKIPPED: Envoy: {why}"));
-            return self.leave_out(&[file]);
-        }
+        let envoy = match gateway::envoy() {
+            Ok(program) => program,
+            Err(why) => {
+                report(&format!("SKIPPED: Envoy: {why}"));
+                return self.leave_out(&[file]);
+            }
+        };
         let (front, behind) = (free_port(), echo_subject());
         self.replace(file, "port_value: 10000", &format!("port_value: {front}"));
         self.replace(file, "port_value: 3000", &format!("port_value: {behind}"));
-        let mut command = Command::new(envoy);
-        command
-            .args([
-                "--disable-hot-restart",
-                "--concurrency",
-                "1",
-                "-l",
-                "error",
-                "-c",
-            ])
-            .arg(self.write(file, ""));
-        let process = run(command, front, "Envoy");
+        let process = run_envoy(&envoy, self.folder.path(), self.text(file), front);
         programs.push(self.proxy(file, front, vec![process]));
     }
 
@@ -404,12 +367,14 @@ impl Workshop {
         let folder = self.folder.path().join(below);
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(file);
-        let (_, text) = self
-            .texts
-            .get(file)
-            .unwrap_or_else(|| panic!("the page has no {file}"));
-        std::fs::write(&path, format!("{text}\n")).expect("a file");
+        std::fs::write(&path, format!("{}\n", self.text(file))).expect("a file");
         path
+    }
+
+    fn text(&self, file: &str) -> &str {
+        let text = self.texts.get(file);
+        let (_, text) = text.unwrap_or_else(|| panic!("the page has no {file}"));
+        text
     }
 
     /// Changes a program's text where the page stands for something that the test has to choose.
@@ -468,63 +433,6 @@ fn changed(text: &str, difference: &str) -> String {
         text = text.replace(&before, &after);
     }
     text
-}
-
-/// Whether something is there and nobody has said to skip it.
-fn wanted(name: &str, available: Result<(), String>) -> Result<(), String> {
-    let variable = format!("KEYWRIGHT_SKIP_{name}");
-    if std::env::var(&variable).is_ok_and(|value| value == "1") {
-        return Err(format!("{variable}=1"));
-    }
-    available
-}
-
-fn runs(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let mut command = Command::new(program);
-    match command.args(arguments).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).replace('\n', " ")),
-        Err(error) => Err(format!("{program}: {error}")),
-    }
-}
-
-/// The machine's nginx, or the one that scripts/test has unpacked.
-fn nginx() -> Result<String, String> {
-    let unpacked = concat!(env!("CARGO_MANIFEST_DIR"), "/target/nginx/usr/sbin/nginx");
-    let mut reason = String::new();
-    for program in ["nginx", "/usr/sbin/nginx", unpacked] {
-        match runs(program, &["-v"]) {
-            Ok(()) => return Ok(program.to_owned()),
-            Err(why) => reason = why,
-        }
-    }
-    Err(reason)
-}
-
-/// A port that nobody listens on at the moment.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
-/// Starts a server and waits until it listens.
-fn run(mut command: Command, port: u16, name: &str) -> Running {
-    command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null());
-    let child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut running = Running(child);
-    let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        let ended = running.0.try_wait().expect("a state");
-        assert!(
-            ended.is_none(),
-            "{name} has ended; what it said stands above"
-        );
-        assert!(began.elapsed() < START, "{name} does not listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    running
 }
 
 /// The service behind a proxy, which answers with the subject that it was told; its port.
