@@ -16,7 +16,7 @@ use crate::exchange::{Raw, plain};
 use crate::support::gateway::{Running, envoy, free_port, nginx, run_envoy, run_nginx};
 use crate::support::page::blocks;
 use crate::support::{Server, eventually, now_millis, report, start as start_service};
-use crate::world::{Guard, HEADERS, ban, create_issuer, settings, start, text, token};
+use crate::world::{Guard, HEADERS, ban, create_issuer, settings, start, token};
 
 /// How many users are banned through each gateway, one after the other.
 const BANS: usize = 5;

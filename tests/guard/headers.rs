@@ -62,7 +62,7 @@ fn every_header_is_always_there_and_has_its_claim() {
 #[test]
 fn claims_that_are_too_large_for_headers_are_refused_and_not_cut() {
     let server = start_service("");
-    let issuer = create_issuer(&server, "shop", json!({}));
+    let issuer = create_issuer(&server, "shop", json!({ "max_token_bytes": 8192 }));
     let guard = start(&settings(&issuer, "")).ready();
     let with_scope = |bytes: usize| token(&server, "shop", json!({ "scope": "a".repeat(bytes) }));
     let small = guard.ask("/", &with_scope(100));

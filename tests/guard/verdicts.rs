@@ -96,7 +96,7 @@ fn tokens_that_are_not_meant_for_it_are_refused() {
     let guard = start(&settings(&issuer, "")).ready();
     let good = token(&server, "shop", json!({}));
     let sign = |typ: &str, seconds: u64| {
-        let claims = json!({ "sub": "u", "aud": "orders" });
+        let claims = json!({ "sub": "u", "aud": "orders", "client_id": "web" });
         server.sign(
             "shop",
             &json!({ "claims": claims, "typ": typ, "expires_in": seconds }),
@@ -112,7 +112,7 @@ fn tokens_that_are_not_meant_for_it_are_refused() {
             format!("{body}.{flipped}{}", &signature[1..]),
             "bad-signature",
         ),
-        (format!("{body}."), "bad-signature"),
+        (format!("{body}."), "token-malformed"),
         ("no.token.here".to_owned(), "token-malformed"),
     ] {
         assert_eq!(guard.verdict(&token), verdict(401, code), "{token}");
@@ -125,11 +125,8 @@ fn tokens_that_are_not_meant_for_it_are_refused() {
         let labels = format!("{{status=\"{status}\",reason=\"{reason}\"}}");
         guard.metric(&format!("keywright_guard_verdicts_total{labels}"))
     };
-    assert_eq!(counted(401, "bad-signature"), Some(2.0));
-    assert_eq!(
-        counted(200, "accepted"),
-        counted(200, "accepted").filter(|count| *count >= 1.0)
-    );
+    assert_eq!(counted(401, "bad-signature"), Some(1.0));
+    assert!(counted(200, "accepted") >= Some(1.0));
     assert_eq!(guard.metric("keywright_guard_ready"), Some(1.0));
 }
 
@@ -187,7 +184,7 @@ fn each_issuer_has_its_own_rules() {
         "{}",
         guard.log()
     );
-    let claims = json!({ "sub": "u", "aud": "orders" });
+    let claims = json!({ "sub": "u", "aud": "orders", "client_id": "web" });
     let plain = server.sign("shop", &json!({ "claims": claims }));
     assert_eq!(guard.verdict(&plain), verdict(401, "claim-missing"));
     let session = token(&server, "shop", json!({ "sid": "s-1" }));
