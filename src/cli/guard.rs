@@ -41,15 +41,11 @@ pub(super) fn run(arguments: Arguments, tls: &TlsArguments) -> Result<(), Failur
         issuer,
         audience,
     } = arguments;
-    let issuer = issuer.map(|issuer| {
-        let mut issuer = GuardIssuer::new(issuer, audience);
-        issuer.ca = tls.ca().map(ToOwned::to_owned);
-        issuer
-    });
     let overrides = GuardOverrides {
         listen,
         health_listen,
-        issuer,
+        issuer: issuer.map(|issuer| GuardIssuer::new(issuer, audience)),
+        ca: tls.ca().map(ToOwned::to_owned),
     };
     let outcome = (|| {
         let settings = Guard::load(config.as_deref(), overrides)?;

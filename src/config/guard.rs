@@ -152,6 +152,8 @@ pub struct GuardOverrides {
     pub health_listen: Option<ListenAddress>,
     /// `--issuer` and `--audience`
     pub issuer: Option<GuardIssuer>,
+    /// `--ca`, for issuers that name none
+    pub ca: Option<PathBuf>,
 }
 
 impl Guard {
@@ -165,6 +167,7 @@ impl Guard {
             listen,
             health_listen,
             issuer,
+            ca,
         } = overrides;
         settings.listen = listen.unwrap_or(settings.listen);
         settings.health_listen = health_listen.or(settings.health_listen);
@@ -173,6 +176,9 @@ impl Guard {
                 return Err(ConfigError::IssuersInTwoPlaces);
             }
             settings.issuers.push(issuer);
+        }
+        for issuer in &mut settings.issuers {
+            issuer.ca = issuer.ca.take().or_else(|| ca.clone());
         }
         settings.log.validate()?;
         Ok(settings)
@@ -218,6 +224,21 @@ mod tests {
         let two = "[[issuers]]\nissuer = \"https://c\"\naudiences = [\"d\"]";
         let refused = load(two, flags()).unwrap_err();
         assert!(matches!(refused, ConfigError::IssuersInTwoPlaces));
+    }
+
+    #[test]
+    fn roots_of_the_command_line_are_for_issuers_that_name_none() {
+        let overrides = GuardOverrides {
+            ca: Some("all.pem".into()),
+            ..GuardOverrides::default()
+        };
+        let issuer = "[[issuers]]\nissuer = \"https://a\"\naudiences = [\"b\"]\n";
+        let toml = format!("{issuer}{issuer}ca = \"own.pem\"");
+        let issuers = load(&toml, overrides).unwrap().issuers;
+        let roots = issuers
+            .iter()
+            .map(|issuer| issuer.ca.as_deref().unwrap().to_str().unwrap());
+        assert_eq!(roots.collect::<Vec<_>>(), ["all.pem", "own.pem"]);
     }
 
     #[test]

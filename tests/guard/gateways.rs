@@ -60,6 +60,19 @@ impl Gateway {
             }
             assert!(is_changed, "{file} has no port {page}");
         }
+        // As docs/guard.md says of requirements.
+        for (before, after) in [
+            (
+                "proxy_pass http://guard/;",
+                "proxy_pass http://guard/orders;",
+            ),
+            (
+                "server_uri: {",
+                "path_prefix: /orders\n                        server_uri: {",
+            ),
+        ] {
+            configuration = configuration.replace(before, after);
+        }
         let folder = tempfile::tempdir().unwrap();
         let process = run(folder.path(), &configuration, front);
         Self {
@@ -125,13 +138,14 @@ fn envoy_asks_the_guard() {
 
 fn test(name: &'static str, file: &str, run: impl FnOnce(&Path, &str, u16) -> Running) {
     let server = start_service("");
-    let issuer = create_issuer(&server, "shop", json!({}));
-    let guard = start(&settings(&issuer, "scopes = [\"orders:read\"]")).ready();
+    let issuer = create_issuer(&server, "shop", json!({ "revocation_max_age": "5s" }));
+    let needed = "[[requirements]]\npath = \"/orders\"\nscopes = [\"orders:read\"]\n";
+    let guard = start(&settings(&issuer, needed)).ready();
     let gateway = Gateway::start(name, file, &guard, run);
     tells_the_service_what_the_token_says(&gateway, &server);
     refuses_as_the_guard_does(&gateway, &server);
     keeps_banned_users_out(&gateway, &server);
-    lets_nobody_in_without_a_verdict(&gateway, &server, guard);
+    lets_nobody_in_without_a_verdict(&gateway, server, guard);
 }
 
 fn good(server: &Server, subject: &str) -> String {
@@ -148,10 +162,12 @@ fn tells_the_service_what_the_token_says(gateway: &Gateway, server: &Server) {
     // The token has no session: nothing may stand in its place.
     for name in HEADERS
         .into_iter()
-        .chain(["X-AUTH-SUBJECT", "X-Auth-Session"])
+        .chain(["X-AUTH-SUBJECT", "X_Auth_Subject"])
     {
         headers.push((name, "intruder"));
     }
+    // Whoever lists a header here asks the next hop to drop it (RFC 9110 §7.6.1).
+    headers.push(("Connection", "X-Auth-Subject"));
     let answer = gateway.get(&headers);
     let head = String::from_utf8(answer.body).unwrap();
     assert_eq!(answer.status, 200, "{}: {head}", gateway.name);
@@ -227,12 +243,22 @@ fn keeps_banned_users_out(gateway: &Gateway, server: &Server) {
     ));
 }
 
-/// Without a guard nobody gets in, and clients are told to come back.
-fn lets_nobody_in_without_a_verdict(gateway: &Gateway, server: &Server, guard: Guard) {
-    let token = good(server, "user-1");
-    assert_eq!(gateway.status(&token), 200);
+/// Without revocations, and without a guard, nobody gets in, and clients are told to come back.
+fn lets_nobody_in_without_a_verdict(gateway: &Gateway, server: Server, guard: Guard) {
+    let authorization = format!("Bearer {}", good(&server, "user-1"));
+    let ask = || gateway.get(&[("Authorization", &authorization)]);
+    assert_eq!(ask().status, 200);
+    drop(server);
+    let undecided = eventually("the bound", || {
+        Some(ask()).filter(|answer| answer.status != 200)
+    });
+    assert_eq!(undecided.status, 503, "{}", gateway.name);
+    assert_eq!(
+        undecided.header("retry-after"),
+        Some("5"),
+        "{}",
+        gateway.name
+    );
     drop(guard);
-    let answer = gateway.get(&[("Authorization", &format!("Bearer {token}"))]);
-    let body = String::from_utf8_lossy(&answer.body);
-    assert_eq!(answer.status, 503, "{}: {body}", gateway.name);
+    assert_eq!(ask().status, 503, "{}", gateway.name);
 }
