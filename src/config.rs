@@ -322,9 +322,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// A guard is told of issuers in two ways.
+    /// Both the command line and the file name issuers of a guard.
     #[error(
-        "--issuer and --audience are for a guard whose file has no issuers: name all in the file"
+        "--issuer and --audience cannot be combined with [[issuers]] in the file: name all issuers in the file"
     )]
     IssuersInTwoPlaces,
     /// The store cannot be used as it is set.

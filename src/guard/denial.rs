@@ -25,29 +25,29 @@ pub(super) enum Denial {
     ClaimsTooLarge(TooLarge),
 }
 
-/// What a gateway is told.
+/// Which status a denial has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// A better token is needed.
+pub(super) enum DenialKind {
+    /// The request has no valid token.
     Unauthenticated,
-    /// The token is good, and does not allow it.
+    /// The token is valid, but not sufficient.
     Forbidden,
-    /// It cannot be known whether the token is good.
+    /// The token may be valid, but the guard cannot judge it now.
     Undecided,
 }
 
 impl Denial {
-    pub(super) fn refusal(&self) -> Refusal {
+    pub(super) fn kind(&self) -> DenialKind {
         match self {
             Self::Token(error) if matches!(error.fault(), Fault::Keys | Fault::Revocations) => {
-                Refusal::Undecided
+                DenialKind::Undecided
             }
-            // RFC 6750 §3.1 has 400 for a malformed request, which nginx would make 500 of.
+            // For a malformed request RFC 6750 §3.1 has 400, which nginx would turn into 500.
             Self::NoToken | Self::MalformedAuthorization | Self::Token(_) => {
-                Refusal::Unauthenticated
+                DenialKind::Unauthenticated
             }
             Self::Scope(_) | Self::Claim(_) | Self::NoRequirement | Self::ClaimsTooLarge(_) => {
-                Refusal::Forbidden
+                DenialKind::Forbidden
             }
         }
     }
@@ -79,10 +79,10 @@ impl Denial {
     /// The challenge (RFC 6750 §3), which 401 must have, and 403 if another token would help.
     pub(super) fn challenge(&self, realm: &str) -> Option<String> {
         let realm = quotable(realm);
-        match (self.refusal(), self.error()) {
-            (Refusal::Undecided, _) | (Refusal::Forbidden, None) => None,
-            (Refusal::Unauthenticated, None) => Some(format!("Bearer realm=\"{realm}\"")),
-            (Refusal::Unauthenticated | Refusal::Forbidden, Some(error)) => {
+        match (self.kind(), self.error()) {
+            (DenialKind::Undecided, _) | (DenialKind::Forbidden, None) => None,
+            (DenialKind::Unauthenticated, None) => Some(format!("Bearer realm=\"{realm}\"")),
+            (DenialKind::Unauthenticated | DenialKind::Forbidden, Some(error)) => {
                 let detail = quotable(&self.to_string());
                 let scope = match self {
                     Self::Scope(scope) => format!(", scope=\"{}\"", quotable(scope)),
@@ -109,7 +109,7 @@ impl fmt::Display for Denial {
             Self::NoRequirement => f.write_str("the guard has no requirement for this path"),
             Self::ClaimsTooLarge(TooLarge { bytes }) => write!(
                 f,
-                "the claims take {bytes} bytes as headers, and {LARGEST_HEADERS} are allowed"
+                "the claims need {bytes} bytes as headers, but {LARGEST_HEADERS} are allowed"
             ),
         }
     }

@@ -18,9 +18,10 @@ use crate::http::RequestHandler;
 
 /// Answers every request with a verdict on its token.
 #[derive(Clone)]
-pub(super) struct Guard(Arc<Parts>);
+pub(super) struct VerdictHandler(Arc<Judge>);
 
-struct Parts {
+/// Everything that a verdict is made with.
+struct Judge {
     issuers: Arc<FollowedIssuers>,
     requirements: Requirements,
     headers: ClaimHeaders,
@@ -28,7 +29,7 @@ struct Parts {
     metrics: Arc<GuardMetrics>,
 }
 
-impl Guard {
+impl VerdictHandler {
     pub(super) fn new(
         issuers: Arc<FollowedIssuers>,
         requirements: Requirements,
@@ -36,7 +37,7 @@ impl Guard {
         realm: &str,
         metrics: Arc<GuardMetrics>,
     ) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(Judge {
             issuers,
             requirements,
             headers,
@@ -46,25 +47,25 @@ impl Guard {
     }
 }
 
-impl RequestHandler for Guard {
+impl RequestHandler for VerdictHandler {
     async fn handle(self, request: Request<Incoming>) -> Response {
-        let Self(parts) = self;
-        let verdict = parts.judge(request.uri().path(), request.headers()).await;
+        let Self(judge) = self;
+        let verdict = judge.judge(request.uri().path(), request.headers()).await;
         let (response, reason) = match verdict {
             Ok(claims) => (accepted(claims), "accepted"),
             Err(denial) => {
                 // Neither the path nor a header: a client may have put its token there.
                 tracing::debug!(code = denial.code(), detail = %denial, "refused");
-                (refused(&denial, &parts.realm), denial.code())
+                (refused(&denial, &judge.realm), denial.code())
             }
         };
         let status = response.status().as_u16();
-        parts.metrics.count_verdict(status, reason);
+        judge.metrics.count_verdict(status, reason);
         response
     }
 }
 
-impl Parts {
+impl Judge {
     /// The headers of an accepted token.
     async fn judge(&self, path: &str, headers: &HeaderMap) -> Result<HeaderMap, Denial> {
         let token = bearer_token(headers)?;

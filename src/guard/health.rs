@@ -11,20 +11,20 @@ use super::metrics::GuardMetrics;
 use super::response::{metrics, not_found, text, unready};
 use crate::http::RequestHandler;
 
-/// Says whether the process lives, whether it can judge tokens, and what it has judged.
+/// Answers whether the process lives and can judge tokens, and how many it has judged.
 #[derive(Clone)]
-pub(super) struct Health {
+pub(super) struct HealthHandler {
     issuers: Arc<FollowedIssuers>,
     metrics: Arc<GuardMetrics>,
 }
 
-impl Health {
+impl HealthHandler {
     pub(super) const fn new(issuers: Arc<FollowedIssuers>, metrics: Arc<GuardMetrics>) -> Self {
         Self { issuers, metrics }
     }
 }
 
-impl RequestHandler for Health {
+impl RequestHandler for HealthHandler {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let is_read = [Method::GET, Method::HEAD].contains(request.method());
         match request.uri().path() {

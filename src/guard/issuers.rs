@@ -106,12 +106,12 @@ impl FollowedIssuer {
     fn readiness(&self) -> Result<(), String> {
         let name = &self.name;
         if !self.keys.has_keys() {
-            return Err(format!("there are no keys of {name}"));
+            return Err(format!("the keys of {name} are not available"));
         }
         match &self.revocations {
-            Some(revocations) if !revocations.has_head() => {
-                Err(format!("it is not known yet what {name} has revoked"))
-            }
+            Some(revocations) if !revocations.has_head() => Err(format!(
+                "the revocations of {name} have not been fetched yet"
+            )),
             Some(revocations) if !revocations.is_fresh() => Err(format!(
                 "the revocations of {name} could not be refreshed for too long"
             )),

@@ -61,7 +61,7 @@ impl GuardMetrics {
         );
         registry.register_with_unit(
             "guard_revocations_age",
-            "Time since what is known of the issuer's revocations was true; absent while nothing is",
+            "Age of the newest head of the issuer's revocations; absent without one",
             Unit::Seconds,
             Family::clone(&head_age),
         );
@@ -90,7 +90,7 @@ impl GuardMetrics {
     /// Everything in the OpenMetrics text format, with what is known of the issuers now.
     pub(super) fn render(&self, issuers: &FollowedIssuers) -> String {
         self.ready.set(issuers.readiness().is_ok().into());
-        // What is not known any more is absent, and not as old as it was.
+        // An issuer without keys or without a head has no age.
         self.key_age.clear();
         self.head_age.clear();
         for issuer in issuers.iter() {

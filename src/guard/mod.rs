@@ -5,7 +5,7 @@
 //! whatever it is written in.
 //!
 //! - The main listener answers *every* path with a verdict: 200, 401, 403 or 503, and nothing else,
-//!   because gateways make 500 of the rest. So probes and metrics have a listener of their own.
+//!   because nginx turns any other status into 500. So probes and metrics have a listener of their own.
 //! - Every header of claims is in every 200, empty where the token lacks the claim. Otherwise a gateway
 //!   would pass on the header of that name that a client has sent.
 //! - No path and no header that a client can write decides what a token must have: requirements are
@@ -37,8 +37,8 @@ use crate::http::{CertificateReloader, Listener, serve};
 use crate::service::{Background, Request, ReservedSocket, Signals, tell_service_manager, url_of};
 use crate::telemetry::Metrics;
 use claim_headers::ClaimHeaders;
-use handler::Guard;
-use health::Health;
+use handler::VerdictHandler;
+use health::HealthHandler;
 use issuers::FollowedIssuers;
 use metrics::GuardMetrics;
 use requirement::Requirements;
@@ -91,7 +91,7 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
         socket: socket.into(),
         certificates: tls.as_deref().map(CertificateReloader::certificates),
         limits: settings.limits(),
-        handler: Guard::new(
+        handler: VerdictHandler::new(
             Arc::clone(&issuers),
             requirements,
             headers,
@@ -103,7 +103,7 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
     let run_guard = serve_until_stopped(&stopped);
     listeners.push(background.spawn("listener-guard", &Arc::new(guard), run_guard));
     if let Some(socket) = health_socket {
-        let health = health_listener(settings, socket, Health::new(issuers, guard_metrics));
+        let health = health_listener(settings, socket, HealthHandler::new(issuers, guard_metrics));
         let serve_health = move |listener| serve(listener, stopped.clone());
         listeners.push(background.spawn("listener-health", &Arc::new(health), serve_health));
     }
@@ -132,8 +132,8 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
 fn health_listener(
     settings: &config::Guard,
     socket: TcpListener,
-    handler: Health,
-) -> Listener<Health> {
+    handler: HealthHandler,
+) -> Listener<HealthHandler> {
     Listener {
         name: "health",
         socket: socket.into(),

@@ -20,7 +20,7 @@ struct Requirement {
     claims: BTreeMap<String, Value>,
 }
 
-/// A requirement that no token could meet, or that no path leads to.
+/// A requirement that no token can meet, or that no path can choose.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidRequirement {
     #[error("requirements: \"{0}\" is not a path of one segment, such as \"/orders\"")]
@@ -47,7 +47,7 @@ impl Requirements {
         {
             let invalid = || InvalidRequirement::Path(path.clone());
             let segment = path.strip_prefix('/').ok_or_else(invalid)?;
-            // What gateways and clients write in two ways would not be found in one of them.
+            // Other characters have several spellings in a URL.
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
             if segment.is_empty() || !segment.bytes().all(is_plain) {
                 return Err(invalid());

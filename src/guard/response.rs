@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
-use super::denial::{Denial, Refusal};
+use super::denial::{Denial, DenialKind};
 use crate::telemetry::OPENMETRICS;
 
 /// After how many seconds a client may ask again when keys or revocations are missing: a failed fetch is
@@ -26,10 +26,10 @@ pub(super) fn accepted(claims: HeaderMap) -> Response {
 
 /// 401, 403 or 503, with an RFC 9457 document.
 pub(super) fn refused(denial: &Denial, realm: &str) -> Response {
-    let status = match denial.refusal() {
-        Refusal::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Refusal::Forbidden => StatusCode::FORBIDDEN,
-        Refusal::Undecided => StatusCode::SERVICE_UNAVAILABLE,
+    let status = match denial.kind() {
+        DenialKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        DenialKind::Forbidden => StatusCode::FORBIDDEN,
+        DenialKind::Undecided => StatusCode::SERVICE_UNAVAILABLE,
     };
     let document = json!({
         "type": "about:blank",
@@ -44,7 +44,7 @@ pub(super) fn refused(denial: &Denial, realm: &str) -> Response {
     let problem = HeaderValue::from_static("application/problem+json");
     headers.insert(CONTENT_TYPE, problem);
     headers.insert(CACHE_CONTROL, NO_STORE);
-    if denial.refusal() == Refusal::Undecided {
+    if denial.kind() == DenialKind::Undecided {
         headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
     if let Some(challenge) = denial.challenge(realm)

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import http.server
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -164,6 +165,8 @@ def measure(table, seconds, bans):
                 if not all(ask() for ask in targets.values()):
                     raise SystemExit("a good token is refused")
                 targets["a signer"] = signed_by(service, subject)
+                # At any moment between two polls of the feed.
+                time.sleep(random.random())
                 ban = service.call("POST", "/v1/issuers/bans/revocations", {"subject": subject, "ban": True})
                 banned_at = time.perf_counter()
                 threads = [threading.Thread(target=last_acceptance, args=(ask, banned_at, took, name))

@@ -166,7 +166,7 @@ fn tells_the_service_what_the_token_says(gateway: &Gateway, server: &Server) {
     {
         headers.push((name, "intruder"));
     }
-    // Whoever lists a header here asks the next hop to drop it (RFC 9110 §7.6.1).
+    // A header that is listed here is dropped by the next hop (RFC 9110 §7.6.1).
     headers.push(("Connection", "X-Auth-Subject"));
     let answer = gateway.get(&headers);
     let head = String::from_utf8(answer.body).unwrap();

@@ -82,7 +82,7 @@ fn claims_that_are_too_large_for_headers_are_refused_and_not_cut() {
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
     assert_eq!(
         detail,
-        "the claims take 3073 bytes as headers, and 3072 are allowed"
+        "the claims need 3073 bytes as headers, but 3072 are allowed"
     );
     assert!(HEADERS.iter().all(|name| refused.header(name).is_none()));
 }

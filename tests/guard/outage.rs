@@ -39,7 +39,7 @@ fn without_keys_nothing_is_judged_until_the_issuer_is_there() {
     assert_eq!(answer.header("www-authenticate"), None);
     assert_eq!(
         guard.readiness(),
-        (503, format!("there are no keys of {issuer}\n"))
+        (503, format!("the keys of {issuer} are not available\n"))
     );
     assert_eq!(guard.probe("/livez").status, 200);
     assert_eq!(guard.metric("keywright_guard_ready"), Some(0.0));

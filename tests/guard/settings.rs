@@ -81,7 +81,7 @@ fn what_cannot_be_meant_is_refused_with_the_setting_and_the_rule() {
     let flags = ["--issuer", issuer, "--audience", "orders"];
     let (code, error) = refused(&with(""), &flags);
     assert!(
-        code == 1 && error.contains("name all in the file"),
+        code == 1 && error.contains("name all issuers in the file"),
         "{error}"
     );
     for flags in [&flags[..2], &flags[2..]] {

@@ -161,7 +161,7 @@ fn the_gateways_path_says_what_a_token_needs_and_an_unknown_one_is_refused() {
     ] {
         assert_eq!(verdict_of(&guard.ask(path, token)), expected, "{path}");
     }
-    // Whoever has no token learns nothing of the paths.
+    // A caller without a token learns nothing of the paths.
     let without = request("GET", &format!("{}/unknown", guard.url), &[], None);
     assert_eq!(without.status, 401);
 }
