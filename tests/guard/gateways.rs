@@ -260,5 +260,7 @@ fn lets_nobody_in_without_a_verdict(gateway: &Gateway, server: Server, guard: Gu
         gateway.name
     );
     drop(guard);
-    assert_eq!(ask().status, 503, "{}", gateway.name);
+    let cut = ask();
+    assert_eq!(cut.status, 503, "{}", gateway.name);
+    assert_eq!(cut.header("retry-after"), Some("5"), "{}", gateway.name);
 }
