@@ -47,8 +47,9 @@ fn the_examples_of_the_page_run_as_they_are_written() {
     assert!(ran >= 3, "the page has too few examples");
     let program = Path::new(env!("CARGO_BIN_EXE_keywright"));
     let folder = program.parent().unwrap().display();
-    let output = Command::new("bash")
-        .args(["-c", &script])
+    // An example that waits for something waits indefinitely if it never happens.
+    let output = Command::new("timeout")
+        .args(["60", "bash", "-c", &script])
         .current_dir(server.folder().path())
         .env_clear()
         .env("PATH", format!("{folder}:/usr/local/bin:/usr/bin:/bin"))
