@@ -35,6 +35,7 @@ mod connections;
 mod credentials;
 mod document;
 mod exchange;
+mod feed;
 mod health;
 mod history;
 mod hostile_claims;

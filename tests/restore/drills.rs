@@ -14,6 +14,9 @@ use crate::site::{
 use crate::support::postgres::shared;
 use crate::support::{Server, start};
 
+/// The identifier of a ban, what it refuses, and for how long.
+type Ban = [Value; 3];
+
 /// A lost service: what was kept of it, and what it has signed.
 struct Lost {
     folder: Arc<TempDir>,
@@ -24,7 +27,7 @@ struct Lost {
     /// Revoked before, while and after the backup was taken.
     revoked: Vec<String>,
     /// Banned before and after the backup, and what is known of each.
-    banned: [(&'static str, Vec<(Value, Value, Value)>); 2],
+    banned: [(&'static str, Vec<Ban>); 2],
 }
 
 impl Lost {
@@ -169,20 +172,12 @@ fn ban(server: &Server, subject: &str) -> Value {
 }
 
 /// What is known of a subject's bans, without what follows from the present time.
-fn bans(server: &Server, subject: &str) -> Vec<(Value, Value, Value)> {
+fn bans(server: &Server, subject: &str) -> Vec<Ban> {
     let path = format!("/v1/issuers/default/revocations?subject={subject}");
     let found = server.call("GET", &path, None).json();
     let found = found["revocations"].as_array().unwrap().iter();
-    let member = |one: &Value, name| one[name].clone();
-    found
-        .map(|one| {
-            (
-                member(one, "id"),
-                member(one, "issued_before"),
-                member(one, "ban"),
-            )
-        })
-        .collect()
+    let ban = |one: &Value| ["id", "issued_before", "ban"].map(|name| one[name].clone());
+    found.map(ban).collect()
 }
 
 fn with_a_register(lost: &Lost, folder: &Path, since: &[&str]) {
