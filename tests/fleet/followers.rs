@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::balancer;
-use crate::support::since_epoch;
+use crate::proxy::{Line, Proxy};
+use crate::support::postgres::Postgres;
+use crate::support::{eventually, report, since_epoch};
 use crate::world::{Address, Fleet, REPLICAS, ask};
 
 /// The issuer whose feed is followed, at the balancer.
@@ -77,16 +79,7 @@ enum Verdict {
 impl Followers {
     pub(crate) fn begin(fleet: &Fleet<'_>) -> Self {
         let port = balancer::start(Arc::clone(&fleet.addresses));
-        let url = format!("http://127.0.0.1:{port}/{ISSUER}");
-        let policy = json!({
-            "url": url, "algorithms": ["ES256"], "rotation": { "every": "10s" }, "lead": "3s",
-            "jwks_max_age": "1s", "stale_if_error": "0s", "clock_skew": "2s",
-            "default_token_ttl": "60s", "max_token_ttl": "60s", "revocation_max_age": MAX_AGE,
-        });
-        let path = format!("/v1/issuers/{ISSUER}");
-        let answer = fleet.call(0, "PUT", &path, Some(&policy)).unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.json());
-        let follower = Arc::new(Follower::of(&url));
+        let follower = Arc::new(Follower::at(fleet, port));
         let met = Arc::new(Mutex::new(Met::default()));
         let over = Arc::new(AtomicBool::new(false));
         let begin = |index| {
@@ -123,6 +116,21 @@ impl Followers {
 }
 
 impl Follower {
+    /// One that finds the issuer at this port.
+    fn at(fleet: &Fleet<'_>, port: u16) -> Self {
+        let url = format!("http://127.0.0.1:{port}/{ISSUER}");
+        let policy = json!({
+            "url": url, "algorithms": ["ES256"], "rotation": { "every": "10s" }, "lead": "3s",
+            "jwks_max_age": "1s", "stale_if_error": "0s", "clock_skew": "2s",
+            "default_token_ttl": "60s", "max_token_ttl": "60s", "revocation_max_age": MAX_AGE,
+        });
+        let path = format!("/v1/issuers/{ISSUER}");
+        let answer = fleet.call(0, "PUT", &path, Some(&policy)).unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.json());
+        fleet.recovers();
+        Self::of(&url)
+    }
+
     fn of(url: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -322,4 +330,55 @@ impl Outcome {
         assert_eq!(self.0.refused, no_one);
         assert!(self.0.revocations.len() > 20 && self.0.accepted > 50);
     }
+}
+
+#[test]
+fn a_replica_that_is_cut_off_vouches_for_no_token_longer_than_is_guaranteed() {
+    let Some(postgres) = Postgres::start("") else {
+        return;
+    };
+    let fleet = Fleet::start(&postgres);
+    // Its verifiers have no balancer that would send them elsewhere.
+    let public = fleet.addresses.read().unwrap()[1].public.clone();
+    let port = public.rsplit(':').next().unwrap().parse().unwrap();
+    let follower = Follower::at(&fleet, Proxy::to(port).port);
+    let post = |what: &str, body: Value| {
+        let path = format!("/v1/issuers/{ISSUER}/{what}");
+        let answer = fleet.call(0, "POST", &path, Some(&body)).unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.json());
+        answer.json()
+    };
+    let signed = post(
+        "tokens",
+        json!({"claims": {"sub": "user-1", "aud": "orders"}}),
+    );
+    let token = signed["token"].as_str().unwrap();
+    eventually("the token is accepted", || {
+        (follower.judge(token) == Verdict::Accepted).then_some(())
+    });
+    fleet.proxies[1].set(Line::Silent);
+    let answer = post("revocations", json!({"subject": "user-1"}));
+    let answered_at = now();
+    let guaranteed = answer["in_force_at_verifiers"]["guaranteed"].as_f64();
+    let guaranteed = guaranteed.unwrap();
+    let mut last = answered_at;
+    while now() < guaranteed + 5.0 * AFTERWARDS {
+        let asked_at = now();
+        if follower.judge(token) == Verdict::Accepted {
+            last = asked_at;
+        }
+        sleep(PACE);
+    }
+    report(&format!(
+        "followers of a replica that is cut off: last acceptance {:.2} s after the answer, guaranteed \
+         {:.2} s",
+        last - answered_at,
+        guaranteed - answered_at
+    ));
+    assert!(last <= guaranteed, "{:.2} s too late", last - guaranteed);
+    assert!(last > answered_at, "the replica was not cut off");
+    fleet.proxies[1].set(Line::Whole);
+    eventually("the token is revoked", || {
+        (follower.judge(token) == Verdict::Revoked).then_some(())
+    });
 }
