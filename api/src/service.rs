@@ -20,7 +20,7 @@ pub struct Register {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RegisterContents {
     /// The form of this document.
-    #[schemars(range(min = 1, max = 1))]
+    #[schemars(range(min = 2, max = 2))]
     pub format: u64,
     /// When it was written, in Unix seconds.
     pub created_at: UnixSeconds,
@@ -35,6 +35,8 @@ pub struct RegisterContents {
     pub issuers: Vec<serde_json::Map<String, Value>>,
     /// Issuers whose records cannot be read, and of which nothing is said.
     pub unusable: Vec<String>,
+    /// What was taken back of tokens, sealed under the master key, in base64.
+    pub revocations: String,
 }
 
 /// The processes that share the store.

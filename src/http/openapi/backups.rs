@@ -41,18 +41,19 @@ pub(in crate::http) fn register() -> Operation {
     let register = json!({
         "mac": "d9e1f0a8b1d5c1ae0c8cbb1ca0d3c6a4f8b25f32ff8e4ac1d4a6c9f4c2bd0a11",
         "register": {
-            "format": 1,
+            "format": 2,
             "created_at": 1_800_000_000,
             "keywright": "0.1.0",
             "head": format!("6:{}", "ab".repeat(32)),
             "master_key": "0123456789abcdef",
             "issuers": [],
             "unusable": [],
+            "revocations": "c2FsdCwgc2VhbGVkIHRleHQgYW5kIHRhZw==",
         },
     });
     Operation::new(Area::Backups, "readRegister", "Read the register")
         .text(
-            "What has become of every key, without a secret: to be written down all the time, \
+            "What has become of every key, and what was taken back of tokens, without a secret: to be written down all the time, \
              apart from the backups, so that a restore brings nothing back that was revoked since. \
              `mac` is HMAC-SHA256 over the exact text of `register`, under a key that is derived \
              from the master key.",
