@@ -183,3 +183,57 @@ async fn only_a_security_client_of_all_issuers_says_that_the_clock_was_wrong_and
         assert_eq!((status, code), expected, "{body}");
     }
 }
+
+/// The claims of a token for this subject, or the code of the refusal; time passes while it is held.
+async fn sign(world: &World, api: &Api, credential: &str, subject: &str) -> Result<Value, Value> {
+    let body = json!({ "claims": { "sub": subject } });
+    let (api, credential) = (api.clone(), credential.to_owned());
+    let call = async move { api.call(&credential, "POST /issuers/a/tokens", &body).await };
+    let mut call = tokio::spawn(call);
+    let begun = world.clock.read().wall;
+    let (status, answer) = loop {
+        tokio::select! {
+            answer = &mut call => break answer.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(2)) => {
+                world.clock.set(world.clock.read().wall.after(Duration::from_millis(50)));
+            }
+        }
+    };
+    let held = world.clock.read().wall.since(begun);
+    assert!(held < seconds(3), "{subject} was held for {held:?}");
+    match status {
+        201 => {
+            let token = answer["token"].as_str().unwrap();
+            Ok(keywright_verifier::Jws::inspect(token, 65_536)
+                .unwrap()
+                .claims
+                .into())
+        }
+        _ => {
+            assert_eq!(status, 503, "{answer}");
+            Err(answer["code"].clone())
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_token_is_dead_at_birth_when_the_clock_is_set_back_after_a_revocation() {
+    let (world, api, credential) = world().await;
+    let body = json!({ "subject": "user-1" });
+    let call = "POST /issuers/a/revocations";
+    let (status, revoked) = api.call(&credential, call, &body).await;
+    assert_eq!(status, 201, "{revoked}");
+    let issued_before = revoked["issued_before"].as_u64().unwrap();
+    // Held until its time has come.
+    let claims = sign(&world, &api, &credential, "user-1").await.unwrap();
+    assert!(claims["iat"].as_u64().unwrap() >= issued_before);
+    world.clock.set_wall(BEGIN.before(seconds(60)));
+    assert_eq!(
+        sign(&world, &api, &credential, "user-1").await.unwrap_err(),
+        "revocation-settling"
+    );
+    sign(&world, &api, &credential, "user-2").await.unwrap();
+    world.clock.set(Timestamp::from_seconds(issued_before));
+    let claims = sign(&world, &api, &credential, "user-1").await.unwrap();
+    assert!(claims["iat"].as_u64().unwrap() >= issued_before);
+}
