@@ -2,7 +2,8 @@
 //!
 //! A private key comes as PEM (PKCS#8, PKCS#1 or SEC 1) or as a JWK, in the spellings that tools make
 //! of them. [`key_format`] finds the key in its file, or recognises what is none; [`elliptic_curve`]
-//! reads EC keys with the parameters that tools write. Whatever the form was, ring opens the result.
+//! reads EC keys with the parameters that tools write. Whatever the form was, the libraries that
+//! sign must open the result.
 
 mod elliptic_curve;
 mod key_format;
@@ -15,8 +16,8 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use self::key_format::Encoded;
-use super::software::{Material, encode_p256, encode_rsa, public_p256, public_rsa};
-use super::{EngineError, KeyPair};
+use super::software::{check_usable, encode_p256, public_p256};
+use super::{KeyPair, rsa_key};
 use crate::wiped_stack::on_wiped_stack;
 
 pub use key_format::KeyFormat;
@@ -49,7 +50,7 @@ impl From<FieldError> for ImportError {
     }
 }
 
-/// Reads a private key of another system. ring checks that its parts belong together. Without `kid`
+/// Reads a private key of another system, and checks that its parts belong together. Without `kid`
 /// the key has the kid of the JWK that it came as, or its thumbprint.
 ///
 /// # Errors
@@ -73,7 +74,7 @@ fn import(algorithm: Algorithm, text: &str, kid: Option<Kid>) -> Result<KeyPair,
     };
     let (private, public) = match &secret {
         Secret::P256(secret) => (encode_p256(secret), public_p256(&secret.public_key())),
-        Secret::Rsa(secret) => (encode_rsa(secret), public_rsa(secret)),
+        Secret::Rsa(secret) => (rsa_key::encode(secret), rsa_key::public_half(secret)),
     };
     let (Some(private), Some(public)) = (private, public) else {
         return Err(unusable());
@@ -82,7 +83,7 @@ fn import(algorithm: Algorithm, text: &str, kid: Option<Kid>) -> Result<KeyPair,
         return Err(unusable());
     }
     check_strength(&public)?;
-    Material::open(algorithm, &private).map_err(|_: EngineError| unusable())?;
+    check_usable(algorithm, &private).map_err(|_| unusable())?;
     let jwk = Jwk::new(kid, public).map_err(|_| unusable())?;
     Ok(KeyPair { jwk, private })
 }
@@ -181,7 +182,8 @@ fn read_key_information(der: &[u8]) -> Option<PublicKey> {
     elliptic_curve::read_public_key(der).or_else(|| read_rsa_public_key(der))
 }
 
-fn read_rsa_public_key(der: &[u8]) -> Option<PublicKey> {
+/// Reads an RSA key from a SubjectPublicKeyInfo or from PKCS#1.
+pub(super) fn read_rsa_public_key(der: &[u8]) -> Option<PublicKey> {
     use p256::pkcs8::spki::SubjectPublicKeyInfoRef;
     let information = SubjectPublicKeyInfoRef::try_from(der).ok();
     let pkcs1 = match &information {

@@ -1,14 +1,14 @@
 //! Where private keys are used: made, brought in, and signed with.
 //!
 //! [`SigningEngine`] is the seam for other places to keep keys, such as a PKCS#11 module. The
-//! one that is here, [`software::SoftwareEngine`], generates with the `rsa` and `p256` crates and
-//! signs with ring; the `rsa` crate never performs a private-key operation (RUSTSEC-2023-0071).
+//! one that is here, [`software::SoftwareEngine`], keeps them in this process.
 
 pub mod software;
 
 mod entropy;
 mod import;
 mod pool;
+mod rsa_key;
 
 use std::fmt;
 use std::sync::Arc;

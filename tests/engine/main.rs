@@ -12,4 +12,5 @@ mod import;
 mod key_files;
 mod keys;
 mod queue;
+mod rsa_libraries;
 mod signing;
