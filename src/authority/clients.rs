@@ -144,7 +144,9 @@ impl Clients {
         let rules = Rules::new(&client.id, audience, algorithms)
             .require(["sub", "iat", "jti"])
             .max_token_bytes(LARGEST_ASSERTION);
-        Verifier::new(rules, keys.clone()).ok()
+        let verifier = Verifier::new(rules, keys.clone()).ok()?;
+        // An assertion is accepted once.
+        Some(verifier.signature_cache(0))
     }
 
     /// All clients, in the order of their ids.

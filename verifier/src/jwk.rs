@@ -1,5 +1,7 @@
 //! JSON Web Keys, public halves only (RFC 7517 §4, RFC 7518 §6.2 and §6.3).
 
+use std::fmt;
+
 use ring::digest;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -79,7 +81,7 @@ impl PublicKey {
     }
 
     /// The SHA-256 digest of the required members in lexicographic order (RFC 7638 §3).
-    fn thumbprint(&self) -> Kid {
+    fn digest(&self) -> [u8; 32] {
         let members = match self {
             Self::P256 { x, y } => format!(
                 r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
@@ -92,7 +94,7 @@ impl PublicKey {
                 base64url::encode(n)
             ),
         };
-        Kid::from_digest(digest::digest(&digest::SHA256, members.as_bytes()).as_ref())
+        sha256(&[members.as_bytes()])
     }
 
     fn check(&self) -> Result<(), JwkError> {
@@ -124,10 +126,35 @@ impl PublicKey {
 ///
 /// It has exactly one algorithm and one use, and no room for a private member: a document that has
 /// one does not parse.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct Jwk {
     kid: Kid,
     key: PublicKey,
+    digest: [u8; 32],
+    #[cfg(feature = "aws-lc")]
+    parsed: ParsedRsaKey,
+}
+
+/// An RSA key in the form that aws-lc-rs computes with, made by the first verification and shared by
+/// clones: most keys of a large set verify nothing.
+#[cfg(feature = "aws-lc")]
+#[derive(Clone, Default)]
+struct ParsedRsaKey(
+    std::sync::Arc<std::sync::OnceLock<Option<aws_lc_rs::signature::ParsedPublicKey>>>,
+);
+
+#[cfg(feature = "aws-lc")]
+impl ParsedRsaKey {
+    /// `None` for another kind of key.
+    fn of(&self, key: &PublicKey) -> Option<&aws_lc_rs::signature::ParsedPublicKey> {
+        use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+        let PublicKey::Rsa { n, e } = key else {
+            return None;
+        };
+        let components = RsaPublicKeyComponents { n, e };
+        let parse = || components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
+        self.0.get_or_init(|| parse().ok()).as_ref()
+    }
 }
 
 impl Jwk {
@@ -138,8 +165,15 @@ impl Jwk {
     /// As for [`PublicKey::p256`] and [`PublicKey::rsa`].
     pub fn new(kid: Option<Kid>, key: PublicKey) -> Result<Self, JwkError> {
         key.check()?;
-        let kid = kid.unwrap_or_else(|| key.thumbprint());
-        Ok(Self { kid, key })
+        let digest = key.digest();
+        let kid = kid.unwrap_or_else(|| Kid::from_digest(&digest));
+        Ok(Self {
+            #[cfg(feature = "aws-lc")]
+            parsed: ParsedRsaKey::default(),
+            kid,
+            key,
+            digest,
+        })
     }
 
     /// Reads a JWK from strict JSON of at most [`MAX_JWK_BYTES`].
@@ -228,7 +262,12 @@ impl Jwk {
 
     /// The whole SHA-256 thumbprint in base64url (RFC 7638 §3), whatever the key is named.
     pub fn thumbprint(&self) -> Kid {
-        self.key.thumbprint()
+        Kid::from_digest(&self.digest)
+    }
+
+    /// The octets of the thumbprint.
+    pub(crate) const fn digest(&self) -> &[u8; 32] {
+        &self.digest
     }
 
     /// Appends the JWK as JSON: `kty kid use alg`, then `crv x y` or `n e`, in this order and without
@@ -265,7 +304,32 @@ impl Jwk {
     ///
     /// [`SignatureError`], without a reason.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        #[cfg(feature = "aws-lc")]
+        if let Some(parsed) = self.parsed.of(&self.key) {
+            return parsed
+                .verify_sig(message, signature)
+                .map_err(|_| SignatureError);
+        }
         self.key.verify(message, signature)
+    }
+}
+
+/// The rest of a key follows from these two.
+impl PartialEq for Jwk {
+    fn eq(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.key == other.key
+    }
+}
+
+impl Eq for Jwk {}
+
+impl fmt::Debug for Jwk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Jwk")
+            .field("kid", &self.kid)
+            .field("key", &self.key)
+            .finish()
     }
 }
 
@@ -432,6 +496,19 @@ fn coordinate(members: &mut Object, field: &'static str) -> Result<[u8; 32], Jwk
         *octet = digit;
     }
     Ok(coordinate)
+}
+
+/// The SHA-256 digest of these texts one after the other.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    for (octet, value) in digest.iter_mut().zip(context.finish().as_ref()) {
+        *octet = *value;
+    }
+    digest
 }
 
 /// The uncompressed point: 4, x, y (SEC 1 §2.3.3).

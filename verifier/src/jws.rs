@@ -20,6 +20,7 @@ pub struct Jws<'a> {
     kid: Option<Kid>,
     typ: Option<String>,
     payload: Vec<u8>,
+    token: &'a str,
     signing_input: &'a str,
     signature: Vec<u8>,
 }
@@ -58,6 +59,7 @@ impl<'a> Jws<'a> {
             kid,
             typ,
             payload,
+            token,
             signing_input,
             signature: decode(signature, "signature")?,
         })
@@ -136,18 +138,37 @@ impl<'a> Jws<'a> {
         keys: &'k JwkSet,
         allowed: &[Algorithm],
     ) -> Result<VerifiedJws<'_, 'k>, JwsError> {
+        let key = self.find_key(keys, allowed)?;
+        self.verify_with(key)?;
+        Ok(VerifiedJws {
+            payload: &self.payload,
+            key,
+        })
+    }
+
+    /// The key that the signature has to verify with.
+    pub(crate) fn find_key<'k>(
+        &self,
+        keys: &'k JwkSet,
+        allowed: &[Algorithm],
+    ) -> Result<&'k Jwk, JwsError> {
         if !allowed.contains(&self.algorithm) {
             return Err(JwsError::AlgorithmNotAllowed {
                 algorithm: self.algorithm,
             });
         }
-        let key = keys.find(self.kid.as_ref(), self.algorithm)?;
+        keys.find(self.kid.as_ref(), self.algorithm)
+    }
+
+    /// Verifies the signature with a key that [`Jws::find_key`] has found.
+    pub(crate) fn verify_with(&self, key: &Jwk) -> Result<(), JwsError> {
         key.verify(self.signing_input.as_bytes(), &self.signature)
-            .map_err(|_| JwsError::BadSignature)?;
-        Ok(VerifiedJws {
-            payload: &self.payload,
-            key,
-        })
+            .map_err(|_| JwsError::BadSignature)
+    }
+
+    /// The whole token.
+    pub(crate) const fn token(&self) -> &'a str {
+        self.token
     }
 }
 

@@ -12,6 +12,7 @@ use crate::keys::{KeySource, KeysUnavailable};
 #[cfg(feature = "revocations")]
 use crate::revocations::{InvalidRevocations, RevocationSource, Revocations};
 use crate::rules::{InvalidRules, Rules};
+use crate::signature_cache::{DEFAULT_SIGNATURE_CACHE, SignatureCache};
 use crate::{Algorithm, JwkSet, Jws, JwsError, Kid, VerifyError, clock};
 
 /// Verifies tokens of one issuer or several, each by its own rules and with its own keys.
@@ -23,6 +24,8 @@ pub struct Verifier {
     issuers: Vec<Issuer>,
     /// The largest limit of all, which stands before the issuer is known.
     longest_token: usize,
+    /// What has been proven, shared by clones; `None` when it is off.
+    signatures: Option<Arc<SignatureCache>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +64,22 @@ impl Verifier {
         let none = Self {
             issuers: Vec::new(),
             longest_token: 0,
+            signatures: None,
         };
         none.and(rules, keys)
+            .map(|verifier| verifier.signature_cache(DEFAULT_SIGNATURE_CACHE))
+    }
+
+    /// Remembers so many signatures that have been verified, so that the next request with the same token
+    /// costs a hash in place of a signature. Default: [`DEFAULT_SIGNATURE_CACHE`]; 0 remembers none.
+    ///
+    /// It changes no verdict. The key set, the expiry, the rules and the revocations are asked for each
+    /// token, and a token whose signature is wrong is never remembered. For each signature it has a
+    /// SHA-256 digest, so that the memory of a process reveals no token.
+    #[must_use]
+    pub fn signature_cache(mut self, signatures: usize) -> Self {
+        self.signatures = (signatures > 0).then(|| Arc::new(SignatureCache::new(signatures)));
+        self
     }
 
     /// Accepts the tokens of another issuer too. The `iss` of a token says whose rules and keys count
@@ -219,6 +236,7 @@ impl Verifier {
             jws,
             claims,
             issuer,
+            signatures: self.signatures.as_deref(),
         })
     }
 
@@ -234,13 +252,18 @@ struct Token<'v, 't> {
     jws: &'t Jws<'t>,
     claims: Members<'t>,
     issuer: &'v Issuer,
+    signatures: Option<&'v SignatureCache>,
 }
 
 impl Token<'_, '_> {
     /// The name of the key that the signature verifies with.
     fn key_of(&self, keys: &JwkSet) -> Result<Kid, VerifyError> {
-        let verified = self.jws.verify(keys, self.issuer.rules.algorithms())?;
-        Ok(verified.key().kid().clone())
+        let key = self.jws.find_key(keys, self.issuer.rules.algorithms())?;
+        match self.signatures {
+            Some(signatures) => signatures.verify(self.jws, key)?,
+            None => self.jws.verify_with(key)?,
+        }
+        Ok(key.kid().clone())
     }
 
     /// The same, and the set that has it.

@@ -17,14 +17,14 @@ use crate::scene::{FEED_TYP, FILE_TYP, Key, Published, complaint, now_millisecon
 const ISSUER: &str = "https://id.example";
 
 /// An issuer that writes files, and a verifier that looks at them for each token.
-struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
-    key: Key,
-    published: Published,
+    pub(crate) key: Key,
+    pub(crate) published: Published,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = Key::new("first");
         let published = Published::new(ISSUER, &key, 3600);
@@ -37,21 +37,21 @@ impl Folder {
         new
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write_keys(&self, keys: &[Jwk]) {
+    pub(crate) fn write_keys(&self, keys: &[Jwk]) {
         let keys = set(keys.iter().cloned()).to_json();
         fs::write(self.path("jwks.json"), keys).unwrap();
     }
 
     /// The document of what is published now.
-    fn document(&self) -> Value {
+    pub(crate) fn document(&self) -> Value {
         self.document_of(FILE_TYP, &self.published.head(None).claims())
     }
 
-    fn document_of(&self, typ: &str, claims: &Map<String, Value>) -> Value {
+    pub(crate) fn document_of(&self, typ: &str, claims: &Map<String, Value>) -> Value {
         let document = RevocationDocument {
             head: self.key.sign(typ, claims),
             segments: self.published.segments.clone(),
@@ -59,7 +59,7 @@ impl Folder {
         serde_json::from_slice(&document.to_json()).unwrap()
     }
 
-    fn write(&self, document: &Value) {
+    pub(crate) fn write(&self, document: &Value) {
         let other = self.path("other");
         fs::write(&other, document.to_string()).unwrap();
         fs::rename(other, self.path("revocations.json")).unwrap();

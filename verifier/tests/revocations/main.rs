@@ -36,3 +36,5 @@ mod segments;
 mod selectors;
 #[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod signature_cache;
