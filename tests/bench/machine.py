@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import ssl
+import statistics
 import subprocess
 import sys
 import time
@@ -15,6 +17,10 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 SERVICE, LOAD = "0", "1"
+
+# A round in which the server had less of its core measures the load generator, or another program.
+ENOUGH_OF_THE_CORE = 0.95
+ROUNDS = 3
 
 
 def on_core(core, command):
@@ -31,10 +37,12 @@ class Service:
     """A release build on the service core, in a folder of its own.
 
     `settings` are members of the configuration, as the environment spells them. With `roots`, a file
-    with the certificate's authority, the internal listener is asked by TLS, and verified.
+    with the certificate's authority, the internal listener is asked by TLS, and verified. `binary` is
+    another build than this one, and `wrapper` a command that runs it.
     """
 
-    def __init__(self, folder, settings=None, roots=None):
+    def __init__(self, folder, settings=None, roots=None, binary=None, wrapper=()):
+        self.command = [*wrapper, binary or TARGET / "keywright"]
         self.data = pathlib.Path(folder) / "keys"
         self.settings = {f"KEYWRIGHT_{name}": str(value) for name, value in (settings or {}).items()}
         self.trust = ssl.create_default_context(cafile=roots) if roots else None
@@ -47,7 +55,7 @@ class Service:
         arguments = ["--data-dir", self.data, "serve", "--public-listen", "127.0.0.1:0",
                      "--internal-listen", "127.0.0.1:0"]
         started = time.perf_counter()
-        self.process = subprocess.Popen(on_core(SERVICE, [TARGET / "keywright", *arguments]),
+        self.process = subprocess.Popen(on_core(SERVICE, [*self.command, *arguments]),
                                         env=environment, stderr=subprocess.DEVNULL)
         while not self.ready(listen):
             if self.process.poll() is not None:
@@ -80,9 +88,64 @@ class Service:
         self.process.wait(20)
 
 
-def ring_limit(seconds):
-    command = on_core(SERVICE, [TARGET / "examples" / "ring_limit", seconds])
-    return json.loads(subprocess.check_output(command))
+def processor_seconds(pid):
+    """The processor time of a process so far, and that of its children (nginx has its work done by one)."""
+    pids = [pid, *map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    fields = [pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
+    return sum(int(stat[11]) + int(stat[12]) for stat in fields) / os.sysconf("SC_CLK_TCK")
+
+
+class Competitor:
+    """A server that is measured in turn with others: what it does in a second of processor time."""
+
+    def __init__(self, name, pid, url, connections, script=(), units=1):
+        self.name, self.pid, self.url, self.units = name, pid, url, units
+        self.connections, self.script = connections, script
+        self.rounds = []
+
+    def measure(self, seconds):
+        """One round: units a second of processor time, and the share of the core that the server had."""
+        before = processor_seconds(self.pid)
+        load = wrk(self.url, seconds, self.connections, *self.script)
+        text = load.communicate()[0]
+        used = processor_seconds(self.pid) - before
+        complain(text)
+        requests, duration = re.search(r"(\d+) requests in ([\d.]+)s", text).groups()
+        return int(requests) * self.units / used, used / float(duration)
+
+
+def compete(seconds, competitors):
+    """Measures all in turn, until each round of three is one in which every server had its core to
+    itself, or twice as many have been tried. Returns how many rounds were dropped."""
+    tried = []
+    while len(tried) < 2 * ROUNDS:
+        tried.append([competitor.measure(seconds) for competitor in competitors])
+        good = [one for one in tried if all(share >= ENOUGH_OF_THE_CORE for _, share in one)]
+        if len(good) == ROUNDS:
+            break
+    # If all are bad, the processor time is still right, and the share that is printed says so.
+    kept = good or tried
+    for index, competitor in enumerate(competitors):
+        competitor.rounds = [one[index] for one in kept]
+    return len(tried) - len(good)
+
+
+def limits(seconds):
+    """What libraries sign alone in a second of processor time: {algorithm: {library: signatures}}."""
+    command = on_core(SERVICE, [TARGET / "examples" / "signature_limit", seconds])
+    measured = json.loads(subprocess.check_output(command))
+    command = ["openssl", "speed", "-seconds", str(seconds), "rsa2048", "ecdsap256"]
+    text = subprocess.run(on_core(SERVICE, command), capture_output=True, text=True).stdout
+    # `rsa 2048 bits 0.000241s 0.000016s 4148.2 61712.3`: the last two are signatures and verifications a second.
+    for algorithm, row in (("RS256", r"rsa +2048 bits"), ("ES256", r" 256 bits ecdsa \(nistp256\)")):
+        found = re.search(rf"{row}.* ([\d.]+) +[\d.]+$", text, re.MULTILINE)
+        if found:
+            measured[algorithm]["openssl speed"] = float(found.group(1))
+    return measured
+
+
+def median_of(values):
+    return statistics.median(list(values))
 
 
 def wrk(url, seconds, connections, *script):
@@ -94,10 +157,15 @@ def wrk(url, seconds, connections, *script):
     return subprocess.Popen(on_core(LOAD, command), stdout=subprocess.PIPE, text=True)
 
 
+def complain(text):
+    if "Non-2xx" in text or "Socket errors" in text:
+        print(f"  careful: {[line.strip() for line in text.splitlines() if 'Non-2xx' in line or 'Socket' in line]}")
+
+
 def outcome(process, is_refused=False):
     text = process.communicate()[0]
-    if not is_refused and ("Non-2xx" in text or "Socket errors" in text):
-        print(f"  careful: {[line.strip() for line in text.splitlines() if 'Non-2xx' in line or 'Socket' in line]}")
+    if not is_refused:
+        complain(text)
     rate = next(float(line.split()[1]) for line in text.splitlines() if "Requests/sec" in line)
     percentiles = {}
     for line in text.splitlines():
@@ -127,7 +195,19 @@ def nginx(folder, body):
                                stderr=subprocess.DEVNULL)
     time.sleep(1)
     try:
-        yield "http://127.0.0.1:18099/jwks.json"
+        yield process.pid, "http://127.0.0.1:18099/jwks.json"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def bare_hyper(algorithm):
+    """hyper with the same work and nothing else."""
+    command = on_core(SERVICE, [TARGET / "examples" / "bare_hyper", algorithm])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.pid, process.stdout.readline().strip()
     finally:
         process.terminate()
         process.wait()

@@ -11,9 +11,8 @@ import subprocess
 import tempfile
 import time
 
-from machine import Service, outcome, require, wrk
+from machine import ROUNDS, Service, outcome, require, wrk
 
-ROUNDS = 3
 TOKENS = "/v1/issuers/default/tokens"
 
 # Every limit that there is, met by the requests of sign.lua, and a rate that is never reached.

@@ -1,23 +1,15 @@
 """What many issuers cost: to start, to keep in memory, to look after, and to sign for at random."""
 
-import os
 import pathlib
 import statistics
 import subprocess
 import tempfile
 import time
 
-from machine import TARGET, Service, outcome, wrk
+from machine import ROUNDS, TARGET, Service, outcome, processor_seconds, wrk
 
-ROUNDS = 3
 # How long the service is left alone to see what it does by itself.
 IDLE_SECONDS = 20
-
-
-def processor_seconds(service):
-    """The processor time of the process so far."""
-    fields = pathlib.Path(f"/proc/{service.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def filled(folder, issuers):
@@ -36,9 +28,9 @@ def filled(folder, issuers):
 
 def idle_cost(service):
     """Processor milliseconds a minute when nothing is asked and nothing is due."""
-    before = processor_seconds(service)
+    before = processor_seconds(service.process.pid)
     time.sleep(IDLE_SECONDS)
-    return (processor_seconds(service) - before) * 1000 * 60 / IDLE_SECONDS
+    return (processor_seconds(service.process.pid) - before) * 1000 * 60 / IDLE_SECONDS
 
 
 def measure(table, seconds, issuers):
