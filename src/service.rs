@@ -30,9 +30,7 @@ use crate::config::{Config, DefaultIssuer};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{
-    AdmittedService, CertificateReloader, Listener, Public, TlsFiles, internal_router, serve,
-};
+use crate::http::{AdmittedService, CertificateReloader, Listener, Public, TlsFiles, serve};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
@@ -173,7 +171,7 @@ pub async fn run(
             .map(CertificateReloader::certificates),
         limits: config.internal.limits(),
         handler: AdmittedService::new(
-            internal_router(Arc::clone(&authority)),
+            Arc::clone(&authority),
             config.internal.request_limits(),
             Arc::clone(&background.metrics),
         ),

@@ -116,9 +116,9 @@ impl Revocations {
     ///
     /// # Errors
     /// [`TooManySelectors`].
-    pub fn judge(
+    pub fn judge<'c>(
         &self,
-        claims: &Map<String, Value>,
+        claim: impl Fn(&str) -> Option<&'c Value>,
         issued_at: u64,
         now: Timestamp,
     ) -> Result<SigningVerdict, TooManySelectors> {
@@ -126,7 +126,7 @@ impl Revocations {
         if !book.matters_to_signers() {
             return Ok(SigningVerdict::Allowed);
         }
-        let selectors = selectors_of(|name| claims.get(name))?;
+        let selectors = selectors_of(claim)?;
         Ok(book.judge(&selectors, issued_at, now))
     }
 
@@ -212,7 +212,7 @@ impl Issuer {
         loop {
             let mut changes = self.revocations().subscribe();
             let view = self.leased_snapshot();
-            let Ok(SigningVerdict::Settling(bound)) = view.judge(claims) else {
+            let Ok(SigningVerdict::Settling(bound)) = view.judge(|name| claims.get(name)) else {
                 return view;
             };
             if clock.now() >= until {

@@ -10,6 +10,8 @@ use keywright_verifier::revocation::{
     FILE_TYP, HEAD_TYP, MAX_SELECTORS_PER_CLAIM, TooManySelectors, selectors_of,
 };
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::schema_checks;
@@ -17,12 +19,15 @@ use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
 use crate::access::claim_name::{self, ClaimNameError};
 use crate::access::limits::{ClaimsSchema, MOST_WORK_OF_BATCH};
 use crate::access::{Asked, Client, LimitBroken, Limits, is_same_type};
-use crate::engine::{SignError, random_identifier};
+use crate::engine::{SignError, Signer, random_identifier};
 use crate::lifecycle::Policy;
 use crate::revocation::SigningVerdict;
 
 /// The type of a token whose request names none (RFC 7519 §5.1).
 pub const DEFAULT_TYP: &str = "JWT";
+
+/// The types whose headers are kept encoded: of tokens, and of access tokens (RFC 9068 §2.1).
+pub const COMMON_TYPES: [&str; 2] = [DEFAULT_TYP, "at+jwt"];
 
 /// The claims that the service alone sets.
 const OWNED_CLAIMS: [&str; 4] = ["iss", "iat", "exp", "jti"];
@@ -176,8 +181,7 @@ pub async fn sign(
         expires_at,
         judged_at_change,
     } = prepared;
-    let token = entry.signer.complete(vec![signing_input]).await?.pop();
-    let token = token.ok_or(SignRefusal::EngineFailed)?;
+    let token = complete(&*entry.signer, signing_input).await?;
     if !snapshot.may_sign() {
         return Err(SignRefusal::SnapshotStale);
     }
@@ -188,6 +192,16 @@ pub async fn sign(
         jti,
         expires_at,
     })
+}
+
+/// Completes one token: here, or on the engine's threads if it takes long.
+async fn complete(signer: &dyn Signer, mut signing_input: String) -> Result<String, SignRefusal> {
+    if let Some(completed) = signer.complete_here(&mut signing_input) {
+        completed?;
+        return Ok(signing_input);
+    }
+    let token = signer.complete(vec![signing_input]).await?.pop();
+    token.ok_or(SignRefusal::EngineFailed)
 }
 
 /// Many tokens, signed with one snapshot. What is held of a request until then is the text that is
@@ -333,18 +347,25 @@ async fn prepare<'v>(
     let issued_at = snapshot.issued_at().floor_seconds();
     let expires_at = issued_at.saturating_add(lifetime);
     let jti = URL_SAFE_NO_PAD.encode(random_identifier());
-    claims.insert("iss".to_owned(), policy.url.as_str().into());
-    claims.insert("iat".to_owned(), issued_at.into());
-    claims.insert("exp".to_owned(), expires_at.into());
-    claims.insert("jti".to_owned(), jti.as_str().into());
     let judged_at_change = snapshot.revocations_change();
-    check_revocations(snapshot, &claims)?;
-    let payload = serde_json::to_vec(&claims).map_err(|_| SignRefusal::EngineFailed)?;
-
-    let header = match typ {
-        DEFAULT_TYP => std::borrow::Cow::Borrowed(&entry.header),
-        other => std::borrow::Cow::Owned(encode_header(algorithm, &entry.kid, other)),
+    let own_jti = Value::String(jti);
+    check_revocations(snapshot, |name| match name {
+        "jti" => Some(&own_jti),
+        other => claims.get(other),
+    })?;
+    let Value::String(jti) = own_jti else {
+        return Err(SignRefusal::EngineFailed);
     };
+    let payload = Payload {
+        claims: &claims,
+        iss: policy.url.as_str(),
+        iat: issued_at,
+        exp: expires_at,
+        jti: &jti,
+    };
+    let payload = payload.encode().ok_or(SignRefusal::EngineFailed)?;
+
+    let header = entry.header(typ);
     let encoded_payload = payload.len().saturating_mul(4).div_ceil(3);
     let bytes = header.len() + encoded_payload + entry.signature_length + 2;
     if bytes > usize::try_from(policy.max_token_bytes).unwrap_or(usize::MAX) {
@@ -366,11 +387,44 @@ async fn prepare<'v>(
     })
 }
 
-fn check_revocations(
+/// The claims of a token: the caller's, and the service's own after them.
+struct Payload<'c> {
+    claims: &'c Map<String, Value>,
+    iss: &'c str,
+    iat: u64,
+    exp: u64,
+    jti: &'c str,
+}
+
+impl Payload<'_> {
+    fn encode(&self) -> Option<Vec<u8>> {
+        // Most payloads fit, so that they are not copied while they grow.
+        let mut text = Vec::with_capacity(512);
+        serde_json::to_writer(&mut text, self).ok()?;
+        Some(text)
+    }
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let count = self.claims.len() + OWNED_CLAIMS.len();
+        let mut members = serializer.serialize_map(Some(count))?;
+        for (name, value) in self.claims {
+            members.serialize_entry(name, value)?;
+        }
+        members.serialize_entry("iss", self.iss)?;
+        members.serialize_entry("iat", &self.iat)?;
+        members.serialize_entry("exp", &self.exp)?;
+        members.serialize_entry("jti", self.jti)?;
+        members.end()
+    }
+}
+
+fn check_revocations<'c>(
     snapshot: &LeasedSnapshot,
-    claims: &Map<String, Value>,
+    claim: impl Fn(&str) -> Option<&'c Value>,
 ) -> Result<(), SignRefusal> {
-    match snapshot.judge(claims)? {
+    match snapshot.judge(claim)? {
         SigningVerdict::Allowed => Ok(()),
         SigningVerdict::Settling(_) => Err(SignRefusal::RevocationSettling),
         SigningVerdict::Banned => Err(SignRefusal::Banned),
@@ -390,7 +444,8 @@ fn check_again(
     let payload = token.split('.').nth(1).unwrap_or_default();
     let claims = URL_SAFE_NO_PAD.decode(payload).ok();
     let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
-    check_revocations(snapshot, &claims.ok_or(SignRefusal::EngineFailed)?)
+    let claims: Map<String, Value> = claims.ok_or(SignRefusal::EngineFailed)?;
+    check_revocations(snapshot, |name| claims.get(name))
 }
 
 /// The lifetime in seconds. What is not said is the policy's default, or the client's longest where

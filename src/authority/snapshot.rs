@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keywright_verifier::revocation::TooManySelectors;
 use keywright_verifier::{Algorithm, Kid};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::lease::{Lease, Term};
 use super::permit::SigningPermit;
@@ -38,14 +38,25 @@ pub struct SigningEntry {
     pub kid: Kid,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The encoded header of a token of type `JWT`.
-    pub header: String,
+    /// The encoded headers of the types that most tokens have ([`signing::COMMON_TYPES`]).
+    headers: [String; signing::COMMON_TYPES.len()],
     /// The length of an encoded signature, in characters.
     pub signature_length: usize,
     /// The private key.
     pub signer: Arc<dyn Signer>,
     /// What counts its tokens.
     pub metrics: SigningMetrics,
+}
+
+impl SigningEntry {
+    /// The encoded header of a token of this type.
+    pub fn header(&self, typ: &str) -> Cow<'_, str> {
+        let mut common = signing::COMMON_TYPES.iter().zip(&self.headers);
+        match common.find(|(known, _)| **known == typ) {
+            Some((_, header)) => Cow::Borrowed(header),
+            None => Cow::Owned(signing::encode_header(self.algorithm, &self.kid, typ)),
+        }
+    }
 }
 
 impl Snapshot {
@@ -63,7 +74,8 @@ impl Snapshot {
                 let key = set.key(&kid)?;
                 Some(SigningEntry {
                     algorithm: key.algorithm(),
-                    header: signing::encode_header(key.algorithm(), &kid, signing::DEFAULT_TYP),
+                    headers: signing::COMMON_TYPES
+                        .map(|typ| signing::encode_header(key.algorithm(), &kid, typ)),
                     signature_length: signing::signature_length(key.jwk()),
                     metrics: metrics.signing(set.issuer().as_str(), key.algorithm()),
                     kid,
@@ -182,9 +194,12 @@ impl LeasedSnapshot {
     ///
     /// # Errors
     /// [`TooManySelectors`].
-    pub fn judge(&self, claims: &Map<String, Value>) -> Result<SigningVerdict, TooManySelectors> {
+    pub fn judge<'c>(
+        &self,
+        claim: impl Fn(&str) -> Option<&'c Value>,
+    ) -> Result<SigningVerdict, TooManySelectors> {
         let issued_at = self.issued_at.floor_seconds();
-        self.revocations.judge(claims, issued_at, self.lease.time())
+        self.revocations.judge(claim, issued_at, self.lease.time())
     }
 
     /// Whether it may sign now, and hand out what it has signed: time may have passed since the

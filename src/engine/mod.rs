@@ -118,4 +118,8 @@ pub trait Signer: Send + Sync {
     /// Completes compact JWSs: to each signing input (`header.payload`, RFC 7515 §5.1) it appends
     /// a dot and the signature in base64url. All of them are completed or none.
     async fn complete(&self, signing_inputs: Vec<String>) -> Result<Vec<String>, SignError>;
+
+    /// Completes one compact JWS before it returns; `None` if that takes longer than another request
+    /// on the same thread should wait, and [`complete`](Self::complete) is to be called.
+    fn complete_here(&self, signing_input: &mut String) -> Option<Result<(), SignError>>;
 }

@@ -245,4 +245,8 @@ impl Signer for SoftwareSigner {
             completed.append(&mut chunk.await.map_err(|_| SignError::Failed)??);
         }
     }
+
+    fn complete_here(&self, signing_input: &mut String) -> Option<Result<(), SignError>> {
+        (self.material.inline() > 0).then(|| self.material.complete(signing_input))
+    }
 }

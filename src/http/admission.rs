@@ -12,18 +12,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
+use axum::http::{HeaderName, HeaderValue, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
+use super::internal::{self, SigningRoute};
 use super::problem::Problem;
 use super::response::{is_held_back, until_sent};
 use super::server::RequestHandler;
 use super::slots::Slots;
 use crate::access::credential;
+use crate::authority::Authority;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
 
@@ -49,6 +51,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 #[derive(Clone)]
 pub struct AdmittedService {
     router: Router,
+    authority: Arc<Authority>,
     admission: Arc<AdmissionControl>,
 }
 
@@ -61,8 +64,8 @@ struct AdmissionControl {
 }
 
 impl AdmittedService {
-    /// Puts admission control before routes.
-    pub fn new(router: Router, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
+    /// Puts admission control before the routes of the internal listener.
+    pub fn new(authority: Arc<Authority>, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
         let admission = AdmissionControl {
             slots: Slots::of(limits.in_progress),
             timeout: limits.timeout,
@@ -70,7 +73,8 @@ impl AdmittedService {
             metrics,
         };
         Self {
-            router,
+            router: internal::router(Arc::clone(&authority)),
+            authority,
             admission: Arc::new(admission),
         }
     }
@@ -78,8 +82,12 @@ impl AdmittedService {
 
 impl RequestHandler for AdmittedService {
     async fn handle(self, request: Request<Incoming>) -> Response {
-        let Self { router, admission } = self;
-        let response = admission.admit(router, request).await;
+        let Self {
+            router,
+            authority,
+            admission,
+        } = self;
+        let response = admission.admit(router, &authority, request).await;
         admission
             .metrics
             .count_internal_response(response.status().as_u16());
@@ -91,7 +99,12 @@ impl RequestHandler for AdmittedService {
 }
 
 impl AdmissionControl {
-    async fn admit(&self, router: Router, mut request: Request<Incoming>) -> Response {
+    async fn admit(
+        &self,
+        router: Router,
+        authority: &Arc<Authority>,
+        mut request: Request<Incoming>,
+    ) -> Response {
         let id = self.ids.of(&request);
         if has_credential(request.uri()) {
             tracing::warn!(
@@ -106,11 +119,25 @@ impl AdmissionControl {
         let slot = self.slots.new_request();
         request.extensions_mut().insert(slot.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let span = span(&id, &method, uri.path());
-        let answer = router.oneshot(request.map(Body::new)).instrument(span);
+        let answer = async {
+            // The log lines of signatures have nothing in common: they are made by the thousand, and say
+            // nothing unless they fail, which is logged with their id.
+            if let Some(route) = SigningRoute::of(&method, &uri) {
+                return route.answer(authority, request).await;
+            }
+            let span =
+                tracing::info_span!("request", request_id = text(&id), %method, path = uri.path());
+            match router
+                .oneshot(request.map(Body::new))
+                .instrument(span)
+                .await
+            {
+                Ok(response) => response,
+                Err(infallible) => match infallible {},
+            }
+        };
         let mut response = match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(infallible)) => match infallible {},
+            Ok(response) => response,
             Err(_) => Problem::timeout().into_response(),
         };
         let status = response.status();
@@ -140,7 +167,7 @@ fn has_credential(uri: &Uri) -> bool {
     let named = ["access_token=", "token=", "authorization=", "credential="];
     let mut parts = text.split(|one: char| !is_of_token(one));
     credential::is_contained_in(&text)
-        || parts.any(has_token)
+        || (text.contains(TOKEN_START) && parts.any(has_token))
         || text.split_once('?').is_some_and(|(_, query)| {
             let mut members = query.split('&');
             members.any(|member| named.iter().any(|name| member.starts_with(name)))
@@ -153,23 +180,16 @@ fn is_of_token(one: char) -> bool {
 }
 
 /// The header of every JWS begins like this: `{"` in base64url.
+const TOKEN_START: &str = "eyJ";
+
 fn has_token(part: &str) -> bool {
-    let token = part.find("eyJ").and_then(|start| part.get(start..));
+    let token = part.find(TOKEN_START).and_then(|start| part.get(start..));
     token.is_some_and(|token| token.matches('.').count() >= 2)
 }
 
 /// A request's id as text.
 fn text(id: &HeaderValue) -> &str {
     id.to_str().unwrap_or_default()
-}
-
-/// What the log lines of a request have in common. Signatures have none: they are made by the
-/// thousand, and say nothing unless they fail, which is logged with their id.
-fn span(id: &HeaderValue, method: &Method, path: &str) -> Span {
-    if path.ends_with("/tokens") || path.ends_with("/tokens/batch") {
-        return Span::none();
-    }
-    tracing::info_span!("request", request_id = text(id), %method, path)
 }
 
 /// Names for requests: the caller's own, if it sent a usable one, or a new one.

@@ -57,6 +57,34 @@ fn opened(server: &Server, issuer: &str, token: &str) -> (Value, Value) {
     (Value::Object(header), claims)
 }
 
+/// Nearly all requests are answered without the router. What the router answers is the same.
+#[test]
+fn a_signing_route_in_another_spelling_is_the_same_route() {
+    let server = server();
+    let request = json!({ "claims": { "sub": "user-1" } });
+    let batch = json!({ "requests": [request] });
+    for (body, plain, encoded) in [
+        (&request, "orders/tokens", "%6frders/tokens"),
+        (&batch, "orders/tokens/batch", "%6frders/tokens/batch"),
+        (&request, "no-issuer/tokens", "%6eo-issuer/tokens"),
+        (&json!({ "claims": [] }), "orders/tokens", "%6frders/tokens"),
+    ] {
+        let [plain, encoded] = [plain, encoded].map(|path| {
+            let path = format!("/v1/issuers/{path}");
+            let answer = server.call("POST", &path, Some(body));
+            let document = answer.json();
+            let members = document.as_object().unwrap().keys().cloned();
+            (answer.status, members.collect::<Vec<_>>())
+        });
+        assert_eq!(plain, encoded);
+    }
+    for path in ["/v1/issuers//tokens", "/v1/issuers/a/b/tokens"] {
+        assert_eq!(server.call("POST", path, Some(&request)).status, 404);
+    }
+    let path = "/v1/issuers/orders/tokens";
+    assert_eq!(server.call("GET", path, None).status, 405);
+}
+
 #[test]
 fn the_header_is_algorithm_kid_and_type_and_nothing_else() {
     let server = server();

@@ -47,6 +47,7 @@ pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
 pub(super) use revocations::{RevocationFileQuery, RevocationQuery};
+pub(super) use tokens::SigningRoute;
 
 type Service = State<Arc<Authority>>;
 

@@ -58,16 +58,7 @@ impl FromRequestParts<Arc<Authority>> for SigningCall {
         parts: &mut Parts,
         authority: &Arc<Authority>,
     ) -> Result<Self, Problem> {
-        let HasRole { caller, .. } =
-            HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
-        let mut call = Self {
-            authority: Arc::clone(authority),
-            caller,
-            issuer: String::new(),
-            request_id: parts.headers.get(REQUEST_ID).cloned(),
-            slot: parts.extensions.get::<RequestSlot>().cloned(),
-            is_answered: false,
-        };
+        let mut call = Self::begin(parts, authority, String::new()).await?;
         match path_parameter(parts, "issuer").await {
             Ok(issuer) => call.issuer = issuer,
             Err(problem) => {
@@ -81,6 +72,24 @@ impl FromRequestParts<Arc<Authority>> for SigningCall {
 }
 
 impl SigningCall {
+    /// A call for the issuer of this name, if its caller has the role `issuer`.
+    pub(super) async fn begin(
+        parts: &mut Parts,
+        authority: &Arc<Authority>,
+        issuer: String,
+    ) -> Result<Self, Problem> {
+        let HasRole { caller, .. } =
+            HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
+        Ok(Self {
+            authority: Arc::clone(authority),
+            caller,
+            issuer,
+            request_id: parts.headers.get(REQUEST_ID).cloned(),
+            slot: parts.extensions.get::<RequestSlot>().cloned(),
+            is_answered: false,
+        })
+    }
+
     /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
         let issuer = named(&self.authority, &self.caller, &self.issuer)?;

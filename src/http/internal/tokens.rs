@@ -1,15 +1,20 @@
 //! Signing: one token, or up to a thousand.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest as _, Request};
-use axum::response::Response;
+use axum::http::{Method, Uri};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
 use keywright_api as api;
 use keywright_api::LARGEST_BATCH;
 use keywright_verifier::Algorithm;
 use keywright_verifier::json::{Elements, Object};
 
 use super::signing_call::{RequestSummary, SigningCall};
+use crate::authority::Authority;
 use crate::authority::signing::{self, Batch, SignRefusal, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
@@ -17,11 +22,64 @@ use crate::clock::Stopwatch;
 use crate::http::body::{BatchBody, ObjectBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::http::response::{created, ok, with_budget};
+use crate::http::response::{created_token, ok, with_budget};
 use crate::http::shown;
+use crate::http::slots::RouteClass;
 
 /// How many requests of a batch are read and checked before other requests have their turn.
 const ITEMS_AT_A_TIME: usize = 16;
+
+/// A signing route, as nearly every request to the internal listener names it.
+pub(in crate::http) struct SigningRoute {
+    issuer: String,
+    kind: SigningKind,
+}
+
+enum SigningKind {
+    One,
+    Batch,
+}
+
+impl SigningRoute {
+    /// Finds the route without the router, whose way to a handler costs more than all checks of a
+    /// signature. Every other spelling of a path, and every other method, is left to the router.
+    pub(in crate::http) fn of(method: &Method, uri: &Uri) -> Option<Self> {
+        if method != Method::POST {
+            return None;
+        }
+        let (issuer, rest) = uri.path().strip_prefix("/v1/issuers/")?.split_once('/')?;
+        let kind = match rest {
+            "tokens" => SigningKind::One,
+            "tokens/batch" => SigningKind::Batch,
+            _ => return None,
+        };
+        let is_plain = !issuer.is_empty() && !issuer.contains('%');
+        is_plain.then(|| Self {
+            issuer: issuer.to_owned(),
+            kind,
+        })
+    }
+
+    /// Answers a request on this route, as the router would.
+    pub(in crate::http) async fn answer(
+        self,
+        authority: &Arc<Authority>,
+        request: hyper::Request<Incoming>,
+    ) -> Response {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(RouteClass::Signing);
+        let call = match SigningCall::begin(&mut parts, authority, self.issuer).await {
+            Ok(call) => call,
+            Err(problem) => return problem.into_response(),
+        };
+        let request = Request::from_parts(parts, Body::new(body));
+        match self.kind {
+            SigningKind::One => sign(call, request).await,
+            SigningKind::Batch => sign_batch(call, request).await,
+        }
+        .into_response()
+    }
+}
 
 pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Response, Problem> {
     let mut summary = call.summary();
@@ -31,7 +89,7 @@ pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Resp
     }
     call.mark_answered();
     let (token, budget) = outcome?;
-    Ok(with_budget(created(shown::token(token)), budget))
+    Ok(with_budget(created_token(&shown::token(token)), budget))
 }
 
 async fn sign_one(
