@@ -14,7 +14,7 @@ import urllib.parse
 from machine import TARGET, Service, require
 
 REQUESTS = 1_000
-CLAIMS = ('{"sub":"user-1","aud":"orders","scope":"orders:read orders:write","client_id":"web"}')
+CLAIMS = '{"sub":"user-1","aud":"orders","scope":"orders:read orders:write","client_id":"web"}'
 SINGLE = f'{{"claims":{CLAIMS},"expires_in":60,"typ":"at+jwt","alg":"ES256"}}'
 
 # What the allocator of the service and that of C are called by.
@@ -63,7 +63,8 @@ def signature_instructions(folder):
 
 
 def control(pid, *options):
-    subprocess.run(["callgrind_control", *options, str(pid)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["callgrind_control", *options, str(pid)], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
 
 
 def requests(url, method, path, body, headers, count):
@@ -77,15 +78,15 @@ def requests(url, method, path, body, headers, count):
     connection.close()
 
 
-def measure(table):
-    require("valgrind", "valgrind")
+def counts_of(binary, signature):
+    """{what: (instructions without the signature, allocations)} of one build."""
+    batch = '{"requests":[' + ",".join([SINGLE] * 100) + "]}"
+    counted = {}
     with tempfile.TemporaryDirectory() as folder:
-        signature = signature_instructions(folder)
         output = pathlib.Path(folder) / "service"
-        service = Service(folder, wrapper=callgrind(output, "--instr-atstart=no"))
+        service = Service(folder, binary=binary, wrapper=callgrind(output, "--instr-atstart=no"))
         headers = {"Authorization": f"Bearer {service.token}", "Content-Type": "application/json"}
         tokens = "/v1/issuers/default/tokens"
-        batch = '{"requests":[' + ",".join([SINGLE] * 100) + "]}"
         kinds = {
             "an ES256 token, single request": (service.internal, "POST", tokens, SINGLE, REQUESTS, 1),
             "an ES256 token, in a batch of 100": (service.internal, "POST", tokens + "/batch", batch,
@@ -100,7 +101,21 @@ def measure(table):
             control(service.process.pid, "--dump")
             total, allocations = instructions(f"{output}.{number}")
             own = total / count / units - (signature if method == "POST" else 0)
-            table.add(f"instructions of {what}", f"{own:,.0f}",
-                      f"{signature:,.0f} of its signature" if method == "POST" else "", "", "reported")
-            table.add(f"allocations of {what}", f"{allocations / count / units:.1f}", "", "", "reported")
+            counted[what] = own, allocations / count / units
         service.stop()
+    return counted
+
+
+def measure(table, against=None):
+    require("valgrind", "valgrind")
+    with tempfile.TemporaryDirectory() as folder:
+        signature = signature_instructions(folder)
+    table.add("instructions of an ES256 signature by ring", f"{signature:,.0f}", "", "", "reported")
+    ours = counts_of(TARGET / "keywright", signature)
+    others = counts_of(against.resolve(), signature) if against else {}
+    for what, (own, allocations) in ours.items():
+        for name, figure, index in (("instructions", own, 0), ("allocations", allocations, 1)):
+            other = others[what][index] if what in others else None
+            table.add(f"{name} of {what}", f"{figure:,.1f}" if index else f"{figure:,.0f}",
+                      f"{other:,.1f} the other build" if other else "", f"{figure / other:.2f}" if other else "",
+                      "reported")

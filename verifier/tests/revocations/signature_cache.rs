@@ -127,7 +127,11 @@ fn forged(token: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_cached_verdict_is_the_one_without_a_cache(steps in prop::collection::vec(step(), 1..60)) {
