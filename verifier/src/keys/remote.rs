@@ -13,10 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::JwkSet;
-use crate::background::{Task, jitter};
+use crate::background::{Task, jitter, supervised};
 use crate::clock::{self, ClockReading};
 use crate::http::{FetchError, HttpClient, InvalidAddress, Location, Roots};
 use crate::keys::KeysUnavailable;
@@ -267,7 +267,15 @@ impl RemoteKeysBuilder {
             requested: watch::Sender::new(0),
         });
         let (reporter, progress) = watch::channel(Progress::default());
-        let task = runtime.spawn(keep_fresh(Arc::clone(&shared), fetcher, reporter));
+        let fetcher = Arc::new(Mutex::new(fetcher));
+        let to_keep_fresh = Arc::clone(&shared);
+        let task = runtime.spawn(supervised(move || {
+            keep_fresh(
+                Arc::clone(&to_keep_fresh),
+                Arc::clone(&fetcher),
+                reporter.clone(),
+            )
+        }));
         Ok(RemoteKeys {
             shared,
             progress,
@@ -345,7 +353,12 @@ struct Progress {
 }
 
 /// Fetches when a fetch is due, or when a caller has requested one.
-async fn keep_fresh(shared: Arc<Shared>, mut fetcher: Fetcher, progress: watch::Sender<Progress>) {
+async fn keep_fresh(
+    shared: Arc<Shared>,
+    fetcher: Arc<Mutex<Fetcher>>,
+    progress: watch::Sender<Progress>,
+) {
+    let mut fetcher = fetcher.lock().await;
     let mut requests = shared.requested.subscribe();
     loop {
         let cache = shared.cache();

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::DEFAULT_MAX_RECORDS;
 use super::error::{InvalidRevocations, RevocationsError};
 use super::heads::{AcceptedHead, Bound, Heads};
 use super::identity::Identity;
-use crate::background::{Task, jitter};
+use crate::background::{Task, jitter, supervised};
 use crate::clock::{self, ClockReading};
 use crate::http::{HttpClient, InvalidAddress, Location, Roots};
 use crate::keys::KeySource;
@@ -169,7 +169,11 @@ impl RevocationFeed {
             error: None,
             attempts: 0,
         });
-        let task = runtime.spawn(follow(poller, self.bound, keys.clone(), publish));
+        let poller = Arc::new(Mutex::new(poller));
+        let (bound, keys) = (self.bound, keys.clone());
+        let task = runtime.spawn(supervised(move || {
+            follow(Arc::clone(&poller), bound, keys.clone(), publish.clone())
+        }));
         let followed = FollowedFeed {
             state,
             timeout: self.timeout,
@@ -216,7 +220,13 @@ impl FollowedFeed {
 }
 
 /// Asks again and again.
-async fn follow(mut poller: Poller, bound: Bound, keys: KeySource, publish: watch::Sender<State>) {
+async fn follow(
+    poller: Arc<Mutex<Poller>>,
+    bound: Bound,
+    keys: KeySource,
+    publish: watch::Sender<State>,
+) {
+    let mut poller = poller.lock().await;
     let mut failures: u32 = 0;
     loop {
         let started_at = clock::monotonic();
