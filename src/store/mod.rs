@@ -179,7 +179,8 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, StoreError>;
 
-    /// Writes a whole dump, all or nothing, into a store that has nothing yet.     /// events follow those of the dump.
+    /// Writes a whole dump, all or nothing, into a store that has nothing yet. Later keys and
+    /// events follow those of the dump.
     async fn fill(&self, entries: mpsc::Receiver<Entry>) -> Result<(), FillError>;
 
     /// Removes what erased bytes have left behind in the store's own files. It is called when a

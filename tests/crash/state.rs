@@ -92,10 +92,15 @@ impl State {
     }
 
     fn is_as_the_log_says(&self) -> bool {
-        self.issuers.iter().all(|(name, issuer)| {
-            let (keys, policy) = self.replay(name);
-            keys == issuer.keys && policy == issuer.policy
-        })
+        let is_known = |event: &Value| {
+            let name = event["issuer"].as_str();
+            name.is_none_or(|name| self.issuers.contains_key(name))
+        };
+        self.events.iter().all(is_known)
+            && self.issuers.iter().all(|(name, issuer)| {
+                let (keys, policy) = self.replay(name);
+                keys == issuer.keys && policy == issuer.policy
+            })
     }
 
     /// The events of one issuer.
