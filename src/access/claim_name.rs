@@ -11,15 +11,21 @@ use serde_json::{Map, Value};
 use crate::printable::is_hidden;
 
 /// The claims that rules of keywright's own are about, for every client.
-const RULED: [&str; 9] = [
+const RULED: [&str; 15] = [
+    "act",
     "aud",
     "client_id",
+    "cnf",
     "exp",
     "iat",
     "iss",
     "jti",
+    "may_act",
     "nbf",
     "scope",
+    "sid",
+    "single_use",
+    "status",
     "sub",
 ];
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::revocation::{
-    FILE_TYP, HEAD_TYP, MAX_SELECTORS_PER_CLAIM, TooManySelectors, selectors_of,
+    FILE_TYP, HEAD_TYP, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, TooManySelectors, selectors_of,
 };
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde::ser::SerializeMap as _;
@@ -471,30 +471,38 @@ fn lifetime(policy: &Policy, limits: &Limits, expires_in: Option<u64>) -> Result
 /// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
 /// `client_id`: RFC 8693 §4.2 and §4.3).
 fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
-    for claim in ["sub", "sid", "scope", "client_id"] {
-        if claims.get(claim).is_some_and(|value| !value.is_string()) {
+    if claims.get("scope").is_some_and(|value| !value.is_string()) {
+        return Err(SignRefusal::ClaimType {
+            claim: "scope",
+            expected: "a string",
+        });
+    }
+    // What could not be taken back is not signed.
+    let is_name = |value: &Value| {
+        let name = value.as_str();
+        name.is_some_and(|name| (1..=MAX_SELECTOR_BYTES).contains(&name.len()))
+    };
+    for claim in ["sub", "sid", "client_id"] {
+        if claims.get(claim).is_some_and(|value| !is_name(value)) {
             return Err(SignRefusal::ClaimType {
                 claim,
-                expected: "a string",
+                expected: "a string of 1 to 512 bytes",
             });
         }
     }
     let audience = |value: &Value| match value {
-        Value::String(_) => true,
         Value::Array(values) => {
-            (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len())
-                && values.iter().all(Value::is_string)
+            (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len()) && values.iter().all(is_name)
         }
-        _ => false,
+        value => is_name(value),
     };
     if claims.get("aud").is_some_and(|value| !audience(value)) {
-        let expected = "a string or an array of 1 to 16 strings";
+        let expected = "a string of 1 to 512 bytes, or an array of 1 to 16 such strings";
         return Err(SignRefusal::ClaimType {
             claim: "aud",
             expected,
         });
     }
-    // What could not be taken back is not signed.
     if claims.contains_key("act") {
         selectors_of(|name| claims.get(name))?;
     }

@@ -199,7 +199,7 @@ fn every_refusal_has_a_line_with_what_is_known_of_it() {
             "default/tokens",
             &json!({"claims": {"sub": long, "aud": vec!["a"; 16]}, "expires_in": 0}).to_string(),
             json!({
-                "decision": "ttl-zero", "alg": "ES256", "sub": shown,
+                "decision": "claim-type", "alg": "ES256", "sub": shown,
                 "aud": audiences,
             }),
         ),
