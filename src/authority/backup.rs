@@ -63,12 +63,19 @@ impl Authority {
         }))
     }
 
-    /// The register as of now, as it is written.
+    /// What the register of now is made of.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn register_rows(&self) -> Result<Rows, ChangeError> {
+        Ok(self.services.store.rows().await?)
+    }
+
+    /// The register of these rows, as it is written. It takes as long as they are many.
     ///
     /// # Errors
     /// [`ChangeError`].
-    pub async fn register(&self) -> Result<String, ChangeError> {
-        let rows = self.services.store.rows().await?;
+    pub fn register(&self, rows: &Rows) -> Result<String, ChangeError> {
         let latest = self.services.clock.latest().max(self.now());
         let mut register = Register {
             created_at: self.now(),
@@ -92,7 +99,7 @@ impl Authority {
                 }
             }
         }
-        let written = register.write(sealing(&self.services, &rows)?, &self.services.entropy);
+        let written = register.write(sealing(&self.services, rows)?, &self.services.entropy);
         written.map_err(|_: RegisterError| ChangeError::Unsealable)
     }
 }

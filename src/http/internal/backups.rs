@@ -25,5 +25,7 @@ pub(super) async fn register(
     caller: HasRole<role::Auditor>,
 ) -> Result<Response, Problem> {
     caller.may_call(None)?;
-    Ok(written(authority.register().await?))
+    let rows = authority.register_rows().await?;
+    let register = caller.compute(move || authority.register(&rows)).await?;
+    Ok(written(register?))
 }
