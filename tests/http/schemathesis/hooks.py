@@ -17,6 +17,8 @@ RULES = {
     "revokeTokens": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
     "revokeTokensInBatch": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
     "listRevocations": {"invalid-query"},
+    # A time that is too short or too long for a file.
+    "readRevocationFile": {"invalid-query"},
     "importKey": {"invalid-private-key", "invalid-public-key", "number-out-of-range"},
     "setIssuer": {"invalid-policy", "invalid-issuer-url"},
     # A time that lies ahead, or has more than three decimals.
