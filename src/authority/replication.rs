@@ -40,6 +40,8 @@ struct Progress {
     /// What it last told the others, and when by the monotonic clock; `None` before the first time,
     /// and when that has not renewed the lease.
     told: Option<(LogHead, Duration)>,
+    /// How long it may be silent: it is asked again with each change of a policy.
+    longest_silence: Duration,
     /// When its last heartbeat that was answered was written, by the store's clock.
     acknowledged: Option<Timestamp>,
 }
@@ -123,6 +125,7 @@ impl OwnReplica {
             progress: Mutex::new(Progress {
                 through: LogHead::BEGINNING,
                 told: None,
+                longest_silence: Duration::ZERO,
                 acknowledged: None,
             }),
             rank: AtomicU32::new(0),
@@ -326,7 +329,7 @@ impl Authority {
         }
         progress.through = head;
         lease.forget_positions(&positions);
-        let longest_silence = replica.max_staleness / 6;
+        let longest_silence = progress.longest_silence;
         let is_due = progress.told.is_none_or(|(through, at)| {
             through != head || asked.monotonic.saturating_sub(at) >= longest_silence
         });
@@ -359,7 +362,19 @@ impl Authority {
         }
         lease.renew(asked);
         progress.told = Some((head, sent.monotonic));
+        progress.longest_silence = self.longest_silence(replica.max_staleness);
         Ok(())
+    }
+
+    /// How long this process may go without asking for its lease: it must not end, and heads of what is
+    /// revoked, which are of the time at which it was asked for, must not grow old.
+    fn longest_silence(&self, max_staleness: Duration) -> Duration {
+        let issuers = self.issuers();
+        let max_ages = issuers
+            .iter()
+            .map(|issuer| issuer.snapshot().set().policy().revocation_max_age);
+        let shortest = max_ages.chain([max_staleness]).min();
+        shortest.unwrap_or(max_staleness) / 6
     }
 
     /// Waits until every live replica has taken over what is committed now, for a second at most.

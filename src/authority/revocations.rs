@@ -130,6 +130,11 @@ impl Revocations {
         Ok(book.judge(&selectors, issued_at, now))
     }
 
+    /// Whether a token that is issued now may have to wait for one that is being made.
+    fn is_settling(&self, issued_at: Timestamp) -> bool {
+        self.read().is_settling(issued_at.floor_seconds())
+    }
+
     /// How often they have changed. What is said of a token holds as long as this does not grow.
     pub(super) fn change(&self) -> u64 {
         *self.changes.borrow()
@@ -206,9 +211,30 @@ impl Issuer {
     /// A snapshot that may sign a token with these claims, as far as revocations say that are being
     /// made. It waits for them, for two seconds at most; then signing will say that it must not.
     pub async fn settled_snapshot(&self, claims: &Map<String, Value>) -> LeasedSnapshot {
+        let until = self.lease().clock().now().after(LONGEST_HOLD);
+        self.settled_until(claims, until).await
+    }
+
+    /// The same for many tokens, for two seconds together. The claims are asked for only while something
+    /// is being made.
+    pub async fn settled_for_all(
+        &self,
+        claims: impl Iterator<Item = Map<String, Value>>,
+    ) -> LeasedSnapshot {
+        let lease = self.lease();
+        if self.revocations().is_settling(lease.issue_time()) {
+            let until = lease.clock().now().after(LONGEST_HOLD);
+            for claims in claims {
+                self.settled_until(&claims, until).await;
+                tokio::task::yield_now().await;
+            }
+        }
+        self.leased_snapshot()
+    }
+
+    async fn settled_until(&self, claims: &Map<String, Value>, until: Timestamp) -> LeasedSnapshot {
         let lease = self.lease();
         let clock = lease.clock();
-        let until = clock.now().after(LONGEST_HOLD);
         loop {
             let mut changes = self.revocations().subscribe();
             let view = self.leased_snapshot();

@@ -27,6 +27,12 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
+    /// Whom an address counts for; `None` where it speaks for many.
+    pub(super) fn bounded(&self, address: IpAddr) -> Option<IpAddr> {
+        let address = address.to_canonical();
+        (!self.is_exempt(address)).then(|| network(address))
+    }
+
     fn is_exempt(&self, address: IpAddr) -> bool {
         let is_proxy = |proxy: &IpNet| proxy.contains(&address);
         address.is_loopback() || self.proxies.iter().any(is_proxy)

@@ -1,6 +1,7 @@
 //! The public listener: key sets, metadata and what was revoked, for everyone to read.
 
 mod feed;
+mod feed_shares;
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_verifier::revocation::FEED_PATH;
-use tokio::sync::Semaphore;
 
+use super::connections::ConnectionLimits;
 use super::openapi::{Described, Operation, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
@@ -24,6 +25,7 @@ use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
 
 use feed::FeedPath;
+use feed_shares::FeedShares;
 
 pub(super) use feed::FeedQuery;
 
@@ -36,26 +38,25 @@ const READINESS: &str = "/readyz";
 #[derive(Clone)]
 pub struct Public {
     authority: Arc<Authority>,
-    /// The places of those that wait until something is revoked.
-    waiting: Arc<Semaphore>,
+    feed_shares: Arc<FeedShares>,
 }
 
-/// So many of the connections may wait for something to be revoked.
-const WAITING: usize = 4;
-
 impl Public {
-    /// Serves the documents of this authority, over so many connections at most.
-    pub fn new(authority: Arc<Authority>, connections: usize) -> Self {
+    /// Serves the documents of this authority, over these connections.
+    pub fn new(authority: Arc<Authority>, connections: ConnectionLimits) -> Self {
         Self {
             authority,
-            waiting: Arc::new(Semaphore::new(connections / WAITING)),
+            feed_shares: FeedShares::new(connections),
         }
     }
 }
 
 impl RequestHandler for Public {
     async fn handle(self, request: Request<Incoming>) -> Response {
-        let Self { authority, waiting } = self;
+        let Self {
+            authority,
+            feed_shares,
+        } = self;
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),
             READINESS => probe(&request, || {
@@ -63,7 +64,7 @@ impl RequestHandler for Public {
                 readiness.map_or_else(unready, |()| text("ready\n"))
             }),
             path => match FeedPath::in_path(path) {
-                Some(path) => shared(feed::answer(&authority, &waiting, path, &request).await),
+                Some(path) => shared(feed::answer(&authority, &feed_shares, path, &request).await),
                 None => shared(documents(&authority, &request)),
             },
         }

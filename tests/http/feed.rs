@@ -212,3 +212,68 @@ fn those_that_wait_leave_room_and_are_told_all_at_once() {
         begin.elapsed()
     );
 }
+
+#[test]
+fn a_head_comes_soon_although_something_is_taken_back_all_the_time() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let taking_back = scope.spawn(|| {
+            let mut number = 0;
+            while !ends.load(std::sync::atomic::Ordering::SeqCst) {
+                take_back(&server, &json!({ "jti": format!("{number}") }));
+                number += 1;
+            }
+            number
+        });
+        let mut known = 0;
+        for _ in 0..4 {
+            let readers: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let begin = Instant::now();
+                        (head(&server, "").content.record_count(), begin.elapsed())
+                    })
+                })
+                .collect();
+            for reader in readers {
+                let (count, waited) = reader.join().unwrap();
+                assert!(waited < Duration::from_secs(4), "{waited:?}");
+                known = known.max(count);
+            }
+        }
+        ends.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(known > 0 && taking_back.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn caches_do_not_show_strangers_what_only_clients_may_read() {
+    let server = start("");
+    let closed = json!({"revocation_feed": "authenticated"});
+    create_issuer(&server, "closed", closed);
+    let many: Vec<Value> = (0..100)
+        .map(|number| json!({"jti": format!("{number}")}))
+        .collect();
+    let path = "/v1/issuers/closed/revocations/batch";
+    ok(server.call("POST", path, Some(&json!({ "revocations": many }))));
+    let reader = create_client(&server, "verifier", &["auditor"]);
+    let read = |path: &str| {
+        let bearer = [("authorization", format!("Bearer {}", credential(&reader)))];
+        let url = format!("{}/closed/.well-known/revocations{path}", server.public);
+        let answer = request("GET", &url, &bearer, None);
+        assert_eq!(answer.status, 200, "{path}");
+        answer
+    };
+    let jws = read("");
+    assert_eq!(jws.header("cache-control"), Some("no-store"));
+    let text = String::from_utf8(jws.body).unwrap();
+    let claims = keywright_verifier::Jws::inspect(&text, 65_536)
+        .unwrap()
+        .claims;
+    let hash = claims["segments"][0]["hash"].as_str().unwrap();
+    let segment = read(&format!("/{hash}"));
+    let control = segment.header("cache-control").unwrap();
+    assert!(control.starts_with("private"), "{control}");
+}

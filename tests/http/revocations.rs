@@ -574,3 +574,88 @@ fn a_whole_issuer_and_a_whole_audience_take_two_people_where_the_policy_says_so(
     let one = json!({ "subject": "user-1", "audience": "orders" });
     assert_eq!(server.call("POST", path, Some(&one)).status, 201);
 }
+
+#[test]
+fn what_could_not_be_taken_back_is_not_signed() {
+    let server = server();
+    let most = "a".repeat(512);
+    for claim in ["sub", "sid", "client_id", "aud"] {
+        for value in [json!(""), json!(format!("{most}a")), json!(["", "orders"])] {
+            let mut claims = json!({ "sub": "user-1" });
+            claims[claim] = value;
+            let refused = sign(&server, &claims);
+            assert_eq!(code(&refused), (400, "claim-type".to_owned()), "{claim}");
+        }
+        let mut claims = json!({ "sub": "user-1" });
+        claims[claim] = json!(most);
+        let signed = sign(&server, &claims);
+        assert_eq!(signed.status, 201, "{claim}: {}", signed.json());
+    }
+}
+
+#[test]
+fn a_batch_waits_for_what_is_being_taken_back_as_one_token_does() {
+    let server = server();
+    let revoked = take_back(&server, &json!({"subject": "in-a-batch"}));
+    let request = |subject: &str| json!({ "claims": { "sub": subject } });
+    let batch = json!({ "requests": [request("in-a-batch"), request("another")] });
+    let answer = ok(server.call("POST", "/v1/issuers/shop/tokens/batch", Some(&batch)));
+    for result in answer["results"].as_array().unwrap() {
+        let token = result["token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{result}"));
+        let claims = Jws::inspect(token, 65_536).unwrap().claims;
+        assert!(claims["iat"].as_u64() >= revoked["issued_before"].as_u64());
+    }
+}
+
+#[test]
+fn a_client_has_a_quota_and_leaves_security_its_share() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let client = json!({"name": "login", "roles": ["revoker"], "limits": {"subjects": ["user-*"]}});
+    let client = server.call("POST", "/v1/clients", Some(&client)).json();
+    let path = format!("{REVOCATIONS}/batch");
+    let batch = |begin: usize, count: usize| {
+        let revocations: Vec<Value> = (begin..begin + count)
+            .map(|number| json!({ "subject": format!("user-{number}") }))
+            .collect();
+        json!({ "revocations": revocations })
+    };
+    let too_large = call_as(
+        &server,
+        &credential(&client),
+        "POST",
+        &path,
+        Some(&batch(0, 1001)),
+    );
+    assert_eq!(too_large.status, 400, "{}", too_large.json());
+    for page in 0..49 {
+        let body = batch(page * 1000, 1000);
+        let answer = call_as(&server, &credential(&client), "POST", &path, Some(&body));
+        assert_eq!(answer.status, 201, "{page}");
+    }
+    // Of several that come together no more are let in than there is room for.
+    let statuses = std::thread::scope(|scope| {
+        let several: Vec<_> = (0..4)
+            .map(|part| {
+                let (server, client, path) = (&server, &client, &path);
+                let body = batch(49_000 + part * 600, 600);
+                scope.spawn(move || {
+                    let answer = call_as(server, &credential(client), "POST", path, Some(&body));
+                    match answer.status {
+                        201 => None,
+                        _ => Some(code(&answer)),
+                    }
+                })
+            })
+            .collect();
+        several
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    let refused: Vec<_> = statuses.into_iter().flatten().collect();
+    assert_eq!(refused, vec![(429, "too-many-revocations".to_owned()); 3]);
+    take_back(&server, &json!({"subject": "user-1", "ban": true}));
+}

@@ -11,6 +11,7 @@ use keywright::authority::revocations::{
 };
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
 use keywright::revocation::{Revocation, State};
+use keywright::store::{Batch, BatchId, Content, Kind, RecordKey, Store as _, Write};
 use keywright_verifier::Jws;
 use keywright_verifier::revocation::{
     Head, HeadKind, RevocationTable, Selector, SelectorKind, selectors_of,
@@ -229,4 +230,51 @@ async fn one_that_joins_late_knows_what_was_taken_back() {
         head(&late).await.unwrap().content,
         head(&one).await.unwrap().content
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_max_age_is_kept_although_nothing_happens() {
+    let (world, one, other) = two().await;
+    for (name, max_age) in [("b", "8s"), ("c", "5s")] {
+        one.create(name, json!({ "revocation_max_age": max_age }))
+            .await;
+    }
+    for process in [&one, &other] {
+        process.catch_up().await.unwrap();
+    }
+    // As long as several leases last, by the shortest pause between two rounds.
+    for _ in 0..120 {
+        world.pass(SECOND, &[&one, &other]);
+        for process in [&one, &other] {
+            for name in ["b", "c"] {
+                let issuer = process.issuer(name).unwrap();
+                let request = FeedRequest::default();
+                process.revocation_head(&issuer, &request).await.unwrap();
+            }
+            process.catch_up().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_one_does_not_read_nothing_is_signed_and_no_head_says_what_is_revoked() {
+    let (world, one, _) = two().await;
+    signs(&one, "user-1").await.unwrap();
+    let issuer = keywright::lifecycle::IssuerName::parse("a").unwrap();
+    let key = RecordKey::owned(Kind::Revocation, &issuer, "damaged");
+    let write = |write| Batch {
+        writes: vec![write],
+        ..Batch::new(BatchId([7; 16]))
+    };
+    let content = Content::of("{\"format\": 9}".to_owned());
+    let created = write(Write::Create(key.clone(), content));
+    let writer = world.store.writer().await.unwrap();
+    writer.commit(created).await.unwrap();
+    let starting = world.try_process(world.clock.read().wall, MAX_STALENESS);
+    let started = starting.await.unwrap();
+    assert!(matches!(
+        signs(&started, "user-1").await,
+        Err(SignRefusal::RevocationSettling)
+    ));
+    assert!(matches!(head(&started).await, Err(FeedRefusal::Stale)));
 }

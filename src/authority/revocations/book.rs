@@ -34,6 +34,12 @@ pub(super) struct Book {
     feed: BTreeMap<(u64, String), FeedRecord>,
     /// Those that may keep a token from being signed.
     at_signers: HashMap<Selector, BTreeSet<String>>,
+    /// Those whose records do not read: nobody knows which tokens they are about.
+    unreadable: BTreeSet<String>,
+    /// How many are open.
+    open: usize,
+    /// The latest time before which one that is closed refuses tokens.
+    latest_bound: u64,
     /// How many each client has asked for.
     of_clients: HashMap<String, usize>,
 }
@@ -45,6 +51,9 @@ impl Book {
             entries: BTreeMap::new(),
             feed: BTreeMap::new(),
             at_signers: HashMap::new(),
+            unreadable: BTreeSet::new(),
+            open: 0,
+            latest_bound: 0,
             of_clients: HashMap::new(),
         }
     }
@@ -59,6 +68,10 @@ impl Book {
         let revocation = &entry.revocation;
         self.remove(&revocation.id);
         let id = revocation.id.clone();
+        match revocation.issued_before() {
+            None => self.open += 1,
+            Some(bound) => self.latest_bound = self.latest_bound.max(bound),
+        }
         if revocation.is_in_feed(now) {
             let place = (revocation.changed_at.floor_seconds(), id.clone());
             self.feed.insert(place, revocation.record(&self.salt));
@@ -77,11 +90,31 @@ impl Book {
         self.entries.insert(id, entry);
     }
 
+    /// Notes one whose record does not read.
+    pub(super) fn put_unreadable(&mut self, id: String) {
+        self.remove(&id);
+        self.unreadable.insert(id);
+    }
+
+    /// Whether it is known of every revocation which tokens it is about.
+    pub(super) fn is_whole(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+
+    /// Whether a token that is issued now may have to wait for one that is being made.
+    pub(super) fn is_settling(&self, issued_at: u64) -> bool {
+        self.open > 0 || issued_at < self.latest_bound
+    }
+
     /// Forgets a revocation.
     pub(super) fn remove(&mut self, id: &str) {
+        self.unreadable.remove(id);
         let Some(Entry { revocation, .. }) = self.entries.remove(id) else {
             return;
         };
+        if revocation.issued_before().is_none() {
+            self.open -= 1;
+        }
         let place = (revocation.changed_at.floor_seconds(), id.to_owned());
         self.feed.remove(&place);
         self.leave_signers(&revocation);
@@ -123,7 +156,7 @@ impl Book {
 
     /// Whether any revocation could keep a token from being signed.
     pub(super) fn matters_to_signers(&self) -> bool {
-        !self.at_signers.is_empty()
+        !self.at_signers.is_empty() || !self.is_whole()
     }
 
     /// What the revocations with these selectors say of a token.
@@ -133,6 +166,9 @@ impl Book {
         issued_at: u64,
         now: Timestamp,
     ) -> SigningVerdict {
+        if !self.is_whole() {
+            return SigningVerdict::Settling(None);
+        }
         let matching = selectors.iter().filter_map(|one| self.at_signers.get(one));
         let entries = matching.flatten().filter_map(|id| self.entries.get(id));
         entries
@@ -143,6 +179,12 @@ impl Book {
     /// The revocation with this identifier.
     pub(super) fn get(&self, id: &str) -> Option<&Entry> {
         self.entries.get(id)
+    }
+
+    /// The identifiers of all, also of those that do not read.
+    pub(super) fn ids(&self) -> BTreeSet<String> {
+        let ids = self.entries.keys().chain(&self.unreadable);
+        ids.cloned().collect()
     }
 
     /// All of them after this identifier, in order.

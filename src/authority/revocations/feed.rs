@@ -73,7 +73,7 @@ pub enum FeedRefusal {
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// How many heads with a nonce are signed in that time.
-const MOST_WITH_NONCE: u32 = 100;
+const MOST_WITH_NONCE: u32 = 400;
 
 /// For how long segments are kept that no head names any more: somebody may be fetching them.
 const SEGMENTS_KEPT_FOR: Duration = Duration::from_secs(120);
@@ -85,6 +85,8 @@ const MANY: usize = 4096;
 #[derive(Default)]
 pub(super) struct Feed {
     built: Mutex<Option<Arc<Built>>>,
+    /// Whoever puts the content together: all others that ask meanwhile wait for it.
+    building: tokio::sync::Mutex<()>,
     heads: tokio::sync::Mutex<Heads>,
     segments: Mutex<HashMap<[u8; 32], Segment>>,
 }
@@ -113,21 +115,44 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Revocations {
-    /// The segment with this hash, if a head names it or has named it lately.
-    pub fn segment(&self, hash: &[u8; 32]) -> Option<Bytes> {
+    /// A segment, if a head of this or another process names it or has named it lately.
+    async fn find_segment(self: &Arc<Self>, hash: &[u8; 32], now: Timestamp) -> Option<Bytes> {
+        match self.segment(hash) {
+            Some(bytes) => Some(bytes),
+            None => {
+                self.built(now).await.ok()?;
+                self.segment(hash)
+            }
+        }
+    }
+
+    fn segment(&self, hash: &[u8; 32]) -> Option<Bytes> {
         let segments = lock(&self.feed.segments);
         segments.get(hash).map(|segment| segment.bytes.clone())
     }
 
+    /// The content, if it has been put together since this change.
+    fn built_since(&self, change: u64) -> Option<Arc<Built>> {
+        let known = lock(&self.feed.built).clone();
+        known.filter(|known| known.change >= change)
+    }
+
     /// The content as it is now.
     async fn built(self: &Arc<Self>, now: Timestamp) -> Result<Arc<Built>, FeedRefusal> {
+        if let Some(known) = self.built_since(self.change()) {
+            return Ok(known);
+        }
+        let _building = self.feed.building.lock().await;
+        // Later changes are in it as well.
         let change = self.change();
-        let known = lock(&self.feed.built).clone();
-        if let Some(known) = known.filter(|known| known.change == change) {
+        if let Some(known) = self.built_since(change) {
             return Ok(known);
         }
         let (salt, records) = {
             let book = self.read();
+            if !book.is_whole() {
+                return Err(FeedRefusal::Stale);
+            }
             (book.salt().clone(), book.feed())
         };
         let is_long = records.len() >= MANY;
@@ -145,6 +170,15 @@ impl Revocations {
                 named_at: now,
             });
             segment.named_at = now;
+        }
+        // Until now heads have named these.
+        for segment in lock(&self.feed.built)
+            .iter()
+            .flat_map(|built| &built.content.segments)
+        {
+            if let Some(kept) = kept.get_mut(&segment.hash) {
+                kept.named_at = now;
+            }
         }
         let is_named = |hash: &[u8; 32]| content.segments.iter().any(|one| one.hash == *hash);
         kept.retain(|hash, segment| {
@@ -200,6 +234,7 @@ impl Authority {
     ) -> Result<SignedHead, FeedRefusal> {
         let services = &self.services;
         let until = services.clock.now().after(request.wait);
+        let mut passed_over = None;
         let mut changes = issuer.revocations().subscribe();
         loop {
             changes.borrow_and_update();
@@ -218,14 +253,24 @@ impl Authority {
                 }
                 continue;
             }
-            let signed = sign(services, issuer, &view, &built, vouched_at, request);
-            if let Some(head) = signed.await? {
-                return Ok(head);
+            let signed = sign(services, issuer, &view, &built, vouched_at, request).await?;
+            // Where there is a change all the time nobody waits for one head that says them all.
+            let now = services.clock.now();
+            let since = *passed_over.get_or_insert(now);
+            let is_news = ![signed.root, built.root].map(Some).contains(&request.known);
+            if signed.root == built.root || is_news && now.since(since) >= SHARED_FOR {
+                return Ok(signed);
             }
             // Another one was signed less than a second ago, and said something else.
             let next = services.clock.now().after(SHARED_FOR / 10);
             services.clock.sleep_until(next).await;
         }
+    }
+
+    /// The segment of an issuer's feed with this hash.
+    pub async fn revocation_segment(&self, issuer: &Issuer, hash: &[u8; 32]) -> Option<Bytes> {
+        let now = self.services.lease.time();
+        issuer.revocations().find_segment(hash, now).await
     }
 
     /// What an issuer has revoked, signed for a file: for verifiers that cannot reach the feed, for so long.
@@ -283,8 +328,7 @@ impl Services {
     }
 }
 
-/// A head of this content; `None` where one was signed less than a second ago that is of another
-/// content.
+/// A head of this content, or of another one if that was signed less than a second ago.
 async fn sign(
     services: &Services,
     issuer: &Issuer,
@@ -292,7 +336,7 @@ async fn sign(
     built: &Built,
     vouched_at: Timestamp,
     request: &FeedRequest,
-) -> Result<Option<SignedHead>, FeedRefusal> {
+) -> Result<SignedHead, FeedRefusal> {
     let policy = view.set().policy();
     let algorithm = request.algorithm.unwrap_or(policy.default_algorithm);
     let entry = view
@@ -300,31 +344,35 @@ async fn sign(
         .ok_or(FeedRefusal::AlgorithmNotActive(algorithm))?;
     let mut heads = issuer.revocations().feed.heads.lock().await;
     let now = services.lease.time();
-    let nonce = request.nonce.as_ref();
-    if nonce.is_some() && !heads.may_sign_nonce(now) {
-        return Err(FeedRefusal::Busy);
+    let signed = async |nonce: Option<&String>| {
+        let head = Head {
+            nonce: nonce.cloned(),
+            ..head_of(policy, vouched_at, &built.content)
+        };
+        Ok(SignedHead {
+            jws: sign_head(view, entry, &head, HeadKind::Feed).await?,
+            root: built.root,
+            signed_at: now,
+            kid: entry.kid.clone(),
+        })
+    };
+    if let Some(nonce) = &request.nonce {
+        if !heads.may_sign_nonce(now) {
+            return Err(FeedRefusal::Busy);
+        }
+        // It is for one caller alone, so that nobody else waits for it.
+        drop(heads);
+        return signed(Some(nonce)).await;
     }
-    if nonce.is_none()
-        && let Some(shared) = heads.shared.get(&algorithm)
+    if let Some(shared) = heads.shared.get(&algorithm)
         && shared.kid == entry.kid
         && now.since(shared.signed_at) < SHARED_FOR
     {
-        return Ok((shared.root == built.root).then(|| shared.clone()));
+        return Ok(shared.clone());
     }
-    let head = Head {
-        nonce: nonce.cloned(),
-        ..head_of(policy, vouched_at, &built.content)
-    };
-    let head = SignedHead {
-        jws: sign_head(view, entry, &head, HeadKind::Feed).await?,
-        root: built.root,
-        signed_at: now,
-        kid: entry.kid.clone(),
-    };
-    if nonce.is_none() {
-        heads.shared.insert(algorithm, head.clone());
-    }
-    Ok(Some(head))
+    let head = signed(None).await?;
+    heads.shared.insert(algorithm, head.clone());
+    Ok(head)
 }
 
 /// The head of a feed. Its time is in whole seconds: nothing may be said of the rest of the one that is

@@ -7,11 +7,12 @@ use std::sync::{Arc, OnceLock};
 use keywright_verifier::revocation::{Salt, Selector};
 use ring::hmac;
 
+use super::book::Book;
 use super::closing::named_in;
 use super::{Entry, Revocations};
 use crate::authority::issuer::Issuer;
 use crate::authority::{Authority, Services};
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 use crate::revocation::Revocation;
 use crate::store::chain::LogHead;
 use crate::store::{
@@ -103,14 +104,9 @@ impl Revocations {
         known_through: u64,
     ) {
         let now = services.lease.time();
-        let entries: Vec<Entry> = read(records, known_through).collect();
         self.edit(|book| {
-            let gone: BTreeSet<String> = book
-                .after("")
-                .map(|one| one.revocation.id.clone())
-                .collect();
-            gone.iter().for_each(|id| book.remove(id));
-            entries.into_iter().for_each(|entry| book.put(entry, now));
+            book.ids().iter().for_each(|id| book.remove(id));
+            take_over(book, records, known_through, now);
         });
     }
 
@@ -123,29 +119,32 @@ impl Revocations {
         known_through: u64,
     ) {
         let now = services.lease.time();
-        let entries: Vec<Entry> = read(records, known_through).collect();
         self.edit(|book| {
             ids.iter().for_each(|id| book.remove(id));
-            entries.into_iter().for_each(|entry| book.put(entry, now));
+            take_over(book, records, known_through, now);
         });
     }
 }
 
-/// What records say. One that does not read is told of, and refuses nothing.
-fn read(records: &[Record], known_through: u64) -> impl Iterator<Item = Entry> {
-    records.iter().filter_map(move |record| {
+/// Takes over what records say. While one does not read, nothing is signed for its issuer, and no head
+/// says what is revoked: it may be a ban of anybody.
+fn take_over(book: &mut Book, records: &[Record], known_through: u64, now: Timestamp) {
+    for record in records {
         match Revocation::from_document(&record.key.id, &record.document) {
-            Ok(revocation) => Some(Entry {
-                revocation: Arc::new(revocation),
-                token: record.token,
-                known_through,
-            }),
+            Ok(revocation) => {
+                let entry = Entry {
+                    revocation: Arc::new(revocation),
+                    token: record.token,
+                    known_through,
+                };
+                book.put(entry, now);
+            }
             Err(error) => {
-                tracing::error!(%error, "a revocation is not in force");
-                None
+                tracing::error!(%error, "a revocation does not read: nothing is signed for its issuer");
+                book.put_unreadable(record.key.id.clone());
             }
         }
-    })
+    }
 }
 
 impl Services {

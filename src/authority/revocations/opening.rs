@@ -82,8 +82,9 @@ impl Authority {
         request: &Request,
     ) -> Result<Vec<String>, ChangeError> {
         let (services, book) = (&self.services, issuer.revocations());
-        self.check_drafts(issuer, drafts, request)?;
         let writer = services.store.writer().await?;
+        // Now nothing else of this process is counted in between.
+        self.check_drafts(issuer, drafts, request)?;
         let now = services.lease.time();
         let mut revocations = Vec::with_capacity(drafts.len());
         for draft in drafts {

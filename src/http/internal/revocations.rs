@@ -111,7 +111,7 @@ pub(super) async fn revoke_batch(
 
 pub(super) async fn list(
     State(authority): Service,
-    _caller: HasRole<role::RevocationReader>,
+    caller: HasRole<role::RevocationReader>,
     Named(issuer): Named,
     Parameters(query): Parameters<RevocationQuery>,
 ) -> Result<Response, Problem> {
@@ -141,7 +141,9 @@ pub(super) async fn list(
         after: query.after.unwrap_or_default(),
         limit: limit + 1,
     };
-    let mut found = issuer.revocations().list(&filter, authority.now());
+    // A selector is looked for in all that there are.
+    let (book, now) = (Arc::clone(issuer.revocations()), authority.now());
+    let mut found = caller.compute(move || book.list(&filter, now)).await?;
     let is_full = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| is_full);
@@ -168,7 +170,7 @@ pub(in crate::http) struct RevocationFileQuery {
 
 pub(super) async fn file(
     State(authority): Service,
-    _caller: HasRole<role::RevocationReader>,
+    caller: HasRole<role::RevocationReader>,
     Named(issuer): Named,
     Parameters(query): Parameters<RevocationFileQuery>,
 ) -> Result<Response, Problem> {
@@ -188,7 +190,7 @@ pub(super) async fn file(
     let file = authority
         .revocation_file(&issuer, algorithm, max_age)
         .await?;
-    Ok(written(file.to_json()))
+    Ok(written(caller.compute(move || file.to_json()).await?))
 }
 
 pub(super) async fn show(

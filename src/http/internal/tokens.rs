@@ -152,7 +152,11 @@ async fn sign_items(
     };
     let budget = call.take_rest(signatures, first)?;
     let _turn = call.await_turn_to_sign(signatures).await;
-    let view = issuer.leased_snapshot();
+    let claims = items.iter().filter_map(|item| {
+        let mut item = Object::new(item.ok()?, "a request").ok()?;
+        Some(item.object("claims").ok()?.into_map())
+    });
+    let view = issuer.settled_for_all(claims).await;
     let stopwatch = Stopwatch::start();
     let mut batch = Batch::new(&view, call.client());
     let mut summaries = Vec::with_capacity(count);

@@ -14,14 +14,15 @@ use keywright_verifier::Algorithm;
 use keywright_verifier::revocation::{FEED_PATH, is_nonce};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
+use super::feed_shares::FeedShares;
 use super::{METHODS, preflight, published_under};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
-use crate::authority::revocations::FeedRequest;
+use crate::authority::revocations::{FeedRefusal, FeedRequest};
 use crate::http::authentication::admit;
 use crate::http::code::Code;
+use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::lifecycle::RevocationFeed;
 
@@ -80,7 +81,7 @@ struct Nonce(#[expect(dead_code, reason = "it describes text of a query")] Strin
 /// Answers what the path names.
 pub(super) async fn answer(
     authority: &Arc<Authority>,
-    waiting: &Semaphore,
+    shares: &Arc<FeedShares>,
     path: FeedPath<'_>,
     request: &Request<Incoming>,
 ) -> Response {
@@ -105,8 +106,8 @@ pub(super) async fn answer(
         return problem.into_response();
     }
     let answer = match path {
-        FeedPath::Head(_) => head(authority, waiting, &issuer, request).await,
-        FeedPath::Segment(_, hash) => segment(&issuer, hash),
+        FeedPath::Head(_) => head(authority, shares, &issuer, request).await,
+        FeedPath::Segment(_, hash) => segment(authority, &issuer, hash).await,
     };
     answer.unwrap_or_else(|problem| without_copies(problem.into_response()))
 }
@@ -129,16 +130,26 @@ async fn may_read(
     }
 }
 
+/// Whether caches may show everyone what they have.
+fn is_public(issuer: &Issuer) -> bool {
+    issuer.snapshot().set().policy().revocation_feed == RevocationFeed::Public
+}
+
 async fn head(
     authority: &Arc<Authority>,
-    waiting: &Semaphore,
+    shares: &Arc<FeedShares>,
     issuer: &Issuer,
     request: &Request<Incoming>,
 ) -> Result<Response, Problem> {
     let mut asked = read_query(request)?;
     let waits = !asked.wait.is_zero();
+    let peer = request.extensions().get::<Peer>();
+    let address = peer.ok_or_else(Problem::internal)?.address.ip();
+    if asked.nonce.is_some() && !shares.take_head(address, authority.now()) {
+        return Err(FeedRefusal::Busy.into());
+    }
     // Who finds no place to wait is answered at once.
-    let place = waits.then(|| waiting.try_acquire().ok()).flatten();
+    let place = waits.then(|| shares.take_place(address)).flatten();
     if place.is_none() {
         asked.wait = Duration::ZERO;
     }
@@ -147,9 +158,10 @@ async fn head(
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static("application/keywright-revocations+jwt");
     headers.insert(CONTENT_TYPE, media_type);
-    let control = match waits || asked.nonce.is_some() {
-        true => "no-store",
-        false => "public, max-age=1",
+    let is_shared = !waits && asked.nonce.is_none() && is_public(issuer);
+    let control = match is_shared {
+        true => "public, max-age=1",
+        false => "no-store",
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
     Ok(response)
@@ -176,15 +188,19 @@ fn read_query(request: &Request<Incoming>) -> Result<FeedRequest, Problem> {
     })
 }
 
-fn segment(issuer: &Issuer, hash: &str) -> Result<Response, Problem> {
-    let segment = hash_of(hash).and_then(|hash| issuer.revocations().segment(&hash));
+async fn segment(authority: &Authority, issuer: &Issuer, hash: &str) -> Result<Response, Problem> {
+    let hash = hash_of(hash).ok_or_else(Problem::not_found)?;
+    let segment = authority.revocation_segment(issuer, &hash).await;
     let bytes = segment.ok_or_else(Problem::not_found)?;
     let mut response = Response::new(Body::from(bytes));
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static("application/octet-stream");
     headers.insert(CONTENT_TYPE, media_type);
-    let control = HeaderValue::from_static("public, max-age=31536000, immutable");
-    headers.insert(CACHE_CONTROL, control);
+    let control = match is_public(issuer) {
+        true => "public, max-age=31536000, immutable",
+        false => "private, max-age=31536000, immutable",
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
     Ok(response)
 }
 
