@@ -32,6 +32,9 @@
 //! | `issuance_log.to` | `off` | or `stdout` or `file`: a line for each token |
 //! | `issuance_log.path` | `DATA_DIR-issuance.jsonl` | the file, by default beside the data folder |
 //! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
+//! | `oauth.enabled` | `false` | serve `/token` under each issuer's path on the public listener |
+//! | `oauth.allowed_origins` | none | origins whose pages may call it |
+//! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
@@ -45,6 +48,7 @@ mod issuance_log;
 mod listen;
 mod listener;
 mod master_key;
+mod oauth;
 mod store;
 
 use std::net::SocketAddr;
@@ -71,6 +75,7 @@ pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
     UnclearMasterKeySource, master_key_variable,
 };
+pub use oauth::{InvalidOrigin, Oauth, Origin};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
 /// A configuration file with every setting, as comments: defaults, and examples of what has none.
@@ -103,6 +108,8 @@ pub struct Config {
     pub store: Store,
     /// The issuer of an empty store.
     pub default_issuer: DefaultIssuer,
+    /// The OAuth endpoints.
+    pub oauth: Oauth,
     /// Whose tokens prove who a caller is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_issuers: Vec<TrustedIssuer>,
@@ -200,6 +207,7 @@ impl Default for Config {
             default_issuer: DefaultIssuer {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
+            oauth: Oauth::default(),
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
             log: Log::default(),
@@ -299,6 +307,13 @@ pub enum ConfigError {
          the network itself is trusted"
     )]
     PlaintextExposed(String),
+    /// Client secrets would cross the network in the clear.
+    #[error(
+        "public.listen = \"{0}\" is not a loopback address and has no certificate, but oauth.enabled \
+         takes client secrets there: set public.tls.certificate and public.tls.key, or \
+         oauth.allow_plaintext = true where a proxy speaks TLS in front of it"
+    )]
+    PlaintextSecrets(String),
     /// Client certificates are required, and nothing says whose.
     #[error(
         "internal.tls.client_certificates = \"required\" needs internal.tls.client_ca, the roots of \
@@ -361,9 +376,11 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let internal = &self.internal;
-        if let ListenAddress::Ip(address) = &internal.listen {
-            self.check_exposure(&[*address])?;
-        }
+        let known = |address: &ListenAddress| match address {
+            ListenAddress::Ip(address) => vec![*address],
+            ListenAddress::Name { .. } => Vec::new(),
+        };
+        self.check_exposure(&known(&self.public.listen), &known(&internal.listen))?;
         if let Some(tls) = &internal.tls
             && tls.client_certificates == ClientCertificates::Required
             && tls.client_ca.is_none()
@@ -388,19 +405,28 @@ impl Config {
         Ok(())
     }
 
-    /// Whether credentials would cross a network in the clear, if the internal listener had these
-    /// addresses.
+    /// Whether credentials would cross a network in the clear, if the listeners had these addresses.
     ///
     /// # Errors
-    /// [`ConfigError::PlaintextExposed`].
-    pub fn check_exposure(&self, internal: &[SocketAddr]) -> Result<(), ConfigError> {
-        let exposed = internal.iter().find(|address| !address.ip().is_loopback());
-        match exposed {
-            Some(_) if self.internal.tls.is_none() && !self.internal.allow_plaintext => Err(
-                ConfigError::PlaintextExposed(self.internal.listen.to_string()),
-            ),
-            _ => Ok(()),
+    /// [`ConfigError::PlaintextExposed`], [`ConfigError::PlaintextSecrets`].
+    pub fn check_exposure(
+        &self,
+        public: &[SocketAddr],
+        internal: &[SocketAddr],
+    ) -> Result<(), ConfigError> {
+        let is_exposed =
+            |addresses: &[SocketAddr]| addresses.iter().any(|address| !address.ip().is_loopback());
+        let is_plain = self.internal.tls.is_none() && !self.internal.allow_plaintext;
+        if is_plain && is_exposed(internal) {
+            let listen = self.internal.listen.to_string();
+            return Err(ConfigError::PlaintextExposed(listen));
         }
+        let is_plain = self.public.tls.is_none() && !self.oauth.allow_plaintext;
+        if self.oauth.enabled && is_plain && is_exposed(public) {
+            let listen = self.public.listen.to_string();
+            return Err(ConfigError::PlaintextSecrets(listen));
+        }
+        Ok(())
     }
 
     /// The default issuer's URL, parsed.

@@ -24,6 +24,7 @@ pub mod http;
 pub mod issuance_log;
 pub mod lifecycle;
 pub mod master_key;
+pub mod oauth;
 pub mod printable;
 pub mod revocation;
 pub mod service;

@@ -30,7 +30,10 @@ use crate::config::{Config, DefaultIssuer};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
-use crate::http::{AdmittedService, CertificateReloader, Listener, Public, TlsFiles, serve};
+use crate::http::{
+    AdmissionControl, AdmittedService, CertificateReloader, Listener, Oauth, Public, TlsFiles,
+    serve,
+};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
 use crate::master_key;
@@ -126,6 +129,7 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         trusted,
         audience: config.internal.audience.clone(),
+        oauth: config.oauth.endpoints(),
         issuance_log: issuance_log.clone(),
         revocation_secret: RevocationSecret::default(),
         identity: identity(config),
@@ -153,12 +157,25 @@ pub async fn run(
     } else {
         background.spawn("store-check", &authority, health::watch_store)
     };
+    let admission = AdmissionControl::new(
+        config.internal.request_limits(),
+        Arc::clone(&background.metrics),
+    );
+    let oauth = config.oauth.enabled.then(|| {
+        let origins = config.oauth.allowed_origins.iter();
+        let origins = origins.map(ToString::to_string);
+        Oauth::new(Arc::clone(&authority), Arc::clone(&admission), origins)
+    });
     let public = Listener {
         name: "public",
         socket: public.into(),
         certificates: public_tls.as_deref().map(CertificateReloader::certificates),
         limits: config.public.limits(),
-        handler: Public::new(Arc::clone(&authority), config.public.limits().connections),
+        handler: Public::new(
+            Arc::clone(&authority),
+            config.public.limits().connections,
+            oauth,
+        ),
     };
     let internal = Listener {
         name: "internal",
@@ -167,11 +184,7 @@ pub async fn run(
             .as_deref()
             .map(CertificateReloader::certificates),
         limits: config.internal.limits(),
-        handler: AdmittedService::new(
-            Arc::clone(&authority),
-            config.internal.request_limits(),
-            Arc::clone(&background.metrics),
-        ),
+        handler: AdmittedService::new(Arc::clone(&authority), admission),
     };
     let renewals = [
         ("certificate-public", &public_tls),

@@ -108,6 +108,7 @@ pub struct Metrics {
     rotation_failing: Family<IssuerLabels, Gauge>,
     jwks_responses: Family<StatusLabels, Counter>,
     internal_responses: Family<StatusLabels, Counter>,
+    oauth_responses: Family<StatusLabels, Counter>,
     tls_expiry: Family<ListenerLabels, SecondsGauge>,
     tls_reload_failing: Family<ListenerLabels, Gauge>,
     lease: Family<NoLabels, SecondsGauge>,
@@ -131,6 +132,7 @@ impl Default for Metrics {
         let (key_age, next_rotation) = (Family::default(), Family::default());
         let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
         let (jwks_responses, internal_responses) = (Family::default(), Family::default());
+        let oauth_responses = Family::default();
         let (tls_expiry, tls_reload_failing) = (Family::default(), Family::default());
         let lease: Family<NoLabels, SecondsGauge> = Family::default();
         let mut registry = Registry::with_prefix("keywright");
@@ -177,6 +179,11 @@ impl Default for Metrics {
             "Answers of the internal listener",
             Family::clone(&internal_responses),
         );
+        registry.register(
+            "oauth_responses",
+            "Answers of the OAuth endpoints",
+            Family::clone(&oauth_responses),
+        );
         registry.register_with_unit(
             "lease",
             "For how long this replica may sign without reaching the store again",
@@ -221,6 +228,7 @@ impl Default for Metrics {
             rotation_failing,
             jwks_responses,
             internal_responses,
+            oauth_responses,
             tls_expiry,
             tls_reload_failing,
             lease,
@@ -397,6 +405,13 @@ impl Metrics {
     /// Counts an answer of the internal listener: 401 and 429 tell of guessing and of floods.
     pub fn count_internal_response(&self, status: u16) {
         self.internal_responses
+            .get_or_create(&StatusLabels { status })
+            .inc();
+    }
+
+    /// Counts an answer of the OAuth endpoints.
+    pub fn count_oauth_response(&self, status: u16) {
+        self.oauth_responses
             .get_or_create(&StatusLabels { status })
             .inc();
     }

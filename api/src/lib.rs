@@ -25,6 +25,7 @@ mod audit;
 mod clients;
 mod issuers;
 mod keys;
+mod oauth;
 mod plan;
 mod problem;
 mod publication;
@@ -55,9 +56,10 @@ pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
 };
+pub use oauth::{AccessToken, AccessTokenType, OauthError, OauthErrorName};
 pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};
-pub use publication::{JwkSet, OauthMetadata, OpenidConfiguration, PublishedJwk};
+pub use publication::{JwkSet, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk};
 pub use read::{Fault, ReadError, read};
 pub use revocations::{
     Ban, BanEnd, InForceAtVerifiers, LARGEST_REVOCATION_BATCH, Revocation, RevocationBatch,

@@ -45,6 +45,22 @@ pub struct OauthMetadata {
     /// Where verifiers read which tokens were taken back, if the policy lets them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocations_uri: Option<String>,
+    /// The OAuth endpoints, if the configuration enables them.
+    #[serde(flatten)]
+    pub endpoints: Option<OauthEndpoints>,
+}
+
+/// What a client must know to call the OAuth endpoints (RFC 8414 §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OauthEndpoints {
+    /// Where tokens are requested.
+    pub token_endpoint: String,
+    /// The grants that it takes.
+    pub grant_types_supported: Vec<String>,
+    /// How a client authenticates there.
+    pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// What a client may sign its assertions with.
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
 }
 
 /// OpenID Connect discovery.

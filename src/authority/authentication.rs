@@ -8,43 +8,58 @@
 //! | a TLS certificate, and no `Authorization` | the one client that is named by it |
 //!
 //! What is presented in `Authorization` decides; a certificate counts only where there is none.
+//!
+//! The OAuth endpoints take the first three as `client_secret_basic`, `client_secret_post` and
+//! `client_assertion` ([`Proof`]).
+
+mod assertion;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::{Fault, Jws, JwsError, KeySource, Rules, Verifier, VerifyError};
-use serde::Deserialize;
-use serde_json::Value;
+use keywright_verifier::{KeySource, Rules, Verifier};
 
 use super::audit::{Actor, AuthenticationMethod};
 use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
 use super::key_wait::KeyWait;
-use super::replay::Consumption;
 use super::throttle::{Budget, FailureLimiter, RateExceeded};
 use crate::access::Role;
 use crate::access::certificate::PeerCertificate;
 use crate::access::credential::{self, PREFIX};
 use crate::clock::Clock;
 use crate::lifecycle::Timestamp;
-use crate::printable::{is_hidden, push_escape};
+use assertion::ExpectedAudience;
 
-/// The longest life of an assertion that a client signs itself.
-pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
-
-/// How far the `iat` of an assertion may lie ahead, for clocks that are not quite the same.
-const MOST_AHEAD: Duration = Duration::from_secs(5);
-
-/// The longest `jti`, in bytes.
-const LONGEST_JTI: usize = 128;
+/// What a request proves its client with.
+#[derive(Clone, Copy)]
+pub enum Proof<'r> {
+    /// What follows `Authorization: Bearer`: a credential or a signed token.
+    Bearer(&'r str),
+    /// A client's id with its credential (RFC 6749 §2.3.1).
+    Secret {
+        /// `client_id`
+        client_id: &'r str,
+        /// `client_secret`
+        secret: &'r str,
+    },
+    /// A signed token (RFC 7523 §2.2).
+    Assertion {
+        /// `client_id`, which may be absent.
+        client_id: Option<&'r str>,
+        /// `client_assertion`
+        assertion: &'r str,
+        /// The `aud` of an assertion that the client signs itself: only values of these.
+        audiences: [&'r str; 2],
+    },
+}
 
 /// What a request brings along.
 #[derive(Clone, Copy, Default)]
 pub struct RequestCredentials<'r> {
-    /// What follows `Authorization: Bearer`.
-    pub bearer: Option<&'r str>,
+    /// What it proves its client with.
+    pub proof: Option<Proof<'r>>,
     /// The certificate that the connection was opened with, verified.
     pub certificate: Option<&'r PeerCertificate>,
     /// Where the connection comes from.
@@ -186,25 +201,20 @@ impl TrustedIssuers {
 /// Finds out who calls.
 pub struct Authenticator {
     trusted: TrustedIssuers,
+    /// The `aud` of assertions that clients sign for the internal API; without one there are none.
+    audience: Option<String>,
     failures: FailureLimiter,
     /// Assertions from before are refused: whether they were used cannot be told.
     started_at: Timestamp,
     clock: Clock,
 }
 
-#[derive(Deserialize)]
-struct Assertion {
-    sub: String,
-    jti: String,
-    iat: u64,
-    exp: u64,
-}
-
 impl Authenticator {
     /// An authenticator that is open from now on.
-    pub fn new(trusted: TrustedIssuers, clock: Clock) -> Self {
+    pub fn new(trusted: TrustedIssuers, audience: Option<String>, clock: Clock) -> Self {
         Self {
             trusted,
+            audience,
             failures: FailureLimiter::default(),
             started_at: clock.now(),
             clock,
@@ -228,11 +238,33 @@ impl Authenticator {
         now: Timestamp,
     ) -> Result<Caller, Unauthenticated> {
         let mut refusal = None;
-        let found = match (presented.bearer, presented.certificate) {
-            (Some(text), _) if text.starts_with(PREFIX) => with_credential(clients, text, now),
-            (Some(text), _) => {
-                let found = self.with_assertion(clients, text, now).await;
-                found.map_err(|refused| refusal.insert(refused).outcome)
+        let found = match (presented.proof, presented.certificate) {
+            (Some(Proof::Bearer(text)), _) if text.starts_with(PREFIX) => {
+                with_credential(clients, None, text, now)
+            }
+            (Some(Proof::Secret { client_id, secret }), _) => {
+                with_credential(clients, Some(client_id), secret, now)
+            }
+            (Some(Proof::Bearer(text)), _) => {
+                let expected = ExpectedAudience::Contains(self.audience.as_deref());
+                let found = self.with_assertion(clients, None, text, expected, now);
+                found
+                    .await
+                    .map_err(|refused| refusal.insert(refused).outcome)
+            }
+            (
+                Some(Proof::Assertion {
+                    client_id,
+                    assertion,
+                    audiences,
+                }),
+                _,
+            ) => {
+                let expected = ExpectedAudience::Only(audiences);
+                let found = self.with_assertion(clients, client_id, assertion, expected, now);
+                found
+                    .await
+                    .map_err(|refused| refusal.insert(refused).outcome)
             }
             (None, Some(certificate)) => with_certificate(clients, certificate),
             (None, None) => return Err(Unauthenticated::Missing),
@@ -259,198 +291,19 @@ impl Authenticator {
             }
         }
     }
-
-    /// The issuer that a token names without proof decides whose keys are tried, and nothing else.
-    async fn with_assertion(
-        &self,
-        clients: &Clients,
-        text: &str,
-        now: Timestamp,
-    ) -> Result<(Arc<ClientState>, AuthenticationMethod), RefusedToken> {
-        let claims = Jws::parse(text, LARGEST_ASSERTION).and_then(|jws| jws.unverified_claims());
-        let claims = claims.map_err(|error| RefusedToken::verification(None, &error.into()))?;
-        let Some(issuer) = claims.get("iss").and_then(Value::as_str) else {
-            return Err(RefusedToken::invalid(None, "no-issuer", "it has no iss"));
-        };
-        if let Some(live) = clients.find(issuer) {
-            return self.with_own_assertion(live, text, now).await;
-        }
-        let trusted = &self.trusted;
-        let (Some(known), Some(verifier)) = (trusted.by_url.get(issuer), &trusted.verifier) else {
-            let detail = format!(
-                "no client and no trusted issuer has its iss {}",
-                shown(issuer)
-            );
-            return Err(RefusedToken::invalid(None, "wrong-issuer", detail));
-        };
-        let KnownIssuer { name, wait } = known;
-        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let verified = match verifier.verify_with_held_keys::<Value>(text, at) {
-            Err(error @ (VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))) => {
-                let fetched = wait
-                    .wait_for(verifier.verify_at::<Value>(text, at), now)
-                    .await;
-                fetched.ok_or_else(|| RefusedToken {
-                    outcome: Unauthenticated::Undecidable,
-                    ..RefusedToken::verification(Some(name), &error)
-                })?
-            }
-            decided => decided,
-        };
-        let verified = verified.map_err(|error| RefusedToken::verification(Some(name), &error));
-        let claims = verified?.claims;
-        let subject = claims.get("sub").and_then(Value::as_str);
-        match clients.with_workload(name, &claims) {
-            ClientMatch::One(live) => {
-                let subject = subject.map(|subject| subject.chars().take(256).collect());
-                let via = AuthenticationMethod::Workload {
-                    issuer: name.clone(),
-                    subject,
-                };
-                Ok((live, via))
-            }
-            ClientMatch::None => {
-                let subject = shown(subject.unwrap_or_default());
-                let detail = format!("no client's workloads match its claims (sub {subject})");
-                Err(RefusedToken::invalid(Some(name), "no-client", detail))
-            }
-            ClientMatch::Several => {
-                let detail = "the workloads of several clients match its claims";
-                Err(RefusedToken::invalid(Some(name), "several-clients", detail))
-            }
-        }
-    }
-
-    /// `private_key_jwt`: RFC 7523 §3 with `sub` = `iss` = the client, short-lived, and used once.
-    ///
-    /// The memory of what was used is this process's, so an assertion must count as one from before
-    /// the next start once it has been used. One that was issued a little ahead waits until then.
-    async fn with_own_assertion(
-        &self,
-        live: Arc<ClientState>,
-        text: &str,
-        now: Timestamp,
-    ) -> Result<(Arc<ClientState>, AuthenticationMethod), RefusedToken> {
-        let id = live.client.id.clone();
-        let refuse = |code, detail: &str| RefusedToken::invalid(Some(&id), code, detail);
-        let Some(verifier) = live.assertions.as_ref() else {
-            return Err(refuse("no-keys", "the client has no jwks"));
-        };
-        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let verified = verifier.verify_with_held_keys(text, at);
-        let verified = verified.map_err(|error| RefusedToken::verification(Some(&id), &error));
-        let Assertion { sub, jti, iat, exp } = verified?.claims;
-        let begin = iat.min(now.floor_seconds());
-        let ahead = Timestamp::from_seconds(iat).since(now);
-        if sub != id {
-            return Err(refuse("wrong-subject", "its sub is not its iss"));
-        }
-        if exp.saturating_sub(begin) > LONGEST_ASSERTION.as_secs() {
-            return Err(refuse(
-                "lives-too-long",
-                "it is valid for more than 5 minutes",
-            ));
-        }
-        // A second has two halves: what was issued in the second of the start may be from before.
-        if iat <= self.started_at.floor_seconds() {
-            return Err(refuse(
-                "before-start",
-                "it was issued before this process started",
-            ));
-        }
-        if ahead > MOST_AHEAD {
-            return Err(refuse(
-                "token-not-yet-valid",
-                "its iat is more than 5 s ahead",
-            ));
-        }
-        if !(1..=LONGEST_JTI).contains(&jti.len()) {
-            return Err(refuse(
-                "invalid-jti",
-                "its jti does not have 1 to 128 bytes",
-            ));
-        }
-        match live.used.consume(&jti, Timestamp::from_seconds(exp), now) {
-            Consumption::Accepted => {
-                self.clock.wait_for(ahead).await;
-                Ok((live, AuthenticationMethod::Assertion { jti }))
-            }
-            Consumption::Replayed => Err(refuse("replayed", "its jti was used before")),
-            Consumption::Full => Err(RefusedToken {
-                outcome: Unauthenticated::Undecidable,
-                ..refuse("too-many-assertions", "no more jti can be remembered")
-            }),
-        }
-    }
 }
 
-/// A token that proves nothing, and why: for the log alone, so that an attacker learns nothing.
-struct RefusedToken {
-    outcome: Unauthenticated,
-    /// The name of the trusted issuer or the id of the client, where one is known.
-    issuer: Option<String>,
-    code: &'static str,
-    detail: String,
-}
-
-impl RefusedToken {
-    fn invalid(issuer: Option<&str>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            outcome: Unauthenticated::Invalid,
-            issuer: issuer.map(str::to_owned),
-            code,
-            detail: detail.into(),
-        }
-    }
-
-    fn verification(issuer: Option<&str>, error: &VerifyError) -> Self {
-        let outcome = match error.fault() {
-            Fault::Keys => Unauthenticated::Undecidable,
-            _ => Unauthenticated::Invalid,
-        };
-        Self {
-            outcome,
-            ..Self::invalid(issuer, error.code(), error.to_string())
-        }
-    }
-
-    /// One that cannot be decided costs its author nothing, so that it is logged for debugging alone;
-    /// the fetch that failed has been logged.
-    fn log(self, address: Option<IpAddr>) {
-        if self.outcome == Unauthenticated::Undecidable {
-            tracing::debug!(code = self.code, "a caller's token cannot be decided on");
-            return;
-        }
-        tracing::info!(
-            issuer = self.issuer,
-            code = self.code,
-            detail = self.detail,
-            address = address.map(tracing::field::display),
-            "a caller's token is refused"
-        );
-    }
-}
-
-/// A text of a token for the log: at most 200 characters, in quotes, none of them hidden.
-fn shown(text: &str) -> String {
-    let mut shown = String::from("\"");
-    for character in text.chars().take(200) {
-        if is_hidden(character) {
-            push_escape(&mut shown, character);
-        } else {
-            shown.push(character);
-        }
-    }
-    shown.push('"');
-    shown
-}
-
+/// The client of a credential, which is the one that is named, if one is.
 fn with_credential(
     clients: &Clients,
+    named: Option<&str>,
     text: &str,
     now: Timestamp,
 ) -> Result<(Arc<ClientState>, AuthenticationMethod), Unauthenticated> {
     let (id, secret) = credential::split(text).ok_or(Unauthenticated::Invalid)?;
+    if named.is_some_and(|named| named != id) {
+        return Err(Unauthenticated::Invalid);
+    }
     let live = clients.find(id).ok_or(Unauthenticated::Invalid)?;
     let credentials = &live.client.credentials;
     let record = credentials

@@ -48,10 +48,9 @@ impl ClientState {
 }
 
 /// The clients as of now, read without a lock.
+#[derive(Default)]
 pub struct Clients {
     directory: ArcSwap<Directory>,
-    /// The `aud` of assertions that clients sign themselves; without one there are none.
-    audience: Option<String>,
 }
 
 #[derive(Default)]
@@ -69,21 +68,13 @@ pub(super) enum ClientMatch {
 }
 
 impl Clients {
-    /// No clients yet. Assertions that clients sign themselves must be meant for `audience`.
-    pub fn new(audience: Option<String>) -> Self {
-        Self {
-            directory: ArcSwap::default(),
-            audience,
-        }
-    }
-
     /// Replaces the clients. What lives only in memory stays with those that stay.
     pub fn replace(&self, clients: impl IntoIterator<Item = (Client, Token)>) {
         let before = self.directory.load_full();
         let mut directory = Directory::default();
         for (client, token) in clients {
             let known = before.by_id.get(&client.id);
-            let live = Arc::new(self.build_state(client, token, known));
+            let live = Arc::new(build_state(client, token, known));
             for rule in &live.client.terms.certificates {
                 let (rule, live) = (rule.clone(), Arc::clone(&live));
                 directory.by_certificate.insert(rule, live);
@@ -98,55 +89,6 @@ impl Clients {
             directory.by_id.insert(live.client.id.clone(), live);
         }
         self.directory.store(Arc::new(directory));
-    }
-
-    fn build_state(
-        &self,
-        client: Client,
-        token: Token,
-        known: Option<&Arc<ClientState>>,
-    ) -> ClientState {
-        let limits = &client.terms.limits;
-        let schema = limits.claims_schema.as_ref();
-        if let Some(fault) = schema.and_then(ClaimsSchema::fault)
-            && known.is_none_or(|known| known.token != token)
-        {
-            tracing::warn!(client = %client.id, %fault, "the stored claims_schema of a client is not \
-                accepted; nothing is signed for the client until an admin replaces the schema");
-        }
-        let rate = limits.rate;
-        let kept = known.filter(|known| known.client.terms.limits.rate == rate);
-        let bucket = match kept {
-            Some(known) => known.bucket.clone(),
-            None => rate.map(|rate| Arc::new(Bucket::new(rate))),
-        };
-        let uses = client.credentials.iter().map(|credential| {
-            let at = known.and_then(|known| known.last_used(&credential.id));
-            let at = at.map_or(0, Timestamp::millis);
-            (credential.id.clone(), AtomicU64::new(at))
-        });
-        ClientState {
-            uses: Arc::new(uses.collect()),
-            used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
-            assertions: self.verifier(&client),
-            bucket,
-            token,
-            client,
-        }
-    }
-
-    /// `iss` and `sub` of an assertion are the client's id (RFC 7523 §3, OpenID Connect Core §9).
-    fn verifier(&self, client: &Client) -> Option<Verifier> {
-        let (audience, keys) = (self.audience.as_ref()?, client.terms.keys.as_ref()?);
-        let has =
-            |algorithm: &Algorithm| keys.keys().iter().any(|key| key.algorithm() == *algorithm);
-        let algorithms = Algorithm::ALL.into_iter().filter(has);
-        let rules = Rules::new(&client.id, audience, algorithms)
-            .require(["sub", "iat", "jti"])
-            .max_token_bytes(LARGEST_ASSERTION);
-        let verifier = Verifier::new(rules, keys.clone()).ok()?;
-        // An assertion is accepted once.
-        Some(verifier.signature_cache(0))
     }
 
     /// All clients, in the order of their ids.
@@ -209,6 +151,51 @@ impl Clients {
             }
         }
     }
+}
+
+fn build_state(client: Client, token: Token, known: Option<&Arc<ClientState>>) -> ClientState {
+    let limits = &client.terms.limits;
+    let schema = limits.claims_schema.as_ref();
+    if let Some(fault) = schema.and_then(ClaimsSchema::fault)
+        && known.is_none_or(|known| known.token != token)
+    {
+        tracing::warn!(client = %client.id, %fault, "the stored claims_schema of a client is not \
+            accepted; nothing is signed for the client until an admin replaces the schema");
+    }
+    let rate = limits.rate;
+    let kept = known.filter(|known| known.client.terms.limits.rate == rate);
+    let bucket = match kept {
+        Some(known) => known.bucket.clone(),
+        None => rate.map(|rate| Arc::new(Bucket::new(rate))),
+    };
+    let uses = client.credentials.iter().map(|credential| {
+        let at = known.and_then(|known| known.last_used(&credential.id));
+        let at = at.map_or(0, Timestamp::millis);
+        (credential.id.clone(), AtomicU64::new(at))
+    });
+    ClientState {
+        uses: Arc::new(uses.collect()),
+        used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
+        assertions: verifier(&client),
+        bucket,
+        token,
+        client,
+    }
+}
+
+/// `iss` and `sub` of an assertion are the client's id (RFC 7523 §3, OpenID Connect Core §9). For whom it
+/// must be depends on where it is presented, and is checked there.
+fn verifier(client: &Client) -> Option<Verifier> {
+    let keys = client.terms.keys.as_ref()?;
+    let has = |algorithm: &Algorithm| keys.keys().iter().any(|key| key.algorithm() == *algorithm);
+    let algorithms = Algorithm::ALL.into_iter().filter(has);
+    let rules = Rules::new(&client.id, "", algorithms)
+        .danger_accept_any_audience()
+        .require(["sub", "aud", "iat", "jti"])
+        .max_token_bytes(LARGEST_ASSERTION);
+    let verifier = Verifier::new(rules, keys.clone()).ok()?;
+    // An assertion is accepted once.
+    Some(verifier.signature_cache(0))
 }
 
 /// The largest assertion, in bytes.

@@ -107,7 +107,14 @@ pub(super) fn build_snapshot(
         signers.push((key.kid().clone(), signer));
     }
     let time = services.lease.time();
-    Ok(Snapshot::new(set, tokens, signers, &services.metrics, time))
+    Ok(Snapshot::new(
+        set,
+        tokens,
+        signers,
+        &services.metrics,
+        services.oauth,
+        time,
+    ))
 }
 
 fn unseal(

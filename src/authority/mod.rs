@@ -48,6 +48,7 @@ use crate::clock::Clock;
 use crate::engine::{Entropy, RandomnessUnavailable, SigningEngine};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::oauth::Endpoints;
 use crate::store::chain::LogHead;
 use crate::store::seal::MasterKeys;
 use crate::store::{
@@ -88,8 +89,10 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Whose tokens prove who a caller is.
     pub trusted: TrustedIssuers,
-    /// The `aud` of assertions that clients sign themselves; without one there are none.
+    /// The `aud` of assertions that clients sign for the internal API; without one there are none.
     pub audience: Option<String>,
+    /// Whether metadata names the OAuth endpoints.
+    pub oauth: Endpoints,
     /// Where each token leaves a line.
     pub issuance_log: Option<Arc<IssuanceLog>>,
     /// For how long what is in memory may be used.
@@ -213,12 +216,13 @@ impl Authority {
                 issuers.refuse(stored, error);
             }
         });
-        let clients = Clients::new(services.audience.take());
+        let clients = Clients::default();
         let records = services.store.list(Query::all(Kind::Client)).await?;
         clients.replace(access::usable(&records));
         clients.remember_uses(&services.store.last_uses().await?);
         let trusted = std::mem::take(&mut services.trusted);
-        let authenticator = Authenticator::new(trusted, services.clock.clone());
+        let audience = services.audience.take();
+        let authenticator = Authenticator::new(trusted, audience, services.clock.clone());
         if let Some(replica) = &replica {
             replica.begin_after(head).await;
         }

@@ -12,6 +12,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp};
+use crate::oauth::{self, Endpoints};
 
 /// The public documents of one issuer.
 pub struct Publication {
@@ -61,8 +62,13 @@ pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<u8> {
 }
 
 impl Publication {
-    /// Builds the documents of `set` as of `now`.
-    pub fn of(set: &KeySet, next_publication: Option<Timestamp>, now: Timestamp) -> Self {
+    /// Builds the documents of `set` as of `now`. The metadata names the OAuth endpoints if they are on.
+    pub fn of(
+        set: &KeySet,
+        next_publication: Option<Timestamp>,
+        endpoints: Endpoints,
+        now: Timestamp,
+    ) -> Self {
         let mut algorithms: Vec<Algorithm> = set.published(now).map(Key::algorithm).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
@@ -75,6 +81,12 @@ impl Publication {
         say("response_types_supported", json!(["id_token"]));
         if policy.revocation_feed != RevocationFeed::Off {
             say("revocations_uri", feed_url(policy.url.as_str()).into());
+        }
+        if endpoints == Endpoints::On {
+            let endpoints = serde_json::to_value(oauth::metadata(policy.url.as_str()));
+            if let Ok(Value::Object(endpoints)) = endpoints {
+                metadata.extend(endpoints);
+            }
         }
         let oauth_metadata = Document::json(&metadata);
         // An OpenID provider must offer RS256 (OpenID Connect Discovery §3): without it an issuer

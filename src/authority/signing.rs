@@ -45,6 +45,13 @@ pub struct SignRequest {
     pub algorithm: Option<Algorithm>,
 }
 
+impl SignRequest {
+    /// The algorithm that it is signed with under a policy.
+    pub fn algorithm_under(&self, policy: &Policy) -> Algorithm {
+        self.algorithm.unwrap_or(policy.default_algorithm)
+    }
+}
+
 /// A signed token.
 pub struct SignedToken {
     /// The compact JWS. It is a credential: it has no place in a log.

@@ -18,6 +18,7 @@ use super::revocations::Revocations;
 use super::signing;
 use crate::engine::Signer;
 use crate::lifecycle::{KeySet, Timestamp, plan};
+use crate::oauth::Endpoints;
 use crate::revocation::SigningVerdict;
 use crate::store::SetTokens;
 use crate::telemetry::{Metrics, SigningMetrics};
@@ -27,6 +28,8 @@ pub struct Snapshot {
     set: KeySet,
     signers: Vec<SigningEntry>,
     publication: Publication,
+    /// What the metadata names beside documents.
+    endpoints: Endpoints,
     /// The tokens of the records that the set was read from, or written to.
     tokens: SetTokens,
     permit: Arc<SigningPermit>,
@@ -66,6 +69,7 @@ impl Snapshot {
         tokens: SetTokens,
         signers: Vec<(Kid, Arc<dyn Signer>)>,
         metrics: &Metrics,
+        endpoints: Endpoints,
         now: Timestamp,
     ) -> Self {
         let signers = signers
@@ -84,11 +88,12 @@ impl Snapshot {
             })
             .collect();
         let plan = plan(&set, now);
-        let publication = Publication::of(&set, plan.next_publication, now);
+        let publication = Publication::of(&set, plan.next_publication, endpoints, now);
         Self {
             set,
             signers,
             publication,
+            endpoints,
             tokens,
             permit: Arc::default(),
         }
@@ -103,7 +108,14 @@ impl Snapshot {
             .collect();
         Self {
             permit: Arc::clone(&self.permit),
-            ..Self::new(self.set.clone(), self.tokens.clone(), signers, metrics, now)
+            ..Self::new(
+                self.set.clone(),
+                self.tokens.clone(),
+                signers,
+                metrics,
+                self.endpoints,
+                now,
+            )
         }
     }
 

@@ -1,5 +1,5 @@
-//! What every request to the internal listener passes: an id, the slot that it takes once its caller
-//! is known, and a bound on how long it may take.
+//! What every request of a caller passes, to the internal listener and to the OAuth endpoints: an id,
+//! the slot that it takes once its caller is known, and a bound on how long it may take.
 //!
 //! A client that calls too fast gets its 429 late: the response is delayed, and the request takes no
 //! slot during the delay. So a flooding client slows down only itself.
@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::internal::{self, SigningRoute};
 use super::problem::Problem;
@@ -29,7 +29,7 @@ use crate::authority::Authority;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
 
-/// What all requests to a listener together may take.
+/// What all requests of callers together may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestLimits {
     /// Requests in progress at a time, shared among the classes of routes; further ones are refused.
@@ -55,8 +55,9 @@ pub struct AdmittedService {
     admission: Arc<AdmissionControl>,
 }
 
-/// Decides which requests reach the routes, and for how long they may take.
-struct AdmissionControl {
+/// Decides which requests reach routes, and for how long they may take. Both listeners share one, so
+/// that a caller has no more slots by calling both.
+pub struct AdmissionControl {
     slots: Arc<Slots>,
     timeout: Duration,
     ids: RequestIds,
@@ -65,17 +66,11 @@ struct AdmissionControl {
 
 impl AdmittedService {
     /// Puts admission control before the routes of the internal listener.
-    pub fn new(authority: Arc<Authority>, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
-        let admission = AdmissionControl {
-            slots: Slots::of(limits.in_progress),
-            timeout: limits.timeout,
-            ids: RequestIds::new(),
-            metrics,
-        };
+    pub fn new(authority: Arc<Authority>, admission: Arc<AdmissionControl>) -> Self {
         Self {
             router: internal::router(Arc::clone(&authority)),
             authority,
-            admission: Arc::new(admission),
+            admission,
         }
     }
 }
@@ -87,23 +82,64 @@ impl RequestHandler for AdmittedService {
             authority,
             admission,
         } = self;
-        let response = admission.admit(router, &authority, request).await;
+        let response = admission
+            .admit(request, |request| async move {
+                // The log lines of signatures have nothing in common: they are made by the thousand, and
+                // say nothing unless they fail, which is logged with their id.
+                if let Some(route) = SigningRoute::of(request.method(), request.uri()) {
+                    return route.answer(&authority, request).await;
+                }
+                let span = span(&request);
+                let answer = router.oneshot(request.map(Body::new));
+                match answer.instrument(span).await {
+                    Ok(response) => response,
+                    Err(infallible) => match infallible {},
+                }
+            })
+            .await;
         admission
             .metrics
             .count_internal_response(response.status().as_u16());
-        if is_held_back(&response) {
-            tokio::time::sleep(HOLD_BACK).await;
-        }
-        response
+        hold_back(response).await
     }
 }
 
+/// What the log lines of a request have in common.
+pub(super) fn span(request: &Request<Incoming>) -> Span {
+    let id = request.headers().get(REQUEST_ID).map_or("", text);
+    let path = request.uri().path();
+    tracing::info_span!("request", request_id = id, method = %request.method(), path)
+}
+
+/// Delays an answer that tells its caller to slow down.
+pub(super) async fn hold_back(response: Response) -> Response {
+    if is_held_back(&response) {
+        tokio::time::sleep(HOLD_BACK).await;
+    }
+    response
+}
+
 impl AdmissionControl {
-    async fn admit(
+    /// Admission control with these limits.
+    pub fn new(limits: RequestLimits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Slots::of(limits.in_progress),
+            timeout: limits.timeout,
+            ids: RequestIds::new(),
+            metrics,
+        })
+    }
+
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Answers a request as `answer` does, which finds its id and its slot in it.
+    pub(super) async fn admit<A: Future<Output = Response>>(
         &self,
-        router: Router,
-        authority: &Arc<Authority>,
         mut request: Request<Incoming>,
+        answer: impl FnOnce(Request<Incoming>) -> A,
     ) -> Response {
         let id = self.ids.of(&request);
         if has_credential(request.uri()) {
@@ -119,24 +155,7 @@ impl AdmissionControl {
         let slot = self.slots.new_request();
         request.extensions_mut().insert(slot.clone());
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let answer = async {
-            // The log lines of signatures have nothing in common: they are made by the thousand, and say
-            // nothing unless they fail, which is logged with their id.
-            if let Some(route) = SigningRoute::of(&method, &uri) {
-                return route.answer(authority, request).await;
-            }
-            let span =
-                tracing::info_span!("request", request_id = text(&id), %method, path = uri.path());
-            match router
-                .oneshot(request.map(Body::new))
-                .instrument(span)
-                .await
-            {
-                Ok(response) => response,
-                Err(infallible) => match infallible {},
-            }
-        };
-        let mut response = match tokio::time::timeout(self.timeout, answer).await {
+        let mut response = match tokio::time::timeout(self.timeout, answer(request)).await {
             Ok(response) => response,
             Err(_) => Problem::timeout().into_response(),
         };

@@ -17,7 +17,7 @@ use super::slots::{RequestSlot, take_slot};
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
-use crate::authority::authentication::{Caller, RequestCredentials};
+use crate::authority::authentication::{Caller, Proof, RequestCredentials};
 
 /// The roles as types.
 pub(super) mod role {
@@ -128,7 +128,7 @@ pub(super) async fn admit(
 ) -> Result<Caller, Problem> {
     let peer = extensions.get::<Peer>();
     let presented = RequestCredentials {
-        bearer: bearer(headers)?,
+        proof: bearer(headers)?.map(Proof::Bearer),
         certificate: peer.and_then(|peer| peer.certificate.as_deref()),
         address: peer.map(|peer| peer.address.ip()),
     };

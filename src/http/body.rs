@@ -1,4 +1,4 @@
-//! Request bodies: JSON objects within limits, read once and strictly.
+//! Request bodies: JSON objects and forms within limits, read once and strictly.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -11,12 +11,16 @@ use serde::de::DeserializeOwned;
 use super::code::Code;
 use super::problem::Problem;
 use super::slots::RequestSlot;
+use crate::oauth::Form;
 
 /// What errors call a body.
 const THE_BODY: &str = "the body";
 
 /// The largest body of a request, in bytes.
 const LIMIT: usize = 64 * 1024;
+
+/// The largest form, in bytes.
+const FORM_LIMIT: usize = 32 * 1024;
 
 /// The largest body of a batch, in bytes.
 const BATCH_LIMIT: usize = 4 * 1024 * 1024;
@@ -32,6 +36,9 @@ pub(super) struct ObjectBody(pub(super) Object);
 
 /// A body of at most 4 MiB, whose JSON is read an element at a time.
 pub(super) struct BatchBody(pub(super) Bytes);
+
+/// A body of at most 32 KiB that is a form.
+pub(super) struct FormBody(pub(super) Form);
 
 /// A [`Body`], or none at all.
 pub(super) struct OptionalBody<T>(pub(super) T);
@@ -73,6 +80,15 @@ impl<S: Sync> FromRequest<S> for BatchBody {
     }
 }
 
+impl<S: Sync> FromRequest<S> for FormBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require(request.headers(), "application/x-www-form-urlencoded")?;
+        Ok(Self(Form::parse(&read(request, FORM_LIMIT).await?)?))
+    }
+}
+
 impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
     type Rejection = Problem;
 
@@ -94,13 +110,18 @@ fn document<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require(headers, "application/json")
+}
+
+/// Refuses a body of another media type, and one that is encoded in any way.
+fn require(headers: &HeaderMap, media_type: &'static str) -> Result<(), Problem> {
     let essence = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .map(|value| value.split(';').next().unwrap_or(value).trim());
     match essence {
-        Some(essence) if essence.eq_ignore_ascii_case("application/json") => Ok(()),
-        _ => Err(Problem::unsupported_media_type()),
+        Some(essence) if essence.eq_ignore_ascii_case(media_type) => Ok(()),
+        _ => Err(Problem::unsupported_media_type(media_type)),
     }?;
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {

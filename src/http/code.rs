@@ -287,6 +287,18 @@ codes! {
     PreconditionFailed = "precondition-failed":
         "what is to be replaced is not what `If-Match` names",
         "read it again, and decide anew";
+    UnknownGrantType = "unknown-grant-type":
+        "`grant_type` is not one of those that the metadata lists",
+        "use one of `grant_types_supported`";
+    InvalidScope = "invalid-scope":
+        "`scope` is not a list of different scope tokens with one space between two of them",
+        "send a list as in RFC 6749 §3.3, of at most 4,096 bytes";
+    InvalidTarget = "invalid-target":
+        "`resource` is no absolute URI without a fragment, or no target is named where the client has no single one",
+        "name one service by `resource` or `audience`";
+    SeveralCredentials = "several-credentials":
+        "the request authenticates its client in more than one way",
+        "send `Authorization`, or `client_secret`, or `client_assertion`";
     BodyTooLarge = "body-too-large":
         "the body is over `limit` bytes",
         "split it";

@@ -18,14 +18,15 @@ mod public;
 mod response;
 mod server;
 mod shown;
+mod signing_call;
 mod slots;
 mod tls;
 
-pub use admission::{AdmittedService, RequestLimits};
+pub use admission::{AdmissionControl, AdmittedService, RequestLimits};
 pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
 pub use connections::ConnectionLimits;
 pub use internal::router as internal_router;
-pub use public::Public;
+pub use public::{Oauth, Public};
 pub use server::{Limits, Listener, RequestHandler, Socket, serve};
 pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

@@ -71,6 +71,22 @@ impl Problem {
         self.0.code.as_str()
     }
 
+    /// The code itself, for what derives from it.
+    pub(super) fn kind(&self) -> Code {
+        self.0.code
+    }
+
+    /// What is wrong, for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.document.detail
+    }
+
+    /// The headers of the answer.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
+        let headers = self.0.headers.iter();
+        headers.map(|(name, value)| (name, value.as_str()))
+    }
+
     /// The claim and the rule of a limit of the client's, if one was broken.
     pub(super) fn broken_limit(&self) -> Option<(&str, &str)> {
         let api::Problem { claim, rule, .. } = &self.0.document;
@@ -195,9 +211,9 @@ impl Problem {
         Self::new(Code::BodyTooLarge, detail).with(|problem| problem.limit = Some(limit as u64))
     }
 
-    /// 415: not JSON.
-    pub(super) fn unsupported_media_type() -> Self {
-        let detail = "the body must be application/json";
+    /// 415: another media type than this one.
+    pub(super) fn unsupported_media_type(expected: &str) -> Self {
+        let detail = format!("the body must be {expected}");
         Self::new(Code::UnsupportedMediaType, detail)
     }
 
@@ -325,11 +341,13 @@ impl IntoResponse for Problem {
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        for (name, value) in self.0.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
+        for (name, value) in self.headers() {
+            if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
         }
+        // Where answers have another form, it is made of this.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,7 +1,9 @@
-//! The public listener: key sets, metadata and what was revoked, for everyone to read.
+//! The public listener: key sets, metadata and what was revoked, for everyone to read, and the OAuth
+//! endpoints for clients.
 
 mod feed;
 mod feed_shares;
+mod oauth;
 
 use std::sync::Arc;
 
@@ -23,11 +25,13 @@ use super::server::RequestHandler;
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
+use crate::oauth::Endpoint;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
 
 pub(super) use feed::FeedQuery;
+pub use oauth::Oauth;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const HEALTH: &str = "/healthz";
@@ -39,13 +43,21 @@ const READINESS: &str = "/readyz";
 pub struct Public {
     authority: Arc<Authority>,
     feed_shares: Arc<FeedShares>,
+    /// The OAuth endpoints, if they are served.
+    oauth: Option<Oauth>,
 }
 
 impl Public {
-    /// Serves the documents of this authority, over these connections.
-    pub fn new(authority: Arc<Authority>, connections: ConnectionLimits) -> Self {
+    /// Serves the documents of this authority, and the OAuth endpoints if they are enabled, over these
+    /// connections.
+    pub fn new(
+        authority: Arc<Authority>,
+        connections: ConnectionLimits,
+        oauth: Option<Oauth>,
+    ) -> Self {
         Self {
             authority,
+            oauth,
             feed_shares: FeedShares::new(connections),
         }
     }
@@ -56,7 +68,16 @@ impl RequestHandler for Public {
         let Self {
             authority,
             feed_shares,
+            oauth,
         } = self;
+        if let Some(oauth) = oauth
+            && let Some((endpoint, path)) = Endpoint::in_path(request.uri().path())
+        {
+            let issuer = published_under(&authority, path);
+            if issuer.is_some() || authority.is_out_of_service(path) {
+                return oauth.answer(endpoint, issuer, request).await;
+            }
+        }
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),
             READINESS => probe(&request, || {

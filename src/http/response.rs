@@ -202,6 +202,10 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidToken
         | Code::InvalidBan
         | Code::ReservedType
+        | Code::UnknownGrantType
+        | Code::InvalidScope
+        | Code::InvalidTarget
+        | Code::SeveralCredentials
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {
@@ -261,6 +265,17 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::IssuanceLogUnavailable
         | Code::CallerUndecidable
         | Code::IssuerUnusable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The status of an OAuth error (RFC 6749 §5.2): 400, and 401 for a client that has not authenticated.
+/// What has a status of its own for another reason keeps it, so that clients and balancers know what
+/// to do: a body that cannot be read, a rate, an overload.
+pub(super) const fn oauth_status_of(code: Code) -> StatusCode {
+    match status_of(code) {
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => StatusCode::BAD_REQUEST,
+        StatusCode::CONFLICT => StatusCode::SERVICE_UNAVAILABLE,
+        status => status,
     }
 }
 

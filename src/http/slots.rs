@@ -1,4 +1,4 @@
-//! Slots: how much of the internal listener the requests of one class of routes take, and how much
+//! Slots: how much of the service the requests of one class of routes take, and how much
 //! of that one caller.
 //!
 //! A request takes a slot as soon as its caller is known. While its body is read it has a slot for
@@ -247,6 +247,35 @@ impl RequestSlot {
         self.0.exchange(Amounts::default(), Amounts::REQUEST)
     }
 
+    /// Takes a slot of this class for a caller that is not known yet, by its address.
+    ///
+    /// # Errors
+    /// As for [`enter`](Self::enter).
+    pub(super) fn enter_by_address(
+        &self,
+        class: RouteClass,
+        address: Option<IpAddr>,
+    ) -> Result<(), Problem> {
+        self.enter(class, &caller_at(address))
+    }
+
+    /// What the request has taken counts as this caller's from now on.
+    ///
+    /// # Errors
+    /// As for [`enter`](Self::enter); the request has taken nothing then.
+    pub(super) fn hand_over(&self, caller: &str) -> Result<(), Problem> {
+        let taken = self.0.release();
+        let Some(Held { class, amounts, .. }) = taken else {
+            return Ok(());
+        };
+        *self.0.held() = Some(Held {
+            class,
+            caller: caller.to_owned(),
+            amounts: Amounts::default(),
+        });
+        self.0.exchange(Amounts::default(), amounts)
+    }
+
     /// The body is about to be read.
     ///
     /// # Errors
@@ -331,15 +360,21 @@ impl Request {
     }
 }
 
-impl Drop for Request {
-    fn drop(&mut self) {
-        let held = self.held().take();
-        if let Some(held) = held
-            && let Some(usage) = self.slots.class(held.class)
-        {
+impl Request {
+    /// Gives back what the request has taken, and says what that was.
+    fn release(&self) -> Option<Held> {
+        let held = self.held().take()?;
+        if let Some(usage) = self.slots.class(held.class) {
             // Less is always within the bounds.
             let _ = usage.exchange(&held.caller, held.amounts, Amounts::default());
         }
+        Some(held)
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -352,10 +387,15 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
-        let caller = address.map(network).as_ref().map(IpAddr::to_string);
-        take_slot(parts, &caller.unwrap_or_default())?;
+        take_slot(parts, &caller_at(address))?;
         Ok(Self)
     }
+}
+
+/// What stands for a caller of which only the address is known.
+fn caller_at(address: Option<IpAddr>) -> String {
+    let network = address.map(network);
+    network.as_ref().map(IpAddr::to_string).unwrap_or_default()
 }
 
 /// Takes a slot of the route's class for a caller.

@@ -55,7 +55,7 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
     };
     let public = resolve("public", &config.public.listen)?;
     let internal = resolve("internal", &config.internal.listen)?;
-    config.check_exposure(&internal)?;
+    config.check_exposure(&public, &internal)?;
     let trusted = trust::trusted_issuers(&config.trusted_issuers)?;
     let master_keys = config.master_key_sources()?;
     master_key::check(&master_keys, &config.data_dir)?;

@@ -57,6 +57,7 @@ pub async fn replace_lost_keys(
         metrics: Arc::new(Metrics::default()),
         trusted: Default::default(),
         audience: None,
+        oauth: crate::oauth::Endpoints::Off,
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         identity: Map::new(),

@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use keywright::access::{Client, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::{
-    Caller, RequestCredentials, TrustedIssuers, Unauthenticated,
+    Caller, Proof, RequestCredentials, TrustedIssuers, Unauthenticated,
 };
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
@@ -94,6 +94,7 @@ impl World {
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),
             audience: None,
+            oauth: keywright::oauth::Endpoints::Off,
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
@@ -142,7 +143,7 @@ impl World {
 
     pub async fn admit(&self, credential: &str) -> Result<Caller, Unauthenticated> {
         let presented = RequestCredentials {
-            bearer: Some(credential),
+            proof: Some(Proof::Bearer(credential)),
             ..RequestCredentials::default()
         };
         self.authority.admit(presented).await

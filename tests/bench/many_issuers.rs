@@ -115,6 +115,7 @@ async fn main() {
         metrics: Arc::new(Metrics::default()),
         trusted: TrustedIssuers::default(),
         audience: None,
+        oauth: keywright::oauth::Endpoints::Off,
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         identity: Map::new(),

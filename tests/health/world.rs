@@ -104,6 +104,7 @@ impl World {
             metrics: Arc::clone(&metrics),
             trusted: TrustedIssuers::default(),
             audience: None,
+            oauth: keywright::oauth::Endpoints::Off,
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             identity: Map::new(),

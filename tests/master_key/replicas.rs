@@ -49,6 +49,7 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
         metrics: Arc::new(Metrics::default()),
         trusted: TrustedIssuers::default(),
         audience: None,
+        oauth: keywright::oauth::Endpoints::Off,
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
     };

@@ -16,7 +16,6 @@ mod plan;
 mod replicas;
 mod revocations;
 mod route;
-mod signing_call;
 mod tokens;
 
 use std::sync::Arc;
@@ -234,7 +233,11 @@ impl FromRequestParts<Arc<Authority>> for Named {
 
 /// The issuer of this name. The caller's limits are checked before the look-up, so that a caller that
 /// may not call the issuer does not learn whether it exists.
-fn named(authority: &Authority, caller: &Caller, name: &str) -> Result<Arc<Issuer>, Problem> {
+pub(super) fn named(
+    authority: &Authority,
+    caller: &Caller,
+    name: &str,
+) -> Result<Arc<Issuer>, Problem> {
     caller.live.client.terms.limits.check_issuer(name)?;
     authority.issuer(name).map_err(|error| match error {
         ChangeError::UnknownIssuer(name) => unknown_issuer(authority, caller, &name),
@@ -252,7 +255,7 @@ fn unknown_issuer(authority: &Authority, caller: &Caller, name: &str) -> Problem
 }
 
 /// One segment of the path, decoded. A path that does not decode names nothing.
-async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<String, Problem> {
+pub(super) async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<String, Problem> {
     let parameters = RawPathParams::from_request_parts(parts, &())
         .await
         .map_err(|_| Problem::not_found())?;

@@ -10,12 +10,10 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_api as api;
 use keywright_api::LARGEST_BATCH;
-use keywright_verifier::Algorithm;
 use keywright_verifier::json::{Elements, Object};
 
-use super::signing_call::{RequestSummary, SigningCall};
 use crate::authority::Authority;
-use crate::authority::signing::{self, Batch, SignRefusal, SignRequest, SignedToken};
+use crate::authority::signing::{Batch, SignRefusal, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
@@ -24,6 +22,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{created_token, ok, with_budget};
 use crate::http::shown;
+use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::http::slots::RouteClass;
 
 /// How many requests of a batch are read and checked before other requests have their turn.
@@ -103,12 +102,7 @@ async fn sign_one(
     let ObjectBody(body) = ObjectBody::from_request(request, &()).await?;
     let view = issuer.leased_snapshot();
     let request = sign_request(body, &view, summary)?;
-    let view = issuer.settled_snapshot(&request.claims).await;
-    let algorithm = algorithm_of(&request, &view);
-    let stopwatch = Stopwatch::start();
-    let outcome = signing::sign(&view, call.client(), request).await;
-    let token = record_and_count(call, summary, &view, algorithm, &stopwatch, outcome)?;
-    Ok((token, budget))
+    Ok((call.sign(&issuer, summary, request).await?, budget))
 }
 
 /// Every item of a batch is answered in its place, with the token or with its own problem.
@@ -170,7 +164,7 @@ async fn sign_items(
             .and_then(|item| sign_request(item, &view, &mut summary));
         let algorithm = match request {
             Ok(request) => {
-                let algorithm = algorithm_of(&request, &view);
+                let algorithm = request.algorithm_under(view.set().policy());
                 batch.add(request).await;
                 Ok(algorithm)
             }
@@ -182,41 +176,11 @@ async fn sign_items(
     let recorded = summaries.into_iter().map(|(summary, algorithm)| {
         let recorded = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
-            record_and_count(call, &summary, &view, algorithm, &stopwatch, outcome)
+            call.record_and_count(&summary, &view, algorithm, &stopwatch, outcome)
         });
         recorded.inspect_err(|problem| call.record_refusal(&summary, problem))
     });
     Ok((recorded.collect(), budget))
-}
-
-/// Puts a token on the issuance log, without which it is not handed out, and counts it.
-fn record_and_count(
-    call: &SigningCall,
-    summary: &RequestSummary,
-    view: &Snapshot,
-    algorithm: Algorithm,
-    stopwatch: &Stopwatch,
-    outcome: Result<SignedToken, SignRefusal>,
-) -> Result<SignedToken, Problem> {
-    let recorded = outcome
-        .map_err(Problem::from)
-        .and_then(|token| call.record(summary, token));
-    match (&recorded, view.signer(algorithm)) {
-        (Ok(_), Some(entry)) => entry.metrics.count_signed(stopwatch.elapsed()),
-        (Ok(_), None) => {}
-        (Err(problem), _) => {
-            let issuer = view.set().issuer().as_str();
-            let metrics = call.authority.metrics();
-            metrics.count_refusal(issuer, algorithm, problem.code());
-        }
-    }
-    recorded
-}
-
-fn algorithm_of(request: &SignRequest, view: &Snapshot) -> Algorithm {
-    request
-        .algorithm
-        .unwrap_or(view.set().policy().default_algorithm)
 }
 
 /// Reads what is asked for. What of it is good is noted, also where the rest is not.
@@ -240,7 +204,7 @@ fn sign_request(
         typ,
         algorithm,
     };
-    summary.note_algorithm(algorithm_of(&request, view));
+    summary.note_algorithm(request.algorithm_under(view.set().policy()));
     body.finish()?;
     Ok(request)
 }

@@ -14,6 +14,7 @@ use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
+use crate::oauth::{FormError, GrantRefusal};
 use crate::store::StoreError;
 
 impl From<BodyError> for Problem {
@@ -151,6 +152,29 @@ impl From<Unauthenticated> for Problem {
             Unauthenticated::Undecidable => Self::undecidable_caller(),
             Unauthenticated::Stale => ChangeError::SnapshotStale.into(),
         }
+    }
+}
+
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        let problem = |code| Self::new(code, &error);
+        match &error {
+            FormError::Malformed | FormError::TooMany => problem(Code::InvalidBody),
+            FormError::Repeated(_) => problem(Code::DuplicateMember),
+            FormError::Missing(name) => {
+                problem(Code::FieldMissing).with(|problem| problem.field = Some((*name).into()))
+            }
+        }
+    }
+}
+
+impl From<GrantRefusal> for Problem {
+    fn from(refusal: GrantRefusal) -> Self {
+        let code = match refusal {
+            GrantRefusal::Scope(_) => Code::InvalidScope,
+            GrantRefusal::Target(_) | GrantRefusal::NoTarget => Code::InvalidTarget,
+        };
+        Self::new(code, refusal)
     }
 }
 

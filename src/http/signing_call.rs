@@ -1,4 +1,4 @@
-//! A call on a signing route, and its entries in the issuance log.
+//! A call on a signing route or for a token at the OAuth endpoint, and its entries in the issuance log.
 //!
 //! Every response to a caller with the role `issuer` on the signing routes leaves entries: one for
 //! each token, one for each refused item of a batch, and one for a request that was refused as a
@@ -14,13 +14,15 @@ use keywright_verifier::Algorithm;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{named, path_parameter};
+use super::internal::{named, path_parameter};
 use crate::access::Client;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
-use crate::authority::signing::SignedToken;
+use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
+use crate::clock::Stopwatch;
 use crate::http::admission::REQUEST_ID;
 use crate::http::authentication::{HasRole, role};
 use crate::http::code::Code;
@@ -34,7 +36,7 @@ const LONGEST_NAME: usize = 63;
 
 /// A request on a signing route by a caller with the role `issuer`.
 pub(super) struct SigningCall {
-    pub(super) authority: Arc<Authority>,
+    authority: Arc<Authority>,
     caller: Caller,
     issuer: String,
     request_id: Option<HeaderValue>,
@@ -80,14 +82,24 @@ impl SigningCall {
     ) -> Result<Self, Problem> {
         let HasRole { caller, .. } =
             HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
-        Ok(Self {
+        Ok(Self::of(caller, parts, authority, issuer))
+    }
+
+    /// A call of a caller that has the role `issuer`, for the issuer of this name.
+    pub(super) fn of(
+        caller: Caller,
+        parts: &Parts,
+        authority: &Arc<Authority>,
+        issuer: String,
+    ) -> Self {
+        Self {
             authority: Arc::clone(authority),
             caller,
             issuer,
             request_id: parts.headers.get(REQUEST_ID).cloned(),
             slot: parts.extensions.get::<RequestSlot>().cloned(),
             is_answered: false,
-        })
+        }
     }
 
     /// The issuer, if the caller may call it at all and it has not ended.
@@ -140,11 +152,7 @@ impl SigningCall {
     }
 
     /// Puts a token on the log. A token that the log does not take is not returned.
-    pub(super) fn record(
-        &self,
-        summary: &RequestSummary,
-        token: SignedToken,
-    ) -> Result<SignedToken, Problem> {
+    fn record(&self, summary: &RequestSummary, token: SignedToken) -> Result<SignedToken, Problem> {
         let decision = Decision::Signed {
             kid: &token.kid,
             jti: &token.jti,
@@ -171,6 +179,44 @@ impl SigningCall {
     /// The request has its response, and every item its log entry.
     pub(super) fn mark_answered(&mut self) {
         self.is_answered = true;
+    }
+
+    /// Signs one token, and puts it on the log.
+    pub(super) async fn sign(
+        &self,
+        issuer: &Issuer,
+        summary: &RequestSummary,
+        request: SignRequest,
+    ) -> Result<SignedToken, Problem> {
+        let view = issuer.settled_snapshot(&request.claims).await;
+        let algorithm = request.algorithm_under(view.set().policy());
+        let stopwatch = Stopwatch::start();
+        let outcome = signing::sign(&view, self.client(), request).await;
+        self.record_and_count(summary, &view, algorithm, &stopwatch, outcome)
+    }
+
+    /// Puts a token on the issuance log, without which it is not handed out, and counts it.
+    pub(super) fn record_and_count(
+        &self,
+        summary: &RequestSummary,
+        view: &Snapshot,
+        algorithm: Algorithm,
+        stopwatch: &Stopwatch,
+        outcome: Result<SignedToken, SignRefusal>,
+    ) -> Result<SignedToken, Problem> {
+        let recorded = outcome
+            .map_err(Problem::from)
+            .and_then(|token| self.record(summary, token));
+        match (&recorded, view.signer(algorithm)) {
+            (Ok(_), Some(entry)) => entry.metrics.count_signed(stopwatch.elapsed()),
+            (Ok(_), None) => {}
+            (Err(problem), _) => {
+                let issuer = view.set().issuer().as_str();
+                let metrics = self.authority.metrics();
+                metrics.count_refusal(issuer, algorithm, problem.code());
+            }
+        }
+        recorded
     }
 
     fn put(&self, summary: &RequestSummary, decision: Decision<'_>) -> LogWrite {

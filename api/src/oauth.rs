@@ -1,0 +1,58 @@
+//! The OAuth endpoints.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An access token (RFC 6749 §5.1). It has no `Debug`: it is a credential.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccessToken {
+    /// The signed JWT.
+    pub access_token: String,
+    /// How it is presented.
+    pub token_type: AccessTokenType,
+    /// For how many seconds it is valid.
+    pub expires_in: u64,
+    /// Its scope, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// How an access token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AccessTokenType {
+    /// By whoever has it (RFC 6750).
+    Bearer,
+}
+
+/// What is wrong with a request to an OAuth endpoint (RFC 6749 §5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OauthError {
+    /// The error.
+    pub error: OauthErrorName,
+    /// The code of a problem as in the rest of the API, a colon, and what is wrong.
+    pub error_description: String,
+}
+
+/// The errors of the OAuth endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OauthErrorName {
+    /// The request is malformed (RFC 6749 §5.2).
+    InvalidRequest,
+    /// The client is not known, or does not prove that it is itself (RFC 6749 §5.2).
+    InvalidClient,
+    /// What is presented is not valid, or another client's (RFC 6749 §5.2).
+    InvalidGrant,
+    /// The client may not ask for this (RFC 6749 §5.2).
+    UnauthorizedClient,
+    /// There is no such grant (RFC 6749 §5.2).
+    UnsupportedGrantType,
+    /// The scope is malformed, or beyond the client's (RFC 6749 §5.2).
+    InvalidScope,
+    /// The target is malformed, or beyond the client's (RFC 8707 §2).
+    InvalidTarget,
+    /// The service has failed.
+    ServerError,
+    /// Try again after `Retry-After`.
+    TemporarilyUnavailable,
+}

@@ -1,0 +1,169 @@
+//! The OAuth endpoints of the public listener (RFC 6749 §3.2).
+//!
+//! They are other doors to the same rooms: a request passes the admission control of the internal
+//! listener, its client is one of the same clients, and a token is signed by the same signer within the
+//! same limits. What is refused is a problem of the same codes, written as an OAuth error.
+
+mod authentication;
+mod error;
+mod token;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequest as _, Request};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, ORIGIN, PRAGMA, VARY,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
+
+use crate::authority::Authority;
+use crate::authority::issuer::Issuer;
+use crate::http::admission::{AdmissionControl, hold_back};
+use crate::http::body::FormBody;
+use crate::http::connection::Peer;
+use crate::http::problem::Problem;
+use crate::http::response::no_content;
+use crate::http::slots::{RequestSlot, RouteClass};
+use crate::oauth::Endpoint;
+
+use authentication::authenticate;
+
+const METHODS: &str = "POST, OPTIONS";
+
+/// The OAuth endpoints.
+#[derive(Clone)]
+pub struct Oauth {
+    authority: Arc<Authority>,
+    admission: Arc<AdmissionControl>,
+    /// The origins whose pages may call them.
+    origins: Arc<[String]>,
+}
+
+impl Oauth {
+    /// The endpoints of this authority's issuers, for pages of these origins, too.
+    pub fn new(
+        authority: Arc<Authority>,
+        admission: Arc<AdmissionControl>,
+        origins: impl IntoIterator<Item = String>,
+    ) -> Self {
+        Self {
+            authority,
+            admission,
+            origins: origins.into_iter().collect(),
+        }
+    }
+
+    /// Answers a request to an endpoint of an issuer, or of one that is out of service.
+    pub(super) async fn answer(
+        self,
+        endpoint: Endpoint,
+        issuer: Option<Arc<Issuer>>,
+        request: axum::http::Request<Incoming>,
+    ) -> Response {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let has_authorization = request.headers().contains_key(AUTHORIZATION);
+        let mut response = match (request.method(), issuer) {
+            (&Method::OPTIONS, _) => preflight(),
+            (&Method::POST, Some(issuer)) => {
+                let authority = &self.authority;
+                let answer = |request| respond(authority, endpoint, issuer, request);
+                self.admission.admit(request, answer).await
+            }
+            (&Method::POST, None) => {
+                Problem::issuer_unusable("the issuer is out of service").into_response()
+            }
+            _ => Problem::method_not_allowed(METHODS).into_response(),
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            error::write(&mut response, &problem, has_authorization);
+        }
+        let status = response.status().as_u16();
+        self.admission.metrics().count_oauth_response(status);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        self.share(headers, origin);
+        hold_back(response).await
+    }
+
+    /// Lets a page read the answer if its origin may call (Fetch §3.2).
+    fn share(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        let is_allowed = |origin: &HeaderValue| {
+            let mut origins = self.origins.iter();
+            origins.any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        };
+        match origin.filter(is_allowed) {
+            Some(origin) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            }
+            None => {
+                headers.remove(ACCESS_CONTROL_ALLOW_METHODS);
+                headers.remove(ACCESS_CONTROL_ALLOW_HEADERS);
+                headers.remove(ACCESS_CONTROL_MAX_AGE);
+            }
+        }
+    }
+}
+
+fn preflight() -> Response {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    let pairs = [
+        (ALLOW, METHODS),
+        (ACCESS_CONTROL_ALLOW_METHODS, "POST"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
+        (ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    for (name, value) in pairs {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Answers a request. Its client is known only after its body, which is small: until then it takes a
+/// slot by its address.
+async fn respond(
+    authority: &Arc<Authority>,
+    endpoint: Endpoint,
+    issuer: Arc<Issuer>,
+    request: axum::http::Request<Incoming>,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let answer = answer(authority, endpoint, &issuer, parts, Body::new(body));
+    answer.await.into_response()
+}
+
+async fn answer(
+    authority: &Arc<Authority>,
+    endpoint: Endpoint,
+    issuer: &Arc<Issuer>,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let slot = parts.extensions.get::<RequestSlot>();
+    if let Some(slot) = slot {
+        let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
+        slot.enter_by_address(class_of(endpoint), address)?;
+    }
+    let form = FormBody::from_request(Request::from_parts(parts.clone(), body), &());
+    let FormBody(form) = form.await?;
+    let caller = authenticate(authority, issuer, &parts, &form).await?;
+    if let Some(slot) = slot {
+        slot.hand_over(caller.id())?;
+    }
+    match endpoint {
+        Endpoint::Token => token::issue(authority, issuer, caller, &parts, &form).await,
+    }
+}
+
+const fn class_of(endpoint: Endpoint) -> RouteClass {
+    match endpoint {
+        Endpoint::Token => RouteClass::Signing,
+    }
+}

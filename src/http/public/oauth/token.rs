@@ -1,0 +1,94 @@
+//! The token endpoint (RFC 6749 §3.2).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use keywright_api::{AccessToken, AccessTokenType};
+use keywright_verifier::Algorithm;
+
+use crate::access::{Limits, Role};
+use crate::authority::Authority;
+use crate::authority::authentication::Caller;
+use crate::authority::issuer::Issuer;
+use crate::authority::signing::SignRequest;
+use crate::authority::throttle::Budget;
+use crate::http::code::Code;
+use crate::http::problem::Problem;
+use crate::http::response::{ok, with_budget};
+use crate::http::signing_call::{RequestSummary, SigningCall};
+use crate::lifecycle::Policy;
+use crate::oauth::{ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, Form};
+
+/// Issues a token for the grant that the form names.
+pub(super) async fn issue(
+    authority: &Arc<Authority>,
+    issuer: &Issuer,
+    caller: Caller,
+    parts: &Parts,
+    form: &Form,
+) -> Result<Response, Problem> {
+    if !caller.has(Role::Issuer) {
+        return Err(Problem::role_missing(&[Role::Issuer]));
+    }
+    let name = issuer.name().as_str().to_owned();
+    let mut call = SigningCall::of(caller, parts, authority, name);
+    let mut summary = call.summary();
+    let outcome = grant(authority, &call, &mut summary, form).await;
+    if let Err(problem) = &outcome {
+        call.record_refusal(&summary, problem);
+    }
+    call.mark_answered();
+    let (token, budget) = outcome?;
+    Ok(with_budget(ok(token), budget))
+}
+
+async fn grant(
+    authority: &Authority,
+    call: &SigningCall,
+    summary: &mut RequestSummary,
+    form: &Form,
+) -> Result<(AccessToken, Option<Budget>), Problem> {
+    let issuer = call.issuer()?;
+    let budget = call.take(NonZeroU32::MIN)?;
+    let grant_type = form.required("grant_type")?;
+    if grant_type != CLIENT_CREDENTIALS {
+        let detail = "grant_type is not one of grant_types_supported of the metadata";
+        return Err(Problem::new(Code::UnknownGrantType, detail));
+    }
+    let client = call.client();
+    let claims = ClientCredentialsRequest::of(form)?.claims(client)?;
+    summary.note_claims(&claims);
+    let scope = claims.get("scope").and_then(|scope| scope.as_str());
+    let scope = scope.map(str::to_owned);
+    let snapshot = issuer.snapshot();
+    let policy = snapshot.set().policy();
+    let request = SignRequest {
+        claims,
+        expires_in: None,
+        typ: Some(ACCESS_TOKEN.to_owned()),
+        algorithm: Some(algorithm(&client.terms.limits, policy)),
+    };
+    summary.note_algorithm(request.algorithm_under(policy));
+    let token = call.sign(&issuer, summary, request).await?;
+    let left = token
+        .expires_at
+        .saturating_sub(authority.now().floor_seconds());
+    let token = AccessToken {
+        access_token: token.token,
+        token_type: AccessTokenType::Bearer,
+        expires_in: left,
+        scope,
+    };
+    Ok((token, budget))
+}
+
+/// The issuer's default algorithm, or the first of the client's if it may not use that one.
+fn algorithm(limits: &Limits, policy: &Policy) -> Algorithm {
+    let default = policy.default_algorithm;
+    match limits.algorithms.as_deref() {
+        Some(allowed) if !allowed.contains(&default) => allowed.first().copied().unwrap_or(default),
+        _ => default,
+    }
+}

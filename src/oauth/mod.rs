@@ -1,0 +1,84 @@
+//! The rules of the OAuth endpoints: forms, client authentication, scopes and targets, and what the
+//! token of a client says. Pure: time and clients are parameters.
+//!
+//! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
+
+mod basic;
+mod client_credentials;
+mod form;
+mod metadata;
+mod scope;
+mod target;
+
+pub use basic::{BasicCredentials, InvalidBasic};
+pub use client_credentials::{
+    ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, GrantRefusal,
+};
+pub use form::{Form, FormError};
+pub use metadata::metadata;
+pub use scope::{InvalidScope, Scope};
+pub use target::{InvalidTarget, Target};
+
+/// The endpoints, each under the path of the issuer's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Where tokens are requested (RFC 6749 §3.2).
+    Token,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 1] = [Self::Token];
+
+    /// The end of its path.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Token => "/token",
+        }
+    }
+
+    /// Its address, under the URL of an issuer.
+    pub fn url(self, issuer: &str) -> String {
+        let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+        format!("{issuer}{}", self.suffix())
+    }
+
+    /// The endpoint that a path names, and the path of its issuer.
+    pub fn in_path(path: &str) -> Option<(Self, &str)> {
+        let mut all = Self::ALL.into_iter();
+        all.find_map(|endpoint| Some((endpoint, path.strip_suffix(endpoint.suffix())?)))
+    }
+}
+
+/// Whether this process serves the OAuth endpoints. Metadata names them only then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Endpoints {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does.
+    On,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_under_the_path_of_its_issuer() {
+        for (issuer, url) in [
+            ("https://id.example", "https://id.example/token"),
+            ("https://id.example/", "https://id.example/token"),
+            ("https://id.example/a/b", "https://id.example/a/b/token"),
+        ] {
+            assert_eq!(Endpoint::Token.url(issuer), url);
+        }
+        assert_eq!(Endpoint::in_path("/token"), Some((Endpoint::Token, "")));
+        assert_eq!(
+            Endpoint::in_path("/a/b/token"),
+            Some((Endpoint::Token, "/a/b"))
+        );
+        assert_eq!(Endpoint::in_path("/a/tokens"), None);
+        assert_eq!(Endpoint::in_path("/a/token/"), None);
+    }
+}

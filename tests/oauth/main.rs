@@ -1,0 +1,30 @@
+//! The OAuth endpoints from outside: a real process, and the requests of OAuth clients.
+//!
+//! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
+//! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, also in the functions around it"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is tested here is another process, which lives in real time"
+)]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "nothing outside this target sees it"
+)]
+
+mod credentials;
+mod errors;
+mod metadata;
+mod origins;
+#[path = "../support/mod.rs"]
+mod support;
+mod token;
+mod world;
