@@ -25,6 +25,8 @@ pub enum Role {
     Admin,
     /// Takes tokens back that it can show, or of subjects within its limits.
     Revoker,
+    /// Asks whether tokens for audiences within its limits are valid.
+    Introspector,
 }
 
 impl Role {
@@ -224,12 +226,13 @@ pub struct Limits {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Issuer,
         Self::Security,
         Self::Auditor,
         Self::Admin,
         Self::Revoker,
+        Self::Introspector,
     ];
 
     /// The role's word.
@@ -240,13 +243,14 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Admin => "admin",
             Self::Revoker => "revoker",
+            Self::Introspector => "introspector",
         }
     }
 }
 
 /// A role that does not exist. Holds at most 64 characters of it, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker")]
+#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector")]
 pub struct UnknownRole(String);
 
 impl FromStr for Role {

@@ -56,7 +56,9 @@ pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
 };
-pub use oauth::{AccessToken, AccessTokenType, OauthError, OauthErrorName};
+pub use oauth::{
+    AccessToken, AccessTokenType, IntrospectedToken, Introspection, OauthError, OauthErrorName,
+};
 pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};
 pub use publication::{JwkSet, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk};

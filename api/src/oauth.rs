@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// An access token (RFC 6749 §5.1). It has no `Debug`: it is a credential.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,27 @@ pub struct AccessToken {
 pub enum AccessTokenType {
     /// By whoever has it (RFC 6750).
     Bearer,
+}
+
+/// Whether a token is valid, and what it says (RFC 7662 §2.2). Of one that is not, nothing is said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Introspection {
+    /// Whether it is valid, for an audience of the caller.
+    pub active: bool,
+    /// What it says.
+    #[serde(flatten)]
+    pub token: Option<IntrospectedToken>,
+}
+
+/// What a valid token says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IntrospectedToken {
+    /// How it is presented.
+    pub token_type: AccessTokenType,
+    /// Its claims, as far as a service needs them to decide: `iss`, `sub`, `aud`, `client_id`, `scope`,
+    /// `iat`, `nbf`, `exp`, `jti`, `act` and `cnf`.
+    #[serde(flatten)]
+    pub claims: Map<String, Value>,
 }
 
 /// What is wrong with a request to an OAuth endpoint (RFC 6749 §5.2).
@@ -49,6 +71,8 @@ pub enum OauthErrorName {
     UnsupportedGrantType,
     /// The scope is malformed, or beyond the client's (RFC 6749 §5.2).
     InvalidScope,
+    /// A token of this kind cannot be taken back (RFC 7009 §2.2.1).
+    UnsupportedTokenType,
     /// The target is malformed, or beyond the client's (RFC 8707 §2).
     InvalidTarget,
     /// The service has failed.

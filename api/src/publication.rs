@@ -61,6 +61,20 @@ pub struct OauthEndpoints {
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// What a client may sign its assertions with.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
+    /// Where a client takes its tokens back (RFC 7009).
+    pub revocation_endpoint: String,
+    /// How a client authenticates there.
+    pub revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// What a client may sign its assertions with.
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
+    /// Where a service asks whether a token is valid (RFC 7662).
+    pub introspection_endpoint: String,
+    /// How a service authenticates there.
+    pub introspection_endpoint_auth_methods_supported: Vec<String>,
+    /// What a service may sign its assertions with.
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
+    /// What answers are signed with (RFC 9701 §7).
+    pub introspection_signing_alg_values_supported: Vec<Algorithm>,
 }
 
 /// OpenID Connect discovery.

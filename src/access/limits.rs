@@ -161,6 +161,20 @@ impl Limits {
         }
     }
 
+    /// Whether one of a token's audiences is within the limit, so that the client may be told of it.
+    pub fn has_audience(&self, audience: Option<&Value>) -> bool {
+        let Some(patterns) = &self.audiences else {
+            return true;
+        };
+        let values = match audience {
+            Some(Value::Array(values)) => values.as_slice(),
+            Some(value) => std::slice::from_ref(value),
+            None => &[],
+        };
+        let mut texts = values.iter().filter_map(Value::as_str);
+        texts.any(|text| patterns.iter().any(|pattern| pattern.matches(text)))
+    }
+
     fn check_subject(&self, client: &str, subject: Option<&Value>) -> Result<(), LimitBroken> {
         let Some(subjects) = &self.subjects else {
             return Ok(());

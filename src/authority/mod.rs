@@ -18,6 +18,8 @@ pub mod clients;
 mod directory;
 mod error;
 pub mod health;
+pub mod introspection;
+pub mod issued_token;
 pub mod issuer;
 mod issuers;
 mod key_wait;

@@ -83,7 +83,7 @@ impl Publication {
             say("revocations_uri", feed_url(policy.url.as_str()).into());
         }
         if endpoints == Endpoints::On {
-            let endpoints = serde_json::to_value(oauth::metadata(policy.url.as_str()));
+            let endpoints = serde_json::to_value(oauth::metadata(policy.url.as_str(), &algorithms));
             if let Ok(Value::Object(endpoints)) = endpoints {
                 metadata.extend(endpoints);
             }

@@ -13,7 +13,6 @@ pub mod feed;
 mod lifting;
 mod loading;
 mod opening;
-mod token;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -36,7 +35,6 @@ pub use feed::{FeedRefusal, FeedRequest, SignedHead};
 pub use loading::RevocationSecret;
 pub(super) use loading::{by_issuer, load_secret};
 pub use opening::{MOST_OF_A_CLIENT, MOST_OF_AN_ISSUER, RevocationDraft};
-pub use token::InvalidToken;
 
 /// The revocations of one issuer.
 pub struct Revocations {
@@ -133,6 +131,16 @@ impl Revocations {
     /// Whether a token that is issued now may have to wait for one that is being made.
     fn is_settling(&self, issued_at: Timestamp) -> bool {
         self.read().is_settling(issued_at.floor_seconds())
+    }
+
+    /// Whether verifiers that know of everything refuse a token with these claims. A token of which not
+    /// all selectors can be looked at is refused.
+    pub fn refuses(&self, claims: &Map<String, Value>) -> bool {
+        let issued_at = claims.get("iat").and_then(Value::as_f64);
+        // Rounded down, as verifiers do; a negative time is before every bound.
+        let issued_at = issued_at.map(|at| at as u64);
+        let selectors = selectors_of(|name| claims.get(name));
+        selectors.map_or(true, |selectors| self.read().refuses(&selectors, issued_at))
     }
 
     /// How often they have changed. What is said of a token holds as long as this does not grow.

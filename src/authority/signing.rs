@@ -556,15 +556,18 @@ const RESERVED_TYPES: [&str; 8] = [
     "logout+jwt",
 ];
 
+/// Whether only other documents than tokens have this type.
+pub fn is_reserved_type(typ: &str) -> bool {
+    let mut reserved = RESERVED_TYPES.iter();
+    reserved.any(|reserved| is_same_type(reserved, typ))
+}
+
 fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
     if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
         return Err(SignRefusal::Typ);
     }
-    if RESERVED_TYPES
-        .iter()
-        .any(|reserved| is_same_type(reserved, typ))
-    {
+    if is_reserved_type(typ) {
         return Err(SignRefusal::ReservedType(typ.to_owned()));
     }
     // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).

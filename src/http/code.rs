@@ -299,6 +299,9 @@ codes! {
     SeveralCredentials = "several-credentials":
         "the request authenticates its client in more than one way",
         "send `Authorization`, or `client_secret`, or `client_assertion`";
+    ForeignToken = "foreign-token":
+        "the token was issued to another client",
+        "have its own client take it back, or one with the role `revoker` or `security`";
     BodyTooLarge = "body-too-large":
         "the body is over `limit` bytes",
         "split it";

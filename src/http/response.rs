@@ -107,6 +107,11 @@ pub(super) fn not_modified() -> Response {
     ResponseStatus::NotModified.status().into_response()
 }
 
+/// 200, and there is nothing to say.
+pub(super) fn empty() -> Response {
+    ResponseStatus::Ok.status().into_response()
+}
+
 /// 200 with plain text.
 pub(super) fn text(body: &'static str) -> Response {
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
@@ -206,6 +211,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidScope
         | Code::InvalidTarget
         | Code::SeveralCredentials
+        | Code::ForeignToken
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {

@@ -6,20 +6,29 @@ use keywright_verifier::Algorithm;
 use super::Endpoint;
 use super::client_credentials::CLIENT_CREDENTIALS;
 
-/// The endpoints of the issuer with this URL.
-pub fn metadata(issuer: &str) -> OauthEndpoints {
-    let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    OauthEndpoints {
-        token_endpoint: Endpoint::Token.url(issuer),
-        grant_types_supported: owned(&[CLIENT_CREDENTIALS]),
-        token_endpoint_auth_methods_supported: owned(&AUTHENTICATION_METHODS),
-        token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.to_vec(),
-    }
-}
-
 /// How a client authenticates at every endpoint.
 const AUTHENTICATION_METHODS: [&str; 3] = [
     "client_secret_basic",
     "client_secret_post",
     "private_key_jwt",
 ];
+
+/// The endpoints of the issuer with this URL, whose keys have these algorithms.
+pub fn metadata(issuer: &str, algorithms: &[Algorithm]) -> OauthEndpoints {
+    let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let methods: Vec<String> = owned(&AUTHENTICATION_METHODS);
+    let assertions = Algorithm::ALL.to_vec();
+    OauthEndpoints {
+        token_endpoint: Endpoint::Token.url(issuer),
+        grant_types_supported: owned(&[CLIENT_CREDENTIALS]),
+        token_endpoint_auth_methods_supported: methods.clone(),
+        token_endpoint_auth_signing_alg_values_supported: assertions.clone(),
+        revocation_endpoint: Endpoint::Revocation.url(issuer),
+        revocation_endpoint_auth_methods_supported: methods.clone(),
+        revocation_endpoint_auth_signing_alg_values_supported: assertions.clone(),
+        introspection_endpoint: Endpoint::Introspection.url(issuer),
+        introspection_endpoint_auth_methods_supported: methods,
+        introspection_endpoint_auth_signing_alg_values_supported: assertions,
+        introspection_signing_alg_values_supported: algorithms.to_vec(),
+    }
+}

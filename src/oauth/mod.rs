@@ -24,16 +24,22 @@ pub use target::{InvalidTarget, Target};
 pub enum Endpoint {
     /// Where tokens are requested (RFC 6749 §3.2).
     Token,
+    /// Where a client takes its tokens back (RFC 7009).
+    Revocation,
+    /// Where a service asks whether a token is valid (RFC 7662).
+    Introspection,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 1] = [Self::Token];
+    pub const ALL: [Self; 3] = [Self::Token, Self::Revocation, Self::Introspection];
 
     /// The end of its path.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Token => "/token",
+            Self::Revocation => "/revoke",
+            Self::Introspection => "/introspect",
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
+//! `revocation` and `introspection` are the other two endpoints.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,8 +23,10 @@
 
 mod credentials;
 mod errors;
+mod introspection;
 mod metadata;
 mod origins;
+mod revocation;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;

@@ -21,6 +21,9 @@ fn the_metadata_names_the_endpoint_and_how_to_call_it() {
             "token_endpoint_auth_methods_supported":
                 ["client_secret_basic", "client_secret_post", "private_key_jwt"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256", "RS256"],
+            "revocation_endpoint": format!("{ISSUER}/revoke"),
+            "introspection_endpoint": format!("{ISSUER}/introspect"),
+            "introspection_signing_alg_values_supported": ["ES256", "RS256"],
         });
         for (name, value) in endpoints.as_object().unwrap() {
             assert_eq!(metadata[name], *value, "{path}: {name}");

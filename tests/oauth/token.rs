@@ -182,6 +182,6 @@ fn every_answer_for_a_client_leaves_a_line_in_the_issuance_log() {
     });
     assert_eq!(lines[0]["jti"], claims["jti"]);
     assert_eq!(lines[0]["sub"], service.id.as_str());
-    assert_eq!(lines[1]["code"], "client-limit");
+    assert_eq!(lines[1]["decision"], "client-limit");
     assert_eq!(lines[1]["rule"], "scopes");
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keywright_verifier::revocation::{Record as FeedRecord, Salt, Selector};
+use keywright_verifier::revocation::{Digest, Record as FeedRecord, Salt, Selector};
 
 use crate::lifecycle::Timestamp;
 use crate::revocation::{Revocation, SigningVerdict, State};
@@ -32,6 +32,8 @@ pub(super) struct Book {
     entries: BTreeMap<String, Entry>,
     /// What the feed has, in its order: by the second in which each changed last.
     feed: BTreeMap<(u64, String), FeedRecord>,
+    /// The bounds of what is in the feed, by the digest of the selector.
+    bounds: HashMap<Digest, Vec<Option<u64>>>,
     /// Those that may keep a token from being signed.
     at_signers: HashMap<Selector, BTreeSet<String>>,
     /// Those whose records do not read: nobody knows which tokens they are about.
@@ -50,6 +52,7 @@ impl Book {
             salt,
             entries: BTreeMap::new(),
             feed: BTreeMap::new(),
+            bounds: HashMap::new(),
             at_signers: HashMap::new(),
             unreadable: BTreeSet::new(),
             open: 0,
@@ -74,7 +77,10 @@ impl Book {
         }
         if revocation.is_in_feed(now) {
             let place = (revocation.changed_at.floor_seconds(), id.clone());
-            self.feed.insert(place, revocation.record(&self.salt));
+            let record = revocation.record(&self.salt);
+            let bounds = self.bounds.entry(record.digest).or_default();
+            bounds.push(record.issued_before);
+            self.feed.insert(place, record);
         }
         if matters_to_signers(revocation, now) {
             let selector = revocation.selector.clone();
@@ -116,7 +122,9 @@ impl Book {
             self.open -= 1;
         }
         let place = (revocation.changed_at.floor_seconds(), id.to_owned());
-        self.feed.remove(&place);
+        if let Some(record) = self.feed.remove(&place) {
+            remove_bound(&mut self.bounds, record);
+        }
         self.leave_signers(&revocation);
         if let Some(count) = self.of_clients.get_mut(&revocation.client) {
             *count -= 1;
@@ -146,10 +154,14 @@ impl Book {
         past.iter()
             .for_each(|revocation| self.leave_signers(revocation));
         let before = self.feed.len();
-        let entries = &self.entries;
-        self.feed.retain(|(_, id), _| {
+        let (entries, bounds) = (&self.entries, &mut self.bounds);
+        self.feed.retain(|(_, id), record| {
             let entry = entries.get(id);
-            entry.is_some_and(|entry| entry.revocation.is_in_feed(now))
+            let stays = entry.is_some_and(|entry| entry.revocation.is_in_feed(now));
+            if !stays {
+                remove_bound(bounds, *record);
+            }
+            stays
         });
         self.feed.len() < before
     }
@@ -174,6 +186,18 @@ impl Book {
         entries
             .map(|entry| SigningVerdict::of(&entry.revocation, issued_at, now))
             .fold(SigningVerdict::Allowed, SigningVerdict::and)
+    }
+
+    /// Whether verifiers that know of everything refuse a token with these selectors and this `iat`.
+    pub(super) fn refuses(&self, selectors: &[Selector], issued_at: Option<u64>) -> bool {
+        if self.bounds.is_empty() {
+            return false;
+        }
+        let digests = selectors.iter().map(|selector| selector.digest(&self.salt));
+        let mut bounds = digests
+            .filter_map(|digest| self.bounds.get(&digest))
+            .flatten();
+        bounds.any(|bound| bound.zip(issued_at).is_none_or(|(bound, at)| at < bound))
     }
 
     /// The revocation with this identifier.
@@ -206,6 +230,21 @@ impl Book {
     pub(super) fn counts(&self, client: &str) -> (usize, usize) {
         let own = self.of_clients.get(client).copied().unwrap_or_default();
         (own, self.entries.len())
+    }
+}
+
+fn remove_bound(bounds: &mut HashMap<Digest, Vec<Option<u64>>>, record: FeedRecord) {
+    let Some(of_digest) = bounds.get_mut(&record.digest) else {
+        return;
+    };
+    let place = of_digest
+        .iter()
+        .position(|bound| *bound == record.issued_before);
+    if let Some(place) = place {
+        of_digest.swap_remove(place);
+    }
+    if of_digest.is_empty() {
+        bounds.remove(&record.digest);
     }
 }
 

@@ -239,9 +239,8 @@ fn draft(
             ));
         }
         Some(token) => {
-            let jti = authority.jti_of(issuer, token);
-            let jti = jti.map_err(|error| Problem::new(Code::InvalidToken, error))?;
-            Selector::new(SelectorKind::Jti, &[&jti]).map_err(|error| invalid(&error))?
+            let token = authority.issued_token(issuer, token)?;
+            Selector::new(SelectorKind::Jti, &[token.jti()?]).map_err(|error| invalid(&error))?
         }
         None => {
             let selector = selector_of(&members).map_err(|error| invalid(&error))?;

@@ -8,6 +8,7 @@ use super::{INSUFFICIENT, Problem};
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
+use crate::authority::issued_token::InvalidToken;
 use crate::authority::revocations::FeedRefusal;
 use crate::authority::signing::SignRefusal;
 use crate::clock::DOUBT;
@@ -152,6 +153,12 @@ impl From<Unauthenticated> for Problem {
             Unauthenticated::Undecidable => Self::undecidable_caller(),
             Unauthenticated::Stale => ChangeError::SnapshotStale.into(),
         }
+    }
+}
+
+impl From<InvalidToken> for Problem {
+    fn from(error: InvalidToken) -> Self {
+        Self::new(Code::InvalidToken, error)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The OAuth endpoints of the public listener (RFC 6749 §3.2).
+//! The OAuth endpoints of the public listener (RFC 6749 §3.2, RFC 7009, RFC 7662).
 //!
 //! They are other doors to the same rooms: a request passes the admission control of the internal
 //! listener, its client is one of the same clients, and a token is signed by the same signer within the
@@ -6,6 +6,8 @@
 
 mod authentication;
 mod error;
+mod introspection;
+mod revocation;
 mod token;
 
 use std::sync::Arc;
@@ -87,6 +89,8 @@ impl Oauth {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        // Services introspect, pages do not.
+        let origin = origin.filter(|_| endpoint != Endpoint::Introspection);
         self.share(headers, origin);
         hold_back(response).await
     }
@@ -159,11 +163,17 @@ async fn answer(
     }
     match endpoint {
         Endpoint::Token => token::issue(authority, issuer, caller, &parts, &form).await,
+        Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,
+        Endpoint::Introspection => {
+            introspection::answer(authority, issuer, &caller, &parts.headers, &form).await
+        }
     }
 }
 
 const fn class_of(endpoint: Endpoint) -> RouteClass {
     match endpoint {
         Endpoint::Token => RouteClass::Signing,
+        Endpoint::Revocation => RouteClass::Administration,
+        Endpoint::Introspection => RouteClass::Reading,
     }
 }

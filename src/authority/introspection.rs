@@ -1,0 +1,53 @@
+//! Signed answers to the question whether a token is valid (RFC 9701).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_api::Introspection;
+use keywright_verifier::Algorithm;
+use serde_json::json;
+
+use super::issuer::Issuer;
+use super::signing::{SignRefusal, encode_header};
+
+/// The `typ` of a signed answer. No token has it: see the reserved types of [`super::signing`].
+const INTROSPECTION_TYP: &str = "token-introspection+jwt";
+
+impl Issuer {
+    /// Signs an answer for the service with this client id. It has no `sub` and no `exp`, so that it
+    /// can never pass for an access token (RFC 9701 §5, §8.1). It is signed with RS256 if there is a
+    /// key for it, which services expect that have said nothing else (§6).
+    ///
+    /// # Errors
+    /// [`SignRefusal`].
+    pub async fn sign_introspection(
+        &self,
+        service: &str,
+        introspection: &Introspection,
+    ) -> Result<String, SignRefusal> {
+        let view = self.leased_snapshot();
+        let policy = view.set().policy();
+        let algorithm = policy.default_algorithm;
+        let entry = view
+            .signer(Algorithm::Rs256)
+            .or_else(|| view.signer(algorithm));
+        let entry = entry.ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
+        if !view.may_sign() {
+            return Err(SignRefusal::SnapshotStale);
+        }
+        let claims = json!({
+            "iss": policy.url.as_str(),
+            "aud": service,
+            "iat": view.issued_at().floor_seconds(),
+            "token_introspection": introspection,
+        });
+        let mut input = encode_header(entry.algorithm, &entry.kid, INTROSPECTION_TYP);
+        input.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut input);
+        let signed = entry.signer.complete(vec![input]).await?.pop();
+        let signed = signed.ok_or(SignRefusal::EngineFailed)?;
+        match view.may_sign() {
+            true => Ok(signed),
+            false => Err(SignRefusal::SnapshotStale),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a token is valid (RFC 7662), signed if the service asks for that (RFC 9701).
+
+use std::num::NonZeroU32;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use keywright_api::{AccessTokenType, IntrospectedToken, Introspection};
+
+use crate::access::Role;
+use crate::authority::Authority;
+use crate::authority::authentication::Caller;
+use crate::authority::issued_token::IssuedToken;
+use crate::authority::issuer::Issuer;
+use crate::http::problem::Problem;
+use crate::http::response::ok;
+use crate::oauth::Form;
+
+/// The media type of a signed answer.
+const SIGNED: &str = "application/token-introspection+jwt";
+
+/// The claims that a service is told of a token, if it has them.
+const CLAIMS: [&str; 11] = [
+    "iss",
+    "sub",
+    "aud",
+    "client_id",
+    "scope",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "act",
+    "cnf",
+];
+
+/// Answers from memory: one verification, and look-ups of what was taken back.
+pub(super) async fn answer(
+    authority: &Authority,
+    issuer: &Issuer,
+    caller: &Caller,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Response, Problem> {
+    if !caller.has(Role::Introspector) {
+        return Err(Problem::role_missing(&[Role::Introspector]));
+    }
+    let limits = &caller.live.client.terms.limits;
+    limits.check_issuer(issuer.name().as_str())?;
+    let token = authority.issued_token(issuer, form.required("token")?);
+    let token = token.ok().filter(|token| {
+        limits.has_audience(token.claims.get("aud")) && authority.is_active(issuer, token)
+    });
+    let introspection = Introspection {
+        active: token.is_some(),
+        token: token.map(shown),
+    };
+    if !accepts_signed(headers) {
+        return Ok(ok(introspection));
+    }
+    // It costs a signature, as a token does.
+    let taken = caller.take_signatures(NonZeroU32::MIN);
+    taken.map_err(|(spent, budget)| Problem::rate_limited(spent, budget))?;
+    let signed = issuer.sign_introspection(caller.id(), &introspection);
+    let mut response = Response::new(Body::from(signed.await?));
+    let media_type = HeaderValue::from_static(SIGNED);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    Ok(response)
+}
+
+fn shown(token: IssuedToken) -> IntrospectedToken {
+    let mut claims = token.claims;
+    claims.retain(|name, _| CLAIMS.contains(&name.as_str()));
+    IntrospectedToken {
+        token_type: AccessTokenType::Bearer,
+        claims,
+    }
+}
+
+/// Whether `Accept` names the media type of signed answers.
+fn accepts_signed(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter();
+    let mut ranges = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    ranges.any(|range| {
+        let essence = range.split(';').next().unwrap_or(range);
+        essence.trim().eq_ignore_ascii_case(SIGNED)
+    })
+}
