@@ -136,7 +136,7 @@ codes! {
         "1 to 64 printable ASCII characters";
     InvalidRoles = "invalid-roles":
         "no role, or an unknown one",
-        "name at least one of the five";
+        "name at least one of the six";
     InvalidLimits = "invalid-limits":
         "a limit of a client breaks a rule",
         "`detail` has the member and the rule";
@@ -164,6 +164,21 @@ codes! {
     CredentialInUrl = "credential-in-url":
         "the URL carries a credential or a token",
         "revoke it: every log on the way has seen it; send it in `Authorization`";
+    UnknownGrantType = "unknown-grant-type":
+        "`grant_type` is not one of those that the metadata lists",
+        "use one of `grant_types_supported`";
+    InvalidScope = "invalid-scope":
+        "`scope` is not a list of different scope tokens with one space between two of them",
+        "send a list as in RFC 6749 §3.3, of at most 4,096 bytes";
+    InvalidTarget = "invalid-target":
+        "`resource` is no absolute URI without a fragment, or no target is named where the client has no single one",
+        "name one service by `resource` or `audience`";
+    SeveralCredentials = "several-credentials":
+        "the request authenticates its client in more than one way",
+        "send `Authorization`, or `client_secret`, or `client_assertion`";
+    ForeignToken = "foreign-token":
+        "the token was issued to another client",
+        "have its own client take it back, or one with the role `revoker` or `security`";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";
@@ -287,21 +302,6 @@ codes! {
     PreconditionFailed = "precondition-failed":
         "what is to be replaced is not what `If-Match` names",
         "read it again, and decide anew";
-    UnknownGrantType = "unknown-grant-type":
-        "`grant_type` is not one of those that the metadata lists",
-        "use one of `grant_types_supported`";
-    InvalidScope = "invalid-scope":
-        "`scope` is not a list of different scope tokens with one space between two of them",
-        "send a list as in RFC 6749 §3.3, of at most 4,096 bytes";
-    InvalidTarget = "invalid-target":
-        "`resource` is no absolute URI without a fragment, or no target is named where the client has no single one",
-        "name one service by `resource` or `audience`";
-    SeveralCredentials = "several-credentials":
-        "the request authenticates its client in more than one way",
-        "send `Authorization`, or `client_secret`, or `client_assertion`";
-    ForeignToken = "foreign-token":
-        "the token was issued to another client",
-        "have its own client take it back, or one with the role `revoker` or `security`";
     BodyTooLarge = "body-too-large":
         "the body is over `limit` bytes",
         "split it";

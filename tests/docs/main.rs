@@ -66,6 +66,7 @@ pages! {
     leaked_key: "docs/leaked-key.md",
     master_key: "docs/master-key.md",
     migration: "docs/migration.md",
+    oauth: "docs/oauth.md",
     replicas: "docs/replicas.md",
     rotation: "docs/rotation.md",
     tls: "docs/tls.md",
@@ -90,6 +91,14 @@ fn every_page_with_examples_is_run() {
     }
 }
 
+/// What a page asks its reader to set before its examples.
+fn configuration_of(page: &str) -> &'static str {
+    match page {
+        "docs/oauth.md" => "oauth.enabled = true\n",
+        _ => "",
+    }
+}
+
 /// Whether the examples are to be left out, which is said where `scripts/test` finds it.
 #[expect(
     clippy::disallowed_methods,
@@ -111,7 +120,7 @@ fn run_page(page: &str) {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {error}"));
     let examples = examples(&text);
     assert!(!examples.is_empty(), "{page} has no example that is run");
-    let server = support::start("");
+    let server = support::start(configuration_of(page));
     let run = run_all(&server, &examples);
     for (example, output) in examples.iter().zip(&run.outputs) {
         let Some(expected) = &example.answer else {

@@ -929,6 +929,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     // `store-replaced` is in `tests/accidents`; a full set, a lost race, a stalled or overloaded
     // process and a broken engine are tested below HTTP. What a service with several master keys
     // refuses is in `tests/master_key`, and what takes a large body, or many at a time, in `shares`. Replicas and revocations: `tests/replicas`.
+    // What only the OAuth endpoints refuse is in `tests/oauth`.
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
     let failures = [
@@ -957,6 +958,11 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "snapshot-stale",
         "store-replaced",
         "store-unavailable",
+        "foreign-token",
+        "invalid-scope",
+        "invalid-target",
+        "several-credentials",
+        "unknown-grant-type",
         "too-many-approvals",
         "too-many-failures",
         "too-many-requests",

@@ -1,6 +1,6 @@
 //! Verifiers that keywright did not write, with the caches that they come with, against a real
 //! service: while it rotates and revokes, when it takes over from another system, and in the words
-//! of docs/verifiers.md.
+//! of docs/verifiers.md. `oauth` has clients of the OAuth endpoints that keywright did not write.
 //!
 //! `scripts/test` installs what the foreign ones need. What cannot be had is left out, and that is
 //! said aloud: it sets `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, without which a missing one
@@ -24,6 +24,7 @@ mod forced;
 mod generated;
 mod guide;
 mod mutations;
+mod oauth;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

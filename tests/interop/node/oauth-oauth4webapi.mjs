@@ -1,0 +1,40 @@
+// oauth4webapi, configured by discovery alone, and a signed introspection (RFC 9701), which it verifies.
+// Prints one JSON line.
+import * as oauth from "oauth4webapi";
+
+const { ISSUER, CLIENT_ID, CLIENT_SECRET, SERVICE_ID, SERVICE_SECRET } = process.env;
+
+const plain = { [oauth.allowInsecureRequests]: true };
+const issuer = new URL(ISSUER);
+const discovered = await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...plain });
+const server = await oauth.processDiscoveryResponse(issuer, discovered);
+
+const client = { client_id: CLIENT_ID };
+const authentication = oauth.ClientSecretPost(CLIENT_SECRET);
+const parameters = new URLSearchParams({ resource: "https://orders.example" });
+const answered = await oauth.clientCredentialsGrantRequest(server, client, authentication, parameters, plain);
+const granted = await oauth.processClientCredentialsResponse(server, client, answered);
+const token = granted.access_token;
+
+const service = { client_id: SERVICE_ID };
+const secret = oauth.ClientSecretBasic(SERVICE_SECRET);
+const introspect = async () => {
+  const signed = await oauth.introspectionRequest(server, service, secret, token, { requestJwtResponse: true, ...plain });
+  const read = await oauth.processIntrospectionResponse(server, service, signed);
+  await oauth.validateApplicationLevelSignature(server, signed, plain);
+  return read;
+};
+const before = await introspect();
+const revoked = await oauth.revocationRequest(server, client, authentication, token, plain);
+await oauth.processRevocationResponse(revoked);
+const after = await introspect();
+
+let refused;
+try {
+  const answer = await oauth.clientCredentialsGrantRequest(
+    server, client, authentication, new URLSearchParams({ resource: "https://elsewhere.example" }), plain);
+  await oauth.processClientCredentialsResponse(server, client, answer);
+} catch (error) {
+  refused = error.error;
+}
+console.log(JSON.stringify({ tokens: { client_secret_post: token }, before: before.active, after: after.active, refused }));

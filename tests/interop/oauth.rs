@@ -1,0 +1,194 @@
+//! OAuth clients that keywright did not write. Each is told the issuer's URL and its own credentials, and
+//! finds everything else by discovery.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::{Algorithm, JwkSet, Jws};
+use p256::elliptic_curve::Generate as _;
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use serde_json::{Value, json};
+
+use crate::support::{Server, eventually, report, request, since_epoch, start};
+use crate::verifiers::{node, node_script, python, python_script};
+use crate::{create_issuer, verifiers};
+
+const AUDIENCE: &str = "https://orders.example";
+
+/// An issuer, and what its clients have in their environment.
+struct Site {
+    /// It runs as long as the site is used.
+    _server: Server,
+    issuer: String,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let server = start("oauth.enabled = true\n");
+        let started = since_epoch().as_secs();
+        let issuer = create_issuer(&server, "shop", json!({"algorithms": ["ES256", "RS256"]}));
+        let limits = json!({"audiences": [AUDIENCE], "scopes": ["orders:read", "orders:write"]});
+        let (public, private) = key_pair();
+        let secret = client(&server, json!({"roles": ["issuer"], "limits": limits}));
+        let keyed = client(
+            &server,
+            json!({"roles": ["issuer"], "limits": limits, "jwks": {"keys": [public]}, "credential": null}),
+        );
+        let audiences = json!({ "audiences": [AUDIENCE] });
+        let service = client(
+            &server,
+            json!({"roles": ["introspector"], "limits": audiences}),
+        );
+        // Assertions from the second of the start are refused.
+        eventually("the next second", || {
+            (since_epoch().as_secs() > started + 1).then_some(())
+        });
+        let text =
+            |client: &Value, name: &str| client[name].as_str().unwrap_or_default().to_owned();
+        let environment = vec![
+            ("ISSUER", issuer.clone()),
+            ("CLIENT_ID", text(&secret, "id")),
+            ("CLIENT_SECRET", text(&secret, "credential")),
+            ("KEY_CLIENT_ID", text(&keyed, "id")),
+            ("KEY", private.to_string()),
+            ("SERVICE_ID", text(&service, "id")),
+            ("SERVICE_SECRET", text(&service, "credential")),
+        ];
+        Self {
+            _server: server,
+            issuer,
+            environment,
+        }
+    }
+
+    /// Runs a client, and answers the line that it prints.
+    fn run(&self, name: &str, mut command: Command) -> Value {
+        let output = command
+            .envs(self.environment.iter().cloned())
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (said, errors) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{name}: {said}{errors}");
+        serde_json::from_str(&said)
+            .unwrap_or_else(|error| panic!("{name}: {error}: {said}{errors}"))
+    }
+
+    /// Checks that a client got a good token by each of these methods.
+    fn check(&self, name: &str, said: &Value, methods: &[&str], refusal: &str) {
+        let url = format!("{}/.well-known/jwks.json", self.issuer);
+        let keys = JwkSet::parse(&request("GET", &url, &[], None).body).unwrap();
+        let tokens = said["tokens"].as_object().unwrap();
+        let found: Vec<&str> = tokens.keys().map(String::as_str).collect();
+        assert_eq!(found, methods, "{name}");
+        for (method, token) in tokens {
+            let jws = Jws::parse(token.as_str().unwrap(), 8192).unwrap();
+            let verified = jws.verify(&keys, &Algorithm::ALL).unwrap();
+            let claims: Value = serde_json::from_slice(verified.payload()).unwrap();
+            assert_eq!(jws.typ(), Some("at+jwt"), "{name}, {method}");
+            assert_eq!(claims["aud"], AUDIENCE, "{name}, {method}");
+            assert_eq!(claims["sub"], claims["client_id"], "{name}, {method}");
+        }
+        assert_eq!(said["refused"], refusal, "{name}");
+        report(&format!("{name}: {}", methods.join(", ")));
+    }
+}
+
+/// A P-256 key as a public and a private JWK.
+fn key_pair() -> (Value, Value) {
+    let secret = p256::SecretKey::try_generate_from_rng(&mut rand::rngs::SysRng).unwrap();
+    let point = secret.public_key().to_sec1_point(false);
+    let public = json!({
+        "kty": "EC", "crv": "P-256", "kid": "mine", "use": "sig", "alg": "ES256",
+        "x": URL_SAFE_NO_PAD.encode(point.x().unwrap()),
+        "y": URL_SAFE_NO_PAD.encode(point.y().unwrap()),
+    });
+    let mut private = public.clone();
+    private["d"] = URL_SAFE_NO_PAD.encode(secret.to_bytes()).into();
+    (public, private)
+}
+
+fn client(server: &Server, mut body: Value) -> Value {
+    body["name"] = "a generic client".into();
+    let answer = server.call("POST", "/v1/clients", Some(&body));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    answer.json()
+}
+
+/// A token that a client has taken back is active before and not afterwards.
+fn assert_taken_back(name: &str, said: &Value) {
+    assert_eq!(
+        (&said["before"], &said["after"]),
+        (&json!(true), &json!(false)),
+        "{name}"
+    );
+}
+
+#[test]
+fn node_clients_configure_themselves_by_discovery() {
+    let Some(folder) = node() else { return };
+    let installed = folder.join("node_modules/oauth4webapi").is_dir();
+    if !verifiers::available(
+        "KEYWRIGHT_SKIP_NODE",
+        "openid-client, oauth4webapi",
+        installed,
+    ) {
+        return;
+    }
+    let site = Site::new();
+    let name = "openid-client";
+    let said = site.run(name, node_script(&folder, "oauth-openid-client.mjs"));
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
+    site.check(name, &said, &methods, "invalid_scope");
+    assert_taken_back(name, &said);
+    let name = "oauth4webapi";
+    let said = site.run(name, node_script(&folder, "oauth-oauth4webapi.mjs"));
+    site.check(name, &said, &["client_secret_post"], "invalid_target");
+    assert_taken_back(name, &said);
+}
+
+#[test]
+fn authlib_configures_itself_by_the_metadata() {
+    let Some(python) = python() else { return };
+    let site = Site::new();
+    let said = site.run("Authlib", python_script(&python, "oauth_authlib.py"));
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
+    site.check("Authlib", &said, &methods, "invalid_target");
+    assert_taken_back("Authlib", &said);
+}
+
+#[test]
+fn go_configures_itself_by_discovery() {
+    if std::env::var("KEYWRIGHT_SKIP_GO").is_ok_and(|value| value == "1") {
+        return report("SKIPPED: golang.org/x/oauth2: KEYWRIGHT_SKIP_GO=1");
+    }
+    if Command::new("go").arg("version").output().is_err() {
+        return report("SKIPPED: golang.org/x/oauth2: go is missing");
+    }
+    let site = Site::new();
+    let mut command = Command::new("go");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/go");
+    command
+        .args(["run", "./oauth"])
+        .current_dir(folder)
+        .env("GOTOOLCHAIN", "local");
+    let said = site.run("golang.org/x/oauth2", command);
+    let methods = ["client_secret_basic", "client_secret_post", "detected"];
+    site.check("golang.org/x/oauth2", &said, &methods, "invalid_target");
+}
