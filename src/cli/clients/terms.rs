@@ -1,6 +1,7 @@
 //! What the command line says of a client: its roles, its limits, its ways in.
 
 use clap::builder::PossibleValuesParser;
+use keywright_api::Role;
 use serde_json::{Map, Value, json};
 
 use crate::cli::failure::Failure;
@@ -9,12 +10,13 @@ use crate::cli::input;
 #[derive(clap::Args)]
 pub(super) struct TermsArguments {
     /// What it may do: issuer signs tokens; security rotates, revokes and imports keys; auditor
-    /// reads keys, plans and the audit log; admin manages issuers and clients. Repeatable.
+    /// reads keys, plans and the audit log; admin manages issuers and clients; revoker takes tokens
+    /// back; introspector asks whether tokens are valid. Repeatable.
     #[arg(
         long = "role",
         value_name = "ROLE",
         value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(["issuer", "security", "auditor", "admin"])
+        value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str))
     )]
     roles: Vec<String>,
     /// An issuer that it may call; all of them when none is named. Repeatable, as the others here.
