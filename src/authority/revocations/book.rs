@@ -258,3 +258,76 @@ fn matters_to_signers(revocation: &Revocation, now: Timestamp) -> bool {
     };
     is_settling || revocation.ban.is_some_and(|ban| ban.holds(now))
 }
+
+#[cfg(test)]
+mod tests {
+    use keywright_verifier::revocation::SelectorKind;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    fn subject(value: &str) -> Selector {
+        Selector::new(SelectorKind::Subject, &[value]).unwrap()
+    }
+
+    fn entry(id: &str, subject_value: &str, state: State) -> Entry {
+        let revocation = Revocation {
+            id: id.to_owned(),
+            selector: subject(subject_value),
+            state,
+            ban: None,
+            reason: None,
+            by: serde_json::Value::Null,
+            client: "c".to_owned(),
+            created_at: NOW,
+            changed_at: NOW,
+        };
+        Entry {
+            revocation: Arc::new(revocation),
+            token: Token::UNWRITTEN,
+            known_through: 0,
+        }
+    }
+
+    fn closed(issued_before: u64) -> State {
+        State::Closed {
+            issued_before,
+            expires_at: NOW.after(Duration::from_secs(60)),
+        }
+    }
+
+    #[test]
+    fn a_token_is_refused_by_any_revocation_that_is_in_the_feed() {
+        let mut book = Book::new(Salt::new([7; 32]));
+        let selectors = [subject("a"), subject("b")];
+        let refuses = |book: &Book, at| book.refuses(&selectors, at);
+        assert!(!refuses(&book, Some(1)));
+        book.put(entry("1", "a", State::Open), NOW);
+        assert!(refuses(&book, Some(u64::MAX)), "an open one refuses all");
+        book.put(entry("1", "a", closed(100)), NOW);
+        book.put(entry("2", "a", closed(200)), NOW);
+        book.put(entry("3", "a", closed(200)), NOW);
+        book.put(entry("4", "c", State::Open), NOW);
+        for (at, refused) in [
+            (Some(99), true),
+            (Some(199), true),
+            (Some(200), false),
+            (None, true),
+        ] {
+            assert_eq!(refuses(&book, at), refused, "{at:?}");
+        }
+        book.remove("2");
+        assert!(
+            refuses(&book, Some(199)),
+            "another one with the same bound stays"
+        );
+        book.remove("3");
+        assert!(!refuses(&book, Some(150)));
+        assert!(refuses(&book, Some(99)));
+        // What every token has outlived is forgotten, here as in the feed.
+        book.tidy(NOW.after(Duration::from_secs(7200)));
+        assert!(!refuses(&book, Some(99)));
+        assert_eq!(book.bounds.len(), 1, "the open one of another subject");
+    }
+}
