@@ -113,7 +113,14 @@ fn a_first_start_finds_free_ports_and_leaves_its_secrets_to_its_owner_alone() {
     assert_eq!(clients["clients"].as_array().unwrap().len(), 1);
     assert_eq!(
         clients["clients"][0]["roles"],
-        json!(["issuer", "security", "auditor", "admin", "revoker", "introspector"])
+        json!([
+            "issuer",
+            "security",
+            "auditor",
+            "admin",
+            "revoker",
+            "introspector"
+        ])
     );
 }
 

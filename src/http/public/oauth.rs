@@ -22,10 +22,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
+use tracing::{Instrument as _, Span};
 
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
-use crate::http::admission::{AdmissionControl, hold_back};
+use crate::http::admission::{AdmissionControl, hold_back, span};
 use crate::http::body::FormBody;
 use crate::http::connection::Peer;
 use crate::http::problem::Problem;
@@ -138,9 +139,14 @@ async fn respond(
     issuer: Arc<Issuer>,
     request: axum::http::Request<Incoming>,
 ) -> Response {
+    // Of signatures nothing is logged that would need it.
+    let span = match endpoint {
+        Endpoint::Token => Span::none(),
+        Endpoint::Revocation | Endpoint::Introspection => span(&request),
+    };
     let (parts, body) = request.into_parts();
     let answer = answer(authority, endpoint, &issuer, parts, Body::new(body));
-    answer.await.into_response()
+    answer.instrument(span).await.into_response()
 }
 
 async fn answer(
