@@ -89,6 +89,10 @@ fn a_token_that_verifiers_refuse_is_inactive_and_nothing_else_is_said() {
         }
         assert_eq!(introspect(&server, &service, text), inactive(), "{text}");
     }
+    // A document of another kind is no token, also for a service that may ask about every audience.
+    let anyone = client_with(&server, json!({"roles": ["introspector"]}));
+    assert_eq!(introspect(&server, &anyone, &untargeted)["active"], true);
+    assert_eq!(introspect(&server, &anyone, &head), inactive());
     let short = sign(json!({"aud": "orders"}), 1);
     eventually("the end of the token", || {
         (introspect(&server, &service, &short) == inactive()).then_some(())
