@@ -2,7 +2,6 @@
 //! token of a client says. Pure: time and clients are parameters.
 //!
 //! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
-//! [`refresh`] waits for grants: no route uses it yet.
 
 mod basic;
 mod client_credentials;
