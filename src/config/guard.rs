@@ -78,6 +78,9 @@ pub struct GuardIssuer {
     // Only the defaults are written, and they have no issuers.
     #[serde(default, deserialize_with = "some_duration", skip_serializing)]
     pub vouched_within: Option<Duration>,
+    /// The file of a credential of the issuer's service, for a feed that not everyone may read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed_credential_file: Option<PathBuf>,
     /// Whether tokens are accepted however long ago the feed was reached.
     #[serde(default)]
     pub danger_without_bound: bool,
@@ -136,6 +139,7 @@ impl GuardIssuer {
             leeway: Duration::ZERO,
             required_claims: Vec::new(),
             vouched_within: None,
+            feed_credential_file: None,
             danger_without_bound: false,
             danger_ignore_revocations: false,
             ca: None,

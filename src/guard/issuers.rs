@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use keywright_verifier::{
-    Algorithm, InvalidRevocations, InvalidRules, RemoteKeys, RemoteKeysError, RevocationFeed,
-    Revocations, Rules, UnknownAlgorithm, Verifier,
+    Algorithm, InvalidCredential, InvalidRevocations, InvalidRules, RemoteKeys, RemoteKeysError,
+    RevocationFeed, Revocations, Rules, UnknownAlgorithm, Verifier,
 };
 
 use crate::config::GuardIssuer;
@@ -45,10 +45,12 @@ pub(super) enum Reason {
     #[error(transparent)]
     Algorithm(#[from] UnknownAlgorithm),
     #[error("cannot read {path}: {source}")]
-    Certificates {
+    File {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("feed_credential_file: {0}")]
+    Credential(#[from] InvalidCredential),
     #[error(transparent)]
     Remote(#[from] RemoteKeysError),
     #[error(transparent)]
@@ -127,12 +129,18 @@ fn follow(
 ) -> Result<(Verifier, RemoteKeys), Reason> {
     let mut keys = RemoteKeys::of_issuer(&issuer.issuer);
     let mut feed = RevocationFeed::of_issuer(&issuer.issuer);
-    if let Some(path) = &issuer.ca {
-        let unreadable = |source| Reason::Certificates {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| Reason::File {
             path: path.clone(),
             source,
-        };
-        let pem = std::fs::read(path).map_err(unreadable)?;
+        })
+    };
+    if let Some(path) = &issuer.feed_credential_file {
+        let credential = String::from_utf8_lossy(&read(path)?).into_owned();
+        feed = feed.credential(credential.trim())?;
+    }
+    if let Some(path) = &issuer.ca {
+        let pem = read(path)?;
         keys = keys.trust_only_certificates(&pem)?;
         feed = feed.trust_only_certificates(&pem)?;
     }

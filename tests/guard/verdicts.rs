@@ -202,3 +202,25 @@ fn each_issuer_has_its_own_rules() {
     });
     assert_eq!(guard.verdict(&access), verdict(200, "accepted"));
 }
+
+#[test]
+fn a_feed_for_clients_alone_is_followed_with_a_credential() {
+    let server = start_service("");
+    let closed = json!({ "revocation_feed": "authenticated" });
+    let issuer = create_issuer(&server, "closed", closed);
+    let token = token(&server, "closed", json!({ "sub": "user-9" }));
+    let without = start(&settings(&issuer, ""));
+    let credential = server.data().join("admin.token");
+    let setting = format!("feed_credential_file = {credential:?}\n");
+    let guard = start(&format!("{}{setting}", settings(&issuer, ""))).ready();
+    assert_eq!(guard.verdict(&token).0, 200);
+    ban(&server, "closed", "user-9");
+    eventually("the ban", || {
+        let (_, code) = guard.verdict(&token);
+        (code == "revoked").then_some(())
+    });
+    let secret = std::fs::read_to_string(credential).unwrap();
+    assert!(!guard.log().contains(secret.trim()));
+    let (status, why) = without.readiness();
+    assert_eq!(status, 503, "{why}");
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
@@ -75,7 +75,7 @@ impl HttpClient {
         }
     }
 
-    /// Asks for `accept`, unless it is what `known` names.
+    /// Asks for `accept`, with one more header.
     ///
     /// # Errors
     ///
@@ -84,9 +84,9 @@ impl HttpClient {
         &self,
         url: &Url,
         accept: &'static str,
-        known: Option<&HeaderValue>,
+        header: Option<(HeaderName, &HeaderValue)>,
     ) -> Result<Response<Incoming>, FetchError> {
-        let answer = self.exchange(url, accept, known).await;
+        let answer = self.exchange(url, accept, header).await;
         answer.map_err(FetchError::Exchange)
     }
 
@@ -94,7 +94,7 @@ impl HttpClient {
         &self,
         url: &Url,
         accept: &'static str,
-        known: Option<&HeaderValue>,
+        header: Option<(HeaderName, &HeaderValue)>,
     ) -> Result<Response<Incoming>, BoxError> {
         let mut request = Request::get(url.as_str())
             .header(ACCEPT, accept)
@@ -103,8 +103,8 @@ impl HttpClient {
                 concat!("keywright-verifier/", env!("CARGO_PKG_VERSION")),
             )
             .body(Empty::new())?;
-        if let Some(known) = known {
-            request.headers_mut().insert(IF_NONE_MATCH, known.clone());
+        if let Some((name, value)) = header {
+            request.headers_mut().insert(name, value.clone());
         }
         Ok(self.client.request(request).await?)
     }

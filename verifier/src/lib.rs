@@ -188,13 +188,13 @@ pub use jws::{Inspected, Jws, JwsError, VerifiedJws};
 pub use keys::remote::{RemoteKeys, RemoteKeysBuilder, RemoteKeysError};
 pub use keys::{KeyFile, KeyFileError, KeySource, KeysUnavailable};
 pub use kid::{InvalidKid, Kid};
-#[cfg(all(feature = "remote", feature = "revocations"))]
-pub use revocations::RevocationFeed;
 #[cfg(feature = "revocations")]
 pub use revocations::{
     DEFAULT_MAX_RECORDS, InvalidRevocations, NoRevocations, RevocationFile, RevocationSource,
     Revocations, RevocationsError,
 };
+#[cfg(all(feature = "remote", feature = "revocations"))]
+pub use revocations::{InvalidCredential, RevocationFeed};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
 pub use signature_cache::DEFAULT_SIGNATURE_CACHE;
 pub use verifier::{Header, Verified, Verifier};

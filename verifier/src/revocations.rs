@@ -32,7 +32,7 @@ use heads::{AcceptedHead, Bound, Heads, Moment, TokenFacts};
 
 pub use error::{InvalidRevocations, NoRevocations, RevocationsError};
 #[cfg(feature = "remote")]
-pub use feed::RevocationFeed;
+pub use feed::{InvalidCredential, RevocationFeed};
 pub use file::RevocationFile;
 
 /// The most records that are held unless the source says otherwise: two million, which take some

@@ -8,6 +8,7 @@ mod poll;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
@@ -49,6 +50,7 @@ pub struct RevocationFeed {
     timeout: Duration,
     max_records: u64,
     roots: Roots,
+    credential: Option<HeaderValue>,
 }
 
 impl RevocationFeed {
@@ -75,7 +77,25 @@ impl RevocationFeed {
             timeout: Duration::from_secs(5),
             max_records: DEFAULT_MAX_RECORDS,
             roots: Roots::default(),
+            credential: None,
         }
+    }
+
+    /// Asks the feed with this credential, as `Authorization: Bearer`: for an issuer whose policy shows
+    /// the feed to its clients alone. It is sent to the feed and nowhere else, and is in no log.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCredential`] when it is empty, or has a character that no header has.
+    pub fn credential(mut self, credential: &str) -> Result<Self, InvalidCredential> {
+        let value = HeaderValue::from_str(&format!("Bearer {credential}"));
+        let mut value = value.map_err(|_| InvalidCredential)?;
+        if credential.is_empty() {
+            return Err(InvalidCredential);
+        }
+        value.set_sensitive(true);
+        self.credential = Some(value);
+        Ok(self)
     }
 
     /// Accepts a token for so long after the head or the token was signed, whatever the issuer says.
@@ -159,6 +179,7 @@ impl RevocationFeed {
             client,
             location,
             self.timeout,
+            self.credential,
             identity,
             keys.clone(),
             self.bound,
@@ -182,6 +203,11 @@ impl RevocationFeed {
         Ok((self.bound, followed))
     }
 }
+
+/// A credential that cannot be sent.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the credential of the feed is empty, or has a character that no header has")]
+pub struct InvalidCredential;
 
 /// A feed that a task follows.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue};
+use hyper::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use url::Url;
 
 use crate::clock::ClockReading;
@@ -80,7 +80,7 @@ impl Fetcher {
         let url = self.locator.url(&self.client, now).await?;
         let tag = tag.filter(|tag| tag.url == url);
         let accept = "application/jwk-set+json, application/json";
-        let known = tag.map(|tag| &tag.value);
+        let known = tag.map(|tag| (IF_NONE_MATCH, &tag.value));
         let response = self.client.get(&url, accept, known).await?;
         let fresh_for = freshness(response.headers());
         if tag.is_some() && response.status() == StatusCode::NOT_MODIFIED {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::timeout;
 use url::Url;
@@ -37,6 +37,8 @@ pub(super) struct Poller {
     /// Where the metadata must lead to, when it is asked.
     origin: Option<url::Origin>,
     timeout: Duration,
+    /// What the feed is asked with, if not everyone may.
+    credential: Option<HeaderValue>,
     identity: Identity,
     keys: KeySource,
     bound: Bound,
@@ -62,6 +64,7 @@ impl Poller {
         client: HttpClient,
         location: Location,
         timeout: Duration,
+        credential: Option<HeaderValue>,
         identity: Identity,
         keys: KeySource,
         bound: Bound,
@@ -76,6 +79,7 @@ impl Poller {
             locator: Locator::new(location, "revocations_uri"),
             origin,
             timeout,
+            credential,
             identity,
             keys,
             bound,
@@ -227,9 +231,9 @@ impl Poller {
         max_bytes: usize,
         limit: Duration,
     ) -> Result<Vec<u8>, FetchError> {
-        let known: Option<&HeaderValue> = None;
+        let header = self.credential.as_ref().map(|value| (AUTHORIZATION, value));
         let exchange = async {
-            let response = self.client.get(url, accept, known).await?;
+            let response = self.client.get(url, accept, header).await?;
             body(response, max_bytes).await
         };
         timeout(limit, exchange)
