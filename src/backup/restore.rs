@@ -69,6 +69,8 @@ pub struct Outcome {
     pub backup: Header,
     /// How each set has changed.
     pub issuers: Vec<Change>,
+    /// The issuers of which every token of before is taken back.
+    pub taken_back: Vec<IssuerName>,
     /// Where the audit log ends now.
     pub head: LogHead,
     /// What is wrong with the audit log of the backup, which came back as it was.
@@ -112,6 +114,8 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         let keys = set.keys.into_iter();
         std::iter::once(set.issuer).chain(keys)
     });
+    let opened = revocations.opened.iter();
+    let taken_back = opened.map(|(issuer, _)| issuer.clone()).collect();
     let replacement = ReplacementRows {
         head: stored_head,
         replaced: revocations.replaced_kinds(),
@@ -125,6 +129,7 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         outcome: Outcome {
             backup: contents.header,
             issuers: changes,
+            taken_back,
             head,
             broken: contents.broken,
         },

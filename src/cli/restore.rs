@@ -47,6 +47,7 @@ struct Shown {
     backup: ShownBackup,
     issuers: Vec<Value>,
     forced: Vec<Forced>,
+    tokens_taken_back: Vec<String>,
     head: String,
 }
 
@@ -99,6 +100,12 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
                 "key {kid} of issuer {issuer} signs before verifiers can be sure to know it"
             ))?;
         }
+        for issuer in shown.tokens_taken_back {
+            output.line(format_args!(
+                "every token of issuer {issuer} from before is refused: nobody knows which were taken \
+                 back last"
+            ))?;
+        }
         output.line(format_args!("head: {}", shown.head))
     })?;
     match outcome.broken {
@@ -121,6 +128,7 @@ fn document(outcome: &Outcome) -> Value {
         },
         "issuers": outcome.issuers.iter().map(issuer).collect::<Vec<_>>(),
         "forced": forced.collect::<Vec<_>>(),
+        "tokens_taken_back": outcome.taken_back.iter().map(IssuerName::as_str).collect::<Vec<_>>(),
         "head": outcome.head.to_string(),
         "broken": outcome.broken.as_ref().map(ToString::to_string),
     })

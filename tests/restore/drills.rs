@@ -194,6 +194,11 @@ fn with_a_register(lost: &Lost, folder: &Path, since: &[&str]) {
     let answer = done(folder, &[&arguments, since].concat());
     assert_eq!(answer["issuers"][0]["name"], "default");
     assert_eq!(answer["broken"], json!(null));
+    let taken_back = match since {
+        [] => json!(["default"]),
+        _ => json!([]),
+    };
+    assert_eq!(answer["tokens_taken_back"], taken_back);
 }
 
 #[test]
