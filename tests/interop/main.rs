@@ -25,6 +25,7 @@ mod generated;
 mod guide;
 mod mutations;
 mod oauth;
+mod readme;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
