@@ -40,7 +40,7 @@ fn claims() -> Vec<Row> {
         {"audiences": ["orders"]} {} => "audiences aud";
         {"audiences": ["orders"]} {"sub": "orders"} => "audiences aud";
         {"audiences": ["orders"]} {"aud": "billing"} => "audiences aud";
-        {"audiences": ["orders"]} {"aud": ""} => "audiences aud";
+        {"audiences": ["orders"]} {"aud": ""} => "type aud";
         {"audiences": ["orders"]} {"aud": "Orders"} => "audiences aud";
         {"audiences": ["orders"]} {"aud": "orders "} => "audiences aud";
         {"audiences": ["orders"]} {"aud": " orders"} => "audiences aud";
@@ -49,7 +49,7 @@ fn claims() -> Vec<Row> {
         {"audiences": ["orders"]} {"aud": "orders billing"} => "audiences aud";
         {"audiences": ["orders"]} {"aud": ["orders", "billing"]} => "audiences aud";
         {"audiences": ["orders"]} {"aud": ["billing", "orders"]} => "audiences aud";
-        {"audiences": ["orders"]} {"aud": ["orders", ""]} => "audiences aud";
+        {"audiences": ["orders"]} {"aud": ["orders", ""]} => "type aud";
         {"audiences": ["orders"]} {"aud": []} => "type aud";
         {"audiences": ["orders"]} {"aud": null} => "type aud";
         {"audiences": ["orders"]} {"aud": ["orders", 1]} => "type aud";

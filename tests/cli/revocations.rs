@@ -196,3 +196,13 @@ fn a_file_for_verifiers_without_a_network_is_written_whole() {
     let printed = done(&server, &["revocations", "file"]);
     assert!(RevocationDocument::parse(printed.as_bytes()).is_ok());
 }
+
+#[test]
+fn a_command_that_waits_ends_when_followers_can_be_expected_to_know() {
+    let server = start("");
+    let banned = json(&server, &["ban", "user-9", "--wait"]);
+    let expected = banned["in_force_at_verifiers"]["expected"]
+        .as_u64()
+        .unwrap();
+    assert!(crate::support::now_millis() / 1000 >= expected);
+}

@@ -241,13 +241,21 @@ fn a_body_of_another_shape_is_refused_with_the_member_that_is_wrong() {
         ("sub", json!(null), "a string"),
         ("scope", json!(["orders:read"]), "a string"),
         ("client_id", json!({}), "a string"),
-        ("aud", json!(1), "a string or an array of 1 to 16 strings"),
+        (
+            "aud",
+            json!(1),
+            "a string of 1 to 512 bytes, or an array of 1 to 16 such strings",
+        ),
         (
             "aud",
             json!(["a", 1]),
-            "a string or an array of 1 to 16 strings",
+            "a string of 1 to 512 bytes, or an array of 1 to 16 such strings",
         ),
-        ("aud", json!([]), "a string or an array of 1 to 16 strings"),
+        (
+            "aud",
+            json!([]),
+            "a string of 1 to 512 bytes, or an array of 1 to 16 such strings",
+        ),
         ("nbf", json!("1700000000"), "a whole number of Unix seconds"),
         ("nbf", json!(-1), "a whole number of Unix seconds"),
         ("nbf", json!(1.5), "a whole number of Unix seconds"),
@@ -301,7 +309,7 @@ fn a_lifetime_outside_the_policy_is_refused_with_both_numbers() {
 #[test]
 fn a_token_over_its_size_is_refused_before_it_is_signed() {
     let world = world();
-    let body = json!({ "claims": { "sub": "x".repeat(4000) } });
+    let body = json!({ "claims": { "note": "x".repeat(4000) } });
     let problem = world.json(
         SIGN,
         &body,
@@ -311,7 +319,7 @@ fn a_token_over_its_size_is_refused_before_it_is_signed() {
     assert_eq!(problem["maximum"], 4096);
     // The named size is the real one: what fits to the byte is signed, one more is not.
     let sign = |length: usize| {
-        let body = json!({ "claims": { "sub": "x".repeat(length) } });
+        let body = json!({ "claims": { "note": "x".repeat(length) } });
         world
             .server
             .call("POST", "/v1/issuers/orders/tokens", Some(&body))

@@ -196,6 +196,26 @@ fn a_token_is_taken_back_by_itself() {
 }
 
 #[test]
+fn a_token_that_has_expired_or_whose_key_has_retired_is_taken_back_all_the_same() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let request = json!({ "claims": { "sub": "user-1" }, "expires_in": 1 });
+    let short = ok(server.call("POST", "/v1/issuers/shop/tokens", Some(&request)));
+    let of_the_old_key = ok(sign(&server, &json!({"sub": "user-1"})));
+    let forced = json!({ "force": true });
+    ok(server.call("POST", "/v1/issuers/shop/rotate", Some(&forced)));
+    let of_the_new_key = ok(sign(&server, &json!({"sub": "user-1"})));
+    assert_ne!(of_the_old_key["kid"], of_the_new_key["kid"]);
+    eventually("the end of the token", || {
+        (now() > short["expires_at"].as_u64().unwrap()).then_some(())
+    });
+    for token in [short, of_the_old_key] {
+        let revoked = take_back(&server, &json!({ "token": token["token"] }));
+        assert_eq!(revoked["selector"], json!({ "jti": token["jti"] }));
+    }
+}
+
+#[test]
 fn what_names_no_tokens_is_refused_and_changes_nothing() {
     let server = server();
     let long = "x".repeat(513);

@@ -278,3 +278,29 @@ async fn while_one_does_not_read_nothing_is_signed_and_no_head_says_what_is_revo
     ));
     assert!(matches!(head(&started).await, Err(FeedRefusal::Stale)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_fail_over_what_is_revoked_is_read_anew_before_a_head_says_it() {
+    let (world, one, other) = two().await;
+    let kept = world.store.copy();
+    take_back(&one, user()).await;
+    other.catch_up().await.unwrap();
+    world.store.lose_commits(&kept);
+    // Somebody else takes another one back, under the numbers of the events that were lost.
+    let starting = world.try_process(world.clock.read().wall, MAX_STALENESS);
+    let late = starting.await.unwrap();
+    let second = Selector::new(SelectorKind::Subject, &["user-2"]).unwrap();
+    take_back(&late, second).await;
+    other.catch_up().await.unwrap();
+    for subject in ["user-1", "user-2"] {
+        let signed = signs(&other, subject).await;
+        match subject {
+            "user-2" => assert!(matches!(signed, Err(SignRefusal::RevocationSettling))),
+            _ => drop(signed.unwrap()),
+        }
+    }
+    assert_eq!(
+        head(&other).await.unwrap().content,
+        head(&late).await.unwrap().content
+    );
+}

@@ -179,12 +179,12 @@ impl RevocationFeed {
             client,
             location,
             self.timeout,
-            self.credential,
             identity,
             keys.clone(),
             self.bound,
             since,
-        );
+        )
+        .with_credential(self.credential);
         let (publish, state) = watch::channel(State {
             heads: Arc::new(Heads::none(ClockReading::now(since))),
             error: None,

@@ -64,7 +64,6 @@ impl Poller {
         client: HttpClient,
         location: Location,
         timeout: Duration,
-        credential: Option<HeaderValue>,
         identity: Identity,
         keys: KeySource,
         bound: Bound,
@@ -79,7 +78,7 @@ impl Poller {
             locator: Locator::new(location, "revocations_uri"),
             origin,
             timeout,
-            credential,
+            credential: None,
             identity,
             keys,
             bound,
@@ -88,6 +87,10 @@ impl Poller {
             clock_check: ClockCheck::Never,
             fetched_for: None,
         }
+    }
+
+    pub(super) fn with_credential(self, credential: Option<HeaderValue>) -> Self {
+        Self { credential, ..self }
     }
 
     pub(super) fn issuer(&self) -> &str {
