@@ -1,7 +1,7 @@
 //! Everything that is revoked, in a form that one hash covers.
 
-use super::record::sha256;
 use super::{Record, Salt};
+use crate::jwk::sha256;
 
 /// The most records that stand in a head itself.
 pub const MAX_RECENT_RECORDS: usize = 64;

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use ring::{digest, hmac};
+use ring::hmac;
+
+use crate::jwk::sha256;
 
 /// `issued_before` of a record while its revocation is open.
 const OPEN: u64 = u64::MAX;
@@ -155,19 +157,6 @@ pub fn segment_bytes(mut records: Vec<Record>) -> Vec<u8> {
 /// The name of a segment: SHA-256 of its bytes.
 pub fn segment_hash(bytes: &[u8]) -> [u8; 32] {
     sha256(&[bytes])
-}
-
-/// SHA-256 of the parts, one after another.
-pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut hash = [0; 32];
-    for (byte, of_digest) in hash.iter_mut().zip(context.finish().as_ref()) {
-        *byte = *of_digest;
-    }
-    hash
 }
 
 #[cfg(test)]
