@@ -17,8 +17,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::revocations::{anyone, claims, head, request};
-use crate::world::{MAX_STALENESS, Process, World};
+use crate::revocations::{claims, head, request};
+use crate::world::{MAX_STALENESS, Process, World, anyone};
 
 const PROCESSES: usize = 3;
 const PEOPLE: [&str; 2] = ["user-1", "user-2"];

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keywright::access::{Client, Limits, Role, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::request::Request;
 use keywright::authority::revocations::{
@@ -18,7 +17,7 @@ use keywright_verifier::revocation::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
+use crate::world::{MAX_STALENESS, Process, SECOND, World, anyone};
 
 fn user() -> Selector {
     Selector::new(SelectorKind::Subject, &["user-1"]).unwrap()
@@ -37,18 +36,6 @@ async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
         .await
         .unwrap();
     revoked.pop().unwrap()
-}
-
-pub(crate) fn anyone() -> Client {
-    let terms = Terms {
-        name: "anyone".to_owned(),
-        roles: [Role::Issuer].into(),
-        limits: Limits::default(),
-        certificates: Vec::new(),
-        workloads: Vec::new(),
-        keys: None,
-    };
-    Client::new("anyone".to_owned(), terms, BEGIN)
 }
 
 pub(crate) fn request(subject: &str) -> SignRequest {

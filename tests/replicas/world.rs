@@ -147,7 +147,7 @@ impl Process {
     }
 }
 
-fn anyone() -> Client {
+pub(crate) fn anyone() -> Client {
     let terms = Terms {
         name: "anyone".to_owned(),
         roles: [Role::Issuer].into(),
