@@ -1,13 +1,11 @@
 //! Signed answers to the question whether a token is valid (RFC 9701).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_api::Introspection;
 use keywright_verifier::Algorithm;
 use serde_json::json;
 
 use super::issuer::Issuer;
-use super::signing::{SignRefusal, encode_header};
+use super::signing::{SignRefusal, sign_document};
 
 /// The `typ` of a signed answer. No token has it: see the reserved types of [`super::signing`].
 const INTROSPECTION_TYP: &str = "token-introspection+jwt";
@@ -40,14 +38,6 @@ impl Issuer {
             "iat": view.issued_at().floor_seconds(),
             "token_introspection": introspection,
         });
-        let mut input = encode_header(entry.algorithm, &entry.kid, INTROSPECTION_TYP);
-        input.push('.');
-        URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut input);
-        let signed = entry.signer.complete(vec![input]).await?.pop();
-        let signed = signed.ok_or(SignRefusal::EngineFailed)?;
-        match view.may_sign() {
-            true => Ok(signed),
-            false => Err(SignRefusal::SnapshotStale),
-        }
+        sign_document(&view, entry, INTROSPECTION_TYP, &claims).await
     }
 }

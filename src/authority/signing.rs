@@ -2,13 +2,13 @@
 //!
 //! The caller says what is asserted; `iss`, `iat`, `exp`, `jti` and the whole header are ours.
 
+mod checks;
+mod refusal;
+
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_verifier::revocation::{
-    FILE_TYP, HEAD_TYP, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, TooManySelectors, selectors_of,
-};
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -16,12 +16,16 @@ use serde_json::{Map, Value};
 
 use super::schema_checks;
 use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
-use crate::access::claim_name::{self, ClaimNameError};
+use crate::access::claim_name;
 use crate::access::limits::{ClaimsSchema, MOST_WORK_OF_BATCH};
-use crate::access::{Asked, Client, LimitBroken, Limits, is_same_type};
-use crate::engine::{SignError, Signer, random_identifier};
+use crate::access::{Asked, Client};
+use crate::engine::{Signer, random_identifier};
 use crate::lifecycle::Policy;
 use crate::revocation::SigningVerdict;
+use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
+
+pub(super) use checks::is_reserved_type;
+pub use refusal::SignRefusal;
 
 /// The type of a token whose request names none (RFC 7519 §5.1).
 pub const DEFAULT_TYP: &str = "JWT";
@@ -64,102 +68,6 @@ pub struct SignedToken {
     pub expires_at: u64,
 }
 
-/// Why no token was signed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignRefusal {
-    /// The request sets what only the service sets.
-    #[error("the service alone sets these claims: {}", .0.join(", "))]
-    OwnedClaims(Vec<&'static str>),
-    /// A registered claim has a type that its specification forbids.
-    #[error("the claim {claim} must be {expected}")]
-    ClaimType {
-        /// The claim.
-        claim: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// A claim has a name that verifiers could read as another one.
-    #[error(transparent)]
-    ClaimName(#[from] ClaimNameError),
-    /// The token's type demands claims that are missing (RFC 9068 §2.2).
-    #[error("a token of type {typ} needs these claims: {}", missing.join(", "))]
-    MissingClaims {
-        /// The type.
-        typ: String,
-        /// What is missing.
-        missing: Vec<&'static str>,
-    },
-    /// A type that does not fit a header.
-    #[error("typ has 1 to 64 characters of letters, digits and . + - /")]
-    Typ,
-    /// A lifetime of zero.
-    #[error("expires_in must be at least 1 second")]
-    NoLifetime,
-    /// A lifetime over the policy's longest.
-    #[error("expires_in {asked} is over max_token_ttl of {maximum} seconds")]
-    LifetimeOverMaximum {
-        /// What was asked for, in seconds.
-        asked: u64,
-        /// The policy's longest, in seconds.
-        maximum: u64,
-    },
-    /// The client may not have this signed.
-    #[error(transparent)]
-    Limit(#[from] LimitBroken),
-    /// The finished token would be over the policy's size.
-    #[error("the token would have {bytes} bytes, over max_token_bytes of {maximum}")]
-    TooLarge {
-        /// The size.
-        bytes: usize,
-        /// The policy's limit.
-        maximum: u32,
-    },
-    /// A type that only the service's own documents have.
-    #[error(
-        "tokens of type {0} are no one's to ask for: verifiers of other documents would take them"
-    )]
-    ReservedType(String),
-    /// It is banned: nothing that matches is signed until the ban ends.
-    #[error("a ban keeps tokens like this from being signed")]
-    Banned,
-    /// Verifiers would refuse it: a revocation is being made that it matches.
-    #[error("tokens like this are being taken back; one that is signed in a moment stays")]
-    RevocationSettling,
-    /// Nothing signs with this algorithm.
-    #[error("no {0} key is active for this issuer")]
-    AlgorithmNotActive(Algorithm),
-    /// The snapshot has been replaced in the store, or may have been.
-    #[error(
-        "the key set may have changed: a change is not settled yet, or the store has not confirmed \
-         what is in memory for too long"
-    )]
-    SnapshotStale,
-    /// Too many signatures are waiting.
-    #[error("too many signatures are waiting")]
-    Busy,
-    /// The engine failed.
-    #[error("the signing engine failed")]
-    EngineFailed,
-}
-
-impl From<TooManySelectors> for SignRefusal {
-    fn from(TooManySelectors { claim }: TooManySelectors) -> Self {
-        Self::ClaimType {
-            claim,
-            expected: "so short that each subject and audience in it can be taken back: at most 16",
-        }
-    }
-}
-
-impl From<SignError> for SignRefusal {
-    fn from(error: SignError) -> Self {
-        match error {
-            SignError::Busy => Self::Busy,
-            SignError::Failed => Self::EngineFailed,
-        }
-    }
-}
-
 /// A token that lacks only its signature.
 struct Prepared<'v> {
     entry: &'v SigningEntry,
@@ -199,6 +107,28 @@ pub async fn sign(
         jti,
         expires_at,
     })
+}
+
+/// Signs a document of the service's own, which is no token.
+///
+/// # Errors
+/// [`SignRefusal::SnapshotStale`], or that of the engine.
+pub(super) async fn sign_document(
+    view: &LeasedSnapshot,
+    entry: &SigningEntry,
+    typ: &str,
+    claims: &impl Serialize,
+) -> Result<String, SignRefusal> {
+    let claims = serde_json::to_vec(claims).map_err(|_| SignRefusal::EngineFailed)?;
+    let mut input = encode_header(entry.algorithm, &entry.kid, typ);
+    input.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut input);
+    let signed = entry.signer.complete(vec![input]).await?.pop();
+    let signed = signed.ok_or(SignRefusal::EngineFailed)?;
+    match view.may_sign() {
+        true => Ok(signed),
+        false => Err(SignRefusal::SnapshotStale),
+    }
 }
 
 /// Completes one token: here, or on the engine's threads if it takes long.
@@ -453,140 +383,6 @@ fn check_again(
     let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
     let claims: Map<String, Value> = claims.ok_or(SignRefusal::EngineFailed)?;
     check_revocations(snapshot, |name| claims.get(name))
-}
-
-/// The lifetime in seconds. What is not said is the policy's default, or the client's longest where
-/// that is shorter.
-fn lifetime(policy: &Policy, limits: &Limits, expires_in: Option<u64>) -> Result<u64, SignRefusal> {
-    let Some(asked) = expires_in else {
-        let default = policy.default_token_ttl;
-        return Ok(limits
-            .max_ttl
-            .map_or(default, |longest| longest.min(default))
-            .as_secs());
-    };
-    if asked == 0 {
-        return Err(SignRefusal::NoLifetime);
-    }
-    if Duration::from_secs(asked) > policy.max_token_ttl {
-        let maximum = policy.max_token_ttl.as_secs();
-        return Err(SignRefusal::LifetimeOverMaximum { asked, maximum });
-    }
-    Ok(asked)
-}
-
-/// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
-/// `client_id`: RFC 8693 §4.2 and §4.3).
-fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
-    if claims.get("scope").is_some_and(|value| !value.is_string()) {
-        return Err(SignRefusal::ClaimType {
-            claim: "scope",
-            expected: "a string",
-        });
-    }
-    // What could not be taken back is not signed.
-    let is_name = |value: &Value| {
-        let name = value.as_str();
-        name.is_some_and(|name| (1..=MAX_SELECTOR_BYTES).contains(&name.len()))
-    };
-    for claim in ["sub", "sid", "client_id"] {
-        if claims.get(claim).is_some_and(|value| !is_name(value)) {
-            return Err(SignRefusal::ClaimType {
-                claim,
-                expected: "a string of 1 to 512 bytes",
-            });
-        }
-    }
-    let audience = |value: &Value| match value {
-        Value::Array(values) => {
-            (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len()) && values.iter().all(is_name)
-        }
-        value => is_name(value),
-    };
-    if claims.get("aud").is_some_and(|value| !audience(value)) {
-        let expected = "a string of 1 to 512 bytes, or an array of 1 to 16 such strings";
-        return Err(SignRefusal::ClaimType {
-            claim: "aud",
-            expected,
-        });
-    }
-    if claims.contains_key("act") {
-        selectors_of(|name| claims.get(name))?;
-    }
-    if claims.get("nbf").is_some_and(|value| !value.is_u64()) {
-        let expected = "a whole number of Unix seconds";
-        return Err(SignRefusal::ClaimType {
-            claim: "nbf",
-            expected,
-        });
-    }
-    Ok(())
-}
-
-/// What the service sets, or a client whose limits name the claim: verifiers draw conclusions from
-/// them.
-const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
-
-fn check_reserved_claims(claims: &Map<String, Value>, limits: &Limits) -> Result<(), SignRefusal> {
-    let is_named = |claim: &str| {
-        let allowed = limits.claims.as_ref();
-        allowed.is_some_and(|allowed| allowed.contains(claim))
-    };
-    let mut reserved = CLAIMS_BY_LIMIT.into_iter();
-    match reserved.find(|claim| claims.contains_key(*claim) && !is_named(claim)) {
-        Some(claim) => Err(SignRefusal::Limit(LimitBroken {
-            claim: claim.to_owned(),
-            rule: "claims",
-            why: "only a client whose limits name it may set it",
-        })),
-        None => Ok(()),
-    }
-}
-
-/// The types of documents that the service signs with the keys of its tokens, and of others that must
-/// never be mistaken for a token.
-const RESERVED_TYPES: [&str; 8] = [
-    HEAD_TYP,
-    FILE_TYP,
-    "statuslist+jwt",
-    "secevent+jwt",
-    "token-introspection+jwt",
-    "txntoken+jwt",
-    "dpop+jwt",
-    "logout+jwt",
-];
-
-/// Whether only other documents than tokens have this type.
-pub fn is_reserved_type(typ: &str) -> bool {
-    let mut reserved = RESERVED_TYPES.iter();
-    reserved.any(|reserved| is_same_type(reserved, typ))
-}
-
-fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
-    if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
-        return Err(SignRefusal::Typ);
-    }
-    if is_reserved_type(typ) {
-        return Err(SignRefusal::ReservedType(typ.to_owned()));
-    }
-    // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).
-    if ["at+jwt", "application/at+jwt"]
-        .iter()
-        .any(|access| access.eq_ignore_ascii_case(typ))
-    {
-        let missing: Vec<&str> = ["sub", "aud", "client_id"]
-            .into_iter()
-            .filter(|claim| !claims.contains_key(*claim))
-            .collect();
-        if !missing.is_empty() {
-            return Err(SignRefusal::MissingClaims {
-                typ: typ.to_owned(),
-                missing,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// The encoded protected header: `alg`, `kid` and `typ`, and nothing else.

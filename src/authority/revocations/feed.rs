@@ -8,8 +8,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use keywright_verifier::revocation::{
     Content, Head, HeadKind, RevocationDocument, Salt, SegmentReference, feed_url, segment_bytes,
@@ -19,7 +17,7 @@ use keywright_verifier::{Algorithm, Kid};
 
 use super::Revocations;
 use crate::authority::issuer::Issuer;
-use crate::authority::signing::encode_header;
+use crate::authority::signing::{SignRefusal, sign_document};
 use crate::authority::snapshot::{LeasedSnapshot, SigningEntry};
 use crate::authority::{Authority, Services};
 use crate::lifecycle::{Policy, RevocationFeed, Timestamp};
@@ -394,17 +392,11 @@ async fn sign_head(
     head: &Head,
     kind: HeadKind,
 ) -> Result<String, FeedRefusal> {
-    let claims = serde_json::to_vec(&head.claims()).map_err(|_| FeedRefusal::Unsigned)?;
-    let mut input = encode_header(entry.algorithm, &entry.kid, kind.typ());
-    input.push('.');
-    URL_SAFE_NO_PAD.encode_string(&claims, &mut input);
-    let signed = entry.signer.complete(vec![input]).await;
-    let jws = signed.ok().and_then(|mut signed| signed.pop());
-    let jws = jws.ok_or(FeedRefusal::Unsigned)?;
-    if !view.may_sign() {
-        return Err(FeedRefusal::Stale);
-    }
-    Ok(jws)
+    let signed = sign_document(view, entry, kind.typ(), &head.claims()).await;
+    signed.map_err(|refusal| match refusal {
+        SignRefusal::SnapshotStale => FeedRefusal::Stale,
+        _ => FeedRefusal::Unsigned,
+    })
 }
 
 impl Heads {

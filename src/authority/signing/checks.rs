@@ -1,0 +1,153 @@
+//! What a token may say, whoever asks for it: the types of claims, reserved claims and types, lifetimes.
+
+use std::time::Duration;
+
+use keywright_verifier::revocation::{
+    FILE_TYP, HEAD_TYP, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, selectors_of,
+};
+use serde_json::{Map, Value};
+
+use super::SignRefusal;
+use crate::access::{LimitBroken, Limits, is_same_type};
+use crate::lifecycle::Policy;
+
+/// The lifetime in seconds. What is not said is the policy's default, or the client's longest where
+/// that is shorter.
+pub(super) fn lifetime(
+    policy: &Policy,
+    limits: &Limits,
+    expires_in: Option<u64>,
+) -> Result<u64, SignRefusal> {
+    let Some(asked) = expires_in else {
+        let default = policy.default_token_ttl;
+        return Ok(limits
+            .max_ttl
+            .map_or(default, |longest| longest.min(default))
+            .as_secs());
+    };
+    if asked == 0 {
+        return Err(SignRefusal::NoLifetime);
+    }
+    if Duration::from_secs(asked) > policy.max_token_ttl {
+        let maximum = policy.max_token_ttl.as_secs();
+        return Err(SignRefusal::LifetimeOverMaximum { asked, maximum });
+    }
+    Ok(asked)
+}
+
+/// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
+/// `client_id`: RFC 8693 §4.2 and §4.3).
+pub(super) fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
+    if claims.get("scope").is_some_and(|value| !value.is_string()) {
+        return Err(SignRefusal::ClaimType {
+            claim: "scope",
+            expected: "a string",
+        });
+    }
+    // What could not be taken back is not signed.
+    let is_name = |value: &Value| {
+        let name = value.as_str();
+        name.is_some_and(|name| (1..=MAX_SELECTOR_BYTES).contains(&name.len()))
+    };
+    for claim in ["sub", "sid", "client_id"] {
+        if claims.get(claim).is_some_and(|value| !is_name(value)) {
+            return Err(SignRefusal::ClaimType {
+                claim,
+                expected: "a string of 1 to 512 bytes",
+            });
+        }
+    }
+    let audience = |value: &Value| match value {
+        Value::Array(values) => {
+            (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len()) && values.iter().all(is_name)
+        }
+        value => is_name(value),
+    };
+    if claims.get("aud").is_some_and(|value| !audience(value)) {
+        let expected = "a string of 1 to 512 bytes, or an array of 1 to 16 such strings";
+        return Err(SignRefusal::ClaimType {
+            claim: "aud",
+            expected,
+        });
+    }
+    if claims.contains_key("act") {
+        selectors_of(|name| claims.get(name))?;
+    }
+    if claims.get("nbf").is_some_and(|value| !value.is_u64()) {
+        let expected = "a whole number of Unix seconds";
+        return Err(SignRefusal::ClaimType {
+            claim: "nbf",
+            expected,
+        });
+    }
+    Ok(())
+}
+
+/// What the service sets, or a client whose limits name the claim: verifiers draw conclusions from
+/// them.
+const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
+
+pub(super) fn check_reserved_claims(
+    claims: &Map<String, Value>,
+    limits: &Limits,
+) -> Result<(), SignRefusal> {
+    let is_named = |claim: &str| {
+        let allowed = limits.claims.as_ref();
+        allowed.is_some_and(|allowed| allowed.contains(claim))
+    };
+    let mut reserved = CLAIMS_BY_LIMIT.into_iter();
+    match reserved.find(|claim| claims.contains_key(*claim) && !is_named(claim)) {
+        Some(claim) => Err(SignRefusal::Limit(LimitBroken {
+            claim: claim.to_owned(),
+            rule: "claims",
+            why: "only a client whose limits name it may set it",
+        })),
+        None => Ok(()),
+    }
+}
+
+/// The types of documents that the service signs with the keys of its tokens, and of others that must
+/// never be mistaken for a token.
+const RESERVED_TYPES: [&str; 8] = [
+    HEAD_TYP,
+    FILE_TYP,
+    "statuslist+jwt",
+    "secevent+jwt",
+    "token-introspection+jwt",
+    "txntoken+jwt",
+    "dpop+jwt",
+    "logout+jwt",
+];
+
+/// Whether only other documents than tokens have this type.
+pub(in crate::authority) fn is_reserved_type(typ: &str) -> bool {
+    let mut reserved = RESERVED_TYPES.iter();
+    reserved.any(|reserved| is_same_type(reserved, typ))
+}
+
+pub(super) fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
+    if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
+        return Err(SignRefusal::Typ);
+    }
+    if is_reserved_type(typ) {
+        return Err(SignRefusal::ReservedType(typ.to_owned()));
+    }
+    // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).
+    if ["at+jwt", "application/at+jwt"]
+        .iter()
+        .any(|access| access.eq_ignore_ascii_case(typ))
+    {
+        let missing: Vec<&str> = ["sub", "aud", "client_id"]
+            .into_iter()
+            .filter(|claim| !claims.contains_key(*claim))
+            .collect();
+        if !missing.is_empty() {
+            return Err(SignRefusal::MissingClaims {
+                typ: typ.to_owned(),
+                missing,
+            });
+        }
+    }
+    Ok(())
+}
