@@ -284,6 +284,18 @@ pub enum ActorKind {
     Operator,
 }
 
+impl ActorKind {
+    /// The kind's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Scheduler => "scheduler",
+            Self::Bootstrap => "bootstrap",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// How a client can authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -256,3 +256,14 @@ pub enum TaskState {
     /// It has done all that it had to do.
     Ended,
 }
+
+impl TaskState {
+    /// The state's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Ended => "ended",
+        }
+    }
+}

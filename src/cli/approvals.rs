@@ -1,10 +1,10 @@
 //! `keywright approvals`.
 
-use keywright_api::RevocationSelector;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use keywright_api::{Approval, Approvals, AuditEvent, Confirmed};
+use keywright_client::AuditFilter;
+use serde_json::Value;
 
-use super::client::{Client, segment};
+use super::client::Client;
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
@@ -37,28 +37,6 @@ pub(super) struct ConfirmArguments {
     consent: Consent,
 }
 
-#[derive(Deserialize)]
-struct Approvals {
-    approvals: Vec<Approval>,
-}
-
-#[derive(Deserialize)]
-struct Approval {
-    id: String,
-    issuer: String,
-    operation: String,
-    kid: Option<String>,
-    selector: Option<RevocationSelector>,
-    requested_by: Map<String, Value>,
-    expires_at: u64,
-    reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Confirmed {
-    approval: Approval,
-}
-
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::List => list(session),
@@ -70,31 +48,30 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
 fn confirm(arguments: &ConfirmArguments, session: &mut Session) -> Result<(), Failure> {
     let ConfirmArguments { id, consent } = arguments;
     let client = session.client()?;
-    let waiting: Approvals = client.read("/v1/approvals")?.parse()?;
+    let waiting = client.wait(client.list_approvals())?.read()?;
     // What no longer waits is refused by the service, which knows what became of it.
     if let Some(approval) = waiting.approvals.iter().find(|one| one.id == *id) {
         let step = Irreversible {
-            consequence: approval.sentence(),
+            consequence: sentence(approval),
             word: "yes",
         };
         consent.require(&step, session)?;
     }
-    let path = format!("/v1/approvals/{}/confirm", segment(id));
-    match client.post(&path, &json!({})) {
+    match client.wait(client.confirm(id)) {
         Err(failure) if repetition::is_refused_with(&failure, "approval-ended") => {
             already(&client, id, "approval-confirmed", failure, session)
         }
         answer => session
             .output
-            .show(&answer?, |Confirmed { approval }: Confirmed, output| {
-                output.line(format_args!("done: {}", printable(&approval.sentence())))
+            .show(&answer?, |Confirmed { approval, .. }, output| {
+                output.line(format_args!("done: {}", printable(&sentence(&approval))))
             }),
     }
 }
 
 fn reject(id: &str, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
-    match client.delete(&format!("/v1/approvals/{}", segment(id))) {
+    match client.wait(client.reject(id)) {
         Err(failure) if repetition::is_refused_with(&failure, "approval-ended") => {
             return already(&client, id, "approval-rejected", failure, session);
         }
@@ -117,8 +94,12 @@ fn already(
     failure: Failure,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let is_meant = |event: &Map<String, Value>| event.get("approval") == Some(&Value::from(id));
-    let Some(earlier) = repetition::find(client, event, "", is_meant)? else {
+    let filter = AuditFilter {
+        event: Some(event.to_owned()),
+        ..AuditFilter::default()
+    };
+    let is_meant = |event: &AuditEvent| event.approval.as_deref() == Some(id);
+    let Some(earlier) = repetition::find(client, &filter, is_meant)? else {
         return Err(failure);
     };
     if session.output.is_json() {
@@ -129,23 +110,24 @@ fn already(
     session.output.line(printable(&text))
 }
 
-impl Approval {
-    /// What the operation does.
-    fn sentence(&self) -> String {
-        let Self {
-            issuer, operation, ..
-        } = self;
-        let audience = self.selector.as_ref().and_then(|one| one.audience.as_ref());
-        match (&self.kid, audience) {
-            (Some(kid), _) => format!("{operation} of key {kid} of issuer {issuer}"),
-            (_, Some(audience)) => format!("{operation} of audience {audience} of issuer {issuer}"),
-            _ => format!("{operation} of issuer {issuer}"),
-        }
+/// What an operation does.
+fn sentence(approval: &Approval) -> String {
+    let Approval {
+        issuer, operation, ..
+    } = approval;
+    let operation = operation.as_str();
+    let selector = approval.selector.as_ref();
+    let audience = selector.and_then(|one| one.audience.as_ref());
+    match (&approval.kid, audience) {
+        (Some(kid), _) => format!("{operation} of key {kid} of issuer {issuer}"),
+        (_, Some(audience)) => format!("{operation} of audience {audience} of issuer {issuer}"),
+        _ => format!("{operation} of issuer {issuer}"),
     }
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {
-    let answer = session.client()?.read("/v1/approvals")?;
+    let client = session.client()?;
+    let answer = client.wait(client.list_approvals())?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Approvals, output| {
         let rows = list.approvals.into_iter().map(|approval| {
@@ -154,10 +136,10 @@ fn list(session: &mut Session) -> Result<(), Failure> {
             let about: Vec<String> = [kid, approval.reason].into_iter().flatten().collect();
             [
                 approval.id,
-                approval.issuer,
-                approval.operation,
+                approval.issuer.to_string(),
+                approval.operation.as_str().to_owned(),
                 who.unwrap_or_default().to_owned(),
-                seen_from(now, approval.expires_at),
+                seen_from(now, approval.expires_at.0),
                 about.join(": "),
             ]
         });

@@ -19,11 +19,7 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
             "a backup is no text for a terminal: name a file with --output".to_owned(),
         ));
     }
-    let (backup, url) = session.client()?.stream_post("/v1/backup")?;
-    whole_file::save(
-        arguments.output.as_deref(),
-        backup,
-        &url,
-        &mut session.output,
-    )
+    let client = session.client()?;
+    let backup = client.stream(client.take_backup())?;
+    whole_file::save(arguments.output.as_deref(), backup, &mut session.output)
 }

@@ -2,10 +2,14 @@
 
 mod terms;
 
-use serde::Deserialize;
+use keywright_api::{
+    AuditEvent, Clients, CreatedClient, Nullable, RegisteredClient, Terms, UnixSeconds,
+};
+use keywright_client::{Answer, AuditFilter};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{Answer, segment};
+use super::client::Client;
 use super::failure::Failure;
 use super::input;
 use super::irreversible::{Consent, Irreversible};
@@ -94,43 +98,13 @@ pub(super) struct RevokeArguments {
     consent: Consent,
 }
 
-#[derive(Deserialize)]
-struct Client {
-    id: String,
-    name: String,
-    roles: Vec<String>,
-    #[serde(default)]
-    limits: Map<String, Value>,
-    #[serde(default)]
-    certificates: Vec<Value>,
-    #[serde(default)]
-    workloads: Vec<Value>,
-    jwks: Option<Value>,
-    created_at: u64,
-    #[serde(default)]
-    credentials: Vec<CredentialShown>,
-    credential: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CredentialShown {
-    id: String,
-    expires_at: Option<u64>,
-    last_used_at: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Clients {
-    clients: Vec<Client>,
-}
-
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::Create(arguments) => create(&arguments, session),
         Command::List => list(session),
         Command::Show(ClientArguments { id }) => {
             let client = session.client()?;
-            let answer = client.read(&path(&identifier(&client, &id)?))?;
+            let answer = client.wait(client.read_client(&identifier(&client, &id)?))?;
             session.output.show(&answer, show)
         }
         Command::Set(arguments) => set(&arguments, session),
@@ -139,21 +113,16 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
     }
 }
 
-fn path(id: &str) -> String {
-    format!("/v1/clients/{}", segment(id))
-}
-
 /// The identifier of the client that is meant. What names none is passed on as an identifier: it may
 /// be that of a client that is deleted.
-fn identifier(client: &super::client::Client, named: &str) -> Result<String, Failure> {
-    let list: Clients = client.read("/v1/clients")?.parse()?;
-    let clients = list.clients;
+fn identifier(client: &Client, named: &str) -> Result<String, Failure> {
+    let clients = client.wait(client.list_clients())?.read()?.clients;
     if clients.iter().any(|client| client.id == named) {
         return Ok(named.to_owned());
     }
     let ids: Vec<&str> = clients
         .iter()
-        .filter(|client| client.name == named)
+        .filter(|client| client.terms.name == named)
         .map(|client| client.id.as_str())
         .collect();
     match ids.as_slice() {
@@ -179,69 +148,104 @@ fn create(arguments: &CreateArguments, session: &mut Session) -> Result<(), Fail
     } else if let Some(lifetime) = &arguments.expires_in {
         body.insert("credential".to_owned(), json!({ "expires_in": lifetime }));
     }
-    let answer = session.client()?.post("/v1/clients", &body.into())?;
+    let client = session.client()?;
+    let answer = client.wait(client.create_client(&body))?;
     issued(&answer, session)
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {
-    let answer = session.client()?.read("/v1/clients")?;
+    let client = session.client()?;
+    let answer = client.wait(client.list_clients())?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Clients, output| {
         let rows = list.clients.into_iter().map(|client| {
-            let last_used = client.credentials.iter().filter_map(|one| one.last_used_at);
-            let last_used = last_used.max();
+            let last_used = client.credentials.iter();
+            let last_used = last_used.filter_map(|one| one.last_used_at.as_ref()).max();
             [
                 client.id.clone(),
-                client.name.clone(),
-                last_used.map_or_else(|| "never".to_owned(), |at| seen_from(now, at)),
-                client.roles.join(", "),
+                client.terms.name.clone(),
+                last_used.map_or_else(|| "never".to_owned(), |at| seen_from(now, at.0)),
+                roles(&client),
             ]
         });
         output.line(columns(["id", "name", "last used", "roles"], rows))
     })
 }
 
-fn show(client: Client, output: &mut Output) -> Result<(), Failure> {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let mut rows = vec![
-        ["id".to_owned(), client.id],
-        ["name".to_owned(), client.name],
-        ["roles".to_owned(), client.roles.join(", ")],
-        ["created".to_owned(), rfc3339(client.created_at)],
-    ];
-    for (name, value) in &client.limits {
-        rows.push([name.clone(), text(value)]);
+fn show(client: RegisteredClient, output: &mut Output) -> Result<(), Failure> {
+    let mut rows = heading(&client);
+    rows.push(["created".to_owned(), rfc3339(client.created_at.0)]);
+    let Terms {
+        limits,
+        certificates,
+        workloads,
+        jwks,
+        ..
+    } = &client.terms;
+    if let Ok(Value::Object(limits)) = serde_json::to_value(limits) {
+        rows.extend(
+            limits
+                .iter()
+                .map(|(name, value)| [name.clone(), plain(value)]),
+        );
     }
-    for rule in &client.certificates {
-        rows.push(["certificate".to_owned(), rule.to_string()]);
+    for rule in certificates.iter().flatten() {
+        rows.push(["certificate".to_owned(), json_of(rule)]);
     }
-    for rule in &client.workloads {
-        rows.push(["workload".to_owned(), rule.to_string()]);
+    for rule in workloads.iter().flatten() {
+        rows.push(["workload".to_owned(), json_of(rule)]);
     }
-    if let Some(keys) = &client.jwks {
-        rows.push(["jwks".to_owned(), keys.to_string()]);
+    if let Some(keys) = jwks {
+        rows.push(["jwks".to_owned(), json_of(keys)]);
     }
     for credential in &client.credentials {
-        let time = |time: Option<u64>| time.map_or_else(|| "never".to_owned(), rfc3339);
-        let (end, used) = (time(credential.expires_at), time(credential.last_used_at));
+        let time = |time: &Nullable<UnixSeconds>| {
+            let time = time.as_ref();
+            time.map_or_else(|| "never".to_owned(), |at| rfc3339(at.0))
+        };
+        let end = time(&credential.expires_at);
+        let used = time(&credential.last_used_at);
         let text = format!("{}: ends {end}, last used {used}", credential.id);
         rows.push(["credential".to_owned(), text]);
     }
     output.line(pairs(rows))
 }
 
+/// Who a client is, and what it may do at all.
+fn heading(client: &RegisteredClient) -> Vec<[String; 2]> {
+    vec![
+        ["id".to_owned(), client.id.clone()],
+        ["name".to_owned(), client.terms.name.clone()],
+        ["roles".to_owned(), roles(client)],
+    ]
+}
+
+fn roles(client: &RegisteredClient) -> String {
+    let roles: Vec<&str> = client
+        .terms
+        .roles
+        .iter()
+        .map(|role| role.as_str())
+        .collect();
+    roles.join(", ")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn json_of(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// A client with the credential that it was just given, if it was given one.
-fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
-    session.output.show(answer, |client: Client, output| {
-        let mut rows = vec![
-            ["id".to_owned(), client.id],
-            ["name".to_owned(), client.name],
-            ["roles".to_owned(), client.roles.join(", ")],
-        ];
-        let Some(credential) = client.credential else {
+fn issued(answer: &Answer<CreatedClient>, session: &mut Session) -> Result<(), Failure> {
+    session.output.show(answer, |created, output| {
+        let mut rows = heading(&created.client);
+        let Some(credential) = created.credential else {
             return output.line(pairs(rows));
         };
         rows.push(["credential".to_owned(), credential]);
@@ -253,12 +257,16 @@ fn issued(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
 fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     let client = session.client()?;
     let file = arguments.terms.as_deref().map(input::object).transpose()?;
-    let path = path(&identifier(&client, &arguments.id)?);
-    let (mut terms, tag): (Map<String, Value>, _) = match file {
+    let id = identifier(&client, &arguments.id)?;
+    let (mut terms, tag) = match file {
         Some(terms) => (terms, None),
         None => {
-            let answer = client.read(&path)?;
-            (answer.parse()?, answer.tag().map(str::to_owned))
+            let answer = client.wait(client.read_client(&id))?;
+            let tag = answer.entity_tag().map(str::to_owned);
+            (
+                input::parse_object(answer.text().as_bytes(), "the client")?,
+                tag,
+            )
         }
     };
     // What `clients show --json` prints can be given back.
@@ -269,7 +277,7 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
         terms.insert("name".to_owned(), name.as_str().into());
     }
     arguments.changes.apply(&mut terms)?;
-    let answer = client.replace(&path, tag.as_deref(), &terms.into())?;
+    let answer = client.wait(client.set_client(&id, &terms, tag.as_deref()))?;
     session.output.show(&answer, show)
 }
 
@@ -290,8 +298,8 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
         arguments.consent.require(&step, session)?;
     }
     let client = session.client()?;
-    let path = format!("{}/credentials", path(&identifier(&client, &arguments.id)?));
-    let answer = client.post(&path, &body.into())?;
+    let id = identifier(&client, &arguments.id)?;
+    let answer = client.wait(client.rotate_credential(&id, &body))?;
     issued(&answer, session)
 }
 
@@ -303,20 +311,25 @@ fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Fail
     } = arguments;
     let client = session.client()?;
     let id = &identifier(&client, id)?;
-    let (path, what, event) = match credential {
+    let (call, what, event) = match credential {
         Some(credential) => (
-            format!("{}/credentials/{}", path(id), segment(credential)),
+            client.revoke_credential(id, credential),
             format!("credential {credential} of client {id}"),
             "credential-revoked",
         ),
-        None => (path(id), format!("client {id}"), "client-deleted"),
+        None => (
+            client.delete_client(id),
+            format!("client {id}"),
+            "client-deleted",
+        ),
     };
-    let is_it = |name: &str, value: &str, event: &Map<String, Value>| {
-        event.get(name).and_then(Value::as_str) == Some(value)
+    let filter = AuditFilter {
+        event: Some(event.to_owned()),
+        ..AuditFilter::default()
     };
-    let earlier = repetition::find(&client, event, "", |event| {
-        let is_credential = |credential: &String| is_it("credential", credential, event);
-        is_it("client", id, event) && credential.as_ref().is_none_or(is_credential)
+    let earlier = repetition::find(&client, &filter, |event: &AuditEvent| {
+        let is_credential = credential.is_none() || event.credential == *credential;
+        event.client.as_ref() == Some(id) && is_credential
     });
     // An identifier is never given again.
     let done = match earlier? {
@@ -327,7 +340,7 @@ fn revoke(arguments: &RevokeArguments, session: &mut Session) -> Result<(), Fail
                 word: credential.as_ref().unwrap_or(id),
             };
             consent.require(&step, session)?;
-            client.delete(&path)?;
+            client.wait(call)?;
             format!("{what} is revoked")
         }
     };

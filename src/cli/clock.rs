@@ -1,6 +1,6 @@
 //! `keywright clock`.
 
-use serde::Deserialize;
+use keywright_api::{ClockCorrection, IssuerName};
 use serde_json::json;
 
 use super::failure::Failure;
@@ -26,12 +26,6 @@ pub(super) struct CorrectArguments {
     consent: Consent,
 }
 
-#[derive(Deserialize)]
-struct Correction {
-    corrected: Vec<String>,
-    now: u64,
-}
-
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
     let Command::Correct(CorrectArguments { reason, consent }) = command;
     let step = Irreversible {
@@ -41,20 +35,19 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         word: "yes",
     };
     consent.require(&step, session)?;
-    let body = json!({ "reason": reason });
-    let answer = session.client()?.post("/v1/clock/correct", &body)?;
+    let client = session.client()?;
+    let answer = client.wait(client.correct_clock(&json!({ "reason": reason })))?;
     session
         .output
-        .show(&answer, |correction: Correction, output| {
-            let now = rfc3339(correction.now);
+        .show(&answer, |correction: ClockCorrection, output| {
+            let now = rfc3339(correction.now.0);
             if correction.corrected.is_empty() {
                 return output.line(format_args!(
                     "No issuer has a time that is ahead of {now}: nothing was put back."
                 ));
             }
-            output.line(format_args!(
-                "Put back to {now}: {}",
-                correction.corrected.join(", ")
-            ))
+            let issuers = correction.corrected.iter().map(IssuerName::as_str);
+            let issuers: Vec<&str> = issuers.collect();
+            output.line(format_args!("Put back to {now}: {}", issuers.join(", ")))
         })
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keywright_client::{Credential, ServiceAddress};
 use serde::Deserialize;
-use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::client::{Client, Credential};
+use super::client::Client;
 use super::failure::Failure;
 use super::tls::TlsArguments;
 
@@ -18,7 +18,8 @@ const DATA_DIR: &str = "keys";
 /// `listen.json`, the credential from `admin.token`, unless a certificate says who is calling.
 #[derive(clap::Args)]
 pub(super) struct ConnectionArguments {
-    /// The internal listener [default: the one in DATA_DIR/listen.json].
+    /// The internal listener: http, https, or unix:///PATH of a socket [default: the one in
+    /// DATA_DIR/listen.json].
     #[arg(
         long,
         global = true,
@@ -62,10 +63,15 @@ impl ConnectionArguments {
             Some(url) => (url.clone(), true),
             None => (self.listener()?, false),
         };
-        let url = parse_service_url(&url)?;
+        let address =
+            ServiceAddress::parse(&url).map_err(|error| Failure::Usage(error.to_string()))?;
         let tls = self.tls.for_service()?;
-        let credential = self.credential(named && !is_loopback(&url))?;
-        Ok(Client::new(&url, tls, credential))
+        let service = keywright_client::Client::with_tls(&address, &tls)
+            .map_err(|error| Failure::rejected("invalid-certificate", error))?;
+        Client::new(match self.credential(named && !address.is_local())? {
+            Some(credential) => service.with_credential(credential),
+            None => service,
+        })
     }
 
     /// The data folder of the service on this machine.
@@ -98,7 +104,7 @@ impl ConnectionArguments {
         if let Some(token) = &self.token {
             return Credential::parse(token)
                 .map(Some)
-                .ok_or_else(|| not_a_credential("--token or KEYWRIGHT_TOKEN"));
+                .map_err(|_| not_a_credential("--token or KEYWRIGHT_TOKEN"));
         }
         if self.tls.names_a_caller() {
             return Ok(None);
@@ -120,42 +126,12 @@ fn credential_file(path: &Path) -> Result<Credential, Failure> {
         hint: "set KEYWRIGHT_TOKEN or --token-file",
     };
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
-    Credential::parse(&text).ok_or_else(|| not_a_credential(&path.display().to_string()))
+    Credential::parse(&text).map_err(|_| not_a_credential(&path.display().to_string()))
 }
 
 fn not_a_credential(place: &str) -> Failure {
     Failure::NoConnection {
         what: format!("{place} has no credential: one word of visible ASCII"),
         hint: "set KEYWRIGHT_TOKEN or --token-file",
-    }
-}
-
-/// The error does not repeat the URL, because the part that is wrong may be a password.
-fn parse_service_url(text: &str) -> Result<Url, Failure> {
-    let wrong = || {
-        Failure::Usage(
-            "the service's URL is http or https, without user name, password, query or fragment"
-                .to_owned(),
-        )
-    };
-    let url = Url::parse(text).map_err(|_| wrong())?;
-    let plain = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if plain && matches!(url.scheme(), "http" | "https") && url.has_host() {
-        Ok(url)
-    } else {
-        Err(wrong())
-    }
-}
-
-/// Whether a URL leads to this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }

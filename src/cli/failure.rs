@@ -3,6 +3,10 @@
 use std::error::Error;
 use std::io;
 
+use keywright_client::{AwaitedApproval, Refusal};
+
+use super::moment::rfc3339;
+
 /// Why a command did not do what it was asked to. No variant holds a credential or a token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -60,26 +64,86 @@ pub(super) struct Problem {
 const NOT_INTERNAL: &str = "is this the internal listener of keywright? --url takes its scheme, \
                             host and port alone; verifiers' listener (public.listen) has key sets only";
 
-/// What became of a connection, without the numbers of the operating system.
-fn words(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    match error.downcast_ref() {
-        Some(ureq::Error::Io(error)) if speaks_no_tls(error) => {
-            "it does not speak TLS at this port".to_owned()
-        }
-        Some(ureq::Error::Io(error)) => error.to_string(),
-        _ => error.to_string(),
+/// What became of a connection: the reason at the bottom of all that were given.
+fn words(error: &(dyn Error + 'static)) -> String {
+    match speaks_no_tls(error) {
+        true => "it does not speak TLS at this port".to_owned(),
+        false => chain(error).last().unwrap_or(error).to_string(),
+    }
+}
+
+/// An error and its causes.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
     }
 }
 
 /// Whether what came in place of a handshake was no TLS.
-fn speaks_no_tls(error: &io::Error) -> bool {
-    let source = error.get_ref().and_then(|error| error.downcast_ref());
-    matches!(
-        source,
-        Some(rustls::Error::InvalidMessage(
-            rustls::InvalidMessage::InvalidContentType
-        ))
-    )
+fn speaks_no_tls(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| {
+        matches!(
+            error.downcast_ref(),
+            Some(rustls::Error::InvalidMessage(
+                rustls::InvalidMessage::InvalidContentType
+            ))
+        )
+    })
+}
+
+impl From<keywright_client::Error> for Failure {
+    fn from(error: keywright_client::Error) -> Self {
+        match error {
+            keywright_client::Error::Refused(refusal) => Self::Refused(Box::new((*refusal).into())),
+            keywright_client::Error::Awaits(awaited) => Self::Refused(Box::new((*awaited).into())),
+            keywright_client::Error::Unreachable { url, source } => {
+                Self::Unreachable { url, source }
+            }
+            keywright_client::Error::Timeout { url } => Self::Unreachable {
+                url,
+                source: "it took too long to answer".into(),
+            },
+            keywright_client::Error::UnexpectedAnswer { url, what } => {
+                Self::UnexpectedAnswer { url, what }
+            }
+            error => Self::rejected("invalid-request", error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(Refusal { problem, text }: Refusal) -> Self {
+        Self {
+            status: problem.status,
+            code: problem.code.0,
+            detail: problem.detail,
+            document: text,
+            hint: None,
+        }
+    }
+}
+
+/// The operation waits for approval: a script must not continue as if it had happened.
+impl From<AwaitedApproval> for Problem {
+    fn from(AwaitedApproval { approval, text }: AwaitedApproval) -> Self {
+        Self {
+            status: 202,
+            code: "awaits-confirmation".to_owned(),
+            detail: "not done: this operation needs approval by a second person".to_owned(),
+            hint: Some(format!(
+                "until {} another client with the role security can run: keywright approvals \
+                 confirm {}",
+                rfc3339(approval.expires_at.0),
+                approval.id
+            )),
+            document: text,
+        }
+    }
 }
 
 impl Problem {
@@ -128,11 +192,9 @@ impl Failure {
     pub(super) fn hint(&self) -> Option<&str> {
         match self {
             Self::Refused(problem) => problem.hint(),
-            Self::Unreachable { source, .. } => Some(match source.downcast_ref() {
-                Some(ureq::Error::Io(error)) if speaks_no_tls(error) => {
-                    "the URL begins with http://"
-                }
-                _ => {
+            Self::Unreachable { source, .. } => Some(match speaks_no_tls(&**source) {
+                true => "the URL begins with http://",
+                false => {
                     "is the service running? Its address comes from listen.json in the data \
                      folder; --url overrides it"
                 }

@@ -2,10 +2,11 @@
 
 mod assignment;
 
-use serde::Deserialize;
+use keywright_api::{Issuer, Issuers};
+use keywright_client::{Answer, AuditFilter};
 use serde_json::{Map, Value};
 
-use super::client::{Answer, Client};
+use super::client::Client;
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::moment::rfc3339;
@@ -73,26 +74,12 @@ pub(super) struct PolicySource {
     assignments: Vec<Assignment>,
 }
 
-#[derive(Deserialize)]
-struct Issuers {
-    issuers: Vec<Issuer>,
-}
-
-#[derive(Deserialize)]
-struct Issuer {
-    name: String,
-    version: u64,
-    policy: Map<String, Value>,
-    deleted_at: Option<u64>,
-    #[serde(default)]
-    warnings: Vec<String>,
-}
-
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::List => list(session),
         Command::Show(arguments) => {
-            let answer = session.client()?.read(&path(&arguments.name))?;
+            let client = session.client()?;
+            let answer = client.wait(client.read_issuer(&arguments.name))?;
             show(&answer, session)
         }
         Command::Set(arguments) => set(&arguments, session),
@@ -100,17 +87,15 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
     }
 }
 
-fn path(name: &IssuerName) -> String {
-    format!("/v1/issuers/{name}")
-}
-
 fn list(session: &mut Session) -> Result<(), Failure> {
-    let answer = session.client()?.read("/v1/issuers")?;
+    let client = session.client()?;
+    let answer = client.wait(client.list_issuers())?;
     session.output.show(&answer, |list: Issuers, output| {
         let rows = list.issuers.into_iter().map(|issuer| {
-            let member = |name| issuer.policy.get(name).map_or_else(String::new, plain);
+            let policy = members(&issuer);
+            let member = |name| policy.get(name).map_or_else(String::new, plain);
             [
-                issuer.name.clone(),
+                issuer.name.to_string(),
                 issuer.version.to_string(),
                 member("url"),
                 member("algorithms"),
@@ -124,18 +109,18 @@ fn list(session: &mut Session) -> Result<(), Failure> {
     })
 }
 
-fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+fn show(answer: &Answer<Issuer>, session: &mut Session) -> Result<(), Failure> {
     session.output.show(answer, |issuer: Issuer, output| {
         let deleted = issuer
             .deleted_at
-            .map(|at| ["deleted".to_owned(), rfc3339(at)]);
+            .map(|at| ["deleted".to_owned(), rfc3339(at.0)]);
         let heading = [
-            ["name".to_owned(), issuer.name],
+            ["name".to_owned(), issuer.name.to_string()],
             ["version".to_owned(), issuer.version.to_string()],
         ];
         let heading = heading.into_iter().chain(deleted);
-        let members = issuer
-            .policy
+        let policy = members(&issuer);
+        let members = policy
             .iter()
             .map(|(name, value)| [name.clone(), plain(value)]);
         output.line(pairs(heading.chain(members)))
@@ -155,10 +140,10 @@ fn set(arguments: &SetArguments, session: &mut Session) -> Result<(), Failure> {
     if arguments.takes_over {
         policy.insert("takes_over".to_owned(), true.into());
     }
-    let answer = client.replace(&path(&arguments.name), tag.as_deref(), &policy.into())?;
-    let issuer: Issuer = answer.parse()?;
+    let answer = client.wait(client.set_issuer(&arguments.name, &policy, tag.as_deref()))?;
+    let issuer = answer.read()?;
     show(&answer, session)?;
-    for warning in issuer.warnings {
+    for warning in issuer.warnings.unwrap_or_default() {
         let warning = json_text::printable(&warning);
         session.output.note(format_args!("warning: {warning}"))?;
     }
@@ -170,10 +155,10 @@ fn current_policy(
     client: &Client,
     name: &IssuerName,
 ) -> Result<(Map<String, Value>, Option<String>), Failure> {
-    match client.read(&path(name)) {
+    match client.wait(client.read_issuer(name)) {
         Ok(answer) => {
-            let tag = answer.tag().map(str::to_owned);
-            Ok((answer.parse::<Issuer>()?.policy, tag))
+            let tag = answer.entity_tag().map(str::to_owned);
+            Ok((members(&answer.read()?), tag))
         }
         Err(Failure::Refused(problem)) if problem.status == 404 => Ok((Map::new(), None)),
         Err(failure) => Err(failure),
@@ -188,8 +173,8 @@ fn delete(arguments: &DeleteArguments, session: &mut Session) -> Result<(), Fail
         consent,
     } = arguments;
     let client = session.client()?;
-    let current = client.read(&path(name))?;
-    if current.parse::<Issuer>()?.deleted_at.is_none() {
+    let current = client.wait(client.read_issuer(name))?;
+    if current.read()?.deleted_at.is_none() {
         let step = Irreversible {
             consequence: format!(
                 "every key of the issuer {name} is revoked, its tokens are refused, and its name \
@@ -199,18 +184,30 @@ fn delete(arguments: &DeleteArguments, session: &mut Session) -> Result<(), Fail
         };
         consent.require(&step, session)?;
         let body = serde_json::json!({ "reason": reason });
-        match client.post(&format!("{}/delete", path(name)), &body) {
+        match client.wait(client.delete_issuer(name, &body)) {
             Err(failure) if repetition::is_refused_with(&failure, "issuer-deleted") => {}
             answer => return show(&answer?, session),
         }
     }
-    let query = format!("&issuer={name}");
-    let earlier = repetition::find(&client, "issuer-deleted", &query, |_| true)?;
+    let deletion = AuditFilter {
+        event: Some("issuer-deleted".to_owned()),
+        issuer: Some(name.clone()),
+        ..AuditFilter::default()
+    };
+    let earlier = repetition::find(&client, &deletion, |_| true)?;
     let earlier = earlier.unwrap_or_default().told();
     session
         .output
         .note(format_args!("note: {name} was already deleted{earlier}"))?;
-    show(&client.read(&path(name))?, session)
+    show(&client.wait(client.read_issuer(name))?, session)
+}
+
+/// The members of an issuer's policy, as the service shows them.
+fn members(issuer: &Issuer) -> Map<String, Value> {
+    match serde_json::to_value(&issuer.policy) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -7,10 +7,10 @@ mod reference;
 mod revoke;
 mod rotate;
 
+use keywright_api::{Key, KeyState, Keys, UnixSeconds};
+use keywright_client::Answer;
 use keywright_verifier::Kid;
-use serde::Deserialize;
 
-use super::client::{Answer, segment};
 use super::failure::Failure;
 use super::moment::{described, seen_from};
 use super::session::Session;
@@ -63,27 +63,6 @@ struct ShowArguments {
     kid: Kid,
 }
 
-#[derive(Deserialize)]
-struct Keys {
-    keys: Vec<Key>,
-}
-
-/// A key as the service shows it, with the times that apply.
-#[derive(Deserialize)]
-struct Key {
-    kid: String,
-    algorithm: String,
-    state: String,
-    created_at: u64,
-    published_at: u64,
-    ready_at: Option<u64>,
-    activated_at: Option<u64>,
-    retired_at: Option<u64>,
-    published_until: Option<u64>,
-    revoked_at: Option<u64>,
-    reason: Option<String>,
-}
-
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
     let named = arguments.issuer;
     let default = IssuerName::parse(DEFAULT_ISSUER);
@@ -92,7 +71,8 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
     match arguments.command {
         Command::List(arguments) => list(&issuer, &arguments, session),
         Command::Show(arguments) => {
-            let answer = session.client()?.read(&key_path(&issuer, &arguments.kid))?;
+            let client = session.client()?;
+            let answer = client.wait(client.read_key(&issuer, &arguments.kid))?;
             show(&answer, session)
         }
         Command::History(arguments) => history::run(&issuer, &arguments, session),
@@ -109,33 +89,31 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
     }
 }
 
-/// Where an issuer's keys are.
-pub(super) fn keys_path(issuer: &IssuerName) -> String {
-    format!("/v1/issuers/{issuer}/keys")
-}
-
-fn key_path(issuer: &IssuerName, kid: &Kid) -> String {
-    format!("{}/{}", keys_path(issuer), segment(kid.as_str()))
-}
-
 fn list(
     issuer: &IssuerName,
     arguments: &ListArguments,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let answer = session.client()?.read(&keys_path(issuer))?;
+    let client = session.client()?;
+    let answer = client.wait(client.list_keys(issuer))?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |list: Keys, output| {
         let count = list.keys.len();
         let shown: Vec<_> = list
             .keys
             .into_iter()
-            .filter(|key| arguments.all || key.state != "removed")
+            .filter(|key| arguments.all || key.state != KeyState::Removed)
             .collect();
         let hidden = count.saturating_sub(shown.len());
         let rows = shown.into_iter().map(|key| {
             let next = state_of(&key, now);
-            [key.kid, key.algorithm, key.state, next]
+            [
+                key.kid.as_str(),
+                key.algorithm.as_str(),
+                key.state.as_str(),
+                &next,
+            ]
+            .map(str::to_owned)
         });
         output.line(columns(["kid", "alg", "state", "next"], rows))?;
         if hidden > 0 {
@@ -149,18 +127,19 @@ fn list(
 
 /// What a key does and what comes next, in a few words; `keys show` has the times.
 fn state_of(key: &Key, now: u64) -> String {
-    let from_now = |at: Option<u64>| at.map_or_else(String::new, |at| seen_from(now, at));
-    match key.state.as_str() {
-        "pending" if key.ready_at.is_some_and(|ready_at| ready_at <= now) => "ready".to_owned(),
-        "pending" => format!("ready {}", from_now(key.ready_at)),
-        "active" => "signs".to_owned(),
-        "retired" => format!("leaves {}", from_now(key.published_until)),
-        "revoked" => key.reason.clone().unwrap_or_default(),
-        _ => format!("left {}", from_now(key.published_until)),
+    let from_now =
+        |at: Option<UnixSeconds>| at.map_or_else(String::new, |UnixSeconds(at)| seen_from(now, at));
+    match key.state {
+        KeyState::Pending if key.ready_at.is_some_and(|at| at.0 <= now) => "ready".to_owned(),
+        KeyState::Pending => format!("ready {}", from_now(key.ready_at)),
+        KeyState::Active => "signs".to_owned(),
+        KeyState::Retired => format!("leaves {}", from_now(key.published_until)),
+        KeyState::Revoked => key.reason.clone().unwrap_or_default(),
+        KeyState::Removed => format!("left {}", from_now(key.published_until)),
     }
 }
 
-fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+fn show(answer: &Answer<Key>, session: &mut Session) -> Result<(), Failure> {
     let now = session.now.floor_seconds();
     session.output.show(answer, |key: Key, output| {
         let times = [
@@ -173,14 +152,14 @@ fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
             ("revoked", key.revoked_at),
         ];
         let words = [
-            ("kid", Some(key.kid)),
-            ("algorithm", Some(key.algorithm)),
-            ("state", Some(key.state)),
+            ("kid", Some(key.kid.to_string())),
+            ("algorithm", Some(key.algorithm.to_string())),
+            ("state", Some(key.state.as_str().to_owned())),
             ("reason", key.reason),
         ];
         let times = times
             .into_iter()
-            .map(|(name, at)| (name, at.map(|at| described(now, at))));
+            .map(|(name, at)| (name, at.map(|UnixSeconds(at)| described(now, at))));
         let rows = words
             .into_iter()
             .chain(times)

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use keywright_api::{MasterKeyRotation, MasterKeyState};
 use serde_json::{Map, Value, json};
 
-use super::client::Answer;
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::session::Session;
@@ -54,29 +53,6 @@ pub(super) struct ReplaceArguments {
     consent: Consent,
 }
 
-#[derive(Deserialize)]
-struct State {
-    sealing: String,
-    rotating: bool,
-    keys: Vec<Key>,
-    unopenable: u64,
-}
-
-#[derive(Deserialize)]
-struct Key {
-    fingerprint: String,
-    here: bool,
-    records: u64,
-}
-
-#[derive(Deserialize)]
-struct Rotation {
-    sealing: String,
-    resealed: u64,
-    left: u64,
-    unopenable: u64,
-}
-
 pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::Show => show(session),
@@ -86,25 +62,28 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
 }
 
 fn show(session: &mut Session) -> Result<(), Failure> {
-    let answer = session.client()?.read("/v1/master-key")?;
-    session.output.show(&answer, |state: State, output| {
-        let rows = state.keys.into_iter().map(|key| {
-            let seals = match (key.fingerprint == state.sealing, state.rotating) {
-                (true, true) => "seals; a rotation to it has not ended",
-                (true, false) => "seals",
-                (false, _) => "",
-            };
-            let here = if key.here { "yes" } else { "no" };
-            [
-                key.fingerprint,
-                key.records.to_string(),
-                here.to_owned(),
-                seals.to_owned(),
-            ]
-        });
-        output.line(columns(["fingerprint", "records", "here", ""], rows))?;
-        note_unopenable(state.unopenable, output)
-    })
+    let client = session.client()?;
+    let answer = client.wait(client.read_master_key())?;
+    session
+        .output
+        .show(&answer, |state: MasterKeyState, output| {
+            let rows = state.keys.into_iter().map(|key| {
+                let seals = match (key.fingerprint == state.sealing, state.rotating) {
+                    (true, true) => "seals; a rotation to it has not ended",
+                    (true, false) => "seals",
+                    (false, _) => "",
+                };
+                let here = if key.here { "yes" } else { "no" };
+                [
+                    key.fingerprint.to_string(),
+                    key.records.to_string(),
+                    here.to_owned(),
+                    seals.to_owned(),
+                ]
+            });
+            output.line(columns(["fingerprint", "records", "here", ""], rows))?;
+            note_unopenable(state.unopenable, output)
+        })
 }
 
 /// Asks until nothing is left, or nothing gets done.
@@ -119,8 +98,8 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
     let client = session.client()?;
     let mut resealed = 0;
     loop {
-        let answer = client.post("/v1/master-key/rotate", &Value::Object(body.clone()))?;
-        let rotation: Rotation = answer.parse()?;
+        let answer = client.wait(client.rotate_master_key(&body))?;
+        let rotation: MasterKeyRotation = answer.read()?;
         resealed += rotation.resealed;
         if rotation.left > 0 && rotation.resealed > 0 {
             let left = rotation.left;
@@ -128,14 +107,14 @@ fn rotate(arguments: &RotateArguments, session: &mut Session) -> Result<(), Fail
                 .output
                 .note(format_args!("sealed anew: {resealed}; left: {left}"))?;
             // It goes on with the key that the first call has chosen.
-            body.insert("to".to_owned(), rotation.sealing.into());
+            body.insert("to".to_owned(), rotation.sealing.to_string().into());
             continue;
         }
-        let whole = Answer::made_here(&json!({
-            "sealing": rotation.sealing, "resealed": resealed, "left": rotation.left,
-            "unopenable": rotation.unopenable,
-        }));
-        return session.output.show(&whole, |done: Rotation, output| {
+        let whole = MasterKeyRotation {
+            resealed,
+            ..rotation
+        };
+        return session.output.show_found(whole, |done, output| {
             output.line(format_args!(
                 "{} seals now; sealed anew: {}; left: {}",
                 done.sealing, done.resealed, done.left

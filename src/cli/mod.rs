@@ -206,7 +206,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Keys(arguments) => keys::run(arguments, session),
         Command::Token(command) => token::run(command, session),
         Command::Ban(arguments) => revocations::ban(arguments, session),
-        Command::Unban(arguments) => revocations::unban(&arguments, session),
+        Command::Unban(arguments) => revocations::unban(arguments, session),
         Command::Logout(arguments) => revocations::logout(arguments, session),
         Command::Revocations(arguments) => revocations::run(arguments, session),
         Command::Plan(arguments) => plan::run(&arguments, session),

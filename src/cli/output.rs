@@ -4,10 +4,11 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 use std::process::ExitCode;
 
+use keywright_client::Answer;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::client::Answer;
 use super::failure::Failure;
 use super::json_text;
 
@@ -51,13 +52,28 @@ impl Output {
     /// Writes an answer: for programs as it is, for people as `tell` says it.
     pub(super) fn show<T: DeserializeOwned>(
         &mut self,
-        answer: &Answer,
+        answer: &Answer<T>,
         tell: impl FnOnce(T, &mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         if self.is_json() {
             self.line(json_text::indented(answer.text()))
         } else {
-            tell(answer.parse()?, self)
+            tell(answer.read()?, self)
+        }
+    }
+
+    /// Writes what this program has found out: for programs as JSON, for people as `tell` says it.
+    pub(super) fn show_found<T: Serialize>(
+        &mut self,
+        found: T,
+        tell: impl FnOnce(T, &mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.is_json() {
+            let document = serde_json::to_string(&found);
+            let document = document.map_err(|error| Failure::Output(error.into()))?;
+            self.line(json_text::indented(&document))
+        } else {
+            tell(found, self)
         }
     }
 

@@ -5,18 +5,16 @@ mod timelines;
 
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use keywright_api::{Key, Plan, UnixSeconds};
 
-use super::client::Answer;
 use super::config_command::read_policy;
 use super::failure::Failure;
 use super::input;
+use super::output::Output;
 use super::session::Session;
 use crate::lifecycle::{
     IssuerName, IssuerOrigin, SimulationStart, Timestamp, Timing, parse_duration, simulate,
 };
-use document::PlanDocument;
-use timelines::CurrentKey;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -37,72 +35,67 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let now = session.now;
     let until = now.after(arguments.until);
-    let (answer, keys) = match &arguments.policy {
-        Some(file) if arguments.offline => (
-            simulate_offline(&arguments.issuer, file, now, until)?,
-            Vec::new(),
-        ),
-        file => ask(&arguments.issuer, file.as_deref(), until, session)?,
+    let issuer = &arguments.issuer;
+    let policy = match &arguments.policy {
+        Some(file) if arguments.offline => {
+            let plan = simulate_offline(issuer, file, now, until)?;
+            return session
+                .output
+                .show_found(plan, |plan, output| tell(&plan, &[], output));
+        }
+        file => file.as_deref().map(input::object).transpose()?,
     };
-    session.output.show(&answer, |plan: PlanDocument, output| {
-        for warning in &plan.warnings {
-            output.note(format_args!("warning: {warning}"))?;
-        }
-        let names = plan.names(&keys);
-        output.line(plan.event_list(&names))?;
-        let timelines = timelines::draw(&plan, &keys, &names);
-        if timelines.is_empty() {
-            return Ok(());
-        }
-        output.line("")?;
-        output.line(timelines)
+    let (client, until) = (session.client()?, UnixSeconds(until.ceil_seconds()));
+    let answer = client.wait(match &policy {
+        Some(policy) => client.preview_plan(issuer, until, policy),
+        None => client.read_plan(issuer, until),
+    })?;
+    session.output.show(&answer, |plan, output| {
+        // The keys as they are now are where the timelines begin.
+        let keys = client.wait(client.list_keys(issuer))?.read()?.keys;
+        tell(&plan, &keys, output)
     })
 }
 
-/// Asks the service; the keys as they are now are where the timelines begin.
-fn ask(
-    issuer: &IssuerName,
-    policy: Option<&str>,
-    until: Timestamp,
-    session: &Session,
-) -> Result<(Answer, Vec<CurrentKey>), Failure> {
-    let client = session.client()?;
-    let path = format!("/v1/issuers/{issuer}/plan?until={}", until.ceil_seconds());
-    let answer = match policy {
-        Some(file) => client.post(&path, &input::object(file)?.into())?,
-        None => client.read(&path)?,
-    };
-    if session.output.is_json() {
-        return Ok((answer, Vec::new()));
+fn tell(plan: &Plan, keys: &[Key], output: &mut Output) -> Result<(), Failure> {
+    for warning in &plan.warnings {
+        output.note(format_args!("warning: {warning}"))?;
     }
-    let keys = client.read(&super::keys::keys_path(issuer))?;
-    Ok((answer, keys.parse::<timelines::CurrentKeys>()?.keys))
+    let names = document::names(plan, keys);
+    output.line(document::event_list(plan, &names))?;
+    let timelines = timelines::draw(plan, keys, &names);
+    if timelines.is_empty() {
+        return Ok(());
+    }
+    output.line("")?;
+    output.line(timelines)
 }
 
-/// Tells the life of an issuer that does not exist, in the form of the service's answer.
+/// The life of an issuer that does not exist, as the service would answer it.
 fn simulate_offline(
     issuer: &IssuerName,
     file: &str,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Answer, Failure> {
+) -> Result<Plan, Failure> {
     let policy = read_policy(file, &Timing::single())?;
     let warnings = policy.warnings();
     let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
     let occurrences =
         simulate(&proposal, now, until).map_err(|refusal| Failure::rejected("refused", refusal))?;
     let shown = occurrences.iter().map(|occurrence| {
-        let mut members = Map::new();
-        members.insert("at".to_owned(), occurrence.at.ceil_seconds().into());
-        if let Ok(Value::Object(event)) = serde_json::to_value(&occurrence.event) {
-            members.extend(event);
+        let mut members = serde_json::to_value(&occurrence.event)?;
+        if let Some(members) = members.as_object_mut() {
+            members.insert("at".to_owned(), occurrence.at.ceil_seconds().into());
         }
-        Value::Object(members)
+        serde_json::from_value(members)
     });
-    Ok(Answer::made_here(&json!({
-        "now": now.floor_seconds(),
-        "until": until.ceil_seconds(),
-        "occurrences": shown.collect::<Vec<_>>(),
-        "warnings": warnings,
-    })))
+    Ok(Plan {
+        now: UnixSeconds(now.floor_seconds()),
+        until: UnixSeconds(until.ceil_seconds()),
+        warnings,
+        occurrences: shown
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::rejected("invalid-event", error))?,
+    })
 }

@@ -19,11 +19,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
     let Command::Export(arguments) = command;
-    let (register, url) = session.client()?.stream("/v1/register")?;
-    whole_file::save(
-        arguments.output.as_deref(),
-        register,
-        &url,
-        &mut session.output,
-    )
+    let client = session.client()?;
+    let register = client.stream(client.read_register())?;
+    whole_file::save(arguments.output.as_deref(), register, &mut session.output)
 }

@@ -1,6 +1,7 @@
 //! What is done already: repeating it is no failure, and says who did it and when.
 
-use serde_json::{Map, Value};
+use keywright_api::{AuditEvent, AuditPage, LARGEST_PAGE, Nullable};
+use keywright_client::AuditFilter;
 
 use super::client::Client;
 use super::failure::Failure;
@@ -23,36 +24,32 @@ impl EarlierAct {
     }
 }
 
-/// The last event of a kind that `is_meant`; `None` when there is none, or when the caller may not
-/// read the audit log. `query` narrows the search, such as `&kid=…`.
+/// The last event that passes the filter and `is_meant`; `None` when there is none, or when the caller
+/// may not read the audit log.
 pub(super) fn find(
     client: &Client,
-    event: &str,
-    query: &str,
-    is_meant: impl Fn(&Map<String, Value>) -> bool,
+    filter: &AuditFilter,
+    is_meant: impl Fn(&AuditEvent) -> bool,
 ) -> Result<Option<EarlierAct>, Failure> {
     let mut found = None;
     let mut after = 0;
     loop {
-        let path = format!("/v1/audit?event={event}&after={after}&limit=1000{query}");
-        let page: Map<String, Value> = match client.read(&path) {
-            Ok(answer) => answer.parse()?,
+        let page = client.wait(client.read_audit(filter, after, LARGEST_PAGE));
+        let AuditPage { events, next } = match page {
             Err(Failure::Refused(problem)) if problem.status == 403 => return Ok(found),
-            Err(failure) => return Err(failure),
+            page => page?.read()?,
         };
-        let events = page.get("events").and_then(Value::as_array);
-        let members = events.into_iter().flatten().filter_map(Value::as_object);
-        if let Some(event) = members.filter(|event| is_meant(event)).last() {
-            let actor = event.get("actor").and_then(Value::as_object);
-            let name = actor.and_then(|actor| actor.get("name").or(actor.get("kind")));
+        if let Some(event) = events.into_iter().filter(&is_meant).last() {
             found = Some(EarlierAct {
-                at: event.get("at").and_then(Value::as_u64),
-                by: name.and_then(Value::as_str).map(str::to_owned),
+                at: Some(event.at.0),
+                by: event
+                    .actor
+                    .map(|actor| actor.name.unwrap_or_else(|| actor.kind.as_str().to_owned())),
             });
         }
-        match page.get("next").and_then(Value::as_u64) {
-            Some(next) => after = next,
-            None => return Ok(found),
+        match next {
+            Nullable::Value(next) => after = next,
+            Nullable::Null => return Ok(found),
         }
     }
 }

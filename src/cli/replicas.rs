@@ -1,34 +1,19 @@
 //! `keywright replicas`.
 
-use serde::Deserialize;
+use keywright_api::Replicas;
 
 use super::failure::Failure;
 use super::moment::seen_from;
 use super::session::Session;
 use super::table::columns;
 
-#[derive(Deserialize)]
-struct Replicas {
-    max_staleness: Option<String>,
-    head: Option<u64>,
-    replicas: Vec<Replica>,
-}
-
-#[derive(Deserialize)]
-struct Replica {
-    id: String,
-    host: Option<String>,
-    version: Option<String>,
-    seen_at: u64,
-    live: bool,
-    through: u64,
-}
-
 pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
-    let answer = session.client()?.read("/v1/replicas")?;
+    let client = session.client()?;
+    let answer = client.wait(client.list_replicas())?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |answer: Replicas, output| {
-        let (Some(max_staleness), Some(head)) = (answer.max_staleness, answer.head) else {
+        let of_many = answer.max_staleness.as_ref().zip(answer.head.as_ref());
+        let Some((max_staleness, head)) = of_many else {
             return output.line("This store has a single process.");
         };
         output.line(format_args!(
@@ -41,7 +26,7 @@ pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
                 replica.host.unwrap_or_default(),
                 replica.version.unwrap_or_default(),
                 if replica.live { "live" } else { "silent" }.to_owned(),
-                seen_from(now, replica.seen_at),
+                seen_from(now, replica.seen_at.0),
                 behind.to_string(),
             ]
         });

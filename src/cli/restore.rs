@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use keywright_verifier::Kid;
 use rustix::fs::Mode;
 use rustix::process::umask;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::Answer;
 use super::failure::Failure;
 use super::session::Session;
 use crate::backup::restore::Outcome;
@@ -42,26 +40,6 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
-struct Shown {
-    backup: ShownBackup,
-    issuers: Vec<Value>,
-    forced: Vec<Forced>,
-    tokens_taken_back: Vec<String>,
-    head: String,
-}
-
-#[derive(Deserialize)]
-struct ShownBackup {
-    head: String,
-}
-
-#[derive(Deserialize)]
-struct Forced {
-    issuer: String,
-    kid: String,
-}
-
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
     let from_standard_input = |path: &Path| path.as_os_str() == "-";
     if from_standard_input(&arguments.from)
@@ -88,25 +66,24 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         nothing_revoked: arguments.nothing_revoked_since,
     };
     let outcome = run_offline(service::restore(&config, request))?;
-    let answer = Answer::made_here(&document(&outcome));
-    session.output.show(&answer, |shown: Shown, output| {
+    session.output.show_found(document(&outcome), |_, output| {
         output.line(format_args!(
             "restored: {} issuers, from the backup with head {}",
-            shown.issuers.len(),
-            shown.backup.head
+            outcome.issuers.len(),
+            outcome.backup.head
         ))?;
-        for Forced { issuer, kid } in shown.forced {
+        for (issuer, kid) in outcome.forced() {
             output.line(format_args!(
                 "key {kid} of issuer {issuer} signs before verifiers can be sure to know it"
             ))?;
         }
-        for issuer in shown.tokens_taken_back {
+        for issuer in &outcome.taken_back {
             output.line(format_args!(
                 "every token of issuer {issuer} from before is refused: nobody knows which were taken \
                  back last"
             ))?;
         }
-        output.line(format_args!("head: {}", shown.head))
+        output.line(format_args!("head: {}", outcome.head))
     })?;
     match outcome.broken {
         Some(broken) => session.output.note(format_args!(

@@ -5,13 +5,14 @@ mod told;
 use std::time::Duration;
 
 use keywright_api::{
-    Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationState,
-    Revocations, UnixSeconds,
+    Ban, BanEnd, InForceAtVerifiers, LARGEST_PAGE, Nullable, Revocation, RevocationInForce,
+    RevocationSelector, RevocationState, UnixSeconds,
 };
+use keywright_client::RevocationFilter;
 use keywright_verifier::Algorithm;
 use serde_json::{Map, Value, json};
 
-use super::client::{Client, segment};
+use super::client::Client;
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
@@ -186,25 +187,24 @@ struct ListArguments {
 }
 
 impl SelectorArguments {
-    /// The members of a request, with the subject if there is one.
-    fn members(&self, subject: Option<&str>) -> Map<String, Value> {
-        let members = [
-            ("subject", subject),
-            ("session", self.session.as_deref()),
-            ("client", self.client.as_deref()),
-            ("audience", self.audience.as_deref()),
-        ];
-        let given = members
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        given
-            .map(|(name, value)| (name.to_owned(), value.into()))
-            .collect()
+    /// Which tokens are meant, with the subject if there is one.
+    fn with_subject(self, subject: Option<String>) -> RevocationSelector {
+        RevocationSelector {
+            subject,
+            session: self.session,
+            client: self.client,
+            audience: self.audience,
+            ..RevocationSelector::default()
+        }
     }
 }
 
-fn path(issuer: &IssuerName) -> String {
-    format!("/v1/issuers/{issuer}/revocations")
+/// A selector as the members of a request.
+fn members(selector: &RevocationSelector) -> Map<String, Value> {
+    match serde_json::to_value(selector) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
 }
 
 pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), Failure> {
@@ -215,12 +215,13 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
         how,
         consent,
     } = arguments;
-    let mut body = selector.members(subject.as_deref());
+    let selector = selector.with_subject(subject);
+    let mut body = members(&selector);
     if body.is_empty() {
         let usage = "say whom to ban: a subject, or --session, --client or --audience";
         return Err(Failure::Usage(usage.to_owned()));
     }
-    if subject.is_none()
+    if selector.subject.is_none()
         && let Some(wide) = selector.audience.as_ref().or(selector.client.as_ref())
     {
         let step = Irreversible {
@@ -240,22 +241,26 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
     take_back(&how, body, session)
 }
 
-pub(super) fn unban(arguments: &UnbanArguments, session: &mut Session) -> Result<(), Failure> {
+pub(super) fn unban(arguments: UnbanArguments, session: &mut Session) -> Result<(), Failure> {
     let (client, issuer) = (session.client()?, &arguments.of.issuer);
     if let Some(id) = &arguments.id {
-        client.delete(&format!("{}/{}", path(issuer), segment(id)))?;
+        client.wait(client.lift_ban(issuer, id))?;
         return told_of_lifting(session, &format!("revocation {}", printable(id)));
     }
-    let members = arguments.selector.members(arguments.subject.as_deref());
-    if members.is_empty() {
+    let selector = arguments.selector.with_subject(arguments.subject);
+    if selector == RevocationSelector::default() {
         let usage = "say whose ban to lift: a subject, or --session, --client, --audience or --id";
         return Err(Failure::Usage(usage.to_owned()));
     }
-    let banned = all(&client, issuer, &members, true)?;
+    let filter = RevocationFilter {
+        selector,
+        is_live: Some(true),
+    };
+    let banned = all(&client, issuer, &filter)?;
     let now = Clock::system().now().floor_seconds();
     let banned: Vec<&Revocation> = banned.iter().filter(|one| holds(one.ban, now)).collect();
     for revocation in &banned {
-        let lifted = client.delete(&format!("{}/{}", path(issuer), segment(&revocation.id)));
+        let lifted = client.wait(client.lift_ban(issuer, &revocation.id));
         // Another one was faster, or its time has just come.
         let is_over = |failure: &Failure| {
             ["not-a-ban", "unknown-revocation"]
@@ -289,8 +294,8 @@ pub(super) fn logout(arguments: LogoutArguments, session: &mut Session) -> Resul
         client: None,
         audience: None,
     };
-    let body = selector.members(arguments.subject.as_deref());
-    take_back(&arguments.how, body, session)
+    let selector = selector.with_subject(arguments.subject);
+    take_back(&arguments.how, members(&selector), session)
 }
 
 pub(super) fn token(arguments: &TokenArguments, session: &mut Session) -> Result<(), Failure> {
@@ -305,10 +310,10 @@ pub(super) fn token(arguments: &TokenArguments, session: &mut Session) -> Result
 
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
     match arguments.command {
-        None => list(&arguments.list, session),
+        None => list(arguments.list, session),
         Some(Command::Show(ShowArguments { id, of })) => {
-            let place = format!("{}/{}", path(&of.issuer), segment(&id));
-            let answer = session.client()?.read(&place)?;
+            let client = session.client()?;
+            let answer = client.wait(client.read_revocation(&of.issuer, &id))?;
             let now = session.now.floor_seconds();
             session
                 .output
@@ -333,22 +338,16 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
 }
 
 fn file(arguments: &FileArguments, session: &mut Session) -> Result<(), Failure> {
-    let parameters = [
-        ("max_age", arguments.max_age.as_deref()),
-        ("alg", arguments.alg.map(Algorithm::as_str)),
-    ];
-    let given = parameters
-        .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name}={}", segment(value?))));
-    let query: Vec<String> = given.collect();
-    let place = format!("{}/file?{}", path(&arguments.of.issuer), query.join("&"));
-    let (document, url) = session.client()?.stream(&place)?;
-    whole_file::save(
-        arguments.output.as_deref(),
-        document,
-        &url,
-        &mut session.output,
-    )
+    let FileArguments {
+        of,
+        max_age,
+        alg,
+        output,
+    } = arguments;
+    let client = session.client()?;
+    let document =
+        client.stream(client.read_revocation_file(&of.issuer, max_age.as_deref(), *alg))?;
+    whole_file::save(output.as_deref(), document, &mut session.output)
 }
 
 /// Whether a ban keeps tokens from being signed.
@@ -375,14 +374,11 @@ fn take_back(
         body.insert("reason".to_owned(), reason.as_str().into());
     }
     let client = session.client()?;
-    let mut answer = client.post(&path(&how.of.issuer), &Value::Object(body))?;
+    let mut answer = client.wait(client.revoke_tokens(&how.of.issuer, &body))?;
     if how.wait {
         let (clock, begin) = (Clock::system(), Stopwatch::start());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
         loop {
-            let shown: RevocationInForce = answer.parse()?;
+            let shown = answer.read()?;
             if is_in_force(&shown) {
                 break;
             }
@@ -390,9 +386,9 @@ fn take_back(
                 let detail = "it is done, and not in force everywhere yet: see `revocations show`";
                 return Err(Failure::rejected("not-in-force-yet", detail));
             }
-            runtime.block_on(clock.sleep(ASK_EVERY));
-            let id = segment(&shown.revocation.id);
-            answer = client.read(&format!("{}/{id}", path(&how.of.issuer)))?;
+            client.pause(&clock, ASK_EVERY);
+            let id = &shown.revocation.id;
+            answer = client.wait(client.read_revocation(&how.of.issuer, id))?;
         }
     }
     let now = match how.wait {
@@ -415,51 +411,48 @@ fn is_in_force(shown: &RevocationInForce) -> bool {
     shown.revocation.state == RevocationState::Closed && now >= at
 }
 
-/// Every revocation of these members, page by page.
+/// Every revocation that passes the filter, page by page.
 fn all(
     client: &Client,
     issuer: &IssuerName,
-    members: &Map<String, Value>,
-    live: bool,
+    filter: &RevocationFilter,
 ) -> Result<Vec<Revocation>, Failure> {
-    let mut query = format!("?limit=1000&live={live}");
-    for (name, value) in members {
-        let value = segment(value.as_str().unwrap_or_default());
-        query.push_str(&format!("&{name}={value}"));
-    }
     let mut found = Vec::new();
-    let mut after = String::new();
+    let mut after: Option<String> = None;
     loop {
-        let page = client.read(&format!("{}{query}{after}", path(issuer)))?;
-        let page: Revocations = page.parse()?;
+        let page = client.list_revocations(issuer, filter, after.as_deref(), LARGEST_PAGE);
+        let page = client.wait(page)?.read()?;
         found.extend(page.revocations);
         match page.next {
-            Nullable::Value(next) => after = format!("&after={}", segment(&next)),
+            Nullable::Value(next) => after = Some(next),
             Nullable::Null => return Ok(found),
         }
     }
 }
 
-fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure> {
-    let mut members = arguments.selector.members(arguments.subject.as_deref());
-    if let Some(jti) = &arguments.jti {
-        members.insert("jti".to_owned(), jti.as_str().into());
-    }
-    if arguments.whole_issuer {
-        members.insert("issuer".to_owned(), "true".into());
-    }
-    let found = all(
-        &session.client()?,
-        &arguments.of.issuer,
-        &members,
-        !arguments.all,
-    )?;
+fn list(arguments: ListArguments, session: &mut Session) -> Result<(), Failure> {
+    let ListArguments {
+        subject,
+        selector,
+        jti,
+        whole_issuer,
+        all: is_all,
+        of,
+    } = arguments;
+    let filter = RevocationFilter {
+        selector: RevocationSelector {
+            jti,
+            issuer: whole_issuer.then_some(true),
+            ..selector.with_subject(subject)
+        },
+        is_live: Some(!is_all),
+    };
+    let found = all(&session.client()?, &of.issuer, &filter)?;
     let now = session.now.floor_seconds();
     if session.output.is_json() {
-        let document = json!({ "revocations": found });
         return session
             .output
-            .line(super::json_text::indented(&document.to_string()));
+            .show_found(json!({ "revocations": found }), |_, _| Ok(()));
     }
     let rows = found.into_iter().map(|revocation| {
         let ban = match revocation.ban {

@@ -1,15 +1,22 @@
 //! `keywright status`: everything at a glance, and what needs attention.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::client::{Answer, Client};
+use keywright_api::{
+    Approval, HealthReport, KeyEvent, KeyState, Nullable, Replicas, TaskState, UnixSeconds,
+};
+use keywright_client::Answer;
+use keywright_verifier::{Algorithm, Kid};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::client::Client;
 use super::failure::Failure;
 use super::moment::{rfc3339, seen_from};
 use super::session::Session;
 use super::short_names::ShortNames;
 use super::table::columns;
-use crate::lifecycle::Timestamp;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 /// How far the next rotation is looked for, in seconds: a year and a day.
 const HORIZON: u64 = 366 * 86_400;
@@ -17,96 +24,46 @@ const HORIZON: u64 = 366 * 86_400;
 /// The most issuers whose keys and plans are asked for.
 const MOST_ISSUERS: usize = 50;
 
-/// The service's answers, each as it came. What the caller may not read is `null`.
-#[derive(Deserialize)]
+/// What the service answered. What the caller may not read is `null`.
+#[derive(Serialize)]
 struct Status {
-    health: Health,
+    health: HealthReport,
     issuers: Vec<IssuerStatus>,
     issuers_left_out: usize,
-    approvals: Option<Vec<Value>>,
+    approvals: Option<Vec<Approval>>,
     replicas: Option<Replicas>,
 }
 
-#[derive(Deserialize)]
-struct Health {
-    ready: bool,
-    reason: Option<String>,
-    store: Store,
-    issuer_count: usize,
-    issuers: Vec<IssuerFault>,
-    log_lines_lost: u64,
-    tasks: Vec<Task>,
-}
-
-#[derive(Deserialize)]
-struct Store {
-    shared: bool,
-    answers: Option<bool>,
-    disk_reserve: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct IssuerFault {
-    issuer: String,
-    state: String,
-    since: Option<u64>,
-    detail: String,
-}
-
-#[derive(Deserialize)]
-struct Task {
-    name: String,
-    state: String,
-}
-
-#[derive(Deserialize)]
+#[derive(Serialize)]
 struct IssuerStatus {
-    name: String,
+    name: IssuerName,
     algorithms: Vec<AlgorithmStatus>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize)]
 struct AlgorithmStatus {
-    algorithm: String,
-    active: Option<String>,
-    next_rotation_at: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Replicas {
-    max_staleness: Option<String>,
-    replicas: Vec<Replica>,
-}
-
-#[derive(Deserialize)]
-struct Replica {
-    id: String,
-    host: Option<String>,
-    seen_at: u64,
-    live: bool,
+    algorithm: Algorithm,
+    active: Option<Kid>,
+    next_rotation_at: Option<UnixSeconds>,
 }
 
 pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
-    let client = session.client()?;
-    let document = collect(&client, session.now)?;
-    let status: Status = Answer::made_here(&document).parse()?;
+    let status = collect(&session.client()?, session.now)?;
     let now = session.now.floor_seconds();
     let attention = status.attention(now);
-    session
-        .output
-        .show(&Answer::made_here(&document), |status: Status, output| {
-            for line in status.summary(now) {
-                output.line(line)?;
-            }
-            if attention.is_empty() {
-                return output.line("Nothing needs attention.");
-            }
-            output.line("\nNEEDS ATTENTION")?;
-            for line in &attention {
-                output.line(super::json_text::printable(line))?;
-            }
-            Ok(())
-        })?;
+    session.output.show_found(status, |status, output| {
+        for line in status.summary(now) {
+            output.line(line)?;
+        }
+        if attention.is_empty() {
+            return output.line("Nothing needs attention.");
+        }
+        output.line("\nNEEDS ATTENTION")?;
+        for line in &attention {
+            output.line(super::json_text::printable(line))?;
+        }
+        Ok(())
+    })?;
     match attention.len() {
         0 => Ok(()),
         1 => Err(Failure::rejected(
@@ -120,73 +77,64 @@ pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
     }
 }
 
-/// Asks for everything, and puts it into one document.
-fn collect(client: &Client, now: Timestamp) -> Result<Value, Failure> {
-    let health: Value = client.read("/v1/health")?.parse()?;
-    let list: Map<String, Value> = client.read("/v1/issuers")?.parse()?;
-    let issuers = list.get("issuers").and_then(Value::as_array);
-    let names: Vec<&str> = issuers
-        .into_iter()
-        .flatten()
-        .filter(|issuer| issuer.get("deleted_at").is_none())
-        .filter_map(|issuer| issuer.get("name")?.as_str())
-        .collect();
-    let mut shown = Vec::new();
+/// Asks for everything.
+fn collect(client: &Client, now: Timestamp) -> Result<Status, Failure> {
+    let health = client.wait(client.read_health_report())?.read()?;
+    let list = client.wait(client.list_issuers())?.read()?;
+    let all = list.issuers.into_iter();
+    let all = all.filter(|issuer| issuer.deleted_at.is_none());
+    let names: Vec<IssuerName> = all.map(|issuer| issuer.name).collect();
+    let mut issuers = Vec::new();
     for name in names.iter().take(MOST_ISSUERS) {
-        shown.push(issuer(client, name, now)?);
+        issuers.push(issuer(client, name, now)?);
     }
-    let approvals = permitted(client.read("/v1/approvals"))?;
-    let approvals = approvals.and_then(|mut document| document.remove("approvals"));
-    Ok(json!({
-        "health": health,
-        "issuers": shown,
-        "issuers_left_out": names.len().saturating_sub(MOST_ISSUERS),
-        "approvals": approvals,
-        "replicas": permitted(client.read("/v1/replicas"))?,
-    }))
+    let approvals = permitted(client.wait(client.list_approvals()))?;
+    Ok(Status {
+        health,
+        issuers,
+        issuers_left_out: names.len().saturating_sub(MOST_ISSUERS),
+        approvals: approvals.map(|list| list.approvals),
+        replicas: permitted(client.wait(client.list_replicas()))?,
+    })
 }
 
 /// An answer, or `None` where the caller lacks the role.
-fn permitted(answer: Result<Answer, Failure>) -> Result<Option<Map<String, Value>>, Failure> {
+fn permitted<T: DeserializeOwned>(
+    answer: Result<Answer<T>, Failure>,
+) -> Result<Option<T>, Failure> {
     match answer {
         Err(Failure::Refused(problem)) if problem.status == 403 => Ok(None),
-        answer => Ok(Some(answer?.parse()?)),
+        answer => Ok(Some(answer?.read()?)),
     }
 }
 
-fn issuer(client: &Client, name: &str, now: Timestamp) -> Result<Value, Failure> {
-    let until = now.floor_seconds().saturating_add(HORIZON);
-    let plan: Map<String, Value> = client
-        .read(&format!("/v1/issuers/{name}/plan?until={until}"))?
-        .parse()?;
-    let keys: Map<String, Value> = client.read(&format!("/v1/issuers/{name}/keys"))?.parse()?;
-    let list = |document: &Map<String, Value>, member: &str| {
-        let values = document.get(member).and_then(Value::as_array);
-        values.cloned().unwrap_or_default()
-    };
-    let (keys, events) = (list(&keys, "keys"), list(&plan, "occurrences"));
-    let mut algorithms: Vec<&Value> = keys.iter().filter_map(|key| key.get("algorithm")).collect();
-    algorithms.sort_by_key(|algorithm| algorithm.to_string());
-    algorithms.dedup();
-    let shown = algorithms.into_iter().map(|algorithm| {
-        let is_of = |value: &&Value| value.get("algorithm") == Some(algorithm);
-        let active = keys
-            .iter()
-            .filter(is_of)
-            .find(|key| key.get("state").is_some_and(|state| state == "active"));
-        let rotation = |event: &&Value| {
-            event
-                .get("event")
-                .is_some_and(|event| event == "key-activated")
-        };
-        let next = events.iter().filter(is_of).find(rotation);
-        json!({
-            "algorithm": algorithm,
-            "active": active.and_then(|key| key.get("kid")),
-            "next_rotation_at": next.and_then(|event| event.get("at")),
-        })
+fn issuer(client: &Client, name: &IssuerName, now: Timestamp) -> Result<IssuerStatus, Failure> {
+    let until = UnixSeconds(now.floor_seconds().saturating_add(HORIZON));
+    let plan = client.wait(client.read_plan(name, until))?.read()?;
+    let keys = client.wait(client.list_keys(name))?.read()?.keys;
+    let algorithms: BTreeMap<&str, Algorithm> = keys
+        .iter()
+        .map(|key| (key.algorithm.as_str(), key.algorithm))
+        .collect();
+    let status = algorithms.into_values().map(|algorithm| {
+        let of_algorithm = keys.iter().filter(|key| key.algorithm == algorithm);
+        let active = of_algorithm
+            .into_iter()
+            .find(|key| key.state == KeyState::Active);
+        let next = plan.occurrences.iter().find(|occurrence| {
+            occurrence.event == KeyEvent::KeyActivated
+                && occurrence.members.algorithm == Some(algorithm)
+        });
+        AlgorithmStatus {
+            algorithm,
+            active: active.map(|key| key.kid.clone()),
+            next_rotation_at: next.map(|occurrence| occurrence.at),
+        }
     });
-    Ok(json!({ "name": name, "algorithms": shown.collect::<Vec<_>>() }))
+    Ok(IssuerStatus {
+        name: name.clone(),
+        algorithms: status.collect(),
+    })
 }
 
 impl Status {
@@ -206,8 +154,9 @@ impl Status {
         };
         let replicas = match &self.replicas {
             Some(Replicas {
-                max_staleness: Some(_),
+                max_staleness: Nullable::Value(_),
                 replicas,
+                ..
             }) => {
                 let live = replicas.iter().filter(|replica| replica.live).count();
                 format!("{live} of {} replicas live", replicas.len())
@@ -219,22 +168,26 @@ impl Status {
             String::new(),
         ];
         let algorithms = self.issuers.iter().flat_map(|issuer| &issuer.algorithms);
-        let names = ShortNames::of(algorithms.filter_map(|one| one.active.as_deref()));
+        let active = algorithms.filter_map(|one| one.active.as_ref());
+        let names = ShortNames::of(active.map(Kid::as_str));
         let names = &names;
         let rows = self.issuers.iter().flat_map(|issuer| {
             let mut faults = self.health.issuers.iter();
             let fault = faults.find(|fault| fault.issuer == issuer.name);
             let state = fault.map_or("ok", |fault| fault.state.as_str());
             issuer.algorithms.iter().map(move |one| {
-                let active = one.active.clone().unwrap_or_default();
+                let active = one
+                    .active
+                    .as_ref()
+                    .map_or("", |kid| names.short(kid.as_str()));
                 let next = one
                     .next_rotation_at
-                    .map_or_else(|| "none planned".to_owned(), |at| seen_from(now, at));
+                    .map_or_else(|| "none planned".to_owned(), |at| seen_from(now, at.0));
                 [
-                    issuer.name.clone(),
+                    issuer.name.to_string(),
                     state.to_owned(),
-                    one.algorithm.clone(),
-                    names.short(&active).to_owned(),
+                    one.algorithm.to_string(),
+                    active.to_owned(),
                     next,
                 ]
             })
@@ -260,7 +213,7 @@ impl Status {
             lines.push(format!("the service is not ready: {reason}"));
         }
         for fault in &self.health.issuers {
-            let since = fault.since.map(|at| format!(" (since {})", rfc3339(at)));
+            let since = fault.since.map(|at| format!(" (since {})", rfc3339(at.0)));
             lines.push(format!(
                 "issuer {}: {}{}",
                 fault.issuer,
@@ -279,11 +232,12 @@ impl Status {
             .health
             .tasks
             .iter()
-            .filter(|task| task.state != "running")
+            .filter(|task| task.state != TaskState::Running)
         {
             lines.push(format!(
                 "the background task {} is {}: the service's log says why",
-                task.name, task.state
+                task.name,
+                task.state.as_str()
             ));
         }
         if self.health.log_lines_lost > 0 {
@@ -296,7 +250,7 @@ impl Status {
                 "replica {} on {} is silent; it was last seen {}",
                 replica.id,
                 replica.host.as_deref().unwrap_or("an unknown host"),
-                seen_from(now, replica.seen_at)
+                seen_from(now, replica.seen_at.0)
             ));
         }
         lines

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::json;
 
-use super::client::Answer;
 use super::failure::Failure;
 use super::restore::run_offline;
 use super::session::Session;
@@ -25,15 +23,6 @@ pub(super) struct CopyArguments {
     /// The empty store to fill.
     #[arg(long, value_name = "URL")]
     to: StoreAddress,
-}
-
-#[derive(Deserialize)]
-struct Shown {
-    issuers: u64,
-    keys: u64,
-    clients: u64,
-    events: u64,
-    head: Option<String>,
 }
 
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
@@ -63,13 +52,11 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
         "head": head.map(|head| head.to_string()),
         "broken": broken.as_ref().map(ToString::to_string),
     });
-    let answer = Answer::made_here(&document);
-    session.output.show(&answer, |shown: Shown, output| {
+    session.output.show_found(document, |_, output| {
         output.line(format_args!(
-            "copied and compared: {} issuers, {} keys, {} clients, {} events",
-            shown.issuers, shown.keys, shown.clients, shown.events
+            "copied and compared: {issuers} issuers, {keys} keys, {clients} clients, {events} events"
         ))?;
-        match shown.head {
+        match head {
             Some(head) => output.line(format_args!("head: {head}")),
             None => Ok(()),
         }

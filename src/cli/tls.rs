@@ -2,11 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use keywright_client::{InvalidTls, Tls};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
@@ -59,68 +55,43 @@ impl TlsArguments {
     }
 
     /// For connections to the service.
-    pub(super) fn for_service(&self) -> Result<TlsConfig, Failure> {
-        let certificate = match (&self.client_certificate, &self.client_key) {
-            (Some(certificate), Some(key)) => Some(client_certificate(certificate, key)?),
-            (None, None) => None,
+    pub(super) fn for_service(&self) -> Result<Tls, Failure> {
+        let tls = self.roots()?;
+        let (certificate, key) = match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => return Ok(tls),
             _ => {
                 return Err(Failure::Usage(
                     "--client-certificate and --client-key go together".to_owned(),
                 ));
             }
         };
-        Ok(TlsConfig::builder()
-            .root_certs(self.roots()?)
-            .client_cert(certificate)
-            .build())
+        let (chain, private_key) = (read(certificate)?, Zeroizing::new(read(key)?));
+        tls.with_certificate(&chain, &private_key)
+            .map_err(|error| match error {
+                InvalidTls::NoPrivateKey => unusable(key, error),
+                InvalidTls::Certificate(_) => {
+                    let place = format!("{} with {}", certificate.display(), key.display());
+                    Failure::rejected("invalid-certificate", format_args!("{place}: {error}"))
+                }
+                _ => unusable(certificate, error),
+            })
     }
 
     /// The roots of --ca in PEM, for connections to a server that publishes a JWKS. It learns nothing
     /// about the caller.
     pub(super) fn authorities(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(path) = &self.ca else {
-            return Ok(None);
+        self.roots()?;
+        self.ca().map(read).transpose()
+    }
+
+    fn roots(&self) -> Result<Tls, Failure> {
+        let Some(path) = self.ca() else {
+            return Ok(Tls::default());
         };
-        certificates(path)?;
-        read(path).map(Some)
+        let tls = Tls::default().with_roots(&read(path)?);
+        tls.map_err(|error| unusable(path, error))
     }
-
-    fn roots(&self) -> Result<RootCerts, Failure> {
-        let Some(path) = &self.ca else {
-            return Ok(RootCerts::PlatformVerifier);
-        };
-        let roots = certificates(path)?;
-        Ok(roots.iter().map(owned).collect::<Vec<_>>().into())
-    }
-}
-
-/// What does not fit together is refused here, because the client takes it for granted.
-fn client_certificate(certificate: &Path, key: &Path) -> Result<ClientCert, Failure> {
-    let chain = certificates(certificate)?;
-    let pem = Zeroizing::new(read(key)?);
-    // Whatever is wrong with its PEM, no part of a key may get into an error.
-    let unusable = || unusable(key, "no unencrypted private key in PEM");
-    let parsed = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable())?;
-    CertifiedKey::from_der(chain.clone(), parsed, &default_provider())
-        .map_err(|error| unusable_pair(certificate, key, &error))?;
-    let key = PrivateKey::from_pem(&pem).map_err(|_| unusable())?;
-    let chain: Vec<_> = chain.iter().map(owned).collect();
-    Ok(ClientCert::new_with_certs(&chain, key))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = read(path)?;
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(path, error))?;
-    if found.is_empty() {
-        return Err(unusable(path, "no certificate in PEM"));
-    }
-    Ok(found)
-}
-
-fn owned(certificate: &CertificateDer<'_>) -> Certificate<'static> {
-    Certificate::from_der(certificate).to_owned()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -130,12 +101,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-fn unusable(path: &Path, why: impl std::fmt::Display) -> Failure {
-    let detail = format!("{}: {}", path.display(), why);
-    Failure::rejected("invalid-certificate", detail)
-}
-
-fn unusable_pair(certificate: &Path, key: &Path, error: &rustls::Error) -> Failure {
-    let detail = format!("{} with {}: {error}", certificate.display(), key.display());
+fn unusable(path: &Path, why: InvalidTls) -> Failure {
+    let detail = format!("{}: {why}", path.display());
     Failure::rejected("invalid-certificate", detail)
 }

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::client::Stream;
 use super::failure::Failure;
 use super::output::Output;
 
@@ -13,14 +14,13 @@ pub(super) fn named(output: Option<&str>) -> Option<&str> {
     output.filter(|path| *path != "-")
 }
 
-/// Writes what is read into a file, or to standard output when none is named. `what` names what is
-/// read in an error.
+/// Writes a long answer into a file, or to standard output when none is named.
 pub(super) fn save(
     path: Option<&str>,
-    mut input: impl Read,
-    what: &str,
+    mut input: Stream<'_>,
     output: &mut Output,
 ) -> Result<(), Failure> {
+    let what = &input.url();
     let Some(path) = named(path) else {
         return copy(&mut input, what, &mut |bytes| output.bytes(bytes));
     };

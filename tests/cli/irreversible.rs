@@ -242,16 +242,24 @@ fn what_was_confirmed_or_rejected_may_be_so_again_and_not_the_opposite() {
 #[test]
 fn a_change_between_reading_and_writing_is_not_overwritten() {
     // The service is played by two answers: the one that is read, and the one to the write.
+    let read = start("").call("GET", "/v1/issuers/default", None);
+    let read = String::from_utf8(read.body).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let service = std::thread::spawn(move || {
+        let tag = "ETag: \"00112233445566778899aabbccddeeff\"";
+        let problem = serde_json::json!({
+            "type": "urn:keywright:problem:precondition-failed", "title": "Precondition Failed",
+            "status": 412, "code": "precondition-failed", "detail": "changed",
+        });
         let answers = [
-            "HTTP/1.1 200 OK\r\nETag: \"00112233445566778899aabbccddeeff\"\r\n",
-            "HTTP/1.1 412 Precondition Failed\r\n",
+            (format!("HTTP/1.1 200 OK\r\n{tag}\r\n"), read),
+            (
+                "HTTP/1.1 412 Precondition Failed\r\n".to_owned(),
+                problem.to_string(),
+            ),
         ];
-        let body = "{\"name\":\"a\",\"version\":1,\"policy\":{},\"code\":\"precondition-failed\",\
-                    \"detail\":\"changed\"}";
-        answers.map(|head| {
+        answers.map(|(head, body)| {
             use std::io::Read as _;
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = vec![0; 65_536];

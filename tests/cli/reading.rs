@@ -166,6 +166,8 @@ fn the_status_names_what_needs_attention() {
     assert_eq!(json["health"]["ready"], true);
     assert!(json["issuers"][0]["algorithms"][0]["next_rotation_at"].is_u64());
     // Faults are played by a service that reports one of each kind.
+    let issuer = server.call("GET", "/v1/issuers/default", None).json();
+    let key = server.call("GET", "/v1/issuers/default/keys", None).json()["keys"][0].take();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -184,12 +186,16 @@ fn the_status_names_what_needs_attention() {
                     "log_lines_lost": 3,
                     "tasks": [{"name": "scheduler", "state": "restarting", "restarts": 1}],
                 }),
-                "/v1/issuers" => json!({"issuers": [{"name": "shop", "version": 1, "policy": {}}]}),
-                "/v1/approvals" => json!({"approvals": [{"id": "a"}]}),
+                "/v1/issuers" => json!({"issuers": [
+                    {"name": "shop", "version": 1, "policy": issuer["policy"]}]}),
+                "/v1/approvals" => json!({"approvals": [
+                    {"id": "a", "issuer": "shop", "operation": "revoke", "requested_by": {},
+                     "requested_at": 1_795_290_000, "expires_at": 1_795_290_000}]}),
                 "/v1/replicas" => json!({"max_staleness": "30s", "head": 4, "replicas": [
                     {"id": "r1", "host": "h1", "seen_at": 1_795_290_000, "live": false, "through": 4}]}),
-                path if path.contains("/plan") => json!({"occurrences": []}),
-                _ => json!({"keys": [{"kid": "k", "algorithm": "ES256", "state": "active"}]}),
+                path if path.contains("/plan") => json!({
+                    "now": 1_795_290_000, "until": 1_795_290_000, "warnings": [], "occurrences": []}),
+                _ => json!({ "keys": [key] }),
             };
             let body = body.to_string();
             let answer = format!(

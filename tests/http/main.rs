@@ -9,7 +9,8 @@
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
 //! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
 //! share, `connections` that silent connections keep no other client out, `stalled_keys` that no
-//! client waits long for an issuer that stalls, and `health` what probes and the health report say.
+//! client waits long for an issuer that stalls, `health` what probes and the health report say, and `client`
+//! that the Rust client does every operation.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,6 +32,7 @@
 mod assertions;
 mod audit;
 mod bad_input;
+mod client;
 mod connections;
 mod credentials;
 mod document;

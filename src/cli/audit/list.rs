@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use keywright_api::{AuditPage, LARGEST_PAGE, Nullable, UnixSeconds};
+use keywright_client::{Answer, AuditFilter};
 use keywright_verifier::Kid;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::cli::client::{Answer, Client, segment};
+use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::moment::{InstantArgument, rfc3339};
 use crate::cli::output::Output;
@@ -14,9 +16,6 @@ use crate::cli::session::Session;
 use crate::cli::table::columns;
 use crate::clock::Clock;
 use crate::lifecycle::IssuerName;
-
-/// The most events that one answer carries.
-const LARGEST_PAGE: usize = 1000;
 
 /// How many events are shown when nothing is said.
 const DEFAULT_LIMIT: usize = 100;
@@ -68,11 +67,8 @@ pub(super) struct Arguments {
     follow: bool,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    events: Vec<Map<String, Value>>,
-    next: Option<u64>,
-}
+/// Events as the service shows them. A later one may know more kinds.
+type Page = AuditPage<Map<String, Value>>;
 
 #[derive(Deserialize)]
 struct AuditEvent {
@@ -94,11 +90,6 @@ struct Actor {
     name: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Head {
-    sequence: u64,
-}
-
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let search = Search::of(arguments, session)?;
     if arguments.tail.is_none() && !arguments.reverse && !arguments.follow {
@@ -108,9 +99,11 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
             let is_empty = page.events.is_empty();
             output.line(table(page.events)?)?;
             match page.next {
-                None if is_empty => output.note(NOTHING_FITS),
-                Some(next) => output.note(format_args!("note: more may follow: --after {next}")),
-                None => Ok(()),
+                Nullable::Value(next) => {
+                    output.note(format_args!("note: more may follow: --after {next}"))
+                }
+                Nullable::Null if is_empty => output.note(NOTHING_FITS),
+                Nullable::Null => Ok(()),
             }
         });
     }
@@ -126,8 +119,11 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         events.reverse();
     }
     if session.output.is_json() {
-        let answer = Answer::made_here(&json!({ "events": events, "next": null }));
-        return session.output.show(&answer, |_: Value, _| Ok(()));
+        let page = Page {
+            events,
+            next: Nullable::Null,
+        };
+        return session.output.show_found(page, |_, _| Ok(()));
     }
     let is_empty = events.is_empty();
     session.output.line(table(events)?)?;
@@ -145,9 +141,6 @@ fn follow(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let clock = Clock::system();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     loop {
         for event in events {
             let line = match output.is_json() {
@@ -157,7 +150,7 @@ fn follow(
             output.line(crate::cli::json_text::printable(&line))?;
         }
         output.flush()?;
-        runtime.block_on(clock.sleep(POLL_INTERVAL));
+        search.client.pause(&clock, POLL_INTERVAL);
         (events, after) = search.all(after)?;
     }
 }
@@ -165,53 +158,53 @@ fn follow(
 /// The log of a service, and which of its events are looked for.
 struct Search {
     client: Client,
-    filter: String,
+    filter: AuditFilter,
 }
 
 impl Search {
     fn of(arguments: &Arguments, session: &Session) -> Result<Self, Failure> {
-        let text = |name: &str, value: Option<&str>| {
-            value.map(|value| format!("&{name}={}", segment(value)))
+        let instant = |value: Option<InstantArgument>| {
+            value.map(|value| UnixSeconds(value.resolve(session.now).ceil_seconds()))
         };
-        let instant = |name: &str, value: Option<InstantArgument>| {
-            let at = value.map(|value| value.resolve(session.now).ceil_seconds());
-            at.map(|at| format!("&{name}={at}"))
-        };
-        let filter = [
-            text("issuer", arguments.issuer.as_ref().map(IssuerName::as_str)),
-            instant("since", arguments.since),
-            instant("until", arguments.until),
-            text("client", arguments.client.as_deref()),
-            text("event", arguments.event.as_deref()),
-            text("kid", arguments.kid.as_ref().map(Kid::as_str)),
-        ];
         Ok(Self {
             client: session.client()?,
-            filter: filter.into_iter().flatten().collect(),
+            filter: AuditFilter {
+                issuer: arguments.issuer.clone(),
+                since: instant(arguments.since),
+                until: instant(arguments.until),
+                client: arguments.client.clone(),
+                event: arguments.event.clone(),
+                kid: arguments.kid.clone(),
+            },
         })
     }
 
-    fn answer(&self, after: u64, limit: usize) -> Result<Answer, Failure> {
-        let filter = &self.filter;
-        self.client
-            .read(&format!("/v1/audit?after={after}&limit={limit}{filter}"))
+    fn answer(&self, after: u64, limit: usize) -> Result<Answer<Page>, Failure> {
+        let client = &self.client;
+        client.wait(client.read_audit(&self.filter, after, limit))
+    }
+
+    /// The number of the last event.
+    fn head(&self) -> Result<u64, Failure> {
+        let head = self.client.wait(self.client.read_audit_head())?;
+        Ok(head.read()?.sequence)
     }
 
     /// Every event after a number, and the number after which to look on.
     fn all(&self, after: u64) -> Result<(Vec<Map<String, Value>>, u64), Failure> {
         // What comes while this reads is for the next look.
-        let Head { sequence } = self.client.read("/v1/audit/head")?.parse()?;
+        let sequence = self.head()?;
         let (mut events, mut after) = (Vec::new(), after);
         while after < sequence {
-            let page: Page = self.answer(after, LARGEST_PAGE)?.parse()?;
+            let page: Page = self.answer(after, LARGEST_PAGE)?.read()?;
             let last = page
                 .events
                 .last()
                 .and_then(|event| event.get("sequence")?.as_u64());
             events.extend(page.events);
             after = match page.next {
-                Some(next) => next,
-                None => last.unwrap_or(sequence).max(sequence),
+                Nullable::Value(next) => next,
+                Nullable::Null => last.unwrap_or(sequence).max(sequence),
             };
         }
         Ok((events, after))
@@ -219,7 +212,7 @@ impl Search {
 
     /// The last `count` events, and the number of the last event that was looked at.
     fn last(&self, count: usize) -> Result<(Vec<Map<String, Value>>, u64), Failure> {
-        let Head { sequence } = self.client.read("/v1/audit/head")?.parse()?;
+        let sequence = self.head()?;
         // Looks back further until there are enough.
         let mut back = u64::try_from(count).unwrap_or(u64::MAX);
         loop {

@@ -2,25 +2,17 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 
-use serde::{Deserialize, Serialize};
+use keywright_api::AuditHead;
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification};
 
-/// A head as the API and this program show it.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ShownHead {
-    sequence: u64,
-    hash: String,
-}
-
-impl From<LogHead> for ShownHead {
-    fn from(head: LogHead) -> Self {
-        Self {
-            sequence: head.sequence,
-            hash: head.hash.to_string(),
-        }
+/// A head as the API shows it.
+pub(super) fn shown(head: LogHead) -> AuditHead {
+    AuditHead {
+        sequence: head.sequence,
+        hash: head.hash.to_string(),
     }
 }
 
@@ -40,15 +32,15 @@ pub(super) fn of_service(
     let before = head(client)?;
     let pins = pinned.map(|head| (HeadSource::Pinned, head));
     let pins = pins.into_iter().chain([(HeadSource::Service, before)]);
-    let path = format!("/v1/audit/export?after={}", after.sequence);
-    let (export, url) = client.stream(&path)?;
+    let export = client.stream(client.export_audit(after.sequence))?;
+    let url = export.url();
     let end = read(export, Verification::begin(after, pins), &url, sink)?;
     let afterwards = head(client)?;
     Ok(end.and_then(|end| end.within(afterwards)))
 }
 
 fn head(client: &Client) -> Result<LogHead, Failure> {
-    let ShownHead { sequence, hash } = client.read("/v1/audit/head")?.parse()?;
+    let AuditHead { sequence, hash } = client.wait(client.read_audit_head())?.read()?;
     let hash = hash
         .parse()
         .map_err(|error| Failure::rejected("invalid-head", error))?;

@@ -5,9 +5,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use keywright_verifier::Jws;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::cli::client::{Answer, Client};
+use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::moment::described;
 use crate::cli::session::Session;
@@ -117,8 +117,7 @@ fn find(log: &Path, jti: &str) -> Result<Option<Map<String, Value>>, Failure> {
 
 fn show(entry: &Map<String, Value>, session: &mut Session) -> Result<(), Failure> {
     if session.output.is_json() {
-        let answer = Answer::made_here(&json!(entry));
-        return session.output.show(&answer, |_: Value, _| Ok(()));
+        return session.output.show_found(entry, |_, _| Ok(()));
     }
     let client = entry
         .get("client")
@@ -148,7 +147,6 @@ fn show(entry: &Map<String, Value>, session: &mut Session) -> Result<(), Failure
 }
 
 fn name_of(service: &Client, id: &str) -> Option<String> {
-    let path = format!("/v1/clients/{}", crate::cli::client::segment(id));
-    let client: Map<String, Value> = service.read(&path).ok()?.parse().ok()?;
-    client.get("name")?.as_str().map(str::to_owned)
+    let client = service.wait(service.read_client(id)).ok()?;
+    Some(client.read().ok()?.terms.name)
 }

@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use serde::Deserialize;
-use serde_json::json;
+use keywright_api::AuditHead;
+use serde::Serialize;
 
-use super::log::{self, ShownHead, broken};
-use crate::cli::client::Answer;
+use super::log::{self, broken, shown};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::store::chain::{HeadSource, LogHead, Verification};
@@ -23,9 +22,11 @@ pub(super) struct Arguments {
     head: Option<LogHead>,
 }
 
-#[derive(Deserialize)]
+/// A log that is whole.
+#[derive(Serialize)]
 struct VerifiedLog {
     events: u64,
+    head: AuditHead,
 }
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
@@ -40,14 +41,14 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         None => log::of_service(&session.client()?, LogHead::BEGINNING, pinned, sink)?,
     };
     let end = end.map_err(broken)?;
-    let verified = json!({ "events": end.sequence, "head": ShownHead::from(end) });
-    let answer = Answer::made_here(&verified);
-    session
-        .output
-        .show(&answer, |verified: VerifiedLog, output| {
-            output.line(format_args!("the log is whole: {} events", verified.events))?;
-            output.line(format_args!("head: {end}"))
-        })?;
+    let verified = VerifiedLog {
+        events: end.sequence,
+        head: shown(end),
+    };
+    session.output.show_found(verified, |verified, output| {
+        output.line(format_args!("the log is whole: {} events", verified.events))?;
+        output.line(format_args!("head: {end}"))
+    })?;
     if pinned.is_none() {
         let note = "note: without --head this shows that the log is whole in itself; whoever can \
                     write to the database can write all of it anew";

@@ -1,10 +1,11 @@
 //! `keywright keys find`.
 
-use serde_json::{Value, json};
+use keywright_api::Key;
+use serde::Serialize;
+use serde_json::json;
 
-use super::reference::{KeyReference, find, not_found};
+use super::reference::{FoundKey, KeyReference, find, not_found};
 use super::state_of;
-use crate::cli::client::Answer;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::table::columns;
@@ -18,6 +19,26 @@ pub(super) struct Arguments {
     key: String,
 }
 
+/// A key as the service shows it, and where it was found.
+#[derive(Serialize)]
+struct Found<'a> {
+    #[serde(flatten)]
+    key: &'a Key,
+    issuer: &'a IssuerName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_token: Option<bool>,
+}
+
+impl<'a> Found<'a> {
+    fn of(found: &'a FoundKey) -> Self {
+        Self {
+            key: &found.key,
+            issuer: &found.issuer,
+            signed_token: found.signed_it,
+        }
+    }
+}
+
 pub(super) fn run(
     issuer: Option<&IssuerName>,
     arguments: &Arguments,
@@ -29,26 +50,23 @@ pub(super) fn run(
         return Err(not_found());
     }
     if session.output.is_json() {
-        let keys: Vec<Value> = found
-            .into_iter()
-            .map(|one| {
-                let mut document = one.document;
-                document.insert("issuer".to_owned(), one.issuer.as_str().into());
-                if let Some(signed_it) = one.signed_it {
-                    document.insert("signed_token".to_owned(), signed_it.into());
-                }
-                document.into()
-            })
-            .collect();
-        let answer = Answer::made_here(&json!({ "keys": keys }));
-        return session.output.show(&answer, |_: Value, _| Ok(()));
+        let keys: Vec<Found<'_>> = found.iter().map(Found::of).collect();
+        return session
+            .output
+            .show_found(json!({ "keys": keys }), |_, _| Ok(()));
     }
     let now = session.now.floor_seconds();
     let is_forged = found.iter().any(|one| one.signed_it == Some(false));
     let rows = found.into_iter().map(|one| {
         let next = state_of(&one.key, now);
         let name = one.issuer.as_str().to_owned();
-        [one.key.kid, one.key.algorithm, one.key.state, name, next]
+        let key = [
+            one.key.kid.as_str(),
+            one.key.algorithm.as_str(),
+            one.key.state.as_str(),
+        ];
+        let [kid, algorithm, state] = key.map(str::to_owned);
+        [kid, algorithm, state, name, next]
     });
     let output = &mut session.output;
     output.line(columns(["kid", "alg", "state", "issuer", "next"], rows))?;

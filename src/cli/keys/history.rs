@@ -1,6 +1,6 @@
 //! `keywright keys history`.
 
-use serde::Deserialize;
+use keywright_api::{History, JwkSet};
 
 use crate::cli::failure::Failure;
 use crate::cli::moment::InstantArgument;
@@ -16,44 +16,27 @@ pub(super) struct Arguments {
     at: InstantArgument,
 }
 
-#[derive(Deserialize)]
-struct History {
-    jwks: Jwks,
-    keys: Vec<PastKey>,
-}
-
-#[derive(Deserialize)]
-struct Jwks {
-    keys: Vec<Published>,
-}
-
-#[derive(Deserialize)]
-struct Published {
-    kid: String,
-}
-
-#[derive(Deserialize)]
-struct PastKey {
-    kid: String,
-    algorithm: String,
-    state: String,
-}
-
 pub(super) fn run(
     issuer: &IssuerName,
     arguments: &Arguments,
     session: &mut Session,
 ) -> Result<(), Failure> {
     let at = arguments.at.resolve(session.now);
-    let (seconds, millis) = (at.floor_seconds(), at.millis() % 1000);
-    let path = format!("/v1/issuers/{issuer}/history?at={seconds}.{millis:03}");
-    let answer = session.client()?.read(&path)?;
+    let client = session.client()?;
+    let answer = client.wait(client.read_history(issuer, at.millis()))?;
     session.output.show(&answer, |history: History, output| {
-        let published = history.jwks.keys;
+        let published: JwkSet = serde_json::from_str(history.jwks.get())
+            .map_err(|error| Failure::rejected("invalid-jwks", error))?;
         let rows = history.keys.into_iter().map(|key| {
-            let was_published = published.iter().any(|one| one.kid == key.kid);
+            let was_published = published.keys.iter().any(|one| one.kid == key.kid);
             let published = if was_published { "yes" } else { "no" };
-            [key.kid, key.algorithm, key.state, published.to_owned()]
+            let words = [
+                key.kid.as_str(),
+                key.algorithm.as_str(),
+                key.state.as_str(),
+                published,
+            ];
+            words.map(str::to_owned)
         });
         output.line(columns(["kid", "algorithm", "state", "published"], rows))
     })

@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use keywright_verifier::{Algorithm, Jwk, Kid};
 use serde_json::{Map, Value};
 
-use super::{keys_path, show};
+use super::show;
 use crate::cli::failure::Failure;
 use crate::cli::input;
 use crate::cli::session::Session;
@@ -68,9 +68,8 @@ pub(super) fn run(
     }
     let state = arguments.state.as_deref().unwrap_or("retired");
     body.insert("state".to_owned(), state.into());
-    let answer = session
-        .client()?
-        .post(&keys_path(issuer), &Value::Object(body))?;
+    let client = session.client()?;
+    let answer = client.wait(client.import_key(issuer, &body))?;
     show(&answer, session)
 }
 

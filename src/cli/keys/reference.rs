@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
+use keywright_api::{History, Key, PastKey};
 use keywright_verifier::{Algorithm, Jwk, JwkSet, Jws, Kid, PublicKey};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Key, Keys, key_path, keys_path};
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::input;
@@ -35,8 +34,6 @@ pub(super) enum KeyReference {
 pub(super) struct FoundKey {
     pub(super) issuer: IssuerName,
     pub(super) key: Key,
-    /// The key as the service shows it.
-    pub(super) document: Map<String, Value>,
     /// Whether the key has signed the token; `None` where no token was given.
     pub(super) signed_it: Option<bool>,
 }
@@ -124,23 +121,10 @@ fn of_pem(text: &str) -> Vec<Jwk> {
     keys
 }
 
-#[derive(Deserialize)]
-struct Issuers {
-    issuers: Vec<Issuer>,
-}
-
-#[derive(Deserialize)]
-struct Issuer {
-    name: String,
-}
-
 /// The names of the issuers that the caller may call, deleted ones included.
 pub(super) fn issuers(client: &Client) -> Result<Vec<IssuerName>, Failure> {
-    let list: Issuers = client.read("/v1/issuers")?.parse()?;
-    let names = list.issuers.into_iter();
-    Ok(names
-        .filter_map(|issuer| IssuerName::parse(&issuer.name).ok())
-        .collect())
+    let list = client.wait(client.list_issuers())?.read()?;
+    Ok(list.issuers.into_iter().map(|issuer| issuer.name).collect())
 }
 
 /// The keys that are meant, of one issuer or of all, whatever has become of them.
@@ -156,16 +140,12 @@ pub(super) fn find(
     };
     let mut found = Vec::new();
     for issuer in issuers {
-        let answer = client.read(&keys_path(&issuer))?;
-        let documents: Map<String, Value> = answer.parse()?;
-        let documents = documents.get("keys").and_then(Value::as_array);
-        let documents = documents.into_iter().flatten().filter_map(Value::as_object);
-        let Keys { keys } = answer.parse()?;
+        let list = client.wait(client.list_keys(&issuer))?.read()?;
         let published = PublicHalves::published(client, &issuer, now)?;
-        for (key, document) in keys.into_iter().zip(documents) {
+        for key in list.keys {
             let jwk = |key: &Key| published.of(client, &issuer, key);
             let signed_it = match reference {
-                KeyReference::Kid(kid) if kid.as_str() == key.kid => None,
+                KeyReference::Kid(kid) if *kid == key.kid => None,
                 KeyReference::Token(token) => match signed(token, &key, jwk)? {
                     None => continue,
                     signed => signed,
@@ -176,7 +156,6 @@ pub(super) fn find(
             found.push(FoundKey {
                 issuer: issuer.clone(),
                 key,
-                document: document.clone(),
                 signed_it,
             });
         }
@@ -192,7 +171,7 @@ fn signed(
 ) -> Result<Option<bool>, Failure> {
     let jws =
         Jws::parse(token, LARGEST_TOKEN).map_err(|error| Failure::rejected(error.code(), error))?;
-    if jws.kid().is_some_and(|kid| kid.as_str() != key.kid) {
+    if jws.kid().is_some_and(|kid| *kid != key.kid) {
         return Ok(None);
     }
     let Some(jwk) = jwk(key)? else {
@@ -209,10 +188,13 @@ fn is_one_of(
     key: &Key,
     jwk: impl Fn(&Key) -> Result<Option<Jwk>, Failure>,
 ) -> Result<bool, Failure> {
-    if meant.iter().any(|one| one.thumbprint().as_str() == key.kid) {
+    if meant
+        .iter()
+        .any(|one| one.thumbprint().as_str() == key.kid.as_str())
+    {
         return Ok(true);
     }
-    let of_algorithm = |one: &Jwk| one.algorithm().as_str() == key.algorithm;
+    let of_algorithm = |one: &Jwk| one.algorithm() == key.algorithm;
     if !meant.iter().any(of_algorithm) {
         return Ok(false);
     }
@@ -234,17 +216,13 @@ impl PublicHalves {
 
     /// The public half of any key; `None` where the service does not show it any more.
     fn of(&self, client: &Client, issuer: &IssuerName, key: &Key) -> Result<Option<Jwk>, Failure> {
-        let of_key = |keys: &[Jwk]| {
-            keys.iter()
-                .find(|jwk| jwk.kid().as_str() == key.kid)
-                .cloned()
-        };
+        let of_key = |keys: &[Jwk]| keys.iter().find(|jwk| *jwk.kid() == key.kid).cloned();
         if let Some(jwk) = of_key(&self.0) {
             return Ok(Some(jwk));
         }
         // It was published in the second that is shown, and may have been revoked in it as well:
         // the time in between is found by halves.
-        let mut from = key.published_at.saturating_mul(1000);
+        let mut from = key.published_at.0.saturating_mul(1000);
         let mut until = from.saturating_add(999);
         let mut at = until;
         while from <= until {
@@ -265,17 +243,6 @@ impl PublicHalves {
     }
 }
 
-#[derive(Deserialize)]
-struct History {
-    jwks: Value,
-    keys: Vec<PastKey>,
-}
-
-#[derive(Deserialize)]
-struct PastKey {
-    kid: String,
-}
-
 /// An issuer at another time.
 enum Past {
     Known {
@@ -289,16 +256,15 @@ enum Past {
 }
 
 fn past_at(client: &Client, issuer: &IssuerName, at: Timestamp) -> Result<Past, Failure> {
-    let (seconds, millis) = (at.floor_seconds(), at.millis() % 1000);
-    let path = format!("/v1/issuers/{issuer}/history?at={seconds}.{millis:03}");
-    let History { jwks, keys } = match client.read(&path) {
+    let history = client.wait(client.read_history(issuer, at.millis()));
+    let History { jwks, keys, .. } = match history {
         Err(failure) if is_refused_with(&failure, "invalid-query") => return Ok(Past::Ahead),
         Err(failure) if is_refused_with(&failure, "before-issuer") => {
             return Ok(Past::BeforeIssuer);
         }
-        answer => answer?.parse()?,
+        answer => answer?.read()?,
     };
-    let set = JwkSet::parse(jwks.to_string().as_bytes())
+    let set = JwkSet::parse(jwks.get().as_bytes())
         .map_err(|error| Failure::rejected("invalid-jwks", error))?;
     let published = set.keys().to_vec();
     Ok(Past::Known { published, keys })
@@ -315,7 +281,10 @@ pub(super) fn resolve(
     if let KeyReference::Kid(kid) = reference {
         let issuer_of_kid = match issuer {
             Some(issuer) => Some(issuer),
-            None => client.read(&key_path(default, kid)).ok().map(|_| default),
+            None => {
+                let key = client.wait(client.read_key(default, kid));
+                key.ok().map(|_| default)
+            }
         };
         if let Some(issuer) = issuer_of_kid {
             return Ok((issuer.clone(), kid.clone()));
@@ -335,11 +304,7 @@ pub(super) fn resolve(
     let mut each = found.into_iter();
     match (each.next(), each.next()) {
         (None, _) => Err(not_found()),
-        (Some(FoundKey { issuer, key, .. }), None) => {
-            let kid =
-                Kid::parse(&key.kid).map_err(|error| Failure::rejected("invalid-kid", error))?;
-            Ok((issuer, kid))
-        }
+        (Some(FoundKey { issuer, key, .. }), None) => Ok((issuer, key.kid)),
         (Some(first), Some(second)) => {
             let mut all = vec![first, second];
             all.extend(each);

@@ -1,11 +1,11 @@
 //! `keywright keys revoke`: distrusts a key and says who is exposed, and until when.
 
+use keywright_api::{Exposure, Key};
+use keywright_client::{Answer, AuditFilter};
 use keywright_verifier::Kid;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Key, key_path};
-use crate::cli::client::{Answer, Client, segment};
+use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::irreversible::{Consent, Irreversible};
 use crate::cli::json_text::printable;
@@ -35,19 +35,6 @@ pub(super) struct Arguments {
     consent: Consent,
 }
 
-/// Who may still trust what was revoked.
-#[derive(Deserialize)]
-struct Exposure {
-    algorithm: String,
-    revoked: Vec<String>,
-    revoked_at: u64,
-    forced: bool,
-    signs_now: Option<String>,
-    cached_until: u64,
-    tokens_until: u64,
-    in_force_everywhere_at: Option<u64>,
-}
-
 impl Arguments {
     /// What names the key.
     pub(super) fn key(&self) -> &str {
@@ -63,7 +50,8 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let client = session.client()?;
     if arguments.dry_run || !arguments.consent.is_given() {
-        let expected = match client.read(&exposure_path(issuer, kid, arguments)) {
+        let expected = client.read_exposure(issuer, kid, arguments.discard_successor);
+        let expected = match client.wait(expected) {
             Err(failure) if is_repetition(&failure) => {
                 return already_revoked(&client, issuer, kid, session);
             }
@@ -72,7 +60,7 @@ pub(super) fn run(
         if arguments.dry_run {
             return show(&expected, Act::Imagined, session);
         }
-        if let Some(consequence) = danger(&expected.parse()?) {
+        if let Some(consequence) = danger(&expected.read()?) {
             let step = Irreversible {
                 consequence,
                 word: "yes",
@@ -87,25 +75,16 @@ pub(super) fn run(
     {
         body.insert("discard_successor".to_owned(), true.into());
     }
-    let path = format!("{}/revoke", key_path(issuer, kid));
-    match client.post(&path, &body) {
+    match client.wait(client.revoke_key(issuer, kid, &body)) {
         Err(failure) if is_repetition(&failure) => already_revoked(&client, issuer, kid, session),
         answer => show(&answer?, Act::Done, session),
     }
 }
 
-fn exposure_path(issuer: &IssuerName, kid: &Kid, arguments: &Arguments) -> String {
-    let path = format!("{}/exposure", key_path(issuer, kid));
-    match arguments.discard_successor {
-        true => format!("{path}?discard_successor=true"),
-        false => path,
-    }
-}
-
 /// What makes a revocation one to ask about: verifiers would refuse tokens that are signed after it.
 fn danger(expected: &Exposure) -> Option<String> {
-    let algorithm = &expected.algorithm;
-    match &expected.signs_now {
+    let algorithm = expected.algorithm;
+    match expected.signs_now.as_ref() {
         None => Some(format!(
             "no {algorithm} key is left to sign until a fresh one is there, which verifiers do not \
              know yet"
@@ -132,12 +111,17 @@ fn already_revoked(
     kid: &Kid,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let query = format!("&issuer={issuer}&kid={}", segment(kid.as_str()));
-    let earlier = repetition::find(client, "key-revoked", &query, |_| true)?;
-    let answer = client.read(&key_path(issuer, kid))?;
+    let revocation = AuditFilter {
+        event: Some("key-revoked".to_owned()),
+        issuer: Some(issuer.clone()),
+        kid: Some(kid.clone()),
+        ..AuditFilter::default()
+    };
+    let earlier = repetition::find(client, &revocation, |_| true)?;
+    let answer = client.wait(client.read_key(issuer, kid))?;
     session.output.show(&answer, |key: Key, output| {
         let earlier = EarlierAct {
-            at: key.revoked_at,
+            at: key.revoked_at.map(|at| at.0),
             ..earlier.unwrap_or_default()
         };
         let text = format!("{} was already revoked{}", key.kid, earlier.told());
@@ -155,7 +139,7 @@ enum Act {
     Imagined,
 }
 
-fn show(answer: &Answer, act: Act, session: &mut Session) -> Result<(), Failure> {
+fn show(answer: &Answer<Exposure>, act: Act, session: &mut Session) -> Result<(), Failure> {
     session.output.show(answer, |exposure: Exposure, output| {
         for sentence in sentences(&exposure, act) {
             output.line(printable(&sentence))?;
@@ -167,23 +151,24 @@ fn show(answer: &Answer, act: Act, session: &mut Session) -> Result<(), Failure>
 }
 
 fn sentences(exposure: &Exposure, act: Act) -> Vec<String> {
-    let now = exposure.revoked_at;
-    let algorithm = &exposure.algorithm;
-    let revoked = exposure.revoked.join(", ");
+    let now = exposure.revoked_at.0;
+    let algorithm = exposure.algorithm;
+    let revoked: Vec<&str> = exposure.revoked.iter().map(Kid::as_str).collect();
+    let revoked = revoked.join(", ");
     let mut sentences = match act {
         Act::Done => vec![
             format!(
                 "Revoked at {}, and no longer published: {revoked}.",
                 rfc3339(now)
             ),
-            match &exposure.signs_now {
+            match exposure.signs_now.as_ref() {
                 Some(kid) => format!("{algorithm} tokens are now signed by {kid}."),
                 None => format!("Nothing signs {algorithm} tokens now."),
             },
         ],
         Act::Imagined => vec![
             format!("Nothing was changed. This would be revoked: {revoked}."),
-            match &exposure.signs_now {
+            match exposure.signs_now.as_ref() {
                 Some(kid) => format!("{algorithm} tokens would be signed by {kid}."),
                 None => {
                     format!("Nothing would sign {algorithm} tokens until a fresh key is there.")
@@ -197,25 +182,23 @@ fn sentences(exposure: &Exposure, act: Act) -> Vec<String> {
                 .to_owned(),
         );
     }
-    // A server of before it was told answers without it.
-    if let Some(at) = exposure.in_force_everywhere_at
-        && at > now.saturating_add(1)
-    {
+    let in_force = exposure.in_force_everywhere_at.0;
+    if in_force > now.saturating_add(1) {
         sentences.push(format!(
             "A replica does not know of it yet: it stops signing by {}.",
-            described(now, at)
+            described(now, in_force)
         ));
     }
     sentences.push(format!(
         "Cached copies of the key set may be used as fresh until {}.",
-        described(now, exposure.cached_until)
+        described(now, exposure.cached_until.0)
     ));
-    sentences.push(if exposure.tokens_until <= now {
+    sentences.push(if exposure.tokens_until.0 <= now {
         "No token that it signed was still alive.".to_owned()
     } else {
         format!(
             "Its last token would have lived until {}.",
-            described(now, exposure.tokens_until)
+            described(now, exposure.tokens_until.0)
         )
     });
     sentences
@@ -226,8 +209,8 @@ fn trust(exposure: &Exposure) -> String {
     let rows = KNOWN_VERIFIERS.iter().map(|verifier| {
         let [until, left] = match verifier.forgets_after {
             Some(after) => {
-                let until = exposure.cached_until.saturating_add(after.as_secs());
-                [rfc3339(until), seen_from(exposure.revoked_at, until)]
+                let until = exposure.cached_until.0.saturating_add(after.as_secs());
+                [rfc3339(until), seen_from(exposure.revoked_at.0, until)]
             }
             None => ["restart, or an unknown kid".to_owned(), String::new()],
         };
@@ -243,19 +226,23 @@ fn trust(exposure: &Exposure) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keywright_api::UnixSeconds;
+    use keywright_verifier::Algorithm;
+
     use super::*;
 
     #[test]
     fn a_revocation_says_who_is_exposed_and_until_when() {
         let exposure = Exposure {
-            algorithm: "ES256".to_owned(),
-            revoked: vec!["leaked".to_owned()],
-            revoked_at: 1_767_225_600,
+            kid: Kid::parse("leaked").unwrap(),
+            algorithm: Algorithm::Es256,
+            revoked: vec![Kid::parse("leaked").unwrap()],
+            revoked_at: UnixSeconds(1_767_225_600),
             forced: false,
-            signs_now: Some("successor".to_owned()),
-            cached_until: 1_767_229_500,
-            tokens_until: 1_767_229_200,
-            in_force_everywhere_at: Some(1_767_225_630),
+            signs_now: Some(Kid::parse("successor").unwrap()).into(),
+            cached_until: UnixSeconds(1_767_229_500),
+            tokens_until: UnixSeconds(1_767_229_200),
+            in_force_everywhere_at: UnixSeconds(1_767_225_630),
         };
         assert_eq!(
             sentences(&exposure, Act::Done),

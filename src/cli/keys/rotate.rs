@@ -51,8 +51,8 @@ pub(super) fn run(
     if let Some(reason) = &arguments.reason {
         body.insert("reason".to_owned(), reason.as_str().into());
     }
-    let path = format!("/v1/issuers/{issuer}/rotate");
-    let mut outcome = session.client()?.post(&path, &body.into());
+    let client = session.client()?;
+    let mut outcome = client.wait(client.rotate(issuer, &body));
     if let Err(Failure::Refused(problem)) = &mut outcome
         && let Some(ready_at) = ready_at(&problem.document)
     {

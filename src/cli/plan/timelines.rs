@@ -1,8 +1,8 @@
 //! What will happen, as a picture: one timeline a key, so that overlap is seen at a glance.
 
-use serde::Deserialize;
+use keywright_api::{Key, KeyEvent, KeyState, Plan};
+use keywright_verifier::{Algorithm, Kid};
 
-use super::document::PlanDocument;
 use crate::cli::json_text::printable;
 use crate::cli::moment::rfc3339;
 use crate::cli::short_names::ShortNames;
@@ -11,19 +11,6 @@ use crate::cli::short_names::ShortNames;
 const WIDTH: u64 = 60;
 
 const SECONDS_PER_DAY: u64 = 86_400;
-
-/// A key as it is before the plan begins.
-#[derive(Deserialize)]
-pub(super) struct CurrentKey {
-    pub(super) kid: String,
-    algorithm: String,
-    state: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct CurrentKeys {
-    pub(super) keys: Vec<CurrentKey>,
-}
 
 /// A state in which a key is published.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +31,8 @@ impl Published {
 }
 
 struct KeyTimeline<'a> {
-    kid: &'a str,
-    algorithm: &'a str,
+    kid: &'a Kid,
+    algorithm: Algorithm,
     current: Option<(Published, u64)>,
     spans: Vec<Span>,
 }
@@ -73,18 +60,18 @@ impl KeyTimeline<'_> {
 
 /// Draws the timelines of every key that is published at some time of the plan, by algorithm; empty
 /// when there is none.
-pub(super) fn draw(plan: &PlanDocument, keys: &[CurrentKey], names: &ShortNames) -> String {
+pub(super) fn draw(plan: &Plan, keys: &[Key], names: &ShortNames) -> String {
     let mut timelines = timelines_of(plan, keys);
     timelines.retain(|timeline| !timeline.spans.is_empty());
     // The sort is stable: within an algorithm keys stay in the order of their lives.
-    timelines.sort_by_key(|timeline| timeline.algorithm);
+    timelines.sort_by_key(|timeline| timeline.algorithm.as_str());
     let labels: Vec<String> = timelines
         .iter()
         .map(|timeline| {
             printable(&format!(
                 "{} {}",
                 timeline.algorithm,
-                names.short(timeline.kid)
+                names.short(timeline.kid.as_str())
             ))
         })
         .collect();
@@ -99,58 +86,60 @@ pub(super) fn draw(plan: &PlanDocument, keys: &[CurrentKey], names: &ShortNames)
     lines.push(format!(
         "{:indent$}  · pending   ━ active   ╌ retired   a column is {}",
         "",
-        crate::cli::moment::length(plan.until.saturating_sub(plan.now) / WIDTH)
+        crate::cli::moment::length(plan.until.0.saturating_sub(plan.now.0) / WIDTH)
     ));
     lines.join("\n")
 }
 
-fn timelines_of<'a>(plan: &'a PlanDocument, keys: &'a [CurrentKey]) -> Vec<KeyTimeline<'a>> {
+fn timelines_of<'a>(plan: &'a Plan, keys: &'a [Key]) -> Vec<KeyTimeline<'a>> {
     let mut timelines: Vec<KeyTimeline<'a>> = keys
         .iter()
         .filter_map(|key| {
-            let state = match key.state.as_str() {
-                "pending" => Published::Pending,
-                "active" => Published::Active,
-                "retired" => Published::Retired,
-                _ => return None,
+            let state = match key.state {
+                KeyState::Pending => Published::Pending,
+                KeyState::Active => Published::Active,
+                KeyState::Retired => Published::Retired,
+                KeyState::Removed | KeyState::Revoked => return None,
             };
             Some(KeyTimeline {
                 kid: &key.kid,
-                algorithm: &key.algorithm,
-                current: Some((state, plan.now)),
+                algorithm: key.algorithm,
+                current: Some((state, plan.now.0)),
                 spans: Vec::new(),
             })
         })
         .collect();
     for occurrence in &plan.occurrences {
-        let (Some(kid), Some(algorithm)) = (&occurrence.kid, &occurrence.algorithm) else {
+        let members = &occurrence.members;
+        let (Some(kid), Some(algorithm)) = (&members.kid, members.algorithm) else {
             continue;
         };
-        let state = match occurrence.event.as_str() {
-            "key-published" => Some(Published::Pending),
-            "key-activated" => Some(Published::Active),
-            "key-retired" => Some(Published::Retired),
+        let at = occurrence.at.0;
+        let state = match occurrence.event {
+            KeyEvent::KeyPublished => Some(Published::Pending),
+            KeyEvent::KeyActivated => Some(Published::Active),
+            KeyEvent::KeyRetired => Some(Published::Retired),
             _ => None,
         };
         match timelines.iter_mut().find(|timeline| timeline.kid == kid) {
-            Some(timeline) => timeline.enter(state, occurrence.at),
+            Some(timeline) => timeline.enter(state, at),
             None => timelines.push(KeyTimeline {
                 kid,
                 algorithm,
-                current: state.map(|state| (state, occurrence.at)),
+                current: state.map(|state| (state, at)),
                 spans: Vec::new(),
             }),
         }
     }
     for timeline in &mut timelines {
-        timeline.enter(None, plan.until);
+        timeline.enter(None, plan.until.0);
     }
     timelines
 }
 
 /// Every state gets at least one column; where two share one, the shorter shows, because the
 /// longer shows elsewhere.
-fn paint(timeline: &KeyTimeline<'_>, plan: &PlanDocument) -> String {
+fn paint(timeline: &KeyTimeline<'_>, plan: &Plan) -> String {
     let mut cells = vec![' '; usize::try_from(WIDTH).unwrap_or_default()];
     let mut spans: Vec<&Span> = timeline.spans.iter().collect();
     spans.sort_by_key(|span| std::cmp::Reverse(span.to.saturating_sub(span.from)));
@@ -168,16 +157,16 @@ fn paint(timeline: &KeyTimeline<'_>, plan: &PlanDocument) -> String {
 }
 
 /// The column in which an instant falls.
-fn position(plan: &PlanDocument, at: u64) -> u64 {
-    let whole = u128::from(plan.until.saturating_sub(plan.now).max(1));
-    let part = u128::from(at.saturating_sub(plan.now)) * u128::from(WIDTH);
+fn position(plan: &Plan, at: u64) -> u64 {
+    let whole = u128::from(plan.until.0.saturating_sub(plan.now.0).max(1));
+    let part = u128::from(at.saturating_sub(plan.now.0)) * u128::from(WIDTH);
     u64::try_from(part / whole).unwrap_or(WIDTH)
 }
 
-fn axis(plan: &PlanDocument) -> String {
-    let mut from = rfc3339(plan.now);
-    let mut until = rfc3339(plan.until);
-    if plan.until.saturating_sub(plan.now) > SECONDS_PER_DAY {
+fn axis(plan: &Plan) -> String {
+    let mut from = rfc3339(plan.now.0);
+    let mut until = rfc3339(plan.until.0);
+    if plan.until.0.saturating_sub(plan.now.0) > SECONDS_PER_DAY {
         for label in [&mut from, &mut until] {
             if let Some(day) = label.find('T') {
                 label.truncate(day);

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use keywright_verifier::{FetchError, JwkSet, MAX_JWK_SET_BYTES, RemoteKeys, RemoteKeysError};
-use url::Url;
+use url::{Host, Url};
 
-use crate::cli::connection::is_loopback;
 use crate::cli::failure::Failure;
 use crate::cli::input;
 use crate::cli::tls::TlsArguments;
@@ -84,6 +83,16 @@ fn innermost(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// Whether a URL leads to this machine.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
@@ -40,11 +39,6 @@ pub(in crate::cli) struct Arguments {
     alg: Option<Algorithm>,
 }
 
-#[derive(Deserialize)]
-struct Signed {
-    token: String,
-}
-
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
     let mut body = Map::new();
     body.insert("claims".to_owned(), claims(arguments)?.into());
@@ -57,11 +51,11 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     if let Some(algorithm) = arguments.alg {
         body.insert("alg".to_owned(), algorithm.as_str().into());
     }
-    let path = format!("/v1/issuers/{}/tokens", arguments.issuer);
-    let answer = session.client()?.post(&path, &Value::Object(body))?;
+    let client = session.client()?;
+    let answer = client.wait(client.sign_token(&arguments.issuer, &body))?;
     session
         .output
-        .show(&answer, |signed: Signed, output| output.line(signed.token))
+        .show(&answer, |signed, output| output.line(signed.token))
 }
 
 fn claims(arguments: &Arguments) -> Result<Map<String, Value>, Failure> {

@@ -1,0 +1,89 @@
+//! A client of one service.
+
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+
+use crate::address::ServiceAddress;
+use crate::call::Call;
+use crate::connector::Connector;
+use crate::credential::Credential;
+use crate::tls::{InvalidTls, Tls};
+
+/// How long an idle connection is kept. The service keeps it longer.
+const IDLE_CONNECTION: Duration = Duration::from_secs(10);
+
+/// A client of the internal API of one service. Clones share its connections.
+///
+/// It follows no redirect and goes through no proxy: both would show the credential to someone else. A
+/// request that a connection has begun to send is never repeated.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) http: HttpClient<Connector, Full<Bytes>>,
+    pub(crate) address: ServiceAddress,
+    pub(crate) credential: Option<Credential>,
+}
+
+impl Client {
+    /// A client without a credential that trusts the roots of the system.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTls`] when the roots of the system cannot be read, of an `https` address.
+    pub fn new(address: &ServiceAddress) -> Result<Self, InvalidTls> {
+        Self::with_tls(address, &Tls::default())
+    }
+
+    /// A client without a credential.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTls`] when the roots of the system cannot be read, of an `https` address.
+    pub fn with_tls(address: &ServiceAddress, tls: &Tls) -> Result<Self, InvalidTls> {
+        let connector = Connector::new(address.endpoint(), tls)?;
+        let http = HttpClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build(connector);
+        Ok(Self {
+            http,
+            address: address.clone(),
+            credential: None,
+        })
+    }
+
+    /// The same client with a credential. One with a certificate needs none.
+    #[must_use]
+    pub fn with_credential(mut self, credential: Credential) -> Self {
+        self.credential = Some(credential);
+        self
+    }
+
+    pub(crate) fn get<T>(&self, path: String) -> Call<'_, T> {
+        Call::new(self, Method::GET, path)
+    }
+
+    pub(crate) fn post<T>(&self, path: String, body: &impl Serialize) -> Call<'_, T> {
+        Call::new(self, Method::POST, path).with_body(body)
+    }
+
+    pub(crate) fn put<T>(
+        &self,
+        path: String,
+        body: &impl Serialize,
+        entity_tag: Option<&str>,
+    ) -> Call<'_, T> {
+        Call::new(self, Method::PUT, path)
+            .with_body(body)
+            .only_if(entity_tag)
+    }
+
+    pub(crate) fn delete(&self, path: String) -> Call<'_, ()> {
+        Call::new(self, Method::DELETE, path)
+    }
+}

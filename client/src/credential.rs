@@ -1,0 +1,62 @@
+//! What a client proves itself with.
+
+use std::fmt;
+
+use hyper::header::HeaderValue;
+use zeroize::Zeroizing;
+
+/// A credential: one word of visible ASCII. Wiped when dropped; its `Debug` shows nothing.
+#[derive(Clone)]
+pub struct Credential(Zeroizing<String>);
+
+/// The text is no credential. It is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a credential is one word of visible ASCII")]
+pub struct InvalidCredential;
+
+impl Credential {
+    /// Reads a credential, white space around it aside.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCredential`].
+    pub fn parse(text: &str) -> Result<Self, InvalidCredential> {
+        let text = text.trim();
+        match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            true => Ok(Self(Zeroizing::new(text.to_owned()))),
+            false => Err(InvalidCredential),
+        }
+    }
+
+    /// The value of the header `Authorization`; `None` never happens, because the text is visible ASCII.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(format!("Bearer {}", *self.0));
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_one_visible_word_and_never_shown() {
+        let credential = Credential::parse(" kw_1_abc\n").unwrap();
+        let header = credential.header().unwrap();
+        assert_eq!(header.to_str().unwrap(), "Bearer kw_1_abc");
+        for shown in [format!("{credential:?}"), format!("{header:?}")] {
+            assert!(!shown.contains("abc"), "{shown}");
+        }
+        for text in ["", " \n", "a b", "a\r\nx: y", "é"] {
+            assert!(Credential::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a call brought no document.
+
+use std::error::Error as StdError;
+
+use keywright_api::{Approval, Problem};
+
+/// Why a call brought no document. No variant holds a credential or a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The service refused, or says that it cannot.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// The operation is not done: a second person has to confirm it.
+    #[error("not done: this operation needs approval by a second person")]
+    Awaits(Box<AwaitedApproval>),
+    /// The service did not answer.
+    #[error("cannot connect to {url}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The service took too long.
+    #[error("{url} took too long to answer")]
+    Timeout {
+        /// What was asked for.
+        url: String,
+    },
+    /// What answered is no keywright, or a version whose documents this one cannot read.
+    #[error("{url} answered {what}")]
+    UnexpectedAnswer {
+        /// What was asked for.
+        url: String,
+        /// What came.
+        what: String,
+    },
+    /// The body of the request cannot be written as JSON.
+    #[error("the request cannot be written as JSON: {0}")]
+    Request(#[from] serde_json::Error),
+}
+
+/// A problem that the service answered (RFC 9457).
+#[derive(Debug, thiserror::Error)]
+#[error("{} ({})", .problem.detail, .problem.code.0)]
+pub struct Refusal {
+    /// The problem. Decide on its `code`.
+    pub problem: Problem,
+    /// The document as it came, which may have members that this version does not know.
+    pub text: String,
+}
+
+/// An operation that waits for a second person.
+#[derive(Debug)]
+pub struct AwaitedApproval {
+    /// What waits, and until when it can be confirmed.
+    pub approval: Approval,
+    /// The document as it came.
+    pub text: String,
+}
+
+impl Error {
+    /// The code of the problem, where the service has refused.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.problem.code.0),
+            _ => None,
+        }
+    }
+}
