@@ -202,7 +202,7 @@ impl Authority {
         };
         let policy = set.policy();
         let has_feed = policy.revocation_feed != crate::lifecycle::RevocationFeed::Off;
-        let guaranteed = closing.after(policy.revocation_max_age + timing.clock_tolerance);
+        let guaranteed = set.heads_expire_by(closing).after(timing.clock_tolerance);
         RevocationInForce {
             at_signers: closing,
             at_verifiers: has_feed.then(|| (closing.after(FOLLOW_INTERVAL * 2), guaranteed)),

@@ -45,6 +45,10 @@ pub(super) fn correct_clock(update: &mut KeySetUpdate<'_>) {
     let honest = |until: Timestamp, most: Timestamp| until.before(ahead).max(most).min(until);
     set.created_at = set.created_at.min(reading);
     set.served_fresh_until = honest(set.served_fresh_until, fresh_until);
+    if let Some(heads) = &mut set.earlier_heads {
+        let most = reading.after(timing.overlap()).after(heads.max_age);
+        heads.until = honest(heads.until, most);
+    }
     let most = fresh_until.after(set.policy.clock_skew);
     // The record of a revoked key is final: what it says of the time stays.
     let kept = |key: &&mut Key| !matches!(key.state, State::Revoked(_));

@@ -165,6 +165,7 @@ pub fn create(
         policy,
         latest: now,
         served_fresh_until: Timestamp::default(),
+        earlier_heads: None,
         deleted_at: None,
         vacant: BTreeSet::new(),
         keys: Vec::new(),

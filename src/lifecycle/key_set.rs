@@ -1,13 +1,14 @@
 //! Every key of one issuer: the aggregate that changes as one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use keywright_verifier::{Algorithm, Kid};
 
 use super::issuer::IssuerName;
 use super::key::{Key, State};
 use super::policy::{Policy, published_bytes};
-use super::time::Timestamp;
+use super::time::{Timestamp, format_duration};
 
 /// The most keys that a published set may have: what the strictest verifiers take (AWS).
 pub const MAX_PUBLISHED_KEYS: usize = 100;
@@ -38,12 +39,48 @@ pub struct KeySet {
     pub(super) latest: Timestamp,
     /// Until when sets served under earlier policies may still be used as fresh.
     pub(super) served_fresh_until: Timestamp,
+    /// Heads of the revocation feed that were signed under earlier policies and still count.
+    pub(super) earlier_heads: Option<EarlierHeads>,
     /// When the issuer was deleted; `None` while it lives.
     pub(super) deleted_at: Option<Timestamp>,
     /// The algorithms of the policy that a key has signed for and none signs for any more. It does
     /// not follow from the keys: an algorithm that the policy drops and takes in again is not vacant.
     pub(super) vacant: BTreeSet<Algorithm>,
     pub(super) keys: Vec<Key>,
+}
+
+/// Heads of the revocation feed that were signed with another `revocation_max_age` than the policy's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EarlierHeads {
+    /// The longest `max_age` that any of them has.
+    pub max_age: Duration,
+    /// When the last of them has ended.
+    pub until: Timestamp,
+}
+
+impl EarlierHeads {
+    /// What whoever shortens `revocation_max_age` should know, as a sentence; `None` once they have ended.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        (now < self.until).then(|| {
+            format!(
+                "until {} a verifier that cannot reach the feed may go by a head with the earlier \
+                 revocation_max_age of {}; \"guaranteed\" of revocations counts with it",
+                self.until,
+                format_duration(self.max_age)
+            )
+        })
+    }
+
+    /// What holds for all of these heads.
+    pub(super) fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(one), Some(other)) = (one, other) else {
+            return one.or(other);
+        };
+        Some(Self {
+            max_age: one.max_age.max(other.max_age),
+            until: one.until.max(other.until),
+        })
+    }
 }
 
 /// Why stored parts do not make a key set.
@@ -83,6 +120,7 @@ impl KeySet {
         policy: Policy,
         latest: Timestamp,
         served_fresh_until: Timestamp,
+        earlier_heads: Option<EarlierHeads>,
         deleted_at: Option<Timestamp>,
         vacant: BTreeSet<Algorithm>,
         keys: Vec<Key>,
@@ -118,6 +156,7 @@ impl KeySet {
             policy,
             latest,
             served_fresh_until,
+            earlier_heads,
             deleted_at,
             vacant,
             keys,
@@ -138,6 +177,7 @@ impl KeySet {
             set.policy,
             set.latest,
             set.served_fresh_until,
+            set.earlier_heads,
             set.deleted_at,
             set.vacant,
             keys,
@@ -177,6 +217,11 @@ impl KeySet {
     /// Until when sets served under earlier policies may still be used as fresh.
     pub fn served_fresh_until(&self) -> Timestamp {
         self.served_fresh_until
+    }
+
+    /// Heads of the revocation feed that were signed under earlier policies and may still count.
+    pub fn earlier_heads(&self) -> Option<EarlierHeads> {
+        self.earlier_heads
     }
 
     /// When the issuer was deleted; `None` while it lives.
@@ -267,6 +312,16 @@ impl KeySet {
             State::Pending(_) | State::Removed(_) | State::Revoked(_) => None,
         });
         of_keys.fold(now, Timestamp::max)
+    }
+
+    /// When the last head of the revocation feed has ended that says what was so before `instant`, by
+    /// the policy's `revocation_max_age` or by a longer one under which it was signed earlier.
+    pub fn heads_expire_by(&self, instant: Timestamp) -> Timestamp {
+        let now = instant.after(self.policy.revocation_max_age);
+        let earlier = self.earlier_heads;
+        earlier.map_or(now, |heads| {
+            now.max(instant.after(heads.max_age).min(heads.until))
+        })
     }
 
     /// Whether a pending key of `algorithm` stands by.
@@ -370,6 +425,7 @@ mod tests {
             policy: Policy::for_url(IssuerUrl::parse("https://id.example.com").unwrap()),
             latest: at,
             served_fresh_until: at,
+            earlier_heads: None,
             deleted_at: None,
             vacant: BTreeSet::new(),
             keys: keys.collect(),

@@ -1,10 +1,12 @@
 //! A key set while it changes: the transitions that are legal, and no others.
 
+use std::time::Duration;
+
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
-use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
+use super::key_set::{EarlierHeads, IssuerOrigin, KeySet, PublishedCapacity};
 use super::plan::{Plan, plan};
 use super::policy::Policy;
 use super::rule_violation::RuleViolation;
@@ -445,6 +447,7 @@ impl<'a> KeySetUpdate<'a> {
         let after = policy.to_document();
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
+        self.set.earlier_heads = self.earlier_heads(policy.revocation_max_age);
         let in_use_until = self.in_use_until;
         for key in self.set.trusted_keys_mut() {
             match &mut key.state {
@@ -473,6 +476,18 @@ impl<'a> KeySetUpdate<'a> {
     /// Until when the last set that is served without this change is fresh.
     fn served_fresh_until(&self) -> Timestamp {
         self.in_use_until.after(self.set.policy.freshness())
+    }
+
+    /// The heads that count longer than those that are signed once `max_age` is the policy's.
+    fn earlier_heads(&self, max_age: Duration) -> Option<EarlierHeads> {
+        let replaced = self.set.policy.revocation_max_age;
+        let signed_now = (replaced > max_age).then(|| EarlierHeads {
+            max_age: replaced,
+            until: self.in_use_until.after(replaced),
+        });
+        let earlier = self.set.earlier_heads;
+        let earlier = earlier.filter(|heads| self.stamp < heads.until);
+        EarlierHeads::of_both(earlier, signed_now)
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, RuleViolation> {

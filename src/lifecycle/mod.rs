@@ -46,7 +46,9 @@ pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
 pub use key::{
     Active, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State, Visibility,
 };
-pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
+pub use key_set::{
+    EarlierHeads, InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS,
+};
 pub use key_set_update::{AvailableKeys, Change, KeySpecification};
 pub use plan::{Plan, Step, plan, rotation_due};
 pub use policy::{

@@ -23,7 +23,7 @@ use super::command::{DecisionError, finish_with_all_keys};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
-use super::key_set::{IssuerOrigin, KeySet};
+use super::key_set::{EarlierHeads, IssuerOrigin, KeySet};
 use super::key_set_update::{AvailableKeys, Change, KeySetUpdate};
 use super::timing::ChangeTime;
 
@@ -179,6 +179,7 @@ pub fn recover(
     if let Some(backup) = testimony.backup() {
         set.latest = set.latest.max(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
+        set.earlier_heads = EarlierHeads::of_both(set.earlier_heads, backup.earlier_heads);
     }
     let mut update = KeySetUpdate::of(&set, time.into(), available);
     tell_what_happened(&mut update, testimony);

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::{Content, Record, RecordKey, SealedChange, SetTokens, StoredSet, Write};
 use crate::lifecycle::{
-    Active, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy, Removed, Retired,
-    Revoked, State, Timestamp, Visibility,
+    Active, EarlierHeads, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy,
+    Removed, Retired, Revoked, State, Timestamp, Visibility,
 };
 
 const FORMAT: u32 = 1;
@@ -36,6 +36,9 @@ struct SetDocument {
     created_at: u64,
     latest: u64,
     served_fresh_until: u64,
+    /// Absent where no head of the revocation feed was signed under a longer `revocation_max_age`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    earlier_heads: Option<EarlierHeadsDocument>,
     /// Absent while the issuer lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted_at: Option<u64>,
@@ -43,6 +46,14 @@ struct SetDocument {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     vacant: Vec<String>,
     policy: Value,
+}
+
+/// Both in milliseconds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EarlierHeadsDocument {
+    max_age: u64,
+    until: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -199,6 +210,10 @@ fn issuer_document(set: &KeySet) -> String {
         created_at: set.created_at().millis(),
         latest: set.latest().millis(),
         served_fresh_until: set.served_fresh_until().millis(),
+        earlier_heads: set.earlier_heads().map(|heads| EarlierHeadsDocument {
+            max_age: u64::try_from(heads.max_age.as_millis()).unwrap_or(u64::MAX),
+            until: heads.until.millis(),
+        }),
         deleted_at: set.deleted_at().map(Timestamp::millis),
         vacant: (set.vacant().iter())
             .map(|algorithm| algorithm.as_str().to_owned())
@@ -277,6 +292,10 @@ fn read_set(
         policy,
         Timestamp::from_millis(document.latest),
         Timestamp::from_millis(document.served_fresh_until),
+        document.earlier_heads.map(|heads| EarlierHeads {
+            max_age: Duration::from_millis(heads.max_age),
+            until: Timestamp::from_millis(heads.until),
+        }),
         document.deleted_at.map(Timestamp::from_millis),
         vacant,
         keys,

@@ -34,6 +34,7 @@ mod limits;
 mod oracle;
 mod property;
 mod rates;
+mod revocations;
 mod stored_schemas;
 mod world;
 #[path = "../support/wrapped_store.rs"]

@@ -153,6 +153,7 @@ fn every_instant_lies_where_an_honest_clock_could_have_put_it() {
     }
     let stricter = Policy {
         max_token_ttl: HOUR / 2,
+        revocation_max_age: MINUTE / 2,
         ..single_policy()
     };
     world.run(&Command::SetPolicy(stricter)).unwrap();
@@ -161,6 +162,8 @@ fn every_instant_lies_where_an_honest_clock_could_have_put_it() {
     let most = now.after(SECOND * 2 + HOUR + MINUTE * 10);
     let set = &world.view;
     assert!(set.served_fresh_until() <= most, "{set:?}");
+    let heads_until = set.earlier_heads().unwrap().until;
+    assert_eq!(heads_until, now.after(SECOND * 2 + MINUTE));
     let is_revoked = |key: &&Key| matches!(key.state(), State::Revoked(_));
     for key in set.keys().iter().filter(|key| !is_revoked(key)) {
         assert!(key.created_at().max(key.published_at()) <= now, "{key:?}");

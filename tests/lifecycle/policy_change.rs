@@ -6,6 +6,7 @@ use keywright::lifecycle::{
     Command, Event, Policy, Readiness, RuleViolation, SWITCH_OVER, State, Timestamp, Timing,
 };
 use keywright_verifier::{Algorithm, Kid};
+use proptest::prelude::*;
 
 use super::rotation::{ES256, rotate, signing, standing_by};
 use super::world::{BEGINNING, DAY, HOUR, MINUTE, SECOND, World, default_policy, single_policy};
@@ -230,4 +231,76 @@ fn readiness_counts_the_switch_over_during_which_the_old_set_is_still_served() {
     let key = world.view.key(&successor).unwrap();
     let ready_at = key.ready_at(world.view.policy());
     assert_eq!(ready_at, Some(BEGINNING.after(MINUTE * 10 + SWITCH_OVER)));
+}
+
+/// What happens to the feed of an issuer.
+#[derive(Debug, Clone)]
+enum Feed {
+    /// Another `revocation_max_age`, in seconds.
+    MaxAge(u64),
+    /// So many milliseconds pass.
+    Pass(u64),
+    /// A process signs a head: by the policy in force, or by the one before as long as it may.
+    Head { lags: bool },
+    /// Something is taken back, and closed.
+    TakeBack,
+}
+
+fn feed() -> impl Strategy<Value = Feed> {
+    prop_oneof![
+        (5_u64..2000).prop_map(Feed::MaxAge),
+        (1_u64..200_000).prop_map(Feed::Pass),
+        any::<bool>().prop_map(|lags| Feed::Head { lags }),
+        Just(Feed::TakeBack),
+    ]
+}
+
+proptest! {
+    // Law (a) of revocations, as far as it is about policies.
+    #[test]
+    fn no_head_of_before_a_revocation_outlasts_what_its_answer_guarantees(
+        acts in prop::collection::vec(feed(), 1..40),
+        is_shared in any::<bool>(),
+    ) {
+        let mut world = World::fresh(single_policy());
+        world.timing = match is_shared {
+            true => Timing::shared(SECOND * 30),
+            false => Timing::single(),
+        };
+        let overlap = world.timing.overlap();
+        // What may be signed by still, each with the end of its use; and when each head ends.
+        let mut in_use: Vec<(Duration, Timestamp)> = Vec::new();
+        let mut heads: Vec<(Timestamp, Duration)> = Vec::new();
+        for act in acts {
+            let now = world.clock;
+            match act {
+                Feed::MaxAge(seconds) => {
+                    in_use.push((world.view.policy().revocation_max_age, now.after(overlap)));
+                    let change = |policy: &mut Policy| policy.revocation_max_age = SECOND * u32::try_from(seconds).unwrap();
+                    set_policy(&mut world, change).unwrap();
+                }
+                Feed::Pass(millis) => world.pass(Duration::from_millis(millis)),
+                Feed::Head { lags } => {
+                    let late = in_use.iter().filter(|(_, until)| lags && now < *until);
+                    let of_policy = world.view.policy().revocation_max_age;
+                    let max_age = late.map(|(max_age, _)| *max_age).fold(of_policy, Duration::max);
+                    heads.push((now, max_age));
+                }
+                Feed::TakeBack => {
+                    let guaranteed = world.view.heads_expire_by(now);
+                    for (at, max_age) in &heads {
+                        prop_assert!(at.after(*max_age) <= guaranteed, "{at:?} {max_age:?}");
+                    }
+                    // And it promises no more than some policy was ever about.
+                    let longest = in_use.iter().map(|(max_age, _)| *max_age);
+                    let longest = longest.fold(world.view.policy().revocation_max_age, Duration::max);
+                    prop_assert!(guaranteed <= now.after(longest));
+                }
+            }
+        }
+        // Once everything has ended, the policy alone counts.
+        world.pass(DAY);
+        let now = world.clock;
+        prop_assert_eq!(world.view.heads_expire_by(now), now.after(world.view.policy().revocation_max_age));
+    }
 }

@@ -220,6 +220,7 @@ fn full_life() -> Life {
     life.revoke(Rs256, "active");
     let mut policy = life.set.policy().clone();
     policy.max_token_ttl = Duration::from_secs(7200);
+    policy.revocation_max_age = Duration::from_secs(10);
     life.run(&Command::SetPolicy(policy));
     life
 }
@@ -238,6 +239,7 @@ fn a_set_reads_back_as_it_was_written_in_every_state() {
         BTreeSet::from(["pending", "active", "retired", "removed", "revoked"])
     );
     assert_ne!(life.set.served_fresh_until(), Timestamp::default());
+    assert!(life.set.earlier_heads().is_some());
     let taken_over = Life::begin(IssuerOrigin::TakesOver);
     assert_eq!(taken_over.set.origin(), IssuerOrigin::TakesOver);
 }

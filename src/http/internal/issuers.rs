@@ -9,6 +9,7 @@ use keywright_api as api;
 
 use super::if_match::IfMatch;
 use super::{Named, Service, approvals, path_parameter};
+use crate::authority::snapshot::Snapshot;
 use crate::authority::{Authority, IssuerSet};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::Body;
@@ -82,9 +83,15 @@ pub(super) async fn set(
     let set = authority
         .set_issuer_if(precondition, &name, policy, origin, caller.actor())
         .await?;
-    let shown = |snapshot| api::Issuer {
-        warnings: (!warnings.is_empty()).then_some(warnings),
-        ..shown::issuer(snapshot)
+    let now = authority.now();
+    let shown = |snapshot: &Snapshot| {
+        let earlier_heads = snapshot.set().earlier_heads();
+        let warning = earlier_heads.and_then(|heads| heads.warning(now));
+        let warnings: Vec<String> = warnings.into_iter().chain(warning).collect();
+        api::Issuer {
+            warnings: (!warnings.is_empty()).then_some(warnings),
+            ..shown::issuer(snapshot)
+        }
     };
     // The tag is that of the very document that is answered.
     Ok(match set {
