@@ -15,7 +15,7 @@ use crate::lifecycle::{Confirmation, KeySet, Policy, Timestamp, Timing};
 pub use document::{
     BanDocument, InvalidRevocation, InvalidSelector, selector_document, selector_of,
 };
-pub use layout::Layout;
+pub use layout::{Layout, LayoutRecord, height};
 pub use verdict::SigningVerdict;
 
 /// Tokens of one issuer that were taken back.

@@ -99,6 +99,23 @@ fn many_revocations_stand_in_segments_that_never_change() {
 }
 
 #[test]
+fn what_is_taken_back_a_thousand_times_makes_a_head_that_reads() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let path = format!("{REVOCATIONS}/batch");
+    let revocations = vec![json!({"subject": "user-1"}); 1000];
+    ok(server.call("POST", &path, Some(&json!({ "revocations": revocations }))));
+    let head = head(&server, "");
+    let user = Selector::new(SelectorKind::Subject, &["user-1"]).unwrap();
+    let digest = user.digest(&head.content.salt);
+    assert!(!head.content.segments.is_empty());
+    for segment in &head.content.segments {
+        let path = format!("/shop/.well-known/revocations/{}", base64_of(&segment.hash));
+        assert!(server.fetch(&path).body.starts_with(digest.as_bytes()));
+    }
+}
+
+#[test]
 fn the_feed_refuses_what_it_does_not_know() {
     let server = server();
     let feed = "/shop/.well-known/revocations";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use keywright_verifier::revocation::{Digest, Record as FeedRecord, Salt, Selector};
 
 use crate::lifecycle::Timestamp;
-use crate::revocation::{Revocation, SigningVerdict, State};
+use crate::revocation::{LayoutRecord, Revocation, SigningVerdict, State, height};
 use crate::store::Token;
 
 /// A revocation as the store has it, or is about to.
@@ -31,7 +31,7 @@ pub(super) struct Book {
     salt: Salt,
     entries: BTreeMap<String, Entry>,
     /// What the feed has, in its order: by the second in which each changed last.
-    feed: BTreeMap<(u64, String), FeedRecord>,
+    feed: BTreeMap<(u64, String), LayoutRecord>,
     /// The bounds of what is in the feed, by the digest of the selector.
     bounds: HashMap<Digest, Vec<Option<u64>>>,
     /// Those that may keep a token from being signed.
@@ -80,7 +80,8 @@ impl Book {
             let record = revocation.record(&self.salt);
             let bounds = self.bounds.entry(record.digest).or_default();
             bounds.push(record.issued_before);
-            self.feed.insert(place, record);
+            let height = height(&id);
+            self.feed.insert(place, LayoutRecord { record, height });
         }
         if matters_to_signers(revocation, now) {
             let selector = revocation.selector.clone();
@@ -122,8 +123,8 @@ impl Book {
             self.open -= 1;
         }
         let place = (revocation.changed_at.floor_seconds(), id.to_owned());
-        if let Some(record) = self.feed.remove(&place) {
-            remove_bound(&mut self.bounds, record);
+        if let Some(placed) = self.feed.remove(&place) {
+            remove_bound(&mut self.bounds, placed.record);
         }
         self.leave_signers(&revocation);
         if let Some(count) = self.of_clients.get_mut(&revocation.client) {
@@ -155,11 +156,11 @@ impl Book {
             .for_each(|revocation| self.leave_signers(revocation));
         let before = self.feed.len();
         let (entries, bounds) = (&self.entries, &mut self.bounds);
-        self.feed.retain(|(_, id), record| {
+        self.feed.retain(|(_, id), placed| {
             let entry = entries.get(id);
             let stays = entry.is_some_and(|entry| entry.revocation.is_in_feed(now));
             if !stays {
-                remove_bound(bounds, *record);
+                remove_bound(bounds, placed.record);
             }
             stays
         });
@@ -218,12 +219,9 @@ impl Book {
         entries.map(|(_, entry)| entry)
     }
 
-    /// What the feed has, in its order, each with the second in which it changed.
-    pub(super) fn feed(&self) -> Vec<(u64, FeedRecord)> {
-        let records = self.feed.iter();
-        records
-            .map(|((second, _), record)| (*second, *record))
-            .collect()
+    /// What the feed has, in its order.
+    pub(super) fn feed(&self) -> Vec<LayoutRecord> {
+        self.feed.values().copied().collect()
     }
 
     /// How many there are, of this client and of all.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use keywright_verifier::revocation::{
-    Content, Head, HeadKind, RevocationDocument, Salt, SegmentReference, feed_url, segment_bytes,
-    segment_hash,
+    Content, Head, HeadKind, Record, RevocationDocument, Salt, SegmentReference, feed_url,
+    segment_bytes, segment_hash,
 };
 use keywright_verifier::{Algorithm, Kid};
 
@@ -21,7 +21,7 @@ use crate::authority::signing::{SignRefusal, sign_document};
 use crate::authority::snapshot::{LeasedSnapshot, SigningEntry};
 use crate::authority::{Authority, Services};
 use crate::lifecycle::{Policy, RevocationFeed, Timestamp};
-use crate::revocation::Layout;
+use crate::revocation::{Layout, LayoutRecord};
 
 /// What a verifier asks for.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +94,8 @@ struct Built {
     change: u64,
     content: Content,
     root: [u8; 32],
+    /// The records of each segment of the content, in its order.
+    segments: Vec<Vec<LayoutRecord>>,
 }
 
 #[derive(Default)]
@@ -153,41 +155,41 @@ impl Revocations {
             }
             (book.salt().clone(), book.feed())
         };
+        let before = lock(&self.feed.built).clone();
         let is_long = records.len() >= MANY;
-        let layout = move || lay_out(salt, &records);
+        let layout = {
+            let before = before.clone();
+            move || lay_out(change, salt, &records, before.as_deref())
+        };
         let laid_out = match is_long {
             true => tokio::task::spawn_blocking(layout).await,
             false => Ok(layout()),
         };
         // A head of nothing would say that nothing is revoked: without a content there is none.
-        let (content, segments) = laid_out.map_err(|_| FeedRefusal::Unsigned)?;
+        let (built, segments) = laid_out.map_err(|_| FeedRefusal::Unsigned)?;
         let mut kept = lock(&self.feed.segments);
         for (hash, bytes) in segments {
-            let segment = kept.entry(hash).or_insert(Segment {
+            kept.entry(hash).or_insert(Segment {
                 bytes: bytes.into(),
                 named_at: now,
             });
-            segment.named_at = now;
         }
-        // Until now heads have named these.
-        for segment in lock(&self.feed.built)
-            .iter()
-            .flat_map(|built| &built.content.segments)
-        {
+        // Until now heads have named those of before.
+        let named = before.iter().flat_map(|before| &before.content.segments);
+        for segment in named.chain(&built.content.segments) {
             if let Some(kept) = kept.get_mut(&segment.hash) {
                 kept.named_at = now;
             }
         }
-        let is_named = |hash: &[u8; 32]| content.segments.iter().any(|one| one.hash == *hash);
+        let is_named = |hash: &[u8; 32]| {
+            let mut named = built.content.segments.iter();
+            named.any(|one| one.hash == *hash)
+        };
         kept.retain(|hash, segment| {
             is_named(hash) || now.since(segment.named_at) < SEGMENTS_KEPT_FOR
         });
         drop(kept);
-        let built = Arc::new(Built {
-            change,
-            root: content.root(),
-            content,
-        });
+        let built = Arc::new(built);
         *lock(&self.feed.built) = Some(Arc::clone(&built));
         Ok(built)
     }
@@ -196,27 +198,51 @@ impl Revocations {
 /// The bytes of segments, each with its hash.
 type NamedSegments = Vec<([u8; 32], Vec<u8>)>;
 
-/// A content, and its segments by their hashes.
+/// The content as of a change, and the segments that the one of before has not.
 fn lay_out(
+    change: u64,
     salt: Salt,
-    records: &[(u64, keywright_verifier::revocation::Record)],
-) -> (Content, NamedSegments) {
-    let Layout { recent, segments } = Layout::of(records);
-    let mut references = Vec::with_capacity(segments.len());
-    let mut named = Vec::with_capacity(segments.len());
-    for records in segments {
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let bytes = segment_bytes(records);
-        let hash = segment_hash(&bytes);
-        references.push(SegmentReference { hash, count });
-        named.push((hash, bytes));
+    records: &[LayoutRecord],
+    before: Option<&Built>,
+) -> (Built, NamedSegments) {
+    let layout = Layout::of(records);
+    let known = |segment: &[LayoutRecord]| {
+        let before = before?;
+        let mut segments = before.segments.iter().zip(&before.content.segments);
+        let found = segments.find(|(known, _)| *known == segment);
+        found.map(|(_, reference)| *reference)
+    };
+    let (mut references, mut segments, mut named) = (Vec::new(), Vec::new(), Vec::new());
+    for segment in layout.segments {
+        let reference = known(segment).unwrap_or_else(|| {
+            let bytes = segment_bytes(records_of(segment));
+            let hash = segment_hash(&bytes);
+            named.push((hash, bytes));
+            let count = u32::try_from(segment.len()).unwrap_or(u32::MAX);
+            SegmentReference { hash, count }
+        });
+        // What is taken back twice may make two segments of the same records. A head names one.
+        if !references.contains(&reference) {
+            references.push(reference);
+            segments.push(segment.to_vec());
+        }
     }
     let content = Content {
         salt,
-        recent,
+        recent: records_of(layout.recent),
         segments: references,
     };
-    (content, named)
+    let built = Built {
+        change,
+        root: content.root(),
+        content,
+        segments,
+    };
+    (built, named)
+}
+
+fn records_of(part: &[LayoutRecord]) -> Vec<Record> {
+    part.iter().map(|placed| placed.record).collect()
 }
 
 impl Authority {
