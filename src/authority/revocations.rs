@@ -121,11 +121,10 @@ impl Revocations {
         now: Timestamp,
     ) -> Result<SigningVerdict, TooManySelectors> {
         let book = self.read();
-        if !book.matters_to_signers() {
+        if !book.matters_to_signers(issued_at) {
             return Ok(SigningVerdict::Allowed);
         }
-        let selectors = selectors_of(claim)?;
-        Ok(book.judge(&selectors, issued_at, now))
+        Ok(book.judge(&selectors_of(claim)?, issued_at, now))
     }
 
     /// Whether a token that is issued now may have to wait for one that is being made.
@@ -176,10 +175,15 @@ impl Revocations {
     /// Entries that a predicate takes.
     fn entries(&self, takes: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let book = self.read();
-        book.after("")
-            .filter(|entry| takes(entry))
-            .cloned()
-            .collect()
+        let taken = book.after("").filter(|entry| takes(entry));
+        taken.cloned().collect()
+    }
+
+    /// Open ones that a predicate takes.
+    fn open_entries(&self, takes: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let book = self.read();
+        let taken = book.open().filter(|entry| takes(entry));
+        taken.cloned().collect()
     }
 }
 

@@ -15,7 +15,7 @@
 //! one of *n*, and a segment of *n* records is written again after *n* more, give or take a factor. With 100,000
 //! records that are 6 segments, and 12 times 24 bytes for each new record.
 
-use keywright_verifier::revocation::{MAX_RECENT_RECORDS, Record};
+use keywright_verifier::revocation::{MAX_RECENT_RECORDS, Record, SelectorKind};
 use ring::digest;
 
 /// The most records in the head itself. It comes once a second, so that half of those that fit cost less
@@ -27,6 +27,8 @@ const MOST_RECENT: usize = MAX_RECENT_RECORDS / 2;
 pub struct LayoutRecord {
     /// What the feed has.
     pub record: Record,
+    /// Of its selector.
+    pub kind: SelectorKind,
     /// The [`height`] of its identifier.
     pub height: u8,
 }

@@ -78,6 +78,11 @@ impl Ban {
 /// not with each record that leaves.
 const FEED_HOUR: u64 = 3600;
 
+/// The hour of an instant. Records leave the feed at the end of one.
+pub fn feed_hour(instant: Timestamp) -> u64 {
+    instant.floor_seconds() / FEED_HOUR
+}
+
 impl Revocation {
     /// The same, closed at `now`, which is no earlier than any time that a process which did not know
     /// of it may have issued a token by. A token that is issued from the next second but one on was
@@ -118,7 +123,7 @@ impl Revocation {
         match self.state {
             State::Open => true,
             State::Closed { expires_at, .. } => {
-                now.floor_seconds() / FEED_HOUR <= expires_at.ceil_seconds() / FEED_HOUR
+                feed_hour(now) <= expires_at.ceil_seconds() / FEED_HOUR
             }
         }
     }

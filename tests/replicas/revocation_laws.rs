@@ -105,9 +105,8 @@ struct History {
 impl Asked {
     fn matches(&self, token: &Token) -> bool {
         let claims = claims(&token.text);
-        selectors_of(|name| claims.get(name))
-            .unwrap()
-            .contains(&self.selector)
+        let selectors = selectors_of(|name| claims.get(name)).unwrap();
+        selectors.iter().any(|one| one == self.selector.as_ref())
     }
 }
 
@@ -302,7 +301,7 @@ impl History {
         // (d) What was taken back before its time is in it.
         let table = RevocationTable::new(&head.content, &[]).unwrap();
         for asked in self.asked.iter().filter(|one| one.answered_at < vouched) {
-            let found = table.find(std::slice::from_ref(&asked.selector), None, 0);
+            let found = table.find([asked.selector.as_ref()], None, 0);
             assert!(found.is_some(), "{} is not in the head", asked.id);
         }
         let known = self.known.as_ref();
@@ -334,7 +333,9 @@ impl History {
             let claims = claims(&token.text);
             let issued_at = claims["iat"].as_u64().unwrap();
             let selectors = selectors_of(|name| claims.get(name)).unwrap();
-            let is_refused = table.find(&selectors, Some(issued_at), vouched).is_some();
+            let is_refused = table
+                .find(selectors.iter(), Some(issued_at), vouched)
+                .is_some();
             let oldest = Timestamp::from_seconds(vouched.max(issued_at));
             let max_age = Duration::from_secs(head.max_age_seconds);
             let is_accepted = !is_refused && self.now().since(oldest) <= max_age;

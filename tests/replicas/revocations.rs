@@ -64,7 +64,11 @@ async fn refused_by_feed(process: &Process, token: &SignedToken) -> bool {
     let selectors = selectors_of(|name| claims.get(name)).unwrap();
     let issued_at = claims["iat"].as_u64();
     table
-        .find(&selectors, issued_at, head.issued_at_milliseconds / 1000)
+        .find(
+            selectors.iter(),
+            issued_at,
+            head.issued_at_milliseconds / 1000,
+        )
         .is_some()
 }
 

@@ -8,7 +8,9 @@
 //! it as its claims; so one small signature covers everything that is revoked.
 //!
 //! ```
-//! use keywright_verifier::revocation::{Content, Record, RevocationTable, Salt, Selector, selectors_of};
+//! use keywright_verifier::revocation::{
+//!     Content, Record, RevocationTable, Salt, Selector, SelectorKinds, selectors_of,
+//! };
 //! use serde_json::json;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,6 +22,7 @@
 //! };
 //! let content = Content {
 //!     salt,
+//!     kinds: SelectorKinds::from_iter([user.kind()]),
 //!     recent: vec![record],
 //!     segments: Vec::new(),
 //! };
@@ -27,8 +30,8 @@
 //!
 //! let claims = json!({"sub": "user-1", "aud": "orders", "iat": 1_767_225_599});
 //! let selectors = selectors_of(|claim| claims.get(claim))?;
-//! assert!(table.find(&selectors, Some(1_767_225_599), 1_767_225_700).is_some());
-//! assert!(table.find(&selectors, Some(1_767_225_600), 1_767_225_700).is_none());
+//! assert!(table.find(selectors.iter(), Some(1_767_225_599), 1_767_225_700).is_some());
+//! assert!(table.find(selectors.iter(), Some(1_767_225_600), 1_767_225_700).is_none());
 //! # Ok(())
 //! # }
 //! ```
@@ -38,17 +41,23 @@ mod document;
 mod head;
 mod record;
 mod selector;
+mod selector_kinds;
 mod table;
+mod token_selectors;
 
 pub use content::{Content, MAX_RECENT_RECORDS, MAX_SEGMENTS, SegmentReference};
 pub use document::{InvalidRevocationDocument, RevocationDocument};
 pub use head::{Head, HeadKind, InvalidHead, is_nonce};
 pub use record::{Digest, Record, Salt, segment_bytes, segment_hash};
 pub use selector::{
-    InvalidSelector, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, Selector, SelectorKind,
-    SelectorValue, TooManySelectors, UnknownSelectorKind, selectors_of,
+    InvalidSelector, MAX_SELECTOR_BYTES, Selector, SelectorKind, SelectorRef, SelectorValue,
+    UnknownSelectorKind,
 };
+pub use selector_kinds::SelectorKinds;
 pub use table::{RevocationTable, SegmentMismatch};
+pub use token_selectors::{
+    MAX_SELECTORS_PER_CLAIM, TokenSelectors, TooManySelectors, selectors_of,
+};
 
 /// `typ` of a [`Head`] that a feed answers.
 pub const HEAD_TYP: &str = "keywright-revocations+jwt";

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keywright_verifier::revocation::{Digest, Record as FeedRecord, Salt, Selector};
+use keywright_verifier::revocation::{
+    Digest, Record as FeedRecord, Salt, Selector, SelectorKind, TokenSelectors,
+};
 
 use crate::lifecycle::Timestamp;
-use crate::revocation::{LayoutRecord, Revocation, SigningVerdict, State, height};
+use crate::revocation::{Ban, LayoutRecord, Revocation, SigningVerdict, State, feed_hour, height};
 use crate::store::Token;
 
 /// A revocation as the store has it, or is about to.
@@ -34,12 +36,18 @@ pub(super) struct Book {
     feed: BTreeMap<(u64, String), LayoutRecord>,
     /// The bounds of what is in the feed, by the digest of the selector.
     bounds: HashMap<Digest, Vec<Option<u64>>>,
-    /// Those that may keep a token from being signed.
-    at_signers: HashMap<Selector, BTreeSet<String>>,
+    /// The hour in which records last left it. They leave at the end of one.
+    feed_hour: u64,
+    /// Those that may keep a token from being signed, by the kind of their selector.
+    at_signers: BTreeMap<SelectorKind, HashMap<Selector, BTreeSet<String>>>,
+    /// When each of these does so no more, but for those that have no end.
+    at_signers_until: BTreeSet<(Timestamp, String)>,
+    /// How many of them are bans.
+    bans: usize,
     /// Those whose records do not read: nobody knows which tokens they are about.
     unreadable: BTreeSet<String>,
-    /// How many are open.
-    open: usize,
+    /// Those that are open.
+    open: BTreeSet<String>,
     /// The latest time before which one that is closed refuses tokens.
     latest_bound: u64,
     /// How many each client has asked for.
@@ -53,9 +61,12 @@ impl Book {
             entries: BTreeMap::new(),
             feed: BTreeMap::new(),
             bounds: HashMap::new(),
-            at_signers: HashMap::new(),
+            feed_hour: 0,
+            at_signers: BTreeMap::new(),
+            at_signers_until: BTreeSet::new(),
+            bans: 0,
             unreadable: BTreeSet::new(),
-            open: 0,
+            open: BTreeSet::new(),
             latest_bound: 0,
             of_clients: HashMap::new(),
         }
@@ -72,7 +83,9 @@ impl Book {
         self.remove(&revocation.id);
         let id = revocation.id.clone();
         match revocation.issued_before() {
-            None => self.open += 1,
+            None => {
+                self.open.insert(id.clone());
+            }
             Some(bound) => self.latest_bound = self.latest_bound.max(bound),
         }
         if revocation.is_in_feed(now) {
@@ -80,15 +93,21 @@ impl Book {
             let record = revocation.record(&self.salt);
             let bounds = self.bounds.entry(record.digest).or_default();
             bounds.push(record.issued_before);
-            let height = height(&id);
-            self.feed.insert(place, LayoutRecord { record, height });
+            let placed = LayoutRecord {
+                record,
+                kind: revocation.selector.kind(),
+                height: height(&id),
+            };
+            self.feed.insert(place, placed);
         }
-        if matters_to_signers(revocation, now) {
-            let selector = revocation.selector.clone();
-            self.at_signers
-                .entry(selector)
-                .or_default()
-                .insert(id.clone());
+        let until = at_signers_until(revocation);
+        if until.is_none_or(|until| now < until) {
+            let of_kind = self.at_signers.entry(revocation.selector.kind());
+            let of_selector = of_kind.or_default().entry(revocation.selector.clone());
+            of_selector.or_default().insert(id.clone());
+            let ends = until.map(|until| (until, id.clone()));
+            self.at_signers_until.extend(ends);
+            self.bans += usize::from(revocation.ban.is_some());
         }
         *self
             .of_clients
@@ -110,7 +129,7 @@ impl Book {
 
     /// Whether a token that is issued now may have to wait for one that is being made.
     pub(super) fn is_settling(&self, issued_at: u64) -> bool {
-        self.open > 0 || issued_at < self.latest_bound
+        !self.open.is_empty() || issued_at < self.latest_bound
     }
 
     /// Forgets a revocation.
@@ -119,9 +138,7 @@ impl Book {
         let Some(Entry { revocation, .. }) = self.entries.remove(id) else {
             return;
         };
-        if revocation.issued_before().is_none() {
-            self.open -= 1;
-        }
+        self.open.remove(id);
         let place = (revocation.changed_at.floor_seconds(), id.to_owned());
         if let Some(placed) = self.feed.remove(&place) {
             remove_bound(&mut self.bounds, placed.record);
@@ -136,24 +153,46 @@ impl Book {
     }
 
     fn leave_signers(&mut self, revocation: &Revocation) {
-        if let Some(ids) = self.at_signers.get_mut(&revocation.selector) {
-            ids.remove(&revocation.id);
-            if ids.is_empty() {
-                self.at_signers.remove(&revocation.selector);
-            }
+        let (id, kind) = (&revocation.id, revocation.selector.kind());
+        let Some(of_kind) = self.at_signers.get_mut(&kind) else {
+            return;
+        };
+        let Some(ids) = of_kind.get_mut(&revocation.selector) else {
+            return;
+        };
+        if !ids.remove(id) {
+            return;
+        }
+        if ids.is_empty() {
+            of_kind.remove(&revocation.selector);
+        }
+        if of_kind.is_empty() {
+            self.at_signers.remove(&kind);
+        }
+        self.bans -= usize::from(revocation.ban.is_some());
+        if let Some(until) = at_signers_until(revocation) {
+            self.at_signers_until.remove(&(until, id.clone()));
         }
     }
 
-    /// Lets go of what matters no more, to signers or in the feed.
+    /// Lets go of what matters no more, to signers or in the feed. It looks at that alone: once a second
+    /// it is in the way of every signature.
     pub(super) fn tidy(&mut self, now: Timestamp) -> bool {
-        let ids = self.at_signers.values().flatten();
-        let past: Vec<Arc<Revocation>> = ids
-            .filter_map(|id| self.entries.get(id))
-            .filter(|entry| !matters_to_signers(&entry.revocation, now))
-            .map(|entry| Arc::clone(&entry.revocation))
-            .collect();
-        past.iter()
-            .for_each(|revocation| self.leave_signers(revocation));
+        while let Some((until, id)) = self.at_signers_until.first()
+            && *until <= now
+        {
+            let entry = self.entries.get(id);
+            let revocation = entry.map(|entry| Arc::clone(&entry.revocation));
+            self.at_signers_until.pop_first();
+            if let Some(revocation) = revocation {
+                self.leave_signers(&revocation);
+            }
+        }
+        let hour = feed_hour(now);
+        if hour == self.feed_hour {
+            return false;
+        }
+        self.feed_hour = hour;
         let before = self.feed.len();
         let (entries, bounds) = (&self.entries, &mut self.bounds);
         self.feed.retain(|(_, id), placed| {
@@ -167,22 +206,26 @@ impl Book {
         self.feed.len() < before
     }
 
-    /// Whether any revocation could keep a token from being signed.
-    pub(super) fn matters_to_signers(&self) -> bool {
-        !self.at_signers.is_empty() || !self.is_whole()
+    /// Whether a revocation could keep a token from being signed that is issued at this second. What is
+    /// past does not.
+    pub(super) fn matters_to_signers(&self, issued_at: u64) -> bool {
+        self.bans > 0 || self.is_settling(issued_at) || !self.is_whole()
     }
 
     /// What the revocations with these selectors say of a token.
     pub(super) fn judge(
         &self,
-        selectors: &[Selector],
+        selectors: &TokenSelectors<'_>,
         issued_at: u64,
         now: Timestamp,
     ) -> SigningVerdict {
         if !self.is_whole() {
             return SigningVerdict::Settling(None);
         }
-        let matching = selectors.iter().filter_map(|one| self.at_signers.get(one));
+        let matching = selectors.iter().filter_map(|one| {
+            let of_kind = self.at_signers.get(&one.kind())?;
+            of_kind.get(&Selector::from(one))
+        });
         let entries = matching.flatten().filter_map(|id| self.entries.get(id));
         entries
             .map(|entry| SigningVerdict::of(&entry.revocation, issued_at, now))
@@ -190,7 +233,7 @@ impl Book {
     }
 
     /// Whether verifiers that know of everything refuse a token with these selectors and this `iat`.
-    pub(super) fn refuses(&self, selectors: &[Selector], issued_at: Option<u64>) -> bool {
+    pub(super) fn refuses(&self, selectors: &TokenSelectors<'_>, issued_at: Option<u64>) -> bool {
         if self.bounds.is_empty() {
             return false;
         }
@@ -204,6 +247,11 @@ impl Book {
     /// The revocation with this identifier.
     pub(super) fn get(&self, id: &str) -> Option<&Entry> {
         self.entries.get(id)
+    }
+
+    /// Those that are open.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Entry> {
+        self.open.iter().filter_map(|id| self.entries.get(id))
     }
 
     /// The identifiers of all, also of those that do not read.
@@ -246,20 +294,22 @@ fn remove_bound(bounds: &mut HashMap<Digest, Vec<Option<u64>>>, record: FeedReco
     }
 }
 
-fn matters_to_signers(revocation: &Revocation, now: Timestamp) -> bool {
-    let is_settling = match revocation.state {
-        State::Open => true,
-        State::Closed { issued_before, .. } => {
-            let until = Timestamp::from_seconds(issued_before).after(SIGNATURE_UNDER_WAY);
-            now < until
-        }
+/// From when on a revocation keeps no token from being signed; `None` when it does so for now.
+fn at_signers_until(revocation: &Revocation) -> Option<Timestamp> {
+    let State::Closed { issued_before, .. } = revocation.state else {
+        return None;
     };
-    is_settling || revocation.ban.is_some_and(|ban| ban.holds(now))
+    let settled = Timestamp::from_seconds(issued_before).after(SIGNATURE_UNDER_WAY);
+    match revocation.ban {
+        None => Some(settled),
+        Some(Ban::Until(end)) => Some(settled.max(end)),
+        Some(Ban::UntilLifted) => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use keywright_verifier::revocation::SelectorKind;
+    use keywright_verifier::revocation::selectors_of;
 
     use super::*;
 
@@ -298,7 +348,8 @@ mod tests {
     #[test]
     fn a_token_is_refused_by_any_revocation_that_is_in_the_feed() {
         let mut book = Book::new(Salt::new([7; 32]));
-        let selectors = [subject("a"), subject("b")];
+        let claims = serde_json::json!({"sub": "b", "act": {"sub": "a"}});
+        let selectors = selectors_of(|name| claims.get(name)).unwrap();
         let refuses = |book: &Book, at| book.refuses(&selectors, at);
         assert!(!refuses(&book, Some(1)));
         book.put(entry("1", "a", State::Open), NOW);
@@ -327,5 +378,41 @@ mod tests {
         book.tidy(NOW.after(Duration::from_secs(7200)));
         assert!(!refuses(&book, Some(99)));
         assert_eq!(book.bounds.len(), 1, "the open one of another subject");
+    }
+    #[test]
+    fn what_is_past_is_not_looked_at_when_a_token_is_signed() {
+        let mut book = Book::new(Salt::new([7; 32]));
+        let at = NOW.floor_seconds();
+        for number in 0..100 {
+            let one = entry(&format!("{number}"), &format!("user-{number}"), closed(at));
+            book.put(one, NOW);
+        }
+        assert!(
+            book.matters_to_signers(at - 1),
+            "a signature may be under way"
+        );
+        assert!(!book.matters_to_signers(at));
+        let mut ban = entry("ban", "a", closed(at));
+        Arc::get_mut(&mut ban.revocation).unwrap().ban =
+            Some(Ban::Until(NOW.after(SIGNATURE_UNDER_WAY * 2)));
+        book.put(ban, NOW);
+        assert!(book.matters_to_signers(at));
+        book.tidy(NOW.after(SIGNATURE_UNDER_WAY));
+        let left = |book: &Book| {
+            let of_kinds = book.at_signers.values().map(HashMap::len);
+            (
+                of_kinds.sum::<usize>(),
+                book.at_signers_until.len(),
+                book.bans,
+            )
+        };
+        assert_eq!(left(&book), (1, 1, 1), "the ban alone");
+        book.tidy(NOW.after(SIGNATURE_UNDER_WAY * 2));
+        assert_eq!(left(&book), (0, 0, 0));
+        assert!(!book.matters_to_signers(at));
+        book.put(entry("open", "a", State::Open), NOW);
+        assert!(book.matters_to_signers(u64::MAX));
+        book.remove("open");
+        assert!(!book.matters_to_signers(at));
     }
 }

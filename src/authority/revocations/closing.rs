@@ -10,7 +10,6 @@ use crate::authority::issuer::Issuer;
 use crate::authority::replication::stated_time;
 use crate::authority::{Authority, ChangeError};
 use crate::lifecycle::{Timestamp, Timing};
-use crate::revocation::State;
 use crate::store::replicas::{ReplicaList, ReplicaRecord};
 use crate::store::{CommitError, Content, StoreError, WhenDiskFull, Write};
 
@@ -52,13 +51,9 @@ impl Authority {
             if self.catch_up().await.is_err() {
                 return;
             }
-            let is_open = |entry: &Entry| {
-                entry.revocation.state == State::Open && ids.contains(&entry.revocation.id)
-            };
-            match self
-                .close(issuer, issuer.revocations().entries(is_open))
-                .await
-            {
+            let is_meant = |entry: &Entry| ids.contains(&entry.revocation.id);
+            let open = issuer.revocations().open_entries(is_meant);
+            match self.close(issuer, open).await {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(error) => {
@@ -175,11 +170,8 @@ impl Authority {
             self.reload_revocations(issuer, &ids).await?;
             book.unsettled().retain(|(one, _)| *one != batch);
         }
-        let is_left_open = |entry: &Entry| {
-            let revocation = &entry.revocation;
-            revocation.state == State::Open && now.since(revocation.created_at) >= LEFT_OPEN
-        };
-        self.close(issuer, book.entries(is_left_open))
+        let is_left_open = |entry: &Entry| now.since(entry.revocation.created_at) >= LEFT_OPEN;
+        self.close(issuer, book.open_entries(is_left_open))
             .await
             .map(drop)
     }

@@ -229,6 +229,7 @@ fn lay_out(
     }
     let content = Content {
         salt,
+        kinds: records.iter().map(|placed| placed.kind).collect(),
         recent: records_of(layout.recent),
         segments: references,
     };

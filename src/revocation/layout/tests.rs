@@ -12,7 +12,12 @@ fn record(number: u64, height: u8) -> LayoutRecord {
         digest: Digest::new(digest),
         issued_before: Some(number),
     };
-    LayoutRecord { record, height }
+    let kind = SelectorKind::Subject;
+    LayoutRecord {
+        record,
+        kind,
+        height,
+    }
 }
 
 fn records(heights: &[u8]) -> Vec<LayoutRecord> {

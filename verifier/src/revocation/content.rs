@@ -1,6 +1,6 @@
 //! Everything that is revoked, in a form that one hash covers.
 
-use super::{Record, Salt};
+use super::{Record, Salt, SelectorKinds};
 use crate::jwk::sha256;
 
 /// The most records that stand in a head itself.
@@ -14,6 +14,9 @@ pub const MAX_SEGMENTS: usize = 64;
 pub struct Content {
     /// The key of all digests in it.
     pub salt: Salt,
+    /// The kinds of selectors that have a record: no other selector of a token needs to be looked up. An
+    /// issuer that does not say it is taken to have all.
+    pub kinds: SelectorKinds,
     /// At most [`MAX_RECENT_RECORDS`] that stand in no segment, the newest last.
     pub recent: Vec<Record>,
     /// At most [`MAX_SEGMENTS`], none of them twice.
@@ -40,7 +43,7 @@ impl SegmentReference {
 impl Content {
     /// What names the content: two with the same root revoke the same. SHA-256 over the salt, the number
     /// of recent records, those records, and each segment's hash and number of records; numbers as 32
-    /// bits, big endian.
+    /// bits, big endian. The kinds follow from the records.
     pub fn root(&self) -> [u8; 32] {
         let recent_count = u32::try_from(self.recent.len()).unwrap_or(u32::MAX);
         let segments: Vec<u8> = self
@@ -83,6 +86,7 @@ mod tests {
         };
         Content {
             salt: Salt::new([1; 32]),
+            kinds: SelectorKinds::ALL,
             recent: vec![record(1), record(2)],
             segments: vec![segment(1), segment(2)],
         }

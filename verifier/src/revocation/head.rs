@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Content, FILE_TYP, HEAD_TYP, MAX_RECENT_RECORDS, MAX_SEGMENTS, Record, Salt, SegmentReference,
+    SelectorKind, SelectorKinds,
 };
 use crate::base64url;
 use crate::json::{FieldError, Object};
@@ -99,6 +100,12 @@ impl Head {
             ("recent".to_owned(), base64url::encode(&recent).into()),
             ("segments".to_owned(), segments.into()),
         ]);
+        let kinds: Vec<Value> = content
+            .kinds
+            .iter()
+            .map(|kind| kind.byte().into())
+            .collect();
+        claims.insert("kinds".to_owned(), kinds.into());
         if let Some(nonce) = &self.nonce {
             claims.insert("nonce".to_owned(), nonce.clone().into());
         }
@@ -174,6 +181,10 @@ fn read_content(claims: &mut Object) -> Result<Content, InvalidHead> {
     let recent = Record::read_all(&recent)
         .ok_or(InvalidHead::Malformed("recent"))?
         .collect();
+    let kinds = match claims.optional_array("kinds")? {
+        None => SelectorKinds::ALL,
+        Some(numbers) => read_kinds(&numbers)?,
+    };
     let entries = claims.array("segments")?;
     if entries.len() > MAX_SEGMENTS {
         return Err(InvalidHead::Malformed("segments"));
@@ -190,9 +201,19 @@ fn read_content(claims: &mut Object) -> Result<Content, InvalidHead> {
     }
     Ok(Content {
         salt,
+        kinds,
         recent,
         segments,
     })
+}
+
+/// The kinds of these numbers. One that is not known here is of selectors that nothing here has.
+fn read_kinds(numbers: &[Value]) -> Result<SelectorKinds, InvalidHead> {
+    if !numbers.iter().all(Value::is_u64) {
+        return Err(InvalidHead::Malformed("kinds"));
+    }
+    let is_named = |kind: &SelectorKind| numbers.contains(&kind.byte().into());
+    Ok(SelectorKind::ALL.into_iter().filter(is_named).collect())
 }
 
 fn bytes_32(text: &str, claim: &'static str) -> Result<[u8; 32], InvalidHead> {

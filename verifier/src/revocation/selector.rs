@@ -4,19 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use ring::hmac;
-use serde_json::Value;
 
 use super::{Digest, Salt};
 use crate::excerpt::excerpt;
 
 /// The most bytes of a [`SelectorValue`].
 pub const MAX_SELECTOR_BYTES: usize = 512;
-
-/// What the digest of most selectors is made of fits in so many bytes.
-const USUAL_INPUT_BYTES: usize = 128;
-
-/// How many audiences a token may have, and how many subjects, when its selectors are asked for.
-pub const MAX_SELECTORS_PER_CLAIM: usize = 16;
 
 /// Names the tokens that a revocation takes back: those whose claims have its values.
 ///
@@ -92,59 +85,144 @@ impl Selector {
         Ok(selector)
     }
 
-    /// Which claims the selector looks at.
-    pub const fn kind(&self) -> SelectorKind {
-        match self {
-            Self::Jti(_) => SelectorKind::Jti,
-            Self::Session(_) => SelectorKind::Session,
-            Self::Subject(_) => SelectorKind::Subject,
-            Self::Client(_) => SelectorKind::Client,
-            Self::Audience(_) => SelectorKind::Audience,
-            Self::Issuer => SelectorKind::Issuer,
-            Self::SubjectAndClient { .. } => SelectorKind::SubjectAndClient,
-            Self::SubjectAndAudience { .. } => SelectorKind::SubjectAndAudience,
-            Self::SubjectAndSession { .. } => SelectorKind::SubjectAndSession,
+    /// The same, without owning its values.
+    pub fn as_ref(&self) -> SelectorRef<'_> {
+        use SelectorKind as Kind;
+        let (kind, first, second) = match self {
+            Self::Issuer => return SelectorRef::ISSUER,
+            Self::Jti(jti) => (Kind::Jti, jti, None),
+            Self::Session(session) => (Kind::Session, session, None),
+            Self::Subject(subject) => (Kind::Subject, subject, None),
+            Self::Client(client) => (Kind::Client, client, None),
+            Self::Audience(audience) => (Kind::Audience, audience, None),
+            Self::SubjectAndClient { subject, client } => {
+                (Kind::SubjectAndClient, subject, Some(client))
+            }
+            Self::SubjectAndAudience { subject, audience } => {
+                (Kind::SubjectAndAudience, subject, Some(audience))
+            }
+            Self::SubjectAndSession { subject, session } => {
+                (Kind::SubjectAndSession, subject, Some(session))
+            }
+        };
+        SelectorRef {
+            kind,
+            first: Some(first.as_str()),
+            second: second.map(SelectorValue::as_str),
         }
+    }
+
+    /// Which claims the selector looks at.
+    pub fn kind(&self) -> SelectorKind {
+        self.as_ref().kind
     }
 
     /// Its values, as many as its kind has: none, one, or two of which the subject is the first.
     pub fn values(&self) -> impl Iterator<Item = &str> {
-        let (first, second) = match self {
-            Self::Issuer => (None, None),
-            Self::Jti(value)
-            | Self::Session(value)
-            | Self::Subject(value)
-            | Self::Client(value)
-            | Self::Audience(value) => (Some(value), None),
-            Self::SubjectAndClient {
-                subject,
-                client: other,
-            }
-            | Self::SubjectAndAudience {
-                subject,
-                audience: other,
-            }
-            | Self::SubjectAndSession {
-                subject,
-                session: other,
-            } => (Some(subject), Some(other)),
-        };
-        first.into_iter().chain(second).map(SelectorValue::as_str)
+        self.as_ref().values()
+    }
+
+    /// The digest under which the selector is published ([`SelectorRef::digest`]).
+    pub fn digest(&self, salt: &Salt) -> Digest {
+        self.as_ref().digest(salt)
+    }
+}
+
+/// A [`Selector`] whose values stand elsewhere, such as in the claims of a token.
+///
+/// Its `Debug` shows the kind only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SelectorRef<'v> {
+    kind: SelectorKind,
+    first: Option<&'v str>,
+    second: Option<&'v str>,
+}
+
+impl<'v> SelectorRef<'v> {
+    /// [`Selector::Issuer`], which every token has.
+    pub(super) const ISSUER: Self = Self {
+        kind: SelectorKind::Issuer,
+        first: None,
+        second: None,
+    };
+
+    /// One of a kind that has one value, of 1 to [`MAX_SELECTOR_BYTES`] bytes.
+    pub(super) const fn single(kind: SelectorKind, value: &'v str) -> Self {
+        Self {
+            kind,
+            first: Some(value),
+            second: None,
+        }
+    }
+
+    /// A pair, of such values.
+    pub(super) const fn pair(kind: SelectorKind, subject: &'v str, other: &'v str) -> Self {
+        Self {
+            kind,
+            first: Some(subject),
+            second: Some(other),
+        }
+    }
+
+    /// Which claims the selector looks at.
+    pub const fn kind(self) -> SelectorKind {
+        self.kind
+    }
+
+    /// Its values, as [`Selector::values`].
+    pub fn values(self) -> impl Iterator<Item = &'v str> {
+        self.first.into_iter().chain(self.second)
     }
 
     /// The digest under which the selector is published: the first 16 bytes of HMAC-SHA-256, with the
     /// salt as the key, over the byte of the kind and each value after its length (32 bits, big
     /// endian). So no two selectors are written alike, whatever stands in their values.
-    pub fn digest(&self, salt: &Salt) -> Digest {
-        let mut input = Vec::with_capacity(USUAL_INPUT_BYTES);
-        input.push(self.kind().byte());
+    pub fn digest(self, salt: &Salt) -> Digest {
+        let mut context = hmac::Context::with_key(salt.key());
+        context.update(&[self.kind.byte()]);
         for value in self.values() {
             // A value has at most 512 bytes.
             let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-            input.extend_from_slice(&length.to_be_bytes());
-            input.extend_from_slice(value.as_bytes());
+            context.update(&length.to_be_bytes());
+            context.update(value.as_bytes());
         }
-        Digest::of(&hmac::sign(salt.key(), &input))
+        Digest::of(&context.sign())
+    }
+}
+
+impl fmt::Debug for SelectorRef<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("SelectorRef")
+            .field(&self.kind)
+            .finish()
+    }
+}
+
+impl From<SelectorRef<'_>> for Selector {
+    fn from(selector: SelectorRef<'_>) -> Self {
+        let own = |value: Option<&str>| SelectorValue(value.unwrap_or_default().into());
+        let (first, second) = (own(selector.first), || own(selector.second));
+        match selector.kind {
+            SelectorKind::Issuer => Self::Issuer,
+            SelectorKind::Jti => Self::Jti(first),
+            SelectorKind::Session => Self::Session(first),
+            SelectorKind::Subject => Self::Subject(first),
+            SelectorKind::Client => Self::Client(first),
+            SelectorKind::Audience => Self::Audience(first),
+            SelectorKind::SubjectAndClient => Self::SubjectAndClient {
+                subject: first,
+                client: second(),
+            },
+            SelectorKind::SubjectAndAudience => Self::SubjectAndAudience {
+                subject: first,
+                audience: second(),
+            },
+            SelectorKind::SubjectAndSession => Self::SubjectAndSession {
+                subject: first,
+                session: second(),
+            },
+        }
     }
 }
 
@@ -210,7 +288,7 @@ impl SelectorKind {
         }
     }
 
-    const fn byte(self) -> u8 {
+    pub(super) const fn byte(self) -> u8 {
         match self {
             Self::Jti => 1,
             Self::Session => 2,
@@ -261,7 +339,7 @@ impl SelectorValue {
     ///
     /// [`InvalidSelector::Length`].
     pub fn parse(text: &str) -> Result<Self, InvalidSelector> {
-        if text.is_empty() || text.len() > MAX_SELECTOR_BYTES {
+        if !is_selector_value(text) {
             return Err(InvalidSelector::Length { bytes: text.len() });
         }
         Ok(Self(text.into()))
@@ -271,6 +349,11 @@ impl SelectorValue {
     pub const fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text may be a [`SelectorValue`].
+pub(super) const fn is_selector_value(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_SELECTOR_BYTES
 }
 
 impl fmt::Debug for SelectorValue {
@@ -299,90 +382,6 @@ pub enum InvalidSelector {
         /// How many values there were.
         count: usize,
     },
-}
-
-/// A token has more audiences or subjects than [`MAX_SELECTORS_PER_CLAIM`], so that not all of its
-/// selectors can be looked up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("claim \"{claim}\" names more than {MAX_SELECTORS_PER_CLAIM}")]
-pub struct TooManySelectors {
-    /// `aud` or `act`.
-    pub claim: &'static str,
-}
-
-/// Every selector that matches a token: it is taken back if one of them is. Signers, verifiers and
-/// everything between them ask this one function.
-///
-/// `claim` gives the token's claim of a name. A claim of another JSON type than its own, or with a
-/// value that is no [`SelectorValue`], names nothing.
-///
-/// # Errors
-///
-/// [`TooManySelectors`]: such a token must neither be signed nor accepted, because one of its names
-/// could be revoked without an effect.
-pub fn selectors_of<'c>(
-    claim: impl Fn(&str) -> Option<&'c Value>,
-) -> Result<Vec<Selector>, TooManySelectors> {
-    let value_of = |name: &str| claim(name).and_then(selector_value);
-    let (jti, session, client) = (value_of("jti"), value_of("sid"), value_of("client_id"));
-    let subjects = subjects(claim("sub"), claim("act"))?;
-    let audiences = audiences(claim("aud"))?;
-
-    let mut selectors = vec![Selector::Issuer];
-    for subject in subjects {
-        if let Some(client) = client.clone() {
-            let subject = subject.clone();
-            selectors.push(Selector::SubjectAndClient { subject, client });
-        }
-        if let Some(session) = session.clone() {
-            let subject = subject.clone();
-            selectors.push(Selector::SubjectAndSession { subject, session });
-        }
-        for audience in audiences.iter().cloned() {
-            let subject = subject.clone();
-            selectors.push(Selector::SubjectAndAudience { subject, audience });
-        }
-        selectors.push(Selector::Subject(subject));
-    }
-    selectors.extend(audiences.into_iter().map(Selector::Audience));
-    selectors.extend(jti.map(Selector::Jti));
-    selectors.extend(session.map(Selector::Session));
-    selectors.extend(client.map(Selector::Client));
-    Ok(selectors)
-}
-
-fn selector_value(value: &Value) -> Option<SelectorValue> {
-    SelectorValue::parse(value.as_str()?).ok()
-}
-
-/// `sub`, and `sub` of each actor (RFC 8693 §4.1).
-fn subjects(
-    sub: Option<&Value>,
-    act: Option<&Value>,
-) -> Result<Vec<SelectorValue>, TooManySelectors> {
-    let mut subjects: Vec<_> = sub.and_then(selector_value).into_iter().collect();
-    let mut depth = 0;
-    let mut actor = act;
-    while let Some(Value::Object(members)) = actor {
-        depth += 1;
-        if depth >= MAX_SELECTORS_PER_CLAIM {
-            return Err(TooManySelectors { claim: "act" });
-        }
-        subjects.extend(members.get("sub").and_then(selector_value));
-        actor = members.get("act");
-    }
-    Ok(subjects)
-}
-
-fn audiences(aud: Option<&Value>) -> Result<Vec<SelectorValue>, TooManySelectors> {
-    match aud {
-        Some(Value::Array(elements)) if elements.len() > MAX_SELECTORS_PER_CLAIM => {
-            Err(TooManySelectors { claim: "aud" })
-        }
-        Some(Value::Array(elements)) => Ok(elements.iter().filter_map(selector_value).collect()),
-        Some(value) => Ok(selector_value(value).into_iter().collect()),
-        None => Ok(Vec::new()),
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::record::segment_hash;
-use super::{Content, Digest, Record, Salt, SegmentReference, Selector, SelectorKind};
+use super::{
+    Content, Digest, Record, Salt, SegmentReference, SelectorKind, SelectorKinds, SelectorRef,
+};
 
 /// What is revoked, in a form that a token is looked up in. Clones share it.
 #[derive(Clone, Debug)]
 pub struct RevocationTable {
     salt: Salt,
-    /// That of [`Selector::Issuer`], which every token has.
+    /// Those that have a record.
+    kinds: SelectorKinds,
+    /// That of `Selector::Issuer`, which every token has.
     issuer: Digest,
     recent: HashMap<Digest, Bound>,
     segments: Arc<Segments>,
@@ -91,7 +95,8 @@ impl RevocationTable {
         Self {
             greatest,
             salt: content.salt.clone(),
-            issuer: Selector::Issuer.digest(&content.salt),
+            kinds: content.kinds,
+            issuer: SelectorRef::ISSUER.digest(&content.salt),
             recent,
             segments,
         }
@@ -103,9 +108,9 @@ impl RevocationTable {
     /// in whole seconds, rounded down, and `head_issued_at` that of the head. An open record refuses what
     /// was issued until then: what is issued later may have been signed by a process that knew of it and
     /// has waited, and stays.
-    pub fn find(
+    pub fn find<'t>(
         &self,
-        selectors: &[Selector],
+        selectors: impl IntoIterator<Item = SelectorRef<'t>>,
         issued_at: Option<u64>,
         head_issued_at: u64,
     ) -> Option<SelectorKind> {
@@ -113,15 +118,18 @@ impl RevocationTable {
         if is_empty || !self.greatest.refuses(issued_at, head_issued_at) {
             return None;
         }
-        let revoked = selectors
-            .iter()
-            .find(|selector| self.is_revoked(&self.digest(selector), issued_at, head_issued_at));
-        revoked.map(Selector::kind)
+        let kinds = selectors
+            .into_iter()
+            .map(|selector| (selector.kind(), selector));
+        let mut revoked = kinds
+            .filter(|(kind, _)| self.kinds.contains(*kind))
+            .filter(|(_, one)| self.is_revoked(&self.digest(*one), issued_at, head_issued_at));
+        revoked.next().map(|(kind, _)| kind)
     }
 
-    fn digest(&self, selector: &Selector) -> Digest {
-        match selector {
-            Selector::Issuer => self.issuer,
+    fn digest(&self, selector: SelectorRef<'_>) -> Digest {
+        match selector.kind() {
+            SelectorKind::Issuer => self.issuer,
             _ => selector.digest(&self.salt),
         }
     }

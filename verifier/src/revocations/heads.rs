@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::ClockReading;
-use crate::revocation::{Head, RevocationTable, Selector};
+use crate::revocation::{Head, RevocationTable, TokenSelectors};
 use crate::{Jwk, JwkSet, VerifyError};
 
 /// How far ahead of this clock an issuer's may be, and how far the two may differ without a warning.
@@ -158,8 +158,8 @@ pub(super) struct Heads {
 
 /// What a token says that revocations are about.
 #[derive(Clone, Debug)]
-pub(super) struct TokenFacts {
-    pub(super) selectors: Vec<Selector>,
+pub(super) struct TokenFacts<'c> {
+    pub(super) selectors: TokenSelectors<'c>,
     /// `iat`, since 1970.
     pub(super) issued_at: Option<Duration>,
 }
@@ -205,7 +205,7 @@ impl Heads {
     /// taken back. `None` when that is not known, and `bound` does not ask for it.
     pub(super) fn judge(
         &self,
-        token: &TokenFacts,
+        token: &TokenFacts<'_>,
         keys: &JwkSet,
         bound: Bound,
         moment: Moment,
@@ -214,7 +214,7 @@ impl Heads {
         if let Some(head) = head {
             let seconds = token.issued_at.map(|issued_at| issued_at.as_secs());
             let of_head = head.issued_at.as_secs();
-            if let Some(selector) = head.table.find(&token.selectors, seconds, of_head) {
+            if let Some(selector) = head.table.find(token.selectors.iter(), seconds, of_head) {
                 return Err(VerifyError::Revoked { selector });
             }
         }

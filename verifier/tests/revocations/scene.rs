@@ -82,6 +82,8 @@ pub(crate) fn selector(kind: &str, values: &[&str]) -> Selector {
 pub(crate) struct Published {
     pub(crate) active: Key,
     pub(crate) keys: Vec<Jwk>,
+    /// Those of the selectors that have a record.
+    pub(crate) kinds: Vec<SelectorKind>,
     pub(crate) recent: Vec<Record>,
     /// The bytes of each segment.
     pub(crate) segments: Vec<Vec<u8>>,
@@ -97,6 +99,7 @@ impl Published {
         Self {
             keys: vec![key.jwk()],
             active: key.clone(),
+            kinds: Vec::new(),
             recent: Vec::new(),
             segments: Vec::new(),
             max_age_seconds,
@@ -106,6 +109,7 @@ impl Published {
     }
 
     pub(crate) fn revoke(&mut self, kind: &str, values: &[&str]) {
+        self.kinds.push(kind.parse().unwrap());
         self.recent.push(Record {
             digest: selector(kind, values).digest(&self.salt()),
             issued_before: Some(now_seconds() + 1),
@@ -114,6 +118,7 @@ impl Published {
 
     /// So many records of others in a segment.
     pub(crate) fn fill_segment(&mut self, count: usize) {
+        self.kinds.push(SelectorKind::Jti);
         let records = (0..count).map(|number| Record {
             digest: selector("jti", &[&number.to_string()]).digest(&self.salt()),
             issued_before: None,
@@ -141,6 +146,7 @@ impl Published {
             nonce: nonce.map(str::to_owned),
             content: Content {
                 salt: self.salt(),
+                kinds: self.kinds.iter().copied().collect(),
                 recent: self.recent.clone(),
                 segments: segments.collect(),
             },

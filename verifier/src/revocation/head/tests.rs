@@ -17,6 +17,7 @@ fn head() -> Head {
         nonce: Some("abc-_9".to_owned()),
         content: Content {
             salt: Salt::new([5; 32]),
+            kinds: SelectorKinds::from_iter([SelectorKind::Jti, SelectorKind::SubjectAndSession]),
             recent: vec![record(1), record(2)],
             segments: vec![
                 SegmentReference {
@@ -46,8 +47,9 @@ fn claims_are_those_of_the_format() {
     let names: Vec<_> = claims.as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         names.join(" "),
-        "exp iat iss max_age nonce recent root salt segments sub"
+        "exp iat iss kinds max_age nonce recent root salt segments sub"
     );
+    assert_eq!(claims["kinds"], json!([1, 9]));
     let whole = Head {
         issued_at_milliseconds: 1000,
         nonce: None,
@@ -82,6 +84,9 @@ fn claims_that_are_no_head_are_refused() {
         ("max_age", json!(86_401)),
         ("max_age", json!(60.5)),
         ("max_age", json!(-60)),
+        ("kinds", json!("1")),
+        ("kinds", json!(["1"])),
+        ("kinds", json!([-1])),
         ("salt", zeroes(31)),
         ("salt", json!("not base64url!")),
         ("root", zeroes(32)),
@@ -113,7 +118,8 @@ fn claims_that_are_no_head_are_refused() {
         let refusal = Head::read(claims, HeadKind::Feed).map(drop);
         assert!(refusal.is_err(), "{claim} {value}");
     }
-    for claim in head().claims().keys().filter(|claim| *claim != "nonce") {
+    let is_required = |claim: &&String| !["nonce", "kinds"].contains(&claim.as_str());
+    for claim in head().claims().keys().filter(is_required) {
         let mut claims = head().claims();
         claims.remove(claim);
         assert!(Head::read(claims, HeadKind::Feed).is_err(), "no {claim}");
@@ -150,6 +156,23 @@ fn max_age_has_other_bounds_in_a_file() {
         assert_eq!(is_valid(seconds, HeadKind::Feed), in_feed, "{seconds}");
         assert_eq!(is_valid(seconds, HeadKind::File), in_file, "{seconds}");
     }
+}
+
+#[test]
+fn a_head_that_names_no_kinds_may_have_all() {
+    let mut claims = head().claims();
+    claims.remove("kinds");
+    let read = Head::read(claims, HeadKind::Feed).unwrap();
+    assert_eq!(read.content.kinds, SelectorKinds::ALL);
+    assert_eq!(
+        read.content.kinds,
+        SelectorKinds::from_iter(SelectorKind::ALL)
+    );
+    let mut claims = head().claims();
+    claims.insert("kinds".to_owned(), json!([3, 200]));
+    let read = Head::read(claims, HeadKind::Feed).unwrap();
+    let kinds: Vec<_> = read.content.kinds.iter().collect();
+    assert_eq!(kinds, [SelectorKind::Subject]);
 }
 
 proptest! {

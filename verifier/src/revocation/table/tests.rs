@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::revocation::segment_bytes;
+use crate::revocation::{Selector, segment_bytes};
 
 const SALT: [u8; 32] = [3; 32];
 
@@ -25,6 +25,7 @@ fn content(recent: Vec<Record>, segments: &[Vec<Record>]) -> (Content, Vec<Vec<u
     });
     let content = Content {
         salt: Salt::new(SALT),
+        kinds: SelectorKinds::from_iter([SelectorKind::Subject]),
         recent,
         segments: references.collect(),
     };
@@ -43,18 +44,24 @@ fn table(recent: Vec<Record>, segments: &[Vec<Record>]) -> RevocationTable {
 #[test]
 fn closed_revocation_refuses_what_was_issued_before_it() {
     let table = table(vec![record("a", Some(100))], &[]);
-    let is_refused = |issued_at| table.find(&[subject("a")], issued_at, 0).is_some();
+    let is_refused = |issued_at| table.find([subject("a").as_ref()], issued_at, 0).is_some();
     assert!(is_refused(Some(99)));
     assert!(!is_refused(Some(100)));
     assert!(!is_refused(Some(u64::MAX)));
     assert!(is_refused(None));
-    assert_eq!(table.find(&[subject("b")], None, 0), None);
+    assert_eq!(table.find([subject("b").as_ref()], None, 0), None);
 }
 
 #[test]
 fn open_revocation_refuses_what_was_issued_until_its_head_was() {
     let table = table(vec![], &[vec![record("a", None)]]);
-    let found = |issued_at| table.find(&[Selector::Issuer, subject("a")], issued_at, 100);
+    let found = |issued_at| {
+        table.find(
+            [Selector::Issuer.as_ref(), subject("a").as_ref()],
+            issued_at,
+            100,
+        )
+    };
     for issued_at in [None, Some(0), Some(100)] {
         assert_eq!(
             found(issued_at),
@@ -69,9 +76,29 @@ fn open_revocation_refuses_what_was_issued_until_its_head_was() {
 #[test]
 fn open_revocation_takes_nothing_from_a_closed_one() {
     let table = table(vec![record("a", Some(200)), record("a", None)], &[]);
-    let found = |issued_at| table.find(&[subject("a")], Some(issued_at), 100);
+    let found = |issued_at| table.find([subject("a").as_ref()], Some(issued_at), 100);
     assert!(found(199).is_some());
     assert!(found(200).is_none());
+}
+
+#[test]
+fn kinds_without_a_record_are_not_looked_up() {
+    let revoked = record("a", Some(100));
+    let (content, _) = content(vec![revoked], &[]);
+    let found = |kinds: SelectorKinds| {
+        let content = Content {
+            kinds,
+            ..content.clone()
+        };
+        let table = RevocationTable::new(&content, &[]).unwrap();
+        table.find([subject("a").as_ref()], Some(99), 0).is_some()
+    };
+    assert!(found(content.kinds));
+    assert!(found(SelectorKinds::ALL));
+    let others = SelectorKind::ALL
+        .into_iter()
+        .filter(|kind| *kind != SelectorKind::Subject);
+    assert!(!found(others.collect()));
 }
 
 #[test]
@@ -99,9 +126,9 @@ fn table_is_carried_on_while_the_segments_are_the_same() {
     let before = table(vec![], std::slice::from_ref(&segment));
     let (next, _) = content(vec![record("new", Some(9))], &[segment]);
     let after = before.with_content(&next).unwrap();
-    assert!(after.find(&[subject("old")], Some(8), 0).is_some());
-    assert!(after.find(&[subject("new")], Some(8), 0).is_some());
-    assert!(before.find(&[subject("new")], Some(8), 0).is_none());
+    assert!(after.find([subject("old").as_ref()], Some(8), 0).is_some());
+    assert!(after.find([subject("new").as_ref()], Some(8), 0).is_some());
+    assert!(before.find([subject("new").as_ref()], Some(8), 0).is_none());
     let (other, _) = content(vec![], &[vec![record("new", Some(9))]]);
     assert!(before.with_content(&other).is_none());
 }
@@ -142,7 +169,7 @@ proptest! {
                             issued_at < known.issued_before.unwrap_or(HEAD_ISSUED_AT + 1)
                         })
                 });
-                let found = |table: &RevocationTable| table.find(&[subject(name)], issued_at, HEAD_ISSUED_AT).is_some();
+                let found = |table: &RevocationTable| table.find([subject(name).as_ref()], issued_at, HEAD_ISSUED_AT).is_some();
                 prop_assert_eq!(found(&inline), expected);
                 prop_assert_eq!(found(&elsewhere), expected);
             }

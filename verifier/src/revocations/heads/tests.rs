@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::revocation::{Content, Record, Salt, SelectorKind, feed_url};
+use crate::revocation::{
+    Content, Record, Salt, Selector, SelectorKind, SelectorKinds, TokenSelectors, feed_url,
+};
 
 const ISSUER: &str = "https://id.example";
 
@@ -53,6 +55,7 @@ fn head(issued_at: u64, revoked: &[(&str, u64)]) -> Head {
         content: Content {
             recent: records.collect(),
             salt,
+            kinds: SelectorKinds::ALL,
             segments: Vec::new(),
         },
     }
@@ -78,9 +81,9 @@ fn with_head(issued_at: u64, revoked: &[(&str, u64)]) -> Heads {
     )
 }
 
-fn token(name: &str, issued_at: Option<u64>) -> TokenFacts {
+fn token(name: &str, issued_at: Option<u64>) -> TokenFacts<'_> {
     TokenFacts {
-        selectors: vec![subject(name)],
+        selectors: TokenSelectors::of_subject(name),
         issued_at: issued_at.map(|issued_at| seconds(START + issued_at)),
     }
 }
@@ -88,7 +91,7 @@ fn token(name: &str, issued_at: Option<u64>) -> TokenFacts {
 /// The code of what is wrong with a token, or up to when it is vouched for.
 fn verdict(
     heads: &Heads,
-    token: &TokenFacts,
+    token: &TokenFacts<'_>,
     bound: Bound,
     moment: Moment,
 ) -> Result<Option<u64>, &'static str> {
