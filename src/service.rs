@@ -171,11 +171,7 @@ pub async fn run(
         socket: public.into(),
         certificates: public_tls.as_deref().map(CertificateReloader::certificates),
         limits: config.public.limits(),
-        handler: Public::new(
-            Arc::clone(&authority),
-            config.public.limits().connections,
-            oauth,
-        ),
+        handler: Public::new(Arc::clone(&authority), config.public.limits(), oauth),
     };
     let internal = Listener {
         name: "internal",

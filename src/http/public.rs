@@ -17,11 +17,10 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_verifier::revocation::FEED_PATH;
 
-use super::connections::ConnectionLimits;
 use super::openapi::{Described, Operation, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
-use super::server::RequestHandler;
+use super::server::{Limits, RequestHandler};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
@@ -48,17 +47,13 @@ pub struct Public {
 }
 
 impl Public {
-    /// Serves the documents of this authority, and the OAuth endpoints if they are enabled, over these
-    /// connections.
-    pub fn new(
-        authority: Arc<Authority>,
-        connections: ConnectionLimits,
-        oauth: Option<Oauth>,
-    ) -> Self {
+    /// Serves the documents of this authority, and the OAuth endpoints if they are enabled, within the
+    /// limits of their listener.
+    pub fn new(authority: Arc<Authority>, limits: Limits, oauth: Option<Oauth>) -> Self {
         Self {
             authority,
             oauth,
-            feed_shares: FeedShares::new(connections),
+            feed_shares: FeedShares::new(limits),
         }
     }
 }

@@ -1,8 +1,15 @@
 //! What the response of a revocation promises, with a clock that is passed.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use keywright::authority::issuer::Issuer;
+use keywright::authority::revocations::{FeedRefusal, FeedRequest};
+use keywright_verifier::Jws;
+use keywright_verifier::revocation::{Head, HeadKind};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::world::{Api, BEGIN, World};
 
@@ -58,4 +65,114 @@ async fn guaranteed_counts_with_heads_of_a_longer_max_age_until_they_have_ended(
     assert_eq!(take_back(&api, &credential).await.0, 10);
     let unchanged = set_max_age(&api, &credential, "9s").await;
     assert_eq!(unchanged.get("warnings"), None);
+}
+
+const CALLERS: usize = 10_000;
+
+/// What so many callers are told that ask at the same time.
+async fn ask(
+    world: &World,
+    issuer: &Arc<Issuer>,
+    request: FeedRequest,
+) -> Vec<Result<String, FeedRefusal>> {
+    let mut asking = asking(world, issuer, &request);
+    let mut told = Vec::new();
+    while let Some(answer) = asking.join_next().await {
+        told.push(answer.unwrap());
+    }
+    told
+}
+
+fn asking(
+    world: &World,
+    issuer: &Arc<Issuer>,
+    request: &FeedRequest,
+) -> JoinSet<Result<String, FeedRefusal>> {
+    let mut asking = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (authority, issuer, request) = (
+            Arc::clone(&world.authority),
+            Arc::clone(issuer),
+            request.clone(),
+        );
+        asking.spawn(async move {
+            let head = authority.revocation_head(&issuer, &request).await?;
+            Ok(head.jws)
+        });
+    }
+    asking
+}
+
+fn different(told: Vec<Result<String, FeedRefusal>>) -> HashSet<String> {
+    told.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn all_who_ask_within_a_second_share_one_signature() {
+    let world = World::new().await;
+    let issuer = world.issuer("a", json!({})).await;
+    // A signature has something random in it: two of the same head would not be the same.
+    let first = different(ask(&world, &issuer, FeedRequest::default()).await);
+    assert_eq!(first.len(), 1);
+    world.clock.set(BEGIN.after(Duration::from_millis(999)));
+    assert_eq!(
+        different(ask(&world, &issuer, FeedRequest::default()).await),
+        first
+    );
+    world.clock.set(BEGIN.after(Duration::from_secs(1)));
+    let second = different(ask(&world, &issuer, FeedRequest::default()).await);
+    assert_eq!(second.len(), 1);
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn ten_thousand_that_wait_are_told_by_one_signature() {
+    let world = World::new().await;
+    let issuer = world.issuer("a", json!({})).await;
+    let (_, credential) = world.client(json!({ "roles": ["security"] })).await;
+    let api = Api::of(&world);
+    let known = world
+        .authority
+        .revocation_head(&issuer, &FeedRequest::default())
+        .await;
+    let known = root_of(&known.unwrap().jws);
+    let request = FeedRequest {
+        known: Some(known),
+        wait: Duration::from_secs(25),
+        ..FeedRequest::default()
+    };
+    let mut waiting = asking(&world, &issuer, &request);
+    world.clock.set(BEGIN.after(Duration::from_secs(2)));
+    tokio::task::yield_now().await;
+    assert!(waiting.try_join_next().is_none(), "nothing has changed");
+    take_back(&api, &credential).await;
+    let mut told = HashSet::new();
+    while let Some(answer) = waiting.join_next().await {
+        told.insert(answer.unwrap().unwrap());
+    }
+    assert_eq!(told.len(), 1);
+    assert_ne!(root_of(told.iter().next().unwrap()), known);
+}
+
+fn root_of(jws: &str) -> [u8; 32] {
+    let claims = Jws::inspect(jws, 65_536).unwrap().claims;
+    Head::read(claims, HeadKind::Feed).unwrap().content.root()
+}
+
+#[tokio::test]
+async fn of_ten_thousand_that_want_a_head_of_their_own_some_get_one_and_the_others_are_busy() {
+    let world = World::new().await;
+    let issuer = world.issuer("a", json!({})).await;
+    let request = FeedRequest {
+        nonce: Some("n".to_owned()),
+        ..FeedRequest::default()
+    };
+    let told = ask(&world, &issuer, request).await;
+    let (signed, refused): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_ok);
+    assert_eq!(different(signed).len(), 400);
+    assert!(
+        refused
+            .iter()
+            .all(|refusal| *refusal == Err(FeedRefusal::Busy))
+    );
 }

@@ -8,7 +8,7 @@ use keywright_verifier::revocation::{Selector, SelectorKind};
 use serde_json::{Value, json};
 
 use crate::revocations::{REVOCATIONS, code, head, server, take_back};
-use crate::support::{request, start};
+use crate::support::{Server, request, start};
 use crate::world::{create_client, create_issuer, credential, ok};
 
 fn base64_of(bytes: &[u8]) -> String {
@@ -228,6 +228,60 @@ fn those_that_wait_leave_room_and_are_told_all_at_once() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+/// Asks for what comes after the head that is known, and waits for it.
+fn long_poll(server: &Server) -> TcpStream {
+    let known = base64_of(&head(server, "").content.root());
+    let address = server.public.strip_prefix("http://").unwrap();
+    let path = format!("/shop/.well-known/revocations?known={known}&wait=25");
+    let mut poll = TcpStream::connect(address).unwrap();
+    write!(poll, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    poll
+}
+
+/// Whether it was answered with a head.
+fn is_answered(mut poll: TcpStream) -> bool {
+    let mut first_bytes = [0; 12];
+    poll.read_exact(&mut first_bytes).is_ok() && first_bytes == *b"HTTP/1.1 200"
+}
+
+#[test]
+fn those_that_wait_are_answered_when_the_service_ends() {
+    let server = start("");
+    create_issuer(&server, "shop", json!({}));
+    let polls: Vec<TcpStream> = (0..10).map(|_| long_poll(&server)).collect();
+    let mut nothing = [0; 1];
+    for mut poll in &polls {
+        poll.set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        assert!(poll.read(&mut nothing).is_err(), "it waits");
+        poll.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+    }
+    let begin = Instant::now();
+    let (code, _) = server.terminate();
+    assert_eq!(code, Some(0));
+    assert!(polls.into_iter().all(is_answered));
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn those_that_wait_are_answered_before_their_connection_counts_as_idle() {
+    let server = start("public.idle_timeout = \"3s\"");
+    create_issuer(&server, "shop", json!({}));
+    let begin = Instant::now();
+    let poll = long_poll(&server);
+    poll.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    assert!(is_answered(poll));
+    let waited = begin.elapsed();
+    let expected = Duration::from_secs(2)..Duration::from_secs(5);
+    assert!(expected.contains(&waited), "{waited:?}");
 }
 
 #[test]

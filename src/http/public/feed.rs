@@ -142,6 +142,7 @@ async fn head(
     request: &Request<Incoming>,
 ) -> Result<Response, Problem> {
     let mut asked = read_query(request)?;
+    asked.wait = asked.wait.min(shares.longest_wait());
     let waits = !asked.wait.is_zero();
     let peer = request.extensions().get::<Peer>();
     let address = peer.ok_or_else(Problem::internal)?.address.ip();

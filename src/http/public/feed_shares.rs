@@ -1,12 +1,12 @@
 //! What one address may take of the feed, so that a stranger leaves others their part: places in which
-//! to wait for a change, and heads with a nonce, each of which is a signature.
+//! to wait for a change, how long, and heads with a nonce, each of which is a signature.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::http::connections::ConnectionLimits;
+use crate::http::Limits;
 use crate::lifecycle::Timestamp;
 
 /// So many of the connections may wait for something to be revoked: one in four.
@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Who has how much.
 pub(super) struct FeedShares {
-    limits: ConnectionLimits,
+    limits: Limits,
     waiting: Mutex<Counts>,
     /// Since when heads have been counted, and how many there were.
     heads: Mutex<(Timestamp, Counts)>,
@@ -42,7 +42,7 @@ pub(super) struct WaitingPlace {
 
 impl FeedShares {
     /// Shares of what a listener with these limits can serve.
-    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             waiting: Mutex::default(),
@@ -50,10 +50,17 @@ impl FeedShares {
         })
     }
 
+    /// The longest that anyone waits: an answer comes before the time after which a connection counts
+    /// as idle, by which proxies go as well.
+    pub(super) fn longest_wait(&self) -> Duration {
+        self.limits.idle_timeout * 5 / 6
+    }
+
     /// A place in which to wait, if one is left for this address.
     pub(super) fn take_place(self: &Arc<Self>, address: IpAddr) -> Option<WaitingPlace> {
-        let address = self.limits.bounded(address);
-        let places = self.limits.total / WAITING;
+        let limits = &self.limits.connections;
+        let address = limits.bounded(address);
+        let places = limits.total / WAITING;
         let mut waiting = lock(&self.waiting);
         let is_left = waiting.all < places && waiting.of(address) < places.div_ceil(OF_ONE_ADDRESS);
         is_left.then(|| {
@@ -67,7 +74,7 @@ impl FeedShares {
 
     /// Whether this address gets one more head with a nonce now.
     pub(super) fn take_head(&self, address: IpAddr, now: Timestamp) -> bool {
-        let address = self.limits.bounded(address);
+        let address = self.limits.connections.bounded(address);
         let mut heads = lock(&self.heads);
         let (since, counts) = &mut *heads;
         if now.since(*since) >= SECOND || now < *since {
@@ -121,12 +128,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ConnectionLimits;
 
     fn shares(total: usize) -> Arc<FeedShares> {
-        FeedShares::new(ConnectionLimits {
+        let connections = ConnectionLimits {
             total,
             per_address: total / 2,
             proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        };
+        FeedShares::new(Limits {
+            connections,
+            idle_timeout: SECOND * 30,
         })
     }
 
@@ -147,6 +159,18 @@ mod tests {
         assert!(take("198.51.100.1").is_none(), "all places are taken");
         drop(taken);
         assert!(take("2001:db8::2").is_some());
+    }
+
+    #[test]
+    fn of_ten_thousand_polls_as_many_wait_as_there_are_places() {
+        let shares = shares(1024);
+        let polls = (0..10_000_u32).map(|number| IpAddr::from(number.to_be_bytes()));
+        let waiting: Vec<_> = polls.filter_map(|of| shares.take_place(of)).collect();
+        assert_eq!(waiting.len(), 256);
+        drop(waiting);
+        let alone = (0..10_000).map_while(|_| shares.take_place(address("203.0.113.7")));
+        assert_eq!(alone.collect::<Vec<_>>().len(), 128);
+        assert_eq!(shares.longest_wait(), SECOND * 25);
     }
 
     #[test]
