@@ -9,7 +9,7 @@ use keywright_verifier::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, eventually, start, start_in};
+use crate::support::{Answer, Server, eventually, request, start, start_in};
 use crate::world::{self, create_client, create_issuer, credential, ok};
 
 static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
@@ -483,24 +483,56 @@ fn a_file_is_signed_for_as_long_as_it_may_count_and_never_passes_for_a_head() {
     }
 }
 
+/// What only the service signs, or nobody with these keys.
+const RESERVED_TYPES: [&str; 8] = [
+    "keywright-revocations+jwt",
+    "keywright-revocations-file+jwt",
+    "statuslist+jwt",
+    "secevent+jwt",
+    "token-introspection+jwt",
+    "txntoken+jwt",
+    "dpop+jwt",
+    "logout+jwt",
+];
+
 #[test]
-fn types_and_claims_that_verifiers_draw_conclusions_from_are_not_for_everybody() {
+fn a_client_that_may_sign_gets_no_head_status_list_or_logout_token_signed_by_any_route() {
     let server = server();
-    for typ in [
-        "keywright-revocations+jwt",
-        "application/Keywright-Revocations+JWT",
-        "keywright-revocations-file+jwt",
-        "statuslist+jwt",
-        "SECEVENT+jwt",
-        "token-introspection+jwt",
-        "txntoken+jwt",
-        "dpop+jwt",
-        "logout+jwt",
-    ] {
-        let request = json!({"claims": {}, "typ": typ});
-        let answer = server.call("POST", "/v1/issuers/shop/tokens", Some(&request));
-        assert_eq!(code(&answer), (400, "reserved-type".to_owned()), "{typ}");
+    let client = create_client(&server, "forger", &["issuer"]);
+    let credential = credential(&client);
+    let call = |method, path: &str, body: Option<&Value>| {
+        call_as(&server, &credential, method, path, body)
+    };
+    let claims = json!({"sub": "https://id.example.com/.well-known/revocations", "max_age": 60});
+    for reserved in RESERVED_TYPES {
+        let spellings = [reserved.to_owned(), format!("application/{reserved}")];
+        for typ in spellings
+            .iter()
+            .flat_map(|typ| [typ.clone(), typ.to_uppercase()])
+        {
+            let request = json!({"claims": claims, "typ": typ});
+            let single = call("POST", "/v1/issuers/shop/tokens", Some(&request));
+            assert_eq!(code(&single), (400, "reserved-type".to_owned()), "{typ}");
+            let batch = json!({"requests": [request, {"claims": {"sub": "good"}}]});
+            let batch = call("POST", "/v1/issuers/shop/tokens/batch", Some(&batch)).json();
+            let results = batch["results"].as_array().unwrap();
+            assert_eq!(results[0]["code"], "reserved-type", "{batch}");
+            assert_eq!(results[0].get("token"), None);
+            assert!(results[1]["token"].is_string(), "{batch}");
+        }
     }
+    // The documents themselves are for others.
+    let file = call("GET", FILE, None);
+    assert_eq!(file.status, 403);
+    for method in ["POST", "PUT"] {
+        let url = format!("{}/shop/.well-known/revocations", server.public);
+        assert_eq!(request(method, &url, &[], None).status, 405, "{method}");
+    }
+}
+
+#[test]
+fn claims_that_verifiers_draw_conclusions_from_are_not_for_everybody() {
+    let server = server();
     for claim in ["status", "single_use", "cnf", "act", "may_act"] {
         let answer = sign(&server, &json!({ claim: {"sub": "x"} }));
         assert_eq!(code(&answer), (403, "client-limit".to_owned()), "{claim}");
