@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.request
 
-from machine import SERVICE, TARGET, Competitor, Service, compete, median_of, on_core
+from machine import ROUNDS, SERVICE, TARGET, Competitor, Service, compete, median_of, on_core, outcome, wrk
 
 ISSUER = "/v1/issuers/revoked"
 # How many revocations a second there are while the bytes of the feed are counted, and for how long.
@@ -26,11 +26,12 @@ def token_of(service, algorithm, subject):
     return service.call("POST", f"{ISSUER}/tokens", {"claims": claims, "alg": algorithm})["token"]
 
 
-def revoke(service, count):
+def revoke(service, count, name="user", **members):
     """Takes subjects back in batches of 1,000; how many a second."""
     began = time.perf_counter()
     for batch in range(0, count, 1000):
-        revocations = [{"subject": f"user-{number}"} for number in range(batch, min(count, batch + 1000))]
+        numbers = range(batch, min(count, batch + 1000))
+        revocations = [{"subject": f"{name}-{number}", **members} for number in numbers]
         service.call("POST", f"{ISSUER}/revocations/batch", {"revocations": revocations})
     return count / (time.perf_counter() - began)
 
@@ -78,15 +79,25 @@ def bytes_while_revoking(service, url):
     return fetched * 3600 / (time.perf_counter() - began)
 
 
-def signing(table, none, many, count, seconds):
+def signing(table, none, many, what, seconds):
+    """Sign rate and p99 of a service with revocations, beside one that has none, in turn."""
     competitors = [Competitor(name, service.process.pid, f"{service.internal}{ISSUER}/tokens", 128,
                               (service.token, "ES256", "1"))
                    for name, service in (("revoked", many), ("none", none))]
     compete(seconds, competitors)
     rates = [median_of(rate for rate, _ in competitor.rounds) for competitor in competitors]
     ratio = median_of(ours / theirs for (ours, _), (theirs, _) in zip(*(one.rounds for one in competitors)))
-    table.add(f"ES256 tokens, single requests, {count:,} revoked", f"{rates[0]:,.0f}", f"{rates[1]:,.0f} with none",
+    table.add(f"ES256 tokens, single requests, {what}", f"{rates[0]:,.0f}", f"{rates[1]:,.0f} with none",
               f"{ratio:.2f}", "≥ 0.97")
+    # By few connections: with many it is the time in the queue.
+    latencies = {many: [], none: []}
+    for _ in range(2 * ROUNDS):
+        for service, measured in latencies.items():
+            path = f"{service.internal}{ISSUER}/tokens"
+            measured.append(outcome(wrk(path, seconds, 2, service.token, "ES256", "1"))[2])
+    ours, theirs = median_of(latencies[many]), median_of(latencies[none])
+    table.add(f"ES256 sign p99, {what}", f"{ours:.2f} ms", f"{theirs:.2f} ms with none", f"{ours / theirs:.2f}",
+              "reported")
 
 
 def verifying(table, url, tokens, count, seconds):
@@ -114,7 +125,7 @@ def measure(table, seconds, count):
                   "reported")
         time.sleep(2)
         tokens |= {(algorithm, "after"): token_of(many, algorithm, "somebody") for algorithm in ("ES256", "RS256")}
-        signing(table, none, many, count, seconds)
+        signing(table, none, many, f"{count:,} revoked, all past", seconds)
         verifying(table, url, tokens, count, seconds)
         table.add(f"resident memory, {count:,} revoked", f"{many.resident_megabytes():.0f} MB",
                   f"{memory:.0f} MB before", "", "reported")
@@ -124,5 +135,8 @@ def measure(table, seconds, count):
         none.start()
         table.add(f"start to ready, {count:,} revoked", f"{many.start_seconds * 1000:.0f} ms",
                   f"{none.start_seconds * 1000:.0f} ms with none", "", "reported")
+        revoke(many, count, "banned", ban=True)
+        time.sleep(2)
+        signing(table, none, many, f"{count:,} banned", seconds)
         many.stop()
         none.stop()
