@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
-use keywright_verifier::{Algorithm, RemoteKeys, RevocationFeed, Rules, Verifier, VerifyError};
+use keywright_verifier::{
+    Algorithm, ClaimError, RemoteKeys, RevocationFeed, Rules, Verifier, VerifyError,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -73,6 +75,7 @@ struct Follower {
 enum Verdict {
     Accepted,
     Revoked,
+    Expired,
     Unknown,
 }
 
@@ -162,6 +165,7 @@ impl Follower {
             Err(VerifyError::RevocationsStale | VerifyError::Keys(_) | VerifyError::Token(_)) => {
                 Verdict::Unknown
             }
+            Err(VerifyError::Claim(ClaimError::Expired)) => Verdict::Expired,
             Err(error) => panic!("{error}"),
         }
     }
@@ -221,7 +225,8 @@ impl Revoker {
                     revocation.last_acceptance = Some(asked_at);
                     revocation.fault = self.fault();
                 }
-                Verdict::Revoked => is_refused = true,
+                // One that has expired is not accepted any more, whatever is known of it.
+                Verdict::Revoked | Verdict::Expired => is_refused = true,
                 Verdict::Unknown => self.note_unknown(),
             }
             sleep(PACE);
@@ -236,6 +241,8 @@ impl Revoker {
                 Verdict::Accepted => self.met.lock().unwrap().accepted += 1,
                 Verdict::Revoked => self.refused(subject, "after it was revoked"),
                 Verdict::Unknown => self.note_unknown(),
+                // A fault made the rounds longer than its life.
+                Verdict::Expired => {}
             }
         }
         Some(())
