@@ -3,9 +3,8 @@
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
@@ -17,14 +16,7 @@ use zeroize::Zeroizing;
 use crate::client::Client;
 use crate::download::Download;
 use crate::error::{AwaitedApproval, Error, Refusal};
-
-/// How long an answer may take, from the request to its last byte.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The largest document that is read, in bytes.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
-
-const USER_AGENT_NAME: &str = concat!("keywright-client/", env!("CARGO_PKG_VERSION"));
+use crate::exchange::{TIMEOUT, USER_AGENT_NAME, text};
 
 /// An operation of the internal API. It happens when it is awaited.
 ///
@@ -196,22 +188,6 @@ impl<T: DeserializeOwned> Answer<T> {
             what: format!("another document than expected ({error})"),
         })
     }
-}
-
-async fn text(body: Incoming, url: &str) -> Result<String, Error> {
-    let unexpected = |what: String| Error::UnexpectedAnswer {
-        url: url.to_owned(),
-        what,
-    };
-    let read = Limited::new(body, LARGEST_ANSWER).collect().await;
-    let bytes = read.map_err(|error| match error.is::<LengthLimitError>() {
-        true => unexpected(format!("more than {LARGEST_ANSWER} bytes")),
-        false => Error::Unreachable {
-            url: url.to_owned(),
-            source: error,
-        },
-    })?;
-    String::from_utf8(bytes.to_bytes().into()).map_err(|_| unexpected("what is no text".to_owned()))
 }
 
 fn refusal(status: StatusCode, text: String, url: String) -> Error {

@@ -1,22 +1,13 @@
 //! A client of one service.
 
-use std::time::Duration;
-
-use http_body_util::Full;
 use hyper::Method;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 
 use crate::address::ServiceAddress;
 use crate::call::Call;
-use crate::connector::Connector;
 use crate::credential::Credential;
+use crate::exchange::{Http, http};
 use crate::tls::{InvalidTls, Tls};
-
-/// How long an idle connection is kept. The service keeps it longer.
-const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 
 /// A client of the internal API of one service. Clones share its connections.
 ///
@@ -24,7 +15,7 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(10);
 /// request that a connection has begun to send is never repeated.
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) http: HttpClient<Connector, Full<Bytes>>,
+    pub(crate) http: Http,
     pub(crate) address: ServiceAddress,
     pub(crate) credential: Option<Credential>,
 }
@@ -45,13 +36,8 @@ impl Client {
     ///
     /// [`InvalidTls`] when the roots of the system cannot be read, of an `https` address.
     pub fn with_tls(address: &ServiceAddress, tls: &Tls) -> Result<Self, InvalidTls> {
-        let connector = Connector::new(address.endpoint(), tls)?;
-        let http = HttpClient::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .build(connector);
         Ok(Self {
-            http,
+            http: http(address.endpoint(), tls)?,
             address: address.clone(),
             credential: None,
         })

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
+use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 /// A credential: one word of visible ASCII. Wiped when dropped; its `Debug` shows nothing.
@@ -30,11 +33,24 @@ impl Credential {
 
     /// The value of the header `Authorization`; `None` never happens, because the text is visible ASCII.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
-        let text = Zeroizing::new(format!("Bearer {}", *self.0));
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        sensitive(&Zeroizing::new(format!("Bearer {}", *self.0)))
     }
+
+    /// The same for a token endpoint, as a client's secret (RFC 6749 §2.3.1).
+    pub(crate) fn basic(&self, client_id: &str) -> Option<HeaderValue> {
+        let encoded =
+            |text: &str| Zeroizing::new(byte_serialize(text.as_bytes()).collect::<String>());
+        let (id, secret) = (encoded(client_id), encoded(&self.0));
+        let pair = Zeroizing::new(format!("{}:{}", *id, *secret));
+        let pair = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+        sensitive(&Zeroizing::new(format!("Basic {}", *pair)))
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl fmt::Debug for Credential {
@@ -52,6 +68,9 @@ mod tests {
         let credential = Credential::parse(" kw_1_abc\n").unwrap();
         let header = credential.header().unwrap();
         assert_eq!(header.to_str().unwrap(), "Bearer kw_1_abc");
+        let basic = Credential::parse("a:b").unwrap().basic("c d").unwrap();
+        // c+d:a%3Ab
+        assert_eq!(basic.to_str().unwrap(), "Basic YytkOmElM0Fi");
         for shown in [format!("{credential:?}"), format!("{header:?}")] {
             assert!(!shown.contains("abc"), "{shown}");
         }

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use keywright_api::{Approval, Problem};
+use keywright_api::{Approval, OauthError, Problem};
 
 /// Why a call brought no document. No variant holds a credential or a token.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,25 @@ pub enum Error {
         url: String,
         /// What came.
         what: String,
+    },
+    /// A token endpoint refused (RFC 6749 §5.2).
+    #[error("the token endpoint refuses: {}", .0.error_description)]
+    TokenRefused(OauthError),
+    /// The issuer's metadata is another issuer's, or names no token endpoint that may be sent a secret.
+    #[error("the metadata of {issuer}: {what}")]
+    Metadata {
+        /// The issuer.
+        issuer: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The last attempt to get a token has failed, and it is too early for another one.
+    #[error("no token for {seconds} s more: {reason}")]
+    Pausing {
+        /// When there will be another attempt.
+        seconds: u64,
+        /// Why the last one failed.
+        reason: String,
     },
     /// The body of the request cannot be written as JSON.
     #[error("the request cannot be written as JSON: {0}")]

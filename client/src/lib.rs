@@ -45,9 +45,11 @@ mod connector;
 mod credential;
 mod download;
 mod error;
+mod exchange;
 mod operations;
 mod query;
 mod tls;
+mod token_source;
 
 pub use address::{InvalidServiceAddress, ServiceAddress};
 pub use call::{Answer, Call};
@@ -57,3 +59,4 @@ pub use download::Download;
 pub use error::{AwaitedApproval, Error, Refusal};
 pub use query::{AuditFilter, RevocationFilter};
 pub use tls::{InvalidTls, Tls};
+pub use token_source::{AccessToken, InvalidIssuer, TokenRequest, TokenSource};

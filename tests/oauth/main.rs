@@ -2,7 +2,7 @@
 //!
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
-//! `revocation` and `introspection` are the other two endpoints.
+//! `revocation` and `introspection` are the other two endpoints, and `token_source` is the Rust client.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,4 +30,5 @@ mod revocation;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
+mod token_source;
 mod world;
