@@ -1,6 +1,7 @@
 //! What revocations promise, over random histories: three processes sign, are frozen, cut off and
-//! started anew while tokens are taken back, banned and freed, and one verifier follows whoever
-//! answers it. `tests/model/revocation` visits every state of the protocol; this runs the code.
+//! started anew while tokens are taken back, banned and freed, the policy changes how long a head
+//! counts, and one verifier follows whoever answers it. `tests/model/revocation` visits every state of
+//! the protocol; this runs the code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use keywright::authority::request::Request;
 use keywright::authority::revocations::{RevocationDraft, run};
 use keywright::authority::signing::sign;
 use keywright::authority::snapshot::LeasedSnapshot;
-use keywright::lifecycle::Timestamp;
+use keywright::lifecycle::{IssuerName, Timestamp};
 use keywright::revocation::{Ban, State};
 use keywright_verifier::revocation::{Head, RevocationTable, Selector, SelectorKind, selectors_of};
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ use proptest::sample::select;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::revocations::{claims, head, request};
-use crate::world::{MAX_STALENESS, Process, World, anyone};
+use crate::world::{MAX_STALENESS, Process, World, anyone, policy};
 
 const PROCESSES: usize = 3;
 const PEOPLE: [&str; 2] = ["user-1", "user-2"];
@@ -36,6 +37,8 @@ enum Act {
         is_ban: bool,
     },
     Lift(usize, prop::sample::Index),
+    /// The policy has another `revocation_max_age`.
+    SetMaxAge(usize, &'static str),
     CutOff(usize),
     Reconnect(usize),
     StartAnew(usize),
@@ -56,6 +59,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (process.clone(), 0..4_usize, any::<bool>())
             .prop_map(|(by, what, is_ban)| Act::TakeBack { by, what, is_ban }),
         1 => (process.clone(), any::<prop::sample::Index>()).prop_map(|(by, one)| Act::Lift(by, one)),
+        1 => (process.clone(), select(&["8s", "40s", "60s", "3m"][..]))
+            .prop_map(|(process, max_age)| Act::SetMaxAge(process, max_age)),
         1 => process.clone().prop_map(Act::CutOff),
         1 => process.clone().prop_map(Act::Reconnect),
         1 => process.clone().prop_map(Act::StartAnew),
@@ -193,6 +198,7 @@ impl History {
             }
             Act::TakeBack { by, what, is_ban } => self.take_back(by, what, is_ban).await,
             Act::Lift(by, one) => self.lift(by, one).await,
+            Act::SetMaxAge(process, max_age) => self.set_max_age(process, max_age).await,
             Act::CutOff(process) => self.members[process].is_cut_off = true,
             Act::Reconnect(process) => {
                 self.members[process].is_cut_off = false;
@@ -206,6 +212,20 @@ impl History {
             Act::Silence(milliseconds) => self.silence(Duration::from_millis(milliseconds)).await,
             Act::AskForHead(process) => self.ask_for_head(process).await,
         }
+    }
+
+    async fn set_max_age(&self, process: usize, max_age: &str) {
+        let member = &self.members[process];
+        if member.is_cut_off {
+            return;
+        }
+        let policy = policy("a", serde_json::json!({ "revocation_max_age": max_age }));
+        let name = IssuerName::parse("a").unwrap();
+        let set = member
+            .process
+            .set_issuer(&name, policy, None, Actor::Bootstrap);
+        // One whose lease has ended may say nothing of the time.
+        drop(set.await);
     }
 
     async fn finish(&mut self, begun_at: Timestamp, view: &LeasedSnapshot, who: usize) {
