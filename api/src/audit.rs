@@ -205,6 +205,7 @@ pub enum EventKind {
     TokensRevoked,
     RevocationsClosed,
     BanLifted,
+    RevocationErased,
     BackupTaken,
     Restored,
     MasterKeyNamed,

@@ -161,8 +161,11 @@ pub enum RevocationState {
 pub struct Revocation {
     /// Its identifier.
     pub id: String,
-    /// Which tokens it takes back.
+    /// Which tokens it takes back; nothing if that was erased.
     pub selector: RevocationSelector,
+    /// Whether the values of its selector were erased. Verifiers refuse its tokens all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// What it does to them.
     pub state: RevocationState,
     /// Closed: tokens with an earlier `iat` are refused.

@@ -232,6 +232,15 @@ pub enum RevocationEvent {
         /// Their identifiers.
         revocations: Vec<String>,
     },
+    /// The values that its record had were erased.
+    RevocationErased {
+        /// The revocation's identifier.
+        revocation: String,
+        /// Which claims it looks at.
+        selector: &'static str,
+        /// The keyed hash of their values.
+        selector_hash: String,
+    },
     /// Matching tokens are signed again.
     BanLifted {
         /// The revocation's identifier.
@@ -255,6 +264,15 @@ impl RevocationEvent {
                 Some(Ban::Until(end)) => Some(end.ceil_seconds()),
                 Some(Ban::UntilLifted) | None => None,
             },
+        }
+    }
+
+    /// The values of its selector are erased. It is told of the revocation that still has them.
+    pub(super) fn erased(revocation: &Revocation, secret: &RevocationSecret) -> Self {
+        Self::RevocationErased {
+            revocation: revocation.id.clone(),
+            selector: revocation.selector.kind().as_str(),
+            selector_hash: secret.selector_hash(&revocation.selector),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod book;
 mod closing;
+mod erasing;
 pub mod feed;
 mod lifting;
 mod loading;
@@ -162,7 +163,7 @@ impl Revocations {
     pub fn list(&self, filter: &RevocationFilter, now: Timestamp) -> Vec<Arc<Revocation>> {
         let is_meant = |entry: &&Entry| {
             let revocation = &entry.revocation;
-            let is_selected = |selector: &Selector| *selector == revocation.selector;
+            let is_selected = |selector| revocation.selector.known() == Some(selector);
             filter.selector.as_ref().is_none_or(is_selected)
                 && !(filter.live && revocation.is_over(now))
         };

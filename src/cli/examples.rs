@@ -98,6 +98,10 @@ const EXAMPLES: &[(&str, &str)] = &[
         "keywright revocations show b23a540b54f0e9f5a0be3428",
     ),
     (
+        "revocations erase",
+        "keywright revocations erase b23a540b54f0e9f5a0be3428 --yes",
+    ),
+    (
         "revocations everything",
         "keywright revocations everything --issuer shop --reason \"INC-4715: the login was broken into\"",
     ),

@@ -23,7 +23,7 @@ use super::table::columns;
 use super::whole_file;
 use crate::clock::{Clock, Stopwatch};
 use crate::lifecycle::IssuerName;
-use told::{named, told};
+use told::{named, told, who};
 
 /// The issuer whose tokens are meant.
 #[derive(clap::Args)]
@@ -133,6 +133,8 @@ enum Command {
     Everything(EverythingArguments),
     /// Write what is revoked to a file, for verifiers that cannot reach the service.
     File(FileArguments),
+    /// Erase what a revocation says of people; its tokens stay refused.
+    Erase(EraseArguments),
 }
 
 #[derive(clap::Args)]
@@ -147,6 +149,16 @@ struct ShowArguments {
 struct EverythingArguments {
     #[command(flatten)]
     how: HowArguments,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(clap::Args)]
+struct EraseArguments {
+    /// Its identifier.
+    id: String,
+    #[command(flatten)]
+    of: OfIssuer,
     #[command(flatten)]
     consent: Consent,
 }
@@ -322,6 +334,21 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
                 })
         }
         Some(Command::File(arguments)) => file(&arguments, session),
+        Some(Command::Erase(EraseArguments { id, of, consent })) => {
+            let step = Irreversible {
+                consequence: "nobody can tell any more whose tokens it takes back".to_owned(),
+                word: &id,
+            };
+            consent.require(&step, session)?;
+            let place = format!("{}/{}/erase", path(&of.issuer), segment(&id));
+            let answer = session.client()?.post(&place, &json!({}))?;
+            let now = session.now.floor_seconds();
+            session
+                .output
+                .show(&answer, |shown: RevocationInForce, output| {
+                    output.line(told(&shown, now))
+                })
+        }
         Some(Command::Everything(EverythingArguments { how, consent })) => {
             let step = Irreversible {
                 consequence: format!(
@@ -466,7 +493,7 @@ fn list(arguments: ListArguments, session: &mut Session) -> Result<(), Failure> 
             None => "open".to_owned(),
         };
         [
-            named(&revocation.selector),
+            who(&revocation),
             refuses,
             ban,
             revocation.id,

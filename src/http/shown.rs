@@ -151,7 +151,11 @@ pub(super) fn revocation(revocation: &Revocation) -> api::Revocation {
     };
     api::Revocation {
         id: revocation.id.clone(),
-        selector: selector_document(&revocation.selector),
+        selector: revocation
+            .selector
+            .known()
+            .map_or_else(Default::default, selector_document),
+        erased: revocation.selector.known().is_none(),
         state,
         issued_before,
         ban: revocation.ban.map(shown_ban),

@@ -1,11 +1,13 @@
 //! A revocation as the store has it, and its selector as the interfaces spell it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_api::RevocationSelector;
-use keywright_verifier::revocation::{self, Selector, SelectorKind, SelectorValue};
+use keywright_verifier::revocation::{self, Digest, Salt, Selector, SelectorKind, SelectorValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Ban, Revocation, State};
+use super::{Ban, ErasedSelector, Revocation, RevokedSelector, State};
 use crate::lifecycle::Timestamp;
 
 /// Why members name no tokens.
@@ -98,7 +100,10 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 struct Document {
     format: u32,
+    /// Without members where it was erased.
     selector: RevocationSelector,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    erased: Option<ErasedDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     closed: Option<Closed>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +114,40 @@ struct Document {
     client: String,
     created_at: u64,
     changed_at: u64,
+}
+
+/// The salt and the digest in base64url.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasedDocument {
+    kind: String,
+    salt: String,
+    digest: String,
+    event_hash: String,
+}
+
+impl ErasedDocument {
+    fn of(erased: &ErasedSelector) -> Self {
+        Self {
+            kind: erased.kind.as_str().to_owned(),
+            salt: URL_SAFE_NO_PAD.encode(erased.salt.as_bytes()),
+            digest: URL_SAFE_NO_PAD.encode(erased.digest.as_bytes()),
+            event_hash: erased.event_hash.clone(),
+        }
+    }
+
+    fn read(&self) -> Option<ErasedSelector> {
+        Some(ErasedSelector {
+            kind: self.kind.parse().ok()?,
+            salt: Salt::new(bytes_of(&self.salt)?),
+            digest: Digest::new(bytes_of(&self.digest)?),
+            event_hash: self.event_hash.clone(),
+        })
+    }
+}
+
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,9 +188,17 @@ impl From<BanDocument> for Ban {
 impl Revocation {
     /// As it is stored.
     pub fn to_document(&self) -> String {
+        let (selector, erased) = match &self.selector {
+            RevokedSelector::Known(selector) => (selector_document(selector), None),
+            RevokedSelector::Erased(erased) => (
+                RevocationSelector::default(),
+                Some(ErasedDocument::of(erased)),
+            ),
+        };
         let document = Document {
             format: FORMAT,
-            selector: selector_document(&self.selector),
+            selector,
+            erased,
             closed: match self.state {
                 State::Open => None,
                 State::Closed {
@@ -187,8 +234,16 @@ impl Revocation {
         if document.format != FORMAT {
             return Err(invalid(format!("it has format {}", document.format)));
         }
-        let selector =
-            selector_of(&document.selector).map_err(|error| invalid(error.to_string()))?;
+        let selector = match &document.erased {
+            None => selector_of(&document.selector)
+                .map(RevokedSelector::Known)
+                .map_err(|error| invalid(error.to_string()))?,
+            Some(erased) if document.selector == RevocationSelector::default() => erased
+                .read()
+                .map(RevokedSelector::Erased)
+                .ok_or_else(|| invalid("what is left of its selector is malformed".to_owned()))?,
+            Some(_) => return Err(invalid("it is erased, and has its selector".to_owned())),
+        };
         Ok(Self {
             id: id.to_owned(),
             selector,

@@ -3,11 +3,12 @@
 
 mod document;
 mod layout;
+mod selector;
 mod verdict;
 
 use std::time::Duration;
 
-use keywright_verifier::revocation::{Record, Salt, Selector};
+use keywright_verifier::revocation::{Record, Salt, Selector, SelectorKind};
 use serde_json::Value;
 
 use crate::lifecycle::{Confirmation, KeySet, Policy, Timestamp, Timing};
@@ -16,6 +17,7 @@ pub use document::{
     BanDocument, InvalidRevocation, InvalidSelector, selector_document, selector_of,
 };
 pub use layout::{Layout, LayoutRecord, height};
+pub use selector::{ErasedSelector, RevokedSelector};
 pub use verdict::SigningVerdict;
 
 /// Tokens of one issuer that were taken back.
@@ -24,7 +26,7 @@ pub struct Revocation {
     /// Its identifier.
     pub id: String,
     /// Which tokens.
-    pub selector: Selector,
+    pub selector: RevokedSelector,
     /// What it does to those that verifiers see.
     pub state: State,
     /// Whether matching tokens are signed.
@@ -133,12 +135,17 @@ impl Revocation {
         !self.is_in_feed(now) && !self.ban.is_some_and(|ban| ban.holds(now))
     }
 
-    /// What the feed says of it.
-    pub fn record(&self, salt: &Salt) -> Record {
-        Record {
-            digest: self.selector.digest(salt),
+    /// What the feed says of it, and the kind of the selector. Where nobody knows whose tokens it is
+    /// about, it is about all: it takes none back otherwise.
+    pub fn record(&self, salt: &Salt) -> (SelectorKind, Record) {
+        let known = self.selector.digest(salt);
+        let (kind, digest) =
+            known.unwrap_or_else(|| (SelectorKind::Issuer, Selector::Issuer.digest(salt)));
+        let record = Record {
+            digest,
             issued_before: self.issued_before(),
-        }
+        };
+        (kind, record)
     }
 }
 

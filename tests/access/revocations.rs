@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use keywright::authority::issuer::Issuer;
 use keywright::authority::revocations::{FeedRefusal, FeedRequest};
+use keywright::lifecycle::IssuerName;
+use keywright::store::{Kind, Query};
 use keywright_verifier::Jws;
-use keywright_verifier::revocation::{Head, HeadKind};
+use keywright_verifier::revocation::{Head, HeadKind, RevocationTable, selectors_of};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -174,5 +176,108 @@ async fn of_ten_thousand_that_want_a_head_of_their_own_some_get_one_and_the_othe
         refused
             .iter()
             .all(|refusal| *refusal == Err(FeedRefusal::Busy))
+    );
+}
+
+/// What is stored of the revocations of the issuer `a`.
+async fn stored(world: &World) -> String {
+    let issuer = IssuerName::parse("a").unwrap();
+    let query = Query::owned(Kind::Revocation, &issuer);
+    let records = world.store.list(query).await.unwrap();
+    records.into_iter().map(|record| record.document).collect()
+}
+
+/// Whether a verifier that follows the feed refuses a token of this subject from before.
+async fn is_refused(world: &World, subject: &str) -> bool {
+    let issuer = world.authority.issuer("a").unwrap();
+    let request = FeedRequest::default();
+    let head = world.authority.revocation_head(&issuer, &request).await;
+    let claims = Jws::inspect(&head.unwrap().jws, 65_536).unwrap().claims;
+    let head = Head::read(claims, HeadKind::Feed).unwrap();
+    let table = RevocationTable::new(&head.content, &[]).unwrap();
+    let token = json!({ "sub": subject, "jti": "one" });
+    let selectors = selectors_of(|name| token.get(name)).unwrap();
+    table
+        .find(selectors.iter(), Some(BEGIN.floor_seconds()), 0)
+        .is_some()
+}
+
+#[tokio::test]
+async fn what_a_revocation_says_of_people_is_erased_and_their_tokens_stay_refused() {
+    let world = World::new().await;
+    let roles = json!(["security", "admin", "auditor", "issuer"]);
+    let (_, credential) = world.client(json!({ "roles": roles })).await;
+    let (_, revoker) = world.client(json!({ "roles": ["revoker"] })).await;
+    let api = Api::of(&world);
+    set_max_age(&api, &credential, "1h").await;
+    let body = json!({ "subject": "alice@example.com", "ban": true, "reason": "INC-1: alice" });
+    let call = "POST /issuers/a/revocations";
+    let (_, revoked) = api.call(&credential, call, &body).await;
+    let one = format!("/issuers/a/revocations/{}", revoked["id"].as_str().unwrap());
+    let erase = async |credential: &str| {
+        let call = format!("POST {one}/erase");
+        api.call(credential, &call, &Value::Null).await
+    };
+    assert_eq!(erase(&revoker).await.0, 403);
+    assert!(stored(&world).await.contains("alice"));
+    let (status, erased) = erase(&credential).await;
+    assert_eq!((status, &erased["selector"]), (200, &json!({})), "{erased}");
+    assert_eq!(erased["erased"], true);
+    assert_eq!(erased["issued_before"], revoked["issued_before"]);
+    assert_eq!(erase(&credential).await, (200, erased.clone()));
+    assert_eq!(erased["ban"], true);
+    let world = world.restarted().await;
+    let api = Api::of(&world);
+    let (_, listed) = api
+        .call(&credential, "GET /issuers/a/revocations", &Value::Null)
+        .await;
+    let texts = [stored(&world).await, erased.to_string(), listed.to_string()];
+    assert!(
+        texts.iter().all(|text| !text.contains("alice")),
+        "{texts:?}"
+    );
+    assert!(is_refused(&world, "alice@example.com").await);
+    assert!(!is_refused(&world, "bob@example.com").await);
+    // Two minutes later no signature is under way, and the ban still holds, until it is lifted.
+    world.clock.set(BEGIN.after(Duration::from_secs(130)));
+    let sign = async |subject: &str| {
+        let body = json!({ "claims": { "sub": subject } });
+        let (status, signed) = api.call(&credential, "POST /issuers/a/tokens", &body).await;
+        (status, signed["code"].clone())
+    };
+    let alice = "alice@example.com";
+    assert_eq!(sign(alice).await, (403, json!("banned")));
+    assert_eq!(sign("bob@example.com").await.0, 201);
+    let lift = format!("DELETE {one}");
+    assert_eq!(api.call(&credential, &lift, &Value::Null).await.0, 204);
+    assert_eq!(sign(alice).await.0, 201);
+
+    let (_, log) = api
+        .call(
+            &credential,
+            "GET /audit?event=revocation-erased",
+            &Value::Null,
+        )
+        .await;
+    let (_, opened) = api
+        .call(&credential, "GET /audit?event=tokens-revoked", &Value::Null)
+        .await;
+    let events = log["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{log}");
+    assert_eq!(
+        events[0]["selector_hash"],
+        opened["events"][0]["selector_hash"]
+    );
+    assert!(!log.to_string().contains("alice"));
+    let none = api
+        .call(
+            &credential,
+            "POST /issuers/a/revocations/none/erase",
+            &Value::Null,
+        )
+        .await;
+    assert_eq!(
+        (none.0, &none.1["code"]),
+        (404, &json!("unknown-revocation"))
     );
 }

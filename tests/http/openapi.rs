@@ -44,7 +44,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 67] = [
+const STORY: [&str; 68] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -56,6 +56,7 @@ const STORY: [&str; 67] = [
     "readRevocationFile",
     "readRevocation",
     "liftBan",
+    "eraseRevocation",
     "listKeys",
     "readKey",
     "readExposure",
@@ -194,7 +195,7 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
                 ("credential", text(&client["credentials"][0]["id"])),
             ]
         }
-        "readRevocation" | "liftBan" => {
+        "readRevocation" | "liftBan" | "eraseRevocation" => {
             let ban = json!({"subject": format!("user-{:x}", crate::world::number()), "ban": true});
             let made = server.call("POST", "/v1/issuers/default/revocations", Some(&ban));
             vec![("revocation", made.json()["id"].as_str().unwrap().to_owned())]

@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 43] = [
+const CALLS: [Call; 44] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -34,6 +34,7 @@ const CALLS: [Call; 43] = [
     ("readRevocationFile", |_| Sample::default()),
     ("readRevocation", banned),
     ("liftBan", banned),
+    ("eraseRevocation", banned),
     ("listKeys", |_| Sample::default()),
     ("readKey", active_key),
     ("readExposure", active_key),

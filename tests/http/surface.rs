@@ -583,6 +583,7 @@ fn revocations() {
     record.call("GET", &one, Value::Null);
     record.call("GET", &format!("{path}?subject=user-1"), Value::Null);
     record.call("GET", &format!("{path}/file?max_age=1s"), Value::Null);
+    record.call("POST", &format!("{one}/erase"), Value::Null);
     record.call("DELETE", &one, Value::Null);
     record.call("DELETE", &one, Value::Null);
     record.call("GET", &format!("{path}/none"), Value::Null);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keywright_verifier::revocation::{
-    Digest, Record as FeedRecord, Salt, Selector, SelectorKind, TokenSelectors,
+    Digest, Record as FeedRecord, Salt, SelectorKind, TokenSelectors,
 };
 
 use crate::lifecycle::Timestamp;
@@ -39,7 +39,7 @@ pub(super) struct Book {
     /// The hour in which records last left it. They leave at the end of one.
     feed_hour: u64,
     /// Those that may keep a token from being signed, by the kind of their selector.
-    at_signers: BTreeMap<SelectorKind, HashMap<Selector, BTreeSet<String>>>,
+    at_signers: BTreeMap<SelectorKind, HashMap<Digest, BTreeSet<String>>>,
     /// When each of these does so no more, but for those that have no end.
     at_signers_until: BTreeSet<(Timestamp, String)>,
     /// How many of them are bans.
@@ -90,20 +90,22 @@ impl Book {
         }
         if revocation.is_in_feed(now) {
             let place = (revocation.changed_at.floor_seconds(), id.clone());
-            let record = revocation.record(&self.salt);
+            let (kind, record) = revocation.record(&self.salt);
             let bounds = self.bounds.entry(record.digest).or_default();
             bounds.push(record.issued_before);
             let placed = LayoutRecord {
                 record,
-                kind: revocation.selector.kind(),
+                kind,
                 height: height(&id),
             };
             self.feed.insert(place, placed);
         }
         let until = at_signers_until(revocation);
-        if until.is_none_or(|until| now < until) {
-            let of_kind = self.at_signers.entry(revocation.selector.kind());
-            let of_selector = of_kind.or_default().entry(revocation.selector.clone());
+        if until.is_none_or(|until| now < until)
+            && let Some((kind, digest)) = revocation.selector.digest(&self.salt)
+        {
+            let of_kind = self.at_signers.entry(kind);
+            let of_selector = of_kind.or_default().entry(digest);
             of_selector.or_default().insert(id.clone());
             let ends = until.map(|until| (until, id.clone()));
             self.at_signers_until.extend(ends);
@@ -153,18 +155,21 @@ impl Book {
     }
 
     fn leave_signers(&mut self, revocation: &Revocation) {
-        let (id, kind) = (&revocation.id, revocation.selector.kind());
+        let Some((kind, digest)) = revocation.selector.digest(&self.salt) else {
+            return;
+        };
+        let id = &revocation.id;
         let Some(of_kind) = self.at_signers.get_mut(&kind) else {
             return;
         };
-        let Some(ids) = of_kind.get_mut(&revocation.selector) else {
+        let Some(ids) = of_kind.get_mut(&digest) else {
             return;
         };
         if !ids.remove(id) {
             return;
         }
         if ids.is_empty() {
-            of_kind.remove(&revocation.selector);
+            of_kind.remove(&digest);
         }
         if of_kind.is_empty() {
             self.at_signers.remove(&kind);
@@ -224,7 +229,7 @@ impl Book {
         }
         let matching = selectors.iter().filter_map(|one| {
             let of_kind = self.at_signers.get(&one.kind())?;
-            of_kind.get(&Selector::from(one))
+            of_kind.get(&one.digest(&self.salt))
         });
         let entries = matching.flatten().filter_map(|id| self.entries.get(id));
         entries
@@ -309,7 +314,7 @@ fn at_signers_until(revocation: &Revocation) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use keywright_verifier::revocation::selectors_of;
+    use keywright_verifier::revocation::{Selector, selectors_of};
 
     use super::*;
 
@@ -322,7 +327,7 @@ mod tests {
     fn entry(id: &str, subject_value: &str, state: State) -> Entry {
         let revocation = Revocation {
             id: id.to_owned(),
-            selector: subject(subject_value),
+            selector: subject(subject_value).into(),
             state,
             ban: None,
             reason: None,

@@ -437,3 +437,48 @@ impl Heads {
         *count <= MOST_WITH_NONCE
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keywright_verifier::revocation::{Digest, SelectorKind};
+
+    use super::*;
+
+    /// So many records of one selector and one time, of these heights.
+    fn same(heights: &[u8]) -> Vec<LayoutRecord> {
+        let record = Record {
+            digest: Digest::new([7; 16]),
+            issued_before: Some(1),
+        };
+        let kind = SelectorKind::Subject;
+        let placed = |height: &u8| LayoutRecord {
+            record,
+            kind,
+            height: *height,
+        };
+        heights.iter().map(placed).collect()
+    }
+
+    #[test]
+    fn segments_of_the_same_records_are_named_once_and_those_that_stay_are_not_made_again() {
+        let salt = || Salt::new([1; 32]);
+        let mut records = same(&[5, 3]);
+        records.extend(same(&[0; 32]));
+        assert_eq!(Layout::of(&records).segments.len(), 2);
+        let (built, named) = lay_out(1, salt(), &records, None);
+        assert_eq!(
+            built.content.segments.len(),
+            1,
+            "a head with two is refused"
+        );
+        assert_eq!(built.content.segments[0].hash, named[0].0);
+        let (next, named) = lay_out(2, salt(), &records[1..], Some(&built));
+        assert_eq!(next.content.segments, built.content.segments);
+        assert_eq!(named.len(), 1, "it is another one until it is made");
+        let (next, named) = lay_out(3, salt(), &records[1..], Some(&next));
+        assert_eq!(next.content.segments, built.content.segments);
+        assert!(named.is_empty());
+        let kinds: Vec<_> = next.content.kinds.iter().collect();
+        assert_eq!(kinds, [SelectorKind::Subject]);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use keywright_verifier::revocation::{Salt, Selector};
+use keywright_verifier::revocation::Salt;
 use ring::hmac;
 
 use super::book::Book;
@@ -13,7 +13,7 @@ use super::{Entry, Revocations};
 use crate::authority::issuer::Issuer;
 use crate::authority::{Authority, Services};
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::revocation::Revocation;
+use crate::revocation::{Revocation, RevokedSelector};
 use crate::store::chain::LogHead;
 use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordKey, StoreError, WhenDiskFull, Write,
@@ -57,7 +57,11 @@ impl RevocationSecret {
     }
 
     /// What stands for a selector in the audit log, which is never erased: 32 hexadecimal digits.
-    pub(in crate::authority) fn selector_hash(&self, selector: &Selector) -> String {
+    pub(in crate::authority) fn selector_hash(&self, selector: &RevokedSelector) -> String {
+        let selector = match selector {
+            RevokedSelector::Known(selector) => selector,
+            RevokedSelector::Erased(erased) => return erased.event_hash.clone(),
+        };
         let digest = selector.digest(&Salt::new(self.derive("event", &[])));
         let bytes = digest.as_bytes().iter();
         bytes.map(|byte| format!("{byte:02x}")).collect()

@@ -90,7 +90,7 @@ impl Authority {
         for draft in drafts {
             revocations.push(Revocation {
                 id: services.entropy.name::<8>()?,
-                selector: draft.selector.clone(),
+                selector: draft.selector.clone().into(),
                 state: State::Open,
                 ban: draft.ban,
                 reason: draft.reason.clone(),

@@ -30,7 +30,7 @@ impl Revocations {
         for change in living.iter().filter(|_| !are_known) {
             let open = Revocation {
                 id: plan.entropy.name::<8>()?,
-                selector: Selector::Issuer,
+                selector: Selector::Issuer.into(),
                 state: State::Open,
                 ban: None,
                 reason: Some(REASON.to_owned()),

@@ -1,7 +1,7 @@
 //! A revocation in words.
 
 use keywright_api::{
-    Ban, BanEnd, InForceAtVerifiers, Nullable, RevocationInForce, RevocationSelector,
+    Ban, BanEnd, InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
     RevocationState, UnixSeconds,
 };
 
@@ -16,7 +16,7 @@ pub(super) fn told(shown: &RevocationInForce, now: u64) -> String {
         in_force_at_verifiers,
         tokens_until: UnixSeconds(tokens_until),
     } = shown;
-    let what = named(&revocation.selector);
+    let what = who(revocation);
     let first = match revocation.ban {
         None | Some(Ban::UntilLifted(false)) => format!("{what}: taken back"),
         Some(Ban::UntilLifted(true)) => format!("{what}: banned until the ban is lifted"),
@@ -56,6 +56,14 @@ pub(super) fn told(shown: &RevocationInForce, now: u64) -> String {
         lines.push("  it is still open: a process has not said yet that it knows of it".to_owned());
     }
     lines.join("\n")
+}
+
+/// Which tokens a revocation is about, in words.
+pub(super) fn who(revocation: &Revocation) -> String {
+    match revocation.erased {
+        true => "(erased)".to_owned(),
+        false => named(&revocation.selector),
+    }
 }
 
 /// Which tokens, in words.

@@ -92,6 +92,11 @@ fn table() -> Vec<Route> {
                 revocations::lift,
                 openapi::revocations::lift,
             ),
+        Route::new("/v1/issuers/{issuer}/revocations/{revocation}/erase").post(
+            Administration,
+            revocations::erase,
+            openapi::revocations::erase,
+        ),
         Route::new("/v1/issuers/{issuer}/keys")
             .get(Reading, keys::list, openapi::keys::list_keys)
             .post(Administration, keys::import, openapi::keys::import),

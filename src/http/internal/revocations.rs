@@ -223,6 +223,18 @@ pub(super) async fn lift(
     Ok(no_content())
 }
 
+pub(super) async fn erase(
+    State(authority): Service,
+    caller: HasRole<role::Security>,
+    Named(issuer): Named,
+    RevocationId(id): RevocationId,
+) -> Result<Response, Problem> {
+    let erased = authority
+        .erase_revocation(&issuer, &id, caller.actor())
+        .await?;
+    Ok(ok(shown::revocation_in_force(&erased)))
+}
+
 /// What a request asks for, if its caller may.
 fn draft(
     authority: &Authority,

@@ -152,6 +152,34 @@ pub(in crate::http) fn lift() -> Operation {
         .changes()
 }
 
+/// `POST /v1/issuers/{issuer}/revocations/{revocation}/erase`.
+pub(in crate::http) fn erase() -> Operation {
+    let mut erased = in_force();
+    if let Some(members) = erased.as_object_mut() {
+        members.remove("reason");
+        members.insert("selector".to_owned(), json!({}));
+        members.insert("erased".to_owned(), json!(true));
+    }
+    let operation = Operation::new(
+        Area::Revocations,
+        "eraseRevocation",
+        "Erase what a revocation says of people",
+    )
+    .text(
+        "The values of the selector and the reason leave the record. The tokens stay refused, and a ban \
+         holds, by the digest that verifiers know. The audit log keeps the keyed hash of the values, \
+         and the reason.",
+    )
+    .one_of_the_roles(&[Role::Security]);
+    revocation_path(issuer_path(operation))
+        .answers(ResponseDescription::json::<api::RevocationInForce>(
+            ResponseStatus::Ok,
+            "What is left of the revocation.",
+            erased,
+        ))
+        .changes()
+}
+
 fn revocation_path(operation: Operation) -> Operation {
     operation
         .path::<String>("revocation", "The revocation.", "Vq0g4bEwYxkVtW1q")

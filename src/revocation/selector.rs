@@ -1,0 +1,88 @@
+//! Which tokens a revocation is about, also when nobody shall know it any more.
+
+use keywright_verifier::revocation::{Digest, Salt, Selector, SelectorKind};
+
+/// Which tokens a revocation is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevokedSelector {
+    /// The tokens of a selector.
+    Known(Selector),
+    /// Those of one whose values were erased.
+    Erased(ErasedSelector),
+}
+
+/// What is left of a selector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasedSelector {
+    /// Which claims it looks at.
+    pub kind: SelectorKind,
+    /// The key of the digest.
+    pub salt: Salt,
+    /// Its digest, by which signers and verifiers go on.
+    pub digest: Digest,
+    /// The keyed hash by which the audit log names it.
+    pub event_hash: String,
+}
+
+impl RevokedSelector {
+    /// Which claims it looks at.
+    pub fn kind(&self) -> SelectorKind {
+        match self {
+            Self::Known(selector) => selector.kind(),
+            Self::Erased(erased) => erased.kind,
+        }
+    }
+
+    /// The selector, unless it was erased.
+    pub fn known(&self) -> Option<&Selector> {
+        match self {
+            Self::Known(selector) => Some(selector),
+            Self::Erased(_) => None,
+        }
+    }
+
+    /// Its kind and its digest with this salt. `None` for one that was erased under another salt, as
+    /// after a restore without the store's secret: nobody knows which tokens it is about.
+    pub fn digest(&self, salt: &Salt) -> Option<(SelectorKind, Digest)> {
+        match self {
+            Self::Known(selector) => Some((selector.kind(), selector.digest(salt))),
+            Self::Erased(erased) => (erased.salt == *salt).then_some((erased.kind, erased.digest)),
+        }
+    }
+}
+
+impl From<Selector> for RevokedSelector {
+    fn from(selector: Selector) -> Self {
+        Self::Known(selector)
+    }
+}
+
+impl ErasedSelector {
+    /// What is left of this selector under this salt.
+    pub fn of(selector: &Selector, salt: &Salt, event_hash: String) -> Self {
+        Self {
+            kind: selector.kind(),
+            salt: salt.clone(),
+            digest: selector.digest(salt),
+            event_hash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_erased_selector_has_its_digest_under_its_own_salt_alone() {
+        let user = Selector::new(SelectorKind::Subject, &["user-1"]).unwrap();
+        let (salt, other) = (Salt::new([1; 32]), Salt::new([2; 32]));
+        let known = RevokedSelector::from(user.clone());
+        let erased = RevokedSelector::Erased(ErasedSelector::of(&user, &salt, String::new()));
+        assert_eq!((known.known(), erased.known()), (Some(&user), None));
+        assert_eq!(erased.kind(), SelectorKind::Subject);
+        assert_eq!(erased.digest(&salt), known.digest(&salt));
+        assert_eq!(erased.digest(&other), None);
+        assert!(!format!("{erased:?}").contains("user-1"));
+    }
+}
