@@ -85,6 +85,13 @@ impl Client {
         self.delete(format!("{}/revocations/{}", of_issuer(issuer), segment(id)))
     }
 
+    /// Erases what a revocation says of people. Its tokens stay refused.
+    pub fn erase_revocation(&self, issuer: &IssuerName, id: &str) -> Call<'_, RevocationInForce> {
+        let empty = serde_json::Map::new();
+        let path = format!("{}/revocations/{}/erase", of_issuer(issuer), segment(id));
+        self.post(path, &empty)
+    }
+
     /// The feed as a file, for verifiers without a network. `max_age` is a duration such as `24h`.
     ///
     /// # Errors

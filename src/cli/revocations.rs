@@ -340,8 +340,8 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
                 word: &id,
             };
             consent.require(&step, session)?;
-            let place = format!("{}/{}/erase", path(&of.issuer), segment(&id));
-            let answer = session.client()?.post(&place, &json!({}))?;
+            let client = session.client()?;
+            let answer = client.wait(client.erase_revocation(&of.issuer, &id))?;
             let now = session.now.floor_seconds();
             session
                 .output
