@@ -7,6 +7,11 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::{Algorithm, JwkSet, Jws};
+use oauth2::basic::{BasicClient, BasicTokenType};
+use oauth2::{
+    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, Scope,
+    TokenResponse as _, TokenUrl,
+};
 use p256::elliptic_curve::Generate as _;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use serde_json::{Value, json};
@@ -62,6 +67,20 @@ impl Site {
             issuer,
             environment,
         }
+    }
+
+    /// What a client has in its environment.
+    fn value(&self, name: &str) -> String {
+        let mut all = self.environment.iter();
+        let (_, value) = all.find(|(other, _)| *other == name).unwrap();
+        value.clone()
+    }
+
+    /// What the issuer says of itself (RFC 8414).
+    fn metadata(&self) -> Value {
+        let (origin, path) = self.issuer.rsplit_once('/').unwrap();
+        let url = format!("{origin}/.well-known/oauth-authorization-server/{path}");
+        request("GET", &url, &[], None).json()
     }
 
     /// Runs a client, and answers the line that it prints.
@@ -191,4 +210,52 @@ fn go_configures_itself_by_discovery() {
     let said = site.run("golang.org/x/oauth2", command);
     let methods = ["client_secret_basic", "client_secret_post", "detected"];
     site.check("golang.org/x/oauth2", &said, &methods, "invalid_target");
+}
+
+#[test]
+fn the_crate_oauth2_gets_tokens_at_the_endpoint_of_the_metadata() {
+    let site = Site::new();
+    let metadata = site.metadata();
+    let endpoint = metadata["token_endpoint"].as_str().unwrap().to_owned();
+    let client = |method: AuthType| {
+        BasicClient::new(ClientId::new(site.value("CLIENT_ID")))
+            .set_client_secret(ClientSecret::new(site.value("CLIENT_SECRET")))
+            .set_token_uri(TokenUrl::new(endpoint.clone()).unwrap())
+            .set_auth_type(method)
+    };
+    let ask = |method: AuthType, scope: &str| {
+        let client = client(method);
+        let request = client.exchange_client_credentials();
+        let request = request.add_scope(Scope::new(scope.to_owned()));
+        request.request(&exchange)
+    };
+    let token = |method| {
+        let answer = ask(method, "orders:read").unwrap();
+        assert_eq!(*answer.token_type(), BasicTokenType::Bearer);
+        answer.access_token().secret().clone()
+    };
+    let refusal = match ask(AuthType::BasicAuth, "admin").unwrap_err() {
+        RequestTokenError::ServerResponse(refusal) => refusal.error().to_string(),
+        other => panic!("{other}"),
+    };
+    let said = json!({
+        "tokens": {
+            "client_secret_basic": token(AuthType::BasicAuth),
+            "client_secret_post": token(AuthType::RequestBody),
+        },
+        "refused": refusal,
+    });
+    let methods = ["client_secret_basic", "client_secret_post"];
+    site.check("oauth2 (Rust)", &said, &methods, "invalid_scope");
+}
+
+/// What the crate oauth2 sends its requests with.
+fn exchange(request: HttpRequest) -> Result<HttpResponse, ureq::Error> {
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .new_agent();
+    let (parts, mut body) = agent.run(request)?.into_parts();
+    Ok(HttpResponse::from_parts(parts, body.read_to_vec()?))
 }
