@@ -5,6 +5,7 @@ use keywright_verifier::Algorithm;
 
 use super::Endpoint;
 use super::client_credentials::CLIENT_CREDENTIALS;
+use super::refresh::REFRESH_TOKEN;
 
 /// How a client authenticates at every endpoint.
 const AUTHENTICATION_METHODS: [&str; 3] = [
@@ -13,18 +14,22 @@ const AUTHENTICATION_METHODS: [&str; 3] = [
     "private_key_jwt",
 ];
 
+/// How the holder of a public grant does, which renews and ends it by its refresh token.
+const NONE: &str = "none";
+
 /// The endpoints of the issuer with this URL, whose keys have these algorithms.
 pub fn metadata(issuer: &str, algorithms: &[Algorithm]) -> OauthEndpoints {
     let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
     let methods: Vec<String> = owned(&AUTHENTICATION_METHODS);
+    let public = [methods.clone(), owned(&[NONE])].concat();
     let assertions = Algorithm::ALL.to_vec();
     OauthEndpoints {
         token_endpoint: Endpoint::Token.url(issuer),
-        grant_types_supported: owned(&[CLIENT_CREDENTIALS]),
-        token_endpoint_auth_methods_supported: methods.clone(),
+        grant_types_supported: owned(&[CLIENT_CREDENTIALS, REFRESH_TOKEN]),
+        token_endpoint_auth_methods_supported: public.clone(),
         token_endpoint_auth_signing_alg_values_supported: assertions.clone(),
         revocation_endpoint: Endpoint::Revocation.url(issuer),
-        revocation_endpoint_auth_methods_supported: methods.clone(),
+        revocation_endpoint_auth_methods_supported: public,
         revocation_endpoint_auth_signing_alg_values_supported: assertions.clone(),
         introspection_endpoint: Endpoint::Introspection.url(issuer),
         introspection_endpoint_auth_methods_supported: methods,

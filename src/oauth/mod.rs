@@ -1,12 +1,15 @@
-//! The rules of the OAuth endpoints: forms, client authentication, scopes and targets, and what the
-//! token of a client says. Pure: time and clients are parameters.
+//! The rules of the OAuth endpoints: forms, client authentication, scopes and targets, what the token
+//! of a client says, grants and their refresh tokens. Pure: time, randomness and clients are parameters.
 //!
 //! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
 
 mod basic;
 mod client_credentials;
 mod form;
+pub mod grant;
 mod metadata;
+pub mod refresh;
+pub mod refresh_token;
 mod scope;
 mod target;
 
@@ -15,7 +18,10 @@ pub use client_credentials::{
     ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, GrantRefusal,
 };
 pub use form::{Form, FormError};
+pub use grant::{EndCause, Grant, GrantEnd, GrantHolder, GrantState, OutsideGrant};
 pub use metadata::metadata;
+pub use refresh::{REFRESH_TOKEN, RefreshRefusal, TokenLine};
+pub use refresh_token::{GrantKey, RefreshToken};
 pub use scope::{InvalidScope, Scope};
 pub use target::{InvalidTarget, Target};
 
