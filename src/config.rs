@@ -34,6 +34,9 @@
 //! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
 //! | `oauth.enabled` | `false` | serve `/token` under each issuer's path on the public listener |
 //! | `oauth.allowed_origins` | none | origins whose pages may call it |
+//! | `oauth.refresh_grace` | `30s` | for how long a refresh token is answered again whose answer was lost; at most `60s` |
+//! | `oauth.max_grants_per_client` | `1000000` | live grants that one client has opened on an issuer |
+//! | `oauth.max_grants_per_issuer` | `2000000` | live grants of an issuer |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
@@ -77,7 +80,7 @@ pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
     UnclearMasterKeySource, master_key_variable,
 };
-pub use oauth::{InvalidOrigin, Oauth, Origin};
+pub use oauth::{InvalidGrace, InvalidOrigin, Oauth, Origin};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
 /// A configuration file with every setting, as comments: defaults, and examples of what has none.
@@ -299,6 +302,7 @@ impl Config {
         }
         self.log.validate()?;
         self.store.validate()?;
+        self.oauth.validate()?;
         self.default_issuer_url()?;
         Ok(())
     }

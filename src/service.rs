@@ -23,7 +23,7 @@ use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::revocations::RevocationSecret;
 use crate::authority::{
-    Authority, ChangeError, Services, health, replication, revocations, scheduler,
+    Authority, ChangeError, Services, health, replication, revocations, scheduler, upkeep,
 };
 use crate::clock::Clock;
 use crate::config::{Config, DefaultIssuer};
@@ -130,6 +130,7 @@ pub async fn run(
         trusted,
         audience: config.internal.audience.clone(),
         oauth: config.oauth.endpoints(),
+        grants: config.oauth.grants(),
         issuance_log: issuance_log.clone(),
         revocation_secret: RevocationSecret::default(),
         identity: identity(config),
@@ -152,6 +153,7 @@ pub async fn run(
     let access = background.spawn("access-upkeep", &authority, scheduler::run_access_upkeep);
     let issuer_check = background.spawn("issuer-check", &authority, health::watch_issuers);
     let revocations = background.spawn("revocations", &authority, revocations::run);
+    let upkeep = background.spawn("upkeep", &authority, upkeep::run);
     let store_task = if authority.has_shared_store() {
         background.spawn("replication", &authority, replication::run)
     } else {
@@ -230,7 +232,7 @@ pub async fn run(
     if let Some(issuance_log) = issuance_log {
         issuance_log.end().await;
     }
-    for task in [&scheduler, &access, &issuer_check, &revocations] {
+    for task in [&scheduler, &access, &issuer_check, &revocations, &upkeep] {
         task.abort();
     }
     // A change that is being committed ends, whole or not at all, before the store is closed.

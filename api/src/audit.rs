@@ -206,6 +206,7 @@ pub enum EventKind {
     RevocationsClosed,
     BanLifted,
     RevocationErased,
+    GrantEnded,
     BackupTaken,
     Restored,
     MasterKeyNamed,
@@ -272,11 +273,13 @@ pub struct Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend(
-    "x-enum-varnames" = ["ActorClient", "ActorScheduler", "ActorBootstrap", "ActorOperator"]
+    "x-enum-varnames" = ["ActorClient", "ActorHolder", "ActorScheduler", "ActorBootstrap", "ActorOperator"]
 ))]
 pub enum ActorKind {
     /// A client of the internal API.
     Client,
+    /// Somebody with a refresh token of a public grant.
+    Holder,
     /// The service's own plan.
     Scheduler,
     /// The first start.

@@ -37,6 +37,9 @@ impl Role {
     /// The roles that take tokens back.
     pub const REVOKERS: [Self; 2] = [Self::Security, Self::Revoker];
 
+    /// The roles of which one is needed to read and to end grants.
+    pub const GRANT_READERS: [Self; 3] = [Self::Issuer, Self::Security, Self::Revoker];
+
     /// The roles that read which tokens were taken back. It is about people, so that not every reader
     /// may.
     pub const REVOCATION_READERS: [Self; 2] = [Self::Security, Self::Auditor];

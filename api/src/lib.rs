@@ -23,6 +23,7 @@
 mod approvals;
 mod audit;
 mod clients;
+mod grants;
 mod issuers;
 mod keys;
 mod oauth;
@@ -47,6 +48,10 @@ pub use clients::{
     CertificateRule, ClaimName, ClaimPattern, ClientKeys, ClientRequest, Clients, CreatedClient,
     Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
     RegisteredClient, Role, Scope, Subjects, Terms, TypeName, UnknownRole, WorkloadRule,
+};
+pub use grants::{
+    Binding, Grant, GrantChange, GrantEndCause, GrantRequest, GrantState, Grants, OpenedGrant,
+    RefreshTerms,
 };
 pub use issuers::{
     Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy, PolicyInForce,

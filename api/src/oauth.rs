@@ -16,6 +16,9 @@ pub struct AccessToken {
     /// Its scope, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// What the grant is renewed with next time, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
 }
 
 /// How an access token is presented.
@@ -38,8 +41,9 @@ pub struct Introspection {
 /// What a valid token says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IntrospectedToken {
-    /// How it is presented.
-    pub token_type: AccessTokenType,
+    /// How it is presented; `None` for a refresh token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<AccessTokenType>,
     /// Its claims, as far as a service needs them to decide: `iss`, `sub`, `aud`, `client_id`, `scope`,
     /// `iat`, `nbf`, `exp`, `jti`, `act` and `cnf`.
     #[serde(flatten)]

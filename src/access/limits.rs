@@ -175,7 +175,11 @@ impl Limits {
         texts.any(|text| patterns.iter().any(|pattern| pattern.matches(text)))
     }
 
-    fn check_subject(&self, client: &str, subject: Option<&Value>) -> Result<(), LimitBroken> {
+    /// Whether the client with this id may have tokens signed for this subject.
+    ///
+    /// # Errors
+    /// [`LimitBroken`].
+    pub fn check_subject(&self, client: &str, subject: Option<&Value>) -> Result<(), LimitBroken> {
         let Some(subjects) = &self.subjects else {
             return Ok(());
         };

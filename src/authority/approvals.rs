@@ -226,6 +226,7 @@ impl Authority {
                     requester,
                     approval: stored.approval,
                 }),
+                ended_grant: None,
             };
             authority.execute(&issuer, operation, request).await
         })

@@ -36,6 +36,12 @@ pub enum Actor {
         #[serde(skip_serializing_if = "Option::is_none")]
         address: Option<IpAddr>,
     },
+    /// Somebody with a refresh token of a public grant.
+    Holder {
+        /// Where its connection came from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+    },
     /// The schedule.
     Scheduler,
     /// The first start.
@@ -55,7 +61,11 @@ impl Actor {
     pub fn client(&self) -> Option<&str> {
         match self {
             Self::Client { id, .. } => Some(id),
-            Self::Scheduler | Self::Bootstrap | Self::Operator { .. } | Self::Recorded(_) => None,
+            Self::Holder { .. }
+            | Self::Scheduler
+            | Self::Bootstrap
+            | Self::Operator { .. }
+            | Self::Recorded(_) => None,
         }
     }
 }
@@ -284,6 +294,19 @@ impl RevocationEvent {
             selector_hash: secret.selector_hash(&revocation.selector),
         }
     }
+}
+
+/// A grant has ended before its time. Grants leave no other event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum GrantEvent {
+    /// It was ended, or a refresh token of it was used twice.
+    GrantEnded {
+        /// Its identifier, the `sid` of its tokens.
+        grant: String,
+        /// Why.
+        cause: &'static str,
+    },
 }
 
 /// A store has come back from a backup. Serialised with `"event": "restored"`.

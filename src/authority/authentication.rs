@@ -16,7 +16,6 @@ mod assertion;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use keywright_verifier::{KeySource, Rules, Verifier};
@@ -24,7 +23,7 @@ use keywright_verifier::{KeySource, Rules, Verifier};
 use super::audit::{Actor, AuthenticationMethod};
 use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
 use super::key_wait::KeyWait;
-use super::throttle::{Budget, FailureLimiter, RateExceeded};
+use super::throttle::FailureLimiter;
 use crate::access::Role;
 use crate::access::certificate::PeerCertificate;
 use crate::access::credential::{self, PREFIX};
@@ -86,38 +85,6 @@ impl Caller {
     /// Whether the client has a role.
     pub fn has(&self, role: Role) -> bool {
         self.live.client.has(role)
-    }
-
-    /// Takes so many signatures from the client's bucket, and answers what is left; `None` when its
-    /// rate is not limited.
-    ///
-    /// # Errors
-    /// [`RateExceeded`], with the bucket as it is; nothing has been taken then.
-    pub fn take_signatures(
-        &self,
-        count: NonZeroU32,
-    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
-        let Some(bucket) = &self.live.bucket else {
-            return Ok(None);
-        };
-        let taken = bucket.take(count).map(Some);
-        taken.map_err(|exceeded| bucket.exceeded(exceeded))
-    }
-
-    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
-    ///
-    /// # Errors
-    /// As for [`take_signatures`](Self::take_signatures); the first is given back then.
-    pub fn take_further_signatures(
-        &self,
-        count: NonZeroU32,
-        first: Option<Budget>,
-    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
-        let (Some(bucket), Some(first)) = (&self.live.bucket, first) else {
-            return Ok(None);
-        };
-        let taken = bucket.take_rest(count, first).map(Some);
-        taken.map_err(|exceeded| bucket.exceeded(exceeded))
     }
 
     /// The caller as the audit log names it.
@@ -225,6 +192,17 @@ impl Authenticator {
     pub fn trusts(&self, name: &str) -> bool {
         let mut trusted = self.trusted.by_url.values();
         trusted.any(|trusted| trusted.name == name)
+    }
+
+    /// Counts a secret from an address that is nobody's.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::TooManyFailures`].
+    pub fn count_failure(&self, address: Option<IpAddr>) -> Result<(), Unauthenticated> {
+        match address.is_some_and(|address| self.failures.record_failure(address)) {
+            true => Err(Unauthenticated::TooManyFailures),
+            false => Ok(()),
+        }
     }
 
     /// Finds out who calls.

@@ -2,6 +2,7 @@
 //! assertions that it has used up, and when its credentials were last used.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,7 @@ use arc_swap::ArcSwap;
 use keywright_verifier::{Algorithm, Rules, Verifier};
 
 use super::replay::UsedAssertions;
-use super::throttle::Bucket;
+use super::throttle::{Bucket, Budget, RateExceeded};
 use crate::access::Client;
 use crate::access::certificate::{CertificateRule, PeerCertificate};
 use crate::access::limits::ClaimsSchema;
@@ -34,6 +35,38 @@ pub struct ClientState {
 type Uses = BTreeMap<String, AtomicU64>;
 
 impl ClientState {
+    /// Takes so many signatures from the client's bucket, and answers what is left; `None` when its
+    /// rate is not limited.
+    ///
+    /// # Errors
+    /// [`RateExceeded`], with the bucket as it is; nothing has been taken then.
+    pub fn take_signatures(
+        &self,
+        count: NonZeroU32,
+    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
+        let Some(bucket) = &self.bucket else {
+            return Ok(None);
+        };
+        let taken = bucket.take(count).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
+    }
+
+    /// Takes the rest of so many signatures, of which the first was taken before and left `first`.
+    ///
+    /// # Errors
+    /// As for [`take_signatures`](Self::take_signatures); the first is given back then.
+    pub fn take_further_signatures(
+        &self,
+        count: NonZeroU32,
+        first: Option<Budget>,
+    ) -> Result<Option<Budget>, (RateExceeded, Budget)> {
+        let (Some(bucket), Some(first)) = (&self.bucket, first) else {
+            return Ok(None);
+        };
+        let taken = bucket.take_rest(count, first).map(Some);
+        taken.map_err(|exceeded| bucket.exceeded(exceeded))
+    }
+
     /// When a credential was last used.
     pub fn last_used(&self, credential: &str) -> Option<Timestamp> {
         let millis = self.uses.get(credential)?.load(Ordering::Relaxed);

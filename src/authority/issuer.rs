@@ -435,6 +435,7 @@ pub(super) fn batch(
         reason,
         confirmation,
         precondition: _,
+        ended_grant: _,
     } = &request.request;
     let mut batch = services.new_batch()?;
     batch.not_after = Some(time.timing.commit_deadline(change.at));

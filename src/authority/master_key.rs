@@ -6,6 +6,7 @@
 //! pass over all records ends a rotation. It may be interrupted anywhere; the next request goes
 //! on, and until it has ended both keys are needed.
 
+mod grants;
 mod replacement;
 mod rotation;
 
@@ -40,9 +41,14 @@ impl<'a> CommitSealing<'a> {
         services: &'a Services,
         fresh: &NewKeys,
     ) -> Result<Option<Self>, ChangeError> {
-        if fresh.privates.is_empty() {
-            return Ok(None);
+        match fresh.privates.is_empty() {
+            true => Ok(None),
+            false => Self::now(services).await.map(Some),
         }
+    }
+
+    /// The key that seals now.
+    pub(super) async fn now(services: &'a Services) -> Result<Self, ChangeError> {
         let setting = StoredSetting::read(&*services.store).await?;
         let keys = &services.master_keys;
         let key = match &setting {
@@ -50,10 +56,10 @@ impl<'a> CommitSealing<'a> {
             None => keys.first(),
         };
         let token = setting.map(|setting| setting.token);
-        Ok(Some(Self {
+        Ok(Self {
             key,
             expectation: Expectation::Is(check::record_key(), token),
-        }))
+        })
     }
 
     /// Seals every new private half for its issuer.

@@ -17,6 +17,7 @@ pub mod backup;
 pub mod clients;
 mod directory;
 mod error;
+pub mod grants;
 pub mod health;
 pub mod introspection;
 pub mod issued_token;
@@ -39,8 +40,10 @@ pub mod signing;
 pub mod snapshot;
 mod store_watch;
 pub mod throttle;
+pub mod upkeep;
 mod witness;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -51,6 +54,7 @@ use crate::engine::{Entropy, RandomnessUnavailable, SigningEngine};
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::oauth::Endpoints;
+use crate::oauth::grant::GrantSettings;
 use crate::store::chain::LogHead;
 use crate::store::seal::MasterKeys;
 use crate::store::{
@@ -61,6 +65,7 @@ use crate::telemetry::Metrics;
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
 use directory::IssuerDirectory;
+use grants::GrantCounts;
 use health::Health;
 use issuer::Issuer;
 use lease::Lease;
@@ -95,6 +100,8 @@ pub struct Services {
     pub audience: Option<String>,
     /// Whether metadata names the OAuth endpoints.
     pub oauth: Endpoints,
+    /// What holds for all grants.
+    pub grants: GrantSettings,
     /// Where each token leaves a line.
     pub issuance_log: Option<Arc<IssuanceLog>>,
     /// For how long what is in memory may be used.
@@ -174,6 +181,8 @@ pub struct Authority {
     /// Issuers for which keys are generated.
     generating: Arc<Generating>,
     health: Health,
+    /// How many grants are live.
+    grants: GrantCounts,
 }
 
 impl Authority {
@@ -239,6 +248,7 @@ impl Authority {
             authenticator,
             wakes,
             generating: Arc::default(),
+            grants: GrantCounts::default(),
         };
         authority.catch_up().await?;
         Ok(authority)
@@ -267,6 +277,19 @@ impl Authority {
     /// Whether the store had any client when this began, usable or not.
     pub fn had_clients(&self) -> bool {
         self.had_clients
+    }
+
+    /// For how many seconds something is valid that expires at this Unix second.
+    pub fn seconds_until(&self, expires_at: u64) -> u64 {
+        expires_at.saturating_sub(self.now().floor_seconds())
+    }
+
+    /// Counts a secret from an address that is nobody's.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::TooManyFailures`].
+    pub fn count_failure(&self, address: Option<IpAddr>) -> Result<(), Unauthenticated> {
+        self.authenticator.count_failure(address)
     }
 
     /// Finds out who calls.

@@ -23,6 +23,16 @@ pub struct Request {
     pub precondition: Precondition,
     /// The end of the waiting of an operation that was confirmed.
     pub confirmation: Option<Confirmation>,
+    /// The end of a grant, whose session is taken back with it.
+    pub ended_grant: Option<EndedGrant>,
+}
+
+/// The end of a grant before its time.
+pub struct EndedGrant {
+    /// What says it in its record.
+    pub write: Write,
+    /// What the log says of it.
+    pub event: EventRow,
 }
 
 /// The end of the waiting of an operation that a second person has confirmed.
@@ -54,6 +64,7 @@ impl Request {
             reason: None,
             precondition: Precondition::None,
             confirmation: None,
+            ended_grant: None,
         }
     }
 

@@ -143,6 +143,15 @@ impl Revocations {
         selectors.map_or(true, |selectors| self.read().refuses(&selectors, issued_at))
     }
 
+    /// Whether a grant whose tokens have these claims is taken back, if it was opened at this Unix second.
+    /// One of which not all selectors can be looked at is.
+    pub fn takes_back(&self, claims: &Map<String, Value>, opened_at: u64) -> bool {
+        let selectors = selectors_of(|name| claims.get(name));
+        selectors.map_or(true, |selectors| {
+            self.read().takes_back(&selectors, opened_at)
+        })
+    }
+
     /// How often they have changed. What is said of a token holds as long as this does not grow.
     pub(super) fn change(&self) -> u64 {
         *self.changes.borrow()

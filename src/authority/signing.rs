@@ -47,6 +47,17 @@ pub struct SignRequest {
     pub typ: Option<String>,
     /// The algorithm; the policy's default when absent.
     pub algorithm: Option<Algorithm>,
+    /// The grant that it is for, if it is for one.
+    pub session: Option<Session>,
+}
+
+/// The grant of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its identifier: the token's `sid`, which the caller's limits say nothing about.
+    pub id: String,
+    /// When the token expires at the latest, in Unix seconds.
+    pub ends_at: u64,
 }
 
 impl SignRequest {
@@ -68,6 +79,12 @@ pub struct SignedToken {
     pub expires_at: u64,
 }
 
+/// A token that may be signed, and lacks only its signature.
+pub struct CheckedToken<'v> {
+    snapshot: &'v LeasedSnapshot,
+    prepared: Prepared<'v>,
+}
+
 /// A token that lacks only its signature.
 struct Prepared<'v> {
     entry: &'v SigningEntry,
@@ -87,26 +104,50 @@ pub async fn sign(
     client: &Client,
     request: SignRequest,
 ) -> Result<SignedToken, SignRefusal> {
+    check(snapshot, client, request).await?.sign().await
+}
+
+/// Checks a request for one token and makes it, but for its signature.
+///
+/// # Errors
+/// [`SignRefusal`].
+pub async fn check<'v>(
+    snapshot: &'v LeasedSnapshot,
+    client: &Client,
+    request: SignRequest,
+) -> Result<CheckedToken<'v>, SignRefusal> {
     let mut budget = MOST_WORK_OF_BATCH;
     let prepared = prepare(snapshot, client, request, &mut budget).await?;
-    let Prepared {
-        entry,
-        signing_input,
-        jti,
-        expires_at,
-        judged_at_change,
-    } = prepared;
-    let token = complete(&*entry.signer, signing_input).await?;
-    if !snapshot.may_sign() {
-        return Err(SignRefusal::SnapshotStale);
+    Ok(CheckedToken { snapshot, prepared })
+}
+
+impl CheckedToken<'_> {
+    /// Signs it.
+    ///
+    /// # Errors
+    /// [`SignRefusal`]: what is true of the keys and of revocations has changed since, or the engine has
+    /// failed.
+    pub async fn sign(self) -> Result<SignedToken, SignRefusal> {
+        let Self { snapshot, prepared } = self;
+        let Prepared {
+            entry,
+            signing_input,
+            jti,
+            expires_at,
+            judged_at_change,
+        } = prepared;
+        let token = complete(&*entry.signer, signing_input).await?;
+        if !snapshot.may_sign() {
+            return Err(SignRefusal::SnapshotStale);
+        }
+        check_again(snapshot, &token, judged_at_change)?;
+        Ok(SignedToken {
+            token,
+            kid: entry.kid.clone(),
+            jti,
+            expires_at,
+        })
     }
-    check_again(snapshot, &token, judged_at_change)?;
-    Ok(SignedToken {
-        token,
-        kid: entry.kid.clone(),
-        jti,
-        expires_at,
-    })
 }
 
 /// Signs a document of the service's own, which is no token.
@@ -247,6 +288,7 @@ async fn prepare<'v>(
         expires_in,
         typ,
         algorithm,
+        session,
     } = request;
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
@@ -282,7 +324,11 @@ async fn prepare<'v>(
     }
 
     let issued_at = snapshot.issued_at().floor_seconds();
-    let expires_at = issued_at.saturating_add(lifetime);
+    let mut expires_at = issued_at.saturating_add(lifetime);
+    if let Some(session) = session {
+        claims.insert("sid".to_owned(), session.id.into());
+        expires_at = expires_at.min(session.ends_at);
+    }
     let jti = URL_SAFE_NO_PAD.encode(random_identifier());
     let judged_at_change = snapshot.revocations_change();
     let own_jti = Value::String(jti);

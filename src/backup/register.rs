@@ -21,7 +21,7 @@ use crate::lifecycle::{IssuerName, Key, KeySet, Revoked, State, Timestamp};
 use crate::store::chain::LogHead;
 use crate::store::documents::{CorruptRecord, read_public_set, records};
 use crate::store::seal::{Fingerprint, MasterKey};
-use crate::store::{Kind, Record, RecordKey, StoredSet, Token};
+use crate::store::{Kind, Record, RecordKey, StoredSet};
 
 use sealed::Sealed;
 
@@ -304,14 +304,8 @@ fn without_reasons(set: &KeySet) -> Option<KeySet> {
 
 fn read_issuer(document: IssuerDocument) -> Result<KeySet, RegisterError> {
     let name = IssuerName::parse(&document.name).map_err(|_| RegisterError::Foreign)?;
-    let record = |key, version, document: &RawValue| Record {
-        key,
-        version,
-        token: Token::UNWRITTEN,
-        document: document.get().to_owned(),
-        sealed: None,
-        unique: None,
-        is_final: false,
+    let record = |key, version, document: &RawValue| {
+        Record::unwritten(key, version, document.get().to_owned())
     };
     let keys = document.keys.into_iter().map(|key| {
         let record_key = RecordKey::signing_key(&name, &key.kid);

@@ -50,6 +50,8 @@ pub struct Plan<'a> {
     /// Whether nothing was revoked since the register, or since the backup where there is none.
     /// Otherwise every token of before is taken back, because nobody knows which ones were.
     pub nothing_revoked: bool,
+    /// Whether grants come back. Refresh tokens that were issued since the backup end theirs.
+    pub keep_grants: bool,
     /// The master keys that open the backup.
     pub master_keys: &'a MasterKeys,
     /// Who restores.
@@ -71,6 +73,8 @@ pub struct Outcome {
     pub issuers: Vec<Change>,
     /// The issuers of which every token of before is taken back.
     pub taken_back: Vec<IssuerName>,
+    /// How many grants of the backup have not come back.
+    pub ended_grants: u64,
     /// Where the audit log ends now.
     pub head: LogHead,
     /// What is wrong with the audit log of the backup, which came back as it was.
@@ -97,6 +101,17 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     check_names(&plan, &contents)?;
     let recovered = recover_all(&plan, &contents).await?;
     let revocations = Revocations::of(&plan, &recovered)?;
+    if plan.keep_grants && !revocations.opened.is_empty() {
+        return Err(RestoreError::GrantsTakenBack);
+    }
+    let mut replaced = revocations.replaced_kinds();
+    let ended_grants = match plan.keep_grants {
+        true => 0,
+        false => {
+            replaced.push(Kind::Grant);
+            contents.grants
+        }
+    };
     let mut head = contents.end;
     let events: Vec<Entry> = events_of(&plan, &contents, &recovered, &revocations.opened)
         .into_iter()
@@ -118,7 +133,7 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let taken_back = opened.map(|(issuer, _)| issuer.clone()).collect();
     let replacement = ReplacementRows {
         head: stored_head,
-        replaced: revocations.replaced_kinds(),
+        replaced,
         records: records.chain(revocations.into_records()).collect(),
         events,
     };
@@ -130,6 +145,7 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
             backup: contents.header,
             issuers: changes,
             taken_back,
+            ended_grants,
             head,
             broken: contents.broken,
         },
@@ -154,6 +170,8 @@ struct Contents {
     /// What says which master key seals what is new.
     check: Option<Vec<u8>>,
     sets: BTreeMap<IssuerName, StoredSet>,
+    /// How many grants there are.
+    grants: u64,
     /// Where the log is continued.
     end: LogHead,
     broken: Option<BrokenLink>,
@@ -170,7 +188,7 @@ fn reader<'a>(plan: &'a Plan<'_>) -> Result<Reader<BufReader<&'a File>>, BackupE
 fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     let mut reader = reader(plan)?;
     let (mut issuers, mut keys) = (Vec::new(), Vec::new());
-    let (mut head, mut last_event, mut check) = (None, 0, None);
+    let (mut head, mut last_event, mut check, mut grants) = (None, 0, None, 0);
     let mut log = Verification::begin(LogHead::BEGINNING, []);
     while let Some(entry) = reader.next_row()? {
         match entry {
@@ -183,6 +201,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
                 Kind::Setting if record.key == check::record_key() => check = record.sealed,
                 Kind::Issuer => issuers.push(record),
                 Kind::Key => keys.push(record),
+                Kind::Grant => grants += 1,
                 _ => {}
             },
             Entry::Event(event) => {
@@ -207,6 +226,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
         lines: reader.lines().to_vec(),
         check,
         sets,
+        grants,
         end: LogHead::of_stored(sequence, &hash, last_event),
         broken: log.and_then(Verification::finish).err(),
     })

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::StoredEvent;
 use crate::store::transfer::{Entry, StoredHead};
-use crate::store::{Kind, LastUse, Record, RecordKey, Token};
+use crate::store::{Kind, LastUse, Record, RecordIndex, RecordKey, Token};
 
 /// Why a line is no row.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,12 @@ enum Line {
         unique: Option<String>,
         #[serde(default, rename = "final", skip_serializing_if = "std::ops::Not::not")]
         is_final: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept_until: Option<u64>,
     },
     // Backups of before there were records have the lines from here to `Approval`.
     Setting {
@@ -134,6 +140,9 @@ pub(super) fn write(entry: Entry, output: &mut Vec<u8>) -> Result<(), InvalidRow
             sealed: record.sealed.map(|sealed| STANDARD.encode(sealed)),
             unique: record.unique,
             is_final: record.is_final,
+            subject: record.index.subject,
+            client: record.index.client,
+            kept_until: record.index.kept_until.map(Timestamp::millis),
         },
         Entry::LastUse(row) => Line::LastUse {
             client: row.client,
@@ -170,6 +179,9 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
             sealed,
             unique,
             is_final,
+            subject,
+            client,
+            kept_until,
         } => Entry::Record(Record {
             key: RecordKey {
                 kind: Kind::parse(&kind).ok_or(InvalidRow::Kind)?,
@@ -182,6 +194,11 @@ pub(super) fn read(line: &[u8]) -> Result<Entry, InvalidRow> {
             unique,
             is_final,
             token: Token::UNWRITTEN,
+            index: RecordIndex {
+                subject,
+                client,
+                kept_until: kept_until.map(Timestamp::from_millis),
+            },
         }),
         Line::Setting { name, value } => Entry::Record(Record {
             sealed: Some(decode(&value)?),
@@ -295,6 +312,18 @@ mod tests {
             key(None),
             key(Some(&[])),
             key(Some(&[10])),
+            Entry::Record(Record {
+                index: RecordIndex {
+                    subject: Some("a".to_owned()),
+                    client: Some("b".to_owned()),
+                    kept_until: Some(Timestamp::from_millis(5)),
+                },
+                ..Record::unwritten(
+                    RecordKey::owned(Kind::Grant, &issuer, "g"),
+                    1,
+                    String::new(),
+                )
+            }),
             event(None, b"{}", None),
             event(Some(b"a"), b"\xff\xfe\n", Some(&[])),
             event(Some(b"\xff"), b"", Some(&[1; 32])),

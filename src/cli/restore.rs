@@ -35,6 +35,10 @@ pub(super) struct Arguments {
     /// An issuer that was deleted after the backup, or after the register; once for each.
     #[arg(long, value_name = "NAME", value_parser = IssuerName::parse)]
     deleted_since: Vec<IssuerName>,
+    /// Bring the grants of the backup back, too. Without it all grants end, and their users log in again.
+    /// A refresh token that was issued after the backup ends its grant in any case.
+    #[arg(long)]
+    keep_grants: bool,
     /// The configuration file (TOML) of the service that is restored.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -64,6 +68,7 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         revoked: arguments.revoked_since.into_iter().collect(),
         deleted: arguments.deleted_since.into_iter().collect(),
         nothing_revoked: arguments.nothing_revoked_since,
+        keep_grants: arguments.keep_grants,
     };
     let outcome = run_offline(service::restore(&config, request))?;
     session.output.show_found(document(&outcome), |_, output| {
@@ -81,6 +86,13 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
             output.line(format_args!(
                 "every token of issuer {issuer} from before is refused: nobody knows which were taken \
                  back last"
+            ))?;
+        }
+        if outcome.ended_grants > 0 {
+            output.line(format_args!(
+                "{} grants of the backup have ended: their users log in again (--keep-grants brings \
+                 grants back)",
+                outcome.ended_grants
             ))?;
         }
         output.line(format_args!("head: {}", outcome.head))
@@ -106,6 +118,7 @@ fn document(outcome: &Outcome) -> Value {
         "issuers": outcome.issuers.iter().map(issuer).collect::<Vec<_>>(),
         "forced": forced.collect::<Vec<_>>(),
         "tokens_taken_back": outcome.taken_back.iter().map(IssuerName::as_str).collect::<Vec<_>>(),
+        "ended_grants": outcome.ended_grants,
         "head": outcome.head.to_string(),
         "broken": outcome.broken.as_ref().map(ToString::to_string),
     })

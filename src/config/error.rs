@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::InvalidStore;
+use super::{InvalidGrace, InvalidStore};
 use crate::lifecycle::InvalidIssuerUrl;
 
 /// Why a configuration is refused.
@@ -105,6 +105,9 @@ pub enum ConfigError {
     /// The store cannot be used as it is set.
     #[error(transparent)]
     Store(#[from] InvalidStore),
+    /// The grace of refresh tokens is too long.
+    #[error(transparent)]
+    Grace(#[from] InvalidGrace),
     /// The default issuer's URL breaks a rule.
     #[error("default_issuer.url: {0}")]
     IssuerUrl(#[from] InvalidIssuerUrl),

@@ -1,28 +1,81 @@
 //! Settings of the OAuth endpoints.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::listener::any_duration;
+use crate::lifecycle::format_duration;
 use crate::oauth::Endpoints;
+use crate::oauth::grant::GrantSettings;
+use crate::oauth::refresh::LONGEST_GRACE;
 
 /// The OAuth endpoints on the public listener.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Oauth {
     /// Whether they are served.
-    #[serde(default, deserialize_with = "figment::util::bool_from_str_or_int")]
+    #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
     pub enabled: bool,
     /// The origins whose pages may call them.
-    #[serde(default)]
     pub allowed_origins: Vec<Origin>,
+    /// For how long the refresh token before the current one is answered again.
+    #[serde(with = "any_duration")]
+    pub refresh_grace: Duration,
+    /// The most live grants that one client has opened on one issuer.
+    pub max_grants_per_client: u64,
+    /// The most live grants of one issuer.
+    pub max_grants_per_issuer: u64,
     /// Whether client secrets may cross a network to the public listener in the clear.
-    #[serde(default, deserialize_with = "figment::util::bool_from_str_or_int")]
+    #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
     pub allow_plaintext: bool,
 }
 
+/// The refresh token before the current one would be answered for too long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "oauth.refresh_grace = \"{}\" is longer than {}", format_duration(*.0),
+    format_duration(LONGEST_GRACE)
+)]
+pub struct InvalidGrace(Duration);
+
+impl Default for Oauth {
+    fn default() -> Self {
+        let GrantSettings {
+            grace,
+            most_of_a_client,
+            most_of_an_issuer,
+        } = GrantSettings::default();
+        Self {
+            enabled: false,
+            allowed_origins: Vec::new(),
+            refresh_grace: grace,
+            max_grants_per_client: most_of_a_client,
+            max_grants_per_issuer: most_of_an_issuer,
+            allow_plaintext: false,
+        }
+    }
+}
+
 impl Oauth {
+    pub(super) fn validate(&self) -> Result<(), InvalidGrace> {
+        match self.refresh_grace > LONGEST_GRACE {
+            true => Err(InvalidGrace(self.refresh_grace)),
+            false => Ok(()),
+        }
+    }
+
+    /// What holds for all grants.
+    pub fn grants(&self) -> GrantSettings {
+        GrantSettings {
+            grace: self.refresh_grace,
+            most_of_a_client: self.max_grants_per_client,
+            most_of_an_issuer: self.max_grants_per_issuer,
+        }
+    }
+
     /// Whether the metadata of issuers names the endpoints.
     pub fn endpoints(&self) -> Endpoints {
         match self.enabled {

@@ -31,6 +31,8 @@ pub(super) mod role {
     pub(in crate::http) struct Revoker;
     /// One of [`Role::REVOCATION_READERS`].
     pub(in crate::http) struct RevocationReader;
+    /// One of [`Role::GRANT_READERS`].
+    pub(in crate::http) struct GrantReader;
     /// One of [`Role::READERS`].
     pub(in crate::http) struct Reader;
 
@@ -51,6 +53,9 @@ pub(super) mod role {
     }
     impl Required for RevocationReader {
         const ROLES: &[Role] = &Role::REVOCATION_READERS;
+    }
+    impl Required for GrantReader {
+        const ROLES: &[Role] = &Role::GRANT_READERS;
     }
     impl Required for Reader {
         const ROLES: &[Role] = &Role::READERS;

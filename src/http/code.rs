@@ -179,6 +179,18 @@ codes! {
     ForeignToken = "foreign-token":
         "the token was issued to another client",
         "have its own client take it back, or one with the role `revoker` or `security`";
+    InvalidRefresh = "invalid-refresh":
+        "`refresh` of a grant breaks a rule",
+        "`detail` has the member and the rule";
+    InvalidGrantClient = "invalid-grant-client":
+        "`client` of a grant is neither `public` nor a client",
+        "name the id of a client, as `GET /v1/clients` shows it";
+    InvalidRefreshToken = "invalid-refresh-token":
+        "the refresh token was never issued here, or its grant has been gone for a day",
+        "log in again";
+    RefreshTokenReused = "refresh-token-reused":
+        "the refresh token was used before; its grant is ended, because two hold what one should hold",
+        "log in again; if the client stores each answer, somebody has stolen a token";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";
@@ -220,6 +232,9 @@ codes! {
         "check the identifier, or ask for it again";
     UnknownRevocation = "unknown-revocation":
         "no such revocation, or nothing follows from it any more",
+        "check issuer and identifier";
+    UnknownGrant = "unknown-grant":
+        "no such grant, or it has been over for a day",
         "check issuer and identifier";
     MethodNotAllowed = "method-not-allowed":
         "`Allow` has what the path takes",
@@ -281,6 +296,12 @@ codes! {
     NotABan = "not-a-ban":
         "the revocation keeps nothing from being signed, or not any more",
         "nothing: what it takes back stays so";
+    GrantEnded = "grant-ended":
+        "the grant is over: ended, taken back, expired, or the client that opened it is gone",
+        "log in again";
+    GrantSubjectFixed = "grant-subject-fixed":
+        "a change of a grant has another `sub`",
+        "open another grant";
     LastAdmin = "last-admin":
         "nobody could manage access any more",
         "make another client that is an admin of all issuers and has a way in";
@@ -314,6 +335,9 @@ codes! {
     TooManyRevocations = "too-many-revocations":
         "the client, or the issuer, has as many revocations as are kept",
         "name a subject, a client or the issuer instead of single tokens, or wait until some have ended";
+    TooManyGrants = "too-many-grants":
+        "the client, or the issuer, has as many live grants as it may",
+        "wait until some have ended, or raise `oauth.max_grants_per_client` or `oauth.max_grants_per_issuer`";
     TooManyFailures = "too-many-failures":
         "too many bad credentials have come from this address",
         "mend the credential, then wait for `Retry-After`";

@@ -212,6 +212,10 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidTarget
         | Code::SeveralCredentials
         | Code::ForeignToken
+        | Code::InvalidRefresh
+        | Code::InvalidGrantClient
+        | Code::InvalidRefreshToken
+        | Code::RefreshTokenReused
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {
@@ -224,6 +228,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownCredential
         | Code::UnknownApproval
         | Code::UnknownRevocation
+        | Code::UnknownGrant
         | Code::BeforeIssuer => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -242,6 +247,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TakesOverFixed
         | Code::LastAdmin
         | Code::NotABan
+        | Code::GrantEnded
+        | Code::GrantSubjectFixed
         | Code::IssuerDeleted
         | Code::TooManyApprovals
         | Code::ApprovalEnded
@@ -257,6 +264,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::RateLimited
         | Code::TooManyFailures
         | Code::TooManyRequests
+        | Code::TooManyGrants
         | Code::TooManyRevocations => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Overloaded
@@ -279,6 +287,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
 /// to do: a body that cannot be read, a rate, an overload.
 pub(super) const fn oauth_status_of(code: Code) -> StatusCode {
     match status_of(code) {
+        StatusCode::CONFLICT if matches!(code, Code::GrantEnded) => StatusCode::BAD_REQUEST,
         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => StatusCode::BAD_REQUEST,
         StatusCode::CONFLICT => StatusCode::SERVICE_UNAVAILABLE,
         status => status,

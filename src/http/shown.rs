@@ -10,6 +10,8 @@ use crate::authority::signing::SignedToken;
 use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
+use crate::oauth::grant::PUBLIC;
+use crate::oauth::{EndCause, Grant, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
 
 pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
@@ -56,6 +58,40 @@ pub(super) fn key(key: &Key, policy: &Policy) -> api::Key {
         }
     }
     shown
+}
+
+/// A grant, without its tokens.
+pub(super) fn grant(grant: &Grant, now: Timestamp) -> api::Grant {
+    let (state, cause) = match grant.state(now) {
+        GrantState::Live => (api::GrantState::Live, None),
+        GrantState::Expired => (api::GrantState::Expired, None),
+        GrantState::Ended(cause) => (api::GrantState::Ended, Some(cause)),
+    };
+    let ended_at = grant.ended.as_ref();
+    let ended_at = ended_at.map(|end| Timestamp::from_millis(end.at).in_the_past());
+    api::Grant {
+        grant: grant.id.clone(),
+        state,
+        cause: cause.map(|cause| match cause {
+            EndCause::Requested => api::GrantEndCause::Requested,
+            EndCause::Reused => api::GrantEndCause::Reused,
+            EndCause::StoreWentBack => api::GrantEndCause::StoreWentBack,
+            EndCause::Revoked => api::GrantEndCause::Revoked,
+        }),
+        claims: grant.claims.clone(),
+        client: match &grant.holder {
+            GrantHolder::Public => PUBLIC.to_owned(),
+            GrantHolder::Client(id) => id.clone(),
+        },
+        by: grant.by.clone(),
+        expires_in: grant.expires_in.into(),
+        opened_at: grant.opened_at.in_the_past(),
+        changed_at: grant.changed_at.in_the_past(),
+        renewed_at: grant.line.rotated_at.in_the_past(),
+        expires_at: grant.expires_at().ahead(),
+        ends_at: grant.ends_at.ahead(),
+        ended_at,
+    }
 }
 
 fn rotation(rotation: &Rotation) -> api::AlgorithmRotation {

@@ -17,9 +17,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::internal::{named, path_parameter};
 use crate::access::Client;
 use crate::authority::Authority;
-use crate::authority::authentication::Caller;
+use crate::authority::clients::ClientState;
+use crate::authority::grants::algorithm;
 use crate::authority::issuer::Issuer;
-use crate::authority::signing::{self, SignRefusal, SignRequest, SignedToken};
+use crate::authority::signing::{self, SignRequest, SignedToken};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
@@ -29,7 +30,7 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::slots::RequestSlot;
 use crate::issuance_log::{Decision, Line, LoggedClaims};
-use crate::lifecycle::RuleViolation;
+use crate::lifecycle::{Policy, RuleViolation};
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
 const LONGEST_NAME: usize = 63;
@@ -37,7 +38,7 @@ const LONGEST_NAME: usize = 63;
 /// A request on a signing route by a caller with the role `issuer`.
 pub(super) struct SigningCall {
     authority: Arc<Authority>,
-    caller: Caller,
+    live: Arc<ClientState>,
     issuer: String,
     request_id: Option<HeaderValue>,
     slot: Option<RequestSlot>,
@@ -82,19 +83,19 @@ impl SigningCall {
     ) -> Result<Self, Problem> {
         let HasRole { caller, .. } =
             HasRole::<role::Issuer>::from_request_parts(parts, authority).await?;
-        Ok(Self::of(caller, parts, authority, issuer))
+        Ok(Self::of(caller.live, parts, authority, issuer))
     }
 
-    /// A call of a caller that has the role `issuer`, for the issuer of this name.
+    /// A call of a client that has the role `issuer`, for the issuer of this name.
     pub(super) fn of(
-        caller: Caller,
+        live: Arc<ClientState>,
         parts: &Parts,
         authority: &Arc<Authority>,
         issuer: String,
     ) -> Self {
         Self {
             authority: Arc::clone(authority),
-            caller,
+            live,
             issuer,
             request_id: parts.headers.get(REQUEST_ID).cloned(),
             slot: parts.extensions.get::<RequestSlot>().cloned(),
@@ -104,21 +105,31 @@ impl SigningCall {
 
     /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
-        let issuer = named(&self.authority, &self.caller, &self.issuer)?;
+        let issuer = named(&self.authority, &self.client().terms.limits, &self.issuer)?;
         if issuer.snapshot().set().deleted_at().is_some() {
             return Err(RuleViolation::IssuerDeleted.into());
         }
         Ok(issuer)
     }
 
+    /// The authority.
+    pub(super) fn authority(&self) -> &Arc<Authority> {
+        &self.authority
+    }
+
+    /// The algorithm of the caller's access tokens.
+    pub(super) fn algorithm(&self, policy: &Policy) -> Algorithm {
+        algorithm(self.client(), policy)
+    }
+
     /// The caller.
     pub(super) fn client(&self) -> &Client {
-        &self.caller.live.client
+        &self.live.client
     }
 
     /// Takes so many signatures of the caller's.
     pub(super) fn take(&self, signatures: NonZeroU32) -> Result<Option<Budget>, Problem> {
-        self.caller
+        self.live
             .take_signatures(signatures)
             .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
     }
@@ -129,7 +140,7 @@ impl SigningCall {
         signatures: NonZeroU32,
         first: Option<Budget>,
     ) -> Result<Option<Budget>, Problem> {
-        self.caller
+        self.live
             .take_further_signatures(signatures, first)
             .map_err(|(spent, budget)| Problem::rate_limited(spent, budget))
     }
@@ -202,10 +213,10 @@ impl SigningCall {
         view: &Snapshot,
         algorithm: Algorithm,
         stopwatch: &Stopwatch,
-        outcome: Result<SignedToken, SignRefusal>,
+        outcome: Result<SignedToken, impl Into<Problem>>,
     ) -> Result<SignedToken, Problem> {
         let recorded = outcome
-            .map_err(Problem::from)
+            .map_err(Into::into)
             .and_then(|token| self.record(summary, token));
         match (&recorded, view.signer(algorithm)) {
             (Ok(_), Some(entry)) => entry.metrics.count_signed(stopwatch.elapsed()),

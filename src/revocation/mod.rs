@@ -135,6 +135,14 @@ impl Revocation {
         !self.is_in_feed(now) && !self.ban.is_some_and(|ban| ban.holds(now))
     }
 
+    /// Whether it may take back grants: a `jti` is that of one token.
+    pub fn may_match_grants(&self) -> bool {
+        match &self.selector {
+            RevokedSelector::Known(selector) => selector.kind() != SelectorKind::Jti,
+            RevokedSelector::Erased(erased) => erased.kind != SelectorKind::Jti,
+        }
+    }
+
     /// What the feed says of it, and the kind of the selector. Where nobody knows whose tokens it is
     /// about, it is about all: it takes none back otherwise.
     pub fn record(&self, salt: &Salt) -> (SelectorKind, Record) {

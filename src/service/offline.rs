@@ -127,6 +127,8 @@ pub struct Copied {
     pub approvals: u64,
     /// How many revocations of tokens.
     pub revocations: u64,
+    /// How many grants.
+    pub grants: u64,
     /// How many events.
     pub events: u64,
     /// Where the audit log ends; `None` when there is none.
@@ -250,6 +252,7 @@ impl Count {
                 Kind::Client => copied.clients += 1,
                 Kind::Approval => copied.approvals += 1,
                 Kind::Revocation => copied.revocations += 1,
+                Kind::Grant => copied.grants += 1,
                 Kind::Setting => {}
             },
             Entry::Event(event) => {
@@ -285,6 +288,8 @@ pub struct RestoreRequest {
     pub deleted: BTreeSet<IssuerName>,
     /// Whether nothing was revoked since, keys and tokens alike.
     pub nothing_revoked: bool,
+    /// Whether grants come back.
+    pub keep_grants: bool,
 }
 
 /// Restores a backup into the store that the configuration names, which must be empty. The store is
@@ -315,6 +320,7 @@ pub async fn restore(config: &Config, request: RestoreRequest) -> Result<Outcome
         revoked: request.revoked,
         deleted: request.deleted,
         nothing_revoked: request.nothing_revoked,
+        keep_grants: request.keep_grants,
         master_keys: &master_keys,
         engine: &engine,
         entropy: entropy.clone(),

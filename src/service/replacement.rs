@@ -58,6 +58,7 @@ pub async fn replace_lost_keys(
         trusted: Default::default(),
         audience: None,
         oauth: crate::oauth::Endpoints::Off,
+        grants: crate::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         identity: Map::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::record::{BatchId, Kind, Query, RecordKey, Token};
+use super::record::{BatchId, Kind, Query, RecordIndex, RecordKey, Token};
 use super::{EventRow, StoreError};
 use crate::lifecycle::Timestamp;
 
@@ -82,6 +82,8 @@ pub struct Content {
     pub unique: Option<String>,
     /// Whether the store refuses every later write to it.
     pub is_final: bool,
+    /// What it is found by beside its name.
+    pub index: RecordIndex,
 }
 
 impl Content {

@@ -160,8 +160,8 @@ pub fn writes(
                 Some(bytes) if known.is_none() => SealedChange::Set(bytes),
                 _ => SealedChange::Keep,
             },
-            unique: None,
             is_final: matches!(key.state(), State::Revoked(_)),
+            ..Content::default()
         };
         let record = RecordKey::signing_key(after.issuer(), key.kid().as_str());
         let token = before.and_then(|(_, tokens)| tokens.keys.get(key.kid()));

@@ -11,12 +11,12 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use super::chain::{LogHead, StoredEvent};
-use super::record::{BatchId, Kind, Query, Record, RecordKey, Token};
+use super::record::{BatchId, Kind, Query, Record, RecordIndex, RecordKey, Token};
 use super::replicas::{Heartbeat, ReplicaStore};
 use super::transfer::{Entry, FillError, Rows, StoredHead};
 use super::{
-    Batch, CommitError, Content, EventRow, Expectation, LastUse, NumberedEvent, SealedChange,
-    Store, StoreError, Write, Writer,
+    Batch, ClientCount, CommitError, Content, EventRow, Expectation, LastUse, NumberedEvent,
+    SealedChange, Store, StoreError, Write, Writer,
 };
 use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp};
@@ -119,9 +119,7 @@ impl Contents {
 
     fn list(&self, query: &Query) -> Vec<Record> {
         let taken = self.records.values();
-        let mut taken: Vec<_> = taken
-            .filter(|(_, record)| query.takes(&record.key))
-            .collect();
+        let mut taken: Vec<_> = taken.filter(|(_, record)| query.takes(record)).collect();
         taken.sort_by_key(|(position, record)| {
             let key = &record.key;
             let (owner, id) = (key.owner.clone(), key.id.clone());
@@ -130,8 +128,10 @@ impl Contents {
                 _ => (None, 0, id),
             }
         });
+        let most = query.limit.and_then(|limit| usize::try_from(limit).ok());
         taken
             .into_iter()
+            .take(most.unwrap_or(usize::MAX))
             .map(|(_, record)| record.clone())
             .collect()
     }
@@ -233,6 +233,7 @@ impl Contents {
             },
             unique: content.unique,
             is_final: content.is_final,
+            index: content.index,
             key,
         };
         self.insert(record);
@@ -266,6 +267,7 @@ impl Contents {
             }),
             records: Kind::ALL
                 .into_iter()
+                .filter(|kind| !kind.is_paged())
                 .flat_map(|kind| self.list(&Query::all(kind)))
                 .collect(),
             last_uses: self.last_uses.iter().map(last_use).collect(),
@@ -278,6 +280,29 @@ impl Store for MemoryStore {
     async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
         let contents = self.contents();
         Ok(queries.iter().map(|query| contents.list(query)).collect())
+    }
+
+    async fn count_by_client(
+        &self,
+        kind: Kind,
+        kept_after: Timestamp,
+    ) -> Result<Vec<ClientCount>, StoreError> {
+        let mut counts: BTreeMap<(IssuerName, String), u64> = BTreeMap::new();
+        for record in self.contents().list(&Query::all(kind)) {
+            let RecordIndex {
+                client, kept_until, ..
+            } = record.index;
+            let is_kept = kept_until.is_some_and(|until| until > kept_after);
+            if let (Some(owner), Some(client), true) = (record.key.owner, client, is_kept) {
+                *counts.entry((owner, client)).or_default() += 1;
+            }
+        }
+        let count = |((owner, client), records)| ClientCount {
+            owner,
+            client,
+            records,
+        };
+        Ok(counts.into_iter().map(count).collect())
     }
 
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {

@@ -35,7 +35,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 use crate::telemetry::Metrics;
 
 pub use batch::{
@@ -43,7 +43,9 @@ pub use batch::{
 };
 use chain::{EventHash, LogHead, StoredEvent};
 use postgres::{PostgresSettings, PostgresStore};
-pub use record::{BatchId, Kind, Query, Record, RecordKey, StoredSet, Token, key_sets};
+pub use record::{
+    BatchId, Kind, Query, Record, RecordIndex, RecordKey, StoredSet, Token, key_sets,
+};
 use replicas::ReplicaStore;
 pub use set_tokens::SetTokens;
 use sqlite::SqliteStore;
@@ -110,6 +112,17 @@ pub struct LastUse {
     pub at: u64,
 }
 
+/// How many records of an issuer count against a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCount {
+    /// The issuer.
+    pub owner: IssuerName,
+    /// The client.
+    pub client: String,
+    /// How many.
+    pub records: u64,
+}
+
 /// The store cannot be reached, or does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the key store failed: {0}")]
@@ -140,6 +153,14 @@ pub trait Store: Send + Sync + 'static {
     /// The records that each query asks for, all from one consistent state.
     async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError>;
 
+    /// How many records of a kind that are kept for longer than until then count against each client, in
+    /// the order of owners and clients.
+    async fn count_by_client(
+        &self,
+        kind: Kind,
+        kept_after: Timestamp,
+    ) -> Result<Vec<ClientCount>, StoreError>;
+
     /// The right to write. A store that one process has for itself is locked from here on, so that
     /// no time passes between the stamp of a change and its commit; what several processes share is
     /// not, and a batch's deadline stands for the lock.
@@ -167,7 +188,7 @@ pub trait Store: Send + Sync + 'static {
     /// The last use of every credential that was used, in the order of clients and credentials.
     async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError>;
 
-    /// Everything but the events, from one consistent state.
+    /// Everything but the events and the kinds that are paged, from one consistent state.
     async fn rows(&self) -> Result<Rows, StoreError>;
 
     /// At most `limit` events as they are stored, after the one numbered `after` and up to the one

@@ -34,11 +34,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::chain::{LogHead, StoredEvent};
-use super::record::{BatchId, Query, Record};
+use super::record::{BatchId, Kind, Query, Record};
 use super::replicas::ReplicaStore;
 use super::sql::{events as log, failed, into_store_error, records as shared};
 use super::transfer::{Entry, FillError, Rows};
-use super::{Batch, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
+use super::{Batch, ClientCount, CommitError, LastUse, NumberedEvent, Store, StoreError, Writer};
 use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, Timestamp, format_duration};
 use crate::supervision::supervise;
@@ -324,6 +324,17 @@ impl Store for PostgresStore {
                 answers.push(shared::read(connection, query).await?);
             }
             Ok(answers)
+        })
+        .await
+    }
+
+    async fn count_by_client(
+        &self,
+        kind: Kind,
+        kept_after: Timestamp,
+    ) -> Result<Vec<ClientCount>, StoreError> {
+        self.read_with(&self.pool, async |connection| {
+            shared::count_by_client(connection, kind, kept_after).await
         })
         .await
     }

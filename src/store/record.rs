@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,17 +21,20 @@ pub enum Kind {
     Approval,
     /// Tokens of the issuer that owns it, which were taken back.
     Revocation,
+    /// A grant of the issuer that owns it, of which there may be a million. Its key is in `sealed`.
+    Grant,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
         Self::Client,
         Self::Approval,
         Self::Revocation,
+        Self::Grant,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -43,7 +46,13 @@ impl Kind {
             Self::Client => "client",
             Self::Approval => "approval",
             Self::Revocation => "revocation",
+            Self::Grant => "grant",
         }
+    }
+
+    /// Whether there are so many that they are never read as a whole.
+    pub const fn is_paged(self) -> bool {
+        matches!(self, Self::Grant)
     }
 
     /// The kind with this word.
@@ -163,6 +172,19 @@ pub struct Record {
     pub unique: Option<String>,
     /// Whether the store refuses every later write to it.
     pub is_final: bool,
+    /// What it is found by beside its name.
+    pub index: RecordIndex,
+}
+
+/// What records are found by beside their names, where there are too many to read all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordIndex {
+    /// Whom it is about.
+    pub subject: Option<String>,
+    /// The client against which it counts.
+    pub client: Option<String>,
+    /// From when on it may be deleted.
+    pub kept_until: Option<Timestamp>,
 }
 
 impl Record {
@@ -176,6 +198,7 @@ impl Record {
             sealed: None,
             unique: None,
             is_final: false,
+            index: RecordIndex::default(),
         }
     }
 }
@@ -209,6 +232,16 @@ pub struct Query {
     pub owners: Option<Vec<Option<IssuerName>>>,
     /// With these ids; `None` for all.
     pub ids: Option<Vec<String>>,
+    /// About this subject; `None` for all.
+    pub subject: Option<String>,
+    /// That may be deleted by then; `None` for all.
+    pub kept_until: Option<Timestamp>,
+    /// Whose sealed bytes begin otherwise; `None` for all.
+    pub not_sealed_with: Option<Vec<u8>>,
+    /// With larger ids; `None` for all.
+    pub after: Option<String>,
+    /// At most so many; `None` for all.
+    pub limit: Option<u32>,
 }
 
 impl Query {
@@ -218,15 +251,20 @@ impl Query {
             kind,
             owners: None,
             ids: None,
+            subject: None,
+            kept_until: None,
+            not_sealed_with: None,
+            after: None,
+            limit: None,
         }
     }
 
     /// One record, or none.
     pub fn one(key: &RecordKey) -> Self {
         Self {
-            kind: key.kind,
             owners: Some(vec![key.owner.clone()]),
             ids: Some(vec![key.id.clone()]),
+            ..Self::all(key.kind)
         }
     }
 
@@ -253,12 +291,34 @@ impl Query {
         ]
     }
 
-    /// Whether a record is one of those that are read.
-    pub(super) fn takes(&self, key: &RecordKey) -> bool {
+    /// A page of the records of a kind that an issuer owns: at most so many, after an id.
+    pub fn page(kind: Kind, issuer: &IssuerName, after: Option<String>, limit: u32) -> Self {
+        Self {
+            after,
+            limit: Some(limit),
+            ..Self::owned(kind, issuer)
+        }
+    }
+
+    /// Whether a record is one of those that are read, unless there are more than the limit.
+    pub(super) fn takes(&self, record: &Record) -> bool {
+        let Record { key, index, .. } = record;
         let is_owner = |owners: &Vec<_>| owners.contains(&key.owner);
+        let may_be_deleted = |by: Timestamp| index.kept_until.is_some_and(|until| until <= by);
+        let is_sealed_otherwise = |head: &Vec<u8>| {
+            let sealed = record.sealed.as_ref();
+            sealed.is_some_and(|sealed| !sealed.starts_with(head))
+        };
         self.kind == key.kind
             && self.owners.as_ref().is_none_or(is_owner)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&key.id))
+            && (self.subject.is_none() || self.subject == index.subject)
+            && self.kept_until.is_none_or(may_be_deleted)
+            && self
+                .not_sealed_with
+                .as_ref()
+                .is_none_or(is_sealed_otherwise)
+            && self.after.as_ref().is_none_or(|after| key.id > *after)
     }
 }
 

@@ -6,9 +6,11 @@
 //! format 1, which was written before there could be several master keys, have no fingerprint: for
 //! those every key is tried. Nonces are random: a master key may seal 2^32 records before two of
 //! them are likely to meet (NIST SP 800-38D §8.3), and each key is sealed once for each master key.
+//! Keys of grants are sealed under keys that are derived from it (`seal/grant.rs`).
 
 pub mod check;
 mod fingerprint;
+mod grant;
 mod master_keys;
 
 use std::fmt;

@@ -27,16 +27,16 @@ use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
 use tokio::sync::mpsc;
 
 use super::chain::{LogHead, StoredEvent};
-use super::record::{BatchId, Query, Record};
+use super::record::{BatchId, Kind, Query, Record};
 use super::replicas::ReplicaStore;
 use super::sql::{events as log, failed, records as shared};
 use super::transfer::{Entry, FillError, Rows};
 use super::{
-    Batch, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store, StoreError,
-    WhenDiskFull, Write, Writer,
+    Batch, ClientCount, CommitError, Content, LastUse, NumberedEvent, SealedChange, Store,
+    StoreError, WhenDiskFull, Write, Writer,
 };
 use crate::clock::Clock;
-use crate::lifecycle::IssuerName;
+use crate::lifecycle::{IssuerName, Timestamp};
 use files::{FileLook, OpenFiles, OwnWrite};
 use reserve::Reserve;
 
@@ -248,6 +248,14 @@ impl Store for SqliteStore {
             answers.push(shared::read(&mut *transaction, query).await?);
         }
         Ok(answers)
+    }
+
+    async fn count_by_client(
+        &self,
+        kind: Kind,
+        kept_after: Timestamp,
+    ) -> Result<Vec<ClientCount>, StoreError> {
+        shared::count_by_client(&mut *self.reader().await?, kind, kept_after).await
     }
 
     async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {

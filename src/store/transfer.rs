@@ -6,15 +6,19 @@
 //! than a page of the log is in memory. Events are handed on as they are stored, with the hashes
 //! that they carry, also where they have been altered: a copy keeps evidence.
 //!
+//! Kinds of which there are too many to be in memory ([`Kind::is_paged`]) are read a page at a time, too,
+//! after the rest: such a record may have changed since.
+//!
 //! What replicas tell each other is no part of it: it ends with them.
 
 use tokio::sync::mpsc;
 
 use super::chain::{LogHead, StoredEvent};
-use super::record::{Kind, Record};
+use super::record::{Kind, Query, Record};
 use super::{LastUse, Store, StoreError};
+use crate::lifecycle::IssuerName;
 
-/// Everything but the events.
+/// Everything but the events and the kinds that are paged ([`Kind::is_paged`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Where the log ends, as it is stored; `None` when there is no log.
@@ -85,6 +89,9 @@ const WAITING_ENTRIES: usize = 256;
 /// How many events are asked of a store at a time.
 const EVENTS_AT_A_TIME: u32 = 500;
 
+/// How many records of a kind that is paged are asked of a store at a time.
+const RECORDS_AT_A_TIME: u32 = 500;
+
 /// The way from a dump to its reader. A dump waits where the reader is slow.
 pub fn channel() -> (mpsc::Sender<Entry>, mpsc::Receiver<Entry>) {
     mpsc::channel(WAITING_ENTRIES)
@@ -109,8 +116,23 @@ pub async fn dump_rows(
     sink: &mpsc::Sender<Entry>,
 ) -> Result<(), DumpError> {
     let last_event = rows.last_event;
-    for entry in rows.into_entries() {
+    let issuers = rows.of(Kind::Issuer).map(|issuer| issuer.key.id.clone());
+    let issuers: Vec<String> = issuers.collect();
+    let Rows {
+        head,
+        records,
+        last_uses,
+        ..
+    } = rows;
+    let read = head.into_iter().map(Entry::Head);
+    for entry in read.chain(records.into_iter().map(Entry::Record)) {
         send(sink, entry).await?;
+    }
+    for issuer in issuers {
+        dump_pages(store, &issuer, sink).await?;
+    }
+    for last_use in last_uses {
+        send(sink, Entry::LastUse(last_use)).await?;
     }
     let mut after = i64::MIN;
     loop {
@@ -126,6 +148,33 @@ pub async fn dump_rows(
         }
     }
     send(sink, Entry::End).await
+}
+
+/// Hands on what an issuer has of the kinds that are paged, as it is now. Nothing else says anything of
+/// such a record, so that it may be newer than the rest.
+async fn dump_pages(
+    store: &dyn Store,
+    issuer: &str,
+    sink: &mpsc::Sender<Entry>,
+) -> Result<(), DumpError> {
+    let Ok(issuer) = IssuerName::parse(issuer) else {
+        return Ok(());
+    };
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_paged()) {
+        let mut after = None;
+        loop {
+            let query = Query::page(kind, &issuer, after, RECORDS_AT_A_TIME);
+            let page = store.list(query).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = Some(last.key.id.clone());
+            for record in page {
+                send(sink, Entry::Record(record)).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn send(sink: &mpsc::Sender<Entry>, entry: Entry) -> Result<(), DumpError> {
@@ -149,12 +198,5 @@ impl Rows {
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Record> {
         let records = self.records.iter();
         records.filter(move |record| record.key.kind == kind)
-    }
-
-    /// The rows as the beginning of a dump.
-    pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        (self.head.into_iter().map(Entry::Head))
-            .chain(self.records.into_iter().map(Entry::Record))
-            .chain(self.last_uses.into_iter().map(Entry::LastUse))
     }
 }

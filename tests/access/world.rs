@@ -95,6 +95,7 @@ impl World {
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,
+            grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
@@ -176,6 +177,7 @@ pub fn sign_request(document: &Value) -> SignRequest {
         expires_in: document["expires_in"].as_u64(),
         typ: text("typ").map(str::to_owned),
         algorithm: text("alg").map(|name| name.parse().unwrap()),
+        session: None,
     }
 }
 

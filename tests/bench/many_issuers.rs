@@ -116,6 +116,7 @@ async fn main() {
         trusted: TrustedIssuers::default(),
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,
+        grants: keywright::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         identity: Map::new(),

@@ -105,6 +105,7 @@ impl World {
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,
+            grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             identity: Map::new(),

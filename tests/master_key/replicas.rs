@@ -50,6 +50,7 @@ async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Ar
         trusted: TrustedIssuers::default(),
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,
+        grants: keywright::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
     };

@@ -44,6 +44,7 @@ pub(crate) fn request(subject: &str) -> SignRequest {
         expires_in: None,
         typ: None,
         algorithm: None,
+        session: None,
     }
 }
 

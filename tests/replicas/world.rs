@@ -101,6 +101,7 @@ impl Process {
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,
+            grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             identity: Map::new(),
@@ -126,6 +127,7 @@ impl Process {
             expires_in: None,
             typ: None,
             algorithm: None,
+            session: None,
         };
         let signed = sign(&view, &anyone(), request).await?;
         Ok(signed.kid)

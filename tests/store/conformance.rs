@@ -17,8 +17,8 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::postgres::{PostgresSettings, PostgresStore};
 use keywright::store::sqlite::SqliteStore;
 use keywright::store::{
-    CommitError, Content, Kind, LastUse, NumberedEvent, Query, Record, RecordKey, SealedChange,
-    Store, StoreError, StoredSet, Write,
+    CommitError, Content, Kind, LastUse, NumberedEvent, Query, Record, RecordIndex, RecordKey,
+    SealedChange, Store, StoreError, StoredSet, Write,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -260,6 +260,7 @@ async fn a_created_set_loads_as_it_was_committed(store: &dyn Store) {
         sealed,
         unique: None,
         is_final: false,
+        index: RecordIndex::default(),
     };
     let expected = StoredSet {
         issuer: created.issuer_at(1),

@@ -115,6 +115,7 @@ impl SetChange {
             sealed: None,
             unique: Some(self.path.clone()),
             is_final: false,
+            index: RecordIndex::default(),
         }
     }
 

@@ -24,12 +24,13 @@ macro_rules! wrapped_store {
     ($wrapper:ty, own transfer { $($own:tt)* }) => {
         const _: () = {
             use async_trait::async_trait;
-            use keywright::lifecycle::IssuerName;
+            use keywright::lifecycle::{IssuerName, Timestamp};
             use keywright::store::chain::{LogHead, StoredEvent};
             use keywright::store::replicas::ReplicaStore;
             use keywright::store::transfer::{Entry, FillError, Rows};
             use keywright::store::{
-                BatchId, LastUse, NumberedEvent, Query, Record, Store, StoreError, Writer,
+                BatchId, ClientCount, Kind, LastUse, NumberedEvent, Query, Record, Store, StoreError,
+                Writer,
             };
             use tokio::sync::mpsc::Receiver;
 
@@ -54,6 +55,14 @@ macro_rules! wrapped_store {
 
                 async fn last_uses(&self) -> Result<Vec<LastUse>, StoreError> {
                     self.store.last_uses().await
+                }
+
+                async fn count_by_client(
+                    &self,
+                    kind: Kind,
+                    kept_after: Timestamp,
+                ) -> Result<Vec<ClientCount>, StoreError> {
+                    self.store.count_by_client(kind, kept_after).await
                 }
 
                 async fn rows(&self) -> Result<Rows, StoreError> {

@@ -2,6 +2,7 @@
 
 use keywright_verifier::Kid;
 
+use super::grants::delete_lost_grants;
 use super::{CommitSealing, StoredSetting, setting_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::authority::issuer::batch;
@@ -56,6 +57,7 @@ pub async fn replace_lost_keys(
     let mut replaced = Vec::new();
     for stored in store.all_key_sets().await? {
         let set = key_set(&stored).map_err(LoadError::from)?;
+        delete_lost_grants(services, set.issuer()).await?;
         let lost = replace_in(services, &set, &stored, &sealing, actor, reason).await?;
         if lost > 0 {
             let issuer = set.issuer().clone();

@@ -17,7 +17,7 @@ use crate::store::{
 };
 
 /// How many records one call seals anew, so that its answer comes in time.
-const RESEALED_AT_A_TIME: usize = 500;
+pub(super) const RESEALED_AT_A_TIME: usize = 500;
 
 /// Which master keys a store needs.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct RotationReport {
     pub sealing: Fingerprint,
     /// How many records were sealed anew by this call.
     pub resealed: usize,
-    /// How many are left to be sealed anew; ask again.
+    /// How many at least are left to be sealed anew; ask again.
     pub left: usize,
     /// How many records are corrupt and stay as they are.
     pub unopenable: usize,
@@ -71,12 +71,12 @@ impl Authority {
         let here = keys.fingerprints();
         let mut records: BTreeMap<_, _> = here.iter().map(|key| (*key, 0)).collect();
         let mut unopenable = 0;
-        let count = |record: &Record| match self.sealed_with(record) {
+        let mut count = |sealed: Sealed| match sealed {
             Sealed::With(key) => *records.entry(key).or_default() += 1,
             Sealed::Corrupt => unopenable += 1,
             Sealed::Not => {}
         };
-        self.each_record(count).await?;
+        self.each_record(&mut count).await?;
         Ok(MasterKeyState {
             sealing,
             rotating: progress == MasterKeyRotation::Running,
@@ -200,10 +200,8 @@ impl Authority {
             return Ok(());
         }
         let mut records = 0;
-        let count = |record: &Record| {
-            records += usize::from(matches!(self.sealed_with(record), Sealed::With(_)));
-        };
-        self.each_record(count).await?;
+        let mut count = |sealed| records += usize::from(matches!(sealed, Sealed::With(_)));
+        self.each_record(&mut count).await?;
         let event = MasterKeyEvent::MasterKeyRotationFinished {
             to: to.to_string(),
             records,
@@ -251,8 +249,11 @@ impl Authority {
             unopenable: 0,
         };
         for issuer in self.services.store.list(Query::all(Kind::Issuer)).await? {
-            self.reseal_issuer(&issuer.key.id, key, &mut rotation)
-                .await?;
+            let Ok(name) = IssuerName::parse(&issuer.key.id) else {
+                continue;
+            };
+            self.reseal_issuer(&name, key, &mut rotation).await?;
+            self.reseal_grants(&name, key, &mut rotation).await?;
         }
         self.services.store.clear_erased().await;
         Ok(rotation)
@@ -261,18 +262,15 @@ impl Authority {
     /// Seals the records of one issuer anew, all of them in one batch.
     async fn reseal_issuer(
         &self,
-        issuer: &str,
+        issuer: &IssuerName,
         key: &MasterKey,
         rotation: &mut RotationReport,
     ) -> Result<(), ChangeError> {
-        let Ok(issuer) = IssuerName::parse(issuer) else {
-            return Ok(());
-        };
         let store = &*self.services.store;
         for _ in 0..MAX_ATTEMPTS {
             let mut batch = self.services.new_batch()?;
             let (mut left, mut unopenable) = (0, 0);
-            for record in store.list(Query::owned(Kind::Key, &issuer)).await? {
+            for record in store.list(Query::owned(Kind::Key, issuer)).await? {
                 match self.sealed_with(&record) {
                     Sealed::With(fingerprint) if fingerprint == key.fingerprint() => {}
                     Sealed::Not => {}
@@ -282,7 +280,7 @@ impl Authority {
                     {
                         left += 1;
                     }
-                    Sealed::With(_) => match self.resealed(&issuer, record, key)? {
+                    Sealed::With(_) => match self.resealed(issuer, record, key)? {
                         Some(write) => batch.writes.push(write),
                         None => left += 1,
                     },
@@ -324,13 +322,23 @@ impl Authority {
             sealed: SealedChange::Set(after.ok_or(ChangeError::Unsealable)?),
             unique: record.unique,
             is_final: record.is_final,
+            index: record.index,
         };
         Ok(Some(Write::Replace(record.key, record.token, content)))
     }
 
-    async fn each_record(&self, mut look: impl FnMut(&Record)) -> Result<(), StoreError> {
-        let records = self.services.store.list(Query::all(Kind::Key)).await?;
-        records.iter().for_each(&mut look);
+    /// Tells what has sealed each record: private keys, and keys of grants.
+    async fn each_record(&self, look: &mut impl FnMut(Sealed)) -> Result<(), StoreError> {
+        let store = &self.services.store;
+        let records = store.list(Query::all(Kind::Key)).await?;
+        for record in &records {
+            look(self.sealed_with(record));
+        }
+        for issuer in store.list(Query::all(Kind::Issuer)).await? {
+            if let Ok(name) = IssuerName::parse(&issuer.key.id) {
+                self.each_grant(&name, |sealed| look(sealed.into())).await?;
+            }
+        }
         Ok(())
     }
 
@@ -343,8 +351,16 @@ impl Authority {
         };
         match self.services.master_keys.open_with(issuer, &kid, sealed) {
             Ok((key, _)) => Sealed::With(key.fingerprint()),
-            Err(UnsealError::MissingKey(key)) => Sealed::With(key),
-            Err(UnsealError::DoesNotOpen | UnsealError::UnknownFormat) => Sealed::Corrupt,
+            Err(error) => Err(error).into(),
+        }
+    }
+}
+
+impl From<Result<Fingerprint, UnsealError>> for Sealed {
+    fn from(opened: Result<Fingerprint, UnsealError>) -> Self {
+        match opened {
+            Ok(key) | Err(UnsealError::MissingKey(key)) => Self::With(key),
+            Err(UnsealError::DoesNotOpen | UnsealError::UnknownFormat) => Self::Corrupt,
         }
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Book {
     feed: BTreeMap<(u64, String), LayoutRecord>,
     /// The bounds of what is in the feed, by the digest of the selector.
     bounds: HashMap<Digest, Vec<Option<u64>>>,
+    /// The bounds of all that are kept, in the feed or not, by the digest of the selector and by identifier:
+    /// for grants, which outlive the tokens that the feed is about.
+    at_grants: HashMap<Digest, BTreeMap<String, Option<u64>>>,
     /// The hour in which records last left it. They leave at the end of one.
     feed_hour: u64,
     /// Those that may keep a token from being signed, by the kind of their selector.
@@ -61,6 +64,7 @@ impl Book {
             entries: BTreeMap::new(),
             feed: BTreeMap::new(),
             bounds: HashMap::new(),
+            at_grants: HashMap::new(),
             feed_hour: 0,
             at_signers: BTreeMap::new(),
             at_signers_until: BTreeSet::new(),
@@ -99,6 +103,11 @@ impl Book {
                 height: height(&id),
             };
             self.feed.insert(place, placed);
+        }
+        if revocation.may_match_grants() {
+            let (_, record) = revocation.record(&self.salt);
+            let bounds = self.at_grants.entry(record.digest).or_default();
+            bounds.insert(id.clone(), record.issued_before);
         }
         let until = at_signers_until(revocation);
         if until.is_none_or(|until| now < until)
@@ -146,6 +155,13 @@ impl Book {
             remove_bound(&mut self.bounds, placed.record);
         }
         self.leave_signers(&revocation);
+        let (_, record) = revocation.record(&self.salt);
+        if let Some(bounds) = self.at_grants.get_mut(&record.digest) {
+            bounds.remove(id);
+            if bounds.is_empty() {
+                self.at_grants.remove(&record.digest);
+            }
+        }
         if let Some(count) = self.of_clients.get_mut(&revocation.client) {
             *count -= 1;
             if *count == 0 {
@@ -247,6 +263,15 @@ impl Book {
             .filter_map(|digest| self.bounds.get(&digest))
             .flatten();
         bounds.any(|bound| bound.zip(issued_at).is_none_or(|(bound, at)| at < bound))
+    }
+
+    /// Whether a grant with these selectors that was opened at this Unix second is taken back, by any
+    /// revocation that is kept. While one does not read, every grant is.
+    pub(super) fn takes_back(&self, selectors: &TokenSelectors<'_>, opened_at: u64) -> bool {
+        let digests = selectors.iter().map(|selector| selector.digest(&self.salt));
+        let matching = digests.filter_map(|digest| self.at_grants.get(&digest));
+        let mut bounds = matching.flat_map(BTreeMap::values);
+        !self.is_whole() || bounds.any(|bound| bound.is_none_or(|bound| opened_at < bound))
     }
 
     /// The revocation with this identifier.
@@ -383,6 +408,12 @@ mod tests {
         book.tidy(NOW.after(Duration::from_secs(7200)));
         assert!(!refuses(&book, Some(99)));
         assert_eq!(book.bounds.len(), 1, "the open one of another subject");
+        // Grants live longer than tokens.
+        assert!(book.takes_back(&selectors, 99));
+        assert!(!book.takes_back(&selectors, 100));
+        book.remove("1");
+        assert!(!book.takes_back(&selectors, 99));
+        assert_eq!(book.at_grants.len(), 1);
     }
     #[test]
     fn what_is_past_is_not_looked_at_when_a_token_is_signed() {

@@ -23,22 +23,16 @@ const LEFT_OPEN: Duration = Duration::from_secs(2);
 /// The most records of one commit that nobody waits for.
 const MOST_AT_A_TIME: usize = 1000;
 
-/// How often revocations are looked after, and how many times until past ones are deleted.
+/// How often revocations are looked after.
 const LOOKED_AFTER_EVERY: Duration = Duration::from_secs(1);
-const DELETED_EVERY: u32 = 60;
 
 /// Looks after the revocations of all issuers until it is dropped.
 pub async fn run(authority: Arc<Authority>) {
     let clock = &authority.services.clock;
-    for round in (1..=DELETED_EVERY).cycle() {
+    loop {
         let next = clock.now().after(LOOKED_AFTER_EVERY);
         clock.sleep_until(next).await;
         authority.look_after_revocations().await;
-        if round == DELETED_EVERY
-            && let Err(error) = authority.delete_past_revocations().await
-        {
-            tracing::warn!(%error, "past revocations stay in the store for now");
-        }
     }
 }
 
@@ -176,16 +170,21 @@ impl Authority {
             .map(drop)
     }
 
-    /// Deletes the records of which nothing follows any more, and with them what they say of people.
+    /// Deletes the records of which nothing follows any more, and with them what they say of people. The
+    /// grants that one of them matches are ended before: they may be renewed for weeks, and nothing else
+    /// would say that they must not. It is called each minute.
     ///
     /// # Errors
     /// When the store does not answer; they are deleted later then.
-    async fn delete_past_revocations(&self) -> Result<(), StoreError> {
+    pub(in crate::authority) async fn delete_past_revocations(&self) -> Result<(), StoreError> {
         let now = self.services.lease.time();
         for issuer in self.issuers() {
             let past = issuer
                 .revocations()
                 .entries(|entry| entry.revocation.is_over(now));
+            if past.iter().any(|past| past.revocation.may_match_grants()) {
+                self.end_revoked_grants(&issuer).await?;
+            }
             for entries in past.chunks(MOST_AT_A_TIME) {
                 self.delete_revocations(&issuer, entries).await?;
             }

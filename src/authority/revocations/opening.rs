@@ -67,7 +67,7 @@ impl Authority {
         for _ in 0..MAX_ATTEMPTS {
             request.still_waits(&self.services).await?;
             match self.open(issuer, drafts, request).await {
-                Err(ChangeError::Contended) => {}
+                Err(ChangeError::Contended) if request.ended_grant.is_none() => {}
                 outcome => return outcome,
             }
         }
@@ -181,6 +181,10 @@ impl Authority {
         batch.when_disk_full = WhenDiskFull::UseReserve;
         if let Some(confirmation) = &request.confirmation {
             confirmation.add_to(&mut batch);
+        }
+        if let Some(ended) = &request.ended_grant {
+            batch.writes.push(ended.write.clone());
+            batch.events.push(ended.event.clone());
         }
         // What is closed already says of a time that has not come what it refuses.
         let bound = revocations.first().and_then(Revocation::issued_before);

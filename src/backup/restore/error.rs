@@ -49,6 +49,12 @@ pub enum RestoreError {
          written: restore without it, and name what was revoked"
     )]
     SilentRegister(IssuerName),
+    /// Grants are to come back that the restore itself takes back.
+    #[error(
+        "grants cannot be kept: nobody knows which tokens were taken back since, so that all of before \
+         are, and their grants with them; give a register of after that, or say that nothing was revoked"
+    )]
+    GrantsTakenBack,
     /// A key was named that is not in the backup.
     #[error(
         "neither the backup nor the register has a key {0}: check the kid; a key that was made \

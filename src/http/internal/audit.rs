@@ -92,7 +92,10 @@ fn named_issuer(authority: &Authority, caller: &Caller, name: &str) -> Result<Is
     match authority.issuer(name) {
         Ok(issuer) => Ok(issuer.name().clone()),
         Err(ChangeError::UnusableIssuer(name)) => Ok(name),
-        Err(ChangeError::UnknownIssuer(name)) => Err(unknown_issuer(authority, caller, &name)),
+        Err(ChangeError::UnknownIssuer(name)) => {
+            let limits = &caller.live.client.terms.limits;
+            Err(unknown_issuer(authority, limits, &name))
+        }
         Err(error) => Err(error.into()),
     }
 }

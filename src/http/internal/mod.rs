@@ -6,6 +6,7 @@ mod backups;
 mod clients;
 mod clock;
 mod documentation;
+mod grants;
 mod health;
 mod history;
 mod if_match;
@@ -33,6 +34,7 @@ use super::code::Code;
 use super::openapi;
 use super::problem::Problem;
 use super::slots::{Anyone, RouteClass};
+use crate::access::Limits;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
 use crate::authority::{Authority, ChangeError};
@@ -42,6 +44,7 @@ use crate::telemetry::OPENMETRICS;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
+pub(super) use grants::GrantQuery;
 pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
@@ -64,6 +67,13 @@ fn table() -> Vec<Route> {
             tokens::sign_batch,
             openapi::tokens::sign_batch,
         ),
+        Route::new("/v1/issuers/{issuer}/grants")
+            .get(Reading, grants::list, openapi::grants::list_grants)
+            .post(Signing, grants::open, openapi::grants::open),
+        Route::new("/v1/issuers/{issuer}/grants/{grant}")
+            .get(Reading, grants::show, openapi::grants::show)
+            .patch(Administration, grants::change, openapi::grants::change)
+            .delete(Administration, grants::end, openapi::grants::end),
         Route::new("/v1/issuers/{issuer}/revocations")
             .get(
                 Reading,
@@ -232,7 +242,7 @@ impl FromRequestParts<Arc<Authority>> for Named {
         let name = path_parameter(parts, "issuer").await?;
         let caller = parts.extensions.get::<Caller>();
         let caller = caller.ok_or_else(Problem::no_credential)?;
-        named(authority, caller, &name).map(Self)
+        named(authority, &caller.live.client.terms.limits, &name).map(Self)
     }
 }
 
@@ -240,20 +250,19 @@ impl FromRequestParts<Arc<Authority>> for Named {
 /// may not call the issuer does not learn whether it exists.
 pub(super) fn named(
     authority: &Authority,
-    caller: &Caller,
+    limits: &Limits,
     name: &str,
 ) -> Result<Arc<Issuer>, Problem> {
-    caller.live.client.terms.limits.check_issuer(name)?;
+    limits.check_issuer(name)?;
     authority.issuer(name).map_err(|error| match error {
-        ChangeError::UnknownIssuer(name) => unknown_issuer(authority, caller, &name),
+        ChangeError::UnknownIssuer(name) => unknown_issuer(authority, limits, &name),
         error => error.into(),
     })
 }
 
 /// Names the nearest issuer of those that the caller may call.
-fn unknown_issuer(authority: &Authority, caller: &Caller, name: &str) -> Problem {
+fn unknown_issuer(authority: &Authority, limits: &Limits, name: &str) -> Problem {
     let issuers = authority.issuers();
-    let limits = &caller.live.client.terms.limits;
     let names = issuers.iter().map(|issuer| issuer.name().as_str());
     let known = names.filter(|name| limits.check_issuer(name).is_ok());
     Problem::unknown_issuer(name, nearest(name, known))

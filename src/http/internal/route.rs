@@ -57,6 +57,15 @@ impl Route {
         self.on(MethodFilter::PUT, Method::PUT, class, handler, describe)
     }
 
+    /// It takes PATCH.
+    pub(super) fn patch<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
+    where
+        H: Handler<T, Arc<Authority>>,
+        T: 'static,
+    {
+        self.on(MethodFilter::PATCH, Method::PATCH, class, handler, describe)
+    }
+
     /// It takes DELETE.
     pub(super) fn delete<H, T>(self, class: RouteClass, handler: H, describe: Describe) -> Self
     where

@@ -203,6 +203,7 @@ fn sign_request(
         expires_in,
         typ,
         algorithm,
+        session: None,
     };
     summary.note_algorithm(request.algorithm_under(view.set().policy()));
     body.finish()?;

@@ -9,6 +9,8 @@ use crate::http::code::Code;
 pub(in crate::http) enum Area {
     /// Signing.
     Tokens,
+    /// Sessions whose tokens are renewed.
+    Grants,
     /// Tokens that are taken back.
     Revocations,
     /// Keys and what people do to them.
@@ -43,8 +45,9 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Tokens,
+        Self::Grants,
         Self::Revocations,
         Self::Keys,
         Self::Issuers,
@@ -66,6 +69,7 @@ impl Area {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
+            Self::Grants => "grants",
             Self::Revocations => "revocations",
             Self::Keys => "keys",
             Self::Issuers => "issuers",
@@ -88,6 +92,9 @@ impl Area {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Tokens => "Signing, one token at a time or up to 1,000.",
+            Self::Grants => {
+                "Sessions of people who have logged in, whose access tokens are renewed by refresh tokens."
+            }
             Self::Revocations => {
                 "Tokens that are taken back: logged out, banned, stolen. Every verifier that follows \
                  the feed refuses them within a bound that the answer states."

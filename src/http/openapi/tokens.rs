@@ -10,7 +10,7 @@ use crate::access::Role;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
 
-const REFUSALS: [Code; 13] = [
+pub(super) const REFUSALS: [Code; 13] = [
     Code::IssuerDeleted,
     Code::RateLimited,
     Code::ClaimReserved,

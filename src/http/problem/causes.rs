@@ -8,6 +8,7 @@ use super::{INSUFFICIENT, Problem};
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
+use crate::authority::grants::GrantError;
 use crate::authority::issued_token::InvalidToken;
 use crate::authority::revocations::FeedRefusal;
 use crate::authority::signing::SignRefusal;
@@ -15,7 +16,7 @@ use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
-use crate::oauth::{FormError, GrantRefusal};
+use crate::oauth::{FormError, GrantRefusal, OutsideGrant};
 use crate::store::StoreError;
 
 impl From<BodyError> for Problem {
@@ -182,6 +183,27 @@ impl From<GrantRefusal> for Problem {
             GrantRefusal::Target(_) | GrantRefusal::NoTarget => Code::InvalidTarget,
         };
         Self::new(code, refusal)
+    }
+}
+
+impl From<GrantError> for Problem {
+    fn from(error: GrantError) -> Self {
+        let code = match error {
+            GrantError::Sign(refusal) => return refusal.into(),
+            GrantError::Change(error) => return error.into(),
+            GrantError::TooMany(..) => {
+                return Self::new(Code::TooManyGrants, error).header(RETRY_AFTER, 60);
+            }
+            GrantError::Unknown(_) => Code::UnknownGrant,
+            GrantError::UnknownHolder => Code::InvalidGrantClient,
+            GrantError::SubjectFixed => Code::GrantSubjectFixed,
+            GrantError::Ended(_) | GrantError::Expired | GrantError::OpenerGone => Code::GrantEnded,
+            GrantError::NeverIssued => Code::InvalidRefreshToken,
+            GrantError::Reused => Code::RefreshTokenReused,
+            GrantError::Outside(OutsideGrant::Scope) => Code::InvalidScope,
+            GrantError::Outside(OutsideGrant::Target) => Code::InvalidTarget,
+        };
+        Self::new(code, error)
     }
 }
 

@@ -7,6 +7,7 @@
 mod authentication;
 mod error;
 mod introspection;
+mod refresh;
 mod revocation;
 mod token;
 
@@ -28,6 +29,7 @@ use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::http::admission::{AdmissionControl, hold_back, span};
 use crate::http::body::FormBody;
+use crate::http::code::Code;
 use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::http::response::no_content;
@@ -163,10 +165,27 @@ async fn answer(
     }
     let form = FormBody::from_request(Request::from_parts(parts.clone(), body), &());
     let FormBody(form) = form.await?;
-    let caller = authenticate(authority, issuer, &parts, &form).await?;
-    if let Some(slot) = slot {
+    let refresh_token = refresh::refresh_token(endpoint, &form);
+    let caller = match authenticate(authority, issuer, &parts, &form).await {
+        // Whether the grant has a client that must authenticate is seen when it is known.
+        Err(problem) if refresh_token.is_some() && problem.kind() == Code::CredentialMissing => {
+            None
+        }
+        caller => Some(caller?),
+    };
+    if let (Some(slot), Some(caller)) = (slot, &caller) {
         slot.hand_over(caller.id())?;
     }
+    let caller = match (endpoint, refresh_token, caller) {
+        (Endpoint::Token, Some(_), caller) => {
+            return refresh::renew(authority, issuer, caller.as_ref(), &parts, &form).await;
+        }
+        (_, Some(token), caller) => {
+            let caller = caller.as_ref();
+            return revocation::end_grant(authority, issuer, caller, &parts, &form, token).await;
+        }
+        (_, None, caller) => caller.ok_or_else(Problem::no_credential)?,
+    };
     match endpoint {
         Endpoint::Token => token::issue(authority, issuer, caller, &parts, &form).await,
         Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,

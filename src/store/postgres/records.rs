@@ -11,9 +11,7 @@ connection!(
     PgConnection,
     Postgres,
     PgArguments,
-    is_listed: |column, parameter| {
-        format!("(${parameter}::text[] IS NULL OR {column} = ANY(${parameter}))")
-    },
+    is_listed: |column, parameter| format!("{column} = ANY(${parameter})"),
     list: std::convert::identity::<Vec<String>>,
     octets: |column| format!("convert_to({column}, 'UTF8')"),
     // A statement that is kept does not survive a pooler.

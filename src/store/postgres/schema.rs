@@ -48,7 +48,7 @@ impl From<MigrateError> for UnusableSchema {
     }
 }
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "first",
         include_str!("../migrations/postgres/0001_first.sql"),
@@ -56,6 +56,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "records",
         include_str!("../migrations/postgres/0002_records.sql"),
+    ),
+    (
+        "index",
+        include_str!("../migrations/postgres/0003_index.sql"),
     ),
 ];
 

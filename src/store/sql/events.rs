@@ -132,7 +132,7 @@ pub(in crate::store) async fn rows(connection: &mut impl Connection) -> Result<R
         .filter(|(sequence, hash)| LogHead::of_stored(*sequence, hash, 0) != LogHead::BEGINNING);
     let last_event = last(connection).await?;
     let mut records = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_paged()) {
         records.append(&mut read(connection, &Query::all(kind)).await?);
     }
     Ok(Rows {

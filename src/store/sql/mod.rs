@@ -7,8 +7,8 @@ pub(in crate::store) mod records;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use crate::lifecycle::IssuerName;
-use crate::store::record::{Kind, Record, RecordKey, Token};
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::record::{Kind, Record, RecordIndex, RecordKey, Token};
 use crate::store::{CommitError, StoreError};
 
 /// The columns of a record, in the order of [`COLUMNS`].
@@ -21,11 +21,14 @@ pub(in crate::store) type RecordColumns = (
     Option<String>,
     bool,
     String,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
 );
 
 /// The columns of a record but its kind, which each statement names.
-pub(in crate::store) const COLUMNS: &str =
-    "owner, version, token, document, sealed, unique_text, is_final, id";
+pub(in crate::store) const COLUMNS: &str = "owner, version, token, document, sealed, unique_text, \
+     is_final, id, subject, client, kept_until";
 
 /// The order in which the records of a kind are read.
 pub(in crate::store) const fn order(kind: Kind) -> &'static str {
@@ -42,7 +45,19 @@ pub(in crate::store) fn owner(owner: Option<&IssuerName>) -> &str {
 
 pub(in crate::store) fn record(
     kind: Kind,
-    (owner, version, token, document, sealed, unique, is_final, id): RecordColumns,
+    (
+        owner,
+        version,
+        token,
+        document,
+        sealed,
+        unique,
+        is_final,
+        id,
+        subject,
+        client,
+        kept_until,
+    ): RecordColumns,
 ) -> Result<Record, StoreError> {
     let owner = match owner.as_str() {
         "" => None,
@@ -56,6 +71,14 @@ pub(in crate::store) fn record(
         sealed,
         unique,
         is_final,
+        index: RecordIndex {
+            subject,
+            client,
+            kept_until: kept_until
+                .map(unsigned)
+                .transpose()?
+                .map(Timestamp::from_millis),
+        },
     })
 }
 

@@ -5,8 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::{COLUMNS, failed, order, owner, record, signed, unsigned};
-use crate::store::record::{BatchId, Kind, Query, Record, RecordKey, Token};
-use crate::store::{CommitError, Content, Expectation, StoreError, Write};
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::store::record::{BatchId, Kind, Query, Record, RecordIndex, RecordKey, Token};
+use crate::store::{ClientCount, CommitError, Content, Expectation, StoreError, Write};
 
 /// A value that a statement binds.
 pub(in crate::store) enum Value {
@@ -16,8 +17,9 @@ pub(in crate::store) enum Value {
     Flag(bool),
     Bytes(Vec<u8>),
     OptionalBytes(Option<Vec<u8>>),
-    /// A list of texts, or all.
-    List(Option<Vec<String>>),
+    OptionalNumber(Option<i64>),
+    /// A list of texts.
+    List(Vec<String>),
 }
 
 /// The columns of a row, of either database.
@@ -33,7 +35,7 @@ impl<C> Columns for C where
 
 /// A connection that runs statements. Parameters are written `$1`.
 pub(in crate::store) trait Connection: Send {
-    /// The condition that a column is in the list that is bound as `parameter`, or that it is all.
+    /// The condition that a column is in the list that is bound as `parameter`.
     fn is_listed(column: &str, parameter: usize) -> String;
 
     /// Runs a statement, and says how many rows it has changed.
@@ -119,7 +121,8 @@ macro_rules! connection {
                 Value::Flag(flag) => query.bind(flag),
                 Value::Bytes(bytes) => query.bind(bytes),
                 Value::OptionalBytes(bytes) => query.bind(bytes),
-                Value::List(list) => query.bind(list.map($list)),
+                Value::OptionalNumber(number) => query.bind(number),
+                Value::List(list) => query.bind($list(list)),
             };
         }
         query
@@ -131,31 +134,104 @@ pub(in crate::store) async fn read<C: Connection>(
     connection: &mut C,
     query: &Query,
 ) -> Result<Vec<Record>, StoreError> {
-    let (condition, values) = condition::<C>(query);
-    let order = order(query.kind);
-    let statement = format!("SELECT {COLUMNS} FROM records WHERE {condition} ORDER BY {order}");
+    let Condition {
+        mut text,
+        mut values,
+    } = condition::<C>(query)?;
+    text.push_str(" ORDER BY ");
+    text.push_str(order(query.kind));
+    if let Some(limit) = query.limit {
+        values.push(Value::Number(limit.into()));
+        text.push_str(&format!(" LIMIT ${}", values.len()));
+    }
+    let statement = format!("SELECT {COLUMNS} FROM records WHERE {text}");
     let rows = connection.rows(&statement, values).await?;
     let record = |columns| record(query.kind, columns);
     rows.into_iter().map(record).collect()
 }
 
 /// What a query asks of a record, and the values of its parameters.
-fn condition<C: Connection>(query: &Query) -> (String, Vec<Value>) {
-    let condition = format!(
-        "kind = $1 AND {} AND {}",
-        C::is_listed("owner", 2),
-        C::is_listed("id", 3)
-    );
-    let owners = query.owners.as_ref().map(|owners| {
+struct Condition {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    fn and(&mut self, condition: impl FnOnce(usize) -> String, value: Value) {
+        self.values.push(value);
+        let condition = condition(self.values.len());
+        self.text.push_str(" AND ");
+        self.text.push_str(&condition);
+    }
+
+    fn and_is_one_of<C: Connection>(&mut self, column: &str, mut list: Vec<String>) {
+        // An index is used for one value, on every database.
+        match (list.pop(), list.is_empty()) {
+            (Some(only), true) => self.and(|at| format!("{column} = ${at}"), Value::Text(only)),
+            (last, _) => {
+                list.extend(last);
+                self.and(|at| C::is_listed(column, at), Value::List(list));
+            }
+        }
+    }
+}
+
+/// It has what the query says and nothing else, so that the database can tell which index serves it.
+fn condition<C: Connection>(query: &Query) -> Result<Condition, StoreError> {
+    let mut condition = Condition {
+        text: "kind = $1".to_owned(),
+        values: vec![Value::Text(query.kind.as_str().to_owned())],
+    };
+    if let Some(owners) = &query.owners {
         let owners = owners.iter().map(Option::as_ref).map(owner);
-        owners.map(str::to_owned).collect()
-    });
+        condition.and_is_one_of::<C>("owner", owners.map(str::to_owned).collect());
+    }
+    if let Some(ids) = &query.ids {
+        condition.and_is_one_of::<C>("id", ids.clone());
+    }
+    if let Some(subject) = &query.subject {
+        condition.and(
+            |at| format!("subject = ${at}"),
+            Value::Text(subject.clone()),
+        );
+    }
+    if let Some(by) = query.kept_until {
+        let by = Value::Number(signed(by.millis())?);
+        condition.and(|at| format!("kept_until <= ${at}"), by);
+    }
+    if let Some(head) = &query.not_sealed_with {
+        let length = head.len();
+        let head = Value::Bytes(head.clone());
+        condition.and(|at| format!("substr(sealed, 1, {length}) <> ${at}"), head);
+    }
+    if let Some(after) = &query.after {
+        condition.and(|at| format!("id > ${at}"), Value::Text(after.clone()));
+    }
+    Ok(condition)
+}
+
+/// How many records count against each client.
+pub(in crate::store) async fn count_by_client(
+    connection: &mut impl Connection,
+    kind: Kind,
+    kept_after: Timestamp,
+) -> Result<Vec<ClientCount>, StoreError> {
+    let statement = "SELECT owner, client, count(*) FROM records \
+                     WHERE kind = $1 AND client IS NOT NULL AND kept_until > $2 AND owner <> '' \
+                     GROUP BY owner, client ORDER BY owner, client";
     let values = vec![
-        Value::Text(query.kind.as_str().to_owned()),
-        Value::List(owners),
-        Value::List(query.ids.clone()),
+        Value::Text(kind.as_str().to_owned()),
+        Value::Number(signed(kept_after.millis())?),
     ];
-    (condition, values)
+    let rows = connection.rows::<(String, String, i64)>(statement, values);
+    let count = |(owner, client, records): (String, String, i64)| {
+        Ok(ClientCount {
+            owner: IssuerName::parse(&owner).map_err(failed)?,
+            client,
+            records: unsigned(records)?,
+        })
+    };
+    rows.await?.into_iter().map(count).collect()
 }
 
 /// Whether an expectation holds; otherwise it is a conflict. Nothing may be committed meanwhile.
@@ -175,8 +251,8 @@ pub(in crate::store) async fn expect<C: Connection>(
                 .eq(tokens.iter().map(|(id, token)| (id.clone(), *token)))
         }
         Expectation::AtMost(query, most) => {
-            let (condition, values) = condition::<C>(query);
-            let statement = format!("SELECT count(*) FROM records WHERE {condition}");
+            let Condition { text, values } = condition::<C>(query)?;
+            let statement = format!("SELECT count(*) FROM records WHERE {text}");
             let count = unsigned(number(connection, &statement, values).await?)?;
             usize::try_from(count).is_ok_and(|count| count <= *most)
         }
@@ -196,8 +272,8 @@ pub(in crate::store) async fn write(
     batch: BatchId,
 ) -> Result<(), CommitError> {
     let (statement, values) = match write {
-        Write::Create(key, content) => create(key, content, batch),
-        Write::Replace(key, token, content) => replace(key, *token, content, batch),
+        Write::Create(key, content) => create(key, content, batch)?,
+        Write::Replace(key, token, content) => replace(key, *token, content, batch)?,
         Write::Delete(key, token) => delete(key, *token),
     };
     if connection.execute(statement, values).await? > 0 {
@@ -233,7 +309,18 @@ fn bytes(token: Token) -> Value {
     Value::Bytes(token.as_bytes().to_vec())
 }
 
-fn create(key: &RecordKey, content: &Content, batch: BatchId) -> (&'static str, Vec<Value>) {
+fn index(index: &RecordIndex) -> Result<[Value; 3], StoreError> {
+    let kept_until = index.kept_until.map(|until| signed(until.millis()));
+    Ok([
+        Value::OptionalText(index.subject.clone()),
+        Value::OptionalText(index.client.clone()),
+        Value::OptionalNumber(kept_until.transpose()?),
+    ])
+}
+
+type Statement = (&'static str, Vec<Value>);
+
+fn create(key: &RecordKey, content: &Content, batch: BatchId) -> Result<Statement, StoreError> {
     let (_, sealed) = content.sealed.columns();
     let mut values = name(key);
     values.extend([
@@ -243,10 +330,12 @@ fn create(key: &RecordKey, content: &Content, batch: BatchId) -> (&'static str, 
         Value::OptionalText(content.unique.clone()),
         Value::Flag(content.is_final),
     ]);
+    values.extend(index(&content.index)?);
     let statement = "INSERT INTO records (kind, owner, id, version, token, document, sealed, \
-                     unique_text, is_final) VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8) \
+                     unique_text, is_final, subject, client, kept_until) \
+                     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11) \
                      ON CONFLICT (kind, owner, id) DO NOTHING";
-    (statement, values)
+    Ok((statement, values))
 }
 
 fn replace(
@@ -254,7 +343,7 @@ fn replace(
     token: Token,
     content: &Content,
     batch: BatchId,
-) -> (&'static str, Vec<Value>) {
+) -> Result<Statement, StoreError> {
     let (keep, sealed) = content.sealed.columns();
     let mut values = name(key);
     values.extend([
@@ -266,14 +355,15 @@ fn replace(
         Value::OptionalText(content.unique.clone()),
         Value::Flag(content.is_final),
     ]);
+    values.extend(index(&content.index)?);
     let statement = "UPDATE records SET version = version + 1, token = $5, document = $6, \
                      sealed = CASE WHEN $7 THEN sealed ELSE $8 END, unique_text = $9, \
-                     is_final = $10 WHERE kind = $1 AND owner = $2 AND id = $3 AND token = $4 \
-                     AND NOT is_final";
-    (statement, values)
+                     is_final = $10, subject = $11, client = $12, kept_until = $13 \
+                     WHERE kind = $1 AND owner = $2 AND id = $3 AND token = $4 AND NOT is_final";
+    Ok((statement, values))
 }
 
-fn delete(key: &RecordKey, token: Token) -> (&'static str, Vec<Value>) {
+fn delete(key: &RecordKey, token: Token) -> Statement {
     let mut values = name(key);
     values.push(bytes(token));
     let statement = "DELETE FROM records WHERE kind = $1 AND owner = $2 AND id = $3 \
@@ -295,8 +385,10 @@ pub(in crate::store) async fn insert(
         Value::OptionalText(record.unique),
         Value::Flag(record.is_final),
     ]);
+    values.extend(index(&record.index)?);
     let statement = "INSERT INTO records (kind, owner, id, version, token, document, sealed, \
-                     unique_text, is_final) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+                     unique_text, is_final, subject, client, kept_until) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     match connection.execute(statement, values).await? {
         1 => Ok(()),
         _ => Err(failed(std::io::Error::other("a record was not written")).into()),

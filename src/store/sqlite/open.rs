@@ -58,7 +58,7 @@ impl From<MigrateError> for OpenFailure {
 /// What the header of our files carries (`PRAGMA application_id`): "kwrt" in ASCII.
 const APPLICATION_ID: i64 = 0x6b77_7274;
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("first", include_str!("../migrations/sqlite/0001_first.sql")),
     (
         "access",
@@ -69,6 +69,7 @@ const MIGRATIONS: [(&str, &str); 4] = [
         "records",
         include_str!("../migrations/sqlite/0004_records.sql"),
     ),
+    ("index", include_str!("../migrations/sqlite/0005_index.sql")),
 ];
 
 /// How many connections read.

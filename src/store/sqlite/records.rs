@@ -12,7 +12,7 @@ connection!(
     Sqlite,
     SqliteArguments,
     is_listed: |column, parameter| {
-        format!("(${parameter} IS NULL OR {column} IN (SELECT value FROM json_each(${parameter})))")
+        format!("{column} IN (SELECT value FROM json_each(${parameter}))")
     },
     list: |list: Vec<String>| serde_json::Value::from(list).to_string(),
     octets: str::to_owned,

@@ -417,9 +417,9 @@ pub(super) async fn records_are_read_by_kind_owner_and_id(store: &dyn Store) {
     }
     assert_eq!(store.get(&approval("j", "3")).await.unwrap(), None);
     let of = |owners: &[&str], ids: &[&str]| Query {
-        kind: Kind::Approval,
         owners: Some(owners.iter().map(|owner| Some(name(owner))).collect()),
         ids: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+        ..Query::all(Kind::Approval)
     };
     let queries = [
         of(&["j"], &["1", "2", "3"]),

@@ -33,7 +33,10 @@ pub(super) fn write(response: &mut Response, problem: &Problem, has_authorizatio
 fn name_of(problem: &Problem) -> OauthErrorName {
     match problem.kind() {
         Code::CredentialMissing | Code::CredentialInvalid => OauthErrorName::InvalidClient,
-        Code::ForeignToken => OauthErrorName::InvalidGrant,
+        Code::ForeignToken
+        | Code::InvalidRefreshToken
+        | Code::RefreshTokenReused
+        | Code::GrantEnded => OauthErrorName::InvalidGrant,
         Code::InvalidToken => OauthErrorName::UnsupportedTokenType,
         Code::UnknownGrantType => OauthErrorName::UnsupportedGrantType,
         Code::InvalidScope => OauthErrorName::InvalidScope,

@@ -8,14 +8,15 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use keywright_api::{AccessTokenType, IntrospectedToken, Introspection};
 
-use crate::access::Role;
+use crate::access::{Limits, Role};
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
+use crate::authority::grants::GrantError;
 use crate::authority::issued_token::IssuedToken;
 use crate::authority::issuer::Issuer;
 use crate::http::problem::Problem;
 use crate::http::response::ok;
-use crate::oauth::Form;
+use crate::oauth::{Form, RefreshToken};
 
 /// The media type of a signed answer.
 const SIGNED: &str = "application/token-introspection+jwt";
@@ -35,7 +36,8 @@ const CLAIMS: [&str; 11] = [
     "cnf",
 ];
 
-/// Answers from memory: one verification, and look-ups of what was taken back.
+/// Answers from memory: one verification, and look-ups of what was taken back. Only of a refresh token the
+/// store is asked.
 pub(super) async fn answer(
     authority: &Authority,
     issuer: &Issuer,
@@ -48,19 +50,26 @@ pub(super) async fn answer(
     }
     let limits = &caller.live.client.terms.limits;
     limits.check_issuer(issuer.name().as_str())?;
-    let token = authority.issued_token(issuer, form.required("token")?);
-    let token = token.ok().filter(|token| {
-        limits.has_audience(token.claims.get("aud")) && authority.is_active(issuer, token)
-    });
+    let token = form.required("token")?;
+    let token = match RefreshToken::has_form(token) {
+        true => refresh_token(authority, issuer, limits, token).await?,
+        false => {
+            let token = authority.issued_token(issuer, token).ok();
+            let token = token.filter(|token| {
+                limits.has_audience(token.claims.get("aud")) && authority.is_active(issuer, token)
+            });
+            token.map(shown)
+        }
+    };
     let introspection = Introspection {
         active: token.is_some(),
-        token: token.map(shown),
+        token,
     };
     if !accepts_signed(headers) {
         return Ok(ok(introspection));
     }
     // It costs a signature, as a token does.
-    let taken = caller.take_signatures(NonZeroU32::MIN);
+    let taken = caller.live.take_signatures(NonZeroU32::MIN);
     taken.map_err(|(spent, budget)| Problem::rate_limited(spent, budget))?;
     let signed = issuer.sign_introspection(caller.id(), &introspection);
     let mut response = Response::new(Body::from(signed.await?));
@@ -69,11 +78,43 @@ pub(super) async fn answer(
     Ok(response)
 }
 
+/// What is told of a refresh token that would be answered with a new one. This asks the store.
+async fn refresh_token(
+    authority: &Authority,
+    issuer: &Issuer,
+    limits: &Limits,
+    token: &str,
+) -> Result<Option<IntrospectedToken>, Problem> {
+    let presented = match authority.presented_grant(issuer, token).await {
+        Err(GrantError::NeverIssued) => return Ok(None),
+        presented => presented?,
+    };
+    let grant = &presented.stored.grant;
+    let may_know = limits.has_audience(grant.claims.get("aud"));
+    if !may_know || !authority.is_renewable(issuer, &presented) {
+        return Ok(None);
+    }
+    let mut claims = grant.revocable_claims();
+    let snapshot = issuer.snapshot();
+    let url = snapshot.set().policy().url.as_str();
+    claims.insert("iss".to_owned(), url.into());
+    claims.insert(
+        "iat".to_owned(),
+        grant.line.rotated_at.floor_seconds().into(),
+    );
+    claims.insert("exp".to_owned(), grant.expires_at().floor_seconds().into());
+    claims.retain(|name, _| CLAIMS.contains(&name.as_str()));
+    Ok(Some(IntrospectedToken {
+        token_type: None,
+        claims,
+    }))
+}
+
 fn shown(token: IssuedToken) -> IntrospectedToken {
     let mut claims = token.claims;
     claims.retain(|name, _| CLAIMS.contains(&name.as_str()));
     IntrospectedToken {
-        token_type: AccessTokenType::Bearer,
+        token_type: Some(AccessTokenType::Bearer),
         claims,
     }
 }

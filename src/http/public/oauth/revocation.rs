@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_verifier::revocation::{Selector, SelectorKind};
 
+use super::refresh;
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
@@ -15,6 +17,26 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::empty;
 use crate::oauth::Form;
+
+/// Ends the grant of a refresh token, whichever of its tokens it is, and takes its access tokens back
+/// (RFC 7009 §2.1).
+pub(super) async fn end_grant(
+    authority: &Arc<Authority>,
+    issuer: &Issuer,
+    caller: Option<&Caller>,
+    parts: &Parts,
+    form: &Form,
+    token: &str,
+) -> Result<Response, Problem> {
+    let presented = refresh::presented(authority, issuer, caller, parts, form, token).await;
+    let presented = match presented {
+        Err(problem) if problem.kind() == Code::InvalidRefreshToken => return Ok(empty()),
+        presented => presented?,
+    };
+    let actor = refresh::actor(caller, parts);
+    authority.end_grant(issuer, presented.stored, actor).await?;
+    Ok(empty())
+}
 
 /// Takes a token back. A token that is not valid is answered like one that was: its client wants it to
 /// be of no use, and it is (RFC 7009 §2.2).

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::response::Response;
 use keywright_api::{AccessToken, AccessTokenType};
-use keywright_verifier::Algorithm;
 
-use crate::access::{Limits, Role};
+use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
@@ -18,7 +17,6 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{ok, with_budget};
 use crate::http::signing_call::{RequestSummary, SigningCall};
-use crate::lifecycle::Policy;
 use crate::oauth::{ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, Form};
 
 /// Issues a token for the grant that the form names.
@@ -33,7 +31,7 @@ pub(super) async fn issue(
         return Err(Problem::role_missing(&[Role::Issuer]));
     }
     let name = issuer.name().as_str().to_owned();
-    let mut call = SigningCall::of(caller, parts, authority, name);
+    let mut call = SigningCall::of(caller.live, parts, authority, name);
     let mut summary = call.summary();
     let outcome = grant(authority, &call, &mut summary, form).await;
     if let Err(problem) = &outcome {
@@ -68,27 +66,17 @@ async fn grant(
         claims,
         expires_in: None,
         typ: Some(ACCESS_TOKEN.to_owned()),
-        algorithm: Some(algorithm(&client.terms.limits, policy)),
+        algorithm: Some(call.algorithm(policy)),
+        session: None,
     };
     summary.note_algorithm(request.algorithm_under(policy));
     let token = call.sign(&issuer, summary, request).await?;
-    let left = token
-        .expires_at
-        .saturating_sub(authority.now().floor_seconds());
     let token = AccessToken {
+        expires_in: authority.seconds_until(token.expires_at),
         access_token: token.token,
         token_type: AccessTokenType::Bearer,
-        expires_in: left,
         scope,
+        refresh_token: None,
     };
     Ok((token, budget))
-}
-
-/// The issuer's default algorithm, or the first of the client's if it may not use that one.
-fn algorithm(limits: &Limits, policy: &Policy) -> Algorithm {
-    let default = policy.default_algorithm;
-    match limits.algorithms.as_deref() {
-        Some(allowed) if !allowed.contains(&default) => allowed.first().copied().unwrap_or(default),
-        _ => default,
-    }
 }

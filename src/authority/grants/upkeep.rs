@@ -1,0 +1,146 @@
+//! What becomes of grants that have ended: their records are deleted after a day, those that a revocation
+//! matches are ended before the revocation is forgotten, and those of a deleted issuer go with it.
+
+use super::{Authority, Kind, MOST_AT_A_TIME, StoredGrant};
+use crate::authority::Services;
+use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
+use crate::lifecycle::IssuerName;
+use crate::oauth::{EndCause, Grant, GrantEnd};
+use crate::store::{CommitError, Query, Record, StoreError, Write};
+
+/// The most pages of one round, so that a round does not last until the next.
+const MOST_PAGES: u32 = 200;
+
+impl Authority {
+    /// Deletes the records that nobody asks for any more, and counts the live ones. It is called each
+    /// minute.
+    pub(in crate::authority) async fn look_after_grants(&self) {
+        if let Err(error) = self.delete_past_grants().await {
+            tracing::warn!(%error, "past grants stay in the store for now");
+        }
+        if let Err(error) = self.grants.load(&self.services).await {
+            tracing::warn!(%error, "the live grants were not counted");
+        }
+    }
+
+    async fn delete_past_grants(&self) -> Result<(), StoreError> {
+        let services = &self.services;
+        let past = Query {
+            kept_until: Some(services.lease.time()),
+            limit: Some(MOST_AT_A_TIME),
+            ..Query::all(Kind::Grant)
+        };
+        delete_all(services, &past).await?;
+        for name in self.deleted_issuers() {
+            let of_issuer = Query::page(Kind::Grant, &name, None, MOST_AT_A_TIME);
+            delete_all(services, &of_issuer).await?;
+        }
+        Ok(())
+    }
+
+    fn deleted_issuers(&self) -> Vec<IssuerName> {
+        let issuers = self.directory.every().into_iter();
+        let is_deleted = |issuer: &std::sync::Arc<Issuer>| {
+            let snapshot = issuer.snapshot();
+            snapshot.set().deleted_at().is_some()
+        };
+        let deleted = issuers.filter(is_deleted);
+        deleted.map(|issuer| issuer.name().clone()).collect()
+    }
+
+    /// Ends the grants that revocations of an issuer match: from then on the store says it of each, and
+    /// the revocations may be forgotten.
+    ///
+    /// # Errors
+    /// When the store does not answer, or others change the same grants again and again.
+    pub(in crate::authority) async fn end_revoked_grants(
+        &self,
+        issuer: &Issuer,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let query = Query::page(Kind::Grant, issuer.name(), after, MOST_AT_A_TIME);
+            let Some(last) = self.end_revoked_of_page(issuer, query).await? else {
+                return Ok(());
+            };
+            after = Some(last);
+            // Others have their turn in between.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends those of one page, and answers the last identifier in it.
+    async fn end_revoked_of_page(
+        &self,
+        issuer: &Issuer,
+        query: Query,
+    ) -> Result<Option<String>, StoreError> {
+        let services = &self.services;
+        for _ in 0..MAX_ATTEMPTS {
+            let records = services.store.list(query.clone()).await?;
+            let Some(last) = records.last().map(|record| record.key.id.clone()) else {
+                return Ok(None);
+            };
+            let mut batch = services.new_batch().map_err(failed)?;
+            let revoked = records.into_iter();
+            let revoked = revoked.filter_map(|record| self.revoked(issuer, record));
+            batch.writes.extend(revoked);
+            if batch.writes.is_empty() {
+                return Ok(Some(last));
+            }
+            match services.commit(batch).await {
+                Ok(_) => return Ok(Some(last)),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Store(error) | CommitError::Unknown(error)) => return Err(error),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(CommitError::Conflict))
+    }
+
+    /// What ends a grant that a revocation matches.
+    fn revoked(&self, issuer: &Issuer, record: Record) -> Option<Write> {
+        let stored = StoredGrant::read(record).ok()?;
+        let grant = &stored.grant;
+        let opened_at = grant.opened_at.floor_seconds();
+        let is_revoked = grant.ended.is_none()
+            && (issuer.revocations()).takes_back(&grant.revocable_claims(), opened_at);
+        is_revoked.then(|| {
+            let ended = Grant {
+                ended: Some(GrantEnd {
+                    at: self.services.lease.time().millis(),
+                    cause: EndCause::Revoked,
+                }),
+                ..grant.clone()
+            };
+            stored.replaced_by(issuer.name(), &ended)
+        })
+    }
+}
+
+/// Deletes what a query finds, a page at a time.
+async fn delete_all(services: &Services, query: &Query) -> Result<(), StoreError> {
+    for _ in 0..MOST_PAGES {
+        let records = services.store.list(query.clone()).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut batch = services.new_batch().map_err(failed)?;
+        let deletions = records.into_iter();
+        batch
+            .writes
+            .extend(deletions.map(|record| Write::Delete(record.key, record.token)));
+        match services.commit(batch).await {
+            Ok(_) => {}
+            // Another process deletes the same: it is left to do so.
+            Err(CommitError::Conflict) => return Ok(()),
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => return Err(error),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError(Box::new(error))
+}
