@@ -106,6 +106,14 @@ const EXAMPLES: &[(&str, &str)] = &[
         "keywright revocations everything --issuer shop --reason \"INC-4715: the login was broken into\"",
     ),
     (
+        "grants list",
+        "keywright grants list --subject user-9\nkeywright grants list --json",
+    ),
+    (
+        "grants end",
+        "keywright grants end 5f1c7a40d7b3e2968a90c4b1e6d2f873",
+    ),
+    (
         "plan",
         "keywright plan shop --until 90d\n# Under a policy that is not set\n\
          keywright plan shop --policy policy.json",

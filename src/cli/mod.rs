@@ -20,6 +20,7 @@ mod config_command;
 mod connection;
 mod examples;
 mod failure;
+mod grants;
 mod guard;
 mod input;
 mod irreversible;
@@ -109,6 +110,9 @@ enum Command {
     Logout(revocations::LogoutArguments),
     /// Show which tokens were taken back.
     Revocations(revocations::Arguments),
+    /// Show and end grants: sessions whose tokens are renewed.
+    #[command(subcommand)]
+    Grants(grants::Command),
     /// Show what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
     /// Manage clients: their roles, limits and credentials.
@@ -209,6 +213,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Unban(arguments) => revocations::unban(arguments, session),
         Command::Logout(arguments) => revocations::logout(arguments, session),
         Command::Revocations(arguments) => revocations::run(arguments, session),
+        Command::Grants(command) => grants::run(&command, session),
         Command::Plan(arguments) => plan::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),

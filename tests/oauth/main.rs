@@ -3,6 +3,7 @@
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
 //! `revocation` and `introspection` are the other two endpoints, and `token_source` is the Rust client.
+//! `grants` are opened, changed and ended on the internal API, and renewed in `refresh`.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,9 +24,11 @@
 
 mod credentials;
 mod errors;
+mod grants;
 mod introspection;
 mod metadata;
 mod origins;
+mod refresh;
 mod revocation;
 #[path = "../support/mod.rs"]
 mod support;

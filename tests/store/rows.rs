@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use keywright::lifecycle::IssuerName;
 use keywright::store::chain::LogHead;
 use keywright::store::{
-    Batch, BatchId, CommitError, Content, EventRow, Kind, Query, Record, RecordKey, SealedChange,
-    Store, StoreError, StoredSet, Token, Tokens, Write,
+    Batch, BatchId, CommitError, Content, EventRow, Kind, Query, Record, RecordIndex, RecordKey,
+    SealedChange, Store, StoreError, StoredSet, Token, Tokens, Write,
 };
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};

@@ -135,6 +135,7 @@ pub(super) async fn a_final_record_refuses_every_later_write(store: &dyn Store) 
                 sealed: set(b"sealed"),
                 unique: Some("text".to_owned()),
                 is_final: false,
+                ..Content::default()
             },
         )]);
         let before = Token::UNWRITTEN.followed_by(first.id);

@@ -7,8 +7,11 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::transfer::{self, DumpError, Entry, FillError};
 use keywright::store::{CommitError, Content, Kind, LastUse, Query, SealedChange, Store, Write};
 
+use super::paging::indexed;
 use super::{Everything, assert_whole, everything, kids};
-use crate::rows::{StoreCalls as _, approval, batch, change, client, commit, event, set, silent};
+use crate::rows::{
+    StoreCalls as _, approval, batch, change, client, commit, event, set, silent as silent_batch,
+};
 
 /// Something of everything, with what is easily lost: bytes that are no text, an empty sealed half,
 /// hostile text, keys whose order is not the alphabet's, an issuer whose last commit had no event.
@@ -41,6 +44,8 @@ async fn furnish(store: &dyn Store) {
         };
         store.record_uses(&[last_use]).await.unwrap();
     }
+    let grants = ["2", "1"].map(|id| indexed("a", id, "user", "login", 7));
+    store.write(silent_batch(grants)).await.unwrap();
 }
 
 async fn furnished() -> MemoryStore {
@@ -142,7 +147,7 @@ pub(super) async fn a_filled_store_has_the_tokens_that_it_was_given(store: &dyn 
             ..Content::default()
         },
     );
-    original.write(silent([last])).await.unwrap();
+    original.write(silent_batch([last])).await.unwrap();
     fill(store, dump(&original).await).await.unwrap();
     let queries = Kind::ALL.map(Query::all);
     let records = store.read(&queries).await.unwrap().concat();
@@ -154,7 +159,7 @@ pub(super) async fn a_filled_store_has_the_tokens_that_it_was_given(store: &dyn 
             document: "next".to_owned(),
             ..Content::default()
         };
-        let next = silent([Write::Replace(record.key.clone(), before, content)]);
+        let next = silent_batch([Write::Replace(record.key.clone(), before, content)]);
         let after = before.followed_by(next.id);
         match store.write(next).await {
             Ok(_) => {
@@ -172,7 +177,7 @@ pub(super) async fn a_filled_store_has_the_tokens_that_it_was_given(store: &dyn 
         ..Content::default()
     };
     let taken = store
-        .write(silent([Write::Create(client("c"), taken)]))
+        .write(silent_batch([Write::Create(client("c"), taken)]))
         .await;
     assert!(matches!(taken, Err(CommitError::NotUnique)), "{taken:?}");
 }

@@ -27,8 +27,9 @@ use crate::oauth::{Endpoint, Form, GrantHolder, REFRESH_TOKEN, RefreshToken, Sco
 /// ended by whoever has its token.
 pub(super) fn refresh_token(endpoint: Endpoint, form: &Form) -> Option<&str> {
     match endpoint {
+        // Whether it is missing is said later.
         Endpoint::Token if form.get("grant_type") == Some(REFRESH_TOKEN) => {
-            form.get("refresh_token")
+            Some(form.get("refresh_token").unwrap_or_default())
         }
         Endpoint::Revocation => form
             .get("token")
