@@ -591,6 +591,38 @@ fn revocations() {
 }
 
 #[test]
+fn grants() {
+    let server = start("oauth.max_grants_per_client = 1\n");
+    create_issuer(&server, "orders", json!({}));
+    let mut record = Record::new(&server);
+    let path = "/v1/issuers/orders/grants";
+    let claims = json!({ "sub": "user-1", "aud": "orders" });
+    let open = json!({ "claims": claims, "client": "public" });
+    let with = |name: &str, value: Value| {
+        let mut open = open.clone();
+        open[name] = value;
+        open
+    };
+    record.call("POST", path, with("client", json!("nobody")));
+    record.call("POST", path, with("refresh", json!({ "bind": "dpop" })));
+    record.call("POST", path, with("refresh", json!({ "absolute": "367d" })));
+    record.call("POST", path, json!({ "claims": claims }));
+    let opened = record.call("POST", path, open.clone());
+    record.call("POST", path, open.clone());
+    let one = format!("{path}/{}", opened["grant"].as_str().unwrap());
+    record.call("GET", &one, Value::Null);
+    record.call("GET", &format!("{path}?subject=user-1"), Value::Null);
+    let narrower = json!({ "sub": "user-1", "aud": "orders", "scope": "read" });
+    record.call("PATCH", &one, json!({ "claims": narrower }));
+    let other = json!({ "sub": "user-2", "aud": "orders" });
+    record.call("PATCH", &one, json!({ "claims": other }));
+    record.call("DELETE", &one, Value::Null);
+    record.call("PATCH", &one, json!({ "claims": narrower }));
+    record.call("GET", &format!("{path}/none"), Value::Null);
+    check("grants", record);
+}
+
+#[test]
 fn plans() {
     let server = start("");
     create_issuer(&server, "orders", json!({ "rotation": { "every": "60d" } }));
@@ -869,10 +901,13 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "duplicate-member",
         "field-missing",
         "field-type",
+        "grant-ended",
+        "grant-subject-fixed",
         "illegal-transition",
         "invalid-ban",
         "invalid-client-name",
         "invalid-duration",
+        "invalid-grant-client",
         "invalid-issuer-name",
         "invalid-issuer-url",
         "invalid-kid",
@@ -883,6 +918,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "invalid-public-key",
         "invalid-query",
         "invalid-reason",
+        "invalid-refresh",
         "invalid-roles",
         "invalid-selector",
         "invalid-state",
@@ -909,6 +945,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "successor-not-ready",
         "takes-over-fixed",
         "token-too-large",
+        "too-many-grants",
         "ttl-over-maximum",
         "ttl-zero",
         "unknown-algorithm",
@@ -916,6 +953,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "unknown-client",
         "unknown-credential",
         "unknown-field",
+        "unknown-grant",
         "unknown-issuer",
         "unknown-key",
         "unknown-revocation",
@@ -960,6 +998,8 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "store-replaced",
         "store-unavailable",
         "foreign-token",
+        "invalid-refresh-token",
+        "refresh-token-reused",
         "invalid-scope",
         "invalid-target",
         "several-credentials",

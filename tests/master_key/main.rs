@@ -18,6 +18,7 @@
     reason = "the support module is shared by test targets"
 )]
 
+mod grants;
 mod loss;
 mod memory;
 mod replicas;

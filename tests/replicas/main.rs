@@ -13,6 +13,7 @@
 mod access;
 mod clocks;
 mod fail_over;
+mod grants;
 mod joining;
 mod locked_file;
 #[path = "../support/other_process.rs"]

@@ -14,6 +14,7 @@ mod copy;
 mod drills;
 mod ends;
 mod file;
+mod grants;
 mod refusals;
 mod site;
 #[path = "../support/mod.rs"]

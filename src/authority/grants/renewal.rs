@@ -33,13 +33,6 @@ pub struct RenewalRequest {
     pub actor: Actor,
 }
 
-impl Issuer {
-    /// A snapshot that may sign a token of a grant, when what is being taken back has settled.
-    pub async fn snapshot_for(&self, grant: &Grant) -> LeasedSnapshot {
-        self.settled_snapshot(&grant.revocable_claims()).await
-    }
-}
-
 impl PresentedGrant {
     /// Whether the token is the current one, or the one before it that is still answered.
     fn is_current(&self) -> bool {
@@ -73,6 +66,20 @@ impl Authority {
             true => Ok(PresentedGrant { stored, token, key }),
             false => Err(GrantError::NeverIssued),
         }
+    }
+
+    /// A snapshot that may sign a token of a grant that can be renewed, when what is being taken back has
+    /// settled.
+    ///
+    /// # Errors
+    /// [`GrantError::Ended`] or [`GrantError::Expired`]. Nobody waits to be told that.
+    pub async fn snapshot_for(
+        &self,
+        issuer: &Issuer,
+        grant: &Grant,
+    ) -> Result<LeasedSnapshot, GrantError> {
+        self.require_live(issuer, grant, self.services.lease.time())?;
+        Ok(issuer.settled_snapshot(&grant.revocable_claims()).await)
     }
 
     /// Whether a refresh token would be answered now with a successor that is new.

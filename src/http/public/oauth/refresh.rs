@@ -143,7 +143,7 @@ async fn renew_in(
     };
     let grant = &presented.stored.grant;
     summary.note_claims(&grant.claims);
-    let view = issuer.snapshot_for(grant).await;
+    let view = authority.snapshot_for(&issuer, grant).await?;
     let algorithm = call.algorithm(view.set().policy());
     summary.note_algorithm(algorithm);
     let stopwatch = Stopwatch::start();

@@ -1,0 +1,258 @@
+//! Grants with several processes on one store, and what time does to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keywright::authority::audit::Actor;
+use keywright::authority::grants::{GrantDraft, GrantError, IssuedGrant, RenewalRequest};
+use keywright::authority::issuer::Issuer;
+use keywright::authority::request::Request;
+use keywright::authority::revocations::RevocationDraft;
+use keywright::authority::upkeep;
+use keywright::clock::Clock;
+use keywright::oauth::{EndCause, Grant, GrantHolder, GrantState};
+use keywright::store::memory::MemoryStore;
+use keywright::store::{Kind, Query, Store};
+use keywright_verifier::revocation::{Selector, SelectorKind};
+use serde_json::json;
+
+use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World, anyone, eventually};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn draft(subject: &str) -> GrantDraft {
+    GrantDraft {
+        claims: json!({"sub": subject, "aud": "orders"})
+            .as_object()
+            .unwrap()
+            .clone(),
+        holder: GrantHolder::Public,
+        expires_in: None,
+        idle: HOUR * 48,
+        absolute: HOUR * 24 * 30,
+    }
+}
+
+async fn open(process: &Process, subject: &str) -> IssuedGrant {
+    let issuer = process.issuer("a").unwrap();
+    let opened = process.open_grant(&issuer, &anyone(), draft(subject)).await;
+    opened.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn renew(process: &Process, token: &str) -> Result<IssuedGrant, GrantError> {
+    let issuer = process.issuer("a").unwrap();
+    let presented = process.presented_grant(&issuer, token).await?;
+    let view = process.snapshot_for(&issuer, &presented.stored.grant);
+    let view = view.await?;
+    let request = RenewalRequest {
+        scope: None,
+        target: None,
+        actor: Actor::Holder { address: None },
+    };
+    process
+        .renew(&issuer, &view, &anyone(), &presented, &request)
+        .await
+}
+
+async fn stored(process: &Process, issuer: &Issuer, id: &str) -> Grant {
+    process.grant(issuer, id).await.unwrap().grant
+}
+
+/// A process that has its store for itself.
+async fn alone() -> (Arc<MemoryStore>, Process) {
+    let store = Arc::new(MemoryStore::default());
+    let process = Process::on(Arc::clone(&store) as _, Clock::manual(BEGIN), MAX_STALENESS);
+    let process = process.await.unwrap();
+    process.create("a", json!({})).await;
+    (store, process)
+}
+
+/// What a call answers that waits for other processes.
+async fn while_time_passes<T>(
+    world: &World,
+    process: &Process,
+    call: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(call);
+    loop {
+        tokio::select! {
+            answer = &mut call => return answer,
+            () = tokio::time::sleep(Duration::from_millis(1)) => {
+                world.pass(Duration::from_millis(10), &[process]);
+            }
+        }
+    }
+}
+
+fn pass(process: &Process, duration: Duration) {
+    let clock = &process.clock;
+    clock.set(clock.read().wall.after(duration));
+}
+
+fn records(store: &MemoryStore, kind: Kind) -> usize {
+    let listed = futures_util::FutureExt::now_or_never(store.list(Query::all(kind)));
+    listed.unwrap().unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_processes_that_race_for_one_token_each_has_the_same_successor() {
+    let world = World::new();
+    let (one, other) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    other.catch_up().await.unwrap();
+    let mut token = open(&one, "user-1").await.refresh.reveal();
+    for number in 1..=30 {
+        let (mine, theirs, again) = tokio::join!(
+            renew(&one, &token),
+            renew(&other, &token),
+            renew(&other, &token)
+        );
+        let renewed =
+            [mine, theirs, again].map(|renewed| renewed.unwrap_or_else(|error| panic!("{error}")));
+        let successor = renewed[0].refresh.reveal();
+        for renewed in &renewed {
+            assert_eq!(renewed.refresh.number(), number);
+            assert_eq!(*renewed.refresh.reveal(), *successor);
+        }
+        token = successor;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_has_lost_a_renewal_ends_the_grant_and_never_mints_a_second_line() {
+    let world = World::new();
+    let one = world.process().await;
+    let issuer = one.create("a", json!({})).await;
+    let opened = open(&one, "user-1").await;
+    let before = world.store.copy();
+    let first = opened.refresh.reveal();
+    let renewed = renew(&one, &first).await.unwrap().refresh.reveal();
+    world.store.lose_commits(&before);
+    let _ = one.catch_up().await;
+    let ahead = while_time_passes(&world, &one, renew(&one, &renewed)).await;
+    assert!(
+        matches!(ahead, Err(GrantError::Reused)),
+        "{:?}",
+        ahead.err()
+    );
+    let grant = stored(&one, &issuer, &opened.grant.id).await;
+    let state = grant.state(world.clock.read().wall);
+    assert_eq!(state, GrantState::Ended(EndCause::StoreWentBack));
+    let old = renew(&one, &first).await;
+    assert!(matches!(
+        old,
+        Err(GrantError::Ended(EndCause::StoreWentBack))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_has_ended_is_deleted_a_day_later() {
+    let (store, process) = alone().await;
+    let opened = open(&process, "user-1").await;
+    let task = tokio::spawn(upkeep::run(Arc::clone(&process)));
+    let token = opened.refresh.reveal();
+    pass(&process, HOUR * 48);
+    let expired = renew(&process, &token).await;
+    assert!(
+        matches!(expired, Err(GrantError::Expired)),
+        "{:?}",
+        expired.err()
+    );
+    for _ in 0..23 {
+        pass(&process, HOUR);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(records(&store, Kind::Grant), 1);
+    pass(&process, HOUR * 2);
+    eventually(|| {
+        pass(&process, SECOND);
+        records(&store, Kind::Grant) == 0
+    })
+    .await;
+    let gone = renew(&process, &token).await;
+    assert!(matches!(gone, Err(GrantError::NeverIssued)));
+    task.abort();
+}
+
+/// Revocations are forgotten when the last token that they refuse has expired. Grants live for weeks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_stays_taken_back_when_its_revocation_is_forgotten() {
+    let (store, process) = alone().await;
+    let issuer = process.issuer("a").unwrap();
+    let (taken, other) = (
+        open(&process, "user-1").await,
+        open(&process, "user-2").await,
+    );
+    let draft = RevocationDraft {
+        selector: Selector::new(SelectorKind::Subject, &["user-1"]).unwrap(),
+        ban: None,
+        reason: None,
+    };
+    let request = Request::by(Actor::Bootstrap);
+    process
+        .take_tokens_back(&issuer, vec![draft], request)
+        .await
+        .unwrap();
+    let token = taken.refresh.reveal();
+    let revoked = renew(&process, &token).await;
+    assert!(matches!(revoked, Err(GrantError::Ended(EndCause::Revoked))));
+    // Nothing says so in its record yet.
+    assert_eq!(stored(&process, &issuer, &taken.grant.id).await.ended, None);
+    let task = tokio::spawn(upkeep::run(Arc::clone(&process)));
+    pass(&process, HOUR * 3);
+    eventually(|| {
+        pass(&process, SECOND);
+        records(&store, Kind::Revocation) == 0
+    })
+    .await;
+    task.abort();
+    let revoked = renew(&process, &token).await;
+    assert!(matches!(revoked, Err(GrantError::Ended(EndCause::Revoked))));
+    let ended = stored(&process, &issuer, &taken.grant.id)
+        .await
+        .ended
+        .unwrap();
+    assert_eq!(ended.cause, EndCause::Revoked);
+    assert_eq!(stored(&process, &issuer, &other.grant.id).await.ended, None);
+    // Its clock has just jumped, and is believed again after a while.
+    pass(&process, SECOND * 20);
+    eventually(|| {
+        pass(&process, SECOND);
+        process.clock.is_believed()
+    })
+    .await;
+    renew(&process, &other.refresh.reveal()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_altered_or_moved_in_the_store_renews_nothing() {
+    let (store, process) = alone().await;
+    let (one, other) = (
+        open(&process, "user-1").await,
+        open(&process, "user-2").await,
+    );
+    let find = |id: &str| {
+        let query = Query {
+            ids: Some(vec![id.to_owned()]),
+            ..Query::all(Kind::Grant)
+        };
+        let listed = futures_util::FutureExt::now_or_never(store.list(query));
+        listed.unwrap().unwrap().pop().unwrap()
+    };
+    let (mine, theirs) = (find(&one.grant.id), find(&other.grant.id));
+    // The key of one grant in the record of another.
+    let mut batch = keywright::store::Batch::new(keywright::store::BatchId([1; 16]));
+    batch.writes.push(keywright::store::Write::Replace(
+        mine.key.clone(),
+        mine.token,
+        keywright::store::Content {
+            document: mine.document.clone(),
+            sealed: keywright::store::SealedChange::Set(theirs.sealed.clone().unwrap()),
+            index: mine.index.clone(),
+            ..keywright::store::Content::default()
+        },
+    ));
+    keywright::store::commit(&*store, batch).await.unwrap();
+    assert!(renew(&process, &one.refresh.reveal()).await.is_err());
+    renew(&process, &other.refresh.reveal()).await.unwrap();
+}
