@@ -145,6 +145,18 @@ impl<'s> Record<'s> {
     }
 }
 
+/// Members whose values differ from run to run, or must not be written down.
+const SECRETS: [&str; 8] = [
+    "token",
+    "jti",
+    "n",
+    "x",
+    "y",
+    "private_key",
+    "access_token",
+    "refresh_token",
+];
+
 impl Names {
     fn value(&mut self, name: &str, value: &Value) -> Value {
         match value {
@@ -163,9 +175,7 @@ impl Names {
                 }
                 values.iter().map(|value| self.value(name, value)).collect()
             }
-            Value::String(_) if ["token", "jti", "n", "x", "y", "private_key"].contains(&name) => {
-                format!("[{name}]").into()
-            }
+            Value::String(_) if SECRETS.contains(&name) => format!("[{name}]").into(),
             Value::String(text) => self.text(&without_instants(text)).into(),
             Value::Number(number) if number.as_u64().is_some_and(is_time) => "[time]".into(),
             other => other.clone(),
@@ -205,7 +215,7 @@ impl Names {
             format!("[kid {}]", place(&mut self.kids))
         } else if word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[hash {}]", place(&mut self.hashes))
-        } else if word.len() == 16 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        } else if [16, 32].contains(&word.len()) && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[id {}]", place(&mut self.ids))
         } else if word.len() == 8 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[credential {}]", place(&mut self.credentials))
