@@ -4,7 +4,7 @@ use keywright_verifier::{Algorithm, Kid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{IssuerName, Nullable, PolicyInForce, Terms, UnixSeconds};
+use crate::{GrantEndCause, IssuerName, Nullable, PolicyInForce, Terms, UnixSeconds};
 
 /// The most events that one page of the audit log has.
 pub const LARGEST_PAGE: usize = 1000;
@@ -78,6 +78,12 @@ pub struct AuditEvent {
     /// When the ban ends, if it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixSeconds>,
+    /// The grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// Why the grant was ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<GrantEndCause>,
     /// How far the issuer's time was ahead of the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_seconds: Option<u64>,

@@ -44,12 +44,17 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 68] = [
+const STORY: [&str; 73] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
     "signToken",
     "signTokens",
+    "openGrant",
+    "listGrants",
+    "readGrant",
+    "changeGrant",
+    "endGrant",
     "revokeTokens",
     "revokeTokensInBatch",
     "listRevocations",
@@ -194,6 +199,12 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
                 ("id", text(&client["id"])),
                 ("credential", text(&client["credentials"][0]["id"])),
             ]
+        }
+        "readGrant" | "changeGrant" | "endGrant" => {
+            let claims = json!({"sub": "user-1", "aud": "orders"});
+            let open = json!({"claims": claims, "client": "public"});
+            let made = server.call("POST", "/v1/issuers/default/grants", Some(&open));
+            vec![("grant", made.json()["grant"].as_str().unwrap().to_owned())]
         }
         "readRevocation" | "liftBan" | "eraseRevocation" => {
             let ban = json!({"subject": format!("user-{:x}", crate::world::number()), "ban": true});
@@ -370,6 +381,12 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .json();
     let lift = format!("/v1/issuers/a/revocations/{}", ban["id"].as_str().unwrap());
     assert_eq!(server.call("DELETE", &lift, None).status, 204);
+    let claims = json!({ "sub": "user-2", "aud": "orders" });
+    let grant = json!({ "claims": claims, "client": "public" });
+    let grant = server.call("POST", "/v1/issuers/a/grants", Some(&grant));
+    let grant = grant.json()["grant"].as_str().unwrap().to_owned();
+    let grant = format!("/v1/issuers/a/grants/{grant}");
+    assert_eq!(server.call("DELETE", &grant, None).status, 204);
     let mut longer = short;
     longer["max_token_ttl"] = "2s".into();
     call("PUT", "/v1/issuers/a", policy("a", longer));

@@ -21,11 +21,22 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 44] = [
+const CALLS: [Call; 49] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
     }),
+    ("openGrant", |_| {
+        let claims = json!({ "sub": "somebody", "aud": "orders" });
+        body(json!({ "claims": claims, "client": "public" }))
+    }),
+    ("listGrants", |_| Sample::default()),
+    ("readGrant", opened),
+    ("changeGrant", |server| Sample {
+        body: Some(json!({ "claims": { "sub": "somebody", "aud": "orders" } })),
+        ..opened(server)
+    }),
+    ("endGrant", opened),
     ("revokeTokens", |_| body(json!({ "jti": "some" }))),
     ("revokeTokensInBatch", |_| {
         body(json!({ "revocations": [{ "jti": "some" }] }))
@@ -122,6 +133,17 @@ fn body(body: Value) -> Sample {
 fn active_key(server: &Server) -> Sample {
     Sample {
         parameters: vec![("kid", kid(server, "a", "active"))],
+        ..Sample::default()
+    }
+}
+
+/// A grant that the bootstrap client has opened.
+fn opened(server: &Server) -> Sample {
+    let claims = json!({ "sub": "somebody", "aud": "orders" });
+    let grant = json!({ "claims": claims, "client": "public" });
+    let grant = ok(server.call("POST", "/v1/issuers/a/grants", Some(&grant)));
+    Sample {
+        parameters: vec![("grant", grant["grant"].as_str().unwrap().to_owned())],
         ..Sample::default()
     }
 }
@@ -226,7 +248,7 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
             if roles.iter().any(is_meant) {
                 let answer = request.send(&server, Some(&credential));
                 // A revoker alone takes back what it can show (`revocations`).
-                if roles == &["revoker"] {
+                if roles == &["revoker"] && answer.status != 204 {
                     assert_ne!(answer.json()["code"], "role-missing", "{shown}");
                     continue;
                 }

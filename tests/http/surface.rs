@@ -215,7 +215,9 @@ impl Names {
             format!("[kid {}]", place(&mut self.kids))
         } else if word.len() == 64 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[hash {}]", place(&mut self.hashes))
-        } else if [16, 32].contains(&word.len()) && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
+        } else if [16, 32].contains(&word.len())
+            && word.chars().all(|digit| digit.is_ascii_hexdigit())
+        {
             format!("[id {}]", place(&mut self.ids))
         } else if word.len() == 8 && word.chars().all(|digit| digit.is_ascii_hexdigit()) {
             format!("[credential {}]", place(&mut self.credentials))

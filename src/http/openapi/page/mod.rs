@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::problem::CODES;
 use markup::{code, escape, inline, paragraphs};
 
-const METHODS: [&str; 5] = ["get", "post", "put", "delete", "options"];
+const METHODS: [&str; 6] = ["get", "post", "put", "patch", "delete", "options"];
 
 /// An operation with its place.
 struct Call<'d> {
