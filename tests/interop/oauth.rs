@@ -24,8 +24,7 @@ const AUDIENCE: &str = "https://orders.example";
 
 /// An issuer, and what its clients have in their environment.
 struct Site {
-    /// It runs as long as the site is used.
-    _server: Server,
+    server: Server,
     issuer: String,
     environment: Vec<(&'static str, String)>,
 }
@@ -63,7 +62,7 @@ impl Site {
             ("SERVICE_SECRET", text(&service, "credential")),
         ];
         Self {
-            _server: server,
+            server,
             issuer,
             environment,
         }
@@ -87,6 +86,8 @@ impl Site {
     fn run(&self, name: &str, mut command: Command) -> Value {
         let output = command
             .envs(self.environment.iter().cloned())
+            .env("CLIENT_GRANT", self.grant(&self.environment[1].1))
+            .env("PUBLIC_GRANT", self.grant("public"))
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::null())
@@ -99,6 +100,47 @@ impl Site {
         assert!(output.status.success(), "{name}: {said}{errors}");
         serde_json::from_str(&said)
             .unwrap_or_else(|error| panic!("{name}: {error}: {said}{errors}"))
+    }
+
+    /// The refresh token of a new grant.
+    fn grant(&self, client: &str) -> String {
+        let claims = json!({"sub": "user-1", "aud": AUDIENCE, "scope": "orders:read"});
+        let body = json!({"claims": claims, "client": client});
+        let opened = self
+            .server
+            .call("POST", "/v1/issuers/shop/grants", Some(&body));
+        assert_eq!(opened.status, 201, "{}", opened.json());
+        opened.json()["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Checks that a client has renewed two grants three times each, and was told of the reuse of a token.
+    fn check_renewals(&self, name: &str, said: &Value) {
+        let url = format!("{}/.well-known/jwks.json", self.issuer);
+        let keys = JwkSet::parse(&request("GET", &url, &[], None).body).unwrap();
+        let renewed = said["renewed"].as_array().unwrap();
+        assert_eq!(renewed.len(), 6, "{name}");
+        for of_grant in renewed.chunks(3) {
+            let sessions = of_grant.iter().map(|token| {
+                let jws = Jws::parse(token.as_str().unwrap(), 8192).unwrap();
+                let verified = jws.verify(&keys, &Algorithm::ALL).unwrap();
+                let claims: Value = serde_json::from_slice(verified.payload()).unwrap();
+                assert_eq!(claims["sub"], "user-1", "{name}");
+                claims["sid"].clone()
+            });
+            let sessions: Vec<Value> = sessions.collect();
+            assert!(
+                sessions
+                    .iter()
+                    .all(|sid| *sid == sessions[0] && sid.is_string()),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            said["reused"],
+            json!(["invalid_grant", "invalid_grant"]),
+            "{name}"
+        );
+        report(&format!("{name}: refresh with rotation"));
     }
 
     /// Checks that a client got a good token by each of these methods.
@@ -171,10 +213,12 @@ fn node_clients_configure_themselves_by_discovery() {
         "private_key_jwt",
     ];
     site.check(name, &said, &methods, "invalid_scope");
+    site.check_renewals(name, &said);
     assert_taken_back(name, &said);
     let name = "oauth4webapi";
     let said = site.run(name, node_script(&folder, "oauth-oauth4webapi.mjs"));
     site.check(name, &said, &["client_secret_post"], "invalid_target");
+    site.check_renewals(name, &said);
     assert_taken_back(name, &said);
 }
 
@@ -189,6 +233,7 @@ fn authlib_configures_itself_by_the_metadata() {
         "private_key_jwt",
     ];
     site.check("Authlib", &said, &methods, "invalid_target");
+    site.check_renewals("Authlib", &said);
     assert_taken_back("Authlib", &said);
 }
 
@@ -210,6 +255,7 @@ fn go_configures_itself_by_discovery() {
     let said = site.run("golang.org/x/oauth2", command);
     let methods = ["client_secret_basic", "client_secret_post", "detected"];
     site.check("golang.org/x/oauth2", &said, &methods, "invalid_target");
+    site.check_renewals("golang.org/x/oauth2", &said);
 }
 
 #[test]

@@ -17,9 +17,9 @@ fn the_metadata_names_the_endpoint_and_how_to_call_it() {
             "issuer": ISSUER,
             "jwks_uri": format!("{ISSUER}/.well-known/jwks.json"),
             "token_endpoint": format!("{ISSUER}/token"),
-            "grant_types_supported": ["client_credentials"],
+            "grant_types_supported": ["client_credentials", "refresh_token"],
             "token_endpoint_auth_methods_supported":
-                ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+                ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256", "RS256"],
             "revocation_endpoint": format!("{ISSUER}/revoke"),
             "introspection_endpoint": format!("{ISSUER}/introspect"),

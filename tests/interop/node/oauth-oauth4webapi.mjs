@@ -1,8 +1,9 @@
-// oauth4webapi, configured by discovery alone, and a signed introspection (RFC 9701), which it verifies.
-// Prints one JSON line.
+// oauth4webapi, configured by discovery alone, a signed introspection (RFC 9701), which it verifies, and the
+// renewal of a client's and of a public grant. Prints one JSON line.
 import * as oauth from "oauth4webapi";
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, SERVICE_ID, SERVICE_SECRET } = process.env;
+const { CLIENT_GRANT, PUBLIC_GRANT } = process.env;
 
 const plain = { [oauth.allowInsecureRequests]: true };
 const issuer = new URL(ISSUER);
@@ -37,4 +38,25 @@ try {
 } catch (error) {
   refused = error.error;
 }
-console.log(JSON.stringify({ tokens: { client_secret_post: token }, before: before.active, after: after.active, refused }));
+
+const renewed = [];
+const reused = [];
+const holders = [
+  [CLIENT_GRANT, client, authentication],
+  [PUBLIC_GRANT, { client_id: "public" }, oauth.None()],
+];
+for (const [first, holder, proof] of holders) {
+  const renew = async (refreshToken) => {
+    const answer = await oauth.refreshTokenGrantRequest(server, holder, proof, refreshToken, plain);
+    return oauth.processRefreshTokenResponse(server, holder, answer);
+  };
+  let refreshToken = first;
+  for (let round = 0; round < 3; round += 1) {
+    const answer = await renew(refreshToken);
+    renewed.push(answer.access_token);
+    refreshToken = answer.refresh_token;
+  }
+  await renew(first).catch((error) => reused.push(error.error));
+}
+const tokens = { client_secret_post: token };
+console.log(JSON.stringify({ tokens, before: before.active, after: after.active, refused, renewed, reused }));

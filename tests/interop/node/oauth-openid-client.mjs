@@ -1,8 +1,9 @@
 // openid-client, configured by discovery alone: a token by each authentication method, what a service is
-// told of it, and taking it back. Prints one JSON line.
+// told of it, taking it back, and renewing a client's and a public grant. Prints one JSON line.
 import * as client from "openid-client";
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, KEY_CLIENT_ID, KEY, SERVICE_ID, SERVICE_SECRET } = process.env;
+const { CLIENT_GRANT, PUBLIC_GRANT } = process.env;
 
 const jwk = JSON.parse(KEY);
 const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
@@ -39,4 +40,20 @@ try {
 } catch (error) {
   refused = error.error;
 }
-console.log(JSON.stringify({ tokens, before: before.active, after: after.active, refused }));
+
+const renewed = [];
+const reused = [];
+const holders = [
+  [CLIENT_GRANT, await discover(CLIENT_ID, client.ClientSecretBasic(CLIENT_SECRET))],
+  [PUBLIC_GRANT, await discover("public", client.None())],
+];
+for (const [first, config] of holders) {
+  let refreshToken = first;
+  for (let round = 0; round < 3; round += 1) {
+    const answer = await client.refreshTokenGrant(config, refreshToken);
+    renewed.push(answer.access_token);
+    refreshToken = answer.refresh_token;
+  }
+  await client.refreshTokenGrant(config, first).catch((error) => reused.push(error.error));
+}
+console.log(JSON.stringify({ tokens, before: before.active, after: after.active, refused, renewed, reused }));

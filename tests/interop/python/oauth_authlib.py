@@ -1,5 +1,5 @@
 """Authlib, configured by the metadata alone: a token by each authentication method, what a service is told
-of it, and taking it back. Prints one JSON line."""
+of it, taking it back, and renewing a client's and a public grant. Prints one JSON line."""
 
 import json
 import os
@@ -66,4 +66,24 @@ try:
     sessions["client_secret_basic"].fetch_token(endpoint, grant_type="client_credentials", audience="https://elsewhere.example")
 except Exception as error:
     refused = error.error
-print(json.dumps({"tokens": tokens, "before": before, "after": after, "refused": refused}))
+
+renewed, reused = [], []
+holders = [
+    (os.environ["CLIENT_GRANT"], sessions["client_secret_basic"]),
+    (os.environ["PUBLIC_GRANT"], session("public", None, "none")),
+]
+for first, opened in holders:
+    refresh_token = first
+    for _ in range(3):
+        answer = opened.refresh_token(endpoint, refresh_token=refresh_token)
+        renewed.append(answer["access_token"])
+        refresh_token = answer["refresh_token"]
+    try:
+        opened.refresh_token(endpoint, refresh_token=first)
+    except Exception as error:
+        reused.append(error.error)
+print(
+    json.dumps(
+        {"tokens": tokens, "before": before, "after": after, "refused": refused, "renewed": renewed, "reused": reused}
+    )
+)

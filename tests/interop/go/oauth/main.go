@@ -1,5 +1,5 @@
 // Command oauth gets a token with golang.org/x/oauth2/clientcredentials, configured by the discovery of
-// go-oidc. It prints one JSON line.
+// go-oidc, and renews a client's and a public grant. It prints one JSON line.
 package main
 
 import (
@@ -49,6 +49,30 @@ func main() {
 	if !errors.As(err, &refusal) {
 		log.Fatal(err)
 	}
-	line, _ := json.Marshal(map[string]any{"tokens": tokens, "refused": refusal.ErrorCode})
+	refused := refusal.ErrorCode
+	renewed, reused := []string{}, []string{}
+	holders := map[string]*oauth2.Config{
+		os.Getenv("CLIENT_GRANT"): {ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET")},
+		os.Getenv("PUBLIC_GRANT"): {ClientID: "public"},
+	}
+	for first, config := range holders {
+		config.Endpoint = provider.Endpoint()
+		token := &oauth2.Token{RefreshToken: first}
+		for round := 0; round < 3; round++ {
+			token, err = config.TokenSource(ctx, &oauth2.Token{RefreshToken: token.RefreshToken}).Token()
+			if err != nil {
+				log.Fatal(err)
+			}
+			renewed = append(renewed, token.AccessToken)
+		}
+		_, err = config.TokenSource(ctx, &oauth2.Token{RefreshToken: first}).Token()
+		if !errors.As(err, &refusal) {
+			log.Fatal(err)
+		}
+		reused = append(reused, refusal.ErrorCode)
+	}
+	line, _ := json.Marshal(map[string]any{
+		"tokens": tokens, "refused": refused, "renewed": renewed, "reused": reused,
+	})
 	fmt.Println(string(line))
 }
