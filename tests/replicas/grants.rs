@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keywright::access::approval::Operation;
 use keywright::authority::audit::Actor;
 use keywright::authority::grants::{GrantDraft, GrantError, IssuedGrant, RenewalRequest};
 use keywright::authority::issuer::Issuer;
@@ -222,6 +223,28 @@ async fn a_grant_stays_taken_back_when_its_revocation_is_forgotten() {
     })
     .await;
     renew(&process, &other.refresh.reveal()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_grants_of_an_issuer_go_with_it() {
+    let (store, process) = alone().await;
+    process.create("b", json!({})).await;
+    let kept = open(&process, "user-1").await;
+    let b = process.issuer("b").unwrap();
+    let opened = process.open_grant(&b, &anyone(), draft("user-1")).await;
+    assert!(opened.is_ok());
+    assert_eq!(records(&store, Kind::Grant), 2);
+    let request = Request::by(Actor::Bootstrap);
+    process.ask(&b, Operation::Delete, request).await.unwrap();
+    let task = tokio::spawn(upkeep::run(Arc::clone(&process)));
+    eventually(|| {
+        pass(&process, SECOND);
+        records(&store, Kind::Grant) == 1
+    })
+    .await;
+    task.abort();
+    let a = process.issuer("a").unwrap();
+    assert_eq!(stored(&process, &a, &kept.grant.id).await.ended, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

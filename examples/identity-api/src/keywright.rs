@@ -1,9 +1,10 @@
-//! Has keywright sign, and take back.
+//! Has keywright sign, keep sessions, and take back.
 
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,8 +24,9 @@ pub(crate) struct Claims {
     pub(crate) aud: &'static [&'static str],
     pub(crate) client_id: &'static str,
     pub(crate) scope: String,
-    /// The session that began with this login, and that a log-out ends.
-    pub(crate) sid: String,
+    /// The session that began with this login, and that a log-out ends. That of a grant is keywright's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sid: Option<String>,
     /// The one order that the token is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order: Option<String>,
@@ -49,6 +51,13 @@ struct Signed {
     token: String,
 }
 
+/// A grant: a user stays logged in, and the client renews its tokens at keywright itself.
+#[derive(Deserialize)]
+pub(crate) struct Granted {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+}
+
 #[derive(Deserialize)]
 struct Problem {
     code: String,
@@ -69,10 +78,30 @@ impl Keywright {
     /// A token with these claims that lives for so many seconds.
     pub(crate) async fn sign(&self, claims: &Claims, life: u32) -> Result<String, SigningRefusal> {
         let body = json!({"claims": claims, "expires_in": life, "typ": "at+jwt"});
-        let answer = self.post("tokens", &body).await?;
+        let signed: Signed = self.ask("tokens", &body).await?;
+        Ok(signed.token)
+    }
+
+    /// Opens a grant whose tokens have these claims and live for so many seconds. Whoever has its refresh
+    /// token renews it: a page has no secret of its own.
+    pub(crate) async fn open_grant(
+        &self,
+        claims: &Claims,
+        life: u32,
+    ) -> Result<Granted, SigningRefusal> {
+        let body = json!({"claims": claims, "client": "public", "expires_in": life});
+        self.ask("grants", &body).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        body: &Value,
+    ) -> Result<T, SigningRefusal> {
+        let answer = self.post(what, body).await?;
         let failed = answer.error_for_status_ref().err();
         match failed {
-            None => Ok(answer.json::<Signed>().await?.token),
+            None => Ok(answer.json().await?),
             Some(failed) if answer.status() == StatusCode::FORBIDDEN => {
                 let problem: Problem = answer.json().await?;
                 match problem.code.as_str() {

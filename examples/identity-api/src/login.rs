@@ -1,4 +1,4 @@
-//! `POST /login`: a password for a token.
+//! `POST /login`: a password for a token, or for a session whose tokens are renewed.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -66,6 +66,9 @@ struct Login {
     order: Option<String>,
     /// Seconds.
     expires_in: Option<u32>,
+    /// Whether there is a refresh token, too, with which the client renews its token at keywright.
+    #[serde(default)]
+    stay_logged_in: bool,
 }
 
 async fn log_in(
@@ -79,6 +82,10 @@ async fn log_in(
     let scope = granted(&user, login.scope.as_deref(), login.order.is_some())?;
     let life = login.expires_in.unwrap_or(LONGEST_LIFE);
     let life = life.clamp(1, LONGEST_LIFE);
+    if login.stay_logged_in && login.order.is_some() {
+        // It is handed on.
+        return Err(RuleViolation::ScopeNotGranted);
+    }
     let claims = Claims {
         sub: user.name,
         aud: match login.order {
@@ -87,14 +94,23 @@ async fn log_in(
         },
         client_id: "shop",
         scope,
-        sid: new_session()?,
+        sid: match login.stay_logged_in {
+            true => None,
+            false => Some(new_session()?),
+        },
         order: login.order,
     };
-    let token = identity.keywright.sign(&claims, life).await?;
     // RFC 6749 §5.1.
-    let answer = json!({
-        "access_token": token, "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
+    let mut answer = json!({
+        "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
     });
+    if login.stay_logged_in {
+        let granted = identity.keywright.open_grant(&claims, life).await?;
+        answer["access_token"] = granted.access_token.into();
+        answer["refresh_token"] = granted.refresh_token.into();
+    } else {
+        answer["access_token"] = identity.keywright.sign(&claims, life).await?.into();
+    }
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 

@@ -5,7 +5,7 @@
 //! until the credential is revoked, and leaves with no key.
 //!
 //! - `users`: names, password hashes, and what each user may do;
-//! - `keywright`: the two calls to keywright;
+//! - `keywright`: the three calls to keywright;
 //! - `login`: `POST /login`, which puts the two together;
 //! - `sessions`: `POST /logout`, `/logout/everywhere` and `/ban`.
 //!

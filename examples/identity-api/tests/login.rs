@@ -151,3 +151,19 @@ fn a_hash_that_costs_less_than_the_decoy_is_not_started_with() {
     std::fs::write(&cheaper, text.replacen("t=2", "t=1", 1)).expect("a file");
     assert!(start(&cheaper).is_none());
 }
+
+#[test]
+fn a_token_that_is_handed_on_is_not_renewed() {
+    let service = start(&example("users.json")).expect("the service starts");
+    let login = |order: Value| {
+        let mut login =
+            json!({"user": "bob", "password": "hunter2hunter2", "stay_logged_in": true});
+        if !order.is_null() {
+            login["order"] = order;
+        }
+        log_in(&service, &login).0
+    };
+    assert_eq!(login(json!("1003")), 403);
+    // 503: a grant would be opened.
+    assert_eq!(login(Value::Null), 503);
+}

@@ -266,12 +266,12 @@ impl Book {
     }
 
     /// Whether a grant with these selectors that was opened at this Unix second is taken back, by any
-    /// revocation that is kept. While one does not read, every grant is.
+    /// revocation that is kept. While one does not read, nothing is signed for any grant ([`Self::judge`]).
     pub(super) fn takes_back(&self, selectors: &TokenSelectors<'_>, opened_at: u64) -> bool {
         let digests = selectors.iter().map(|selector| selector.digest(&self.salt));
         let matching = digests.filter_map(|digest| self.at_grants.get(&digest));
         let mut bounds = matching.flat_map(BTreeMap::values);
-        !self.is_whole() || bounds.any(|bound| bound.is_none_or(|bound| opened_at < bound))
+        bounds.any(|bound| bound.is_none_or(|bound| opened_at < bound))
     }
 
     /// The revocation with this identifier.

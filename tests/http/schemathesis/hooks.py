@@ -13,6 +13,26 @@ KEPT_CLIENTS = os.environ.get("KEYWRIGHT_KEPT_CLIENTS", "").split(",")
 RULES = {
     "signToken": {"ttl-over-maximum", "token-too-large", "claim-missing", "number-out-of-range"},
     "signTokens": {"number-out-of-range"},
+    # `sub` and `aud` are required, `sid` is refused, and durations must fit together.
+    "openGrant": {
+        "ttl-over-maximum",
+        "token-too-large",
+        "claim-missing",
+        "claim-reserved",
+        "claim-type",
+        "number-out-of-range",
+        "invalid-grant-client",
+        "invalid-refresh",
+        "invalid-duration",
+    },
+    "changeGrant": {
+        "ttl-over-maximum",
+        "token-too-large",
+        "claim-missing",
+        "claim-reserved",
+        "claim-type",
+        "number-out-of-range",
+    },
     # Which members go together.
     "revokeTokens": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
     "revokeTokensInBatch": {"invalid-selector", "invalid-token", "invalid-ban", "number-out-of-range"},
