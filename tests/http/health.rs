@@ -164,6 +164,7 @@ fn the_report_names_every_task_of_the_background() {
             "scheduler",
             "service-log",
             "store-check",
+            "upkeep",
         ]
     );
     let other = create_client(&server, "other", &["issuer"]);

@@ -11,6 +11,7 @@ use crate::authority::audit::{self, Actor, GrantEvent};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::request::{EndedGrant, Request};
 use crate::authority::revocations::RevocationDraft;
+use crate::lifecycle::RuleViolation;
 use crate::oauth::{EndCause, Grant, GrantEnd, GrantState};
 use crate::store::{CommitError, WhenDiskFull};
 
@@ -63,10 +64,11 @@ impl Authority {
         let issuer = self.issuer(issuer.name().as_str())?;
         match self.take_tokens_back(&issuer, drafts, request).await {
             // The end must not fail for a quota: the access tokens stay until they expire, and no others
-            // follow.
-            Err(ChangeError::TooManyRevocations) => {
-                self.end_alone(&issuer, stored, cause, actor).await
-            }
+            // follow. Those of a deleted issuer are refused anyway.
+            Err(
+                ChangeError::TooManyRevocations
+                | ChangeError::Refused(RuleViolation::IssuerDeleted),
+            ) => self.end_alone(&issuer, stored, cause, actor).await,
             outcome => outcome.map(drop),
         }
     }
