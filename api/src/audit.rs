@@ -299,6 +299,7 @@ impl ActorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::Holder => "holder",
             Self::Scheduler => "scheduler",
             Self::Bootstrap => "bootstrap",
             Self::Operator => "operator",

@@ -58,6 +58,10 @@ impl Client {
         Call::new(self, Method::POST, path).with_body(body)
     }
 
+    pub(crate) fn patch<T>(&self, path: String, body: &impl Serialize) -> Call<'_, T> {
+        Call::new(self, Method::PATCH, path).with_body(body)
+    }
+
     pub(crate) fn put<T>(
         &self,
         path: String,

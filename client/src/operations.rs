@@ -3,9 +3,9 @@
 
 use keywright_api::{
     Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
-    CreatedClient, Exposure, HealthReport, History, Issuer, IssuerName, Issuers, Key, Keys,
-    MasterKeyRotation, MasterKeyState, Plan, RegisteredClient, Replicas, RevocationBatch,
-    RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
+    CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName, Issuers,
+    Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient, Replicas,
+    RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -22,6 +22,10 @@ fn of_issuer(issuer: &IssuerName) -> String {
 
 fn of_key(issuer: &IssuerName, kid: &Kid) -> String {
     format!("/v1/issuers/{issuer}/keys/{}", segment(kid.as_str()))
+}
+
+fn of_grant(issuer: &IssuerName, id: &str) -> String {
+    format!("/v1/issuers/{issuer}/grants/{}", segment(id))
 }
 
 fn of_client(id: &str) -> String {
@@ -42,6 +46,50 @@ impl Client {
         requests: &impl Serialize,
     ) -> Call<'_, BatchResults> {
         self.post(format!("{}/tokens/batch", of_issuer(issuer)), requests)
+    }
+
+    /// Opens a grant: a [`keywright_api::GrantRequest`].
+    pub fn open_grant(
+        &self,
+        issuer: &IssuerName,
+        request: &impl Serialize,
+    ) -> Call<'_, OpenedGrant> {
+        self.post(format!("{}/grants", of_issuer(issuer)), request)
+    }
+
+    /// A page of grants, of one subject or of all: at most `limit` of those after the identifier `after`.
+    pub fn list_grants(
+        &self,
+        issuer: &IssuerName,
+        subject: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Call<'_, Grants> {
+        let query = Query::default()
+            .with("subject", subject)
+            .with("after", after);
+        let query = query.with("limit", Some(limit.to_string()));
+        self.get(query.after(format!("{}/grants", of_issuer(issuer))))
+    }
+
+    /// One grant, without its tokens.
+    pub fn read_grant(&self, issuer: &IssuerName, id: &str) -> Call<'_, Grant> {
+        self.get(of_grant(issuer, id))
+    }
+
+    /// Changes what the tokens of a grant say from its next renewal on: a [`keywright_api::GrantChange`].
+    pub fn change_grant(
+        &self,
+        issuer: &IssuerName,
+        id: &str,
+        request: &impl Serialize,
+    ) -> Call<'_, Grant> {
+        self.patch(of_grant(issuer, id), request)
+    }
+
+    /// Ends a grant, and takes its access tokens back.
+    pub fn end_grant(&self, issuer: &IssuerName, id: &str) -> Call<'_, ()> {
+        self.delete(of_grant(issuer, id))
     }
 
     /// Takes tokens back: a [`keywright_api::RevocationRequest`].

@@ -3,7 +3,6 @@
 use keywright_api::{Grant, GrantState, Grants, Nullable, UnixSeconds};
 use serde_json::Value;
 
-use super::client::segment;
 use super::failure::Failure;
 use super::json_text::printable;
 use super::moment::seen_from;
@@ -54,24 +53,20 @@ pub(super) struct OneArguments {
 /// How many are shown.
 const SHOWN: usize = 1000;
 
-fn path(issuer: &IssuerName) -> String {
-    format!("/v1/issuers/{issuer}/grants")
-}
-
 pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failure> {
     match command {
         Command::List(arguments) => list(arguments, session),
         Command::Show(OneArguments { id, of }) => {
-            let place = format!("{}/{}", path(&of.issuer), segment(id));
-            let answer = session.client()?.read(&place)?;
+            let client = session.client()?;
+            let answer = client.wait(client.read_grant(&of.issuer, id))?;
             let now = session.now.floor_seconds();
             session.output.show(&answer, |grant: Grant, output| {
                 output.line(pairs(described(&grant, now)))
             })
         }
         Command::End(OneArguments { id, of }) => {
-            let place = format!("{}/{}", path(&of.issuer), segment(id));
-            session.client()?.delete(&place)?;
+            let client = session.client()?;
+            client.wait(client.end_grant(&of.issuer, id))?;
             if session.output.is_json() {
                 return Ok(());
             }
@@ -84,11 +79,9 @@ pub(super) fn run(command: &Command, session: &mut Session) -> Result<(), Failur
 }
 
 fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure> {
-    let mut place = format!("{}?limit={SHOWN}", path(&arguments.of.issuer));
-    if let Some(subject) = &arguments.subject {
-        place.push_str(&format!("&subject={}", segment(subject)));
-    }
-    let answer = session.client()?.read(&place)?;
+    let client = session.client()?;
+    let (issuer, subject) = (&arguments.of.issuer, arguments.subject.as_deref());
+    let answer = client.wait(client.list_grants(issuer, subject, None, SHOWN))?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |page: Grants, output| {
         if page.grants.is_empty() {
@@ -97,7 +90,7 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
         let rows = page.grants.iter().map(|grant| {
             [
                 grant.grant.clone(),
-                subject(grant),
+                subject_of(grant),
                 grant.client.clone(),
                 state(grant).to_owned(),
                 seen(now, grant.renewed_at),
@@ -116,7 +109,7 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
 fn described(grant: &Grant, now: u64) -> Vec<[String; 2]> {
     let mut rows = vec![
         ["id".to_owned(), grant.grant.clone()],
-        ["subject".to_owned(), subject(grant)],
+        ["subject".to_owned(), subject_of(grant)],
         ["client".to_owned(), grant.client.clone()],
         ["state".to_owned(), state(grant).to_owned()],
         ["opened".to_owned(), seen(now, grant.opened_at)],
@@ -137,7 +130,7 @@ fn described(grant: &Grant, now: u64) -> Vec<[String; 2]> {
     rows
 }
 
-fn subject(grant: &Grant) -> String {
+fn subject_of(grant: &Grant) -> String {
     let subject = grant.claims.get("sub").and_then(Value::as_str);
     subject.unwrap_or_default().to_owned()
 }
