@@ -79,7 +79,8 @@ pub use service::{
     RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
 };
 pub use tokens::{
-    Audience, BatchRequest, BatchResult, BatchResults, Claims, LARGEST_BATCH, SignRequest, Token,
+    Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,
+    SignRequest, Token,
 };
 pub use values::{
     DurationText, Entries, Fingerprint, InvalidDuration, InvalidFingerprint, InvalidIssuerName,

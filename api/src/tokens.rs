@@ -82,6 +82,36 @@ pub struct Token {
     pub expires_at: UnixSeconds,
 }
 
+impl Token {
+    /// The other members than the token are shorter than this, but for a kid that came from elsewhere.
+    pub const OTHER_MEMBERS_BYTES: usize = 256;
+
+    /// Writes its document as serde does, for a token that was made here: a compact JWS and its
+    /// identifier have no character that JSON escapes, so that they are not searched for one.
+    pub fn write_json(&self, text: &mut Vec<u8>) {
+        let Self {
+            token,
+            kid,
+            jti,
+            expires_at,
+        } = self;
+        text.extend_from_slice(b"{\"token\":\"");
+        text.extend_from_slice(token.as_bytes());
+        text.extend_from_slice(b"\",\"kid\":");
+        write_value(kid, text);
+        text.extend_from_slice(b",\"jti\":\"");
+        text.extend_from_slice(jti.as_bytes());
+        text.extend_from_slice(b"\",\"expires_at\":");
+        write_value(expires_at, text);
+        text.push(b'}');
+    }
+}
+
+fn write_value(value: &impl Serialize, text: &mut Vec<u8>) {
+    // Writing what is all texts and numbers to memory does not fail.
+    let _ = serde_json::to_writer(text, value);
+}
+
 /// Several tokens to sign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -106,4 +136,69 @@ pub enum BatchResult {
     Token(Token),
     /// The problem.
     Problem(Box<Problem>),
+}
+
+/// The document of [`BatchResults`] while it is written, a result at a time.
+pub struct BatchResultsText(Vec<u8>);
+
+/// What the result of most tokens takes.
+const USUAL_RESULT_BYTES: usize = 640;
+
+impl BatchResultsText {
+    const BEGIN: &[u8] = b"{\"results\":[";
+
+    /// The document without a result yet, with room for so many.
+    pub fn with_room_for(results: usize) -> Self {
+        let mut text = Vec::with_capacity(results.saturating_mul(USUAL_RESULT_BYTES));
+        text.extend_from_slice(Self::BEGIN);
+        Self(text)
+    }
+
+    /// Adds a result. For a token see [`Token::write_json`].
+    pub fn push(&mut self, result: &BatchResult) {
+        let Self(text) = self;
+        if text.len() > Self::BEGIN.len() {
+            text.push(b',');
+        }
+        match result {
+            BatchResult::Token(token) => token.write_json(text),
+            BatchResult::Problem(problem) => write_value(problem, text),
+        }
+    }
+
+    /// The document.
+    pub fn finish(self) -> Vec<u8> {
+        let Self(mut text) = self;
+        text.extend_from_slice(b"]}");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(kid: &str) -> Token {
+        Token {
+            token: "e30.e30.c2ln".to_owned(),
+            kid: Kid::parse(kid).unwrap(),
+            jti: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+            expires_at: UnixSeconds::from(1_800_000_000),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_what_serde_writes() {
+        let results: Vec<BatchResult> = ["k1", "\"\\<>"]
+            .into_iter()
+            .map(|kid| BatchResult::Token(token(kid)))
+            .collect();
+        let mut text = BatchResultsText::with_room_for(0);
+        results.iter().for_each(|result| text.push(result));
+        let document = BatchResults { results };
+        assert_eq!(text.finish(), serde_json::to_vec(&document).unwrap());
+        let none = BatchResults { results: vec![] };
+        let text = BatchResultsText::with_room_for(3).finish();
+        assert_eq!(text, serde_json::to_vec(&none).unwrap());
+    }
 }

@@ -14,8 +14,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use keywright_verifier::Algorithm;
+use keywright_verifier::json::{AnyValue, BorrowedValue, Members};
 use keywright_verifier::revocation::Selector;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::pattern::Pattern;
 use crate::lifecycle::IssuerName;
@@ -71,7 +72,7 @@ pub struct Rate {
 /// What a client asks to have signed, with the policy's defaults filled in.
 pub struct Asked<'a> {
     /// The caller's claims.
-    pub claims: &'a Map<String, Value>,
+    pub claims: &'a Members<'a>,
     /// The lifetime.
     pub lifetime: Duration,
     /// The algorithm.
@@ -120,8 +121,8 @@ impl Limits {
     pub fn check(&self, client: &str, asked: &Asked<'_>) -> Result<(), LimitBroken> {
         self.check_kind(asked)?;
         self.check_audience(asked.claims.get("aud"))?;
-        self.check_subject(client, asked.claims.get("sub"))?;
-        self.check_client_id(asked.claims.get("client_id"))?;
+        self.check_subject(client, text(asked.claims, "sub"))?;
+        self.check_client_id(text(asked.claims, "client_id"))?;
         self.check_scope(asked.claims.get("scope"))?;
         self.check_claims(asked.claims)
     }
@@ -143,17 +144,19 @@ impl Limits {
         Ok(())
     }
 
-    fn check_audience(&self, audience: Option<&Value>) -> Result<(), LimitBroken> {
+    fn check_audience(&self, audience: Option<&BorrowedValue<'_>>) -> Result<(), LimitBroken> {
         let Some(patterns) = &self.audiences else {
             return Ok(());
         };
-        let is_within = |value: &Value| {
+        let is_within = |value: &BorrowedValue<'_>| {
             let text = value.as_str();
             text.is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text)))
         };
         match audience {
             None => broken("aud", "audiences", "the claim is required"),
-            Some(Value::Array(values)) if !values.is_empty() && values.iter().all(is_within) => {
+            Some(BorrowedValue::Array(values))
+                if !values.is_empty() && values.iter().all(is_within) =>
+            {
                 Ok(())
             }
             Some(value) if is_within(value) => Ok(()),
@@ -179,11 +182,11 @@ impl Limits {
     ///
     /// # Errors
     /// [`LimitBroken`].
-    pub fn check_subject(&self, client: &str, subject: Option<&Value>) -> Result<(), LimitBroken> {
+    pub fn check_subject(&self, client: &str, subject: Option<&str>) -> Result<(), LimitBroken> {
         let Some(subjects) = &self.subjects else {
             return Ok(());
         };
-        let Some(subject) = subject.and_then(Value::as_str) else {
+        let Some(subject) = subject else {
             return broken("sub", "subjects", "the claim is required");
         };
         let is_within = match subjects {
@@ -205,7 +208,7 @@ impl Limits {
     pub fn check_revocation(&self, client: &str, selector: &Selector) -> Result<(), LimitBroken> {
         match selector {
             Selector::Subject(subject) | Selector::SubjectAndSession { subject, .. } => {
-                self.check_subject(client, Some(&subject.as_str().into()))
+                self.check_subject(client, Some(subject.as_str()))
             }
             _ => broken(
                 selector.kind().as_str(),
@@ -216,11 +219,11 @@ impl Limits {
         }
     }
 
-    fn check_client_id(&self, client_id: Option<&Value>) -> Result<(), LimitBroken> {
+    fn check_client_id(&self, client_id: Option<&str>) -> Result<(), LimitBroken> {
         let Some(patterns) = &self.client_ids else {
             return Ok(());
         };
-        let Some(client_id) = client_id.and_then(Value::as_str) else {
+        let Some(client_id) = client_id else {
             return broken("client_id", "client_ids", "the claim is required");
         };
         match patterns.iter().any(|pattern| pattern.matches(client_id)) {
@@ -229,7 +232,7 @@ impl Limits {
         }
     }
 
-    fn check_scope(&self, scope: Option<&Value>) -> Result<(), LimitBroken> {
+    fn check_scope(&self, scope: Option<&BorrowedValue<'_>>) -> Result<(), LimitBroken> {
         let (Some(scopes), Some(scope)) = (&self.scopes, scope) else {
             return Ok(());
         };
@@ -244,11 +247,11 @@ impl Limits {
         }
     }
 
-    fn check_claims(&self, claims: &Map<String, Value>) -> Result<(), LimitBroken> {
+    fn check_claims(&self, claims: &Members<'_>) -> Result<(), LimitBroken> {
         if let Some(allowed) = &self.claims {
-            let outside = claims.keys().find(|name| {
-                !LIMITED_BY_NAME.contains(&name.as_str()) && !allowed.contains(name.as_str())
-            });
+            let mut names = claims.iter().map(|(name, _)| name);
+            let outside =
+                names.find(|name| !LIMITED_BY_NAME.contains(name) && !allowed.contains(*name));
             if let Some(name) = outside {
                 let shown: String = name.escape_default().take(SHOWN).collect();
                 return broken(&shown, "claims", "the claim is not among them");
@@ -256,6 +259,11 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// A claim that is a string.
+fn text<'c>(claims: &'c Members<'_>, name: &str) -> Option<&'c str> {
+    claims.get(name)?.as_str()
 }
 
 /// Media types are compared without regard to case, and `application/` may be left out

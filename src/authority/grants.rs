@@ -175,11 +175,11 @@ fn sign_request(
     claims: Map<String, Value>,
     client: &Client,
     policy: &Policy,
-) -> SignRequest {
+) -> SignRequest<'static> {
     SignRequest {
-        claims,
+        claims: claims.into(),
         expires_in: grant.expires_in,
-        typ: Some(ACCESS_TOKEN.to_owned()),
+        typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(algorithm(client, policy)),
         session: Some(Session {
             id: grant.id.clone(),
@@ -244,7 +244,9 @@ impl Authority {
             line: TokenLine::begin(&refresh, services.lease.time()),
             ended: None,
         };
-        let view = issuer.settled_snapshot(&grant.revocable_claims()).await;
+        let view = issuer
+            .settled_snapshot(&grant.revocable_claims().into())
+            .await;
         let now = view.issued_at();
         grant.opened_at = now;
         grant.changed_at = now;
@@ -355,7 +357,9 @@ impl Authority {
             if grant.subject() != stored.grant.subject() {
                 return Err(GrantError::SubjectFixed);
             }
-            let view = issuer.settled_snapshot(&grant.revocable_claims()).await;
+            let view = issuer
+                .settled_snapshot(&grant.revocable_claims().into())
+                .await;
             let now = view.issued_at();
             grant.changed_at = now;
             self.require_live(issuer, &stored.grant, now)?;

@@ -18,6 +18,7 @@ mod opening;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use keywright_verifier::json::{AnyValue, Members};
 use keywright_verifier::revocation::{Salt, Selector, TooManySelectors, selectors_of};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -115,9 +116,9 @@ impl Revocations {
     ///
     /// # Errors
     /// [`TooManySelectors`].
-    pub fn judge<'c>(
+    pub fn judge<'c, V: AnyValue + 'c>(
         &self,
-        claim: impl Fn(&str) -> Option<&'c Value>,
+        claim: impl Fn(&str) -> Option<&'c V>,
         issued_at: u64,
         now: Timestamp,
     ) -> Result<SigningVerdict, TooManySelectors> {
@@ -232,16 +233,16 @@ const LONGEST_HOLD: Duration = Duration::from_secs(2);
 impl Issuer {
     /// A snapshot that may sign a token with these claims, as far as revocations say that are being
     /// made. It waits for them, for two seconds at most; then signing will say that it must not.
-    pub async fn settled_snapshot(&self, claims: &Map<String, Value>) -> LeasedSnapshot {
+    pub async fn settled_snapshot(&self, claims: &Members<'_>) -> LeasedSnapshot {
         let until = self.lease().clock().now().after(LONGEST_HOLD);
         self.settled_until(claims, until).await
     }
 
     /// The same for many tokens, for two seconds together. The claims are asked for only while something
     /// is being made.
-    pub async fn settled_for_all(
+    pub async fn settled_for_all<'t>(
         &self,
-        claims: impl Iterator<Item = Map<String, Value>>,
+        claims: impl Iterator<Item = Members<'t>>,
     ) -> LeasedSnapshot {
         let lease = self.lease();
         if self.revocations().is_settling(lease.issue_time()) {
@@ -254,7 +255,7 @@ impl Issuer {
         self.leased_snapshot()
     }
 
-    async fn settled_until(&self, claims: &Map<String, Value>, until: Timestamp) -> LeasedSnapshot {
+    async fn settled_until(&self, claims: &Members<'_>, until: Timestamp) -> LeasedSnapshot {
         let lease = self.lease();
         let clock = lease.clock();
         loop {

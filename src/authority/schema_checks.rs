@@ -5,8 +5,7 @@ use serde_json::{Map, Value};
 use super::signing::SignRefusal;
 use crate::access::limits::{ClaimsSchema, LITTLE_WORK, MOST_WORK_OF_BATCH};
 
-/// Checks the claims of one request of a call, takes their work from the call's `budget`, and returns
-/// them if they fit.
+/// Checks the claims of one request of a call, and takes their work from the call's `budget`.
 ///
 /// As soon as the checks of a call take long they run on a thread for blocking work, one at a time
 /// for each client: what one client's claims cost, other clients do not wait for.
@@ -14,10 +13,11 @@ pub(super) async fn check(
     schema: &ClaimsSchema,
     claims: Map<String, Value>,
     budget: &mut u64,
-) -> Result<Map<String, Value>, SignRefusal> {
+) -> Result<(), SignRefusal> {
     let spent = MOST_WORK_OF_BATCH.saturating_sub(*budget);
     if spent.saturating_add(schema.work(&claims)) <= LITTLE_WORK {
-        return Ok(schema.check(claims, budget)?);
+        schema.check(claims, budget)?;
+        return Ok(());
     }
     let turn = schema.long_checks().acquire_owned().await;
     let turn = turn.map_err(|_| SignRefusal::EngineFailed)?;
@@ -29,5 +29,6 @@ pub(super) async fn check(
     });
     let (checked, left) = checked.await.map_err(|_| SignRefusal::EngineFailed)?;
     *budget = left;
-    Ok(checked?)
+    checked?;
+    Ok(())
 }

@@ -5,10 +5,12 @@
 mod checks;
 mod refusal;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::json::{AnyValue, BorrowedValue, Members};
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -17,9 +19,9 @@ use serde_json::{Map, Value};
 use super::schema_checks;
 use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
 use crate::access::claim_name;
-use crate::access::limits::{ClaimsSchema, MOST_WORK_OF_BATCH};
+use crate::access::limits::MOST_WORK_OF_BATCH;
 use crate::access::{Asked, Client};
-use crate::engine::{Signer, random_identifier};
+use crate::engine::{Signer, random_identifier, random_identifiers};
 use crate::lifecycle::Policy;
 use crate::revocation::SigningVerdict;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
@@ -38,13 +40,13 @@ const OWNED_CLAIMS: [&str; 4] = ["iss", "iat", "exp", "jti"];
 
 /// A request for one token.
 #[derive(Debug, Clone)]
-pub struct SignRequest {
+pub struct SignRequest<'t> {
     /// What is asserted, without the claims that the service sets.
-    pub claims: Map<String, Value>,
+    pub claims: Members<'t>,
     /// The lifetime in seconds; the policy's default when absent.
     pub expires_in: Option<u64>,
     /// The token's type; `JWT` when absent.
-    pub typ: Option<String>,
+    pub typ: Option<Cow<'t, str>>,
     /// The algorithm; the policy's default when absent.
     pub algorithm: Option<Algorithm>,
     /// The grant that it is for, if it is for one.
@@ -60,7 +62,7 @@ pub struct Session {
     pub ends_at: u64,
 }
 
-impl SignRequest {
+impl SignRequest<'_> {
     /// The algorithm that it is signed with under a policy.
     pub fn algorithm_under(&self, policy: &Policy) -> Algorithm {
         self.algorithm.unwrap_or(policy.default_algorithm)
@@ -102,7 +104,7 @@ struct Prepared<'v> {
 pub async fn sign(
     snapshot: &LeasedSnapshot,
     client: &Client,
-    request: SignRequest,
+    request: SignRequest<'_>,
 ) -> Result<SignedToken, SignRefusal> {
     check(snapshot, client, request).await?.sign().await
 }
@@ -114,10 +116,11 @@ pub async fn sign(
 pub async fn check<'v>(
     snapshot: &'v LeasedSnapshot,
     client: &Client,
-    request: SignRequest,
+    request: SignRequest<'_>,
 ) -> Result<CheckedToken<'v>, SignRefusal> {
-    let mut budget = MOST_WORK_OF_BATCH;
-    let prepared = prepare(snapshot, client, request, &mut budget).await?;
+    let mut workspace = Workspace::new();
+    let identifier = random_identifier();
+    let prepared = prepare(snapshot, client, request, identifier, &mut workspace).await?;
     Ok(CheckedToken { snapshot, prepared })
 }
 
@@ -187,26 +190,29 @@ async fn complete(signer: &dyn Signer, mut signing_input: String) -> Result<Stri
 pub struct Batch<'v> {
     snapshot: &'v LeasedSnapshot,
     client: &'v Client,
-    /// What is left of the work that checks against the client's schema may take.
-    schema_budget: u64,
+    workspace: Workspace,
+    /// For the tokens that are still to come.
+    identifiers: std::vec::IntoIter<[u8; 16]>,
     prepared: Vec<Result<Prepared<'v>, SignRefusal>>,
 }
 
 impl<'v> Batch<'v> {
-    /// A batch of no tokens yet.
-    pub const fn new(snapshot: &'v LeasedSnapshot, client: &'v Client) -> Self {
+    /// A batch of no tokens yet, and of so many at most.
+    pub fn new(snapshot: &'v LeasedSnapshot, client: &'v Client, most: usize) -> Self {
         Self {
             snapshot,
             client,
-            schema_budget: MOST_WORK_OF_BATCH,
-            prepared: Vec::new(),
+            workspace: Workspace::new(),
+            identifiers: random_identifiers(most).into_iter(),
+            prepared: Vec::with_capacity(most),
         }
     }
 
     /// Adds a request. If it is refused, its place has the refusal.
-    pub async fn add(&mut self, request: SignRequest) {
-        let budget = &mut self.schema_budget;
-        let prepared = prepare(self.snapshot, self.client, request, budget);
+    pub async fn add(&mut self, request: SignRequest<'_>) {
+        let identifier = self.identifiers.next().unwrap_or_else(random_identifier);
+        let workspace = &mut self.workspace;
+        let prepared = prepare(self.snapshot, self.client, request, identifier, workspace);
         self.prepared.push(prepared.await);
     }
 
@@ -275,16 +281,37 @@ async fn complete_all(
     }
 }
 
-/// Judges a request and makes its token. The work of the client's schema is taken from `budget`.
+/// What the requests of one call share.
+struct Workspace {
+    /// What is left of the work that checks against the client's schema may take.
+    schema_budget: u64,
+    /// Where a payload is written before it is encoded.
+    payload: Vec<u8>,
+}
+
+/// Most payloads fit, so that they are not copied while they grow.
+const USUAL_PAYLOAD_BYTES: usize = 512;
+
+impl Workspace {
+    fn new() -> Self {
+        Self {
+            schema_budget: MOST_WORK_OF_BATCH,
+            payload: Vec::with_capacity(USUAL_PAYLOAD_BYTES),
+        }
+    }
+}
+
+/// Judges a request and makes its token, whose `jti` will be this identifier.
 async fn prepare<'v>(
     snapshot: &'v LeasedSnapshot,
     client: &Client,
-    request: SignRequest,
-    budget: &mut u64,
+    request: SignRequest<'_>,
+    identifier: [u8; 16],
+    workspace: &mut Workspace,
 ) -> Result<Prepared<'v>, SignRefusal> {
     let policy = snapshot.set().policy();
     let SignRequest {
-        mut claims,
+        claims,
         expires_in,
         typ,
         algorithm,
@@ -292,7 +319,7 @@ async fn prepare<'v>(
     } = request;
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
-        .filter(|claim| claims.contains_key(*claim))
+        .filter(|claim| claims.contains(claim))
         .collect();
     if !owned.is_empty() {
         return Err(SignRefusal::OwnedClaims(owned));
@@ -310,11 +337,18 @@ async fn prepare<'v>(
         typ,
     };
     limits.check(&client.id, &asked)?;
-    let schema = limits.claims_schema.as_ref();
-    claim_name::check_claims(&claims, schema.map(ClaimsSchema::names))?;
-    check_reserved_claims(&claims, limits)?;
-    if let Some(schema) = schema {
-        claims = schema_checks::check(schema, claims, budget).await?;
+    match &limits.claims_schema {
+        None => {
+            let mut names = claims.iter().map(|(name, _)| name);
+            names.try_for_each(claim_name::check)?;
+            check_reserved_claims(&claims, limits)?;
+        }
+        Some(schema) => {
+            let copied = Map::from(claims.clone());
+            claim_name::check_claims(&copied, Some(schema.names()))?;
+            check_reserved_claims(&claims, limits)?;
+            schema_checks::check(schema, copied, &mut workspace.schema_budget).await?;
+        }
     }
     let entry = snapshot
         .signer(algorithm)
@@ -324,29 +358,37 @@ async fn prepare<'v>(
     }
 
     let issued_at = snapshot.issued_at().floor_seconds();
-    let mut expires_at = issued_at.saturating_add(lifetime);
-    if let Some(session) = session {
-        claims.insert("sid".to_owned(), session.id.into());
-        expires_at = expires_at.min(session.ends_at);
-    }
-    let jti = URL_SAFE_NO_PAD.encode(random_identifier());
+    let expires_at = issued_at.saturating_add(lifetime);
+    let expires_at = session
+        .as_ref()
+        .map_or(expires_at, |session| expires_at.min(session.ends_at));
+    let jti = URL_SAFE_NO_PAD.encode(identifier);
     let judged_at_change = snapshot.revocations_change();
-    let own_jti = Value::String(jti);
+    let own_jti = BorrowedValue::String(Cow::Borrowed(&jti));
+    let sid = session.as_ref().map(|session| session.id.as_str());
+    let own_sid = sid.map(|sid| BorrowedValue::String(Cow::Borrowed(sid)));
     check_revocations(snapshot, |name| match name {
         "jti" => Some(&own_jti),
+        "sid" => own_sid.as_ref().or_else(|| claims.get(name)),
         other => claims.get(other),
     })?;
-    let Value::String(jti) = own_jti else {
-        return Err(SignRefusal::EngineFailed);
-    };
-    let payload = Payload {
-        claims: &claims,
+    let own = OwnClaims {
         iss: policy.url.as_str(),
         iat: issued_at,
         exp: expires_at,
         jti: &jti,
+        sid,
     };
-    let payload = payload.encode().ok_or(SignRefusal::EngineFailed)?;
+    let payload = &mut workspace.payload;
+    payload.clear();
+    serde_json::to_writer(
+        &mut *payload,
+        &Payload {
+            claims: &claims,
+            own,
+        },
+    )
+    .map_err(|_| SignRefusal::EngineFailed)?;
 
     let header = entry.header(typ);
     let encoded_payload = payload.len().saturating_mul(4).div_ceil(3);
@@ -360,7 +402,7 @@ async fn prepare<'v>(
     let mut signing_input = String::with_capacity(bytes);
     signing_input.push_str(&header);
     signing_input.push('.');
-    URL_SAFE_NO_PAD.encode_string(&payload, &mut signing_input);
+    URL_SAFE_NO_PAD.encode_string(payload, &mut signing_input);
     Ok(Prepared {
         entry,
         signing_input,
@@ -372,40 +414,40 @@ async fn prepare<'v>(
 
 /// The claims of a token: the caller's, and the service's own after them.
 struct Payload<'c> {
-    claims: &'c Map<String, Value>,
+    claims: &'c Members<'c>,
+    own: OwnClaims<'c>,
+}
+
+struct OwnClaims<'c> {
     iss: &'c str,
     iat: u64,
     exp: u64,
     jti: &'c str,
-}
-
-impl Payload<'_> {
-    fn encode(&self) -> Option<Vec<u8>> {
-        // Most payloads fit, so that they are not copied while they grow.
-        let mut text = Vec::with_capacity(512);
-        serde_json::to_writer(&mut text, self).ok()?;
-        Some(text)
-    }
+    /// Of a token of a grant, whose claims have none.
+    sid: Option<&'c str>,
 }
 
 impl Serialize for Payload<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let count = self.claims.len() + OWNED_CLAIMS.len();
-        let mut members = serializer.serialize_map(Some(count))?;
-        for (name, value) in self.claims {
+        let Self { claims, own } = self;
+        let mut members = serializer.serialize_map(None)?;
+        for (name, value) in claims.iter() {
             members.serialize_entry(name, value)?;
         }
-        members.serialize_entry("iss", self.iss)?;
-        members.serialize_entry("iat", &self.iat)?;
-        members.serialize_entry("exp", &self.exp)?;
-        members.serialize_entry("jti", self.jti)?;
+        members.serialize_entry("iss", own.iss)?;
+        members.serialize_entry("iat", &own.iat)?;
+        members.serialize_entry("exp", &own.exp)?;
+        members.serialize_entry("jti", own.jti)?;
+        if let Some(sid) = own.sid {
+            members.serialize_entry("sid", sid)?;
+        }
         members.end()
     }
 }
 
-fn check_revocations<'c>(
+fn check_revocations<'c, V: AnyValue + 'c>(
     snapshot: &LeasedSnapshot,
-    claim: impl Fn(&str) -> Option<&'c Value>,
+    claim: impl Fn(&str) -> Option<&'c V>,
 ) -> Result<(), SignRefusal> {
     match snapshot.judge(claim)? {
         SigningVerdict::Allowed => Ok(()),

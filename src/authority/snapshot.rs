@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use keywright_verifier::json::AnyValue;
 use keywright_verifier::revocation::TooManySelectors;
 use keywright_verifier::{Algorithm, Kid};
-use serde_json::Value;
 
 use super::lease::{Lease, Term};
 use super::permit::SigningPermit;
@@ -206,9 +206,9 @@ impl LeasedSnapshot {
     ///
     /// # Errors
     /// [`TooManySelectors`].
-    pub fn judge<'c>(
+    pub fn judge<'c, V: AnyValue + 'c>(
         &self,
-        claim: impl Fn(&str) -> Option<&'c Value>,
+        claim: impl Fn(&str) -> Option<&'c V>,
     ) -> Result<SigningVerdict, TooManySelectors> {
         let issued_at = self.issued_at.floor_seconds();
         self.revocations.judge(claim, issued_at, self.lease.time())

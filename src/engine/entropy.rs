@@ -63,3 +63,10 @@ pub fn random_identifier() -> [u8; 16] {
     rand::rng().fill_bytes(&mut bytes);
     bytes
 }
+
+/// So many identifiers, each as [`random_identifier`] makes one, drawn at once.
+pub fn random_identifiers(count: usize) -> Vec<[u8; 16]> {
+    let mut identifiers = vec![[0; 16]; count];
+    rand::rng().fill_bytes(identifiers.as_flattened_mut());
+    identifiers
+}

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::lifecycle::KeySpecification;
 
-pub use entropy::{Entropy, RandomnessUnavailable, random_identifier};
+pub use entropy::{Entropy, RandomnessUnavailable, random_identifier, random_identifiers};
 pub use import::{
     ImportError, KeyFormat, WeakKey, check_strength, import_private_key, read_certificate_key,
     read_public_key,

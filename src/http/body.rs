@@ -31,8 +31,8 @@ pub(super) struct Body<T>(pub(super) T);
 /// A body of at most 4 MiB that is one document.
 pub(super) struct LargeBody<T>(pub(super) T);
 
-/// A body of at most 64 KiB that is one JSON object, to be read member by member.
-pub(super) struct ObjectBody(pub(super) Object);
+/// A body of at most 64 KiB, to be read as a JSON object member by member.
+pub(super) struct ObjectBody(Bytes);
 
 /// A body of at most 4 MiB, whose JSON is read an element at a time.
 pub(super) struct BatchBody(pub(super) Bytes);
@@ -66,8 +66,14 @@ impl<S: Sync> FromRequest<S> for ObjectBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = read(request, LIMIT).await?;
-        Ok(Self(Object::parse(&bytes, DEFAULT_MAX_DEPTH, THE_BODY)?))
+        Ok(Self(read(request, LIMIT).await?))
+    }
+}
+
+impl ObjectBody {
+    /// The object, whose texts are those of the body.
+    pub(super) fn read(&self) -> Result<Object<'_>, Problem> {
+        Ok(Object::parse(&self.0, DEFAULT_MAX_DEPTH, THE_BODY)?)
     }
 }
 

@@ -6,12 +6,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use keywright_verifier::Algorithm;
-use serde_json::{Map, Value};
+use keywright_verifier::json::Members;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::internal::{named, path_parameter};
@@ -197,13 +198,13 @@ impl SigningCall {
         &self,
         issuer: &Issuer,
         summary: &RequestSummary,
-        request: SignRequest,
+        request: SignRequest<'_>,
     ) -> Result<SignedToken, Problem> {
         let view = issuer.settled_snapshot(&request.claims).await;
         let algorithm = request.algorithm_under(view.set().policy());
         let stopwatch = Stopwatch::start();
         let outcome = signing::sign(&view, self.client(), request).await;
-        self.record_and_count(summary, &view, algorithm, &stopwatch, outcome)
+        self.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), outcome)
     }
 
     /// Puts a token on the issuance log, without which it is not handed out, and counts it.
@@ -212,14 +213,14 @@ impl SigningCall {
         summary: &RequestSummary,
         view: &Snapshot,
         algorithm: Algorithm,
-        stopwatch: &Stopwatch,
+        duration: Duration,
         outcome: Result<SignedToken, impl Into<Problem>>,
     ) -> Result<SignedToken, Problem> {
         let recorded = outcome
             .map_err(Into::into)
             .and_then(|token| self.record(summary, token));
         match (&recorded, view.signer(algorithm)) {
-            (Ok(_), Some(entry)) => entry.metrics.count_signed(stopwatch.elapsed()),
+            (Ok(_), Some(entry)) => entry.metrics.count_signed(duration),
             (Ok(_), None) => {}
             (Err(problem), _) => {
                 let issuer = view.set().issuer().as_str();
@@ -270,7 +271,7 @@ impl Drop for SigningCall {
 
 impl RequestSummary {
     /// Notes the subject and the audience that the token is to have.
-    pub(super) fn note_claims(&mut self, claims: &Map<String, Value>) {
+    pub(super) fn note_claims(&mut self, claims: &Members<'_>) {
         if let Some(logged) = &mut self.0 {
             logged.claims = LoggedClaims::of(claims);
         }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io;
 
 use chrono::{DateTime, SecondsFormat};
+use keywright_verifier::json::{self, AnyValue, BorrowedValue};
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
-use serde_json::{Map, Value};
 
 use super::queue::Priority;
 use crate::lifecycle::Timestamp;
@@ -87,11 +87,11 @@ enum Audience {
 
 impl LoggedClaims {
     /// Looks at the claims of a request. What is long is cut, and what is no text is left out.
-    pub fn of(claims: &Map<String, Value>) -> Self {
+    pub fn of(claims: &json::Members<'_>) -> Self {
         let audience = match claims.get("aud") {
-            Some(Value::String(one)) => Some(Audience::One(cut(one))),
-            Some(Value::Array(several)) => {
-                let texts = several.iter().filter_map(Value::as_str);
+            Some(BorrowedValue::String(one)) => Some(Audience::One(cut(one))),
+            Some(BorrowedValue::Array(several)) => {
+                let texts = several.iter().filter_map(AnyValue::as_str);
                 let mut shown: Vec<String> = texts.take(MOST_AUDIENCES).map(cut).collect();
                 if several.len() > shown.len() {
                     shown.push(CUT.into());
@@ -101,7 +101,7 @@ impl LoggedClaims {
             _ => None,
         };
         Self {
-            subject: claims.get("sub").and_then(Value::as_str).map(cut),
+            subject: claims.get("sub").and_then(AnyValue::as_str).map(cut),
             audience,
         }
     }
@@ -259,7 +259,7 @@ fn rfc3339(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -283,7 +283,7 @@ mod tests {
             let claims = json!({
                 "sub": format!("user{hidden}1"), "aud": ["a", format!("{hidden}é\"\\")],
             });
-            let claims = LoggedClaims::of(claims.as_object().unwrap());
+            let claims = LoggedClaims::of(&claims.as_object().unwrap().clone().into());
             let place = format!("/a{hidden}");
             let line = Line {
                 time: Timestamp::from_seconds(1),

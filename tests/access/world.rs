@@ -170,12 +170,12 @@ pub fn terms(document: Value) -> Terms {
 }
 
 /// A request as its JSON document has it.
-pub fn sign_request(document: &Value) -> SignRequest {
+pub fn sign_request(document: &Value) -> SignRequest<'static> {
     let text = |member: &str| document[member].as_str();
     SignRequest {
-        claims: document["claims"].as_object().unwrap().clone(),
+        claims: document["claims"].as_object().unwrap().clone().into(),
         expires_in: document["expires_in"].as_u64(),
-        typ: text("typ").map(str::to_owned),
+        typ: text("typ").map(|typ| typ.to_owned().into()),
         algorithm: text("alg").map(|name| name.parse().unwrap()),
         session: None,
     }

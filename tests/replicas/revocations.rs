@@ -38,9 +38,9 @@ async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
     revoked.pop().unwrap()
 }
 
-pub(crate) fn request(subject: &str) -> SignRequest {
+pub(crate) fn request(subject: &str) -> SignRequest<'static> {
     SignRequest {
-        claims: json!({"sub": subject}).as_object().unwrap().clone(),
+        claims: json!({"sub": subject}).as_object().unwrap().clone().into(),
         expires_in: None,
         typ: None,
         algorithm: None,

@@ -123,7 +123,7 @@ impl Process {
     pub(crate) async fn sign(&self, issuer: &str) -> Result<Kid, SignRefusal> {
         let view = self.issuer(issuer).unwrap().leased_snapshot();
         let request = SignRequest {
-            claims: Map::new(),
+            claims: keywright_verifier::json::Members::default(),
             expires_in: None,
             typ: None,
             algorithm: None,

@@ -1,6 +1,8 @@
 //! Base64url as JOSE uses it (RFC 7515 §2): the URL-safe alphabet, no padding, one spelling for each
 //! value. Keys of other systems are read more liberally ([`decode_forgiving`]).
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +26,13 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 /// encoding of a value unique, so a signed text has no second spelling.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Decodes like [`decode`] to the end of `bytes`, and says where it begins there.
+pub(crate) fn decode_to_end_of(bytes: &mut Vec<u8>, text: &str) -> Option<Range<usize>> {
+    let start = bytes.len();
+    URL_SAFE_NO_PAD.decode_vec(text, bytes).ok()?;
+    Some(start..bytes.len())
 }
 
 /// Decodes what other implementations write where RFC 7518 wants base64url: the "forgiving-base64

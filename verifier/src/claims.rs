@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::json::Members;
+use crate::json::{AnyValue as _, BorrowedValue, Members};
 
 /// Why a verified token is not accepted. Never holds a claim's value.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -64,7 +62,7 @@ pub(crate) fn string<'a>(
 ) -> Result<Option<&'a str>, ClaimError> {
     match claims.get(claim) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(BorrowedValue::String(text)) => Ok(Some(text)),
         Some(_) => Err(ClaimError::Malformed {
             claim,
             expected: "a string",
@@ -72,21 +70,25 @@ pub(crate) fn string<'a>(
     }
 }
 
-/// `aud` as a list: a single string is a list of one, an absent claim a list of none.
-pub(crate) fn audience<'a>(claims: &'a Members<'_>) -> Result<Vec<&'a str>, ClaimError> {
+/// Whether `aud` names an audience that is expected: a single string is a list of one, an absent claim
+/// a list of none.
+pub(crate) fn names_audience(
+    claims: &Members<'_>,
+    is_expected: impl Fn(&str) -> bool,
+) -> Result<bool, ClaimError> {
     let malformed = || ClaimError::Malformed {
         claim: "aud",
         expected: "a string or an array of strings",
     };
-    match claims.get("aud") {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![text]),
-        Some(Value::Array(values)) => values
-            .iter()
-            .map(|value| value.as_str().ok_or_else(malformed))
-            .collect(),
-        Some(_) => Err(malformed()),
-    }
+    let named = match claims.get("aud") {
+        None => &[],
+        Some(BorrowedValue::Array(values)) => values.as_slice(),
+        Some(value) => std::slice::from_ref(value),
+    };
+    named.iter().try_fold(false, |is_named, value| {
+        let text = value.as_str().ok_or_else(malformed)?;
+        Ok(is_named || is_expected(text))
+    })
 }
 
 /// A NumericDate (RFC 7519 §2) in nanoseconds since 1970.

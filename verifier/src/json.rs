@@ -11,6 +11,7 @@
 //! [`Object`] then reads a body member by member and refuses what it was never asked for, so that a
 //! misspelt member is an error and not a setting that silently keeps its default.
 
+mod borrowed;
 mod elements;
 mod members;
 mod object;
@@ -24,11 +25,11 @@ use std::fmt;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::de::StrRead;
-use serde_json::map::Entry;
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
+pub use borrowed::{AnyValue, BorrowedValue};
 pub use elements::Elements;
-pub(crate) use members::Members;
+pub use members::Members;
 pub use object::{BodyError, FieldError, Object};
 
 use crate::excerpt::excerpt;
@@ -66,21 +67,24 @@ const NAME_CHARS: usize = 64;
 ///
 /// [`JsonError`] says which rule the document breaks. No variant holds a value of the document.
 pub fn parse(bytes: &[u8], max_depth: usize) -> Result<Value, JsonError> {
-    parse_with(bytes, max_depth, 0, |document, deserializer| {
+    parse_borrowed(bytes, max_depth).map(Value::from)
+}
+
+/// As [`parse`] does, without copying texts.
+fn parse_borrowed(bytes: &[u8], max_depth: usize) -> Result<BorrowedValue<'_>, JsonError> {
+    parse_with(bytes, max_depth, |document, deserializer| {
         document.deserialize(deserializer)
     })
 }
 
-/// Reads one document with `read`, and makes sure that nothing follows it. It stands inside so many
-/// levels of another one.
+/// What a document is read from.
+type Text<'b> = serde_json::Deserializer<StrRead<'b>>;
+
+/// Reads one document with `read`, and makes sure that nothing follows it.
 fn parse_with<'b, T>(
     bytes: &'b [u8],
     max_depth: usize,
-    outer_levels: usize,
-    read: impl FnOnce(
-        Document<'_>,
-        &mut serde_json::Deserializer<StrRead<'b>>,
-    ) -> Result<T, serde_json::Error>,
+    read: impl FnOnce(Document<'_>, &mut Text<'b>) -> Result<T, serde_json::Error>,
 ) -> Result<T, JsonError> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(JsonError::ByteOrderMark);
@@ -88,7 +92,16 @@ fn parse_with<'b, T>(
     let text = std::str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
         at: error.valid_up_to(),
     })?;
+    parse_text_with(text, max_depth, 0, read)
+}
 
+/// As [`parse_with`] does, for a text that stands inside so many levels of another document.
+fn parse_text_with<'b, T>(
+    text: &'b str,
+    max_depth: usize,
+    outer_levels: usize,
+    read: impl FnOnce(Document<'_>, &mut Text<'b>) -> Result<T, serde_json::Error>,
+) -> Result<T, JsonError> {
     let max_depth = max_depth.min(DEEPEST);
     let refusal = Cell::new(None);
     let document = Document {
@@ -253,9 +266,12 @@ impl Document<'_> {
 }
 
 impl<'de> DeserializeSeed<'de> for Document<'_> {
-    type Value = Value;
+    type Value = BorrowedValue<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<BorrowedValue<'de>, D::Error> {
         match self.values_left.get().checked_sub(1) {
             Some(left) => self.values_left.set(left),
             None => return self.refuse(JsonError::TooManyValues),
@@ -265,64 +281,56 @@ impl<'de> DeserializeSeed<'de> for Document<'_> {
 }
 
 impl<'de> Visitor<'de> for Document<'_> {
-    type Value = Value;
+    type Value = BorrowedValue<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::Number(value.into()))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<BorrowedValue<'de>, E> {
         match Number::from_f64(value) {
-            Some(number) if value.abs() <= LARGEST_EXACT_DOUBLE => Ok(Value::Number(number)),
+            Some(number) if value.abs() <= LARGEST_EXACT_DOUBLE => {
+                Ok(BorrowedValue::Number(number))
+            }
             _ => self.refuse(JsonError::NumberOutOfRange),
         }
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::String(Cow::Borrowed(value)))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_str<E>(self, value: &str) -> Result<BorrowedValue<'de>, E> {
+        Ok(BorrowedValue::String(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<BorrowedValue<'de>, A::Error> {
         let inner = self.inner()?;
         let mut values = Vec::new();
         while let Some(value) = sequence.next_element_seed(inner)? {
             values.push(value);
         }
-        Ok(Value::Array(values))
+        Ok(BorrowedValue::Array(values))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let inner = self.inner()?;
-        let mut map = Map::new();
-        while let Some(name) = self.next_name(&mut members)? {
-            match map.entry(name) {
-                Entry::Vacant(member) => {
-                    member.insert(members.next_value_seed(inner)?);
-                }
-                Entry::Occupied(member) => return self.refuse_duplicate(member.key()),
-            }
-        }
-        Ok(Value::Object(map))
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<BorrowedValue<'de>, A::Error> {
+        Members::read(self, &mut members).map(BorrowedValue::Object)
     }
 }
 

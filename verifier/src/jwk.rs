@@ -207,7 +207,7 @@ impl Jwk {
         let mut members = Object::new(value, "a JWK")?;
         if let Some(name) = PRIVATE_MEMBERS
             .into_iter()
-            .find(|name| members.remaining().contains_key(*name))
+            .find(|name| members.remaining().contains(name))
         {
             return Err(JwkError::PrivateMember(name));
         }

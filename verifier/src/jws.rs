@@ -1,10 +1,11 @@
 //! Signed tokens in the compact form (RFC 7515 §3.1, §7.1).
 
 use std::fmt;
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use crate::json::{self, FieldError, JsonError, Members};
+use crate::json::{self, BorrowedValue, FieldError, JsonError, Members};
 use crate::{Algorithm, InvalidKid, Jwk, JwkSet, Kid, base64url};
 
 /// Header parameters that change what a signature means. keywright understands no extension, so a
@@ -16,13 +17,21 @@ const REFUSED_PARAMETERS: [&str; 3] = ["crit", "b64", "zip"];
 /// Its `Debug` shows the header's algorithm, `kid` and `typ` only, because the whole is a credential.
 #[derive(Clone)]
 pub struct Jws<'a> {
+    header: JwsHeader,
+    /// The octets of all three parts.
+    decoded: Vec<u8>,
+    payload: Range<usize>,
+    signature: Range<usize>,
+    token: &'a str,
+    signing_input: &'a str,
+}
+
+/// What counts of a header.
+#[derive(Clone)]
+struct JwsHeader {
     algorithm: Algorithm,
     kid: Option<Kid>,
     typ: Option<String>,
-    payload: Vec<u8>,
-    token: &'a str,
-    signing_input: &'a str,
-    signature: Vec<u8>,
 }
 
 impl<'a> Jws<'a> {
@@ -37,31 +46,20 @@ impl<'a> Jws<'a> {
     /// [`JwsError`]; no variant repeats the token.
     pub fn parse(token: &'a str, max_bytes: usize) -> Result<Self, JwsError> {
         let [header, payload, signature] = parts(token, max_bytes)?;
-        let header = decode(header, "header")?;
-        let members = members(&header)?;
-        if let Some(name) = REFUSED_PARAMETERS
-            .into_iter()
-            .find(|name| members.get(name).is_some())
-        {
-            return Err(JwsError::RefusedParameter(name));
-        }
-        let algorithm = parameter(&members, "alg")?
-            .ok_or(JwsError::Header(FieldError::Missing { field: "alg" }))?
-            .parse()
-            .map_err(|_| JwsError::UnknownAlgorithm)?;
-        let kid = parameter(&members, "kid")?.map(Kid::parse).transpose()?;
-        let typ = parameter(&members, "typ")?.map(str::to_owned);
-        let payload =
-            base64url::decode(payload).ok_or(JwsError::NotBase64url { part: "payload" })?;
+        // All three are decoded into one buffer, which has room for them.
+        let mut decoded = Vec::with_capacity(token.len());
+        let header = decode(header, "header", &mut decoded)?;
+        let header = JwsHeader::read(decoded.get(header).unwrap_or_default())?;
+        let payload = base64url::decode_to_end_of(&mut decoded, payload)
+            .ok_or(JwsError::NotBase64url { part: "payload" })?;
         let (signing_input, _) = token.rsplit_once('.').ok_or(JwsError::Character)?;
         Ok(Self {
-            algorithm,
-            kid,
-            typ,
+            header,
+            signature: decode(signature, "signature", &mut decoded)?,
+            decoded,
             payload,
             token,
             signing_input,
-            signature: decode(signature, "signature")?,
         })
     }
 
@@ -73,28 +71,34 @@ impl<'a> Jws<'a> {
     /// [`JwsError`] when the token does not have three parts, of which two are JSON objects.
     pub fn inspect(token: &str, max_bytes: usize) -> Result<Inspected, JwsError> {
         let [header, payload, _] = parts(token, max_bytes)?;
+        let mut octets = Vec::new();
+        decode(header, "header", &mut octets)?;
+        let payload =
+            base64url::decode(payload).ok_or(JwsError::NotBase64url { part: "payload" })?;
         Ok(Inspected {
-            header: members(&decode(header, "header")?)?.into_map(),
-            claims: claims(
-                &base64url::decode(payload).ok_or(JwsError::NotBase64url { part: "payload" })?,
-            )?
-            .into_map(),
+            header: members(&octets)?.into(),
+            claims: claims(&payload)?.into(),
         })
     }
 
     /// `alg` of the header: what the token claims, which [`Jws::verify`] compares with the key.
     pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        self.header.algorithm
     }
 
     /// `kid` of the header: a hint where to look, nothing more.
     pub const fn kid(&self) -> Option<&Kid> {
-        self.kid.as_ref()
+        self.header.kid.as_ref()
     }
 
     /// `typ` of the header, as written.
     pub fn typ(&self) -> Option<&str> {
-        self.typ.as_deref()
+        self.header.typ.as_deref()
+    }
+
+    /// Takes `typ` out, for the answer.
+    pub(crate) fn take_typ(&mut self) -> Option<String> {
+        self.header.typ.take()
     }
 
     /// What the signature covers: the first two parts of the token and the dot between them.
@@ -104,7 +108,11 @@ impl<'a> Jws<'a> {
 
     /// The octets of the signature.
     pub fn signature(&self) -> &[u8] {
-        &self.signature
+        self.decoded.get(self.signature.clone()).unwrap_or_default()
+    }
+
+    fn payload(&self) -> &[u8] {
+        self.decoded.get(self.payload.clone()).unwrap_or_default()
     }
 
     /// Reads the payload as a JWT claims set (RFC 7519 §7.2), without verifying it.
@@ -116,11 +124,11 @@ impl<'a> Jws<'a> {
     ///
     /// [`JwsError::PayloadJson`] or [`JwsError::Payload`] when it is not one strict JSON object.
     pub fn unverified_claims(&self) -> Result<Map<String, Value>, JwsError> {
-        Ok(self.unverified_members()?.into_map())
+        Ok(self.unverified_members()?.into())
     }
 
     pub(crate) fn unverified_members(&self) -> Result<Members<'_>, JwsError> {
-        claims(&self.payload)
+        claims(self.payload())
     }
 
     /// Verifies the signature, and nothing else: no claim is looked at. A payload need not even be
@@ -141,7 +149,7 @@ impl<'a> Jws<'a> {
         let key = self.find_key(keys, allowed)?;
         self.verify_with(key)?;
         Ok(VerifiedJws {
-            payload: &self.payload,
+            payload: self.payload(),
             key,
         })
     }
@@ -152,23 +160,42 @@ impl<'a> Jws<'a> {
         keys: &'k JwkSet,
         allowed: &[Algorithm],
     ) -> Result<&'k Jwk, JwsError> {
-        if !allowed.contains(&self.algorithm) {
-            return Err(JwsError::AlgorithmNotAllowed {
-                algorithm: self.algorithm,
-            });
+        let algorithm = self.algorithm();
+        if !allowed.contains(&algorithm) {
+            return Err(JwsError::AlgorithmNotAllowed { algorithm });
         }
-        keys.find(self.kid.as_ref(), self.algorithm)
+        keys.find(self.kid(), algorithm)
     }
 
     /// Verifies the signature with a key that [`Jws::find_key`] has found.
     pub(crate) fn verify_with(&self, key: &Jwk) -> Result<(), JwsError> {
-        key.verify(self.signing_input.as_bytes(), &self.signature)
+        key.verify(self.signing_input.as_bytes(), self.signature())
             .map_err(|_| JwsError::BadSignature)
     }
 
     /// The whole token.
     pub(crate) const fn token(&self) -> &'a str {
         self.token
+    }
+}
+
+impl JwsHeader {
+    fn read(octets: &[u8]) -> Result<Self, JwsError> {
+        let members = members(octets)?;
+        if let Some(name) = REFUSED_PARAMETERS
+            .into_iter()
+            .find(|name| members.contains(name))
+        {
+            return Err(JwsError::RefusedParameter(name));
+        }
+        Ok(Self {
+            algorithm: parameter(&members, "alg")?
+                .ok_or(JwsError::Header(FieldError::Missing { field: "alg" }))?
+                .parse()
+                .map_err(|_| JwsError::UnknownAlgorithm)?,
+            kid: parameter(&members, "kid")?.map(Kid::parse).transpose()?,
+            typ: parameter(&members, "typ")?.map(str::to_owned),
+        })
     }
 }
 
@@ -214,9 +241,9 @@ impl fmt::Debug for Jws<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Jws")
-            .field("algorithm", &self.algorithm)
-            .field("kid", &self.kid)
-            .field("typ", &self.typ)
+            .field("algorithm", &self.algorithm())
+            .field("kid", &self.kid())
+            .field("typ", &self.typ())
             .finish_non_exhaustive()
     }
 }
@@ -348,11 +375,11 @@ fn parts(token: &str, max_bytes: usize) -> Result<[&str; 3], JwsError> {
 
 /// Decodes the header or the signature, which may not be empty. A payload may (RFC 7515 §5.1), unless
 /// it is a claims set.
-fn decode(text: &str, part: &'static str) -> Result<Vec<u8>, JwsError> {
+fn decode(text: &str, part: &'static str, decoded: &mut Vec<u8>) -> Result<Range<usize>, JwsError> {
     if text.is_empty() {
         return Err(JwsError::EmptyPart { part });
     }
-    base64url::decode(text).ok_or(JwsError::NotBase64url { part })
+    base64url::decode_to_end_of(decoded, text).ok_or(JwsError::NotBase64url { part })
 }
 
 fn members(header: &[u8]) -> Result<Members<'_>, JwsError> {
@@ -378,7 +405,7 @@ fn claims(payload: &[u8]) -> Result<Members<'_>, JwsError> {
 fn parameter<'h>(header: &'h Members<'_>, name: &'static str) -> Result<Option<&'h str>, JwsError> {
     match header.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(BorrowedValue::String(text)) => Ok(Some(text)),
         Some(_) => Err(JwsError::Header(FieldError::WrongType {
             field: name,
             expected: "a string",

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
-
-use crate::claims::{ClaimError, audience, numeric_date, string};
-use crate::json::Members;
+use crate::claims::{ClaimError, names_audience, numeric_date, string};
+use crate::json::{BorrowedValue, Members};
 use crate::{Algorithm, JwsError};
 
 /// The most leeway that [`Rules::leeway`] takes: 5 minutes, "no more than a few" (RFC 7519 §4.1.4).
@@ -197,13 +195,18 @@ impl Rules {
         if string(claims, "iss")? != Some(self.issuer.as_str()) {
             return Err(ClaimError::WrongIssuer);
         }
-        let named = audience(claims)?;
-        if let Audiences::OneOf(expected) = &self.audiences
-            && !expected.iter().any(|one| named.contains(&one.as_str()))
-        {
+        let is_expected = |named: &str| match &self.audiences {
+            Audiences::OneOf(expected) => expected.iter().any(|one| one == named),
+            Audiences::Any => true,
+        };
+        let is_for_this = names_audience(claims, is_expected)?;
+        if !is_for_this && !matches!(self.audiences, Audiences::Any) {
             return Err(ClaimError::WrongAudience);
         }
-        let is_missing = |claim: &&String| claims.get(claim).is_none_or(Value::is_null);
+        let is_missing = |claim: &&String| {
+            let value = claims.get(claim);
+            value.is_none_or(|value| *value == BorrowedValue::Null)
+        };
         match self.required.iter().find(is_missing) {
             Some(claim) => Err(ClaimError::Missing {
                 claim: claim.clone(),

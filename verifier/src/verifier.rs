@@ -186,11 +186,12 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        let jws = Jws::parse(token, self.longest_token)?;
+        let mut jws = Jws::parse(token, self.longest_token)?;
+        let typ = jws.take_typ();
         let token = self.read(&jws, token.len())?;
         let keys = token.issuer.keys.cached()?;
         let kid = token.key_of(&keys)?;
-        token.accept(kid, &keys, VerificationTime::At(now))
+        token.accept(kid, typ, &keys, VerificationTime::At(now))
     }
 
     async fn judge<C: DeserializeOwned>(
@@ -198,7 +199,8 @@ impl Verifier {
         token: &str,
         time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
-        let jws = Jws::parse(token, self.longest_token)?;
+        let mut jws = Jws::parse(token, self.longest_token)?;
+        let typ = jws.take_typ();
         let token = self.read(&jws, token.len())?;
         let source = &token.issuer.keys;
         let mut found = token.find_key(source.cached());
@@ -215,7 +217,7 @@ impl Verifier {
             revocations.first_attempt().await;
         }
         // After the waits, in which the token may have expired.
-        token.accept(kid, &keys, time)
+        token.accept(kid, typ, &keys, time)
     }
 
     /// The most bytes of a token that any issuer's rules allow.
@@ -279,11 +281,12 @@ impl Token<'_, '_> {
     fn accept<C: DeserializeOwned>(
         self,
         kid: Kid,
+        typ: Option<String>,
         keys: &JwkSet,
         time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
         let rules = &self.issuer.rules;
-        rules.check(self.jws.typ(), &self.claims, time.wall())?;
+        rules.check(typ.as_deref(), &self.claims, time.wall())?;
         let vouched_at = self.check_revocations(keys, time)?;
         let claims = self
             .claims
@@ -292,7 +295,7 @@ impl Token<'_, '_> {
         let header = Header {
             algorithm: self.jws.algorithm(),
             kid,
-            typ: self.jws.typ().map(str::to_owned),
+            typ,
         };
         Ok(Verified {
             header,

@@ -79,7 +79,9 @@ impl Authority {
         grant: &Grant,
     ) -> Result<LeasedSnapshot, GrantError> {
         self.require_live(issuer, grant, self.services.lease.time())?;
-        Ok(issuer.settled_snapshot(&grant.revocable_claims()).await)
+        Ok(issuer
+            .settled_snapshot(&grant.revocable_claims().into())
+            .await)
     }
 
     /// Whether a refresh token would be answered now with a successor that is new.

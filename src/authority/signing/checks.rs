@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use keywright_verifier::json::{AnyValue as _, BorrowedValue, Members};
 use keywright_verifier::revocation::{
     FILE_TYP, HEAD_TYP, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, selectors_of,
 };
-use serde_json::{Map, Value};
 
-use super::SignRefusal;
+use super::{COMMON_TYPES, SignRefusal};
 use crate::access::{LimitBroken, Limits, is_same_type};
 use crate::lifecycle::Policy;
 
@@ -37,15 +37,16 @@ pub(super) fn lifetime(
 
 /// The registered claims that a caller may set have one type each (RFC 7519 §4.1; `scope` and
 /// `client_id`: RFC 8693 §4.2 and §4.3).
-pub(super) fn check_registered_claims(claims: &Map<String, Value>) -> Result<(), SignRefusal> {
-    if claims.get("scope").is_some_and(|value| !value.is_string()) {
+pub(super) fn check_registered_claims(claims: &Members<'_>) -> Result<(), SignRefusal> {
+    let scope = claims.get("scope");
+    if scope.is_some_and(|value| value.as_str().is_none()) {
         return Err(SignRefusal::ClaimType {
             claim: "scope",
             expected: "a string",
         });
     }
     // What could not be taken back is not signed.
-    let is_name = |value: &Value| {
+    let is_name = |value: &BorrowedValue<'_>| {
         let name = value.as_str();
         name.is_some_and(|name| (1..=MAX_SELECTOR_BYTES).contains(&name.len()))
     };
@@ -57,8 +58,8 @@ pub(super) fn check_registered_claims(claims: &Map<String, Value>) -> Result<(),
             });
         }
     }
-    let audience = |value: &Value| match value {
-        Value::Array(values) => {
+    let audience = |value: &BorrowedValue<'_>| match value {
+        BorrowedValue::Array(values) => {
             (1..=MAX_SELECTORS_PER_CLAIM).contains(&values.len()) && values.iter().all(is_name)
         }
         value => is_name(value),
@@ -70,10 +71,13 @@ pub(super) fn check_registered_claims(claims: &Map<String, Value>) -> Result<(),
             expected,
         });
     }
-    if claims.contains_key("act") {
+    if claims.contains("act") {
         selectors_of(|name| claims.get(name))?;
     }
-    if claims.get("nbf").is_some_and(|value| !value.is_u64()) {
+    if claims
+        .get("nbf")
+        .is_some_and(|value| value.as_u64().is_none())
+    {
         let expected = "a whole number of Unix seconds";
         return Err(SignRefusal::ClaimType {
             claim: "nbf",
@@ -88,7 +92,7 @@ pub(super) fn check_registered_claims(claims: &Map<String, Value>) -> Result<(),
 const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
 
 pub(super) fn check_reserved_claims(
-    claims: &Map<String, Value>,
+    claims: &Members<'_>,
     limits: &Limits,
 ) -> Result<(), SignRefusal> {
     let is_named = |claim: &str| {
@@ -96,7 +100,7 @@ pub(super) fn check_reserved_claims(
         allowed.is_some_and(|allowed| allowed.contains(claim))
     };
     let mut reserved = CLAIMS_BY_LIMIT.into_iter();
-    match reserved.find(|claim| claims.contains_key(*claim) && !is_named(claim)) {
+    match reserved.find(|claim| claims.contains(claim) && !is_named(claim)) {
         Some(claim) => Err(SignRefusal::Limit(LimitBroken {
             claim: claim.to_owned(),
             rule: "claims",
@@ -125,12 +129,12 @@ pub(in crate::authority) fn is_reserved_type(typ: &str) -> bool {
     reserved.any(|reserved| is_same_type(reserved, typ))
 }
 
-pub(super) fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), SignRefusal> {
+pub(super) fn check_typ(typ: &str, claims: &Members<'_>) -> Result<(), SignRefusal> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".+-/".contains(&byte);
     if !(1..=64).contains(&typ.len()) || !typ.bytes().all(legal) {
         return Err(SignRefusal::Typ);
     }
-    if is_reserved_type(typ) {
+    if !COMMON_TYPES.contains(&typ) && is_reserved_type(typ) {
         return Err(SignRefusal::ReservedType(typ.to_owned()));
     }
     // Media types are compared without regard to case, and the prefix may be left out (RFC 7515 §4.1.9).
@@ -140,7 +144,7 @@ pub(super) fn check_typ(typ: &str, claims: &Map<String, Value>) -> Result<(), Si
     {
         let missing: Vec<&str> = ["sub", "aud", "client_id"]
             .into_iter()
-            .filter(|claim| !claims.contains_key(*claim))
+            .filter(|claim| !claims.contains(claim))
             .collect();
         if !missing.is_empty() {
             return Err(SignRefusal::MissingClaims {

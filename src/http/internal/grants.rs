@@ -72,7 +72,7 @@ async fn open_one(
     // Before the body is read, as for one token.
     let budget = call.take(std::num::NonZeroU32::MIN)?;
     let Body(body) = Body::<api::GrantRequest>::from_request(request, &()).await?;
-    summary.note_claims(&body.claims);
+    summary.note_claims(&body.claims.clone().into());
     let algorithm = call.algorithm(issuer.snapshot().set().policy());
     summary.note_algorithm(algorithm);
     let draft = draft(body)?;
@@ -83,7 +83,7 @@ async fn open_one(
         Err(error) => (None, Err(Problem::from(error))),
     };
     let view = issuer.snapshot();
-    let access = call.record_and_count(summary, &view, algorithm, &stopwatch, access)?;
+    let access = call.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), access)?;
     let (grant, refresh) = opened.ok_or_else(Problem::internal)?;
     let location = format!("/v1/issuers/{}/grants/{}", issuer.name(), grant.id);
     let opened = api::OpenedGrant {
@@ -212,7 +212,6 @@ fn check_subject(caller: &Caller, subject: Option<&str>) -> Result<(), Problem> 
         return Ok(());
     }
     let client = &caller.live.client;
-    let subject = subject.map(Into::into);
     let limits = &client.terms.limits;
-    Ok(limits.check_subject(&client.id, subject.as_ref())?)
+    Ok(limits.check_subject(&client.id, subject)?)
 }

@@ -9,7 +9,7 @@ use axum::http::{Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_api as api;
-use keywright_api::LARGEST_BATCH;
+use keywright_api::{BatchResultsText, LARGEST_BATCH};
 use keywright_verifier::json::{Elements, Object};
 
 use crate::authority::Authority;
@@ -20,7 +20,7 @@ use crate::clock::Stopwatch;
 use crate::http::body::{BatchBody, ObjectBody};
 use crate::http::code::Code;
 use crate::http::problem::Problem;
-use crate::http::response::{created_token, ok, with_budget};
+use crate::http::response::{created_token, with_budget, written};
 use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::http::slots::RouteClass;
@@ -99,9 +99,9 @@ async fn sign_one(
     let issuer = call.issuer()?;
     // Before the body is read: a flood costs no more than its heads.
     let budget = call.take(NonZeroU32::MIN)?;
-    let ObjectBody(body) = ObjectBody::from_request(request, &()).await?;
+    let body = ObjectBody::from_request(request, &()).await?;
     let view = issuer.leased_snapshot();
-    let request = sign_request(body, &view, summary)?;
+    let request = sign_request(body.read()?, &view, summary)?;
     Ok((call.sign(&issuer, summary, request).await?, budget))
 }
 
@@ -115,23 +115,15 @@ pub(super) async fn sign_batch(
         call.record_refusal(&call.summary(), problem);
     }
     call.mark_answered();
-    let (outcomes, budget) = outcome?;
-    let results = outcomes.into_iter().map(|outcome| match outcome {
-        Ok(token) => api::BatchResult::Token(shown::token(token)),
-        Err(problem) => api::BatchResult::Problem(Box::new(problem.document())),
-    });
-    let results = api::BatchResults {
-        results: results.collect(),
-    };
-    Ok(with_budget(ok(results), budget))
+    let (results, budget) = outcome?;
+    Ok(with_budget(written(results), budget))
 }
 
-type Outcomes = Vec<Result<SignedToken, Problem>>;
-
+/// Signs the items, and returns the answer.
 async fn sign_items(
     call: &SigningCall,
     request: Request,
-) -> Result<(Outcomes, Option<Budget>), Problem> {
+) -> Result<(Vec<u8>, Option<Budget>), Problem> {
     let issuer = call.issuer()?;
     // Before the body is read, as for one token; the rest when it is known how many there are.
     let first = call.take(NonZeroU32::MIN)?;
@@ -148,11 +140,11 @@ async fn sign_items(
     let _turn = call.await_turn_to_sign(signatures).await;
     let claims = items.iter().filter_map(|item| {
         let mut item = Object::new(item.ok()?, "a request").ok()?;
-        Some(item.object("claims").ok()?.into_map())
+        Some(item.object("claims").ok()?.into_members())
     });
     let view = issuer.settled_for_all(claims).await;
     let stopwatch = Stopwatch::start();
-    let mut batch = Batch::new(&view, call.client());
+    let mut batch = Batch::new(&view, call.client(), count);
     let mut summaries = Vec::with_capacity(count);
     for (index, item) in items.iter().enumerate() {
         if index % ITEMS_AT_A_TIME == 0 {
@@ -173,28 +165,36 @@ async fn sign_items(
         summaries.push((summary, algorithm));
     }
     let mut outcomes = batch.sign().await.into_iter();
-    let recorded = summaries.into_iter().map(|(summary, algorithm)| {
+    let duration = stopwatch.elapsed();
+    let mut results = BatchResultsText::with_room_for(count);
+    for (summary, algorithm) in summaries {
         let recorded = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
-            call.record_and_count(&summary, &view, algorithm, &stopwatch, outcome)
+            call.record_and_count(&summary, &view, algorithm, duration, outcome)
         });
-        recorded.inspect_err(|problem| call.record_refusal(&summary, problem))
-    });
-    Ok((recorded.collect(), budget))
+        results.push(&match recorded {
+            Ok(token) => api::BatchResult::Token(shown::token(token)),
+            Err(problem) => {
+                call.record_refusal(&summary, &problem);
+                api::BatchResult::Problem(Box::new(problem.document()))
+            }
+        });
+    }
+    Ok((results.finish(), budget))
 }
 
 /// Reads what is asked for. What of it is good is noted, also where the rest is not.
-fn sign_request(
-    mut body: Object,
+fn sign_request<'t>(
+    mut body: Object<'t>,
     view: &Snapshot,
     summary: &mut RequestSummary,
-) -> Result<SignRequest, Problem> {
-    let claims = body.object("claims")?.into_map();
+) -> Result<SignRequest<'t>, Problem> {
+    let claims = body.object("claims")?.into_members();
     summary.note_claims(&claims);
     let expires_in = body.optional_u64("expires_in")?;
-    let typ = body.optional_string("typ")?;
+    let typ = body.optional_text("typ")?;
     let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
-    let algorithm = body.optional_string("alg")?;
+    let algorithm = body.optional_text("alg")?;
     let algorithm = algorithm
         .map(|name| name.parse().map_err(unknown))
         .transpose()?;

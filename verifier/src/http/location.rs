@@ -103,7 +103,11 @@ impl Locator {
 }
 
 /// The issuer's metadata: OpenID Connect Discovery §4, and where that is not found, RFC 8414 §3.
-async fn metadata(client: &HttpClient, issuer: &str, url: &Url) -> Result<Object, FetchError> {
+async fn metadata(
+    client: &HttpClient,
+    issuer: &str,
+    url: &Url,
+) -> Result<Object<'static>, FetchError> {
     let accept = "application/json";
     let mut response = client.get(&openid_configuration(url), accept, None).await?;
     if response.status() == StatusCode::NOT_FOUND {
@@ -111,7 +115,8 @@ async fn metadata(client: &HttpClient, issuer: &str, url: &Url) -> Result<Object
         response = client.get(&url, accept, None).await?;
     }
     let bytes = body(response, MAX_METADATA_BYTES).await?;
-    let mut metadata = Object::parse(&bytes, json::DEFAULT_MAX_DEPTH, "issuer metadata")?;
+    let metadata = Object::parse(&bytes, json::DEFAULT_MAX_DEPTH, "issuer metadata")?;
+    let mut metadata = Object::from(metadata.into_map());
     if metadata.string("issuer")? != issuer {
         return Err(FetchError::OtherIssuer);
     }

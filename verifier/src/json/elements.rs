@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{BodyError, DEFAULT_MAX_DEPTH, Document, FieldError, JsonError, Object, parse_with};
+use super::{
+    BodyError, BorrowedValue, DEFAULT_MAX_DEPTH, Document, FieldError, JsonError, Object,
+    parse_text_with, parse_with,
+};
 
 /// How many levels stand around an element: the object and the array.
 const OUTER_LEVELS: usize = 2;
@@ -40,28 +43,22 @@ impl<'t> Elements<'t> {
             super::parse(bytes, DEFAULT_MAX_DEPTH)?;
             return Err(FieldError::NotAnObject { what }.into());
         }
-        let (array, others) = parse_with(bytes, DEFAULT_MAX_DEPTH, 0, |document, deserializer| {
-            deserializer.deserialize_map(Outer { document, name })
+        let outer = Outer { name, most };
+        let (array, others) = parse_with(bytes, DEFAULT_MAX_DEPTH, |document, deserializer| {
+            deserializer.deserialize_map(OuterReader { document, outer })
         })?;
-        let array = array.ok_or(FieldError::Missing { field: name })?;
-        let elements = Self::of(array, name, most)?;
+        let elements = match array.ok_or(FieldError::Missing { field: name })? {
+            Array::Elements(elements) => elements,
+            Array::AnotherType => {
+                let expected = "an array";
+                let field = name;
+                return Err(FieldError::WrongType { field, expected }.into());
+            }
+        };
         let mut others = Object::from(others);
         // Asked for, so that a misspelt name is offered this one.
         let _ = others.take(name);
         others.finish()?;
-        Ok(elements)
-    }
-
-    fn of(array: &'t RawValue, name: &'static str, most: usize) -> Result<Self, BodyError> {
-        let text = array.get();
-        if !text.starts_with('[') {
-            let expected = "an array";
-            let field = name;
-            return Err(FieldError::WrongType { field, expected }.into());
-        }
-        let elements = serde_json::Deserializer::from_str(text)
-            .deserialize_seq(Inner { most })
-            .map_err(|error| JsonError::from_syntax(&error, text))?;
         Ok(elements)
     }
 
@@ -75,64 +72,85 @@ impl<'t> Elements<'t> {
     /// # Errors
     ///
     /// As for [`parse`](super::parse), for each.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Value, JsonError>> + Send {
-        self.kept.iter().map(|element| {
-            let bytes = element.get().as_bytes();
-            parse_with(bytes, DEFAULT_MAX_DEPTH, OUTER_LEVELS, |document, text| {
+    pub fn iter(&self) -> impl Iterator<Item = Result<BorrowedValue<'t>, JsonError>> + Send {
+        self.kept.iter().map(|element: &&'t RawValue| {
+            let text = element.get();
+            parse_text_with(text, DEFAULT_MAX_DEPTH, OUTER_LEVELS, |document, text| {
                 document.deserialize(text)
             })
         })
     }
 }
 
-/// Reads the outer object: the array as text, and what else there is.
-struct Outer<'a> {
-    document: Document<'a>,
+/// What is read of the outer object.
+#[derive(Clone, Copy)]
+struct Outer {
+    /// The name of the array.
     name: &'static str,
+    /// How many of its elements are kept.
+    most: usize,
 }
 
-impl<'t> Visitor<'t> for Outer<'_> {
-    type Value = (Option<&'t RawValue>, Map<String, Value>);
+/// What stands in the place of the array.
+enum Array<'t> {
+    Elements(Elements<'t>),
+    AnotherType,
+}
+
+/// Reads the outer object: the array element by element, and what else there is.
+struct OuterReader<'a> {
+    document: Document<'a>,
+    outer: Outer,
+}
+
+impl<'t> Visitor<'t> for OuterReader<'_> {
+    type Value = (Option<Array<'t>>, Map<String, Value>);
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'t>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let inner = self.document.inner()?;
+        let Self { document, outer } = self;
+        let inner = document.inner()?;
         let (mut array, mut others) = (None, Map::new());
-        while let Some(name) = self.document.next_name(&mut access)? {
-            let stands_twice = if name == self.name {
+        while let Some(name) = document.next_name(&mut access)? {
+            let stands_twice = if name == outer.name {
                 array.is_some()
             } else {
                 others.contains_key(&*name)
             };
             if stands_twice {
-                return self.document.refuse_duplicate(&name);
+                return document.refuse_duplicate(&name);
             }
-            if name == self.name {
-                array = Some(access.next_value()?);
+            if name == outer.name {
+                array = Some(access.next_value_seed(outer)?);
             } else {
-                others.insert(name.into_owned(), access.next_value_seed(inner)?);
+                let value = access.next_value_seed(inner)?;
+                others.insert(name.into_owned(), value.into());
             }
         }
         Ok((array, others))
     }
 }
 
-/// Reads the array: the first elements as text, and how many follow.
-struct Inner {
-    most: usize,
+impl<'t> DeserializeSeed<'t> for Outer {
+    type Value = Array<'t>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Array<'t>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
 
-impl<'t> Visitor<'t> for Inner {
-    type Value = Elements<'t>;
+/// Reads the array: the first elements as text, and how many follow.
+impl<'t> Visitor<'t> for Outer {
+    type Value = Array<'t>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON array")
+        formatter.write_str("a JSON value")
     }
 
-    fn visit_seq<A: SeqAccess<'t>>(self, mut access: A) -> Result<Elements<'t>, A::Error> {
+    fn visit_seq<A: SeqAccess<'t>>(self, mut access: A) -> Result<Array<'t>, A::Error> {
         let mut kept = Vec::new();
         while kept.len() < self.most {
             match access.next_element()? {
@@ -144,7 +162,35 @@ impl<'t> Visitor<'t> for Inner {
         while access.next_element::<IgnoredAny>()?.is_some() {
             count += 1;
         }
-        Ok(Elements { kept, count })
+        Ok(Array::Elements(Elements { kept, count }))
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, access: A) -> Result<Array<'t>, A::Error> {
+        IgnoredAny.visit_map(access).map(|_| Array::AnotherType)
+    }
+
+    fn visit_unit<E>(self) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Array<'t>, E> {
+        Ok(Array::AnotherType)
     }
 }
 
@@ -167,7 +213,8 @@ mod tests {
             assert_eq!(elements.count(), count, "{text}");
             let tree = super::super::parse(text.as_bytes(), DEFAULT_MAX_DEPTH).unwrap();
             let tree = tree["items"].as_array().unwrap();
-            let read: Vec<Value> = elements.iter().map(Result::unwrap).collect();
+            let read = elements.iter().map(|element| element.unwrap().into());
+            let read: Vec<Value> = read.collect();
             assert_eq!(read, tree[..kept], "{text}");
         }
     }

@@ -2,25 +2,27 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserializer, forward_to_deserialize_any};
+use serde::{Deserializer, Serialize, Serializer, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
-use super::{Document, JsonError, parse_with};
+use super::{BorrowedValue, Document, JsonError, parse_borrowed};
 
 /// Up to so many members the names are compared with one another, which is quicker than a table of
 /// them; beyond, it would take the square of their number.
 const FEW: usize = 16;
 
-/// An object whose names are borrowed from the text, in its order.
+/// How many members there is room for at once: most objects have fewer.
+const ROOM: usize = 8;
+
+/// An object whose texts are borrowed from the document, in the order of its names.
 ///
-/// What [`parse`](super::parse) makes of an object, without the tree around it: it stands in the path
-/// of every verification, where few members are read once.
-#[derive(Debug)]
-pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, Value)>);
+/// It has what a [`Map`] has, without an allocation for each name and text: it stands in the path of
+/// every signature and verification, where few members are read once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Members<'t>(Vec<(Cow<'t, str>, BorrowedValue<'t>)>);
 
 impl<'t> Members<'t> {
     /// Reads exactly one JSON document, by the rules of [`parse`](super::parse).
@@ -29,59 +31,21 @@ impl<'t> Members<'t> {
     ///
     /// As for [`parse`](super::parse). `Ok(None)` when the document is no object.
     pub(crate) fn parse(bytes: &'t [u8], max_depth: usize) -> Result<Option<Self>, JsonError> {
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return super::parse(bytes, max_depth).map(|_| None);
+        match parse_borrowed(bytes, max_depth)? {
+            BorrowedValue::Object(members) => Ok(Some(members)),
+            _ => Ok(None),
         }
-        parse_with(bytes, max_depth, 0, |document, deserializer| {
-            deserializer.deserialize_map(Reader(document))
-        })
-        .map(Some)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        let (_, value) = self.0.iter().find(|(other, _)| other == name)?;
-        Some(value)
-    }
-
-    /// Reads the members into a type of the caller's.
-    pub(crate) fn read_into<C: DeserializeOwned>(self) -> Result<C, serde_json::Error> {
-        C::deserialize(self)
-    }
-
-    pub(crate) fn into_map(self) -> Map<String, Value> {
-        self.0
-            .into_iter()
-            .map(|(name, value)| (name.into_owned(), value))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-impl From<Map<String, Value>> for Members<'_> {
-    fn from(map: Map<String, Value>) -> Self {
-        Self(
-            map.into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
-        )
-    }
-}
-
-/// Reads the outermost object.
-struct Reader<'a>(Document<'a>);
-
-impl<'t> Visitor<'t> for Reader<'_> {
-    type Value = Members<'t>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut access: A) -> Result<Members<'t>, A::Error> {
-        let inner = self.0.inner()?;
-        let mut members: Vec<(Cow<'t, str>, Value)> = Vec::with_capacity(FEW);
+    /// Reads the members of an object, each by the rules of its document.
+    pub(super) fn read<A: MapAccess<'t>>(
+        document: Document<'_>,
+        access: &mut A,
+    ) -> Result<Self, A::Error> {
+        let inner = document.inner()?;
+        let mut members: Vec<(Cow<'t, str>, BorrowedValue<'t>)> = Vec::new();
         let mut names = HashSet::new();
-        while let Some(name) = self.0.next_name(&mut access)? {
+        while let Some(name) = document.next_name(access)? {
             let stands_twice = if members.len() < FEW {
                 members.iter().any(|(other, _)| *other == name)
             } else {
@@ -91,11 +55,70 @@ impl<'t> Visitor<'t> for Reader<'_> {
                 !names.insert(name.clone())
             };
             if stands_twice {
-                return self.0.refuse_duplicate(&name);
+                return document.refuse_duplicate(&name);
+            }
+            if members.is_empty() {
+                members.reserve(ROOM);
             }
             members.push((name, access.next_value_seed(inner)?));
         }
-        Ok(Members(members))
+        Ok(Self::sorted(members))
+    }
+
+    fn sorted(mut members: Vec<(Cow<'t, str>, BorrowedValue<'t>)>) -> Self {
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        Self(members)
+    }
+
+    /// The value of the member with this name.
+    pub fn get(&self, name: &str) -> Option<&BorrowedValue<'t>> {
+        let (_, value) = self.0.iter().find(|(other, _)| other == name)?;
+        Some(value)
+    }
+
+    /// Whether there is a member with this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &BorrowedValue<'t>)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Takes the member with this name out.
+    pub(super) fn remove(&mut self, name: &str) -> Option<BorrowedValue<'t>> {
+        let at = self.0.iter().position(|(other, _)| other == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// Reads the members into a type of the caller's.
+    pub(crate) fn read_into<C: DeserializeOwned>(self) -> Result<C, serde_json::Error> {
+        C::deserialize(self)
+    }
+}
+
+impl From<Members<'_>> for Map<String, Value> {
+    fn from(members: Members<'_>) -> Self {
+        let owned = |(name, value): (Cow<'_, str>, _)| (name.into_owned(), Value::from(value));
+        members.0.into_iter().map(owned).collect()
+    }
+}
+
+impl From<Map<String, Value>> for Members<'_> {
+    fn from(map: Map<String, Value>) -> Self {
+        let members = map.into_iter();
+        Self::sorted(
+            members
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -127,6 +150,8 @@ impl<'de> Deserializer<'de> for Members<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Option<Members<'_>>, JsonError> {
@@ -140,15 +165,19 @@ mod tests {
             " {\n} ",
             r#"{"a":1,"b":"x","c":{"d":[null,true,-2.5]}}"#,
             r#"{"\u0061":"\u00e9","":0}"#,
+            r#"{"z":"line\nbreak","a\"b":[{"y":1,"x":{}}],"m":"\ud83d\ude00"}"#,
         ] {
             let members = parse(text).unwrap().unwrap();
-            let tree = super::super::parse(text.as_bytes(), 4).unwrap();
-            assert_eq!(Value::Object(members.into_map()), tree, "{text}");
+            let tree: Map<String, Value> = serde_json::from_str(text).unwrap();
+            assert_eq!(members, Members::from(tree.clone()), "{text}");
+            let written = serde_json::to_string(&members).unwrap();
+            assert_eq!(written, serde_json::to_string(&tree).unwrap());
+            assert_eq!(Map::from(members), tree, "{text}");
         }
     }
 
     #[test]
-    fn what_the_tree_refuses_is_refused_alike() {
+    fn what_is_not_strict_json_is_refused() {
         for text in [
             "",
             "{",
@@ -169,9 +198,7 @@ mod tests {
             "[[[[[",
             "nul",
         ] {
-            let error = parse(text).unwrap_err();
-            let tree = super::super::parse(text.as_bytes(), 4).unwrap_err();
-            assert_eq!(error, tree, "{text}");
+            assert!(parse(text).is_err(), "{text}");
         }
         assert!(matches!(parse(r#"{"a":[[[1]]]}"#), Ok(Some(_))));
     }
@@ -227,5 +254,60 @@ mod tests {
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
         members().read_into::<Vec<u8>>().unwrap_err();
         members().read_into::<String>().unwrap_err();
+    }
+
+    // Whatever a caller reads claims into, it gets what it would get from the tree.
+    #[test]
+    fn values_are_read_as_those_of_the_tree_are() {
+        #[derive(serde::Deserialize, PartialEq, Debug)]
+        #[serde(untagged)]
+        enum Audience {
+            One(String),
+            Several(Vec<String>),
+        }
+        #[derive(serde::Deserialize, PartialEq, Debug)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            User,
+            Robot(u8),
+        }
+        #[derive(serde::Deserialize, PartialEq, Debug)]
+        struct Id(String);
+        #[derive(serde::Deserialize, PartialEq, Debug)]
+        struct Claims {
+            aud: Audience,
+            kind: Kind,
+            id: Id,
+            at: (u64, f64),
+            absent: Option<String>,
+            letter: char,
+            none: (),
+            inner: BTreeMap<String, Option<bool>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Raw(String, Box<serde_json::value::RawValue>);
+
+        let inner = r#""none":null,"letter":"x","at":[1,2.5],"inner":{"a":null,"b":true}"#;
+        for (aud, kind, id, is_read) in [
+            (r#""a""#, r#""user""#, r#""i\u0064""#, true),
+            (r#"["a","b"]"#, r#"{"robot":7}"#, r#""id""#, true),
+            (r#"["a",1]"#, r#""user""#, r#""id""#, false),
+            (r#""a""#, r#""nobody""#, r#""id""#, false),
+            (r#""a""#, r#""user""#, "7", false),
+        ] {
+            let text = format!("{{\"aud\":{aud},\"kind\":{kind},\"id\":{id},{inner}}}");
+            let tree: Value = serde_json::from_str(&text).unwrap();
+            let members = Members::parse(text.as_bytes(), 4).unwrap().unwrap();
+            let read = members.read_into::<Claims>().ok();
+            assert_eq!(read.is_some(), is_read, "{text}");
+            assert_eq!(read, serde_json::from_value(tree).ok(), "{text}");
+        }
+        let raw: BTreeMap<String, Raw> = parse(r#"{"a":["x",{"b":[1]}]}"#)
+            .unwrap()
+            .unwrap()
+            .read_into()
+            .unwrap();
+        let Raw(text, rest) = &raw["a"];
+        assert_eq!((text.as_str(), rest.get()), ("x", r#"{"b":[1]}"#));
     }
 }

@@ -1,8 +1,10 @@
 //! Reading the members of an object, each once and by name.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{JsonError, NAME_CHARS, parse};
+use super::{BorrowedValue, JsonError, Members, NAME_CHARS, parse_borrowed};
 use crate::excerpt::excerpt;
 
 /// How alike a misspelt name must be to be offered a correction (Jaro-Winkler, 0 to 1).
@@ -14,36 +16,43 @@ const ALIKE: f64 = 0.75;
 /// the nearest name among those that were asked for. A member that is `null` is present: the typed
 /// methods refuse it like any other wrong type, so `null` never means "use the default".
 #[derive(Clone, Debug)]
-pub struct Object {
-    members: Map<String, Value>,
+pub struct Object<'t> {
+    members: Members<'t>,
     asked_for: Vec<&'static str>,
 }
 
-impl Object {
+impl<'t> Object<'t> {
     /// Takes the members of `value`; `what` names the document in an error, such as `"request"`.
     ///
     /// # Errors
     ///
     /// [`FieldError::NotAnObject`] for any other kind of value.
-    pub fn new(value: Value, what: &'static str) -> Result<Self, FieldError> {
-        match value {
-            Value::Object(members) => Ok(members.into()),
+    pub fn new(
+        value: impl Into<BorrowedValue<'t>>,
+        what: &'static str,
+    ) -> Result<Self, FieldError> {
+        match value.into() {
+            BorrowedValue::Object(members) => Ok(members.into()),
             _ => Err(FieldError::NotAnObject { what }),
         }
     }
 
-    /// Reads `bytes` with [`parse`] and takes the members.
+    /// Reads `bytes` by the rules of [`parse`](super::parse) and takes the members.
     ///
     /// # Errors
     ///
     /// [`BodyError::Json`] when the bytes are not strict JSON, [`BodyError::Field`] when they are
     /// not an object.
-    pub fn parse(bytes: &[u8], max_depth: usize, what: &'static str) -> Result<Self, BodyError> {
-        Ok(Self::new(parse(bytes, max_depth)?, what)?)
+    pub fn parse(bytes: &'t [u8], max_depth: usize, what: &'static str) -> Result<Self, BodyError> {
+        Ok(Self::new(parse_borrowed(bytes, max_depth)?, what)?)
     }
 
     /// Removes and returns the member `name`, of whatever type, `null` included.
     pub fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.take_borrowed(name).map(Value::from)
+    }
+
+    fn take_borrowed(&mut self, name: &'static str) -> Option<BorrowedValue<'t>> {
         self.asked_for.push(name);
         self.members.remove(name)
     }
@@ -73,8 +82,20 @@ impl Object {
     ///
     /// [`FieldError::WrongType`].
     pub fn optional_string(&mut self, name: &'static str) -> Result<Option<String>, FieldError> {
+        Ok(self.optional_text(name)?.map(Cow::into_owned))
+    }
+
+    /// Like [`Object::optional_string`], without copying the text.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::WrongType`].
+    pub fn optional_text(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<Cow<'t, str>>, FieldError> {
         self.typed(name, "a string", |value| match value {
-            Value::String(text) => Some(text),
+            BorrowedValue::String(text) => Some(text),
             _ => None,
         })
     }
@@ -104,7 +125,10 @@ impl Object {
     ///
     /// [`FieldError::WrongType`].
     pub fn optional_bool(&mut self, name: &'static str) -> Result<Option<bool>, FieldError> {
-        self.typed(name, "a boolean", |value| value.as_bool())
+        self.typed(name, "a boolean", |value| match value {
+            BorrowedValue::Bool(value) => Some(value),
+            _ => None,
+        })
     }
 
     /// An object that must be there.
@@ -124,7 +148,7 @@ impl Object {
     /// [`FieldError::WrongType`].
     pub fn optional_object(&mut self, name: &'static str) -> Result<Option<Self>, FieldError> {
         self.typed(name, "an object", |value| match value {
-            Value::Object(members) => Some(members.into()),
+            BorrowedValue::Object(members) => Some(members.into()),
             _ => None,
         })
     }
@@ -146,7 +170,7 @@ impl Object {
     /// [`FieldError::WrongType`].
     pub fn optional_array(&mut self, name: &'static str) -> Result<Option<Vec<Value>>, FieldError> {
         self.typed(name, "an array", |value| match value {
-            Value::Array(values) => Some(values),
+            BorrowedValue::Array(values) => Some(values.into_iter().map(Value::from).collect()),
             _ => None,
         })
     }
@@ -161,10 +185,10 @@ impl Object {
         name: &'static str,
     ) -> Result<Option<Vec<String>>, FieldError> {
         self.typed(name, "an array of strings", |value| match value {
-            Value::Array(values) => values
+            BorrowedValue::Array(values) => values
                 .into_iter()
                 .map(|value| match value {
-                    Value::String(text) => Some(text),
+                    BorrowedValue::String(text) => Some(text.into_owned()),
                     _ => None,
                 })
                 .collect(),
@@ -173,12 +197,17 @@ impl Object {
     }
 
     /// The members that have not been read yet.
-    pub fn remaining(&self) -> &Map<String, Value> {
+    pub fn remaining(&self) -> &Members<'t> {
         &self.members
     }
 
     /// The members that have not been read, for a caller that accepts any.
     pub fn into_map(self) -> Map<String, Value> {
+        self.members.into()
+    }
+
+    /// Like [`Object::into_map`], without copying texts.
+    pub fn into_members(self) -> Members<'t> {
         self.members
     }
 
@@ -188,7 +217,7 @@ impl Object {
     ///
     /// [`FieldError::Unknown`] for the first member that nothing asked for.
     pub fn finish(self) -> Result<(), FieldError> {
-        let Some(name) = self.members.keys().next() else {
+        let Some((name, _)) = self.members.iter().next() else {
             return Ok(());
         };
         Err(FieldError::unknown(name, self.asked_for))
@@ -198,9 +227,9 @@ impl Object {
         &mut self,
         name: &'static str,
         expected: &'static str,
-        convert: impl FnOnce(Value) -> Option<T>,
+        convert: impl FnOnce(BorrowedValue<'t>) -> Option<T>,
     ) -> Result<Option<T>, FieldError> {
-        self.take(name)
+        self.take_borrowed(name)
             .map(|value| {
                 convert(value).ok_or(FieldError::WrongType {
                     field: name,
@@ -211,12 +240,18 @@ impl Object {
     }
 }
 
-impl From<Map<String, Value>> for Object {
-    fn from(members: Map<String, Value>) -> Self {
+impl<'t> From<Members<'t>> for Object<'t> {
+    fn from(members: Members<'t>) -> Self {
         Self {
             members,
             asked_for: Vec::new(),
         }
+    }
+}
+
+impl From<Map<String, Value>> for Object<'_> {
+    fn from(members: Map<String, Value>) -> Self {
+        Members::from(members).into()
     }
 }
 
@@ -300,7 +335,7 @@ mod tests {
     use super::{BodyError, FieldError, Object};
     use crate::json::JsonError;
 
-    fn object(value: Value) -> Object {
+    fn object(value: Value) -> Object<'static> {
         Object::new(value, "a request").unwrap()
     }
 
@@ -325,7 +360,7 @@ mod tests {
         assert_eq!(body.array("list").unwrap(), [1]);
         assert_eq!(body.optional_strings("names").unwrap().unwrap(), ["a", "b"]);
         assert_eq!(body.take("text"), None);
-        assert!(body.remaining().is_empty());
+        assert_eq!(body.remaining().iter().count(), 0);
         assert_eq!(body.finish(), Ok(()));
     }
 

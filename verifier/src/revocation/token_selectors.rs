@@ -2,10 +2,9 @@
 
 use std::iter;
 
-use serde_json::Value;
-
 use super::selector::is_selector_value;
 use super::{SelectorKind, SelectorRef};
+use crate::json::AnyValue;
 
 /// How many audiences a token may have, and how many subjects, when its selectors are asked for.
 pub const MAX_SELECTORS_PER_CLAIM: usize = 16;
@@ -30,8 +29,8 @@ pub struct TokenSelectors<'c> {
 ///
 /// [`TooManySelectors`]: such a token must neither be signed nor accepted, because one of its names
 /// could be revoked without an effect.
-pub fn selectors_of<'c>(
-    claim: impl Fn(&str) -> Option<&'c Value>,
+pub fn selectors_of<'c, V: AnyValue + 'c>(
+    claim: impl Fn(&str) -> Option<&'c V>,
 ) -> Result<TokenSelectors<'c>, TooManySelectors> {
     let value_of = |name: &str| claim(name).and_then(selector_value);
     Ok(TokenSelectors {
@@ -108,7 +107,7 @@ impl<'c> Names<'c> {
     }
 
     /// Adds a claim, if it names anything. Those that hold no more are not asked to.
-    fn add(&mut self, value: &'c Value) {
+    fn add(&mut self, value: &'c impl AnyValue) {
         if let Some(name) = selector_value(value)
             && let Some(place) = self.names.get_mut(self.count)
         {
@@ -118,42 +117,44 @@ impl<'c> Names<'c> {
     }
 }
 
-fn selector_value(value: &Value) -> Option<&str> {
+fn selector_value(value: &impl AnyValue) -> Option<&str> {
     value.as_str().filter(|text| is_selector_value(text))
 }
 
 /// `sub`, and `sub` of each actor (RFC 8693 §4.1).
-fn subjects<'c>(
-    sub: Option<&'c Value>,
-    act: Option<&'c Value>,
+fn subjects<'c, V: AnyValue>(
+    sub: Option<&'c V>,
+    act: Option<&'c V>,
 ) -> Result<Names<'c>, TooManySelectors> {
     let mut subjects = Names::default();
     sub.into_iter().for_each(|sub| subjects.add(sub));
     let mut depth = 0;
     let mut actor = act;
-    while let Some(Value::Object(members)) = actor {
+    while let Some(members) = actor.filter(|actor| actor.is_object()) {
         depth += 1;
         if depth >= MAX_SELECTORS_PER_CLAIM {
             return Err(TooManySelectors { claim: "act" });
         }
         members
-            .get("sub")
+            .member("sub")
             .into_iter()
             .for_each(|sub| subjects.add(sub));
-        actor = members.get("act");
+        actor = members.member("act");
     }
     Ok(subjects)
 }
 
-fn audiences(aud: Option<&Value>) -> Result<Names<'_>, TooManySelectors> {
+fn audiences(aud: Option<&impl AnyValue>) -> Result<Names<'_>, TooManySelectors> {
     let mut audiences = Names::default();
-    match aud {
-        Some(Value::Array(elements)) if elements.len() > MAX_SELECTORS_PER_CLAIM => {
+    let Some(aud) = aud else {
+        return Ok(audiences);
+    };
+    match aud.as_elements() {
+        Some(elements) if elements.len() > MAX_SELECTORS_PER_CLAIM => {
             return Err(TooManySelectors { claim: "aud" });
         }
-        Some(Value::Array(elements)) => elements.iter().for_each(|one| audiences.add(one)),
-        Some(value) => audiences.add(value),
-        None => {}
+        Some(elements) => elements.iter().for_each(|one| audiences.add(one)),
+        None => audiences.add(aud),
     }
     Ok(audiences)
 }

@@ -142,7 +142,7 @@ async fn renew_in(
         None => None,
     };
     let grant = &presented.stored.grant;
-    summary.note_claims(&grant.claims);
+    summary.note_claims(&grant.claims.clone().into());
     let view = authority.snapshot_for(&issuer, grant).await?;
     let algorithm = call.algorithm(view.set().policy());
     summary.note_algorithm(algorithm);
@@ -152,7 +152,7 @@ async fn renew_in(
         Ok(renewed) => (Some((renewed.scope, renewed.refresh)), Ok(renewed.access)),
         Err(error) => (None, Err(Problem::from(error))),
     };
-    let access = call.record_and_count(summary, &view, algorithm, &stopwatch, access)?;
+    let access = call.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), access)?;
     let (scope, refresh) = renewed.ok_or_else(Problem::internal)?;
     let token = AccessToken {
         expires_in: authority.seconds_until(access.expires_at),

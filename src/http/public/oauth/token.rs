@@ -57,15 +57,16 @@ async fn grant(
     }
     let client = call.client();
     let claims = ClientCredentialsRequest::of(form)?.claims(client)?;
-    summary.note_claims(&claims);
     let scope = claims.get("scope").and_then(|scope| scope.as_str());
     let scope = scope.map(str::to_owned);
+    let claims = claims.into();
+    summary.note_claims(&claims);
     let snapshot = issuer.snapshot();
     let policy = snapshot.set().policy();
     let request = SignRequest {
         claims,
         expires_in: None,
-        typ: Some(ACCESS_TOKEN.to_owned()),
+        typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(call.algorithm(policy)),
         session: None,
     };
