@@ -175,6 +175,11 @@ impl AdmissionControl {
 /// Whether a path or a query carries what is a credential of ours, or looks like a token.
 fn has_credential(uri: &Uri) -> bool {
     let written = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    // A query, what is encoded, a credential and a token have characters that hardly a path has.
+    let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-');
+    if written.bytes().all(is_plain) {
+        return false;
+    }
     let mut text = Cow::Borrowed(written);
     for _ in 0..MOST_ENCODINGS {
         let decoded = match percent_decode_str(&text).decode_utf8_lossy() {
