@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use keywright_verifier::Kid;
 use tokio::sync::Mutex;
 
 use super::audit::{self};
@@ -317,8 +318,23 @@ impl Issuer {
             return self.reload(services, &mut unknown).await;
         }
         let snapshot = load_snapshot(services, stored, Some(&before), &NewKeys::default())?;
-        self.install(snapshot);
+        self.install_stored(services, snapshot);
         Ok(())
+    }
+
+    /// Installs what another process has committed, or may have. Whoever has read that one may have
+    /// read this one, so a revocation makes this one forget the keys that it has in reserve, too.
+    fn install_stored(&self, services: &Services, snapshot: Snapshot) {
+        let before = self.snapshot();
+        let is_revoked = |set: &KeySet, kid: &Kid| {
+            let key = set.key(kid);
+            key.is_some_and(|key| matches!(key.state(), State::Revoked(_)))
+        };
+        let mut kids = snapshot.set().keys().iter().map(Key::kid);
+        if kids.any(|kid| is_revoked(snapshot.set(), kid) && !is_revoked(before.set(), kid)) {
+            services.engine.forget_reserve();
+        }
+        self.install(snapshot);
     }
 
     /// Takes over what the store has. A commit whose outcome is not known is settled first: it may
@@ -346,7 +362,7 @@ impl Issuer {
         };
         let before = self.snapshot();
         let snapshot = load_snapshot(services, &stored, Some(&before), &NewKeys::default())?;
-        self.install(snapshot);
+        self.install_stored(services, snapshot);
         *unknown = None;
         Ok(())
     }

@@ -332,6 +332,10 @@ impl Authority {
         successor: Successor,
         request: Request,
     ) -> Result<Exposure, ChangeError> {
+        if successor == Successor::Discard {
+            // Whoever has read the successor may have read what this process has in reserve.
+            self.services.engine.forget_reserve();
+        }
         let command = Command::Revoke {
             kid: kid.clone(),
             reason: request.reason.clone().unwrap_or_default(),

@@ -8,6 +8,7 @@ pub mod software;
 mod entropy;
 mod import;
 mod pool;
+mod reserve;
 mod rsa_key;
 
 use std::fmt;
@@ -60,9 +61,10 @@ pub struct KeyPair {
 /// How soon a key is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// A lead ahead of its use: generated at the lowest priority, so that signing does not wait.
+    /// A lead ahead of its use: generated at the lowest priority, so that signing does not wait. It
+    /// may have been made ahead.
     Background,
-    /// A caller waits for it.
+    /// A caller waits for it, and it is made now.
     Immediate,
 }
 
@@ -100,6 +102,10 @@ pub trait SigningEngine: Send + Sync + 'static {
         specification: KeySpecification,
         urgency: Urgency,
     ) -> Result<KeyPair, EngineError>;
+
+    /// Forgets keys that it has made ahead and nobody has asked for yet: this process may have been
+    /// read. What is generated from now on is made from now on.
+    fn forget_reserve(&self);
 
     /// Makes a private key ready to sign: parsed and checked once, used often.
     ///

@@ -12,6 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use tokio::sync::oneshot;
 
 use super::pool::SigningPool;
+use super::reserve::KeyReserve;
 use super::rsa_key::{self, RsaKey};
 use super::{EngineError, KeyPair, PrivateKey, SignError, Signer, SigningEngine, Urgency};
 use crate::lifecycle::KeySpecification;
@@ -23,6 +24,7 @@ pub use super::rsa_key::RsaLibrary;
 pub struct SoftwareEngine {
     pool: Arc<SigningPool>,
     rsa: RsaLibrary,
+    reserve: Arc<KeyReserve>,
 }
 
 impl SoftwareEngine {
@@ -42,7 +44,39 @@ impl SoftwareEngine {
         Ok(Self {
             pool: Arc::new(SigningPool::start()?),
             rsa,
+            reserve: Arc::default(),
         })
+    }
+
+    /// How many RSA keys of so many bits have been made ahead.
+    pub fn reserved(&self, rsa_bits: u16) -> usize {
+        self.reserve.count(rsa_bits)
+    }
+
+    /// Makes keys ahead, as many as the reserve lacks.
+    fn fill_reserve(&self) {
+        if !self.reserve.begin_to_fill() {
+            return;
+        }
+        let (reserve, rsa) = (Arc::clone(&self.reserve), self.rsa);
+        let filling = move || {
+            yield_to_signing();
+            while let Some(missing) = reserve.next_missing() {
+                let wanted = KeySpecification {
+                    algorithm: Algorithm::Rs256,
+                    rsa_bits: missing.rsa_bits,
+                };
+                match on_wiped_stack(|| generate_pair(wanted, rsa)) {
+                    Ok(pair) => reserve.put(missing, pair),
+                    // Whoever wants a key generates it, and is told why that fails.
+                    Err(_) => return reserve.give_up_filling(),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("reserve".to_owned());
+        if thread.spawn(filling).is_err() {
+            self.reserve.give_up_filling();
+        }
     }
 }
 
@@ -53,13 +87,21 @@ impl SigningEngine for SoftwareEngine {
         specification: KeySpecification,
         urgency: Urgency,
     ) -> Result<KeyPair, EngineError> {
+        let is_background = urgency == Urgency::Background;
+        if is_background && specification.algorithm == Algorithm::Rs256 {
+            let reserved = self.reserve.take(specification.rsa_bits);
+            self.fill_reserve();
+            if let Some(pair) = reserved {
+                return Ok(pair);
+            }
+        }
         let failed = || EngineError::Generation(specification.algorithm);
         let (sender, receiver) = oneshot::channel();
         let rsa = self.rsa;
         std::thread::Builder::new()
             .name("generate".to_owned())
             .spawn(move || {
-                if urgency == Urgency::Background {
+                if is_background {
                     yield_to_signing();
                 }
                 // The task that asked may have gone in the meantime; the key is then dropped and
@@ -68,6 +110,10 @@ impl SigningEngine for SoftwareEngine {
             })
             .map_err(|_| failed())?;
         receiver.await.map_err(|_| failed())?
+    }
+
+    fn forget_reserve(&self) {
+        self.reserve.forget();
     }
 
     fn open(
@@ -92,7 +138,10 @@ fn yield_to_signing() {
     }
 }
 
-fn generate_pair(specification: KeySpecification, rsa: RsaLibrary) -> Result<KeyPair, EngineError> {
+pub(super) fn generate_pair(
+    specification: KeySpecification,
+    rsa: RsaLibrary,
+) -> Result<KeyPair, EngineError> {
     let algorithm = specification.algorithm;
     let failed = || EngineError::Generation(algorithm);
     let (private, public) = match algorithm {

@@ -1,6 +1,7 @@
 //! A revocation never waits for a key.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use keywright::access::approval::Operation;
 use keywright::authority::ChangeError;
@@ -74,6 +75,11 @@ async fn with_its_successor_discarded_nothing_signs_until_a_key_is_there() {
         let (issuer, signing, successor) = blocked(&world).await;
         let exposure = world.revoke(&issuer, &signing, Successor::Discard).await;
         let exposure = exposure.unwrap();
+        assert_eq!(
+            world.engine.forgotten.load(Ordering::SeqCst),
+            1,
+            "the reserve"
+        );
         assert_eq!(exposure.signs_now, None);
         assert_eq!(exposure.revoked.len(), 2);
         for kid in [&signing, &successor] {

@@ -44,6 +44,8 @@ pub struct Engine {
     pub panics: AtomicUsize,
     /// How many were begun.
     pub begun: AtomicUsize,
+    /// How often the reserve was forgotten.
+    pub forgotten: AtomicUsize,
 }
 
 impl Default for Engine {
@@ -55,6 +57,7 @@ impl Default for Engine {
             failures: AtomicUsize::new(0),
             panics: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
         }
     }
 }
@@ -83,6 +86,11 @@ impl SigningEngine for Engine {
             return Err(EngineError::Generation(specification.algorithm));
         }
         self.engine.generate(specification, urgency).await
+    }
+
+    fn forget_reserve(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.engine.forget_reserve();
     }
 
     fn open(

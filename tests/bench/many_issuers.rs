@@ -83,6 +83,10 @@ impl SigningEngine for Recycling {
         }
     }
 
+    fn forget_reserve(&self) {
+        self.engine.forget_reserve();
+    }
+
     fn open(
         &self,
         algorithm: Algorithm,

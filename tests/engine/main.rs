@@ -12,5 +12,6 @@ mod import;
 mod key_files;
 mod keys;
 mod queue;
+mod reserve;
 mod rsa_libraries;
 mod signing;

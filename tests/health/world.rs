@@ -65,6 +65,10 @@ impl SigningEngine for Engine {
         self.engine.generate(specification, urgency).await
     }
 
+    fn forget_reserve(&self) {
+        self.engine.forget_reserve();
+    }
+
     fn open(
         &self,
         algorithm: Algorithm,

@@ -1,9 +1,13 @@
 //! A revocation is in force everywhere within a staleness, whatever a process has missed.
 
+use std::time::Duration;
+
 use keywright::authority::audit::Actor;
 use keywright::authority::request::Request;
 use keywright::authority::signing::SignRefusal;
-use keywright::lifecycle::{Readiness, Successor};
+use keywright::engine::{SigningEngine as _, Urgency};
+use keywright::lifecycle::{KeySpecification, Readiness, Successor};
+use keywright_verifier::Algorithm;
 use serde_json::json;
 
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World};
@@ -46,6 +50,39 @@ async fn a_process_that_is_cut_off_signs_until_its_lease_ends_and_not_longer() {
     two.catch_up().await.unwrap();
     assert_eq!(two.sign("a").await, Ok(exposure.signs_now.unwrap()));
     assert!(two.readiness().is_ok());
+}
+
+/// Whoever has read one process may have read the others.
+#[tokio::test]
+async fn a_revocation_by_one_process_makes_all_forget_the_keys_that_they_have_in_reserve() {
+    let world = World::new();
+    let (one, two) = (world.process().await, world.process().await);
+    one.create("a", json!({})).await;
+    two.catch_up().await.unwrap();
+    let rsa = KeySpecification {
+        algorithm: Algorithm::Rs256,
+        rsa_bits: 2048,
+    };
+    for process in [&one, &two] {
+        process
+            .engine
+            .generate(rsa, Urgency::Background)
+            .await
+            .unwrap();
+    }
+    let filled = async {
+        while one.engine.reserved(2048) < 2 || two.engine.reserved(2048) < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let patience = Duration::from_secs(120);
+    tokio::time::timeout(patience, filled).await.unwrap();
+    let (issuer, kid) = (one.issuer("a").unwrap(), one.active("a"));
+    let revoked = one.revoke(&issuer, &kid, Successor::Discard, leaked());
+    revoked.await.unwrap();
+    two.catch_up().await.unwrap();
+    assert_eq!(one.engine.reserved(2048), 0);
+    assert_eq!(two.engine.reserved(2048), 0);
 }
 
 #[tokio::test]

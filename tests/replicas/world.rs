@@ -39,6 +39,7 @@ pub(crate) struct World {
 pub(crate) struct Process {
     authority: Arc<Authority>,
     pub(crate) clock: Clock,
+    pub(crate) engine: Arc<SoftwareEngine>,
 }
 
 impl Deref for Process {
@@ -90,11 +91,12 @@ impl Process {
         clock: Clock,
         max_staleness: Duration,
     ) -> Result<Self, ReplicationError> {
+        let engine = Arc::new(SoftwareEngine::start().unwrap());
         let services = Services {
             entropy: keywright::engine::Entropy::system(),
             lease: Arc::new(Lease::on(&*store, clock.clone(), max_staleness)),
             store,
-            engine: Arc::new(SoftwareEngine::start().unwrap()),
+            engine: Arc::clone(&engine) as _,
             master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
@@ -107,7 +109,11 @@ impl Process {
             identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(services).await?);
-        Ok(Self { authority, clock })
+        Ok(Self {
+            authority,
+            clock,
+            engine,
+        })
     }
 
     /// Creates an issuer with ES256 alone and with `changes`.
