@@ -11,7 +11,8 @@
 //! | `public.proxies` | none | addresses and networks of which each may have all |
 //! | `public.idle_timeout` | `30s` | for the head of a request, and between two requests |
 //! | `public.tls.certificate`, `.key` | none: plain HTTP | PEM files, read again when they change |
-//! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless with TLS or `allow_plaintext` |
+//! | `internal.listen` | `127.0.0.1:8081` | a loopback address, unless with TLS or `allow_plaintext`; or `unix:PATH` |
+//! | `internal.socket_access` | `owner` | or `group` or `everyone`: who may connect to that file |
 //! | `internal.allow_plaintext` | `false` | serve the internal API without TLS to other machines |
 //! | `internal.audience` | none | the `aud` of assertions that clients sign themselves |
 //! | `internal.max_connections` | `4096` | as for `public`, a quarter of one address |
@@ -74,8 +75,10 @@ use crate::telemetry::LogFormat;
 pub use error::ConfigError;
 pub use guard::{Guard, GuardIssuer, GuardOverrides, GuardRequirement};
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
-pub use listen::{InvalidListenAddress, ListenAddress};
-pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls};
+pub use listen::{
+    InternalListenAddress, InvalidInternalListenAddress, InvalidListenAddress, ListenAddress,
+};
+pub use listener::{ClientCertificates, Internal, InternalTls, Public, PublicTls, SocketAccess};
 pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
     UnclearMasterKeySource, master_key_variable,
@@ -198,7 +201,8 @@ impl Default for Config {
                 tls: None,
             },
             internal: Internal {
-                listen: loopback(8081),
+                listen: InternalListenAddress::Network(loopback(8081)),
+                socket_access: SocketAccess::default(),
                 allow_plaintext: false,
                 audience: None,
                 max_connections: MAX_CONNECTIONS,
@@ -248,7 +252,7 @@ pub struct Overrides {
     /// `--public-listen`
     pub public_listen: Option<ListenAddress>,
     /// `--internal-listen`
-    pub internal_listen: Option<ListenAddress>,
+    pub internal_listen: Option<InternalListenAddress>,
 }
 
 impl Config {
@@ -277,11 +281,11 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let internal = &self.internal;
-        let known = |address: &ListenAddress| match address {
-            ListenAddress::Ip(address) => vec![*address],
-            ListenAddress::Name { .. } => Vec::new(),
-        };
-        self.check_exposure(&known(&self.public.listen), &known(&internal.listen))?;
+        let (public_ip, internal_ip) = (self.public.listen.ip(), internal.listen.ip());
+        self.check_exposure(public_ip.as_slice(), internal_ip.as_slice())?;
+        if internal.tls.is_some() && matches!(internal.listen, InternalListenAddress::Unix(_)) {
+            return Err(ConfigError::TlsOnUnixSocket);
+        }
         if let Some(tls) = &internal.tls
             && tls.client_certificates == ClientCertificates::Required
             && tls.client_ca.is_none()
@@ -291,11 +295,10 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return Err(ConfigError::NoDataFolder);
         }
-        if let (ListenAddress::Ip(public), ListenAddress::Ip(internal)) =
-            (&self.public.listen, &internal.listen)
-            && take_same_port(*public, *internal)
+        if let (Some(public), Some(internal)) = (public_ip, internal_ip)
+            && take_same_port(public, internal)
         {
-            return Err(ConfigError::SamePort(*public, *internal));
+            return Err(ConfigError::SamePort(public, internal));
         }
         if internal.audience.as_deref() == Some("") {
             return Err(ConfigError::EmptyAudience);

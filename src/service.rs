@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use sd_notify::NotifyState;
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -26,13 +25,13 @@ use crate::authority::{
     Authority, ChangeError, Services, health, replication, revocations, scheduler, upkeep,
 };
 use crate::clock::Clock;
-use crate::config::{Config, DefaultIssuer};
+use crate::config::{Config, DefaultIssuer, InternalListenAddress};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::http::{
-    AdmissionControl, AdmittedService, CertificateReloader, Listener, Oauth, Public, TlsFiles,
-    serve,
+    AdmissionControl, AdmittedService, CertificateReloader, Listener, ListeningSocket, Oauth,
+    Public, TlsFiles, serve,
 };
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
@@ -100,7 +99,15 @@ pub async fn run(
     // A start that cannot listen leaves no store and no keys behind.
     let [public, internal] = &addresses;
     let public = ReservedSocket::take("public.listen", &config.public.listen, public)?;
-    let internal = ReservedSocket::take("internal.listen", &config.internal.listen, internal)?;
+    let internal = match &config.internal.listen {
+        InternalListenAddress::Network(address) => {
+            ReservedSocket::take("internal.listen", address, internal)?
+        }
+        address @ InternalListenAddress::Unix(path) => {
+            let setting = format!("internal.listen = \"{address}\"");
+            ReservedSocket::take_file(setting, path, config.internal.socket_access)?
+        }
+    };
     let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -427,9 +434,15 @@ pub(crate) fn tell_service_manager(state: NotifyState<'_>) {
 
 /// Where a listener is reached.
 pub(crate) fn url_of(
-    listener: &TcpListener,
+    listener: &ListeningSocket,
     tls: Option<&CertificateReloader>,
 ) -> std::io::Result<String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
-    Ok(format!("{scheme}://{}", listener.local_addr()?))
+    match listener {
+        ListeningSocket::Tcp(socket) => Ok(format!("{scheme}://{}", socket.local_addr()?)),
+        ListeningSocket::Unix(_, file) => {
+            let path = file.path().to_owned();
+            Ok(InternalListenAddress::Unix(path).to_string())
+        }
+    }
 }

@@ -54,7 +54,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::clock::Clock;
-use crate::config::ListenAddress;
+use crate::config::{InternalListenAddress, ListenAddress};
 use crate::lifecycle::Timestamp;
 use connection::ConnectionArguments;
 use failure::Failure;
@@ -163,10 +163,10 @@ pub struct ServeArguments {
     /// Where to publish keys, as IP:PORT or NAME:PORT; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub public_listen: Option<ListenAddress>,
-    /// Where to listen for signing and administration, as IP:PORT or NAME:PORT; port 0 takes a free
-    /// one.
+    /// Where to listen for signing and administration, as IP:PORT, NAME:PORT or unix:PATH; port 0 takes
+    /// a free one.
     #[arg(long, value_name = "ADDRESS")]
-    pub internal_listen: Option<ListenAddress>,
+    pub internal_listen: Option<InternalListenAddress>,
 }
 
 /// Runs the command that the process was started with.

@@ -74,6 +74,9 @@ pub enum ConfigError {
          oauth.allow_plaintext = true where a proxy speaks TLS in front of it"
     )]
     PlaintextSecrets(String),
+    /// Nobody speaks TLS to a file.
+    #[error("internal.tls is for a network, and internal.listen is a file of this machine")]
+    TlsOnUnixSocket,
     /// Client certificates are required, and nothing says whose.
     #[error(
         "internal.tls.client_certificates = \"required\" needs internal.tls.client_ca, the roots of \

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::de::Error as _;
@@ -38,6 +39,14 @@ impl ListenAddress {
         match self {
             Self::Ip(address) => Ok(vec![*address]),
             Self::Name { host, port } => Ok((host.as_str(), *port).to_socket_addrs()?.collect()),
+        }
+    }
+
+    /// The address, if it is written as one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Name { .. } => None,
         }
     }
 }
@@ -88,9 +97,131 @@ impl<'de> Deserialize<'de> for ListenAddress {
     }
 }
 
+/// Where callers reach the internal listener: a [`ListenAddress`], or a file of this machine, written
+/// as `unix:PATH` or `unix://PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InternalListenAddress {
+    /// An address of this machine.
+    Network(ListenAddress),
+    /// The file of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the path of a Unix socket comes after, with or without two slashes more.
+const UNIX_SCHEME: &str = "unix:";
+
+/// A text that is no address of the internal listener.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInternalListenAddress {
+    /// It is no address.
+    #[error("{0}, and not unix:PATH either")]
+    Network(#[from] InvalidListenAddress),
+    /// Its path does not begin at the root, or is longer than that of a socket can be.
+    #[error(
+        "a Unix socket is unix:PATH, with a path from the root and of at most {LONGEST_SOCKET_PATH} bytes"
+    )]
+    Path,
+}
+
+/// The longest path that a socket address has room for, in bytes (`sun_path` of unix(7), and the
+/// shorter one of other systems).
+const LONGEST_SOCKET_PATH: usize = 103;
+
+impl InternalListenAddress {
+    /// As [`ListenAddress::resolve`] does; none for a file, which no other machine can reach.
+    ///
+    /// # Errors
+    /// When the name cannot be looked up.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::Network(address) => address.resolve(),
+            Self::Unix(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The address, if it is written as one and stands for nothing else.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Network(address) => address.ip(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl FromStr for InternalListenAddress {
+    type Err = InvalidInternalListenAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some(path) = text.strip_prefix(UNIX_SCHEME) else {
+            return Ok(Self::Network(text.parse()?));
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let is_path = path.starts_with('/') && (2..=LONGEST_SOCKET_PATH).contains(&path.len());
+        match is_path {
+            true => Ok(Self::Unix(path.into())),
+            false => Err(InvalidInternalListenAddress::Path),
+        }
+    }
+}
+
+impl fmt::Display for InternalListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX_SCHEME}//{}", path.display()),
+        }
+    }
+}
+
+impl Serialize for InternalListenAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for InternalListenAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_internal_listener_is_at_an_address_or_a_file() {
+        let longest = format!("unix:///{}", "a".repeat(LONGEST_SOCKET_PATH - 1));
+        for (text, shown) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("localhost:0", "localhost:0"),
+            ("unix:/run/a b.sock", "unix:///run/a b.sock"),
+            ("unix:///run/a.sock", "unix:///run/a.sock"),
+            (&longest, &longest),
+        ] {
+            let address: InternalListenAddress = text.parse().unwrap();
+            assert_eq!(address.to_string(), shown);
+            let is_file = matches!(address, InternalListenAddress::Unix(_));
+            assert_eq!(is_file, text.starts_with("unix:"));
+        }
+        for text in [
+            "",
+            "unix",
+            "unix:",
+            "unix:/",
+            "unix:a",
+            "unix://a",
+            "/run/a.sock",
+        ] {
+            assert!(text.parse::<InternalListenAddress>().is_err(), "{text}");
+        }
+        assert!(
+            format!("{longest}a")
+                .parse::<InternalListenAddress>()
+                .is_err()
+        );
+    }
 
     #[test]
     fn an_address_is_an_ip_or_a_name_and_a_port() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::ListenAddress;
+use super::{InternalListenAddress, ListenAddress};
 use crate::http::{
     ClientCertificateMode, ClientRoots, ConnectionLimits, Limits, RequestLimits, TlsFiles,
 };
@@ -36,7 +36,10 @@ pub struct Public {
 #[serde(deny_unknown_fields)]
 pub struct Internal {
     /// Its address.
-    pub listen: ListenAddress,
+    pub listen: InternalListenAddress,
+    /// Who on this machine may connect, where `listen` is a file.
+    #[serde(default)]
+    pub socket_access: SocketAccess,
     /// Whether credentials may cross a network in the clear.
     pub allow_plaintext: bool,
     /// What assertions that clients sign themselves must name as their `aud`. Without it there are
@@ -59,6 +62,30 @@ pub struct Internal {
     /// Its certificate; without one it speaks plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<InternalTls>,
+}
+
+/// Who on a machine may connect to a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SocketAccess {
+    /// The user that the service runs as.
+    #[default]
+    Owner,
+    /// That user and the group of the file.
+    Group,
+    /// Every user of the machine.
+    Everyone,
+}
+
+impl SocketAccess {
+    /// The permissions of the file.
+    pub fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o660,
+            Self::Everyone => 0o666,
+        }
+    }
 }
 
 /// What the public listener proves itself with.

@@ -28,12 +28,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::{self, ListenAddress};
-use crate::http::{CertificateReloader, Listener, serve};
+use crate::http::{CertificateReloader, Listener, ListeningSocket, serve};
 use crate::service::{Background, Request, ReservedSocket, Signals, tell_service_manager, url_of};
 use crate::telemetry::Metrics;
 use claim_headers::ClaimHeaders;
@@ -131,7 +130,7 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
 
 fn health_listener(
     settings: &config::Guard,
-    socket: TcpListener,
+    socket: ListeningSocket,
     handler: HealthHandler,
 ) -> Listener<HealthHandler> {
     Listener {

@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +26,7 @@ use super::connections::Activity;
 use super::problem::Problem;
 use super::response::until_sent;
 use super::server::RequestHandler;
+use super::socket::Stream;
 use crate::access::certificate::{PeerCertificate, UnreadableCertificate};
 
 /// Who is at the other end of a connection. Every request carries it in its extensions.
@@ -51,7 +51,7 @@ pub(super) enum HandshakeError {
 
 /// A connection that a listener has accepted, before any handshake.
 pub(super) struct AcceptedConnection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) address: SocketAddr,
     pub(super) activity: Activity,
     pub(super) idle_timeout: Duration,
@@ -118,9 +118,8 @@ impl AcceptedConnection {
     /// Whether the client has begun with the method of an HTTP request, which no TLS record begins
     /// like (RFC 8446 §5.1).
     async fn begins_with_http(&self) -> io::Result<bool> {
-        let mut first = [0];
-        let length = self.stream.peek(&mut first).await?;
-        Ok(length > 0 && first.iter().all(u8::is_ascii_uppercase))
+        let first = self.stream.peek().await?;
+        Ok(first.is_some_and(|first| first.is_ascii_uppercase()))
     }
 
     fn peer(&self, certificate: Option<Arc<PeerCertificate>>) -> Peer {
@@ -133,8 +132,7 @@ impl AcceptedConnection {
     }
 
     fn with_write_timeout(self) -> WriteTimeout {
-        // Without it, a small answer may wait for the acknowledgement of the one before.
-        let _ = self.stream.set_nodelay(true);
+        self.stream.send_at_once();
         WriteTimeout {
             stream: self.stream,
             limit: self.idle_timeout,
@@ -202,6 +200,8 @@ async fn serve_connection<S, H>(
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(32 * 1024)
+        // Requests that came in one piece are answered in one, if none of them has to wait.
+        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     // A connection that breaks is the client's affair.
     let _ = watcher.watch(connection).await;
@@ -210,7 +210,7 @@ async fn serve_connection<S, H>(
 /// A stream that fails when its client reads nothing of a response for too long. Otherwise a client
 /// that sends requests and does not read holds its connection indefinitely.
 struct WriteTimeout {
-    stream: TcpStream,
+    stream: Stream,
     limit: Duration,
     /// Runs while a write makes no progress.
     timer: Option<Pin<Box<Sleep>>>,

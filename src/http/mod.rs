@@ -20,6 +20,7 @@ mod server;
 mod shown;
 mod signing_call;
 mod slots;
+mod socket;
 mod tls;
 
 pub use admission::{AdmissionControl, AdmittedService, RequestLimits};
@@ -29,4 +30,5 @@ pub use connections::ConnectionLimits;
 pub use internal::router as internal_router;
 pub use public::{Oauth, Public};
 pub use server::{Limits, Listener, RequestHandler, Socket, serve};
+pub use socket::{ListeningSocket, SocketFile};
 pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

@@ -9,12 +9,12 @@ use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::certificate_reload::Certificates;
 use super::connection::AcceptedConnection;
 use super::connections::{ConnectionLimits, OpenConnection, OpenConnections};
+use super::socket::{ListeningSocket, Stream};
 
 /// Handles the requests of a listener. Each carries a [`Peer`](super::Peer).
 pub trait RequestHandler: Clone + Send + 'static {
@@ -37,16 +37,16 @@ pub struct Listener<H> {
 }
 
 /// A bound socket, until it is closed. A listener that is started again goes on with it.
-pub struct Socket(Mutex<Option<Arc<TcpListener>>>);
+pub struct Socket(Mutex<Option<Arc<ListeningSocket>>>);
 
-impl From<TcpListener> for Socket {
-    fn from(socket: TcpListener) -> Self {
+impl From<ListeningSocket> for Socket {
+    fn from(socket: ListeningSocket) -> Self {
         Self(Mutex::new(Some(Arc::new(socket))))
     }
 }
 
 impl Socket {
-    fn open(&self) -> Option<Arc<TcpListener>> {
+    fn open(&self) -> Option<Arc<ListeningSocket>> {
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         socket.clone()
     }
@@ -146,9 +146,9 @@ pub async fn serve<A: RequestHandler>(
 
 /// Accepts a connection. `None` when its address may not have another one; it is closed then.
 async fn accept(
-    socket: &TcpListener,
+    socket: &ListeningSocket,
     connections: &Arc<OpenConnections>,
-) -> std::io::Result<Option<(TcpStream, SocketAddr, OpenConnection)>> {
+) -> std::io::Result<Option<(Stream, SocketAddr, OpenConnection)>> {
     let (stream, address) = socket.accept().await?;
     let open = connections.open(address.ip()).await;
     Ok(open.map(|open| (stream, address, open)))

@@ -2,6 +2,7 @@
 //! `config check` alike.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use rustix::fs::{Access, access};
 
 use super::trust;
 use crate::authority::authentication::TrustedIssuers;
-use crate::config::{Config, IssuanceLogTo, ListenAddress, MasterKeySources};
+use crate::config::{Config, InternalListenAddress, IssuanceLogTo, MasterKeySources};
 use crate::lifecycle::Timestamp;
 use crate::master_key;
 
@@ -49,13 +50,20 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
             certificates.push((listener, expires_at));
         }
     }
-    let resolve = |name: &str, address: &ListenAddress| {
-        let unknown = |error| format!("cannot look up {name}.listen = \"{address}\": {error}");
-        address.resolve().map_err(unknown)
+    let unknown = |name: &str, address: &dyn Display, error: io::Error| {
+        format!("cannot look up {name}.listen = \"{address}\": {error}")
     };
-    let public = resolve("public", &config.public.listen)?;
-    let internal = resolve("internal", &config.internal.listen)?;
+    let listen = &config.public.listen;
+    let public = listen.resolve();
+    let public = public.map_err(|error| unknown("public", listen, error))?;
+    let listen = &config.internal.listen;
+    let internal = listen.resolve();
+    let internal = internal.map_err(|error| unknown("internal", listen, error))?;
     config.check_exposure(&public, &internal)?;
+    if let InternalListenAddress::Unix(path) = listen {
+        check_folder(path.parent().unwrap_or(Path::new("")))
+            .map_err(|error| format!("internal.listen = \"{listen}\": {error}"))?;
+    }
     let trusted = trust::trusted_issuers(&config.trusted_issuers)?;
     let master_keys = config.master_key_sources()?;
     master_key::check(&master_keys, &config.data_dir)?;

@@ -8,7 +8,7 @@ use axum::http::Request;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright::clock::Clock;
-use keywright::http::{ConnectionLimits, Limits, Listener, RequestHandler, serve};
+use keywright::http::{ConnectionLimits, Limits, Listener, ListeningSocket, RequestHandler, serve};
 use keywright::supervision::supervise;
 use keywright::telemetry::{Metrics, TaskState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,7 +51,7 @@ async fn a_panic_while_a_connection_is_accepted_does_not_close_the_listener() {
     let fatal = Arc::<AtomicBool>::default();
     let listener = Arc::new(Listener {
         name: "test",
-        socket: socket.into(),
+        socket: ListeningSocket::Tcp(socket).into(),
         certificates: None,
         limits: Limits {
             connections: ConnectionLimits {

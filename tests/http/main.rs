@@ -57,5 +57,6 @@ mod startup;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;
+mod unix_socket;
 mod urls;
 mod world;
