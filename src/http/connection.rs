@@ -200,8 +200,6 @@ async fn serve_connection<S, H>(
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(32 * 1024)
-        // Requests that came in one piece are answered in one, if none of them has to wait.
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     // A connection that breaks is the client's affair.
     let _ = watcher.watch(connection).await;
