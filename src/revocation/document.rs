@@ -240,7 +240,7 @@ impl Revocation {
                 .map_err(|error| invalid(error.to_string()))?,
             Some(erased) if document.selector == RevocationSelector::default() => erased
                 .read()
-                .map(RevokedSelector::Erased)
+                .map(|erased| RevokedSelector::Erased(Box::new(erased)))
                 .ok_or_else(|| invalid("what is left of its selector is malformed".to_owned()))?,
             Some(_) => return Err(invalid("it is erased, and has its selector".to_owned())),
         };

@@ -8,7 +8,7 @@ pub enum RevokedSelector {
     /// The tokens of a selector.
     Known(Selector),
     /// Those of one whose values were erased.
-    Erased(ErasedSelector),
+    Erased(Box<ErasedSelector>),
 }
 
 /// What is left of a selector.
@@ -78,7 +78,8 @@ mod tests {
         let user = Selector::new(SelectorKind::Subject, &["user-1"]).unwrap();
         let (salt, other) = (Salt::new([1; 32]), Salt::new([2; 32]));
         let known = RevokedSelector::from(user.clone());
-        let erased = RevokedSelector::Erased(ErasedSelector::of(&user, &salt, String::new()));
+        let erased =
+            RevokedSelector::Erased(Box::new(ErasedSelector::of(&user, &salt, String::new())));
         assert_eq!((known.known(), erased.known()), (Some(&user), None));
         assert_eq!(erased.kind(), SelectorKind::Subject);
         assert_eq!(erased.digest(&salt), known.digest(&salt));

@@ -58,7 +58,7 @@ impl Authority {
         let event_hash = services.revocation_secret.selector_hash(&before.selector);
         let left = ErasedSelector::of(selector, &salt, event_hash);
         let erased = Arc::new(Revocation {
-            selector: RevokedSelector::Erased(left),
+            selector: RevokedSelector::Erased(Box::new(left)),
             reason: None,
             ..Revocation::clone(before)
         });
