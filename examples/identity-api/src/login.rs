@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::keywright::{Claims, Keywright, SigningRefusal};
+use crate::keywright::{Claims, Keywright};
 use crate::sessions;
 use crate::users::{User, Users};
 
@@ -101,16 +101,19 @@ async fn log_in(
         order: login.order,
     };
     // RFC 6749 §5.1.
-    let mut answer = json!({
-        "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
-    });
-    if login.stay_logged_in {
+    let answer = if login.stay_logged_in {
         let granted = identity.keywright.open_grant(&claims, life).await?;
-        answer["access_token"] = granted.access_token.into();
-        answer["refresh_token"] = granted.refresh_token.into();
+        json!({
+            "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
+            "access_token": granted.access_token, "refresh_token": granted.refresh_token,
+        })
     } else {
-        answer["access_token"] = identity.keywright.sign(&claims, life).await?.into();
-    }
+        let token = identity.keywright.sign(&claims, life).await?;
+        json!({
+            "token_type": "Bearer", "expires_in": life, "scope": claims.scope,
+            "access_token": token,
+        })
+    };
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
@@ -163,28 +166,24 @@ impl RuleViolation {
         );
         Self::Broken
     }
-}
 
-impl From<SigningRefusal> for RuleViolation {
-    fn from(refusal: SigningRefusal) -> Self {
-        match refusal {
-            SigningRefusal::Banned => Self::Banned,
-            SigningRefusal::Failed(error) => error.into(),
-        }
+    fn later(error: &(dyn Error + 'static)) -> Self {
+        tracing::warn!(error, "keywright does not answer");
+        Self::TryLater
     }
 }
 
-impl From<reqwest::Error> for RuleViolation {
-    fn from(error: reqwest::Error) -> Self {
-        // keywright has refused: a wrong credential, or an issuer that it does not know.
-        if error
-            .status()
-            .is_some_and(|status| status.is_client_error())
-        {
-            return Self::broken(&error);
+impl From<keywright_client::Error> for RuleViolation {
+    fn from(error: keywright_client::Error) -> Self {
+        match &error {
+            keywright_client::Error::Refused(refusal) => match refusal.problem.status {
+                _ if error.code() == Some("banned") => Self::Banned,
+                // A wrong credential, or an issuer that it does not know.
+                400..=428 => Self::broken(&error),
+                _ => Self::later(&error),
+            },
+            _ => Self::later(&error),
         }
-        tracing::warn!(error = &error as &dyn Error, "keywright does not answer");
-        Self::TryLater
     }
 }
 

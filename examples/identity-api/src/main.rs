@@ -67,13 +67,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_writer(std::io::stderr)
         .init();
     let settings = Settings::parse();
-    // Without a choice of ours reqwest would not know which cryptography TLS is to use.
-    if rustls::crypto::ring::default_provider()
-        .install_default()
-        .is_err()
-    {
-        return Err("another TLS provider is installed".into());
-    }
     let credential = std::fs::read_to_string(&settings.credential_file)?;
     let identity = Identity {
         users: Users::read(&settings.users)?,
