@@ -381,6 +381,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .json();
     let lift = format!("/v1/issuers/a/revocations/{}", ban["id"].as_str().unwrap());
     assert_eq!(server.call("DELETE", &lift, None).status, 204);
+    call("POST", &format!("{lift}/erase"), json!({}));
     let claims = json!({ "sub": "user-2", "aud": "orders" });
     let grant = json!({ "claims": claims, "client": "public" });
     let grant = server.call("POST", "/v1/issuers/a/grants", Some(&grant));

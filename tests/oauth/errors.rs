@@ -215,12 +215,7 @@ fn what_a_client_may_not_have_is_named() {
         assert_error(&answer, 400, "unauthorized_client", what, what);
         assert_eq!(answer.header("www-authenticate"), None);
     }
-    for grant in [
-        "password",
-        "authorization_code",
-        "refresh_token",
-        "CLIENT_CREDENTIALS",
-    ] {
+    for grant in ["password", "authorization_code", "CLIENT_CREDENTIALS"] {
         let answer = ask(&server, &service, &format!("grant_type={grant}"));
         assert_error(
             &answer,
