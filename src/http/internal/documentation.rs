@@ -13,12 +13,12 @@ use axum::http::header::{
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 
 use super::table;
-use crate::http::openapi::{Document, service};
+use crate::http::openapi::{Document, PAGE_SCRIPT, service};
 use crate::http::public;
 use crate::http::response::not_modified;
 use crate::http::slots::Anyone;
@@ -58,15 +58,20 @@ impl Published {
         say(CACHE_CONTROL, "no-cache");
         say(X_CONTENT_TYPE_OPTIONS, "nosniff");
         if self.content_type == service::HTML {
-            say(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+            say(CONTENT_SECURITY_POLICY, &PAGE_POLICY);
         }
         response
     }
 }
 
-/// The page loads nothing and runs nothing; its style stands in it.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
-                           form-action 'none'; frame-ancestors 'none'";
+/// The page loads nothing; its style stands in it, and so does the one script that may run.
+static PAGE_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let script = STANDARD.encode(digest(&SHA256, PAGE_SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; base-uri \
+         'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+});
 
 static DOCUMENT: LazyLock<Published> =
     LazyLock::new(|| Published::new(document().to_json(), service::JSON));

@@ -38,6 +38,8 @@ use serde_json::{Map, Value, json};
 
 use crate::http::code::Code;
 use operation::insert;
+
+pub(super) use page::SCRIPT as PAGE_SCRIPT;
 use problem::CODES;
 
 pub(super) use operation::Operation;

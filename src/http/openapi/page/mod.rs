@@ -1,4 +1,4 @@
-//! The document as a page for people: no script, nothing to load, one style of its own.
+//! The document as a page for people: nothing to load, one style and one script of its own.
 //!
 //! It is rendered from the document and from nothing else, so that it cannot say anything different.
 
@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::problem::CODES;
 use markup::{code, escape, inline, paragraphs};
+
+/// What the page runs, between its tags: a search. Its hash stands in the page's policy.
+pub(in crate::http) const SCRIPT: &str = include_str!("search.js");
 
 const METHODS: [&str; 6] = ["get", "post", "put", "patch", "delete", "options"];
 
@@ -49,7 +52,9 @@ pub(super) fn render(document: &Value) -> String {
     );
     page.push_str(&paragraphs(text(information, "description")));
     page.push_str(
-        "</header>\n<nav>\n<h2>Contents</h2>\n<ul>\n\
+        "<p class=\"search\" hidden><label for=\"search\">Search (/)</label> <input id=\"search\" \
+         type=\"search\" autocomplete=\"off\" spellcheck=\"false\"> <output id=\"found\" \
+         for=\"search\"></output></p>\n</header>\n<nav>\n<h2>Contents</h2>\n<ul>\n\
          <li><a href=\"#authentication\">How to authenticate</a></li>\n",
     );
     for tag in tags {
@@ -82,7 +87,9 @@ pub(super) fn render(document: &Value) -> String {
     }
     page.push_str(&problems(schemas));
     page.push_str(&all_schemas(schemas));
-    page.push_str("</main>\n</body>\n</html>\n");
+    page.push_str(&format!(
+        "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    ));
     page
 }
 
