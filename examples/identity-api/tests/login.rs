@@ -8,11 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// A running service. It is killed when it is dropped.
 struct Service {
     child: Child,
     url: String,
+    /// It has the service's credential.
+    _folder: TempDir,
 }
 
 impl Drop for Service {
@@ -24,10 +27,13 @@ impl Drop for Service {
 
 /// The service with these users; nobody listens where it looks for keywright.
 fn start(users: &Path) -> Option<Service> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let credential = folder.path().join("credential");
+    std::fs::write(&credential, "kw_1_nobody\n").expect("a file");
     let mut child = Command::new(env!("CARGO_BIN_EXE_identity-api"))
         .args(["--issuer-url", "http://127.0.0.1:9"])
         .args(["--keywright", "http://127.0.0.1:9", "--credential-file"])
-        .args([&example("Cargo.toml"), Path::new("--users"), users])
+        .args([&credential, Path::new("--users"), users])
         .env_clear()
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -38,7 +44,11 @@ fn start(users: &Path) -> Option<Service> {
     BufReader::new(stdout).read_line(&mut line).expect("text");
     let url = line.strip_prefix("listening on ").map(str::trim);
     let url = url.unwrap_or_default().to_owned();
-    let service = Service { child, url };
+    let service = Service {
+        child,
+        url,
+        _folder: folder,
+    };
     (!service.url.is_empty()).then_some(service)
 }
 
