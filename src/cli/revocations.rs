@@ -1,29 +1,29 @@
 //! `keywright ban`, `unban`, `logout`, `token revoke` and `revocations`: tokens that are taken back.
 
+mod list;
 mod told;
 
 use std::time::Duration;
 
 use keywright_api::{
-    Ban, BanEnd, InForceAtVerifiers, LARGEST_PAGE, Nullable, Revocation, RevocationInForce,
-    RevocationSelector, RevocationState, UnixSeconds,
+    InForceAtVerifiers, Nullable, Revocation, RevocationInForce, RevocationSelector,
+    RevocationState, UnixSeconds,
 };
 use keywright_client::RevocationFilter;
 use keywright_verifier::Algorithm;
 use serde_json::{Map, Value, json};
 
-use super::client::Client;
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
 use super::json_text::printable;
 use super::moment::InstantArgument;
 use super::repetition::is_refused_with;
 use super::session::Session;
-use super::table::columns;
 use super::whole_file;
 use crate::clock::{Clock, Stopwatch};
 use crate::lifecycle::IssuerName;
-use told::{named, told, who};
+use list::{all, holds};
+use told::{named, told};
 
 /// The issuer whose tokens are meant.
 #[derive(clap::Args)]
@@ -122,7 +122,7 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    list: ListArguments,
+    list: list::Arguments,
 }
 
 #[derive(clap::Subcommand)]
@@ -174,26 +174,6 @@ struct FileArguments {
     /// The algorithm: ES256 or RS256 [default: the policy's].
     #[arg(long, value_name = "ALG")]
     alg: Option<Algorithm>,
-    #[command(flatten)]
-    of: OfIssuer,
-}
-
-#[derive(clap::Args)]
-struct ListArguments {
-    /// Only those of this subject.
-    #[arg(long, value_name = "SUB")]
-    subject: Option<String>,
-    #[command(flatten)]
-    selector: SelectorArguments,
-    /// Only those of this token.
-    #[arg(long, value_name = "JTI")]
-    jti: Option<String>,
-    /// Only those of the whole issuer.
-    #[arg(long, conflicts_with_all = ["subject", "session", "client", "audience", "jti"])]
-    whole_issuer: bool,
-    /// Also those from which nothing follows any more and that are not deleted yet.
-    #[arg(long)]
-    all: bool,
     #[command(flatten)]
     of: OfIssuer,
 }
@@ -322,7 +302,7 @@ pub(super) fn token(arguments: &TokenArguments, session: &mut Session) -> Result
 
 pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Failure> {
     match arguments.command {
-        None => list(arguments.list, session),
+        None => list::run(arguments.list, session),
         Some(Command::Show(ShowArguments { id, of })) => {
             let client = session.client()?;
             let answer = client.wait(client.read_revocation(&of.issuer, &id))?;
@@ -377,15 +357,6 @@ fn file(arguments: &FileArguments, session: &mut Session) -> Result<(), Failure>
     whole_file::save(output.as_deref(), document, &mut session.output)
 }
 
-/// Whether a ban keeps tokens from being signed.
-fn holds(ban: Option<Ban>, now: u64) -> bool {
-    match ban {
-        None => false,
-        Some(Ban::UntilLifted(is_banned)) => is_banned,
-        Some(Ban::Until(BanEnd { until })) => now < until.0,
-    }
-}
-
 /// How often it is asked whether a revocation is in force.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
@@ -436,70 +407,4 @@ fn is_in_force(shown: &RevocationInForce) -> bool {
     };
     let now = UnixSeconds(Clock::system().now().floor_seconds());
     shown.revocation.state == RevocationState::Closed && now >= at
-}
-
-/// Every revocation that passes the filter, page by page.
-fn all(
-    client: &Client,
-    issuer: &IssuerName,
-    filter: &RevocationFilter,
-) -> Result<Vec<Revocation>, Failure> {
-    let mut found = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = client.list_revocations(issuer, filter, after.as_deref(), LARGEST_PAGE);
-        let page = client.wait(page)?.read()?;
-        found.extend(page.revocations);
-        match page.next {
-            Nullable::Value(next) => after = Some(next),
-            Nullable::Null => return Ok(found),
-        }
-    }
-}
-
-fn list(arguments: ListArguments, session: &mut Session) -> Result<(), Failure> {
-    let ListArguments {
-        subject,
-        selector,
-        jti,
-        whole_issuer,
-        all: is_all,
-        of,
-    } = arguments;
-    let filter = RevocationFilter {
-        selector: RevocationSelector {
-            jti,
-            issuer: whole_issuer.then_some(true),
-            ..selector.with_subject(subject)
-        },
-        is_live: Some(!is_all),
-    };
-    let found = all(&session.client()?, &of.issuer, &filter)?;
-    let now = session.now.floor_seconds();
-    if session.output.is_json() {
-        return session
-            .output
-            .show_found(json!({ "revocations": found }), |_, _| Ok(()));
-    }
-    let rows = found.into_iter().map(|revocation| {
-        let ban = match revocation.ban {
-            None | Some(Ban::UntilLifted(false)) => String::new(),
-            ban if !holds(ban, now) => "ended".to_owned(),
-            Some(Ban::UntilLifted(true)) => "until lifted".to_owned(),
-            Some(Ban::Until(BanEnd { until })) => super::moment::seen_from(now, until.0),
-        };
-        let refuses = match revocation.issued_before {
-            Some(UnixSeconds(before)) => super::moment::rfc3339(before),
-            None => "open".to_owned(),
-        };
-        [
-            who(&revocation),
-            refuses,
-            ban,
-            revocation.id,
-            revocation.reason.unwrap_or_default(),
-        ]
-    });
-    let headings = ["tokens of", "issued before", "ban", "id", "reason"];
-    session.output.line(columns(headings, rows))
 }
