@@ -139,8 +139,10 @@ impl Traffic {
         let Ok(keys) = fleet.call(index, "GET", "/v1/issuers/default/keys", None) else {
             return;
         };
-        let keys = keys.json()["keys"].as_array().unwrap().clone();
-        let Some(key) = keys.iter().find(|key| key["state"] == "active") else {
+        // A replica that has just been cut off answers that it cannot say.
+        let keys = keys.json();
+        let mut keys = keys["keys"].as_array().into_iter().flatten();
+        let Some(key) = keys.find(|key| key["state"] == "active") else {
             return;
         };
         let kid = key["kid"].as_str().unwrap().to_owned();
