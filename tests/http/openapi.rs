@@ -595,7 +595,7 @@ fn the_page_says_everything_and_loads_nothing() {
     assert_eq!(answer.status, 200);
     let start = plain(&server.internal, "GET", "/", &[]);
     assert_eq!(start.body, answer.body);
-    let policy = answer.header("content-security-policy").unwrap();
+    let policy = answer.header("content-security-policy").unwrap().to_owned();
     let page = String::from_utf8(answer.body).unwrap();
     // One script runs, and no other: the search.
     let (page, rest) = page.split_once("<script>").unwrap();
