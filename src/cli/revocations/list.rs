@@ -16,6 +16,7 @@ use crate::cli::table::columns;
 use crate::lifecycle::IssuerName;
 
 #[derive(clap::Args)]
+#[group(skip)]
 pub(super) struct Arguments {
     /// Only those of this subject.
     #[arg(long, value_name = "SUB")]
