@@ -48,7 +48,7 @@ async fn ten_that_begin_at_once_on_an_empty_database_all_come_up() {
     assert_eq!(stores[0].issuers().await.unwrap().len(), 10);
     assert_whole(&stores[9]).await;
     let migrations = server.psql(&database, "SELECT count(*) FROM keywright_migrations");
-    assert_eq!(migrations.trim(), "2");
+    assert_eq!(migrations.trim(), "3");
 }
 
 #[tokio::test]

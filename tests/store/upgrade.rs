@@ -223,10 +223,11 @@ fn assert_records(records: &[Record], expected: &[Shown<'_>]) {
 /// Asserts that everything of [`of_each_kind`] is there, and can be changed from here on.
 async fn assert_kept(store: &dyn Store, head: LogHead) {
     let records = store.read(&Kind::ALL.map(Query::all)).await.unwrap();
-    // There were no revocations of tokens then.
-    let [settings, issuers, keys, clients, approvals, _] = &records[..] else {
+    // There were no revocations of tokens then, and no grants.
+    let [settings, issuers, keys, clients, approvals, new @ ..] = &records[..] else {
         panic!("{records:?}");
     };
+    assert!(new.iter().all(Vec::is_empty), "{new:?}");
     assert_records(
         settings,
         &[(None, "master-key-check", 1, "", Some(b"<sealed>"), false)],
