@@ -12,7 +12,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use keywright_verifier::Algorithm;
-use keywright_verifier::json::Members;
+use keywright_verifier::json::AnyValue;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::internal::{named, path_parameter};
@@ -66,9 +66,8 @@ impl FromRequestParts<Arc<Authority>> for SigningCall {
         match path_parameter(parts, "issuer").await {
             Ok(issuer) => call.issuer = issuer,
             Err(problem) => {
-                call.record_refusal(&call.summary(), &problem);
-                call.mark_answered();
-                return Err(problem);
+                let summary = call.summary();
+                return call.end(&summary, Err(problem));
             }
         }
         Ok(call)
@@ -163,15 +162,15 @@ impl SigningCall {
         RequestSummary(log.map(|_| LoggedRequest::default()))
     }
 
-    /// Puts a token on the log. A token that the log does not take is not returned.
-    fn record(&self, summary: &RequestSummary, token: SignedToken) -> Result<SignedToken, Problem> {
+    /// Puts a token on the log. A token that the log does not take is not handed out.
+    fn record(&self, summary: &RequestSummary, token: &SignedToken) -> Result<(), Problem> {
         let decision = Decision::Signed {
             kid: &token.kid,
             jti: &token.jti,
             expires_at: token.expires_at,
         };
         match self.put(summary, decision) {
-            LogWrite::Done => Ok(token),
+            LogWrite::Done => Ok(()),
             LogWrite::Failed => Err(Problem::issuance_log_unavailable()),
         }
     }
@@ -188,9 +187,17 @@ impl SigningCall {
         self.put(summary, decision);
     }
 
-    /// The request has its response, and every item its log entry.
-    pub(super) fn mark_answered(&mut self) {
+    /// The request has its response: a refusal of it as a whole leaves an entry.
+    pub(super) fn end<T>(
+        &mut self,
+        summary: &RequestSummary,
+        outcome: Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        if let Err(problem) = &outcome {
+            self.record_refusal(summary, problem);
+        }
         self.is_answered = true;
+        outcome
     }
 
     /// Signs one token, and puts it on the log.
@@ -204,21 +211,24 @@ impl SigningCall {
         let algorithm = request.algorithm_under(view.set().policy());
         let stopwatch = Stopwatch::start();
         let outcome = signing::sign(&view, self.client(), request).await;
-        self.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), outcome)
+        let duration = stopwatch.elapsed();
+        self.record_and_count(summary, &view, algorithm, duration, outcome, |token| token)
     }
 
-    /// Puts a token on the issuance log, without which it is not handed out, and counts it.
-    pub(super) fn record_and_count(
+    /// Puts the token of an outcome on the issuance log, without which it is not handed out, and counts it.
+    pub(super) fn record_and_count<T>(
         &self,
         summary: &RequestSummary,
         view: &Snapshot,
         algorithm: Algorithm,
         duration: Duration,
-        outcome: Result<SignedToken, impl Into<Problem>>,
-    ) -> Result<SignedToken, Problem> {
-        let recorded = outcome
-            .map_err(Into::into)
-            .and_then(|token| self.record(summary, token));
+        outcome: Result<T, impl Into<Problem>>,
+        token_of: impl FnOnce(&T) -> &SignedToken,
+    ) -> Result<T, Problem> {
+        let recorded = outcome.map_err(Into::into).and_then(|issued| {
+            self.record(summary, token_of(&issued))?;
+            Ok(issued)
+        });
         match (&recorded, view.signer(algorithm)) {
             (Ok(_), Some(entry)) => entry.metrics.count_signed(duration),
             (Ok(_), None) => {}
@@ -271,9 +281,12 @@ impl Drop for SigningCall {
 
 impl RequestSummary {
     /// Notes the subject and the audience that the token is to have.
-    pub(super) fn note_claims(&mut self, claims: &Members<'_>) {
+    pub(super) fn note_claims<'c, V: AnyValue + 'c>(
+        &mut self,
+        claim: impl Fn(&str) -> Option<&'c V>,
+    ) {
         if let Some(logged) = &mut self.0 {
-            logged.claims = LoggedClaims::of(claims);
+            logged.claims = LoggedClaims::of(claim);
         }
     }
 

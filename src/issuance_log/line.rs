@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use chrono::{DateTime, SecondsFormat};
-use keywright_verifier::json::{self, AnyValue, BorrowedValue};
+use keywright_verifier::json::AnyValue;
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
@@ -87,22 +87,21 @@ enum Audience {
 
 impl LoggedClaims {
     /// Looks at the claims of a request. What is long is cut, and what is no text is left out.
-    pub fn of(claims: &json::Members<'_>) -> Self {
-        let audience = match claims.get("aud") {
-            Some(BorrowedValue::String(one)) => Some(Audience::One(cut(one))),
-            Some(BorrowedValue::Array(several)) => {
-                let texts = several.iter().filter_map(AnyValue::as_str);
-                let mut shown: Vec<String> = texts.take(MOST_AUDIENCES).map(cut).collect();
-                if several.len() > shown.len() {
-                    shown.push(CUT.into());
-                }
-                Some(Audience::Several(shown))
+    pub fn of<'c, V: AnyValue + 'c>(claim: impl Fn(&str) -> Option<&'c V>) -> Self {
+        let audience = claim("aud");
+        let one = || audience?.as_str().map(cut).map(Audience::One);
+        let several = || {
+            let several = audience?.as_elements()?;
+            let texts = several.iter().filter_map(AnyValue::as_str);
+            let mut shown: Vec<String> = texts.take(MOST_AUDIENCES).map(cut).collect();
+            if several.len() > shown.len() {
+                shown.push(CUT.into());
             }
-            _ => None,
+            Some(Audience::Several(shown))
         };
         Self {
-            subject: claims.get("sub").and_then(AnyValue::as_str).map(cut),
-            audience,
+            subject: claim("sub").and_then(AnyValue::as_str).map(cut),
+            audience: one().or_else(several),
         }
     }
 }
@@ -283,7 +282,7 @@ mod tests {
             let claims = json!({
                 "sub": format!("user{hidden}1"), "aud": ["a", format!("{hidden}é\"\\")],
             });
-            let claims = LoggedClaims::of(&claims.as_object().unwrap().clone().into());
+            let claims = LoggedClaims::of(|name| claims.get(name));
             let place = format!("/a{hidden}");
             let line = Line {
                 time: Timestamp::from_seconds(1),

@@ -1,13 +1,10 @@
 //! Operations that wait for a second person.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use keywright_api as api;
 
-use super::{Named, Service, path_parameter};
+use super::{Named, Service, path_text};
 use crate::access::approval::{Approval, Operation};
 use crate::authority::approvals::{ApprovalOutcome, Outcome, StoredApproval};
 use crate::authority::request::Request;
@@ -18,15 +15,9 @@ use crate::http::problem::Problem;
 use crate::http::response::{accepted, no_content, ok};
 use crate::http::shown;
 
-/// The operation that the path names, which need not wait any more.
-pub(super) struct ApprovalId(String);
-
-impl FromRequestParts<Arc<Authority>> for ApprovalId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "approval").await.map(Self)
-    }
+path_text! {
+    /// The operation that the path names, which need not wait any more.
+    ApprovalId, "approval"
 }
 
 pub(super) async fn list(

@@ -9,6 +9,7 @@ use keywright_verifier::Kid;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::page::PageLength;
 use super::{Parameters, QueryNumber, Service, unknown_issuer};
 use crate::authority::audit::{Filter, Page};
 use crate::authority::authentication::Caller;
@@ -52,11 +53,7 @@ pub(super) async fn list(
     Parameters(query): Parameters<AuditQuery>,
 ) -> Result<Response, Problem> {
     caller.may_call(query.issuer.as_deref())?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=LARGEST_PAGE).contains(&limit) {
-        let detail = format!("limit must lie between 1 and {LARGEST_PAGE}, not {limit}");
-        return Err(Problem::new(Code::InvalidQuery, detail));
-    }
+    let length = PageLength::of(query.limit)?;
     let issuer = match &query.issuer {
         Some(name) => Some(named_issuer(&authority, &caller.caller, name)?),
         None => None,
@@ -81,7 +78,7 @@ pub(super) async fn list(
         approval: None,
     };
     let after = query.after.map_or(0, |QueryNumber(after)| after);
-    let Page { events, next } = authority.events(&filter, after, limit).await?;
+    let Page { events, next } = authority.events(&filter, after, length.get()).await?;
     let next = next.into();
     let page = move || ok(api::AuditPage { events, next });
     caller.compute(page).await

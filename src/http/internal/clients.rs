@@ -3,19 +3,17 @@
 //! An admin whose issuers are limited may not call here: it could make itself a client without
 //! that limit.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use keywright_api as api;
 
 use super::if_match::IfMatch;
-use super::{Service, path_parameter};
+use super::{Service, path_text};
 use crate::access::Terms;
+use crate::authority::Issued;
 use crate::authority::clients::ClientState;
-use crate::authority::{Authority, Issued};
 use crate::http::authentication::{HasRole, role};
 use crate::http::body::{Body, OptionalBody};
 use crate::http::problem::Problem;
@@ -25,26 +23,14 @@ use crate::http::shown;
 /// How long the credential before a new one stays valid when it is not said.
 const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 3600);
 
-/// The client that the path names, which need not exist.
-pub(super) struct ClientId(String);
-
-impl FromRequestParts<Arc<Authority>> for ClientId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "id").await.map(Self)
-    }
+path_text! {
+    /// The client that the path names, which need not exist.
+    ClientId, "id"
 }
 
-/// The credential that the path names, which need not exist.
-pub(super) struct CredentialId(String);
-
-impl FromRequestParts<Arc<Authority>> for CredentialId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "credential").await.map(Self)
-    }
+path_text! {
+    /// The credential that the path names, which need not exist.
+    CredentialId, "credential"
 }
 
 pub(super) async fn list(

@@ -1,19 +1,18 @@
 //! Grants.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequest as _, FromRequestParts, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{FromRequest as _, Request, State};
 use axum::response::Response;
 use keywright_api as api;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Named, Parameters, Service, path_parameter};
+use super::page::PageLength;
+use super::{Named, Parameters, Service, path_text};
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
-use crate::authority::grants::GrantDraft;
+use crate::authority::grants::{GrantDraft, IssuedGrant, StoredGrant};
+use crate::authority::issuer::Issuer;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
 use crate::http::authentication::{HasRole, role};
@@ -24,19 +23,11 @@ use crate::http::response::{created_at, no_content, ok, with_budget};
 use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::lifecycle::format_duration;
-use crate::oauth::grant::{
-    DEFAULT_ABSOLUTE, DEFAULT_IDLE, Grant, GrantHolder, LONGEST_ABSOLUTE, PUBLIC,
-};
+use crate::oauth::grant::{DEFAULT_ABSOLUTE, DEFAULT_IDLE, GrantHolder, LONGEST_ABSOLUTE, PUBLIC};
 
-/// The grant that the path names, which need not exist.
-pub(super) struct GrantId(String);
-
-impl FromRequestParts<Arc<Authority>> for GrantId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "grant").await.map(Self)
-    }
+path_text! {
+    /// The grant that the path names, which need not exist.
+    GrantId, "grant"
 }
 
 /// Which grants to read.
@@ -55,11 +46,7 @@ pub(in crate::http) struct GrantQuery {
 pub(super) async fn open(mut call: SigningCall, request: Request) -> Result<Response, Problem> {
     let mut summary = call.summary();
     let outcome = open_one(&call, &mut summary, request).await;
-    if let Err(problem) = &outcome {
-        call.record_refusal(&summary, problem);
-    }
-    call.mark_answered();
-    let (opened, location, budget) = outcome?;
+    let (opened, location, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(created_at(&location, opened), budget))
 }
 
@@ -72,19 +59,22 @@ async fn open_one(
     // Before the body is read, as for one token.
     let budget = call.take(std::num::NonZeroU32::MIN)?;
     let Body(body) = Body::<api::GrantRequest>::from_request(request, &()).await?;
-    summary.note_claims(&body.claims.clone().into());
+    summary.note_claims(|name| body.claims.get(name));
     let algorithm = call.algorithm(issuer.snapshot().set().policy());
     summary.note_algorithm(algorithm);
     let draft = draft(body)?;
     let (authority, stopwatch) = (call.authority(), Stopwatch::start());
     let opened = authority.open_grant(&issuer, call.client(), draft).await;
-    let (opened, access) = match opened {
-        Ok(opened) => (Some((opened.grant, opened.refresh)), Ok(opened.access)),
-        Err(error) => (None, Err(Problem::from(error))),
-    };
-    let view = issuer.snapshot();
-    let access = call.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), access)?;
-    let (grant, refresh) = opened.ok_or_else(Problem::internal)?;
+    let (view, duration) = (issuer.snapshot(), stopwatch.elapsed());
+    let issued = call.record_and_count(summary, &view, algorithm, duration, opened, |issued| {
+        &issued.access
+    })?;
+    let IssuedGrant {
+        grant,
+        access,
+        refresh,
+        ..
+    } = issued;
     let location = format!("/v1/issuers/{}/grants/{}", issuer.name(), grant.id);
     let opened = api::OpenedGrant {
         grant: grant.id,
@@ -140,20 +130,13 @@ pub(super) async fn list(
     Named(issuer): Named,
     Parameters(query): Parameters<GrantQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=api::LARGEST_PAGE).contains(&limit) {
-        let most = api::LARGEST_PAGE;
-        let detail = format!("limit must lie between 1 and {most}, not {limit}");
-        return Err(Problem::new(Code::InvalidQuery, detail));
-    }
+    let length = PageLength::of(query.limit)?;
     check_subject(&caller.caller, query.subject.as_deref())?;
-    let one_more = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let one_more = u32::try_from(length.and_one()).unwrap_or(u32::MAX);
     let found = authority.grants(&issuer, query.subject, query.after, one_more);
     let mut found = found.await?;
-    let is_full = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| is_full);
-    let next = next.map(|grant| grant.id.clone()).into();
+    let last = length.cut(&mut found);
+    let next = last.map(|grant| grant.id.clone()).into();
     let now = authority.now();
     Ok(ok(api::Grants {
         grants: found.iter().map(|grant| shown::grant(grant, now)).collect(),
@@ -167,8 +150,7 @@ pub(super) async fn show(
     Named(issuer): Named,
     GrantId(id): GrantId,
 ) -> Result<Response, Problem> {
-    let stored = authority.grant(&issuer, &id).await?;
-    check_grant(&caller.caller, &stored.grant)?;
+    let stored = reachable(&authority, &caller.caller, &issuer, &id).await?;
     Ok(ok(shown::grant(&stored.grant, authority.now())))
 }
 
@@ -179,8 +161,7 @@ pub(super) async fn change(
     GrantId(id): GrantId,
     Body(body): Body<api::GrantChange>,
 ) -> Result<Response, Problem> {
-    let stored = authority.grant(&issuer, &id).await?;
-    check_grant(&caller.caller, &stored.grant)?;
+    let stored = reachable(&authority, &caller.caller, &issuer, &id).await?;
     let client = &caller.caller.live.client;
     let changed = authority.change_grant(&issuer, client, stored, body.claims, body.expires_in);
     Ok(ok(shown::grant(&changed.await?, authority.now())))
@@ -192,19 +173,24 @@ pub(super) async fn end(
     Named(issuer): Named,
     GrantId(id): GrantId,
 ) -> Result<Response, Problem> {
-    let stored = authority.grant(&issuer, &id).await?;
-    check_grant(&caller.caller, &stored.grant)?;
+    let stored = reachable(&authority, &caller.caller, &issuer, &id).await?;
     authority.end_grant(&issuer, stored, caller.actor()).await?;
     Ok(no_content())
 }
 
-/// Refuses the grant of a subject that the caller could have no token signed for, unless it has opened
-/// the grant itself.
-fn check_grant(caller: &Caller, grant: &Grant) -> Result<(), Problem> {
-    match grant.by == caller.id() {
-        true => Ok(()),
-        false => check_subject(caller, grant.subject()),
+/// The grant with this identifier, of a subject that the caller could have a token signed for, or one
+/// that it has opened itself.
+async fn reachable(
+    authority: &Authority,
+    caller: &Caller,
+    issuer: &Issuer,
+    id: &str,
+) -> Result<StoredGrant, Problem> {
+    let stored = authority.grant(issuer, id).await?;
+    if stored.grant.by != caller.id() {
+        check_subject(caller, stored.grant.subject())?;
     }
+    Ok(stored)
 }
 
 fn check_subject(caller: &Caller, subject: Option<&str>) -> Result<(), Problem> {

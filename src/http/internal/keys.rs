@@ -1,9 +1,6 @@
 //! Keys: their states, and the changes that people ask for.
 
-use std::sync::Arc;
-
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use keywright_api as api;
 use keywright_verifier::{Jwk, Kid};
@@ -11,9 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::approvals;
-use super::{Named, Parameters, Service, path_parameter};
+use super::{Named, Parameters, Service, path_text};
 use crate::access::approval::Operation;
-use crate::authority::Authority;
 use crate::authority::request::Request;
 use crate::authority::snapshot::Snapshot;
 use crate::engine::{check_strength, import_private_key};
@@ -25,15 +21,9 @@ use crate::http::response::{created, ok};
 use crate::http::shown;
 use crate::lifecycle::{ImportAs, Readiness, Successor};
 
-/// The kid that the path names, which need not exist.
-pub(super) struct KidText(String);
-
-impl FromRequestParts<Arc<Authority>> for KidText {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "kid").await.map(Self)
-    }
+path_text! {
+    /// The kid that the path names, which need not exist.
+    KidText, "kid"
 }
 
 pub(super) async fn list(

@@ -13,6 +13,7 @@ mod if_match;
 mod issuers;
 mod keys;
 mod master_key;
+mod page;
 mod plan;
 mod replicas;
 mod revocations;
@@ -278,6 +279,26 @@ pub(super) async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<St
         .map(|(_, value)| value.to_owned())
         .ok_or_else(Problem::not_found)
 }
+
+/// A type for one segment of the path as it is, which a handler's signature takes apart.
+macro_rules! path_text {
+    ($(#[$attribute:meta])* $name:ident, $segment:literal) => {
+        $(#[$attribute])*
+        pub(super) struct $name(String);
+
+        impl axum::extract::FromRequestParts<std::sync::Arc<crate::authority::Authority>> for $name {
+            type Rejection = crate::http::problem::Problem;
+
+            async fn from_request_parts(
+                parts: &mut axum::http::request::Parts,
+                _: &std::sync::Arc<crate::authority::Authority>,
+            ) -> Result<Self, Self::Rejection> {
+                super::path_parameter(parts, $segment).await.map(Self)
+            }
+        }
+    };
+}
+use path_text;
 
 /// A whole number of a query, at most 2^63 − 1: clients in most languages have no larger one.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]

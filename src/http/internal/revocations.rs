@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::response::Response;
 use keywright_api as api;
 use keywright_verifier::Algorithm;
@@ -12,7 +11,8 @@ use keywright_verifier::revocation::{HeadKind, Selector, SelectorKind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Named, Parameters, Service, approvals, path_parameter};
+use super::page::PageLength;
+use super::{Named, Parameters, Service, approvals, path_text};
 use crate::access::Role;
 use crate::access::approval::Operation;
 use crate::authority::Authority;
@@ -30,15 +30,9 @@ use crate::http::shown;
 use crate::lifecycle::{Timestamp, format_duration};
 use crate::revocation::{Ban, selector_of};
 
-/// The revocation that the path names, which need not exist.
-pub(super) struct RevocationId(String);
-
-impl FromRequestParts<Arc<Authority>> for RevocationId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Authority>) -> Result<Self, Problem> {
-        path_parameter(parts, "revocation").await.map(Self)
-    }
+path_text! {
+    /// The revocation that the path names, which need not exist.
+    RevocationId, "revocation"
 }
 
 /// Which revocations to read: all, or those of exactly these members.
@@ -115,12 +109,7 @@ pub(super) async fn list(
     Named(issuer): Named,
     Parameters(query): Parameters<RevocationQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=api::LARGEST_PAGE).contains(&limit) {
-        let most = api::LARGEST_PAGE;
-        let detail = format!("limit must lie between 1 and {most}, not {limit}");
-        return Err(Problem::new(Code::InvalidQuery, detail));
-    }
+    let length = PageLength::of(query.limit)?;
     let members = api::RevocationSelector {
         jti: query.jti,
         session: query.session,
@@ -139,15 +128,13 @@ pub(super) async fn list(
         selector,
         live: query.live.unwrap_or(false),
         after: query.after.unwrap_or_default(),
-        limit: limit + 1,
+        limit: length.and_one(),
     };
     // A selector is looked for in all that there are.
     let (book, now) = (Arc::clone(issuer.revocations()), authority.now());
     let mut found = caller.compute(move || book.list(&filter, now)).await?;
-    let is_full = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| is_full);
-    let next = next.map(|revocation| revocation.id.clone()).into();
+    let last = length.cut(&mut found);
+    let next = last.map(|revocation| revocation.id.clone()).into();
     Ok(ok(api::Revocations {
         revocations: found.iter().map(|one| shown::revocation(one)).collect(),
         next,

@@ -83,11 +83,7 @@ impl SigningRoute {
 pub(super) async fn sign(mut call: SigningCall, request: Request) -> Result<Response, Problem> {
     let mut summary = call.summary();
     let outcome = sign_one(&call, &mut summary, request).await;
-    if let Err(problem) = &outcome {
-        call.record_refusal(&summary, problem);
-    }
-    call.mark_answered();
-    let (token, budget) = outcome?;
+    let (token, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(created_token(&shown::token(token)), budget))
 }
 
@@ -111,11 +107,8 @@ pub(super) async fn sign_batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let outcome = sign_items(&call, request).await;
-    if let Err(problem) = &outcome {
-        call.record_refusal(&call.summary(), problem);
-    }
-    call.mark_answered();
-    let (results, budget) = outcome?;
+    let summary = call.summary();
+    let (results, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(written(results), budget))
 }
 
@@ -170,7 +163,7 @@ async fn sign_items(
     for (summary, algorithm) in summaries {
         let recorded = algorithm.and_then(|algorithm| {
             let outcome = outcomes.next().unwrap_or(Err(SignRefusal::EngineFailed));
-            call.record_and_count(&summary, &view, algorithm, duration, outcome)
+            call.record_and_count(&summary, &view, algorithm, duration, outcome, |token| token)
         });
         results.push(&match recorded {
             Ok(token) => api::BatchResult::Token(shown::token(token)),
@@ -190,7 +183,7 @@ fn sign_request<'t>(
     summary: &mut RequestSummary,
 ) -> Result<SignRequest<'t>, Problem> {
     let claims = body.object("claims")?.into_members();
-    summary.note_claims(&claims);
+    summary.note_claims(|name| claims.get(name));
     let expires_in = body.optional_u64("expires_in")?;
     let typ = body.optional_text("typ")?;
     let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);

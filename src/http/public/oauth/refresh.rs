@@ -12,7 +12,7 @@ use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
 use crate::authority::authentication::Caller;
-use crate::authority::grants::{GrantError, PresentedGrant, RenewalRequest};
+use crate::authority::grants::{GrantError, IssuedGrant, PresentedGrant, RenewalRequest};
 use crate::authority::issuer::Issuer;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
@@ -118,11 +118,7 @@ pub(super) async fn renew(
         actor: actor(caller, parts),
     };
     let outcome = renew_in(&call, &mut summary, caller, &presented, &request).await;
-    if let Err(problem) = &outcome {
-        call.record_refusal(&summary, problem);
-    }
-    call.mark_answered();
-    let (token, budget) = outcome?;
+    let (token, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(ok(token), budget))
 }
 
@@ -142,18 +138,23 @@ async fn renew_in(
         None => None,
     };
     let grant = &presented.stored.grant;
-    summary.note_claims(&grant.claims.clone().into());
+    summary.note_claims(|name| grant.claims.get(name));
     let view = authority.snapshot_for(&issuer, grant).await?;
     let algorithm = call.algorithm(view.set().policy());
     summary.note_algorithm(algorithm);
     let stopwatch = Stopwatch::start();
     let renewed = authority.renew(&issuer, &view, call.client(), presented, request);
-    let (renewed, access) = match renewed.await {
-        Ok(renewed) => (Some((renewed.scope, renewed.refresh)), Ok(renewed.access)),
-        Err(error) => (None, Err(Problem::from(error))),
-    };
-    let access = call.record_and_count(summary, &view, algorithm, stopwatch.elapsed(), access)?;
-    let (scope, refresh) = renewed.ok_or_else(Problem::internal)?;
+    let renewed = renewed.await;
+    let duration = stopwatch.elapsed();
+    let issued = call.record_and_count(summary, &view, algorithm, duration, renewed, |issued| {
+        &issued.access
+    })?;
+    let IssuedGrant {
+        access,
+        scope,
+        refresh,
+        ..
+    } = issued;
     let token = AccessToken {
         expires_in: authority.seconds_until(access.expires_at),
         access_token: access.token,

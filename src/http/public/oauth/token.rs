@@ -34,11 +34,7 @@ pub(super) async fn issue(
     let mut call = SigningCall::of(caller.live, parts, authority, name);
     let mut summary = call.summary();
     let outcome = grant(authority, &call, &mut summary, form).await;
-    if let Err(problem) = &outcome {
-        call.record_refusal(&summary, problem);
-    }
-    call.mark_answered();
-    let (token, budget) = outcome?;
+    let (token, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(ok(token), budget))
 }
 
@@ -59,12 +55,11 @@ async fn grant(
     let claims = ClientCredentialsRequest::of(form)?.claims(client)?;
     let scope = claims.get("scope").and_then(|scope| scope.as_str());
     let scope = scope.map(str::to_owned);
-    let claims = claims.into();
-    summary.note_claims(&claims);
+    summary.note_claims(|name| claims.get(name));
     let snapshot = issuer.snapshot();
     let policy = snapshot.set().policy();
     let request = SignRequest {
-        claims,
+        claims: claims.into(),
         expires_in: None,
         typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(call.algorithm(policy)),
