@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::record::{BatchId, Kind, Query, RecordIndex, RecordKey, Token};
+use super::record::{BatchId, Kind, Query, Record, RecordIndex, RecordKey, Token};
 use super::{EventRow, StoreError};
 use crate::lifecycle::Timestamp;
 
@@ -68,6 +68,18 @@ impl Write {
         match self {
             Self::Create(key, _) | Self::Replace(key, ..) | Self::Delete(key, _) => key,
         }
+    }
+
+    /// The same record with other sealed bytes.
+    pub fn reseal(record: Record, sealed: Vec<u8>) -> Self {
+        let content = Content {
+            document: record.document,
+            sealed: SealedChange::Set(sealed),
+            unique: record.unique,
+            is_final: record.is_final,
+            index: record.index,
+        };
+        Self::Replace(record.key, record.token, content)
     }
 }
 

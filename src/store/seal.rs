@@ -98,14 +98,14 @@ impl MasterKey {
         private: &[u8],
         nonce: [u8; NONCE_LEN],
     ) -> Option<Vec<u8>> {
-        let mut text = Zeroizing::new(private.to_vec());
-        let head = [[NAMED].as_slice(), self.fingerprint.as_bytes()].concat();
-        let aad = Aad::from(associated_data(&head, issuer, kid));
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
-            .ok()?;
-        Some([head.as_slice(), &nonce, &text, tag.as_ref()].concat())
+        let head = self.head();
+        let associated = associated_data(&head, issuer, kid);
+        seal_under(&self.key, &head, &associated, private, nonce)
+    }
+
+    /// What the records begin with that this key has sealed.
+    pub fn head(&self) -> Vec<u8> {
+        [[NAMED].as_slice(), self.fingerprint.as_bytes()].concat()
     }
 
     fn open(
@@ -114,14 +114,36 @@ impl MasterKey {
         kid: &Kid,
         record: &Record<'_>,
     ) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, ciphertext) = record.body.split_at_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let aad = Aad::from(associated_data(record.head, issuer, kid));
-        let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let length = self.key.open_in_place(nonce, aad, &mut buffer).ok()?.len();
-        buffer.truncate(length);
-        Some(buffer)
+        let associated = associated_data(record.head, issuer, kid);
+        open_under(&self.key, &associated, record.body)
     }
+}
+
+/// A sealed record: `head ‖ nonce ‖ ciphertext ‖ tag`. `None` when the cipher refuses.
+fn seal_under(
+    key: &LessSafeKey,
+    head: &[u8],
+    associated: &[u8],
+    text: &[u8],
+    nonce: [u8; NONCE_LEN],
+) -> Option<Vec<u8>> {
+    let mut text = Zeroizing::new(text.to_vec());
+    let (unique, aad) = (Nonce::assume_unique_for_key(nonce), Aad::from(associated));
+    let tag = key
+        .seal_in_place_separate_tag(unique, aad, &mut text)
+        .ok()?;
+    Some([head, &nonce, &text, tag.as_ref()].concat())
+}
+
+/// Opens what follows the head of a sealed record.
+fn open_under(key: &LessSafeKey, associated: &[u8], body: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, ciphertext) = body.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let opened = key.open_in_place(nonce, Aad::from(associated), &mut buffer);
+    let length = opened.ok()?.len();
+    buffer.truncate(length);
+    Some(buffer)
 }
 
 /// A sealed record in its parts.

@@ -6,7 +6,7 @@ use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{Authority, ChangeError, Services};
 use crate::lifecycle::IssuerName;
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
-use crate::store::{CommitError, Content, Kind, Query, Record, SealedChange, StoreError, Write};
+use crate::store::{CommitError, Kind, Query, Record, StoreError, Write};
 
 /// How many records are read at a time.
 const PAGE: u32 = 500;
@@ -24,7 +24,7 @@ impl Authority {
         let mut attempts = 0;
         loop {
             let query = Query {
-                not_sealed_with: Some(key.grant_head()),
+                not_sealed_with: Some(key.head()),
                 ..Query::page(Kind::Grant, issuer, after.clone(), PAGE)
             };
             let records = store.list(query).await?;
@@ -76,14 +76,8 @@ impl Authority {
             Err(error) => return Ok(Err(error)),
         };
         let after = key.seal_grant(issuer, id, &text, self.services.entropy.bytes()?);
-        let content = Content {
-            document: record.document,
-            sealed: SealedChange::Set(after.ok_or(ChangeError::Unsealable)?),
-            unique: record.unique,
-            is_final: record.is_final,
-            index: record.index,
-        };
-        Ok(Ok(Write::Replace(record.key, record.token, content)))
+        let after = after.ok_or(ChangeError::Unsealable)?;
+        Ok(Ok(Write::reseal(record, after)))
     }
 
     /// Tells of each grant which key has sealed its key.

@@ -12,9 +12,7 @@ use crate::authority::{Authority, ChangeError, Services, run_to_completion};
 use crate::lifecycle::IssuerName;
 use crate::store::seal::check::{self, MasterKeyRotation, SealingKey};
 use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
-use crate::store::{
-    CommitError, Content, Kind, Query, Record, SealedChange, Store, StoreError, Write,
-};
+use crate::store::{CommitError, Kind, Query, Record, Store, StoreError, Write};
 
 /// How many records one call seals anew, so that its answer comes in time.
 pub(super) const RESEALED_AT_A_TIME: usize = 500;
@@ -317,14 +315,8 @@ impl Authority {
             return Ok(None);
         };
         let after = key.seal(issuer, &kid, &private, self.services.entropy.bytes()?);
-        let content = Content {
-            document: record.document,
-            sealed: SealedChange::Set(after.ok_or(ChangeError::Unsealable)?),
-            unique: record.unique,
-            is_final: record.is_final,
-            index: record.index,
-        };
-        Ok(Some(Write::Replace(record.key, record.token, content)))
+        let after = after.ok_or(ChangeError::Unsealable)?;
+        Ok(Some(Write::reseal(record, after)))
     }
 
     /// Tells what has sealed each record: private keys, and keys of grants.

@@ -2,10 +2,10 @@
 //! HKDF-Expand of the master key for this issuer and grant. What is moved to another row does not open,
 //! and no key ever seals enough for two random nonces to meet.
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, LessSafeKey, NONCE_LEN, UnboundKey};
 use zeroize::Zeroizing;
 
-use super::{Fingerprint, MasterKey, MasterKeys, NAMED, Record, UnsealError};
+use super::{Fingerprint, MasterKey, MasterKeys, Record, UnsealError, open_under, seal_under};
 use crate::lifecycle::IssuerName;
 
 const PURPOSE: &[u8] = b"keywright sealed grant";
@@ -21,22 +21,8 @@ impl MasterKey {
         key: &[u8],
         nonce: [u8; NONCE_LEN],
     ) -> Option<Vec<u8>> {
-        let mut text = Zeroizing::new(key.to_vec());
-        let head = self.grant_head();
-        let sealing = self.grant_key(issuer, grant)?;
-        let tag = sealing
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(&head),
-                &mut text,
-            )
-            .ok()?;
-        Some([head.as_slice(), &nonce, &text, tag.as_ref()].concat())
-    }
-
-    /// What the keys of grants begin with that this key has sealed.
-    pub fn grant_head(&self) -> Vec<u8> {
-        [[NAMED].as_slice(), self.fingerprint.as_bytes()].concat()
+        let head = self.head();
+        seal_under(&self.grant_key(issuer, grant)?, &head, &head, key, nonce)
     }
 
     fn grant_key(&self, issuer: &IssuerName, grant: &str) -> Option<LessSafeKey> {
@@ -61,19 +47,8 @@ impl MasterKeys {
         let record = Record::read(sealed)?;
         let named = record.sealed_with.ok_or(UnsealError::UnknownFormat)?;
         let master = self.find(named).ok_or(UnsealError::MissingKey(named))?;
-        let opened = || {
-            let (nonce, ciphertext) = record.body.split_at_checked(NONCE_LEN)?;
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let mut text = Zeroizing::new(ciphertext.to_vec());
-            let sealing = master.grant_key(issuer, grant)?;
-            let length = sealing
-                .open_in_place(nonce, Aad::from(record.head), &mut text)
-                .ok()?
-                .len();
-            text.truncate(length);
-            Some(text)
-        };
-        opened()
+        let key = master.grant_key(issuer, grant);
+        key.and_then(|key| open_under(&key, record.head, record.body))
             .map(|text| (named, text))
             .ok_or(UnsealError::DoesNotOpen)
     }
@@ -90,7 +65,7 @@ mod tests {
         let keys = MasterKeys::new(master(1), vec![master(2)]).unwrap();
         let sealed = master(2).seal_grant(&issuer("a"), "g1", b"grant key", [7; 12]);
         let sealed = sealed.unwrap();
-        assert!(sealed.starts_with(&master(2).grant_head()));
+        assert!(sealed.starts_with(&master(2).head()));
         let (by, text) = keys.open_grant(&issuer("a"), "g1", &sealed).unwrap();
         assert_eq!(
             (by, text.as_slice()),
