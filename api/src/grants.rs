@@ -124,6 +124,17 @@ pub enum GrantState {
     Ended,
 }
 
+impl GrantState {
+    /// The state's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Expired => "expired",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// Why a grant was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -136,6 +147,18 @@ pub enum GrantEndCause {
     StoreWentBack,
     /// A revocation matches it.
     Revoked,
+}
+
+impl GrantEndCause {
+    /// The cause's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Reused => "reused",
+            Self::StoreWentBack => "store-went-back",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// A page of grants, in the order of their identifiers.

@@ -26,8 +26,8 @@ use crate::lifecycle::{IssuerName, Policy};
 use crate::oauth::grant::InvalidGrantRecord;
 use crate::oauth::refresh_token::{GRANT_KEY_BYTES, SECRET_BYTES};
 use crate::oauth::{
-    ACCESS_TOKEN, EndCause, Grant, GrantHolder, GrantKey, GrantState, OutsideGrant, RefreshToken,
-    TokenLine,
+    ACCESS_TOKEN, Grant, GrantEndCause, GrantHolder, GrantKey, GrantState, OutsideGrant,
+    RefreshToken, TokenLine,
 };
 use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, SealedChange, StoreError,
@@ -89,7 +89,7 @@ pub enum GrantError {
     SubjectFixed,
     /// It was ended before its time.
     #[error("the grant was ended: {}", .0.as_str())]
-    Ended(EndCause),
+    Ended(GrantEndCause),
     /// It was unused for too long, or has reached its end.
     #[error("the grant has expired")]
     Expired,
@@ -395,7 +395,7 @@ impl Authority {
             .revocations()
             .takes_back(&grant.revocable_claims(), opened_at)
         {
-            true => Err(GrantError::Ended(EndCause::Revoked)),
+            true => Err(GrantError::Ended(GrantEndCause::Revoked)),
             false => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! `keywright grants`: sessions whose tokens are renewed.
 
-use keywright_api::{Grant, GrantState, Grants, Nullable, UnixSeconds};
+use keywright_api::{Grant, Grants, Nullable, UnixSeconds};
 use serde_json::Value;
 
 use super::failure::Failure;
@@ -92,7 +92,7 @@ fn list(arguments: &ListArguments, session: &mut Session) -> Result<(), Failure>
                 grant.grant.clone(),
                 subject_of(grant),
                 grant.client.clone(),
-                state(grant).to_owned(),
+                grant.state.as_str().to_owned(),
                 seen(now, grant.renewed_at),
                 seen(now, grant.expires_at),
             ]
@@ -111,7 +111,7 @@ fn described(grant: &Grant, now: u64) -> Vec<[String; 2]> {
         ["id".to_owned(), grant.grant.clone()],
         ["subject".to_owned(), subject_of(grant)],
         ["client".to_owned(), grant.client.clone()],
-        ["state".to_owned(), state(grant).to_owned()],
+        ["state".to_owned(), grant.state.as_str().to_owned()],
         ["opened".to_owned(), seen(now, grant.opened_at)],
         ["renewed".to_owned(), seen(now, grant.renewed_at)],
         ["expires".to_owned(), seen(now, grant.expires_at)],
@@ -123,9 +123,8 @@ fn described(grant: &Grant, now: u64) -> Vec<[String; 2]> {
         ],
     ];
     if let (Some(at), Some(cause)) = (grant.ended_at, grant.cause) {
-        let cause = serde_json::to_value(cause).unwrap_or_default();
-        let cause = cause.as_str().unwrap_or_default();
-        rows.push(["ended".to_owned(), format!("{}: {cause}", seen(now, at))]);
+        let text = format!("{}: {}", seen(now, at), cause.as_str());
+        rows.push(["ended".to_owned(), text]);
     }
     rows
 }
@@ -133,14 +132,6 @@ fn described(grant: &Grant, now: u64) -> Vec<[String; 2]> {
 fn subject_of(grant: &Grant) -> String {
     let subject = grant.claims.get("sub").and_then(Value::as_str);
     subject.unwrap_or_default().to_owned()
-}
-
-const fn state(grant: &Grant) -> &'static str {
-    match grant.state {
-        GrantState::Live => "live",
-        GrantState::Expired => "expired",
-        GrantState::Ended => "ended",
-    }
 }
 
 fn seen(now: u64, at: UnixSeconds) -> String {

@@ -11,7 +11,7 @@ use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 use crate::oauth::grant::PUBLIC;
-use crate::oauth::{EndCause, Grant, GrantHolder, GrantState};
+use crate::oauth::{Grant, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
 
 pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
@@ -72,12 +72,7 @@ pub(super) fn grant(grant: &Grant, now: Timestamp) -> api::Grant {
     api::Grant {
         grant: grant.id.clone(),
         state,
-        cause: cause.map(|cause| match cause {
-            EndCause::Requested => api::GrantEndCause::Requested,
-            EndCause::Reused => api::GrantEndCause::Reused,
-            EndCause::StoreWentBack => api::GrantEndCause::StoreWentBack,
-            EndCause::Revoked => api::GrantEndCause::Revoked,
-        }),
+        cause,
         claims: grant.claims.clone(),
         client: match &grant.holder {
             GrantHolder::Public => PUBLIC.to_owned(),

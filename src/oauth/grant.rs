@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keywright_api::GrantEndCause;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -96,33 +97,7 @@ pub struct GrantEnd {
     /// When, in milliseconds since the Unix epoch.
     pub at: u64,
     /// Why.
-    pub cause: EndCause,
-}
-
-/// Why a grant was ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EndCause {
-    /// Somebody who may has ended it.
-    Requested,
-    /// A refresh token was used twice.
-    Reused,
-    /// The store had lost what it knew of its refresh tokens.
-    StoreWentBack,
-    /// A revocation matches it.
-    Revoked,
-}
-
-impl EndCause {
-    /// Its word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Reused => "reused",
-            Self::StoreWentBack => "store-went-back",
-            Self::Revoked => "revoked",
-        }
-    }
+    pub cause: GrantEndCause,
 }
 
 /// Whether a grant can be renewed.
@@ -133,18 +108,7 @@ pub enum GrantState {
     /// It was unused for too long, or has reached its end.
     Expired,
     /// It was ended.
-    Ended(EndCause),
-}
-
-impl GrantState {
-    /// Its word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Expired => "expired",
-            Self::Ended(_) => "ended",
-        }
-    }
+    Ended(GrantEndCause),
 }
 
 /// What a renewal asks for is outside of its grant.
@@ -236,6 +200,17 @@ impl Grant {
         }
         claims.insert("client_id".to_owned(), self.client_id().into());
         Ok(claims)
+    }
+
+    /// The same, ended before its time.
+    pub fn ended_by(&self, cause: GrantEndCause, at: Timestamp) -> Self {
+        Self {
+            ended: Some(GrantEnd {
+                at: at.millis(),
+                cause,
+            }),
+            ..self.clone()
+        }
     }
 
     /// The claims by which revocations match it: those of its access tokens.
@@ -405,7 +380,7 @@ mod tests {
         grant.line.previous = Some(grant.line.current);
         grant.ended = Some(GrantEnd {
             at: 5,
-            cause: EndCause::Reused,
+            cause: GrantEndCause::Reused,
         });
         assert_eq!(read(&grant), Ok(grant.clone()));
         let document = grant.to_document();
@@ -438,9 +413,12 @@ mod tests {
         assert!(kept <= end.after(KEPT_AFTER_END + Duration::from_secs(KEPT_IN_STEPS)));
         grant.ended = Some(GrantEnd {
             at: grant.opened_at.millis(),
-            cause: EndCause::Requested,
+            cause: GrantEndCause::Requested,
         });
-        assert_eq!(grant.state(before), GrantState::Ended(EndCause::Requested));
+        assert_eq!(
+            grant.state(before),
+            GrantState::Ended(GrantEndCause::Requested)
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub use client_credentials::{
     ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, GrantRefusal,
 };
 pub use form::{Form, FormError};
-pub use grant::{EndCause, Grant, GrantEnd, GrantHolder, GrantState, OutsideGrant};
+pub use grant::{Grant, GrantEnd, GrantHolder, GrantState, OutsideGrant};
+pub use keywright_api::GrantEndCause;
 pub use metadata::metadata;
 pub use refresh::{REFRESH_TOKEN, RefreshRefusal, TokenLine};
 pub use refresh_token::{GrantKey, RefreshToken};

@@ -11,7 +11,7 @@ use keywright::authority::request::Request;
 use keywright::authority::revocations::RevocationDraft;
 use keywright::authority::upkeep;
 use keywright::clock::Clock;
-use keywright::oauth::{EndCause, Grant, GrantHolder, GrantState};
+use keywright::oauth::{Grant, GrantEndCause, GrantHolder, GrantState};
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Kind, Query, Store};
 use keywright_verifier::revocation::{Selector, SelectorKind};
@@ -138,11 +138,11 @@ async fn a_store_that_has_lost_a_renewal_ends_the_grant_and_never_mints_a_second
     );
     let grant = stored(&one, &issuer, &opened.grant.id).await;
     let state = grant.state(world.clock.read().wall);
-    assert_eq!(state, GrantState::Ended(EndCause::StoreWentBack));
+    assert_eq!(state, GrantState::Ended(GrantEndCause::StoreWentBack));
     let old = renew(&one, &first).await;
     assert!(matches!(
         old,
-        Err(GrantError::Ended(EndCause::StoreWentBack))
+        Err(GrantError::Ended(GrantEndCause::StoreWentBack))
     ));
 }
 
@@ -196,7 +196,10 @@ async fn a_grant_stays_taken_back_when_its_revocation_is_forgotten() {
         .unwrap();
     let token = taken.refresh.reveal();
     let revoked = renew(&process, &token).await;
-    assert!(matches!(revoked, Err(GrantError::Ended(EndCause::Revoked))));
+    assert!(matches!(
+        revoked,
+        Err(GrantError::Ended(GrantEndCause::Revoked))
+    ));
     // Nothing says so in its record yet.
     assert_eq!(stored(&process, &issuer, &taken.grant.id).await.ended, None);
     let task = tokio::spawn(upkeep::run(Arc::clone(&process)));
@@ -208,12 +211,15 @@ async fn a_grant_stays_taken_back_when_its_revocation_is_forgotten() {
     .await;
     task.abort();
     let revoked = renew(&process, &token).await;
-    assert!(matches!(revoked, Err(GrantError::Ended(EndCause::Revoked))));
+    assert!(matches!(
+        revoked,
+        Err(GrantError::Ended(GrantEndCause::Revoked))
+    ));
     let ended = stored(&process, &issuer, &taken.grant.id)
         .await
         .ended
         .unwrap();
-    assert_eq!(ended.cause, EndCause::Revoked);
+    assert_eq!(ended.cause, GrantEndCause::Revoked);
     assert_eq!(stored(&process, &issuer, &other.grant.id).await.ended, None);
     // Its clock has just jumped, and is believed again after a while.
     pass(&process, SECOND * 20);

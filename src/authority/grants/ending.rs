@@ -12,7 +12,7 @@ use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::request::{EndedGrant, Request};
 use crate::authority::revocations::RevocationDraft;
 use crate::lifecycle::RuleViolation;
-use crate::oauth::{EndCause, Grant, GrantEnd, GrantState};
+use crate::oauth::{GrantEndCause, GrantState};
 use crate::store::{CommitError, WhenDiskFull};
 
 impl Authority {
@@ -31,7 +31,7 @@ impl Authority {
                 return Ok(());
             }
             match self
-                .end_stored(issuer, &stored, EndCause::Requested, &actor)
+                .end_stored(issuer, &stored, GrantEndCause::Requested, &actor)
                 .await
             {
                 Ok(()) => return Ok(()),
@@ -49,7 +49,7 @@ impl Authority {
         self: &Arc<Self>,
         issuer: &Issuer,
         stored: &StoredGrant,
-        cause: EndCause,
+        cause: GrantEndCause,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
         let mut request = Request::by(actor.clone());
@@ -77,17 +77,11 @@ impl Authority {
         &self,
         issuer: &Issuer,
         stored: &StoredGrant,
-        cause: EndCause,
+        cause: GrantEndCause,
         actor: &Actor,
     ) -> EndedGrant {
         let now = self.services.lease.time();
-        let ended = Grant {
-            ended: Some(GrantEnd {
-                at: now.millis(),
-                cause,
-            }),
-            ..stored.grant.clone()
-        };
+        let ended = stored.grant.ended_by(cause, now);
         let event = GrantEvent::GrantEnded {
             grant: ended.id.clone(),
             cause: cause.as_str(),
@@ -108,7 +102,7 @@ impl Authority {
         &self,
         issuer: &Arc<Issuer>,
         stored: &StoredGrant,
-        cause: EndCause,
+        cause: GrantEndCause,
         actor: &Actor,
     ) -> Result<(), ChangeError> {
         let EndedGrant { write, event } = self.end_of(issuer, stored, cause, actor);

@@ -10,7 +10,7 @@ use crate::authority::ChangeError;
 use crate::authority::audit::Actor;
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::snapshot::LeasedSnapshot;
-use crate::oauth::{EndCause, Grant, GrantKey, RefreshRefusal, RefreshToken, Scope, Target};
+use crate::oauth::{Grant, GrantEndCause, GrantKey, RefreshRefusal, RefreshToken, Scope, Target};
 use crate::store::CommitError;
 use crate::store::seal::UnsealError;
 
@@ -119,8 +119,8 @@ impl Authority {
                 Err(RefreshRefusal::NeverIssued) => return Err(GrantError::NeverIssued),
                 Err(refusal) => {
                     let cause = match refusal {
-                        RefreshRefusal::Ahead => EndCause::StoreWentBack,
-                        _ => EndCause::Reused,
+                        RefreshRefusal::Ahead => GrantEndCause::StoreWentBack,
+                        _ => GrantEndCause::Reused,
                     };
                     match self
                         .end_stored(issuer, &stored, cause, &request.actor)

@@ -5,7 +5,7 @@ use super::{Authority, Kind, MOST_AT_A_TIME, StoredGrant};
 use crate::authority::Services;
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::lifecycle::IssuerName;
-use crate::oauth::{EndCause, Grant, GrantEnd};
+use crate::oauth::GrantEndCause;
 use crate::store::{CommitError, Query, Record, StoreError, Write};
 
 /// The most pages of one round, so that a round does not last until the next.
@@ -106,13 +106,7 @@ impl Authority {
         let is_revoked = grant.ended.is_none()
             && (issuer.revocations()).takes_back(&grant.revocable_claims(), opened_at);
         is_revoked.then(|| {
-            let ended = Grant {
-                ended: Some(GrantEnd {
-                    at: self.services.lease.time().millis(),
-                    cause: EndCause::Revoked,
-                }),
-                ..grant.clone()
-            };
+            let ended = grant.ended_by(GrantEndCause::Revoked, self.services.lease.time());
             stored.replaced_by(issuer.name(), &ended)
         })
     }
