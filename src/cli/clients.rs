@@ -13,7 +13,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::input;
 use super::irreversible::{Consent, Irreversible};
-use super::json_text::printable;
+use super::json_text::{members, plain, printable};
 use super::moment::{rfc3339, seen_from};
 use super::output::Output;
 use super::repetition;
@@ -182,13 +182,8 @@ fn show(client: RegisteredClient, output: &mut Output) -> Result<(), Failure> {
         jwks,
         ..
     } = &client.terms;
-    if let Ok(Value::Object(limits)) = serde_json::to_value(limits) {
-        rows.extend(
-            limits
-                .iter()
-                .map(|(name, value)| [name.clone(), plain(value)]),
-        );
-    }
+    let limits = members(limits).into_iter();
+    rows.extend(limits.map(|(name, value)| [name, plain(&value)]));
     for rule in certificates.iter().flatten() {
         rows.push(["certificate".to_owned(), json_of(rule)]);
     }
@@ -228,13 +223,6 @@ fn roles(client: &RegisteredClient) -> String {
         .map(|role| role.as_str())
         .collect();
     roles.join(", ")
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn json_of(value: &impl Serialize) -> String {

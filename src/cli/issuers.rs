@@ -92,7 +92,7 @@ fn list(session: &mut Session) -> Result<(), Failure> {
     let answer = client.wait(client.list_issuers())?;
     session.output.show(&answer, |list: Issuers, output| {
         let rows = list.issuers.into_iter().map(|issuer| {
-            let policy = members(&issuer);
+            let policy = json_text::members(&issuer.policy);
             let member = |name| policy.get(name).map_or_else(String::new, plain);
             [
                 issuer.name.to_string(),
@@ -119,7 +119,7 @@ fn show(answer: &Answer<Issuer>, session: &mut Session) -> Result<(), Failure> {
             ["version".to_owned(), issuer.version.to_string()],
         ];
         let heading = heading.into_iter().chain(deleted);
-        let policy = members(&issuer);
+        let policy = json_text::members(&issuer.policy);
         let members = policy
             .iter()
             .map(|(name, value)| [name.clone(), plain(value)]);
@@ -158,7 +158,7 @@ fn current_policy(
     match client.wait(client.read_issuer(name)) {
         Ok(answer) => {
             let tag = answer.entity_tag().map(str::to_owned);
-            Ok((members(&answer.read()?), tag))
+            Ok((json_text::members(&answer.read()?.policy), tag))
         }
         Err(Failure::Refused(problem)) if problem.status == 404 => Ok((Map::new(), None)),
         Err(failure) => Err(failure),
@@ -200,14 +200,6 @@ fn delete(arguments: &DeleteArguments, session: &mut Session) -> Result<(), Fail
         .output
         .note(format_args!("note: {name} was already deleted{earlier}"))?;
     show(&client.wait(client.read_issuer(name))?, session)
-}
-
-/// The members of an issuer's policy, as the service shows them.
-fn members(issuer: &Issuer) -> Map<String, Value> {
-    match serde_json::to_value(&issuer.policy) {
-        Ok(Value::Object(members)) => members,
-        _ => Map::new(),
-    }
 }
 
 fn plain(value: &Value) -> String {

@@ -1,6 +1,25 @@
 //! JSON and foreign text on a terminal.
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::printable::{is_hidden, push_escape};
+
+/// A text as it is, and whatever else as JSON.
+pub(super) fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The members of a document that is an object.
+pub(super) fn members(document: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(document) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
+}
 
 /// Indents a JSON text by two spaces and changes nothing else: members keep their order and
 /// numbers their digits.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::irreversible::{Consent, Irreversible};
-use super::json_text::printable;
+use super::json_text::{members, printable};
 use super::moment::InstantArgument;
 use super::repetition::is_refused_with;
 use super::session::Session;
@@ -188,14 +188,6 @@ impl SelectorArguments {
             audience: self.audience,
             ..RevocationSelector::default()
         }
-    }
-}
-
-/// A selector as the members of a request.
-fn members(selector: &RevocationSelector) -> Map<String, Value> {
-    match serde_json::to_value(selector) {
-        Ok(Value::Object(members)) => members,
-        _ => Map::new(),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::json_text::plain;
 use crate::cli::moment::{InstantArgument, rfc3339};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
@@ -284,12 +285,5 @@ fn instant(name: &str, value: &Value) -> String {
     match value.as_u64().filter(|_| is_instant) {
         Some(seconds) => rfc3339(seconds),
         None => plain(value),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{LARGEST_TOKEN, read_token, refused};
 use crate::cli::failure::Failure;
-use crate::cli::json_text;
+use crate::cli::json_text::{self, plain};
 use crate::cli::moment::described;
 use crate::cli::output::Output;
 use crate::cli::session::Session;
@@ -85,9 +85,5 @@ fn in_order(claims: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)>
 }
 
 fn row(name: &str, value: &Value) -> [String; 2] {
-    let value = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    [name.to_owned(), value]
+    [name.to_owned(), plain(value)]
 }
