@@ -22,9 +22,13 @@ use zeroize::Zeroizing;
 use crate::address::ServiceAddress;
 use crate::credential::Credential;
 use crate::error::Error;
-use crate::exchange::{TIMEOUT, USER_AGENT_NAME, http, text};
+use crate::exchange::{Http, TIMEOUT, USER_AGENT_NAME, http, text};
 use crate::tls::Tls;
 use kept::{Advice, Kept};
+
+/// How long the metadata is believed. An issuer that moves its endpoint may lose the old address to an
+/// attacker, who would be sent the secret.
+const METADATA_BELIEVED_FOR: Duration = Duration::from_secs(3600);
 
 /// The longest wait that an issuer may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -69,8 +73,15 @@ struct Source {
     request: TokenRequest,
     began: Instant,
     kept: Mutex<Kept>,
-    /// Held by whoever asks the issuer.
-    asking: tokio::sync::Mutex<()>,
+    /// Held while the issuer is asked; what is known of where.
+    asking: tokio::sync::Mutex<Option<TokenEndpoint>>,
+}
+
+/// Where an issuer's tokens are, and connections to it.
+struct TokenEndpoint {
+    url: Url,
+    http: Http,
+    found_at: Duration,
 }
 
 /// A bearer token. Its `Debug` shows nothing.
@@ -192,7 +203,7 @@ impl TokenSource {
 
     /// Asks the issuer, unless somebody has done so meanwhile.
     async fn wait(&self) -> Result<AccessToken, Error> {
-        let _asking = self.0.asking.lock().await;
+        let mut endpoint = self.0.asking.lock().await;
         match self.advice() {
             Advice::Use(token) => return Ok(token),
             Advice::Pause { until, reason } => {
@@ -205,7 +216,8 @@ impl TokenSource {
             Advice::Fetch | Advice::UseAndRenew(_) => {}
         }
         let asked_at = self.elapsed();
-        let outcome = tokio::time::timeout(TIMEOUT, self.0.request.fetch()).await;
+        let outcome = self.0.request.fetch(&mut endpoint, asked_at);
+        let outcome = tokio::time::timeout(TIMEOUT, outcome).await;
         let outcome = outcome.unwrap_or_else(|_| {
             let url = self.0.request.issuer.clone();
             Err((Error::Timeout { url }, None))
@@ -216,6 +228,8 @@ impl TokenSource {
                 Ok(token)
             }
             Err((error, wait)) => {
+                // The metadata is asked anew after every failure.
+                *endpoint = None;
                 let now = self.elapsed();
                 self.kept().fail(error.to_string(), wait, now);
                 Err(error)
@@ -247,12 +261,22 @@ struct Metadata {
 }
 
 impl TokenRequest {
-    async fn fetch(&self) -> Result<(AccessToken, Duration), Failed> {
-        let endpoint = self.endpoint().await?;
+    async fn fetch(
+        &self,
+        known: &mut Option<TokenEndpoint>,
+        now: Duration,
+    ) -> Result<(AccessToken, Duration), Failed> {
+        let is_stale =
+            |known: &TokenEndpoint| now.saturating_sub(known.found_at) >= METADATA_BELIEVED_FOR;
+        let known = match known.take().filter(|known| !is_stale(known)) {
+            Some(fresh) => known.insert(fresh),
+            None => known.insert(self.find_endpoint(now).await?),
+        };
+        let TokenEndpoint { url, http, .. } = known;
         let form = self.form();
-        let (status, headers, answer) = self.exchange(Method::POST, &endpoint, form).await?;
+        let (status, headers, answer) = self.exchange(http, Method::POST, url, form).await?;
         if status == StatusCode::OK {
-            let token: keywright_api::AccessToken = read(&endpoint, &answer)?;
+            let token: keywright_api::AccessToken = read(url, &answer)?;
             let lifetime = Duration::from_secs(token.expires_in);
             return Ok((AccessToken::new(token.access_token), lifetime));
         }
@@ -263,7 +287,7 @@ impl TokenRequest {
             Ok(error) => Err((Error::TokenRefused(error), wait)),
             Err(_) => Err((
                 Error::UnexpectedAnswer {
-                    url: endpoint.into(),
+                    url: url.as_str().to_owned(),
                     what: format!("status {}", status.as_u16()),
                 },
                 wait,
@@ -281,9 +305,11 @@ impl TokenRequest {
     }
 
     /// The token endpoint, as the metadata names it (RFC 8414 §3).
-    async fn endpoint(&self) -> Result<Url, Failed> {
+    async fn find_endpoint(&self, now: Duration) -> Result<TokenEndpoint, Failed> {
         let url = &self.metadata;
-        let (status, _, answer) = self.exchange(Method::GET, url, Bytes::new()).await?;
+        let http = self.http(url)?;
+        let asked = self.exchange(&http, Method::GET, url, Bytes::new());
+        let (status, _, answer) = asked.await?;
         let wrong = |what| {
             let issuer = self.issuer.clone();
             (Error::Metadata { issuer, what }, None)
@@ -297,19 +323,28 @@ impl TokenRequest {
         }
         let endpoint = metadata.token_endpoint;
         let endpoint = endpoint.ok_or_else(|| wrong("it names no token endpoint"))?;
-        secure(&endpoint).ok_or_else(|| wrong("its token endpoint is no https URL"))
+        let url = secure(&endpoint);
+        let url = url.ok_or_else(|| wrong("its token endpoint is no https URL"))?;
+        Ok(TokenEndpoint {
+            http: self.http(&url)?,
+            url,
+            found_at: now,
+        })
+    }
+
+    fn http(&self, url: &Url) -> Result<Http, Failed> {
+        let address = ServiceAddress::parse(url.as_str());
+        let address = address.map_err(|error| unreachable(url, error))?;
+        http(address.endpoint(), &self.tls).map_err(|error| unreachable(url, error))
     }
 
     async fn exchange(
         &self,
+        http: &Http,
         method: Method,
         url: &Url,
         form: Bytes,
     ) -> Result<(StatusCode, HeaderMap, String), Failed> {
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let url = url.as_str().to_owned();
-            (Error::Unreachable { url, source }, None)
-        };
         let is_post = method == Method::POST;
         let mut request = Request::builder()
             .method(method)
@@ -317,7 +352,7 @@ impl TokenRequest {
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, USER_AGENT_NAME)
             .body(Full::new(form))
-            .map_err(|error| unreachable(error.into()))?;
+            .map_err(|error| unreachable(url, error))?;
         if is_post {
             let form = HeaderValue::from_static("application/x-www-form-urlencoded");
             request.headers_mut().insert(CONTENT_TYPE, form);
@@ -325,19 +360,20 @@ impl TokenRequest {
                 request.headers_mut().insert(AUTHORIZATION, basic);
             }
         }
-        let address = ServiceAddress::parse(url.as_str());
-        let address = address.map_err(|error| unreachable(error.into()))?;
-        let client = http(address.endpoint(), &self.tls);
-        let client = client.map_err(|error| unreachable(error.into()))?;
-        let response = client.request(request).await;
+        let response = http.request(request).await;
         let (parts, body) = response
-            .map_err(|error| unreachable(error.into()))?
+            .map_err(|error| unreachable(url, error))?
             .into_parts();
         let text = text(body, url.as_str())
             .await
             .map_err(|error| (error, None))?;
         Ok((parts.status, parts.headers, text))
     }
+}
+
+fn unreachable(url: &Url, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failed {
+    let (url, source) = (url.as_str().to_owned(), error.into());
+    (Error::Unreachable { url, source }, None)
 }
 
 fn read<T: DeserializeOwned>(url: &Url, text: &str) -> Result<T, Failed> {

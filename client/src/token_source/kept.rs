@@ -70,8 +70,8 @@ impl Kept {
         self.failure = None;
         self.token = Some(KeptToken {
             token,
-            renew_at: asked_at + (lifetime - (lifetime / 5).min(LONGEST_MARGIN)),
-            ends_at: asked_at + (lifetime - (lifetime / 20).min(LONGEST_MARGIN)),
+            renew_at: asked_at.saturating_add(lifetime - (lifetime / 5).min(LONGEST_MARGIN)),
+            ends_at: asked_at.saturating_add(lifetime - (lifetime / 20).min(LONGEST_MARGIN)),
         });
     }
 
@@ -125,6 +125,9 @@ mod tests {
         kept.keep(token("b"), at(3600), at(0));
         assert_eq!(kept.advice(at(3539)), Advice::Use(token("b")));
         assert_eq!(kept.advice(at(3540)), Advice::Fetch);
+        // An issuer may say what it likes.
+        kept.keep(token("c"), at(u64::MAX), at(3600));
+        assert_eq!(kept.advice(at(u64::MAX - 61)), Advice::Use(token("c")));
     }
 
     #[test]
