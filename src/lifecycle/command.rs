@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::available_keys::{AvailableKeys, KeySpecification};
 use super::clock_correction::correct_clock;
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
-use super::key_set_update::{AvailableKeys, Change, KeySetUpdate, KeySpecification};
+use super::key_set_update::{Change, KeySetUpdate};
 use super::plan::Step;
 use super::policy::{Confirmation, Policy, published_bytes};
 use super::rule_violation::RuleViolation;

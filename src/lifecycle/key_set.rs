@@ -387,10 +387,10 @@ const ENVELOPE: usize = 16;
 mod tests {
     use std::time::Duration;
 
+    use super::super::available_keys::{AvailableKeys, KeySpecification};
     use super::super::command::{Attestation, Command, decide};
     use super::super::issuer::IssuerUrl;
     use super::super::key::{KeyOrigin, Pending, Removed, Visibility};
-    use super::super::key_set_update::{AvailableKeys, KeySpecification};
     use super::super::simulation::sample_jwk;
     use super::*;
 

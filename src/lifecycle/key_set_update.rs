@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::available_keys::AvailableKeys;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
 use super::key_set::{EarlierHeads, IssuerOrigin, KeySet, PublishedCapacity};
@@ -22,36 +23,6 @@ pub struct Change {
     pub events: Vec<Event>,
     /// When it happened: the stamp that the new states carry.
     pub at: Timestamp,
-}
-
-/// What kind of key is to be generated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeySpecification {
-    /// Its algorithm.
-    pub algorithm: Algorithm,
-    /// Modulus length, for RSA alone.
-    pub rsa_bits: u16,
-}
-
-/// Fresh public halves that a change may use, oldest first.
-///
-/// Generating a key takes long and may fail, so it happens before a change and outside every lock.
-#[derive(Debug, Default)]
-pub struct AvailableKeys(Vec<Jwk>);
-
-impl AvailableKeys {
-    /// Adds a fresh key.
-    pub fn add(&mut self, jwk: Jwk) {
-        self.0.push(jwk);
-    }
-
-    /// The first key of `algorithm` that `set` does not have yet.
-    fn next_for(&self, set: &KeySet, algorithm: Algorithm) -> Option<Jwk> {
-        self.0
-            .iter()
-            .find(|jwk| jwk.algorithm() == algorithm && set.key(jwk.kid()).is_none())
-            .cloned()
-    }
 }
 
 /// A key set while it changes.

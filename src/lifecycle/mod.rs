@@ -17,6 +17,7 @@
 //! set. No change waits for a key: those that it lacks are generated after its commit and come in
 //! with the next plan, so that a successor stands by again.
 
+mod available_keys;
 mod clock_correction;
 mod command;
 mod crontab;
@@ -37,6 +38,7 @@ mod time;
 mod timing;
 mod verifiers;
 
+pub use available_keys::{AvailableKeys, KeySpecification};
 pub use command::{
     Attestation, Command, Decision, DecisionError, ImportAs, Readiness, Successor, create, decide,
 };
@@ -49,7 +51,7 @@ pub use key::{
 pub use key_set::{
     EarlierHeads, InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS,
 };
-pub use key_set_update::{AvailableKeys, Change, KeySpecification};
+pub use key_set_update::Change;
 pub use plan::{Plan, Step, plan, rotation_due};
 pub use policy::{
     Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed,

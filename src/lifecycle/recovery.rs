@@ -19,12 +19,13 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::Kid;
 
+use super::available_keys::AvailableKeys;
 use super::command::{DecisionError, finish_with_all_keys};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{EarlierHeads, IssuerOrigin, KeySet};
-use super::key_set_update::{AvailableKeys, Change, KeySetUpdate};
+use super::key_set_update::{Change, KeySetUpdate};
 use super::timing::ChangeTime;
 
 /// What is known of a set that is restored.

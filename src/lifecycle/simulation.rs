@@ -4,11 +4,12 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
+use super::available_keys::{AvailableKeys, KeySpecification};
 use super::command::{Attestation, Command, Decision, DecisionError, create, decide};
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{IssuerOrigin, KeySet};
-use super::key_set_update::{AvailableKeys, Change, KeySpecification};
+use super::key_set_update::Change;
 use super::plan::plan;
 use super::policy::Policy;
 use super::rule_violation::RuleViolation;
