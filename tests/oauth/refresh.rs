@@ -55,6 +55,11 @@ fn introspector(server: &Server) -> Client {
     client_with(server, json!({"roles": ["introspector"], "limits": limits}))
 }
 
+/// The grant of a token is refused, with this code of ours.
+fn assert_refused(answer: &Answer, code: &str, what: &str) {
+    assert_error(answer, 400, "invalid_grant", code, what);
+}
+
 #[test]
 fn a_grant_is_renewed_and_its_tokens_are_one_line() {
     let server = service("");
@@ -108,15 +113,9 @@ fn a_token_that_was_used_before_ends_the_grant_and_takes_its_tokens_back() {
         true
     );
     let reuse = renew(&server, &grant, "");
-    assert_error(
-        &reuse,
-        400,
-        "invalid_grant",
-        "refresh-token-reused",
-        "the first",
-    );
+    assert_refused(&reuse, "refresh-token-reused", "the first");
     let after = renew(&server, &third, "");
-    assert_error(&after, 400, "invalid_grant", "grant-ended", "the current");
+    assert_refused(&after, "grant-ended", "the current");
     let inactive = json!({"active": false});
     for token in [
         &third["access_token"],
@@ -150,13 +149,7 @@ fn without_grace_a_lost_answer_ends_the_grant() {
     let grant = opened(&server, json!({}));
     renewed(&server, &grant, "");
     let reuse = renew(&server, &grant, "");
-    assert_error(
-        &reuse,
-        400,
-        "invalid_grant",
-        "refresh-token-reused",
-        "again",
-    );
+    assert_refused(&reuse, "refresh-token-reused", "again");
 }
 
 #[test]
@@ -167,13 +160,7 @@ fn one_token_is_answered_six_times() {
         renewed(&server, &grant, "");
     }
     let reuse = renew(&server, &grant, "");
-    assert_error(
-        &reuse,
-        400,
-        "invalid_grant",
-        "refresh-token-reused",
-        "the seventh",
-    );
+    assert_refused(&reuse, "refresh-token-reused", "the seventh");
 }
 
 #[test]
@@ -275,13 +262,7 @@ fn a_made_up_token_ends_nothing_and_counts_against_its_address() {
     ];
     for token in &made_up {
         let answer = renew(&server, &json!({ "refresh_token": token }), "");
-        assert_error(
-            &answer,
-            400,
-            "invalid_grant",
-            "invalid-refresh-token",
-            token,
-        );
+        assert_refused(&answer, "invalid-refresh-token", token);
     }
     assert_eq!(shown(&server, &grant)["state"], "live");
     let throttled = (0..40).any(|_| {
@@ -309,7 +290,7 @@ fn the_grant_of_a_client_is_renewed_by_that_client_alone() {
         "nobody",
     );
     let foreign = renew_as(&server, Some(&other), &grant, "");
-    assert_error(&foreign, 400, "invalid_grant", "foreign-token", "another");
+    assert_refused(&foreign, "foreign-token", "another");
     let wrong = Client {
         id: holder.id.clone(),
         secret: other.secret.clone(),
@@ -348,13 +329,7 @@ fn the_token_of_another_issuer_is_none_of_this_one() {
     );
     let grant = opened(&server, json!({}));
     let answer = post(&server, "/shop/token", &[], &form(&grant, ""));
-    assert_error(
-        &answer,
-        400,
-        "invalid_grant",
-        "invalid-refresh-token",
-        "another issuer",
-    );
+    assert_refused(&answer, "invalid-refresh-token", "another issuer");
     renewed(&server, &grant, "");
 }
 
@@ -394,12 +369,12 @@ fn what_takes_tokens_back_takes_back_the_grants_that_were_opened_before() {
             );
             // The ban is over, and what it took back stays so.
             let still = renew(&server, &grant, "");
-            assert_error(&still, 400, "invalid_grant", "grant-ended", "lifted");
+            assert_refused(&still, "grant-ended", "lifted");
         }
         let session = json!({"session": by_session["grant"]});
         assert_eq!(server.call("POST", path, Some(&session)).status, 201);
         let refused = renew(&server, &by_session, "");
-        assert_error(&refused, 400, "invalid_grant", "grant-ended", "the session");
+        assert_refused(&refused, "grant-ended", "the session");
     }
     // One that is opened afterwards is another one.
     renewed(&server, &opened(&server, json!({})), "");
@@ -420,7 +395,7 @@ fn a_grant_ends_when_it_is_unused_and_its_tokens_never_live_longer() {
     });
     for grant in [&grant, &unused] {
         let refused = renew(&server, grant, "");
-        assert_error(&refused, 400, "invalid_grant", "grant-ended", "expired");
+        assert_refused(&refused, "grant-ended", "expired");
     }
 }
 
@@ -446,7 +421,7 @@ fn whoever_has_a_refresh_token_ends_its_grant() {
         assert_eq!((answer.status, answer.body.len()), (200, 0));
     }
     let refused = renew(&server, &next, "");
-    assert_error(&refused, 400, "invalid_grant", "grant-ended", "revoked");
+    assert_refused(&refused, "grant-ended", "revoked");
     let access = active(&server, &introspector, &next["access_token"]);
     assert_eq!(access, json!({"active": false}));
     let holder = client(&server, json!({}));
@@ -518,11 +493,5 @@ fn of_two_replicas_that_race_one_line_of_successors_comes() {
     // What one has ended the other one knows at once.
     assert_eq!(revoke(&first, &grant).status, 200);
     let refused = renew(&second, &grant, "");
-    assert_error(
-        &refused,
-        400,
-        "invalid_grant",
-        "grant-ended",
-        "at the other",
-    );
+    assert_refused(&refused, "grant-ended", "at the other");
 }
