@@ -63,7 +63,7 @@ pub struct TokenRequest {
 /// ```
 ///
 /// The token endpoint is found in the issuer's metadata (RFC 8414). A token is renewed beside those who use
-/// it, so that nobody waits but for the first one; several who wait share one request. While the issuer is
+/// it, so that callers wait for the first one alone; several that wait share one request. While the issuer is
 /// away, the last token is used to its end, and the issuer is asked again after pauses of 1 s to 30 s, or
 /// after what its `Retry-After` says. Clones share the token.
 #[derive(Clone)]
@@ -201,7 +201,7 @@ impl TokenSource {
         self.kept().forget(token);
     }
 
-    /// Asks the issuer, unless somebody has done so meanwhile.
+    /// Asks the issuer, unless another caller has done so meanwhile.
     async fn wait(&self) -> Result<AccessToken, Error> {
         let mut endpoint = self.0.asking.lock().await;
         match self.advice() {

@@ -194,7 +194,7 @@ impl Authenticator {
         trusted.any(|trusted| trusted.name == name)
     }
 
-    /// Counts a secret from an address that is nobody's.
+    /// Counts a secret from an address that is no client's.
     ///
     /// # Errors
     /// [`Unauthenticated::TooManyFailures`].

@@ -1,4 +1,4 @@
-//! Grants: what an issuer's service opens for somebody who has logged in, how it is changed and ended,
+//! Grants: what an issuer's service opens for a user who has logged in, how it is changed and ended,
 //! and how its tokens are renewed.
 //!
 //! There may be a million of them, so that none is in memory: each is read by its identifier when it is
@@ -84,7 +84,7 @@ pub enum GrantError {
     /// `client` is no client.
     #[error("client is neither \"public\" nor the id of a client")]
     UnknownHolder,
-    /// A change would give it to somebody else.
+    /// A change would give it to another subject.
     #[error("a grant keeps its sub; open another one for another subject")]
     SubjectFixed,
     /// It was ended before its time.
@@ -131,7 +131,7 @@ impl From<InvalidGrantRecord> for GrantError {
     }
 }
 
-/// The most records of one batch that nobody waits for.
+/// The most records of one batch that no caller waits for.
 const MOST_AT_A_TIME: u32 = 500;
 
 fn record_key(issuer: &IssuerName, id: &str) -> RecordKey {

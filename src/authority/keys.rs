@@ -333,7 +333,7 @@ impl Authority {
         request: Request,
     ) -> Result<Exposure, ChangeError> {
         if successor == Successor::Discard {
-            // Whoever has read the successor may have read what this process has in reserve.
+            // An attacker who has read the successor may have read what this process has in reserve.
             self.services.engine.forget_reserve();
         }
         let command = Command::Revoke {

@@ -284,7 +284,7 @@ impl Authority {
         expires_at.saturating_sub(self.now().floor_seconds())
     }
 
-    /// Counts a secret from an address that is nobody's.
+    /// Counts a secret from an address that is no client's.
     ///
     /// # Errors
     /// [`Unauthenticated::TooManyFailures`].

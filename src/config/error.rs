@@ -74,7 +74,7 @@ pub enum ConfigError {
          oauth.allow_plaintext = true where a proxy speaks TLS in front of it"
     )]
     PlaintextSecrets(String),
-    /// Nobody speaks TLS to a file.
+    /// No client speaks TLS to a file.
     #[error("internal.tls is for a network, and internal.listen is a file of this machine")]
     TlsOnUnixSocket,
     /// Client certificates are required, and nothing says whose.

@@ -103,7 +103,7 @@ pub trait SigningEngine: Send + Sync + 'static {
         urgency: Urgency,
     ) -> Result<KeyPair, EngineError>;
 
-    /// Forgets keys that it has made ahead and nobody has asked for yet: this process may have been
+    /// Forgets keys that it has made ahead and that no change has asked for yet: this process may have been
     /// read. What is generated from now on is made from now on.
     fn forget_reserve(&self);
 

@@ -1,6 +1,6 @@
 //! RSA keys that were made ahead, so that scheduled work does not wait for prime numbers.
 //!
-//! They are in memory only. Whoever may have read this process may have read them, so they can be
+//! They are in memory only. An attacker who has read this process may have read them, so they can be
 //! forgotten; a key that was begun before that is not taken in any more.
 
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl KeyReserve {
         self.kept().by_size.entry(rsa_bits).or_default().pop()
     }
 
-    /// Begins to fill it, unless somebody does already.
+    /// Begins to fill it, unless another task does already.
     pub(super) fn begin_to_fill(&self) -> bool {
         !std::mem::replace(&mut self.kept().is_being_filled, true)
     }

@@ -68,7 +68,7 @@ impl SoftwareEngine {
                 };
                 match on_wiped_stack(|| generate_pair(wanted, rsa)) {
                     Ok(pair) => reserve.put(missing, pair),
-                    // Whoever wants a key generates it, and is told why that fails.
+                    // The task that wants a key generates it, and is told why that fails.
                     Err(_) => return reserve.give_up_filling(),
                 }
             }

@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// The first byte that the client has sent, without taking it; `None` if it has left, and by a
-    /// file, where nobody speaks TLS.
+    /// file, where no client speaks TLS.
     pub(super) async fn peek(&self) -> io::Result<Option<u8>> {
         let Self::Tcp(stream) = self else {
             return Ok(None);

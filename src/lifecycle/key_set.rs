@@ -59,7 +59,7 @@ pub struct EarlierHeads {
 }
 
 impl EarlierHeads {
-    /// What whoever shortens `revocation_max_age` should know, as a sentence; `None` once they have ended.
+    /// What an operator who shortens `revocation_max_age` should know, as a sentence; `None` once they have ended.
     pub fn warning(&self, now: Timestamp) -> Option<String> {
         (now < self.until).then(|| {
             format!(

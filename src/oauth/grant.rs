@@ -1,4 +1,4 @@
-//! A grant: what an issuer's service opens for somebody who has logged in, and as it is stored.
+//! A grant: what an issuer's service opens for a user who has logged in, and as it is stored.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub struct Grant {
 /// Who may renew a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantHolder {
-    /// Whoever has its refresh token, such as a page or an app.
+    /// The holder of its refresh token, such as a page or an app.
     Public,
     /// A client, which authenticates each time.
     Client(String),

@@ -34,7 +34,7 @@ pub struct LayoutRecord {
 }
 
 /// How high a record with this identifier stands: at most 63, so that no more segments end than a head
-/// names. Identifiers are random, and nobody but the service chooses them.
+/// names. Identifiers are random, and the service alone chooses them.
 pub fn height(id: &str) -> u8 {
     let hash = digest::digest(&digest::SHA256, id.as_bytes());
     let bits = hash.as_ref().iter().take(8);

@@ -1,4 +1,4 @@
-//! Which tokens a revocation is about, also when nobody shall know it any more.
+//! Which tokens a revocation is about, also when no operator shall know it any more.
 
 use keywright_verifier::revocation::{Digest, Salt, Selector, SelectorKind};
 
@@ -42,7 +42,7 @@ impl RevokedSelector {
     }
 
     /// Its kind and its digest with this salt. `None` for one that was erased under another salt, as
-    /// after a restore without the store's secret: nobody knows which tokens it is about.
+    /// after a restore without the store's secret: no process knows which tokens it is about.
     pub fn digest(&self, salt: &Salt) -> Option<(SelectorKind, Digest)> {
         match self {
             Self::Known(selector) => Some((selector.kind(), selector.digest(salt))),

@@ -103,7 +103,7 @@ fn bind_file(path: &Path, access: SocketAccess) -> io::Result<(UnixSocket, Socke
 }
 
 /// Removes the socket of a process that has ended without doing so. What is no socket, and a socket
-/// that somebody answers at, stays.
+/// that a process answers at, stays.
 fn remove_stale_file(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),

@@ -52,7 +52,7 @@ async fn a_process_that_is_cut_off_signs_until_its_lease_ends_and_not_longer() {
     assert!(two.readiness().is_ok());
 }
 
-/// Whoever has read one process may have read the others.
+/// An attacker who has read one process may have read the others.
 #[tokio::test]
 async fn a_revocation_by_one_process_makes_all_forget_the_keys_that_they_have_in_reserve() {
     let world = World::new();

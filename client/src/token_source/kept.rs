@@ -32,7 +32,7 @@ struct Failure {
     pauses_until: Duration,
 }
 
-/// What is to be done for somebody who wants a token.
+/// What is to be done for a caller that wants a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Advice {
     /// This one is good for a while.

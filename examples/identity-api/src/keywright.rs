@@ -51,7 +51,7 @@ impl Keywright {
     }
 
     /// Opens a grant whose tokens have these claims and live for so many seconds: a user stays logged in, and
-    /// the client renews its tokens at keywright itself. Whoever has the refresh token renews it: a page has
+    /// the client renews its tokens at keywright itself. The holder of the refresh token renews it: a page has
     /// no secret of its own.
     pub(crate) fn open_grant(&self, claims: &Claims, life: u32) -> Call<'_, OpenedGrant> {
         let body = json!({"claims": claims, "client": "public", "expires_in": life});

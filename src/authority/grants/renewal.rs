@@ -72,7 +72,7 @@ impl Authority {
     /// settled.
     ///
     /// # Errors
-    /// [`GrantError::Ended`] or [`GrantError::Expired`]. Nobody waits to be told that.
+    /// [`GrantError::Ended`] or [`GrantError::Expired`]. No caller waits to be told that.
     pub async fn snapshot_for(
         &self,
         issuer: &Issuer,

@@ -12,7 +12,7 @@ use crate::store::{CommitError, Query, Record, StoreError, Write};
 const MOST_PAGES: u32 = 200;
 
 impl Authority {
-    /// Deletes the records that nobody asks for any more, and counts the live ones. It is called each
+    /// Deletes the records that no client asks for any more, and counts the live ones. It is called each
     /// minute.
     pub(in crate::authority) async fn look_after_grants(&self) {
         if let Err(error) = self.delete_past_grants().await {

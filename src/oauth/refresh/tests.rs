@@ -122,7 +122,7 @@ fn honest_act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whoever presents whatever whenever: the tokens that were issued are one line, each the one
+    /// Whichever holder presents whichever token at whatever time: the tokens that were issued are one line, each the one
     /// successor of the one before.
     #[test]
     fn there_is_one_line_of_successors(acts in vec(act(), 0..60)) {
@@ -174,7 +174,7 @@ proptest! {
         }
     }
 
-    /// An owner that nobody robs is never refused, if an answer of its retries arrives within grace.
+    /// An owner without a thief is never refused, if an answer of its retries arrives within grace.
     #[test]
     fn an_honest_client_is_never_logged_out(acts in vec(honest_act(), 0..80)) {
         let (mut owner, mut line) = begun();

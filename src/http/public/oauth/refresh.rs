@@ -24,7 +24,7 @@ use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::oauth::{Endpoint, Form, GrantHolder, REFRESH_TOKEN, RefreshToken, Scope, Target};
 
 /// The refresh token of a request that may come without a client's proof: a public grant is renewed and
-/// ended by whoever has its token.
+/// ended by its holder, who has its token.
 pub(super) fn refresh_token(endpoint: Endpoint, form: &Form) -> Option<&str> {
     match endpoint {
         // Whether it is missing is said later.
