@@ -79,9 +79,7 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
     }
     let hostile = hostile.ends();
     report(&format!("a hostile client got: {hostile:?}"));
-    for refused in ["refusals: 429", "a rotation: 403"] {
-        assert!(hostile.contains_key(refused), "no {refused}");
-    }
+    hostile::hold(&hostile);
     let followed = followers.ends();
     let audit = audit::read(&fleet);
     let counts = traffic.ends(&audit.forced());

@@ -1,6 +1,7 @@
 //! Three replicas, each with its own way to the database and its own clock.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::thread::sleep;
@@ -24,6 +25,12 @@ pub(crate) const STALENESS: Duration = Duration::from_secs(2);
 /// The issuer of the tokens.
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
 
+/// The audience of the internal listener: who authenticates by an assertion names it.
+pub(crate) const INTERNAL: &str = "https://keys.example/internal";
+
+/// An issuer that is trusted, and whose keys never come.
+pub(crate) const STALLED: &str = "https://stalled.example";
+
 /// Where a replica is reached.
 #[derive(Clone)]
 pub(crate) struct Address {
@@ -39,6 +46,8 @@ pub(crate) struct Fleet<'p> {
     /// Whether the last replica's clock can be set.
     pub(crate) has_clock: bool,
     servers: Vec<Option<Server>>,
+    /// It accepts connections, and never answers one.
+    stalled: TcpListener,
     folders: Vec<Arc<TempDir>>,
     database: String,
 }
@@ -53,6 +62,7 @@ impl<'p> Fleet<'p> {
             admin: String::new(),
             has_clock: faketime().is_some(),
             servers: Vec::new(),
+            stalled: TcpListener::bind("127.0.0.1:0").unwrap(),
             folders: (0..REPLICAS).map(folder).collect(),
             database: postgres.database(),
         };
@@ -105,8 +115,12 @@ impl<'p> Fleet<'p> {
             .database
             .replace(&direct, &format!(":{}/", self.proxies[index].port));
         let settings = format!(
-            "store.url = \"{url}\"\nstore.max_staleness = \"{}s\"\nstore.statement_timeout = \"1s\"\n",
-            STALENESS.as_secs()
+            "store.url = \"{url}\"\nstore.max_staleness = \"{}s\"\nstore.statement_timeout = \"1s\"\n\
+             internal.audience = \"{INTERNAL}\"\n\
+             [[trusted_issuers]]\nname = \"stalled\"\nissuer = \"{STALLED}\"\n\
+             audience = \"{INTERNAL}\"\njwks_url = \"http://{}/jwks\"\n",
+            STALENESS.as_secs(),
+            self.stalled.local_addr().unwrap()
         );
         let mut environment = Vec::new();
         let clock = self.clock(index);

@@ -6,54 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
+pub use crate::support::Signatory;
 use crate::support::{Answer, Server, since_epoch, start, start_in};
 use crate::world::{self, create_issuer, eventually, merge, ok};
 
 pub const AUDIENCE: &str = "https://keys.example.com/internal";
-
-/// Somebody with a key of their own.
-pub struct Signatory {
-    pair: EcdsaKeyPair,
-    kid: String,
-}
-
-impl Signatory {
-    pub fn new(kid: &str) -> Self {
-        let random = SystemRandom::new();
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Self {
-            pair: EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap(),
-            kid: kid.to_owned(),
-        }
-    }
-
-    pub fn jwks(&self) -> Value {
-        let point = self.pair.public_key().as_ref();
-        json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid,
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..]),
-        }]})
-    }
-
-    pub fn sign(&self, claims: &Value) -> String {
-        self.sign_under(&json!({"alg": "ES256", "kid": self.kid}), claims)
-    }
-
-    fn sign_under(&self, header: &Value, claims: &Value) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", encode(header), encode(claims));
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), input.as_bytes())
-            .unwrap();
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-}
 
 pub fn now() -> u64 {
     since_epoch().as_secs()

@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod mounted;
 pub mod page;
 pub mod postgres;
+mod signatory;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use signatory::Signatory;
 
 /// Prints a line past the capture of the test runner, which hides what passing tests say.
 pub fn report(line: &str) {
