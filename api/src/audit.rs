@@ -284,7 +284,7 @@ pub struct Actor {
 pub enum ActorKind {
     /// A client of the internal API.
     Client,
-    /// Somebody with a refresh token of a public grant.
+    /// A caller with a refresh token of a public grant.
     Holder,
     /// The service's own plan.
     Scheduler,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{AccessTokenType, Claims, Nullable, PositiveDuration, UnixSeconds};
 
-/// What to open for somebody who has logged in.
+/// What to open for a user who has logged in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantRequest {

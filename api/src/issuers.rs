@@ -93,7 +93,7 @@ macro_rules! with_policy_members {
             #[serde(skip_serializing_if = "Option::is_none")]
             pub openid_configuration: Option<OpenidConfigurationPolicy>,
             /// Who may read which tokens were taken back: everyone, clients of the internal API with a
-            /// credential, or nobody. Default: `public`.
+            /// credential, or no verifier. Default: `public`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub revocation_feed: Option<RevocationFeed>,
             /// How long a verifier may go by what it has read there, `5s` to `24h`: it is how long at
@@ -234,7 +234,7 @@ pub enum RevocationFeed {
     Public,
     /// Clients of the internal API, with a credential.
     Authenticated,
-    /// Nobody: only the signers know.
+    /// No verifier: only the signers know.
     Off,
 }
 

@@ -24,7 +24,7 @@ pub struct AccessToken {
 /// How an access token is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AccessTokenType {
-    /// By whoever has it (RFC 6750).
+    /// By any caller that has it (RFC 6750).
     Bearer,
 }
 

@@ -36,7 +36,7 @@ pub enum Actor {
         #[serde(skip_serializing_if = "Option::is_none")]
         address: Option<IpAddr>,
     },
-    /// Somebody with a refresh token of a public grant.
+    /// A caller with a refresh token of a public grant.
     Holder {
         /// Where its connection came from.
         #[serde(skip_serializing_if = "Option::is_none")]

@@ -55,9 +55,11 @@ pub enum ChangeError {
     )]
     ApprovalOutdated(String),
     /// The second person is the first.
-    #[error("whoever asked cannot confirm; a second client with the role security must")]
+    #[error(
+        "the client that requested an operation cannot confirm it; another client with the role security must"
+    )]
     OwnApproval,
-    /// More operations wait than anybody can look at.
+    /// More operations wait than people can look at.
     #[error(
         "too many operations on the issuer wait to be confirmed ({MOST_OF_A_CLIENT} of one client, \
          {MOST_ON_AN_ISSUER} in all, are the most); confirm or reject some"

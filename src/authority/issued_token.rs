@@ -1,4 +1,4 @@
-//! A token of an issuer that somebody shows: whether it is one, and whether it is still valid.
+//! A token of an issuer that a caller shows: whether it is one, and whether it is still valid.
 
 use keywright_verifier::{Algorithm, JwkSet, Jws, JwsError};
 use serde_json::{Map, Value};

@@ -322,7 +322,7 @@ impl Issuer {
         Ok(())
     }
 
-    /// Installs what another process has committed, or may have. Whoever has read that one may have
+    /// Installs what another process has committed, or may have. An attacker who has read that process may have
     /// read this one, so a revocation makes this one forget the keys that it has in reserve, too.
     fn install_stored(&self, services: &Services, snapshot: Snapshot) {
         let before = self.snapshot();

@@ -147,7 +147,7 @@ impl Authority {
             Ok(committed)
         })
         .await;
-        // What a panic has left unknown is settled by the schedule, if nobody asks before.
+        // What a panic has left unknown is settled by the schedule, if no request does so before.
         if matches!(changed, Err(ChangeError::Interrupted)) {
             self.schedule(issuer);
         }

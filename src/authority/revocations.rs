@@ -280,7 +280,7 @@ impl Issuer {
     }
 }
 
-/// How much later than it may be a revocation is closed by whoever lives.
+/// How much later than it may be a revocation is closed by a replica that lives.
 const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
 fn subject(issuer: &Issuer) -> Subject<'_> {

@@ -48,7 +48,7 @@ pub struct Plan<'a> {
     /// Issuers that were deleted since.
     pub deleted: BTreeSet<IssuerName>,
     /// Whether nothing was revoked since the register, or since the backup where there is none.
-    /// Otherwise every token of before is taken back, because nobody knows which ones were.
+    /// Otherwise every token of before is taken back, because it is not known which ones were.
     pub nothing_revoked: bool,
     /// Whether grants come back. Refresh tokens that were issued since the backup end theirs.
     pub keep_grants: bool,
@@ -421,7 +421,7 @@ fn events_of(
     for set in recovered {
         rows.extend(audit::rows(&set.change, &attribution, None));
     }
-    // The selector names nobody, so that its hash needs no secret.
+    // The selector names no person, so that its hash needs no secret.
     let secret = RevocationSecret::default();
     for (issuer, revocation) in revocations {
         let event = RevocationEvent::opened(revocation, &secret);

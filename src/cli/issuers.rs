@@ -165,7 +165,7 @@ fn current_policy(
     }
 }
 
-/// A deleted issuer is shown as it is, whoever has deleted it.
+/// A deleted issuer is shown as it is, even if another operator has deleted it.
 fn delete(arguments: &DeleteArguments, session: &mut Session) -> Result<(), Failure> {
     let DeleteArguments {
         name,

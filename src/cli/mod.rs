@@ -102,9 +102,9 @@ enum Command {
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
     Token(token::Command),
-    /// Refuse the tokens of somebody, and sign none from now on.
+    /// Refuse the tokens of a subject, and sign none from now on.
     Ban(revocations::BanArguments),
-    /// Sign the tokens of somebody again. Tokens from before stay refused.
+    /// Sign tokens for a banned subject again. Its earlier tokens stay refused.
     Unban(revocations::UnbanArguments),
     /// Refuse the tokens of a session, or of a subject everywhere. The next login is good.
     Logout(revocations::LogoutArguments),

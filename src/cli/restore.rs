@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "KID", group = "since", allow_hyphen_values = true)]
     revoked_since: Vec<Kid>,
     /// Nothing was revoked after the backup, or after the register, neither keys nor tokens. Without it
-    /// every token of before is refused, because nobody knows which were taken back last.
+    /// every token of before is refused, because it is not known which were taken back last.
     #[arg(long, group = "since", conflicts_with = "revoked_since")]
     nothing_revoked_since: bool,
     /// An issuer that was deleted after the backup, or after the register; once for each.
@@ -84,8 +84,8 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         }
         for issuer in &outcome.taken_back {
             output.line(format_args!(
-                "every token of issuer {issuer} from before is refused: nobody knows which were taken \
-                 back last"
+                "every token of issuer {issuer} from before is refused: it is not known which were \
+                 taken back last"
             ))?;
         }
         if outcome.ended_grants > 0 {

@@ -209,7 +209,7 @@ pub(super) fn ban(arguments: BanArguments, session: &mut Session) -> Result<(), 
         && let Some(wide) = selector.audience.as_ref().or(selector.client.as_ref())
     {
         let step = Irreversible {
-            consequence: format!("every token that {wide} has or gets is refused, whoever uses it"),
+            consequence: format!("every token that {wide} has or gets is refused, for every user"),
             word: wide,
         };
         consent.require(&step, session)?;
@@ -308,7 +308,7 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         Some(Command::File(arguments)) => file(&arguments, session),
         Some(Command::Erase(EraseArguments { id, of, consent })) => {
             let step = Irreversible {
-                consequence: "nobody can tell any more whose tokens it takes back".to_owned(),
+                consequence: "keywright can no longer show whose tokens it takes back".to_owned(),
                 word: &id,
             };
             consent.require(&step, session)?;

@@ -18,7 +18,7 @@ const INDENT: usize = 4;
 /// What the reader's screen can show.
 #[derive(Clone, Copy)]
 struct Screen {
-    /// How many characters a line has; `None` where nobody wraps lines.
+    /// How many characters a line has; `None` where lines are not wrapped.
     width: Option<usize>,
     /// Whether states are coloured.
     has_colours: bool,

@@ -159,7 +159,7 @@ codes! {
         "`ban` ends in the past",
         "name a later time, or leave it out";
     ReservedType = "reserved-type":
-        "`typ` is that of a document which is no token for anybody, such as a revocation feed",
+        "`typ` is that of a document which is not a token, such as a revocation feed",
         "use another type";
     CredentialInUrl = "credential-in-url":
         "the URL carries a credential or a token",
@@ -189,8 +189,8 @@ codes! {
         "the refresh token was never issued here, or its grant has been gone for a day",
         "log in again";
     RefreshTokenReused = "refresh-token-reused":
-        "the refresh token was used before; its grant is ended, because two hold what one should hold",
-        "log in again; if the client stores each answer, somebody has stolen a token";
+        "the refresh token was used before; its grant is ended, because two callers hold it",
+        "log in again; if the client stores each response, a token was stolen";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";
@@ -205,10 +205,10 @@ codes! {
         "ask for less, or have an admin change the limit";
     Banned = "banned":
         "a ban keeps tokens like this from being signed",
-        "nothing: whoever has banned it must lift the ban";
+        "nothing: a client with the role `security` or `revoker` must lift the ban";
     OwnApproval = "own-approval":
-        "whoever asked for an operation cannot confirm it",
-        "a second client with the role `security` must";
+        "the client that requested an operation cannot confirm it",
+        "another client with the role `security` must";
     NotFound = "not-found":
         "there is nothing at this path",
         "check the path";
@@ -303,8 +303,8 @@ codes! {
         "a change of a grant has another `sub`",
         "open another grant";
     LastAdmin = "last-admin":
-        "nobody could manage access any more",
-        "make another client that is an admin of all issuers and has a way in";
+        "no client could manage access any longer",
+        "make another client that is an admin of all issuers and can authenticate";
     CertificateTaken = "certificate-taken":
         "another client is named by the same certificate rule",
         "take it from that client first";

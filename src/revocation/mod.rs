@@ -143,8 +143,8 @@ impl Revocation {
         }
     }
 
-    /// What the feed says of it, and the kind of the selector. Where nobody knows whose tokens it is
-    /// about, it is about all: it takes none back otherwise.
+    /// What the feed says of it, and the kind of the selector. Where it is not known whose tokens
+    /// it is about, it is about all: it takes none back otherwise.
     pub fn record(&self, salt: &Salt) -> (SelectorKind, Record) {
         let known = self.selector.digest(salt);
         let (kind, digest) =

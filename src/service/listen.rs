@@ -93,7 +93,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// The permissions are set before anybody can connect: that takes [`ReservedSocket::listen`].
+/// The permissions are set before a client can connect: that takes [`ReservedSocket::listen`].
 fn bind_file(path: &Path, access: SocketAccess) -> io::Result<(UnixSocket, SocketFile)> {
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;

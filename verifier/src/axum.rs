@@ -26,7 +26,7 @@
 //! ```
 //!
 //! As with every layer of axum, a route that is added to the router after `.layer(…)` is not behind it.
-//! A handler there that has an [`Authenticated`] answers 500; one that has none is open to everybody.
+//! A handler there that has an [`Authenticated`] answers 500; one that has none is open to everyone.
 //!
 //! # Answers
 //!

@@ -14,8 +14,8 @@ impl Drop for Task {
     }
 }
 
-/// Runs a task, and begins it anew if it panics: whoever verifies must not go on for ever with what it
-/// has.
+/// Runs a task, and begins it anew if it panics: a verifier must not keep using what it has
+/// indefinitely.
 pub(crate) async fn supervised<F>(mut begin: impl FnMut() -> F)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -227,7 +227,7 @@ impl Verifier {
     }
 
     /// Reads the claims of a token of so many bytes and finds its issuer. Everything in it is still
-    /// what anybody could write.
+    /// unproven: an attacker could have written it.
     fn read<'t>(&self, jws: &'t Jws<'t>, bytes: usize) -> Result<Token<'_, 't>, VerifyError> {
         let claims = jws.unverified_members()?;
         let issuer = string(&claims, "iss")?

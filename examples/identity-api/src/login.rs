@@ -30,7 +30,7 @@ const LONGEST_LIFE: u32 = 300;
 /// Whom a token is for: the service with the orders, and this one, which ends its session.
 const AUDIENCES: &[&str] = &["orders", "identity"];
 
-/// A token for one order is handed on, and whoever has it must not end the session.
+/// A token for one order is handed on, and its holder must not end the session.
 const AUDIENCES_OF_ONE_ORDER: &[&str] = &["orders"];
 
 /// What this service knows.
@@ -117,7 +117,7 @@ async fn log_in(
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// The name of a session: 128 bits that nobody guesses.
+/// The name of a session: 128 bits, which cannot be guessed.
 fn new_session() -> Result<String, RuleViolation> {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);
@@ -126,7 +126,7 @@ fn new_session() -> Result<String, RuleViolation> {
 }
 
 /// The scope of the token. Who asks for more than the user has gets nothing: a token with less than
-/// was asked for would fail later, where nobody knows why.
+/// was asked for would fail later, without a hint why.
 fn granted(
     user: &User,
     asked: Option<&str>,

@@ -1,8 +1,8 @@
 //! Logs users in with a token that keywright has signed, and out by having keywright take it back.
 //!
 //! This service knows who its users are and what they may do. It has no key and cannot make a token:
-//! it says what is true of a user, and keywright signs it. Whoever breaks in here can ask for tokens
-//! until the credential is revoked, and leaves with no key.
+//! it says what is true of a user, and keywright signs it. An attacker who breaks in here can ask for
+//! tokens until the credential is revoked, and leaves with no key.
 //!
 //! - `users`: names, password hashes, and what each user may do;
 //! - `keywright`: the three calls to keywright;
@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let authentication = Authentication::new(verifier).realm("identity");
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
-    // Before the address is told: whoever reads it may send SIGTERM at once.
+    // Before the address is told: its reader may send SIGTERM at once.
     let mut terminate = signal(SignalKind::terminate())?;
     writeln!(std::io::stdout(), "listening on http://{address}")?;
     axum::serve(listener, login::routes(Arc::new(identity), authentication))

@@ -60,7 +60,7 @@ async fn log_out_everywhere(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all sessions of somebody else, who gets no new one until an operator lifts the ban.
+/// Ends all sessions of another user, who gets no new one until an operator lifts the ban.
 async fn ban(
     State(identity): State<Arc<Identity>>,
     Json(ban): Json<Ban>,

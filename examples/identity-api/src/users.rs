@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 /// bound a crowd at the door would take the machine.
 const CHECKS_AT_ONCE: usize = 4;
 
-/// Somebody who may log in.
+/// A user who may log in.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct User {
@@ -33,7 +33,7 @@ fn password_hash<'de, D: Deserializer<'de>>(text: D) -> Result<PasswordHash, D::
     PasswordHash::new(&String::deserialize(text)?).map_err(D::Error::custom)
 }
 
-/// All users, and a check of a password that takes as long for nobody as for somebody.
+/// All users, and a check of a password that takes as long for an unknown user as for a known one.
 pub(crate) struct Users {
     users: Vec<User>,
     /// Stands in for the hash of a user that does not exist.

@@ -25,7 +25,7 @@ impl Drop for Service {
     }
 }
 
-/// The service with these users; nobody listens where it looks for keywright.
+/// The service with these users; nothing listens where it looks for keywright.
 fn start(users: &Path) -> Option<Service> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let credential = folder.path().join("credential");

@@ -1,6 +1,6 @@
-//! Keeps orders, and shows them to whoever brings a token that allows it.
+//! Keeps orders, and shows them to callers with a token that allows it.
 //!
-//! This service shares no secret with anybody. It knows the issuer's name, fetches the issuer's public
+//! This service shares no secret. It knows the issuer's name, fetches the issuer's public
 //! keys, follows what the issuer has taken back, and decides by itself: no request of a user causes one
 //! to the issuer. While the issuer is away, it accepts tokens as long as it is known that they were not
 //! taken back.
@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
-    // Before the address is told: whoever reads it may send SIGTERM at once.
+    // Before the address is told: its reader may send SIGTERM at once.
     let mut terminate = signal(SignalKind::terminate())?;
     writeln!(std::io::stdout(), "listening on http://{address}")?;
     axum::serve(listener, orders::routes(authentication))
@@ -102,7 +102,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// never goes to a log, and what it says about itself may be a lie.
 fn log_refusal(error: &VerifyError, token: Option<&Jws<'_>>) {
     let claims = token.and_then(|token| token.unverified_claims().ok());
-    // Quoted by `?`, and cut, because whoever sent it chose it.
+    // Quoted by `?`, and cut, because its sender chose it.
     let claim = |name| -> Option<String> {
         let text = claims.as_ref()?.get(name).and_then(Value::as_str)?;
         Some(text.chars().take(64).collect())

@@ -22,7 +22,7 @@ struct Claims {
     order: Option<String>,
 }
 
-/// Reads a claim that may be absent but not `null`, which somebody might take for "all".
+/// Reads a claim that may be absent but not `null`, which a reader might take for "all".
 fn present<'de, D: Deserializer<'de>>(claim: D) -> Result<Option<String>, D::Error> {
     String::deserialize(claim).map(Some)
 }
@@ -91,7 +91,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Order>, RuleViolation> {
     let orders = orders.read().unwrap_or_else(PoisonError::into_inner);
-    // One answer for an order of somebody else and for none: nobody can count our orders.
+    // One answer for another user's order and for none, so that callers cannot count our orders.
     let found = orders
         .iter()
         .find(|order| order.id == id && token.claims.reach(order));

@@ -47,7 +47,7 @@ pub(super) struct Book {
     at_signers_until: BTreeSet<(Timestamp, String)>,
     /// How many of them are bans.
     bans: usize,
-    /// Those whose records do not read: nobody knows which tokens they are about.
+    /// Those whose records do not read: it is not known which tokens they are about.
     unreadable: BTreeSet<String>,
     /// Those that are open.
     open: BTreeSet<String>,

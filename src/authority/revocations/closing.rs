@@ -13,14 +13,14 @@ use crate::lifecycle::{Timestamp, Timing};
 use crate::store::replicas::{ReplicaList, ReplicaRecord};
 use crate::store::{CommitError, Content, StoreError, WhenDiskFull, Write};
 
-/// Whoever opened a revocation waits so long until all know of it, and looks so often.
+/// The request that opened a revocation waits so long until all replicas know of it.
 const MOST_LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// So old is a revocation that somebody else closes it: who opened it has given up, or has died.
+/// So old is a revocation that another replica closes it: its opener has given up, or has died.
 const LEFT_OPEN: Duration = Duration::from_secs(2);
 
-/// The most records of one commit that nobody waits for.
+/// The most records of one commit that no request waits for.
 const MOST_AT_A_TIME: usize = 1000;
 
 /// How often revocations are looked after.
@@ -142,7 +142,7 @@ impl Authority {
         }
     }
 
-    /// Closes what whoever opened it has left open, settles what became of commits without an answer,
+    /// Closes what the opener has left open, settles what became of commits without an answer,
     /// and lets go of what has passed. It is called once a second.
     async fn look_after_revocations(&self) {
         for issuer in self.issuers() {

@@ -2,7 +2,7 @@
 //!
 //! A head says of which moment it is: what was committed before is in it. That is never later than
 //! when the store was asked for the lease that is running, so that a process which is cut off cannot
-//! freshen. It is signed when somebody asks, once a second at most, and shared by all who do.
+//! freshen. It is signed on request, once a second at most, and shared by all who ask.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,7 +73,7 @@ const SHARED_FOR: Duration = Duration::from_secs(1);
 /// How many heads with a nonce are signed in that time.
 const MOST_WITH_NONCE: u32 = 400;
 
-/// For how long segments are kept that no head names any more: somebody may be fetching them.
+/// For how long segments are kept that no head names any longer: a verifier may be fetching them.
 const SEGMENTS_KEPT_FOR: Duration = Duration::from_secs(120);
 
 /// From so many records on the content is put together off the threads that serve requests.
@@ -83,7 +83,7 @@ const MANY: usize = 4096;
 #[derive(Default)]
 pub(super) struct Feed {
     built: Mutex<Option<Arc<Built>>>,
-    /// Whoever puts the content together: all others that ask meanwhile wait for it.
+    /// Held by the request that builds the content: all others wait for it.
     building: tokio::sync::Mutex<()>,
     heads: tokio::sync::Mutex<Heads>,
     segments: Mutex<HashMap<[u8; 32], Segment>>,
@@ -279,7 +279,7 @@ impl Authority {
                 continue;
             }
             let signed = sign(services, issuer, &view, &built, vouched_at, request).await?;
-            // Where there is a change all the time nobody waits for one head that says them all.
+            // Under constant changes no request waits for one head that says them all.
             let now = services.clock.now();
             let since = *passed_over.get_or_insert(now);
             let is_news = ![signed.root, built.root].map(Some).contains(&request.known);
@@ -385,7 +385,7 @@ async fn sign(
         if !heads.may_sign_nonce(now) {
             return Err(FeedRefusal::Busy);
         }
-        // It is for one caller alone, so that nobody else waits for it.
+        // It is for one caller alone, so that no other waits for it.
         drop(heads);
         return signed(Some(nonce)).await;
     }

@@ -131,7 +131,7 @@ impl Revocations {
 }
 
 /// Takes over what records say. While one does not read, nothing is signed for its issuer, and no head
-/// says what is revoked: it may be a ban of anybody.
+/// says what is revoked: it may be a ban of any subject.
 fn take_over(book: &mut Book, records: &[Record], known_through: u64, now: Timestamp) {
     for record in records {
         match Revocation::from_document(&record.key.id, &record.document) {

@@ -1,4 +1,4 @@
-//! How tokens are taken back: a revocation is opened, and closed at once where nobody can miss it.
+//! How tokens are taken back: a revocation is opened, and closed at once where no replica can miss it.
 
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl Authority {
             let close = |one: Revocation| one.closed(set.set(), stamp);
             revocations = revocations.into_iter().map(close).collect();
         }
-        // The lease is looked at last: what is stamped with a time that nobody shares is not said.
+        // The lease is looked at last: what is stamped with a time that no other replica shares is not said.
         let believed = services.require_believed_time();
         let batch = believed.and_then(|()| self.opening(issuer, &revocations, request, now));
         let batch = batch.inspect_err(|_| book.release(&ids))?;
@@ -162,7 +162,7 @@ impl Authority {
             return Err(ChangeError::Refused(RuleViolation::NeedsConfirmation));
         }
         let client = request.client();
-        // Whoever has no client is the service itself, or who runs it.
+        // A request without a client is of the service itself, or of its operator.
         let is_security = client.is_empty() || self.client(client)?.client.has(Role::Security);
         let quota = issuer.revocations();
         quota.check_quota(client, is_security, drafts.len())

@@ -1,4 +1,4 @@
-//! What a token may say, whoever asks for it: the types of claims, reserved claims and types, lifetimes.
+//! What a token may say, by any client: the types of claims, reserved claims and types, lifetimes.
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ pub enum RestoreError {
     SilentRegister(IssuerName),
     /// Grants are to come back that the restore itself takes back.
     #[error(
-        "grants cannot be kept: nobody knows which tokens were taken back since, so that all of before \
+        "grants cannot be kept: it is not known which tokens were taken back since, so that all of before \
          are, and their grants with them; give a register of after that, or say that nothing was revoked"
     )]
     GrantsTakenBack,

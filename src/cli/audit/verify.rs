@@ -50,8 +50,8 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         output.line(format_args!("head: {end}"))
     })?;
     if pinned.is_none() {
-        let note = "note: without --head this shows that the log is whole in itself; whoever can \
-                    write to the database can write all of it anew";
+        let note = "note: without --head this shows that the log is whole in itself; anyone who \
+                    can write to the database can rewrite all of it";
         session.output.note(note)?;
     }
     Ok(())

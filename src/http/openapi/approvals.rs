@@ -41,7 +41,7 @@ pub(in crate::http) fn list_approvals() -> Operation {
         "listApprovals",
         "Read what waits to be confirmed",
     )
-    .text("Of the issuers that the caller may call. What nobody confirms in 15 minutes is over.")
+    .text("Of the issuers that the caller may call. An approval expires 15 minutes after the request.")
     .role(Role::Security)
     .answers(ResponseDescription::json::<api::Approvals>(
         ResponseStatus::Ok,

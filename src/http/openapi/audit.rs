@@ -70,7 +70,9 @@ pub(in crate::http) fn head() -> Operation {
         "readAuditHead",
         "Read the head of the audit log",
     )
-    .text("The last event's number and hash, to be kept where nobody who keeps the log can write.")
+    .text(
+        "The last event's number and hash, to be kept where the operators of the log cannot write.",
+    )
     .role(Role::Auditor)
     .answers(ResponseDescription::json::<api::AuditHead>(
         ResponseStatus::Ok,

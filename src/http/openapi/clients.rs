@@ -61,7 +61,7 @@ fn terms() -> Value {
 pub(in crate::http) fn list_clients() -> Operation {
     let clients = json!({"clients": [client()]});
     Operation::new(Area::Clients, "listClients", "Read all clients")
-        .text("Without their credentials: nobody can read those again.")
+        .text("Without their credentials: those cannot be read again.")
         .role(Role::Admin)
         .answers(ResponseDescription::json::<api::Clients>(
             ResponseStatus::Ok,

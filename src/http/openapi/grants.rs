@@ -16,7 +16,7 @@ use crate::http::response::ResponseStatus;
 pub(in crate::http) fn open() -> Operation {
     let operation = Operation::new(Area::Grants, "openGrant", "Open a grant")
         .text(
-            "For somebody who has logged in. The grant's access tokens are within the limits of the \
+            "For a user who has logged in. The grant's access tokens are within the limits of the \
              client that opens it, now and at each renewal, and have `sid`, its identifier. The \
              refresh token goes to the token endpoint of the issuer, where it is exchanged for the \
              next one.",

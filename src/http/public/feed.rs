@@ -112,7 +112,7 @@ pub(super) async fn answer(
     answer.unwrap_or_else(|problem| without_copies(problem.into_response()))
 }
 
-/// Whether the policy lets whoever asks read it.
+/// Whether the policy lets this caller read it.
 async fn may_read(
     authority: &Arc<Authority>,
     issuer: &Issuer,

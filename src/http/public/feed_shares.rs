@@ -194,7 +194,7 @@ mod tests {
         assert!(take("203.0.113.8", at));
         assert!(!take("203.0.113.7", at.after(SECOND / 2)));
         assert!(take("203.0.113.7", at.after(SECOND)));
-        // A clock that is set back keeps nobody out.
+        // A clock that is set back locks no address out.
         assert!(take("203.0.113.7", at.before(SECOND * 60)));
     }
 }

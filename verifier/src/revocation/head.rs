@@ -12,7 +12,7 @@ use crate::json::{FieldError, Object};
 /// The longest nonce, in characters.
 const MAX_NONCE_CHARACTERS: usize = 64;
 
-/// Claims that would make a head look like a token for somebody.
+/// Claims that would make a head look like an access token.
 const REFUSED_CLAIMS: [&str; 3] = ["aud", "scope", "client_id"];
 
 /// What an issuer has revoked, and when that was so: the claims of a signed token.
@@ -245,7 +245,7 @@ pub enum InvalidHead {
     /// `root` is not that of the content.
     #[error("root of the head is not that of its content")]
     Root,
-    /// The head has a claim of tokens that are for somebody.
+    /// The head has a claim of access tokens.
     #[error("claim \"{0}\" does not belong in a head")]
     RefusedClaim(&'static str),
 }

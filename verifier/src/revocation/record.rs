@@ -10,7 +10,7 @@ use crate::jwk::sha256;
 /// `issued_before` of a record while its revocation is open.
 const OPEN: u64 = u64::MAX;
 
-/// The key of the digests of one issuer. It is published: it keeps tables of digests that somebody has
+/// The key of the digests of one issuer. It is published: it keeps tables of digests that were
 /// made before from fitting, and is no secret.
 #[derive(Clone)]
 pub struct Salt {

@@ -225,7 +225,7 @@ impl Heads {
                 head.issued_at.saturating_add(age)
             },
         );
-        // The signer knew what was revoked; but nobody knows what will be.
+        // The signer knew what was revoked, but not what will be.
         let issued_at = token.issued_at.map(|issued_at| issued_at.min(now));
         let vouched_at = issued_at.max(head.map(|head| head.issued_at));
         let longest = match bound {

@@ -69,7 +69,7 @@ fn open_revocation_refuses_what_was_issued_until_its_head_was() {
             "{issued_at:?}"
         );
     }
-    // Whoever signed it knew, and has waited.
+    // The replica that signed it knew, and has waited.
     assert_eq!(found(Some(101)), None);
 }
 

@@ -198,7 +198,7 @@ fn head_goes_with_its_key_and_that_of_another_key_counts() {
     let both = set(&["a", "b"]);
     let none = Heads::none(at(100));
     let honest = after(&none, &head(100, &[("mallory", 90)]), "a", at(100), &both);
-    // Whoever has stolen the key says that nothing is revoked, at a time that no other head has.
+    // The thief of the key says that nothing is revoked, at a time that no other head has.
     let forged = after(&honest, &head(104, &[]), "b", at(100), &both);
     let judge = |keys: &JwkSet| {
         let token = token("mallory", Some(10));
@@ -308,7 +308,7 @@ fn clock_that_is_behind_is_corrected_by_a_head_that_was_signed_just_now() {
 enum Event {
     /// Time passes.
     Pass(u64),
-    /// Somebody's revocation is closed.
+    /// A subject's revocation is closed.
     Revoke(usize),
     /// A head comes that was signed so long ago, by one of the keys.
     Head { age: u64, kid: usize },
