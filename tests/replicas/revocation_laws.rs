@@ -1,28 +1,39 @@
 //! What revocations promise, over random histories: three processes sign, are frozen, cut off and
 //! started anew while tokens are taken back, banned and freed, the policy changes how long a head
-//! counts, and one verifier follows whoever answers it. `tests/model/revocation` visits every state of
+//! counts, the store is lost and restored from a backup, and one verifier follows the processes. `tests/model/revocation` visits every state of
 //! the protocol; this runs the code.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use keywright::authority::audit::Actor;
 use keywright::authority::request::Request;
 use keywright::authority::revocations::{RevocationDraft, run};
 use keywright::authority::signing::sign;
 use keywright::authority::snapshot::LeasedSnapshot;
-use keywright::lifecycle::{IssuerName, Timestamp};
+use keywright::backup::restore::{Plan, prepare};
+use keywright::clock::Clock;
+use keywright::engine::Entropy;
+use keywright::engine::software::SoftwareEngine;
+use keywright::lifecycle::{ChangeTime, IssuerName, Timestamp, Timing};
 use keywright::revocation::{Ban, State};
+use keywright::store::memory::MemoryStore;
 use keywright_verifier::revocation::{Head, RevocationTable, Selector, SelectorKind, selectors_of};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::revocations::{claims, head, request};
-use crate::world::{MAX_STALENESS, Process, World, anyone, policy};
+use crate::world::{MAX_STALENESS, Process, World, anyone, master_keys, policy};
 
 const PROCESSES: usize = 3;
 const PEOPLE: [&str; 2] = ["user-1", "user-2"];
+
+/// The longest `revocation_max_age` of the histories, and what clocks may be apart.
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(3 * 60 + 4);
 
 /// What one verifier, one process or time itself does next.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +55,13 @@ enum Act {
     StartAnew(usize),
     /// Time passes, half a second at a time; those that are not cut off ask the store.
     Pass(u32),
-    /// Time passes and nobody asks.
+    /// Time passes and no process asks the store.
     Silence(u64),
     AskForHead(usize),
+    /// A backup is taken, in the place of the one before.
+    BackUp(usize),
+    /// The store is lost, and restored from the backup by a machine with the clock of this process.
+    Restore(usize),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -66,7 +81,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => process.clone().prop_map(Act::StartAnew),
         4 => (1..10_u32).prop_map(Act::Pass),
         1 => (1..3_000_u64).prop_map(Act::Silence),
-        4 => process.prop_map(Act::AskForHead),
+        4 => process.clone().prop_map(Act::AskForHead),
+        1 => process.clone().prop_map(Act::BackUp),
+        1 => process.prop_map(Act::Restore),
     ]
 }
 
@@ -83,6 +100,12 @@ struct Token {
     text: String,
     begun_at: Timestamp,
     handed_out_at: Timestamp,
+}
+
+/// A backup, and when it was taken.
+struct Backup {
+    taken_at: Timestamp,
+    file: Vec<u8>,
 }
 
 /// A revocation that was asked for, and answered.
@@ -105,6 +128,9 @@ struct History {
     asked: Vec<Asked>,
     /// The head with the greatest time that the verifier has.
     known: Option<Head>,
+    backup: Option<Backup>,
+    /// When the store was restored last.
+    restored_at: Option<Timestamp>,
 }
 
 impl Asked {
@@ -153,6 +179,8 @@ impl History {
             tokens: Vec::new(),
             asked: Vec::new(),
             known: None,
+            backup: None,
+            restored_at: None,
         };
         // A store that has just begun may have been another one's before.
         history.pass(80).await;
@@ -211,7 +239,61 @@ impl History {
             Act::Pass(halves) => self.pass(halves).await,
             Act::Silence(milliseconds) => self.silence(Duration::from_millis(milliseconds)).await,
             Act::AskForHead(process) => self.ask_for_head(process).await,
+            Act::BackUp(process) => self.back_up(process).await,
+            Act::Restore(process) => self.restore(process).await,
         }
+    }
+
+    async fn back_up(&mut self, process: usize) {
+        let member = &self.members[process];
+        if member.is_cut_off {
+            return;
+        }
+        let taken_at = self.now();
+        let chunks = member.process.backup(Actor::Bootstrap).await.unwrap();
+        let chunks: Vec<_> = chunks.try_collect().await.unwrap();
+        let file = chunks.concat();
+        self.backup = Some(Backup { taken_at, file });
+    }
+
+    async fn restore(&mut self, process: usize) {
+        let Some(backup) = &self.backup else {
+            return;
+        };
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&backup.file).unwrap();
+        let engine = SoftwareEngine::start().unwrap();
+        let machine = Clock::manual(clock_of(&self.world, self.clocks_off[process]));
+        let plan = Plan {
+            backup: file,
+            register: None,
+            revoked: BTreeSet::new(),
+            deleted: BTreeSet::new(),
+            nothing_revoked: false,
+            keep_grants: false,
+            master_keys: &master_keys(),
+            actor: Actor::Bootstrap,
+            engine: &engine,
+            entropy: Entropy::system(),
+            time: ChangeTime {
+                timing: Timing::shared(MAX_STALENESS),
+                ..machine.now().into()
+            },
+        };
+        let prepared = prepare(plan).await.unwrap();
+        self.members.clear();
+        self.world.store = Arc::new(MemoryStore::shared_by_all(self.world.clock.clone()));
+        prepared.write(&*self.world.store).await.unwrap();
+        for off in self.clocks_off {
+            self.members.push(Member::of(start(&self.world, off).await));
+        }
+        // What the backup does not know of is lost; all tokens of before are taken back for it.
+        let taken_at = backup.taken_at;
+        self.asked.retain(|asked| asked.answered_at < taken_at);
+        for asked in &mut self.asked {
+            asked.lifted_at = asked.lifted_at.filter(|lifted_at| *lifted_at < taken_at);
+        }
+        self.restored_at = Some(self.now());
     }
 
     async fn set_max_age(&self, process: usize, max_age: &str) {
@@ -243,7 +325,7 @@ impl History {
             let in_force = asked.at_signers <= begun_at && asked.lifted_at.is_none();
             asked.is_ban && in_force && asked.matches(&token)
         });
-        assert!(banned.is_none(), "a token for somebody who is banned");
+        assert!(banned.is_none(), "a token for a banned subject");
         self.tokens.push(token);
     }
 
@@ -371,17 +453,28 @@ impl History {
                     asked.id
                 );
             }
+            // What a backup cannot know of: no token of before it came back lives on.
+            if let Some(restored_at) = self.restored_at {
+                let is_meant = token.handed_out_at < restored_at
+                    && restored_at.after(LONGEST_MAX_AGE) < self.now();
+                assert!(!(is_meant && is_accepted), "accepted after a restore");
+            }
             // (b) What was signed when it was in force is not refused because of it.
             let explains = |one: &&Asked| one.matches(token) && token.begun_at < one.at_signers;
-            let is_explained = self.asked.iter().any(|one| explains(&one));
+            let is_explained = self.asked.iter().any(|one| explains(&one))
+                || self.restored_at.is_some_and(|at| token.begun_at < at);
             assert!(!is_refused || is_explained, "a good token is refused");
         }
     }
 }
 
-async fn start(world: &World, off: i64) -> Process {
+fn clock_of(world: &World, off: i64) -> Timestamp {
     let now = world.clock.read().wall.millis();
-    let now = Timestamp::from_millis(now.saturating_add_signed(off));
+    Timestamp::from_millis(now.saturating_add_signed(off))
+}
+
+async fn start(world: &World, off: i64) -> Process {
+    let now = clock_of(world, off);
     world.try_process(now, MAX_STALENESS).await.unwrap()
 }
 
@@ -415,7 +508,7 @@ proptest! {
                 history.happen(Act::Thaw(process)).await;
                 history.happen(Act::Reconnect(process)).await;
             }
-            history.pass(300).await;
+            history.pass(400).await;
             for process in order {
                 history.happen(Act::AskForHead(process)).await;
                 history.check();
@@ -423,4 +516,19 @@ proptest! {
             }
         });
     }
+}
+
+/// The clock of the machine that restores is slow, and a token is a moment old.
+#[tokio::test]
+async fn a_restore_takes_back_the_token_of_the_moment_before() {
+    let mut history = History::begin(CLOCKS_OFF[1]).await;
+    for act in [Act::BackUp(0), Act::Sign(0, 0), Act::Restore(2)] {
+        history.silence(Duration::from_millis(1)).await;
+        history.happen(act).await;
+    }
+    assert_eq!(history.tokens.len(), 1);
+    history.pass(600).await;
+    history.happen(Act::AskForHead(0)).await;
+    assert!(history.known.is_some());
+    history.check();
 }

@@ -97,7 +97,7 @@ impl Process {
             lease: Arc::new(Lease::on(&*store, clock.clone(), max_staleness)),
             store,
             engine: Arc::clone(&engine) as _,
-            master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
+            master_keys: master_keys(),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),
@@ -153,6 +153,10 @@ impl Process {
         let algorithm = view.set().policy().default_algorithm;
         view.set().active(algorithm).unwrap().kid().clone()
     }
+}
+
+pub(crate) fn master_keys() -> MasterKeys {
+    MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap())
 }
 
 pub(crate) fn anyone() -> Client {

@@ -39,7 +39,10 @@ impl Revocations {
                 created_at: change.at,
                 changed_at: change.at,
             };
-            let closed = open.closed(&change.set, change.at.max(plan.time.reading));
+            // The clock that has stamped the tokens may be ahead of the one of this machine.
+            let latest = change.at.max(plan.time.reading);
+            let latest = latest.after(plan.time.timing.clock_tolerance);
+            let closed = open.closed(&change.set, latest);
             opened.push((change.set.issuer().clone(), closed));
         }
         let lives = |record: &&Record| {
