@@ -260,6 +260,11 @@ impl History {
         let Some(backup) = &self.backup else {
             return;
         };
+        // Heads of a store that is lost within seconds of its restore may know of a later end of it.
+        let is_fresh = |at: Timestamp| self.now().since(at) < Duration::from_secs(10);
+        if self.restored_at.is_some_and(is_fresh) {
+            return;
+        }
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&backup.file).unwrap();
         let engine = SoftwareEngine::start().unwrap();
