@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+mod grants;
 mod issuance;
 mod service_log;
 mod tasks;
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::Timestamp;
 
+pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
 pub use service_log::ServiceLog;
 pub use tasks::{TaskHealth, TaskMetrics, TaskState};
@@ -98,6 +100,7 @@ type NoLabels = [(&'static str, &'static str); 0];
 /// What is counted and measured.
 pub struct Metrics {
     issuance: IssuanceMetrics,
+    grants: GrantMetrics,
     tasks: TaskMetrics,
     registry: Mutex<Registry>,
     signatures: Family<SignatureLabels, Counter>,
@@ -216,8 +219,11 @@ impl Default for Metrics {
         );
         let issuance = IssuanceMetrics::default();
         issuance.register(&mut registry);
+        let grants = GrantMetrics::default();
+        grants.register(&mut registry);
         let metrics = Self {
             issuance,
+            grants,
             tasks: TaskMetrics::default(),
             registry: Mutex::default(),
             signatures,
@@ -365,6 +371,11 @@ impl Metrics {
     /// The counters of the issuance log.
     pub fn issuance(&self) -> &IssuanceMetrics {
         &self.issuance
+    }
+
+    /// How many grants there are, and what becomes of them.
+    pub fn grants(&self) -> &GrantMetrics {
+        &self.grants
     }
 
     /// Counts a response on a key set's URL.

@@ -99,11 +99,6 @@ impl IssuerDirectory {
         alive
     }
 
-    /// All issuers, those that are deleted too.
-    pub(super) fn every(&self) -> Vec<Arc<Issuer>> {
-        self.issuers.load().by_name.values().cloned().collect()
-    }
-
     /// The issuer that is published under a path (empty for the root).
     pub(super) fn published_under(&self, path: &str) -> Option<Arc<Issuer>> {
         self.issuers.load().by_path.get(path).cloned()

@@ -70,6 +70,10 @@ fn metrics() -> BTreeSet<String> {
     metrics.report_rotation_failure("default");
     metrics.count_jwks_response(200);
     metrics.count_internal_response(200);
+    metrics.count_oauth_response(200);
+    metrics.grants().observe_live([("default", 1)]);
+    metrics.grants().count_renewal("renewed");
+    metrics.grants().count_ended("reused", 1);
     metrics.observe_tls_certificate("public", now, now);
     metrics.report_tls_failure("public");
     metrics.observe_lease(Duration::ZERO);

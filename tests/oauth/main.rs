@@ -3,7 +3,8 @@
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
 //! `revocation` and `introspection` are the other two endpoints, and `token_source` is the Rust client.
-//! `grants` are opened, changed and ended on the internal API, and renewed in `refresh`.
+//! `grants` are opened, changed and ended on the internal API, renewed in `refresh`, and counted in
+//! `grant_metrics`.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@
 
 mod credentials;
 mod errors;
+mod grant_metrics;
 mod grants;
 mod introspection;
 mod metadata;

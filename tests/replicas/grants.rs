@@ -1,6 +1,8 @@
 //! Grants with several processes on one store, and what time does to them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keywright::access::approval::Operation;
@@ -13,11 +15,12 @@ use keywright::authority::upkeep;
 use keywright::clock::Clock;
 use keywright::oauth::{Grant, GrantEndCause, GrantHolder, GrantState};
 use keywright::store::memory::MemoryStore;
-use keywright::store::{Kind, Query, Store};
+use keywright::store::{Kind, Query, Record, Store, StoreError};
 use keywright_verifier::revocation::{Selector, SelectorKind};
 use serde_json::json;
 
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World, anyone, eventually};
+use crate::wrapped_store::wrapped_store;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -249,8 +252,95 @@ async fn the_grants_of_an_issuer_go_with_it() {
     })
     .await;
     task.abort();
+    let live = "keywright_grants{issuer=\"a\"} 1\n";
+    assert!(process.metrics().render().contains(live));
     let a = process.issuer("a").unwrap();
     assert_eq!(stored(&process, &a, &kept.grant.id).await.ended, None);
+}
+
+/// A store that remembers of which issuers all grants were asked for.
+#[derive(Default)]
+struct Watched {
+    store: WatchedReads,
+}
+
+#[derive(Default)]
+struct WatchedReads {
+    store: MemoryStore,
+    asked: Mutex<BTreeSet<String>>,
+}
+
+impl Deref for WatchedReads {
+    type Target = MemoryStore;
+
+    fn deref(&self) -> &MemoryStore {
+        &self.store
+    }
+}
+
+impl WatchedReads {
+    async fn read(&self, queries: &[Query]) -> Result<Vec<Vec<Record>>, StoreError> {
+        let of_grants = queries.iter().filter(|query| query.kind == Kind::Grant);
+        let whole = of_grants.filter(|query| query.ids.is_none());
+        let owners = whole.flat_map(|query| query.owners.iter().flatten().flatten());
+        let names = owners.map(|owner| owner.as_str().to_owned());
+        self.asked.lock().unwrap().extend(names);
+        self.store.read(queries).await
+    }
+}
+
+wrapped_store!(Watched {
+    async fn writer(&self) -> Result<Box<dyn Writer + '_>, StoreError> {
+        self.store.writer().await
+    }
+
+    async fn outcome(&self, batch: BatchId) -> Result<Option<LogHead>, StoreError> {
+        self.store.outcome(batch).await
+    }
+
+    async fn record_uses(&self, uses: &[LastUse]) -> Result<(), StoreError> {
+        self.store.record_uses(uses).await
+    }
+
+    fn replicas(&self) -> Option<&dyn ReplicaStore> {
+        None
+    }
+});
+
+/// Names of deleted issuers are kept for good: a query for each of them would cost more every year.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_issuers_without_grants_are_not_asked_for_any() {
+    let store = Arc::new(Watched::default());
+    let process = Process::on(Arc::clone(&store) as _, Clock::manual(BEGIN), MAX_STALENESS);
+    let process = process.await.unwrap();
+    let delete = async |name: &str| {
+        let issuer = process.issuer(name).unwrap();
+        let request = Request::by(Actor::Bootstrap);
+        let deleted = process.ask(&issuer, Operation::Delete, request).await;
+        deleted.unwrap();
+    };
+    for name in ["empty-1", "empty-2", "empty-3"] {
+        process.create(name, json!({})).await;
+        delete(name).await;
+    }
+    let task = tokio::spawn(upkeep::run(Arc::clone(&process)));
+    // When the second is swept, the round of the first has ended.
+    for name in ["first", "second"] {
+        let issuer = process.create(name, json!({})).await;
+        let opened = process
+            .open_grant(&issuer, &anyone(), draft("user-1"))
+            .await;
+        assert!(opened.is_ok());
+        delete(name).await;
+        eventually(|| {
+            pass(&process, SECOND);
+            records(&store.store, Kind::Grant) == 0
+        })
+        .await;
+    }
+    task.abort();
+    let asked = store.store.asked.lock().unwrap().clone();
+    assert_eq!(asked.iter().collect::<Vec<_>>(), ["first", "second"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

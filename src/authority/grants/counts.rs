@@ -3,7 +3,7 @@
 //! They are counted in the store each minute, and in memory in between: with several replicas a limit is
 //! exceeded by no more than what the others open in that minute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::GrantError;
@@ -62,8 +62,20 @@ impl GrantCounts {
         let counts = counts
             .into_iter()
             .map(|count| ((count.owner, count.client), count.records));
-        *lock(&self.known) = Some(counts.collect());
+        let counts: Counts = counts.collect();
+        let live = counts
+            .iter()
+            .map(|((issuer, _), count)| (issuer.as_str(), *count));
+        services.metrics.grants().observe_live(live);
+        *lock(&self.known) = Some(counts);
         Ok(())
+    }
+
+    /// The issuers that had live grants when they were counted last.
+    pub(super) fn issuers(&self) -> BTreeSet<IssuerName> {
+        let known = lock(&self.known);
+        let owners = known.iter().flat_map(HashMap::keys);
+        owners.map(|(issuer, _)| issuer.clone()).collect()
     }
 
     /// Takes a place for one more grant.

@@ -68,9 +68,11 @@ impl Authority {
             Err(
                 ChangeError::TooManyRevocations
                 | ChangeError::Refused(RuleViolation::IssuerDeleted),
-            ) => self.end_alone(&issuer, stored, cause, actor).await,
-            outcome => outcome.map(drop),
+            ) => self.end_alone(&issuer, stored, cause, actor).await?,
+            outcome => drop(outcome?),
         }
+        self.metrics().grants().count_ended(cause.as_str(), 1);
+        Ok(())
     }
 
     fn end_of(

@@ -92,8 +92,20 @@ fn address(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<Peer>().map(|peer| peer.address.ip())
 }
 
-/// Renews a grant, within the limits of the client that opened it.
+/// Renews a grant, and counts a refusal.
 pub(super) async fn renew(
+    authority: &Arc<Authority>,
+    issuer: &Issuer,
+    caller: Option<&Caller>,
+    parts: &Parts,
+    form: &Form,
+) -> Result<Response, Problem> {
+    let renewed = renew_presented(authority, issuer, caller, parts, form).await;
+    renewed.inspect_err(|problem| authority.metrics().grants().count_renewal(problem.code()))
+}
+
+/// Renews the grant of the token in a form, within the limits of the client that opened it.
+async fn renew_presented(
     authority: &Arc<Authority>,
     issuer: &Issuer,
     caller: Option<&Caller>,
@@ -153,8 +165,13 @@ async fn renew_in(
         access,
         scope,
         refresh,
-        ..
+        grant,
     } = issued;
+    let outcome = match grant.line.repeats {
+        0 => "renewed",
+        _ => "repeated",
+    };
+    authority.metrics().grants().count_renewal(outcome);
     let token = AccessToken {
         expires_in: authority.seconds_until(access.expires_at),
         access_token: access.token,
