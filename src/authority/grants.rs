@@ -254,20 +254,7 @@ impl Authority {
         grant.ends_at = now.after(draft.absolute).rounded_up();
         let checked = self.check(&view, &grant, client).await?;
         services.require_believed_time()?;
-        let sealing = CommitSealing::now(services).await?;
-        let nonce = services.entropy.bytes().map_err(ChangeError::Randomness)?;
-        let sealed = sealing
-            .key
-            .seal_grant(issuer.name(), &grant.id, key.as_slice(), nonce)
-            .ok_or(ChangeError::Unsealable)?;
-        let mut batch = services.new_batch().map_err(ChangeError::Randomness)?;
-        batch.not_after = Some(services.lease.timing().commit_deadline(now));
-        batch.expectations.push(sealing.expectation);
-        batch.writes.push(Write::Create(
-            record_key(issuer.name(), &grant.id),
-            content(&grant, SealedChange::Set(sealed)),
-        ));
-        services.commit(batch).await?;
+        self.create_grant(issuer, &grant, key.as_slice()).await?;
         place.keep();
         let access = checked.sign().await?;
         Ok(IssuedGrant {
@@ -276,6 +263,38 @@ impl Authority {
             access,
             refresh,
         })
+    }
+
+    /// Writes a new grant. Its key is sealed under the master key that seals now; if another one takes over
+    /// before the commit, it is sealed anew, so that a rotation leaves no grant behind.
+    async fn create_grant(
+        &self,
+        issuer: &Issuer,
+        grant: &Grant,
+        key: &[u8],
+    ) -> Result<(), GrantError> {
+        let services = &self.services;
+        for _ in 0..MAX_ATTEMPTS {
+            let sealing = CommitSealing::now(services).await?;
+            let nonce = services.entropy.bytes().map_err(ChangeError::Randomness)?;
+            let sealed = sealing
+                .key
+                .seal_grant(issuer.name(), &grant.id, key, nonce)
+                .ok_or(ChangeError::Unsealable)?;
+            let mut batch = services.new_batch().map_err(ChangeError::Randomness)?;
+            batch.not_after = Some(services.lease.timing().commit_deadline(grant.opened_at));
+            batch.expectations.push(sealing.expectation);
+            batch.writes.push(Write::Create(
+                record_key(issuer.name(), &grant.id),
+                content(grant, SealedChange::Set(sealed)),
+            ));
+            match services.commit(batch).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ChangeError::Contended.into())
     }
 
     /// Checks an access token for all of a grant.

@@ -18,6 +18,9 @@
     reason = "the support module is shared by test targets"
 )]
 
+#[path = "../support/gate.rs"]
+#[allow(dead_code, reason = "each test target uses its own part of it")]
+mod gate;
 mod grants;
 mod loss;
 mod memory;
@@ -26,5 +29,10 @@ mod rotation;
 mod sources;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../access/unreliable.rs"]
+#[allow(dead_code, reason = "each test target uses its own part of it")]
+mod unreliable;
 mod upgrade;
 mod world;
+#[path = "../support/wrapped_store.rs"]
+mod wrapped_store;

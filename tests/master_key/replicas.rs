@@ -3,23 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keywright::access::{Client, Limits, Role, Terms};
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
+use keywright::authority::grants::GrantDraft;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::{Authority, ChangeError, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
 use keywright::lifecycle::{IssuerName, Policy, Timestamp};
+use keywright::oauth::GrantHolder;
 use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::replicas::{Heartbeat, ReplicaStore as _};
 use keywright::store::seal::MasterKeys;
 use keywright::store::seal::check::{self, MasterKeyRotation};
-use keywright::store::{Batch, BatchId, Content, Store as _, Write, commit};
+use keywright::store::{Batch, BatchId, Content, Kind, Query, Store, Write, commit};
 use keywright::telemetry::Metrics;
 use serde_json::json;
 
+use crate::unreliable::Unreliable;
 use crate::world::Key;
 
 const BEGIN: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -37,13 +41,17 @@ async fn store(clock: &Clock, sealing: &Key) -> Arc<MemoryStore> {
 }
 
 async fn replica(store: &Arc<MemoryStore>, clock: &Clock, keys: [&Key; 2]) -> Arc<Authority> {
+    process(Arc::clone(store) as _, clock, keys).await
+}
+
+async fn process(store: Arc<dyn Store>, clock: &Clock, keys: [&Key; 2]) -> Arc<Authority> {
     let [first, further] = keys.map(Key::master);
     let services = Services {
         entropy: keywright::engine::Entropy::system(),
-        store: Arc::clone(store) as _,
         engine: Arc::new(SoftwareEngine::start().unwrap()),
         master_keys: MasterKeys::new(first, vec![further]).unwrap(),
-        lease: Arc::new(Lease::on(&**store, clock.clone(), Duration::from_secs(30))),
+        lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
+        store,
         identity: serde_json::Map::new(),
         clock: clock.clone(),
         metrics: Arc::new(Metrics::default()),
@@ -131,4 +139,56 @@ async fn whatever_a_replica_makes_during_a_rotation_is_sealed_with_the_new_key()
     assert_eq!(state.records[&before.master().fingerprint()], 0);
     assert_eq!(state.records[&after.master().fingerprint()], 130);
     assert!(!state.rotating);
+}
+
+fn login_service() -> Client {
+    let terms = Terms {
+        name: "login".to_owned(),
+        roles: [Role::Issuer].into(),
+        limits: Limits::default(),
+        certificates: Vec::new(),
+        workloads: Vec::new(),
+        keys: None,
+    };
+    Client::new("login".to_owned(), terms, BEGIN)
+}
+
+/// The whole rotation happens between the moment at which a replica looks which key seals and its commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_is_opened_while_a_rotation_begins_is_sealed_with_the_new_key() {
+    let clock = Clock::manual(BEGIN);
+    let (before, after) = (Key::new(1), Key::new(2));
+    let store = store(&clock, &before).await;
+    let one = replica(&store, &clock, [&before, &after]).await;
+    create(&one, "a").await;
+    let slow = Arc::new(Unreliable::on(Arc::clone(&store) as _));
+    let two = process(Arc::clone(&slow) as _, &clock, [&before, &after]).await;
+    slow.gate.close();
+    let opening = tokio::spawn(async move {
+        let issuer = two.issuer("a").unwrap();
+        let draft = GrantDraft {
+            claims: json!({"sub": "user-1", "aud": "orders"})
+                .as_object()
+                .unwrap()
+                .clone(),
+            holder: GrantHolder::Public,
+            expires_in: None,
+            idle: Duration::from_secs(3600),
+            absolute: Duration::from_secs(86_400),
+        };
+        two.open_grant(&issuer, &login_service(), draft).await
+    });
+    slow.gate.until_waiting(1).await;
+    let rotated = one.rotate_master_key(None, Actor::Scheduler, None).await;
+    assert_eq!(rotated.unwrap().left, 0);
+    slow.gate.open();
+    let opened = opening.await.unwrap();
+    assert!(opened.is_ok(), "{:?}", opened.err());
+    let grants = store.list(Query::all(Kind::Grant)).await.unwrap();
+    let name = IssuerName::parse("a").unwrap();
+    let sealed = grants[0].sealed.as_deref().unwrap();
+    let new_key = MasterKeys::of(after.master());
+    assert!(new_key.open_grant(&name, &grants[0].key.id, sealed).is_ok());
+    let state = one.master_key_state().await.unwrap();
+    assert_eq!(state.records[&before.master().fingerprint()], 0);
 }
