@@ -1,6 +1,7 @@
 //! Every seed of the fuzz targets of the service, through the functions that they call
 //! (`verifier/fuzz/README.md`).
 
+mod grants;
 mod requests;
 mod schema;
 
@@ -15,6 +16,11 @@ fn every_seed_of_schema_holds() {
 #[test]
 fn every_seed_of_requests_holds() {
     assert_eq!(check_each("requests", requests::check), 9);
+}
+
+#[test]
+fn every_seed_of_grants_holds() {
+    assert_eq!(check_each("grants", grants::check), 12);
 }
 
 /// Answers how many there were, so that a folder that is not found is noticed.
