@@ -2,7 +2,10 @@
 
 use std::error::Error as StdError;
 
-use keywright_api::{Approval, OauthError, Problem};
+use keywright_api::{Approval, OauthError, OauthErrorName, Problem};
+
+/// An error of any kind.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a call brought no document. No variant holds a credential or a token.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +23,7 @@ pub enum Error {
         /// What was asked for.
         url: String,
         /// Why.
-        source: Box<dyn StdError + Send + Sync>,
+        source: BoxError,
     },
     /// The service took too long.
     #[error("{url} took too long to answer")]
@@ -39,6 +42,17 @@ pub enum Error {
     /// A token endpoint refused (RFC 6749 §5.2).
     #[error("the token endpoint refuses: {}", .0.error_description)]
     TokenRefused(OauthError),
+    /// A grant has ended, or the refresh token was used elsewhere (`invalid_grant`). It is asked for no more:
+    /// the user has to log in again.
+    #[error("the grant has ended: {}", .0.error_description)]
+    GrantEnded(OauthError),
+    /// A grant was renewed, and its new refresh token could not be saved. Saving is tried again with the next
+    /// call. A process that ends before it has succeeded may have lost the grant.
+    #[error("the new refresh token is not saved")]
+    NotSaved {
+        /// Why.
+        source: BoxError,
+    },
     /// The issuer's metadata is another issuer's, or names no token endpoint that may be sent a secret.
     #[error("the metadata of {issuer}: {what}")]
     Metadata {
@@ -85,6 +99,18 @@ impl Error {
         match self {
             Self::Refused(refusal) => Some(&refusal.problem.code.0),
             _ => None,
+        }
+    }
+
+    /// Whether a request that has failed may have been carried out: its answer is lost, or is none.
+    pub(crate) fn may_have_been_done(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::UnexpectedAnswer { .. } => true,
+            Self::TokenRefused(refusal) => matches!(
+                refusal.error,
+                OauthErrorName::ServerError | OauthErrorName::TemporarilyUnavailable
+            ),
+            _ => false,
         }
     }
 }

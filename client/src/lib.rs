@@ -59,4 +59,4 @@ pub use download::Download;
 pub use error::{AwaitedApproval, Error, Refusal};
 pub use query::{AuditFilter, RevocationFilter};
 pub use tls::{InvalidTls, Tls};
-pub use token_source::{AccessToken, InvalidIssuer, TokenRequest, TokenSource};
+pub use token_source::{AccessToken, InvalidIssuer, RefreshToken, TokenRequest, TokenSource};

@@ -2,7 +2,8 @@
 //!
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
-//! `revocation` and `introspection` are the other two endpoints, and `token_source` is the Rust client.
+//! `revocation` and `introspection` are the other two endpoints. `token_source` is the Rust client, and
+//! `grant_source` the same with a grant.
 //! `grants` are opened, changed and ended on the internal API, renewed in `refresh`, and counted in
 //! `grant_metrics`.
 
@@ -26,6 +27,7 @@
 mod credentials;
 mod errors;
 mod grant_metrics;
+mod grant_source;
 mod grants;
 mod introspection;
 mod metadata;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use keywright_api::OauthError;
+
 use super::AccessToken;
 
 /// The longest time before its end at which a token is renewed.
@@ -18,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Kept {
     token: Option<KeptToken>,
     failure: Option<Failure>,
+    /// What the issuer answered when the grant had ended.
+    ended: Option<OauthError>,
 }
 
 struct KeptToken {
@@ -43,6 +47,8 @@ pub(super) enum Advice {
     Fetch,
     /// There is none, and it is too early to ask again.
     Pause { until: Duration, reason: String },
+    /// There will be none any more.
+    GiveUp(OauthError),
 }
 
 impl Kept {
@@ -51,6 +57,9 @@ impl Kept {
             .failure
             .as_ref()
             .filter(|failure| now < failure.pauses_until);
+        if let Some(refusal) = &self.ended {
+            return Advice::GiveUp(refusal.clone());
+        }
         match (&self.token, pause) {
             (Some(kept), _) if now < kept.renew_at => Advice::Use(kept.token.clone()),
             (Some(kept), Some(_)) if now < kept.ends_at => Advice::Use(kept.token.clone()),
@@ -86,6 +95,12 @@ impl Kept {
             count: count.saturating_add(1),
             pauses_until: now + wait.unwrap_or(pause).max(FIRST_PAUSE),
         });
+    }
+
+    /// The grant has ended. Its last access token has ended with it, or will within its lifetime.
+    pub(super) fn give_up(&mut self, refusal: OauthError) {
+        self.token = None;
+        self.ended = Some(refusal);
     }
 
     /// Forgets the token, because a service has refused it.
@@ -156,6 +171,20 @@ mod tests {
         assert!(matches!(kept.advice(at(799)), Advice::Pause { .. }));
         kept.keep(token("b"), at(100), at(800));
         assert_eq!(kept.advice(at(800)), Advice::Use(token("b")));
+    }
+
+    #[test]
+    fn a_grant_that_has_ended_stays_so() {
+        let mut kept = Kept::default();
+        kept.keep(token("a"), at(100), at(0));
+        let refusal = OauthError {
+            error: keywright_api::OauthErrorName::InvalidGrant,
+            error_description: "grant-ended: the grant was ended: reused".to_owned(),
+        };
+        kept.give_up(refusal.clone());
+        for now in [0, 1, 1_000_000] {
+            assert_eq!(kept.advice(at(now)), Advice::GiveUp(refusal.clone()));
+        }
     }
 
     #[test]
