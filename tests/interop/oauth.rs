@@ -259,6 +259,43 @@ fn go_configures_itself_by_discovery() {
 }
 
 #[test]
+fn spring_security_configures_itself_by_discovery() {
+    let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/java");
+    let installed = jars.join("pom.xml").is_file();
+    if !verifiers::available("KEYWRIGHT_SKIP_JAVA", "Spring Security", installed) {
+        return;
+    }
+    let classes = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/java/OauthSpring.java");
+    let built = Command::new("javac")
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .arg("-d")
+        .args([classes.path(), &program])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{errors}");
+    let mut path = classes.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(jars.join("*"));
+    let site = Site::new();
+    let mut command = Command::new("java");
+    command
+        .args(["-XX:TieredStopAtLevel=1", "-Xmx128m", "-cp"])
+        .arg(path)
+        .arg("OauthSpring");
+    let said = site.run("Spring Security", command);
+    let methods = [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+    ];
+    site.check("Spring Security", &said, &methods, "invalid_target");
+    site.check_renewals("Spring Security", &said);
+}
+
+#[test]
 fn the_crate_oauth2_gets_tokens_at_the_endpoint_of_the_metadata() {
     let site = Site::new();
     let metadata = site.metadata();
