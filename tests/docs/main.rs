@@ -20,6 +20,7 @@
 mod links;
 mod newcomer;
 mod problems;
+mod security;
 #[path = "../support/mod.rs"]
 mod support;
 
