@@ -4,8 +4,8 @@
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
 //! `revocation` and `introspection` are the other two endpoints. `token_source` is the Rust client, and
 //! `grant_source` the same with a grant.
-//! `grants` are opened, changed and ended on the internal API, renewed in `refresh`, and counted in
-//! `grant_metrics`.
+//! `grants` are opened, changed and ended on the internal API, renewed in `refresh` and, at
+//! replicas that are killed, in `lines`, and counted in `grant_metrics`.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +30,7 @@ mod grant_metrics;
 mod grant_source;
 mod grants;
 mod introspection;
+mod lines;
 mod metadata;
 mod origins;
 mod refresh;
