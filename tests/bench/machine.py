@@ -148,12 +148,13 @@ def median_of(values):
     return statistics.median(list(values))
 
 
-def wrk(url, seconds, connections, *script):
-    """Requests a second, and the 50th and 99th percentile in milliseconds."""
+def wrk(url, seconds, connections, *arguments, script="sign.lua"):
+    """Requests a second, and the 50th and 99th percentile in milliseconds. The script makes the requests, if it has
+    arguments."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    if script:
-        command += ["-s", ROOT / "tests/bench/sign.lua"]
-    command += [url, *(["--", *script] if script else [])]
+    if arguments:
+        command += ["-s", ROOT / "tests/bench" / script]
+    command += [url, *(["--", *arguments] if arguments else [])]
     return subprocess.Popen(on_core(LOAD, command), stdout=subprocess.PIPE, text=True)
 
 

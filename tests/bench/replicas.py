@@ -29,6 +29,7 @@ UPDATE audit_head SET sequence = sequence + 1 WHERE singleton = 1;
 SELECT pg_notify('keywright', '1');
 COMMIT;
 """
+REVOCATION = "\\set number random(1, 1000000000)\n{opened}{closed}"
 OPENED = """INSERT INTO records (kind, owner, id, version, token, document, is_final)
     VALUES ('revocation', 'revoked', 'alone-' || :number, 1, '\\x00', repeat('x', 450), false);"""
 CLOSED = """UPDATE records SET document = repeat('y', 500), version = version + 1 WHERE kind = 'revocation'
@@ -70,12 +71,13 @@ class Database:
     def command(self, statement):
         self.run("psql", "-q", "-c", statement, *self.connection("postgres"))
 
-    def alone(self, seconds):
-        """Revocations a second that it commits when nothing but it is measured."""
+    def alone(self, seconds, statements, records=None):
+        """How often a second it runs these statements when nothing but it is measured, after `records`."""
         self.command("CREATE DATABASE alone TEMPLATE keywright")
+        if records:
+            self.run("psql", "-q", "-c", records, *self.connection("alone"))
         script = self.folder / "commit.sql"
-        script.write_text("\\set number random(1, 1000000000)\n" + COMMIT.format(record=OPENED)
-                          + COMMIT.format(record=CLOSED))
+        script.write_text(statements)
         script.chmod(0o644)
         told = self.run("pgbench", "-n", "-M", "extended", "-f", script, "-c", CALLERS, "-T", seconds,
                         *self.connection("alone"))
@@ -83,6 +85,19 @@ class Database:
 
     def stop(self):
         self.run("pg_ctl", "--wait", "-m", "immediate", "-D", self.data, "stop")
+
+
+def fleet(database, folder, settings=None):
+    """Services that share a database, each in a new folder."""
+    services = []
+    for _ in range(REPLICAS):
+        data = pathlib.Path(folder())
+        if services:
+            (data / "keys").mkdir(mode=0o700)
+            for name in ("master.key", "admin.token"):
+                shutil.copy(services[0].data / name, data / "keys" / name)
+        services.append(Service(data, {"STORE__URL": database.url, **(settings or {})}))
+    return services
 
 
 def revoke(services, seconds, batch):
@@ -114,14 +129,7 @@ def measure(table, seconds):
         folder = lambda: stack.enter_context(tempfile.TemporaryDirectory())
         database = Database(folder())
         stack.callback(database.stop)
-        services = []
-        for _ in range(REPLICAS):
-            data = pathlib.Path(folder())
-            if services:
-                (data / "keys").mkdir(mode=0o700)
-                for name in ("master.key", "admin.token"):
-                    shutil.copy(services[0].data / name, data / "keys" / name)
-            services.append(Service(data, {"STORE__URL": database.url}))
+        services = fleet(database, folder)
         # Before the store has run for a lease nothing is closed soon: it may have been another's before.
         services[0].call("PUT", ISSUER, {"url": f"{services[0].public}/revoked"})
         time.sleep(40)
@@ -129,7 +137,8 @@ def measure(table, seconds):
         for service in services:
             service.stop()
         time.sleep(1)
-        alone = database.alone(seconds)
+        commits = REVOCATION.format(opened=COMMIT.format(record=OPENED), closed=COMMIT.format(record=CLOSED))
+        alone = database.alone(seconds, commits)
     table.add(f"revocations/s on PostgreSQL, {REPLICAS} replicas, single requests", f"{single:,.0f}",
               f"{alone:,.0f} the same transactions alone", f"{single / alone:.2f}", "reported")
     table.add(f"revocations/s on PostgreSQL, {REPLICAS} replicas, batches of 100", f"{batches:,.0f}",
