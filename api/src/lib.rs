@@ -62,7 +62,8 @@ pub use keys::{
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
 };
 pub use oauth::{
-    AccessToken, AccessTokenType, IntrospectedToken, Introspection, OauthError, OauthErrorName,
+    AccessToken, AccessTokenType, ClientAuthenticationForm, IntrospectedToken, Introspection,
+    OauthError, OauthErrorName, OneTokenForm, TokenForm,
 };
 pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};

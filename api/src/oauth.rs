@@ -4,6 +4,60 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// How a client authenticates in the body of a request (RFC 6749 §2.3.1, RFC 7523 §2.2), if it sends no
+/// `Authorization`. It has no `Debug`: it is a proof.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientAuthenticationForm {
+    /// The client's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Its credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`, with an assertion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_assertion_type: Option<String>,
+    /// A JWT that the client, or its platform, has signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_assertion: Option<String>,
+}
+
+/// The form of the token endpoint (RFC 6749 §4.4.2 and §6). It has no `Debug`: it has secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenForm {
+    /// One of `grant_types_supported` of the metadata.
+    pub grant_type: String,
+    /// The grant's current token, with `refresh_token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// Scope tokens, with one space between two. Default: all that the client may have, or all of the grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The service that the token is for, as an absolute URI (RFC 8707).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The same by any name. Only one of the two may be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// The client's proof.
+    #[serde(flatten)]
+    pub client: ClientAuthenticationForm,
+}
+
+/// The form of the endpoints for one token: to take it back (RFC 7009 §2.1), and to ask whether it is valid
+/// (RFC 7662 §2.1). It has no `Debug`: it has secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OneTokenForm {
+    /// The access token or refresh token.
+    pub token: String,
+    /// Read and not used: a token says what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type_hint: Option<String>,
+    /// The client's proof.
+    #[serde(flatten)]
+    pub client: ClientAuthenticationForm,
+}
+
 /// An access token (RFC 6749 §5.1). It has no `Debug`: it is a credential.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccessToken {

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_verifier::revocation::FEED_PATH;
 
-use super::openapi::{Described, Operation, public as openapi};
+use super::openapi::{Described, Operation, oauth as oauth_operations, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
 use super::server::{Limits, RequestHandler};
@@ -176,6 +176,21 @@ pub(super) fn operations() -> Vec<Described> {
         operations.push(described(&segment, Method::GET, of(openapi::segment())));
         let preflight = openapi::segment_path(openapi::preflight("RevocationSegment"));
         operations.push(described(&segment, Method::OPTIONS, of(preflight)));
+    }
+    for path in ["", "/{issuer_path}"] {
+        for endpoint in Endpoint::ALL {
+            let operation = match endpoint {
+                Endpoint::Token => oauth_operations::token(),
+                Endpoint::Revocation => oauth_operations::revoke(),
+                Endpoint::Introspection => oauth_operations::introspect(),
+            };
+            let operation = match path {
+                "" => operation,
+                _ => openapi::with_issuer_path(operation),
+            };
+            let path = format!("{path}{}", endpoint.suffix());
+            operations.push(described(&path, Method::POST, operation));
+        }
     }
     operations.push(described(HEALTH, Method::GET, openapi::health()));
     operations.push(described(READINESS, Method::GET, openapi::readiness()));

@@ -130,10 +130,22 @@ impl Operation {
         path
     }
 
+    /// The media type of its body, and what the document says of it.
+    pub fn body(&self) -> Option<(&str, &Value)> {
+        let contents = self.value["requestBody"]["content"].as_object()?;
+        let (media_type, content) = contents.iter().next()?;
+        Some((media_type, content))
+    }
+
+    /// Whether it is an OAuth endpoint, which takes forms of clients that authenticate as RFC 6749 has it.
+    pub fn is_oauth(&self) -> bool {
+        self.value["tags"][0] == "oauth"
+    }
+
     /// The bodies that the document shows, by name.
     pub fn bodies(&self) -> Vec<(String, Value)> {
-        let examples = &self.value["requestBody"]["content"]["application/json"]["examples"];
-        let examples = examples.as_object().into_iter().flatten();
+        let content = self.body().map(|(_, content)| &content["examples"]);
+        let examples = content.and_then(Value::as_object).into_iter().flatten();
         examples
             .map(|(name, example)| (name.clone(), example["value"].clone()))
             .collect()

@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 73] = [
+const STORY: [&str; 79] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -119,6 +119,12 @@ const STORY: [&str; 73] = [
     "preflightRevocationsOf",
     "preflightRevocationSegment",
     "preflightRevocationSegmentOf",
+    "requestToken",
+    "requestTokenOf",
+    "introspectToken",
+    "introspectTokenOf",
+    "takeTokenBack",
+    "takeTokenBackOf",
     "readHealth",
     "readReadiness",
 ];
@@ -128,7 +134,7 @@ fn with_two_master_keys() -> Server {
     let master_key = "AQEB".repeat(10) + "AQE=";
     let further = [("KEYWRIGHT_FURTHER_MASTER_KEY", master_key.as_str())];
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    start_with(folder, "", &further).unwrap()
+    start_with(folder, "oauth.enabled = true\n", &further).unwrap()
 }
 
 #[test]
@@ -272,12 +278,33 @@ fn send_as(
     if !operation.roles.is_empty() {
         headers.push(("authorization", format!("Bearer {caller}")));
     }
+    if operation.is_oauth() {
+        // kw_<client>_<secret>
+        let id = caller.split('_').nth(1).unwrap();
+        let pair = STANDARD.encode(format!("{id}:{caller}"));
+        headers.push(("authorization", format!("Basic {pair}")));
+    }
     let base = match operation.is_public {
         true => &server.public,
         false => &server.internal,
     };
-    let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+    let body = body.map(|body| {
+        let (media_type, _) = operation.body().unwrap();
+        (media_type, written(media_type, body).into_bytes())
+    });
     request(&operation.method, &format!("{base}{path}"), &headers, body)
+}
+
+/// A body as it is sent.
+fn written(media_type: &str, body: &Value) -> String {
+    if media_type == "application/json" {
+        return body.to_string();
+    }
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in body.as_object().unwrap() {
+        form.append_pair(name, value.as_str().unwrap());
+    }
+    form.finish()
 }
 
 /// Fails unless the document has this answer: its status, its media type, its headers, its body.
@@ -327,7 +354,10 @@ fn every_shown_body_and_answer_is_one_of_its_schema() {
     let mut examples = 0;
     for operation in document.operations() {
         let id = &operation.id;
-        let schema = &operation.value["requestBody"]["content"]["application/json"]["schema"];
+        let schema = operation
+            .body()
+            .map(|(_, content)| content["schema"].clone());
+        let schema = &schema.unwrap_or_default();
         for (name, body) in operation.bodies() {
             document.assert_valid(schema, &body, &format!("{id}, body {name}"));
             examples += 1;
@@ -699,4 +729,79 @@ fn the_commands_of_the_page_can_be_pasted() {
         );
     }
     assert_eq!(run, 7);
+}
+
+/// Each member of a form is read: with a value that no request may have, or beside another proof, it is
+/// refused.
+#[test]
+fn the_forms_of_oauth_are_refused_as_described() {
+    let server = start("oauth.enabled = true\n");
+    let document = document();
+    // It is read by its name alone: a token says what it is.
+    let mut seen = BTreeSet::from(["token_type_hint".to_owned()]);
+    for (id, body) in [
+        ("requestToken", json!({"grant_type": "password"})),
+        ("requestToken", json!({"grant_type": ""})),
+        (
+            "requestToken",
+            json!({"grant_type": "refresh_token", "refresh_token": "kwr1.a"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "audience": "a", "scope": " "}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "resource": "a#b"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "audience": "a".repeat(300)}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "client_secret": "a"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "client_assertion": "a", "client_assertion_type": "b"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "client_credentials", "client_id": "another"}),
+        ),
+        ("introspectToken", json!({"token": ""})),
+        ("takeTokenBack", json!({"token": ""})),
+    ] {
+        seen.extend(body.as_object().unwrap().keys().cloned());
+        let operation = document.operation(id);
+        let path = operation.path_with(&[]);
+        let answer = send(&server, &operation, &path, Some(&body), &[]);
+        assert!(
+            (400..500).contains(&answer.status),
+            "{body}: {}",
+            answer.status
+        );
+        check(&document, &operation, &answer);
+        let description = answer.json()["error_description"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let (code, _) = description.split_once(": ").unwrap();
+        let response = &operation.value["responses"][answer.status.to_string()];
+        let codes = document.resolve(response)["x-codes"]
+            .as_array()
+            .unwrap()
+            .clone();
+        assert!(
+            codes.contains(&json!(code)),
+            "{id}: {code} is not among {codes:?}"
+        );
+    }
+    let schemas = &document.0["components"]["schemas"];
+    let members = ["TokenForm", "OneTokenForm"].map(|form| &schemas[form]["properties"]);
+    let members = members
+        .into_iter()
+        .flat_map(|members| members.as_object().unwrap().keys());
+    assert_eq!(seen, members.cloned().collect());
 }

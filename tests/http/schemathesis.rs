@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::document::FILE;
@@ -17,13 +19,23 @@ use crate::world::{create_client, create_issuer, credential};
 const SEED: &str = "20261122";
 
 const PUBLIC: [&str; 4] = ["--include-tag", "documents", "--include-tag", "probes"];
-const INTERNAL: [&str; 4] = ["--exclude-tag", "documents", "--exclude-tag", "probes"];
+const OAUTH: [&str; 2] = ["--include-tag", "oauth"];
+const INTERNAL: [&str; 6] = [
+    "--exclude-tag",
+    "documents",
+    "--exclude-tag",
+    "oauth",
+    "--exclude-tag",
+    "probes",
+];
 
 /// A caller that may do little is refused before anything of a request is read: the phases that try
 /// every edge of every schema are for the one that may do everything.
-const REFUSED: [&str; 6] = [
+const REFUSED: [&str; 8] = [
     "--exclude-tag",
     "documents",
+    "--exclude-tag",
+    "oauth",
     "--exclude-tag",
     "probes",
     "--phases",
@@ -74,8 +86,15 @@ fn attack(
         .args(["--max-examples", &most_examples.to_string()])
         .args(part);
     if let Some(client) = client {
-        let header = format!("Authorization: Bearer {}", credential(client));
-        command.args(["--header", &header]);
+        let credential = credential(client);
+        let authorization = match part == OAUTH {
+            true => {
+                let pair = format!("{}:{credential}", client["id"].as_str().unwrap());
+                format!("Basic {}", STANDARD.encode(pair))
+            }
+            false => format!("Bearer {credential}"),
+        };
+        command.args(["--header", &format!("Authorization: {authorization}")]);
         let clients = server.call("GET", "/v1/clients", None).json();
         let ids = clients["clients"].as_array().unwrap().iter();
         let ids: Vec<&str> = ids.map(|client| client["id"].as_str().unwrap()).collect();
@@ -155,4 +174,14 @@ fn a_stranger_at_the_public_listener_finds_nothing() {
     create_issuer(&server, "shop", serde_json::json!({}));
     let tried = attack("public", &server, &server.public, &PUBLIC, None, 15);
     assert!(tried.is_none_or(|cases| cases > 100), "{tried:?}");
+}
+
+#[test]
+fn a_stranger_at_the_oauth_endpoints_finds_nothing() {
+    let server = start("oauth.enabled = true\n");
+    create_issuer(&server, "shop", serde_json::json!({}));
+    let client = create_client(&server, "oauth", &["issuer", "introspector", "revoker"]);
+    let tried = attack("oauth", &server, &server.public, &OAUTH, Some(&client), 15);
+    assert!(tried.is_none_or(|cases| cases > 100), "{tried:?}");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }

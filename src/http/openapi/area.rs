@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::http::code::Code;
 
 /// A group of operations. Its listener decides what every operation of it has in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::http) enum Area {
     /// Signing.
     Tokens,
@@ -39,13 +39,15 @@ pub(in crate::http) enum Area {
     Service,
     /// What verifiers fetch.
     Documents,
+    /// The OAuth endpoints.
+    Oauth,
     /// What load balancers ask.
     Probes,
 }
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Tokens,
         Self::Grants,
         Self::Revocations,
@@ -62,6 +64,7 @@ impl Area {
         Self::MasterKey,
         Self::Service,
         Self::Documents,
+        Self::Oauth,
         Self::Probes,
     ];
 
@@ -84,6 +87,7 @@ impl Area {
             Self::MasterKey => "master-key",
             Self::Service => "service",
             Self::Documents => "documents",
+            Self::Oauth => "oauth",
             Self::Probes => "probes",
         }
     }
@@ -115,19 +119,35 @@ impl Area {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \
                  `HEAD` and `OPTIONS` from every origin."
             }
+            Self::Oauth => {
+                "Public listener, if `oauth.enabled`: tokens for clients that speak OAuth. A parameter \
+                 without a value counts as absent, one that is repeated is refused, and one that is not \
+                 known is ignored. A refusal is an OAuth error whose `error_description` begins with the \
+                 code. Pages of `oauth.allowed_origins` may call, and are told so by `OPTIONS`."
+            }
             Self::Probes => "Public listener: whether the process lives and can serve.",
         }
     }
 
     /// Whether the public listener has it.
     pub(super) const fn is_public(self) -> bool {
-        matches!(self, Self::Documents | Self::Probes)
+        matches!(self, Self::Documents | Self::Oauth | Self::Probes)
+    }
+
+    /// The listener that problems are named by: the same code is answered differently there.
+    pub(super) const fn problem_prefix(self) -> &'static str {
+        match self {
+            Self::Oauth => "oauth.",
+            area if area.is_public() => "public.",
+            _ => "",
+        }
     }
 
     /// Headers of every answer.
     pub(super) const fn headers(self) -> &'static [&'static str] {
         match self {
             Self::Documents => &["Access-Control-Allow-Origin"],
+            Self::Oauth => &["X-Request-Id", "Cache-Control"],
             Self::Probes => &[],
             _ => &["X-Request-Id"],
         }
@@ -135,7 +155,7 @@ impl Area {
 
     /// What any call can be answered with.
     pub(super) const fn problems(self) -> &'static [Code] {
-        if self.is_public() {
+        if matches!(self, Self::Documents | Self::Probes) {
             &[]
         } else {
             &[

@@ -24,6 +24,7 @@ pub(super) mod health;
 pub(super) mod issuers;
 pub(super) mod keys;
 pub(super) mod master_key;
+pub(super) mod oauth;
 pub(super) mod plan;
 pub(super) mod public;
 pub(super) mod replicas;
@@ -130,6 +131,7 @@ fn paths(operations: &[Described], generator: &mut SchemaGenerator) -> Value {
 
 fn components(operations: &[Described], mut generator: SchemaGenerator) -> Value {
     generator.subschema_for::<api::Problem>();
+    generator.subschema_for::<api::OauthError>();
     let mut schemas = generator.take_definitions(true);
     if let Some(problem) = schemas.get_mut("Problem") {
         insert(problem, "examples", json!([problem::example()]));
@@ -144,13 +146,21 @@ fn components(operations: &[Described], mut generator: SchemaGenerator) -> Value
         .filter_map(|refusal| refusal.shared())
         .collect();
     json!({
-        "securitySchemes": {"credential": {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "kw_<client>_<secret>",
-            "description": "A client's credential, sent once and in this header only. An operation \
-                            names the role that the client needs.",
-        }},
+        "securitySchemes": {
+            "credential": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "kw_<client>_<secret>",
+                "description": "A client's credential, sent once and in this header only. An operation \
+                                names the role that the client needs.",
+            },
+            "client": {
+                "type": "http",
+                "scheme": "basic",
+                "description": "A client's id, and its credential as the secret (RFC 6749 §2.3.1). The \
+                                body of an OAuth request can have another proof instead.",
+            },
+        },
         "schemas": schemas,
         "responses": responses,
         "headers": headers(),

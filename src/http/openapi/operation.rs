@@ -38,6 +38,7 @@ struct Parameter {
 }
 
 struct RequestBody {
+    media_type: &'static str,
     presence: Presence,
     schema: SchemaOf,
     examples: Vec<Example>,
@@ -275,6 +276,7 @@ impl Operation {
         examples: impl IntoIterator<Item = Example>,
     ) -> Self {
         self.body = Some(RequestBody {
+            media_type: "application/json",
             presence,
             schema: SchemaGenerator::subschema_for::<T>,
             examples: examples.into_iter().collect(),
@@ -289,6 +291,27 @@ impl Operation {
             Code::FieldMissing,
             Code::FieldType,
             Code::UnknownField,
+            Code::InvalidBody,
+            Code::BodyIncomplete,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+        ])
+    }
+
+    /// A form that must be there.
+    pub(super) fn form<T: JsonSchema>(
+        mut self,
+        examples: impl IntoIterator<Item = Example>,
+    ) -> Self {
+        self.body = Some(RequestBody {
+            media_type: "application/x-www-form-urlencoded",
+            presence: Presence::Required,
+            schema: SchemaGenerator::subschema_for::<T>,
+            examples: examples.into_iter().collect(),
+        });
+        self.refuses(&[
+            Code::DuplicateMember,
+            Code::FieldMissing,
             Code::InvalidBody,
             Code::BodyIncomplete,
             Code::BodyTooLarge,
@@ -335,9 +358,12 @@ impl Operation {
         // For a scheme that is not OAuth the list has the roles that are needed (§4.8.30); of several
         // requirements one is enough (§4.8.1).
         let role = self.roles.iter();
-        let security: Vec<Value> = role
+        let mut security: Vec<Value> = role
             .map(|role| json!({"credential": [role.as_str()]}))
             .collect();
+        if self.area == Area::Oauth {
+            security.extend([json!({"client": []}), json!({})]);
+        }
         let mut shown = json!({
             "operationId": self.id,
             "tags": [self.area.name()],
@@ -419,7 +445,7 @@ impl RequestBody {
         let schema = tidied(self.schema, generator);
         json!({
             "required": self.presence == Presence::Required,
-            "content": {"application/json": {"schema": schema, "examples": examples}},
+            "content": {self.media_type: {"schema": schema, "examples": examples}},
         })
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::area::Area;
 use super::operation::headers;
 use crate::http::code::Code;
-use crate::http::response::{headers_of, status_of};
+use crate::http::response::{headers_of, oauth_status_of, status_of};
 
 /// The member of a problem response that lists its codes. Every problem has the one schema, so that
 /// generated clients have one type for all of them.
@@ -29,13 +29,19 @@ pub(super) fn problem_responses(
     area: Area,
     codes: impl IntoIterator<Item = Code>,
 ) -> Vec<ProblemResponse> {
-    let mut by_status: BTreeMap<StatusCode, BTreeSet<Code>> = BTreeMap::new();
+    let mut by_status: BTreeMap<(StatusCode, Area), BTreeSet<Code>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(status_of(code)).or_default().insert(code);
+        let answered = match (area, code) {
+            // Where no endpoint is, the listener answers as for any other path.
+            (Area::Oauth, Code::NotFound) => (status_of(code), Area::Documents),
+            (Area::Oauth, code) => (oauth_status_of(code), area),
+            (area, code) => (status_of(code), area),
+        };
+        by_status.entry(answered).or_default().insert(code);
     }
     let by_status = by_status.into_iter();
     by_status
-        .map(|(status, codes)| ProblemResponse {
+        .map(|((status, area), codes)| ProblemResponse {
             area,
             status,
             codes,
@@ -59,11 +65,7 @@ impl ProblemResponse {
             return None;
         }
         let words: Vec<&str> = self.codes.iter().map(|code| code.as_str()).collect();
-        let listener = match self.area.is_public() {
-            true => "public.",
-            false => "",
-        };
-        let name = format!("{listener}{}", words.join("."));
+        let name = format!("{}{}", self.area.problem_prefix(), words.join("."));
         Some((name, response(self.area, self.status, &self.codes)))
     }
 }
@@ -77,11 +79,18 @@ fn response(area: Area, status: StatusCode, codes: &BTreeSet<Code>) -> Value {
         Some(code) if codes.len() == 1 => format!("{}: {}.", named.concat(), code.when()),
         _ => format!("One of {}.", named.join(", ")),
     };
-    let problem = json!({"$ref": "#/components/schemas/Problem"});
+    let (media_type, schema) = match area {
+        Area::Oauth => ("application/json", "OauthError"),
+        _ => ("application/problem+json", "Problem"),
+    };
+    let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+    // A client that sends no `Authorization` is not challenged by the OAuth endpoints (RFC 6749 §5.2).
+    let of_status = headers_of(status).iter();
+    let of_status = of_status.filter(|name| area != Area::Oauth || **name != "WWW-Authenticate");
     json!({
         "description": description,
-        "headers": headers(area.headers().iter().chain(headers_of(status)).copied()),
-        "content": {"application/problem+json": {"schema": problem}},
+        "headers": headers(area.headers().iter().chain(of_status).copied()),
+        "content": {media_type: {"schema": schema}},
         CODES: words,
     })
 }

@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use super::{Call, contents, list, members_of, text};
 
+/// What curl sends by itself.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The call with its examples, for a shell in the folder of a service that was just started.
 pub(super) fn command(call: &Call<'_>) -> String {
     let (mut path, mut query) = (call.path.to_owned(), Vec::new());
@@ -29,21 +32,32 @@ pub(super) fn command(call: &Call<'_>) -> String {
         "curl -s{method} {}",
         quoted(&format!("{}{path}", call.server))
     )];
-    if !list(call.operation, "security").is_empty() {
-        parts.push("-H \"Authorization: Bearer $(cat keys/admin.token)\"".to_owned());
+    if let Some(scheme) = list(call.operation, "security").first() {
+        parts.push(match scheme.get("client") {
+            Some(_) => "-u \"$CLIENT_ID:$CLIENT_SECRET\"".to_owned(),
+            None => "-H \"Authorization: Bearer $(cat keys/admin.token)\"".to_owned(),
+        });
     }
     let body = call.operation.get("requestBody").into_iter();
     if let Some((media_type, content)) = body.flat_map(contents).next() {
-        parts.push(format!(
-            "-H {}",
-            quoted(&format!("Content-Type: {media_type}"))
-        ));
         let mut examples = content.get("examples").into_iter().flat_map(members_of);
-        if let Some(value) = examples
+        let value = examples
             .next()
-            .and_then(|(_, example)| example.get("value"))
-        {
-            parts.push(format!("-d {}", quoted(&word(value))));
+            .and_then(|(_, example)| example.get("value"));
+        if media_type == FORM {
+            let parameters = value.into_iter().flat_map(members_of);
+            parts.extend(parameters.map(|(name, value)| {
+                format!(
+                    "--data-urlencode {}",
+                    quoted(&format!("{name}={}", word(value)))
+                )
+            }));
+        } else {
+            parts.push(format!(
+                "-H {}",
+                quoted(&format!("Content-Type: {media_type}"))
+            ));
+            parts.extend(value.map(|value| format!("-d {}", quoted(&word(value)))));
         }
     }
     parts.join(" \\\n  ")

@@ -181,7 +181,11 @@ fn article(call: &Call<'_>, components: &Value) -> String {
 }
 
 fn role(operation: &Value) -> String {
-    let roles = list(operation, "security")
+    let schemes = list(operation, "security");
+    if schemes.iter().any(|scheme| scheme.get("client").is_some()) {
+        return "The client authenticates, unless the grant is public.".to_owned();
+    }
+    let roles = schemes
         .iter()
         .flat_map(|scheme| list(scheme, "credential"))
         .filter_map(Value::as_str);

@@ -1,0 +1,115 @@
+//! The OAuth endpoints of an issuer.
+
+use keywright_api as api;
+use serde_json::json;
+
+use super::area::Area;
+use super::operation::{Operation, ResponseDescription, example};
+use super::tokens;
+use crate::http::code::Code;
+use crate::http::response::ResponseStatus;
+
+/// `POST …/token`.
+pub(in crate::http) fn token() -> Operation {
+    let own = json!({"grant_type": "client_credentials", "audience": "https://orders.example"});
+    let token = json!({
+        "access_token": "eyJhbGciOiJFUzI1NiIsImtpZCI6IjAxZGhO…", "token_type": "Bearer", "expires_in": 900,
+    });
+    endpoint(Operation::new(
+        Area::Oauth,
+        "requestToken",
+        "Request a token",
+    ))
+    .text(
+        "RFC 6749 §3.2: a client's own token, or the next one of a grant. A refresh token is used once; \
+         its response has the next one.",
+    )
+    .form::<api::TokenForm>([example("own", own)])
+    .answers(
+        ResponseDescription::json::<api::AccessToken>(ResponseStatus::Ok, "The token.", token)
+            .headers(&["RateLimit", "RateLimit-Policy"]),
+    )
+    .refuses(&tokens::REFUSALS)
+    .refuses(&[
+        Code::UnknownGrantType,
+        Code::InvalidScope,
+        Code::InvalidTarget,
+        Code::InvalidRefreshToken,
+        Code::RefreshTokenReused,
+        Code::GrantEnded,
+        Code::ForeignToken,
+        Code::Banned,
+        Code::SigningBusy,
+        Code::IssuanceLogUnavailable,
+        Code::ClockDoubted,
+        Code::Contended,
+    ])
+}
+
+/// `POST …/revoke`.
+pub(in crate::http) fn revoke() -> Operation {
+    endpoint(Operation::new(
+        Area::Oauth,
+        "takeTokenBack",
+        "Take a token back",
+    ))
+    .text(
+        "RFC 7009: a client takes back a token that was issued to it; a client with the role `revoker` \
+         or `security`, any token. A refresh token ends its grant. A token that is not valid is \
+         answered in the same way.",
+    )
+    .form::<api::OneTokenForm>([example("invalid", json!({"token": "eyJhbGciOi…"}))])
+    .answers(ResponseDescription::empty(
+        ResponseStatus::Ok,
+        "The token is of no use, now or before.",
+    ))
+    .refuses(&[
+        Code::ForeignToken,
+        Code::InvalidToken,
+        Code::TooManyRevocations,
+        Code::RateLimited,
+        Code::ClockDoubted,
+        Code::Contended,
+        Code::IssuerDeleted,
+    ])
+}
+
+/// `POST …/introspect`.
+pub(in crate::http) fn introspect() -> Operation {
+    endpoint(Operation::new(
+        Area::Oauth,
+        "introspectToken",
+        "Ask whether a token is valid",
+    ))
+    .text(
+        "RFC 7662, for clients with the role `introspector`: what a valid token for one of their \
+         audiences says. With `Accept: application/token-introspection+jwt` the answer is signed \
+         (RFC 9701), which takes a signature of the client's rate.",
+    )
+    .form::<api::OneTokenForm>([example("invalid", json!({"token": "eyJhbGciOi…"}))])
+    .answers(ResponseDescription::json::<api::Introspection>(
+        ResponseStatus::Ok,
+        "Whether it is valid, and what it says.",
+        json!({"active": false}),
+    ))
+    .refuses(&[Code::RateLimited, Code::SigningBusy])
+}
+
+/// What every endpoint has in common.
+fn endpoint(operation: Operation) -> Operation {
+    operation.refuses(&[
+        Code::NotFound,
+        Code::CredentialMissing,
+        Code::CredentialInvalid,
+        Code::SeveralCredentials,
+        Code::RoleMissing,
+        Code::ClientLimit,
+        Code::TooManyFailures,
+        Code::CallerUndecidable,
+        Code::SnapshotStale,
+        Code::IssuerUnusable,
+        Code::StoreUnavailable,
+        Code::StoreReplaced,
+        Code::InternalError,
+    ])
+}
