@@ -2,7 +2,7 @@
 
 use crate::keys::KeysUnavailable;
 use crate::revocation::SelectorKind;
-use crate::{ClaimError, JwsError};
+use crate::{BindingError, ClaimError, DpopError, JwsError};
 
 /// Why [`Verifier::verify`](crate::Verifier::verify) does not accept a token.
 ///
@@ -23,6 +23,9 @@ pub enum VerifyError {
     /// There are no keys to verify with. The token may be good.
     #[error(transparent)]
     Keys(#[from] KeysUnavailable),
+    /// The token is valid, and the request does not prove that it may use it.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
     /// The issuer has taken the token back.
     #[error("the token was revoked by its {selector}")]
     Revoked {
@@ -54,6 +57,11 @@ pub enum Fault {
     Revoked,
     /// The token may be good: what is revoked cannot be had. Answer with 503, not with 401.
     Revocations,
+    /// The token is good, and bound to a key or a certificate that the request does not prove. It may be
+    /// stolen.
+    Unproven,
+    /// The token and its proof may be good: no more used proofs can be remembered. Answer with 503.
+    Capacity,
 }
 
 impl VerifyError {
@@ -68,12 +76,15 @@ impl VerifyError {
     /// | `keys-unavailable` | [`Fault::Keys`] |
     /// | `revoked` | [`Fault::Revoked`] |
     /// | `revocations-stale` | [`Fault::Revocations`] |
+    /// | `proof-missing`, `proof-mismatch`, `token-not-bound`, `confirmation-unknown`, `invalid-dpop-proof`, `dpop-proof-replayed`, `dpop-nonce-required` | [`Fault::Unproven`] |
+    /// | `dpop-memory-full` | [`Fault::Capacity`] |
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Token(error) => error.code(),
             Self::Claim(error) => error.code(),
             Self::ClaimsShape => "claims-mismatch",
             Self::Keys(_) => "keys-unavailable",
+            Self::Binding(error) => error.code(),
             Self::Revoked { .. } => "revoked",
             Self::RevocationsStale => "revocations-stale",
         }
@@ -92,7 +103,11 @@ impl VerifyError {
             ) => Fault::Untrusted,
             Self::Token(_) => Fault::Malformed,
             Self::Claim(ClaimError::Expired | ClaimError::NotYetValid) => Fault::Time,
-            Self::Claim(_) | Self::ClaimsShape => Fault::Misdirected,
+            Self::Claim(_) | Self::ClaimsShape | Self::Binding(BindingError::Claim(_)) => {
+                Fault::Misdirected
+            }
+            Self::Binding(BindingError::Dpop(DpopError::MemoryFull)) => Fault::Capacity,
+            Self::Binding(_) => Fault::Unproven,
             Self::Keys(_) => Fault::Keys,
             Self::Revoked { .. } => Fault::Revoked,
             Self::RevocationsStale => Fault::Revocations,

@@ -106,6 +106,29 @@
 //! # }
 //! ```
 //!
+//! # Tokens that are bound to a key or a certificate
+//!
+//! A token with a claim `cnf` is worth something only together with a proof: of a key that signs each
+//! request (DPoP, RFC 9449), or of the certificate of the connection (RFC 8705). [`Verifier::verify`] refuses
+//! it, so that a service that does not check proofs does not take a stolen token for a bearer token.
+//! [`Verifier::verify_bound`] takes what the request proves:
+//!
+//! ```
+//! # async fn run(verifier: keywright_verifier::Verifier, token: &str, proof: &str)
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! # #[derive(serde::Deserialize)]
+//! # struct Claims { sub: String }
+//! use keywright_verifier::Possession;
+//!
+//! // The address is the one in this service's configuration, never that of a header.
+//! let possession = Possession::none().with_dpop(proof, "GET", "https://api.example/orders");
+//! let token = verifier.verify_bound::<Claims>(token, &possession).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each proof counts once in a process ([`Dpop`]).
+//!
 //! # Features
 //!
 //! All are off by default.
@@ -153,6 +176,8 @@ mod background;
 mod base64url;
 mod claims;
 mod clock;
+mod confirmation;
+mod dpop;
 mod error;
 mod excerpt;
 mod file;
@@ -176,6 +201,11 @@ mod revocations;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
+pub use confirmation::{BindingError, Confirmation, InvalidThumbprint, Possession, Thumbprint};
+pub use dpop::{
+    DEFAULT_DPOP_MAX_AGE, DEFAULT_DPOP_PROOFS, DEFAULT_DPOP_PROOFS_PER_KEY, DPOP_TYP, Dpop,
+    DpopError, DpopProof, DpopRequest, MAX_DPOP_CLOCK_LEAD, MAX_DPOP_PROOF_BYTES,
+};
 pub use error::{Fault, VerifyError};
 #[cfg(feature = "remote")]
 pub use http::{FetchError, InvalidAddress};

@@ -26,6 +26,7 @@ pub struct Rules {
     leeway: Duration,
     required: Vec<String>,
     max_token_bytes: usize,
+    needs_proof: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,6 +63,7 @@ impl Rules {
             leeway: Duration::ZERO,
             required: Vec::new(),
             max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
+            needs_proof: true,
         }
     }
 
@@ -124,6 +126,20 @@ impl Rules {
     pub fn danger_accept_any_typ(mut self) -> Self {
         self.typ = TokenType::Any;
         self
+    }
+
+    /// Accepts a token that is bound to a key or a certificate (`cnf`) without a proof of it, as if it were
+    /// not bound: a stolen one is then as good as the owner's. For a service that only gets requests from a
+    /// gateway that has checked the proof.
+    #[must_use]
+    pub const fn danger_accept_without_proof(mut self) -> Self {
+        self.needs_proof = false;
+        self
+    }
+
+    /// Whether a bound token is accepted only with a proof.
+    pub(crate) const fn needs_proof(&self) -> bool {
+        self.needs_proof
     }
 
     pub(crate) fn issuer(&self) -> &str {

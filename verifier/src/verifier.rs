@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 
 use crate::claims::{ClaimError, string};
+use crate::confirmation::{BindingError, Confirmation, Possession};
+use crate::dpop::{Dpop, DpopProof, DpopRequest};
 use crate::json::Members;
 use crate::keys::{KeySource, KeysUnavailable};
 #[cfg(feature = "revocations")]
@@ -26,6 +28,8 @@ pub struct Verifier {
     longest_token: usize,
     /// What has been proven, shared by clones; `None` when it is off.
     signatures: Option<Arc<SignatureCache>>,
+    /// How proofs of bound tokens are judged, shared by clones.
+    dpop: Dpop,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +69,7 @@ impl Verifier {
             issuers: Vec::new(),
             longest_token: 0,
             signatures: None,
+            dpop: Dpop::default(),
         };
         none.and(rules, keys)
             .map(|verifier| verifier.signature_cache(DEFAULT_SIGNATURE_CACHE))
@@ -80,6 +85,18 @@ impl Verifier {
     pub fn signature_cache(mut self, signatures: usize) -> Self {
         self.signatures = (signatures > 0).then(|| Arc::new(SignatureCache::new(signatures)));
         self
+    }
+
+    /// Judges the proofs of bound tokens in this way. Default: [`Dpop::default`].
+    #[must_use]
+    pub fn dpop(mut self, dpop: Dpop) -> Self {
+        self.dpop = dpop;
+        self
+    }
+
+    /// The nonce to answer with in `DPoP-Nonce`, if proofs need one.
+    pub fn dpop_nonce(&self) -> Option<String> {
+        self.dpop.nonce(clock::wall())
     }
 
     /// Accepts the tokens of another issuer too. The `iss` of a token says whose rules and keys count
@@ -152,11 +169,47 @@ impl Verifier {
     /// [`VerifyError`] says what is wrong, [`VerifyError::fault`] whose fault it is. Nothing is said
     /// about the claims before the signature has been verified, but that no issuer of that name is
     /// known here.
+    ///
+    /// A token that is bound to a key or a certificate is refused as [`BindingError::ProofMissing`] or
+    /// [`BindingError::CertificateMissing`]: see [`Verifier::verify_bound`].
     pub async fn verify<C: DeserializeOwned>(
         &self,
         token: &str,
     ) -> Result<Verified<C>, VerifyError> {
-        self.judge(token, VerificationTime::Now).await
+        self.judge(token, &Possession::none(), VerificationTime::Now)
+            .await
+    }
+
+    /// Like [`Verifier::verify`], for a request that may prove a key or a certificate besides its token. A
+    /// token that is not bound is accepted without a proof, and refused with one for a key, as RFC 9449 §7.1
+    /// asks: it was presented as `Authorization: DPoP`.
+    ///
+    /// A proof that is accepted is used up. One for a token that is refused is not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Verifier::verify`], and [`BindingError`].
+    pub async fn verify_bound<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        possession: &Possession<'_>,
+    ) -> Result<Verified<C>, VerifyError> {
+        self.judge(token, possession, VerificationTime::Now).await
+    }
+
+    /// Like [`Verifier::verify_bound`], at another time than now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Verifier::verify_bound`].
+    pub async fn verify_bound_at<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        possession: &Possession<'_>,
+        now: SystemTime,
+    ) -> Result<Verified<C>, VerifyError> {
+        self.judge(token, possession, VerificationTime::At(now))
+            .await
     }
 
     /// Like [`Verifier::verify`], at another time than now. What is revoked is what is known now, and it
@@ -170,7 +223,8 @@ impl Verifier {
         token: &str,
         now: SystemTime,
     ) -> Result<Verified<C>, VerifyError> {
-        self.judge(token, VerificationTime::At(now)).await
+        self.judge(token, &Possession::none(), VerificationTime::At(now))
+            .await
     }
 
     /// Like [`Verifier::verify_at`], without ever waiting: by the keys at hand.
@@ -191,12 +245,14 @@ impl Verifier {
         let token = self.read(&jws, token.len())?;
         let keys = token.issuer.keys.cached()?;
         let kid = token.key_of(&keys)?;
-        token.accept(kid, typ, &keys, VerificationTime::At(now))
+        let time = VerificationTime::At(now);
+        token.accept(kid, typ, &keys, &Possession::none(), time)
     }
 
     async fn judge<C: DeserializeOwned>(
         &self,
         token: &str,
+        possession: &Possession<'_>,
         time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
         let mut jws = Jws::parse(token, self.longest_token)?;
@@ -217,7 +273,7 @@ impl Verifier {
             revocations.first_attempt().await;
         }
         // After the waits, in which the token may have expired.
-        token.accept(kid, typ, &keys, time)
+        token.accept(kid, typ, &keys, possession, time)
     }
 
     /// The most bytes of a token that any issuer's rules allow.
@@ -239,6 +295,7 @@ impl Verifier {
             claims,
             issuer,
             signatures: self.signatures.as_deref(),
+            dpop: &self.dpop,
         })
     }
 
@@ -255,6 +312,7 @@ struct Token<'v, 't> {
     claims: Members<'t>,
     issuer: &'v Issuer,
     signatures: Option<&'v SignatureCache>,
+    dpop: &'v Dpop,
 }
 
 impl Token<'_, '_> {
@@ -283,15 +341,32 @@ impl Token<'_, '_> {
         kid: Kid,
         typ: Option<String>,
         keys: &JwkSet,
+        possession: &Possession<'_>,
         time: VerificationTime,
     ) -> Result<Verified<C>, VerifyError> {
         let rules = &self.issuer.rules;
-        rules.check(typ.as_deref(), &self.claims, time.wall())?;
+        let now = time.wall();
+        rules.check(typ.as_deref(), &self.claims, now)?;
+        let confirmation = Confirmation::of(&self.claims);
+        let (confirmation, proof) = match rules.needs_proof() {
+            true => {
+                let confirmation = confirmation?;
+                (
+                    confirmation,
+                    self.check_possession(confirmation, possession, now)?,
+                )
+            }
+            false => (confirmation.unwrap_or_default(), None),
+        };
         let vouched_at = self.check_revocations(keys, time)?;
         let claims = self
             .claims
             .read_into()
             .map_err(|_| VerifyError::ClaimsShape)?;
+        if let Some(proof) = proof {
+            let used = self.dpop.use_up(&proof, now);
+            used.map_err(BindingError::from)?;
+        }
         let header = Header {
             algorithm: self.jws.algorithm(),
             kid,
@@ -301,7 +376,44 @@ impl Token<'_, '_> {
             header,
             claims,
             vouched_at,
+            confirmation,
         })
+    }
+
+    /// Checks that a request proves what the token is bound to (RFC 9449 §7.1, RFC 8705 §3), and returns its
+    /// proof, which is to be used up.
+    fn check_possession(
+        &self,
+        confirmation: Option<Confirmation>,
+        possession: &Possession<'_>,
+        now: SystemTime,
+    ) -> Result<Option<DpopProof>, BindingError> {
+        let Confirmation { key, certificate } = confirmation.unwrap_or_default();
+        match (certificate, possession.certificate) {
+            (Some(_), None) => return Err(BindingError::CertificateMissing),
+            (Some(bound), Some(proven)) if bound != proven => {
+                return Err(BindingError::OtherCertificate);
+            }
+            _ => {}
+        }
+        let Some(dpop) = possession.dpop else {
+            return match key {
+                Some(_) => Err(BindingError::ProofMissing),
+                None => Ok(None),
+            };
+        };
+        let Some(key) = key else {
+            return Err(BindingError::NotBound);
+        };
+        let request = DpopRequest {
+            access_token: Some(self.jws.token()),
+            ..dpop
+        };
+        let proof = self.dpop.check(&request, now)?;
+        match proof.key() == key {
+            true => Ok(Some(proof)),
+            false => Err(BindingError::OtherKey),
+        }
     }
 
     #[cfg(feature = "revocations")]
@@ -346,6 +458,8 @@ pub struct Verified<C> {
     /// known and no bound asks for it. A handler may ask for more than a verifier's bound: less than
     /// 5 s ago, before it moves money.
     pub vouched_at: Option<SystemTime>,
+    /// What the token is bound to, and what the request has proven; `None` for a bearer token.
+    pub confirmation: Option<Confirmation>,
 }
 
 impl<C> fmt::Debug for Verified<C> {

@@ -31,6 +31,7 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Authenticated<C> {
             header: token.header.clone(),
             claims,
             vouched_at: token.vouched_at,
+            confirmation: token.confirmation,
         }))
     }
 }
