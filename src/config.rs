@@ -38,6 +38,7 @@
 //! | `oauth.refresh_grace` | `30s` | for how long a refresh token is answered again whose answer was lost; at most `60s` |
 //! | `oauth.max_grants_per_client` | `1000000` | live grants that one client has opened on an issuer |
 //! | `oauth.max_grants_per_issuer` | `2000000` | live grants of an issuer |
+//! | `oauth.dpop_nonce` | `false` | refuse DPoP proofs without a nonce of this service |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
@@ -73,7 +74,7 @@ use crate::spelling::nearest;
 use crate::telemetry::LogFormat;
 
 pub use error::ConfigError;
-pub use guard::{Guard, GuardIssuer, GuardOverrides, GuardRequirement};
+pub use guard::{Guard, GuardDpop, GuardIssuer, GuardOverrides, GuardRequirement};
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
 pub use listen::{
     InternalListenAddress, InvalidInternalListenAddress, InvalidListenAddress, ListenAddress,

@@ -173,7 +173,8 @@ pub async fn run(
     let oauth = config.oauth.enabled.then(|| {
         let origins = config.oauth.allowed_origins.iter();
         let origins = origins.map(ToString::to_string);
-        Oauth::new(Arc::clone(&authority), Arc::clone(&admission), origins)
+        let (authority, admission) = (Arc::clone(&authority), Arc::clone(&admission));
+        Oauth::new(authority, admission, origins, config.oauth.dpop_nonces())
     });
     let public = Listener {
         name: "public",

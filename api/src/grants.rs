@@ -36,9 +36,15 @@ pub struct RefreshTerms {
     /// It ends after so long in any case, at most `366d`. Default: `30d`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absolute: Option<PositiveDuration>,
-    /// What its refresh tokens are bound to. Every value is refused for now.
+    /// What its refresh tokens are bound to: `dpop` for a key. `mtls` is refused for now. Default: nothing,
+    /// until a public grant is renewed with a proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<Binding>,
+    /// The SHA-256 thumbprint of the key (RFC 7638), which the client has told the caller. Default: that of the
+    /// key that the first renewal proves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(equal = 43))]
+    pub thumbprint: Option<String>,
 }
 
 /// What a token is bound to.
@@ -97,6 +103,12 @@ pub struct Grant {
     pub by: String,
     /// The lifetime of its access tokens in seconds; the policy's `default_token_ttl` if `null`.
     pub expires_in: Nullable<u64>,
+    /// What its refresh tokens are bound to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<Binding>,
+    /// The thumbprint of the key, as soon as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thumbprint: Option<String>,
     /// When it was opened.
     pub opened_at: UnixSeconds,
     /// When its claims were last changed.

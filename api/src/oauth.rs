@@ -80,6 +80,9 @@ pub struct AccessToken {
 pub enum AccessTokenType {
     /// By any caller that has it (RFC 6750).
     Bearer,
+    /// Together with a proof of the key that it is bound to (RFC 9449 §7.1).
+    #[serde(rename = "DPoP")]
+    Dpop,
 }
 
 /// Whether a token is valid, and what it says (RFC 7662 §2.2). Of one that is not, nothing is said.
@@ -133,6 +136,10 @@ pub enum OauthErrorName {
     UnsupportedTokenType,
     /// The target is malformed, or beyond the client's (RFC 8707 §2).
     InvalidTarget,
+    /// The DPoP proof is not acceptable (RFC 9449 §5).
+    InvalidDpopProof,
+    /// The DPoP proof needs the nonce of the header `DPoP-Nonce` (RFC 9449 §8).
+    UseDpopNonce,
     /// The service has failed.
     ServerError,
     /// Try again after `Retry-After`.

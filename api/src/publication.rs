@@ -75,6 +75,8 @@ pub struct OauthEndpoints {
     pub introspection_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
     /// What answers are signed with (RFC 9701 §7).
     pub introspection_signing_alg_values_supported: Vec<Algorithm>,
+    /// What DPoP proofs may be signed with (RFC 9449 §5.1).
+    pub dpop_signing_alg_values_supported: Vec<Algorithm>,
 }
 
 /// OpenID Connect discovery.

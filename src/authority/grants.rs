@@ -12,7 +12,7 @@ mod upkeep;
 
 use std::time::Duration;
 
-use keywright_verifier::Algorithm;
+use keywright_verifier::{Algorithm, Confirmation};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -26,8 +26,8 @@ use crate::lifecycle::{IssuerName, Policy};
 use crate::oauth::grant::InvalidGrantRecord;
 use crate::oauth::refresh_token::{GRANT_KEY_BYTES, SECRET_BYTES};
 use crate::oauth::{
-    ACCESS_TOKEN, Grant, GrantEndCause, GrantHolder, GrantKey, GrantState, OutsideGrant,
-    RefreshToken, TokenLine,
+    ACCESS_TOKEN, Grant, GrantBinding, GrantEndCause, GrantHolder, GrantKey, GrantState,
+    OutsideGrant, RefreshToken, TokenLine,
 };
 use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, SealedChange, StoreError,
@@ -49,6 +49,8 @@ pub struct GrantDraft {
     pub idle: Duration,
     /// How long it lasts at most.
     pub absolute: Duration,
+    /// What its refresh tokens are bound to, if they are.
+    pub binding: Option<GrantBinding>,
 }
 
 /// A grant as the store has it.
@@ -66,6 +68,8 @@ pub struct IssuedGrant {
     pub grant: Grant,
     /// An access token.
     pub access: SignedToken,
+    /// What the access token is bound to, if it is.
+    pub confirmation: Option<Confirmation>,
     /// The scope of the access token, if it has one.
     pub scope: Option<String>,
     /// The refresh token that the client uses next.
@@ -99,6 +103,9 @@ pub enum GrantError {
     /// The refresh token was used before, and the grant has ended because of it.
     #[error("the refresh token was used before: the grant is ended, and its session taken back")]
     Reused,
+    /// The refresh token is bound to a key that the request does not prove. The grant goes on.
+    #[error("the refresh token is bound to a key, and the request has no DPoP proof of that key")]
+    Unproven,
     /// The client whose limits hold is gone.
     #[error("the client that opened the grant is gone")]
     OpenerGone,
@@ -173,6 +180,7 @@ fn content(grant: &Grant, sealed: SealedChange) -> Content {
 fn sign_request(
     grant: &Grant,
     claims: Map<String, Value>,
+    confirmation: Option<Confirmation>,
     client: &Client,
     policy: &Policy,
 ) -> SignRequest<'static> {
@@ -185,6 +193,7 @@ fn sign_request(
             id: grant.id.clone(),
             ends_at: grant.ends_at.floor_seconds(),
         }),
+        confirmation,
     }
 }
 
@@ -241,6 +250,7 @@ impl Authority {
             opened_at: services.lease.time(),
             changed_at: services.lease.time(),
             by: client.id.clone(),
+            binding: draft.binding,
             line: TokenLine::begin(&refresh, services.lease.time()),
             ended: None,
         };
@@ -258,6 +268,7 @@ impl Authority {
         place.keep();
         let access = checked.sign().await?;
         Ok(IssuedGrant {
+            confirmation: grant.confirmation(),
             scope: scope_of(&grant.claims),
             grant,
             access,
@@ -304,8 +315,12 @@ impl Authority {
         grant: &Grant,
         client: &Client,
     ) -> Result<signing::CheckedToken<'v>, GrantError> {
-        if grant.claims.contains_key("sid") {
-            return Err(SignRefusal::OwnedClaims(vec!["sid"]).into());
+        let owned = ["sid", "cnf"].into_iter();
+        let owned: Vec<&str> = owned
+            .filter(|name| grant.claims.contains_key(*name))
+            .collect();
+        if !owned.is_empty() {
+            return Err(SignRefusal::OwnedClaims(owned).into());
         }
         let named = grant.claims.get("client_id");
         if named.is_some_and(|named| *named != grant.client_id()) {
@@ -317,7 +332,8 @@ impl Authority {
             .into());
         }
         let claims = grant.claims_for(None, None)?;
-        let request = sign_request(grant, claims, client, view.set().policy());
+        let policy = view.set().policy();
+        let request = sign_request(grant, claims, grant.confirmation(), client, policy);
         Ok(signing::check(view, client, request).await?)
     }
 

@@ -269,6 +269,11 @@ impl Authority {
         self.services.issuance_log.as_deref()
     }
 
+    /// What the nonces of DPoP proofs are made of. All processes of a store have the same.
+    pub fn nonce_secret(&self) -> [u8; 32] {
+        self.services.revocation_secret.nonce_secret()
+    }
+
     /// The clients that may call.
     pub fn clients(&self) -> &Clients {
         &self.clients

@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::json::{AnyValue, BorrowedValue, Members};
-use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
+use keywright_verifier::{Algorithm, Confirmation, Jwk, Kid, PublicKey};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -51,6 +51,8 @@ pub struct SignRequest<'t> {
     pub algorithm: Option<Algorithm>,
     /// The grant that it is for, if it is for one.
     pub session: Option<Session>,
+    /// What it is bound to: the token's `cnf`, which the caller's limits say nothing about.
+    pub confirmation: Option<Confirmation>,
 }
 
 /// The grant of a token.
@@ -316,9 +318,11 @@ async fn prepare<'v>(
         typ,
         algorithm,
         session,
+        confirmation,
     } = request;
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
+        .chain(confirmation.map(|_| "cnf"))
         .filter(|claim| claims.contains(claim))
         .collect();
     if !owned.is_empty() {
@@ -378,6 +382,7 @@ async fn prepare<'v>(
         exp: expires_at,
         jti: &jti,
         sid,
+        cnf: confirmation,
     };
     let payload = &mut workspace.payload;
     payload.clear();
@@ -425,6 +430,8 @@ struct OwnClaims<'c> {
     jti: &'c str,
     /// Of a token of a grant, whose claims have none.
     sid: Option<&'c str>,
+    /// Of a bound token.
+    cnf: Option<Confirmation>,
 }
 
 impl Serialize for Payload<'_> {
@@ -440,6 +447,9 @@ impl Serialize for Payload<'_> {
         members.serialize_entry("jti", own.jti)?;
         if let Some(sid) = own.sid {
             members.serialize_entry("sid", sid)?;
+        }
+        if let Some(cnf) = &own.cnf {
+            members.serialize_entry("cnf", cnf)?;
         }
         members.end()
     }

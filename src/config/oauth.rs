@@ -8,9 +8,9 @@ use url::Url;
 
 use super::listener::any_duration;
 use crate::lifecycle::format_duration;
-use crate::oauth::Endpoints;
 use crate::oauth::grant::GrantSettings;
 use crate::oauth::refresh::LONGEST_GRACE;
+use crate::oauth::{DpopNonces, Endpoints};
 
 /// The OAuth endpoints on the public listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Oauth {
     pub max_grants_per_client: u64,
     /// The most live grants of one issuer.
     pub max_grants_per_issuer: u64,
+    /// Whether DPoP proofs need a nonce of this service.
+    #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
+    pub dpop_nonce: bool,
     /// Whether client secrets may cross a network to the public listener in the clear.
     #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
     pub allow_plaintext: bool,
@@ -54,6 +57,7 @@ impl Default for Oauth {
             refresh_grace: grace,
             max_grants_per_client: most_of_a_client,
             max_grants_per_issuer: most_of_an_issuer,
+            dpop_nonce: false,
             allow_plaintext: false,
         }
     }
@@ -73,6 +77,14 @@ impl Oauth {
             grace: self.refresh_grace,
             most_of_a_client: self.max_grants_per_client,
             most_of_an_issuer: self.max_grants_per_issuer,
+        }
+    }
+
+    /// Whether DPoP proofs need a nonce.
+    pub fn dpop_nonces(&self) -> DpopNonces {
+        match self.dpop_nonce {
+            true => DpopNonces::Required,
+            false => DpopNonces::Accepted,
         }
     }
 

@@ -191,6 +191,18 @@ codes! {
     RefreshTokenReused = "refresh-token-reused":
         "the refresh token was used before; its grant is ended, because two callers hold it",
         "log in again; if the client stores each response, a token was stolen";
+    BindingUnproven = "binding-unproven":
+        "the refresh token is bound to a key, and the request has no DPoP proof of that key; its grant goes on",
+        "send a proof by the key that the grant was opened for or first renewed with";
+    InvalidDpopProof = "invalid-dpop-proof":
+        "the `DPoP` header is not one proof for this request: its form, key, signature, method, URL or time is wrong",
+        "`detail` names what is wrong; sign a new proof for each request, and set the clock";
+    DpopProofReplayed = "dpop-proof-replayed":
+        "the DPoP proof was used before",
+        "sign a new proof, with a new `jti`, for each request and each retry";
+    DpopNonceRequired = "dpop-nonce-required":
+        "`oauth.dpop_nonce` asks for a nonce in each DPoP proof, and this one has none or an old one",
+        "sign a proof with `nonce` from the header `DPoP-Nonce`";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";
@@ -347,6 +359,9 @@ codes! {
     InternalError = "internal-error":
         "the service failed",
         "look into its log under `X-Request-Id`";
+    DpopMemoryFull = "dpop-memory-full":
+        "so many DPoP proofs were used in the last minute, by this key or by all, that no more can be remembered",
+        "wait for `Retry-After`; keep an access token until it expires, instead of asking for one per request";
     Overloaded = "overloaded":
         "the slots of this class of routes are taken, a share of `internal.max_requests`, 2,048; or the bytes of its bodies",
         "`Retry-After`";

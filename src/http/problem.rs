@@ -151,6 +151,11 @@ impl Problem {
         Self::new(Code::TooManyFailures, detail).header(RETRY_AFTER, 1)
     }
 
+    /// 503: a proof that cannot be remembered could be used twice.
+    pub(super) fn dpop_memory_full(detail: impl ToString) -> Self {
+        Self::new(Code::DpopMemoryFull, detail).header(RETRY_AFTER, 5)
+    }
+
     /// 503: whether the caller is who it says cannot be told now.
     pub(super) fn undecidable_caller() -> Self {
         let detail = "the keys that would tell who is calling cannot be had";

@@ -208,6 +208,10 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidGrantClient
         | Code::InvalidRefreshToken
         | Code::RefreshTokenReused
+        | Code::BindingUnproven
+        | Code::InvalidDpopProof
+        | Code::DpopProofReplayed
+        | Code::DpopNonceRequired
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {
@@ -260,6 +264,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TooManyRevocations => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Overloaded
+        | Code::DpopMemoryFull
         | Code::SigningBusy
         | Code::SnapshotStale
         | Code::RevocationSettling

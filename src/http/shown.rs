@@ -79,6 +79,9 @@ pub(super) fn grant(grant: &Grant, now: Timestamp) -> api::Grant {
             GrantHolder::Client(id) => id.clone(),
         },
         by: grant.by.clone(),
+        bind: grant.binding.map(|_| api::Binding::Dpop),
+        thumbprint: (grant.confirmation().and_then(|bound| bound.key))
+            .map(|thumbprint| thumbprint.to_string()),
         expires_in: grant.expires_in.into(),
         opened_at: grant.opened_at.in_the_past(),
         changed_at: grant.changed_at.in_the_past(),

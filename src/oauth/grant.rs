@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::refresh::TokenLine;
 use super::refresh_token::TokenHash;
-use super::{Scope, Target};
+use super::{GrantBinding, Scope, Target};
 use crate::lifecycle::Timestamp;
 
 /// The word that stands for no client of ours, and the `client_id` of such a grant's tokens unless its
@@ -75,6 +75,8 @@ pub struct Grant {
     pub changed_at: Timestamp,
     /// The client that opened it or has changed its claims last: its limits hold for every renewal.
     pub by: String,
+    /// What its refresh tokens are bound to, if they are.
+    pub binding: Option<GrantBinding>,
     /// Its refresh tokens.
     pub line: TokenLine,
     /// Whether it was ended before its time.
@@ -263,7 +265,24 @@ struct Document {
     rotated_at: u64,
     repeats: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    bind: Option<Binding>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<GrantEnd>,
+}
+
+/// What the tokens are bound to: nothing but `bind` before a key is known.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Binding {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<BoundKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoundKey {
+    thumbprint: String,
+    since: u32,
 }
 
 impl Grant {
@@ -287,6 +306,15 @@ impl Grant {
             previous: self.line.previous.map(|hash| hash.encoded()),
             rotated_at: self.line.rotated_at.millis(),
             repeats: self.line.repeats,
+            bind: self.binding.map(|binding| Binding {
+                key: match binding {
+                    GrantBinding::FirstProof => None,
+                    GrantBinding::Key { thumbprint, since } => Some(BoundKey {
+                        thumbprint: thumbprint.to_string(),
+                        since,
+                    }),
+                },
+            }),
             ended: self.ended.clone(),
         };
         // Text, numbers and JSON values always serialise.
@@ -320,6 +348,17 @@ impl Grant {
                 rotated_at: Timestamp::from_millis(document.rotated_at),
                 repeats: document.repeats,
             },
+            binding: match document.bind {
+                None => None,
+                Some(Binding { key: None }) => Some(GrantBinding::FirstProof),
+                Some(Binding { key: Some(key) }) => Some(GrantBinding::Key {
+                    thumbprint: key
+                        .thumbprint
+                        .parse()
+                        .map_err(|_| invalid("a thumbprint is not one".to_owned()))?,
+                    since: key.since,
+                }),
+            },
             claims: document.claims,
             holder: match document.client {
                 None => GrantHolder::Public,
@@ -337,14 +376,16 @@ impl Grant {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
+
+    use keywright_verifier::Thumbprint;
 
     use super::*;
     use crate::oauth::Form;
     use crate::oauth::refresh_token::{GrantKey, RefreshToken};
 
-    fn grant(holder: GrantHolder, claims: Value) -> Grant {
+    pub(in crate::oauth) fn grant(holder: GrantHolder, claims: Value) -> Grant {
         let key = GrantKey::new(&[1; 32]);
         let id = "00112233445566778899aabbccddeeff";
         let token = RefreshToken::first(id, &key, [2; 32]);
@@ -362,6 +403,7 @@ mod tests {
             opened_at,
             changed_at: opened_at,
             by: "c1".to_owned(),
+            binding: None,
             line: TokenLine::begin(&token, opened_at),
             ended: None,
         }
@@ -378,6 +420,12 @@ mod tests {
         assert_eq!(read(&grant), Ok(grant.clone()));
         grant.holder = GrantHolder::Public;
         grant.line.previous = Some(grant.line.current);
+        grant.binding = Some(GrantBinding::FirstProof);
+        assert_eq!(read(&grant), Ok(grant.clone()));
+        grant.binding = Some(GrantBinding::Key {
+            thumbprint: Thumbprint::from_octets([7; 32]),
+            since: 1,
+        });
         grant.ended = Some(GrantEnd {
             at: 5,
             cause: GrantEndCause::Reused,
@@ -388,6 +436,7 @@ mod tests {
             ("\"format\":1", "\"format\":2"),
             ("\"format\":1", "\"format\":1,\"more\":1"),
             ("\"current\":\"", "\"current\":\"!"),
+            ("\"thumbprint\":\"", "\"thumbprint\":\"!"),
         ] {
             let altered = document.replacen(from, to, 1);
             assert_ne!(altered, document);

@@ -35,5 +35,6 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm]) -> OauthEndpoints {
         introspection_endpoint_auth_methods_supported: methods,
         introspection_endpoint_auth_signing_alg_values_supported: assertions,
         introspection_signing_alg_values_supported: algorithms.to_vec(),
+        dpop_signing_alg_values_supported: Algorithm::ALL.to_vec(),
     }
 }

@@ -4,16 +4,19 @@
 //! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
 
 mod basic;
+mod binding;
 mod client_credentials;
 mod form;
 pub mod grant;
 mod metadata;
+mod proof;
 pub mod refresh;
 pub mod refresh_token;
 mod scope;
 mod target;
 
 pub use basic::{BasicCredentials, InvalidBasic};
+pub use binding::{BindingRefusal, GrantBinding};
 pub use client_credentials::{
     ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, GrantRefusal,
 };
@@ -21,6 +24,7 @@ pub use form::{Form, FormError};
 pub use grant::{Grant, GrantEnd, GrantHolder, GrantState, OutsideGrant};
 pub use keywright_api::GrantEndCause;
 pub use metadata::metadata;
+pub use proof::{RequestProof, token_type};
 pub use refresh::{REFRESH_TOKEN, RefreshRefusal, TokenLine};
 pub use refresh_token::{GrantKey, RefreshToken};
 pub use scope::{InvalidScope, Scope};
@@ -71,6 +75,16 @@ pub enum Endpoints {
     Off,
     /// It does.
     On,
+}
+
+/// Whether DPoP proofs at the token endpoint need a nonce (RFC 9449 §8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DpopNonces {
+    /// They do not.
+    #[default]
+    Accepted,
+    /// They do.
+    Required,
 }
 
 #[cfg(test)]

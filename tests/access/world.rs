@@ -178,6 +178,7 @@ pub fn sign_request(document: &Value) -> SignRequest<'static> {
         typ: text("typ").map(|typ| typ.to_owned().into()),
         algorithm: text("alg").map(|name| name.parse().unwrap()),
         session: None,
+        confirmation: None,
     }
 }
 

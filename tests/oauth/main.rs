@@ -5,7 +5,8 @@
 //! `revocation` and `introspection` are the other two endpoints. `token_source` is the Rust client, and
 //! `grant_source` the same with a grant.
 //! `grants` are opened, changed and ended on the internal API, renewed in `refresh` and, at
-//! replicas that are killed, in `lines`, and counted in `grant_metrics`.
+//! replicas that are killed, in `lines`, and counted in `grant_metrics`. `dpop` binds tokens and
+//! grants to keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +26,7 @@
 )]
 
 mod credentials;
+mod dpop;
 mod errors;
 mod grant_metrics;
 mod grant_source;

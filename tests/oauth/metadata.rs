@@ -24,6 +24,7 @@ fn the_metadata_names_the_endpoint_and_how_to_call_it() {
             "revocation_endpoint": format!("{ISSUER}/revoke"),
             "introspection_endpoint": format!("{ISSUER}/introspect"),
             "introspection_signing_alg_values_supported": ["ES256", "RS256"],
+            "dpop_signing_alg_values_supported": ["ES256", "RS256"],
         });
         for (name, value) in endpoints.as_object().unwrap() {
             assert_eq!(metadata[name], *value, "{path}: {name}");

@@ -24,7 +24,7 @@ fn a_page_of_a_listed_origin_may_call() {
         ("access-control-allow-methods", "POST"),
         (
             "access-control-allow-headers",
-            "Authorization, Content-Type",
+            "Authorization, Content-Type, DPoP",
         ),
         ("vary", "Origin"),
     ] {
@@ -44,6 +44,8 @@ fn a_page_of_a_listed_origin_may_call() {
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
         assert_eq!(answer.header("vary"), Some("Origin"));
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, Some("DPoP-Nonce"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use keywright_verifier::{Algorithm, JwkSet, Jws};
+use keywright_verifier::{Algorithm, Jwk, JwkSet, Jws};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -154,10 +154,28 @@ impl Signatory {
         }]})
     }
 
+    /// The key as a DPoP proof has it.
+    pub fn public_jwk(&self) -> Value {
+        let point = self.pair.public_key().as_ref();
+        json!({
+            "kty": "EC", "crv": "P-256",
+            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..]),
+        })
+    }
+
+    /// The thumbprint of the key (RFC 7638).
+    pub fn thumbprint(&self) -> String {
+        let jwk = Jwk::from_value(self.public_jwk()).unwrap();
+        jwk.thumbprint().to_string()
+    }
+
     pub fn sign(&self, claims: &Value) -> String {
+        self.sign_with(&json!({"alg": "ES256", "kid": "mine"}), claims)
+    }
+
+    pub fn sign_with(&self, header: &Value, claims: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let header = json!({"alg": "ES256", "kid": "mine"});
-        let input = format!("{}.{}", encode(&header), encode(claims));
+        let input = format!("{}.{}", encode(header), encode(claims));
         let signature = self.pair.sign(&SystemRandom::new(), input.as_bytes());
         format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
     }

@@ -13,7 +13,7 @@ use keywright::authority::request::Request;
 use keywright::authority::revocations::RevocationDraft;
 use keywright::authority::upkeep;
 use keywright::clock::Clock;
-use keywright::oauth::{Grant, GrantEndCause, GrantHolder, GrantState};
+use keywright::oauth::{Grant, GrantEndCause, GrantHolder, GrantState, RequestProof};
 use keywright::store::memory::MemoryStore;
 use keywright::store::{Kind, Query, Record, Store, StoreError};
 use keywright_verifier::revocation::{Selector, SelectorKind};
@@ -34,6 +34,7 @@ fn draft(subject: &str) -> GrantDraft {
         expires_in: None,
         idle: HOUR * 48,
         absolute: HOUR * 24 * 30,
+        binding: None,
     }
 }
 
@@ -51,6 +52,7 @@ async fn renew(process: &Process, token: &str) -> Result<IssuedGrant, GrantError
     let request = RenewalRequest {
         scope: None,
         target: None,
+        proof: RequestProof::default(),
         actor: Actor::Holder { address: None },
     };
     process

@@ -45,6 +45,7 @@ pub(crate) fn request(subject: &str) -> SignRequest<'static> {
         typ: None,
         algorithm: None,
         session: None,
+        confirmation: None,
     }
 }
 

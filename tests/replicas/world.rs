@@ -134,6 +134,7 @@ impl Process {
             typ: None,
             algorithm: None,
             session: None,
+            confirmation: None,
         };
         let signed = sign(&view, &anyone(), request).await?;
         Ok(signed.kid)

@@ -10,7 +10,10 @@ use crate::authority::ChangeError;
 use crate::authority::audit::Actor;
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::snapshot::LeasedSnapshot;
-use crate::oauth::{Grant, GrantEndCause, GrantKey, RefreshRefusal, RefreshToken, Scope, Target};
+use crate::oauth::{
+    BindingRefusal, Grant, GrantEndCause, GrantKey, RefreshRefusal, RefreshToken, RequestProof,
+    Scope, Target,
+};
 use crate::store::CommitError;
 use crate::store::seal::UnsealError;
 
@@ -29,6 +32,8 @@ pub struct RenewalRequest {
     pub scope: Option<Scope>,
     /// One audience of the grant, if it is named.
     pub target: Option<Target>,
+    /// What the request proves.
+    pub proof: RequestProof,
     /// Who asks.
     pub actor: Actor,
 }
@@ -113,13 +118,17 @@ impl Authority {
         for _ in 0..MAX_ATTEMPTS {
             self.require_live(issuer, &stored.grant, now)?;
             let grace = services.grants.grace;
-            let line = &stored.grant.line;
-            let renewal = match line.renew(&presented.token, &presented.key, grace, now) {
-                Ok(renewal) => renewal,
-                Err(RefreshRefusal::NeverIssued) => return Err(GrantError::NeverIssued),
-                Err(refusal) => {
-                    let cause = match refusal {
-                        RefreshRefusal::Ahead => GrantEndCause::StoreWentBack,
+            let (token, line) = (&presented.token, &stored.grant.line);
+            let bound = stored.grant.bound_by(token.number(), &request.proof);
+            if bound == Err(BindingRefusal::Unproven) {
+                return Err(GrantError::Unproven);
+            }
+            let (renewal, binding) = match (line.renew(token, &presented.key, grace, now), bound) {
+                (Ok(renewal), Ok(binding)) => (renewal, binding),
+                (Err(RefreshRefusal::NeverIssued), _) => return Err(GrantError::NeverIssued),
+                (outcome, _) => {
+                    let cause = match outcome {
+                        Err(RefreshRefusal::Ahead) => GrantEndCause::StoreWentBack,
                         _ => GrantEndCause::Reused,
                     };
                     match self
@@ -139,12 +148,14 @@ impl Authority {
             let claims =
                 (stored.grant).claims_for(request.scope.as_ref(), request.target.as_ref())?;
             let scope = scope_of(&claims);
-            let asked = sign_request(&stored.grant, claims, client, view.set().policy());
+            let (confirmation, policy) = (request.proof.confirmation(), view.set().policy());
+            let asked = sign_request(&stored.grant, claims, confirmation, client, policy);
             // What is refused from here on has changed nothing.
             let checked = signing::check(view, client, asked).await?;
             services.require_believed_time()?;
             let grant = Grant {
                 line: renewal.line,
+                binding,
                 ..stored.grant.clone()
             };
             let mut batch = services.new_batch().map_err(ChangeError::Randomness)?;
@@ -156,6 +167,7 @@ impl Authority {
                     return Ok(IssuedGrant {
                         grant,
                         access,
+                        confirmation,
                         scope,
                         refresh: renewal.successor,
                     });

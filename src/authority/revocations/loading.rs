@@ -56,6 +56,11 @@ impl RevocationSecret {
         Salt::new(self.derive("salt", issuer.as_str().as_bytes()))
     }
 
+    /// The secret of the nonces of DPoP proofs.
+    pub(in crate::authority) fn nonce_secret(&self) -> [u8; 32] {
+        self.derive("dpop-nonce", &[])
+    }
+
     /// What stands for a selector in the audit log, which is never erased: 32 hexadecimal digits.
     pub(in crate::authority) fn selector_hash(&self, selector: &RevokedSelector) -> String {
         let selector = match selector {

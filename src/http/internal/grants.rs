@@ -24,6 +24,7 @@ use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::lifecycle::format_duration;
 use crate::oauth::grant::{DEFAULT_ABSOLUTE, DEFAULT_IDLE, GrantHolder, LONGEST_ABSOLUTE, PUBLIC};
+use crate::oauth::{GrantBinding, token_type};
 
 path_text! {
     /// The grant that the path names, which need not exist.
@@ -72,6 +73,7 @@ async fn open_one(
     let IssuedGrant {
         grant,
         access,
+        confirmation,
         refresh,
         ..
     } = issued;
@@ -80,7 +82,7 @@ async fn open_one(
         grant: grant.id,
         expires_in: authority.seconds_until(access.expires_at),
         access_token: access.token,
-        token_type: api::AccessTokenType::Bearer,
+        token_type: token_type(confirmation.as_ref()),
         refresh_token: refresh.reveal().to_string(),
     };
     Ok((opened, location, budget))
@@ -89,11 +91,24 @@ async fn open_one(
 fn draft(body: api::GrantRequest) -> Result<GrantDraft, Problem> {
     let refresh = body.refresh.unwrap_or_default();
     let invalid = |detail: String| Problem::new(Code::InvalidRefresh, detail);
-    if refresh.bind.is_some() {
-        let detail =
-            "bind is not supported yet: refresh tokens cannot be bound to a key or a certificate";
-        return Err(invalid(detail.to_owned()));
-    }
+    let binding = match (refresh.bind, refresh.thumbprint) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            let detail = "thumbprint is that of a key: send bind \"dpop\", too";
+            return Err(invalid(detail.to_owned()));
+        }
+        (Some(api::Binding::Mtls), _) => {
+            let detail = "bind \"mtls\" is not supported yet: the OAuth endpoints have no listener \
+                          for client certificates";
+            return Err(invalid(detail.to_owned()));
+        }
+        (Some(api::Binding::Dpop), None) => Some(GrantBinding::FirstProof),
+        (Some(api::Binding::Dpop), Some(thumbprint)) => Some(GrantBinding::Key {
+            thumbprint: (thumbprint.parse())
+                .map_err(|error| invalid(format!("thumbprint is not one: {error}")))?,
+            since: 0,
+        }),
+    };
     let absolute = refresh.absolute.map_or(DEFAULT_ABSOLUTE, |given| given.0);
     let idle = refresh
         .idle
@@ -121,6 +136,7 @@ fn draft(body: api::GrantRequest) -> Result<GrantDraft, Problem> {
         expires_in: body.expires_in,
         idle,
         absolute,
+        binding,
     })
 }
 

@@ -197,6 +197,7 @@ fn sign_request<'t>(
         typ,
         algorithm,
         session: None,
+        confirmation: None,
     };
     summary.note_algorithm(request.algorithm_under(view.set().policy()));
     body.finish()?;

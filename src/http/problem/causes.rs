@@ -200,6 +200,7 @@ impl From<GrantError> for Problem {
             GrantError::Ended(_) | GrantError::Expired | GrantError::OpenerGone => Code::GrantEnded,
             GrantError::NeverIssued => Code::InvalidRefreshToken,
             GrantError::Reused => Code::RefreshTokenReused,
+            GrantError::Unproven => Code::BindingUnproven,
             GrantError::Outside(OutsideGrant::Scope) => Code::InvalidScope,
             GrantError::Outside(OutsideGrant::Target) => Code::InvalidTarget,
         };

@@ -7,6 +7,7 @@
 mod authentication;
 mod error;
 mod introspection;
+mod proof;
 mod refresh;
 mod revocation;
 mod token;
@@ -17,12 +18,14 @@ use axum::body::Body;
 use axum::extract::{FromRequest as _, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, ORIGIN, PRAGMA, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
+    ORIGIN, PRAGMA, VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
+use keywright_verifier::Dpop;
 use tracing::{Instrument as _, Span};
 
 use crate::authority::Authority;
@@ -34,9 +37,10 @@ use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::http::response::no_content;
 use crate::http::slots::{RequestSlot, RouteClass};
-use crate::oauth::Endpoint;
+use crate::oauth::{DpopNonces, Endpoint};
 
 use authentication::authenticate;
+use proof::{DPOP_NONCE, UnusedProof, wall};
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -47,16 +51,25 @@ pub struct Oauth {
     admission: Arc<AdmissionControl>,
     /// The origins whose pages may call them.
     origins: Arc<[String]>,
+    /// How DPoP proofs are judged.
+    dpop: Dpop,
 }
 
 impl Oauth {
-    /// The endpoints of this authority's issuers, for pages of these origins, too.
+    /// The endpoints of this authority's issuers, for pages of these origins, too, with this rule for DPoP
+    /// proofs.
     pub fn new(
         authority: Arc<Authority>,
         admission: Arc<AdmissionControl>,
         origins: impl IntoIterator<Item = String>,
+        nonces: DpopNonces,
     ) -> Self {
+        let dpop = match nonces {
+            DpopNonces::Accepted => Dpop::default(),
+            DpopNonces::Required => Dpop::default().require_nonces(&authority.nonce_secret()),
+        };
         Self {
+            dpop,
             authority,
             admission,
             origins: origins.into_iter().collect(),
@@ -75,8 +88,8 @@ impl Oauth {
         let mut response = match (request.method(), issuer) {
             (&Method::OPTIONS, _) => preflight(),
             (&Method::POST, Some(issuer)) => {
-                let authority = &self.authority;
-                let answer = |request| respond(authority, endpoint, issuer, request);
+                let (authority, dpop) = (&self.authority, &self.dpop);
+                let answer = |request| respond(authority, dpop, endpoint, issuer, request);
                 self.admission.admit(request, answer).await
             }
             (&Method::POST, None) => {
@@ -92,6 +105,12 @@ impl Oauth {
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        if endpoint == Endpoint::Token
+            && let Some(nonce) = self.dpop.nonce(wall(self.authority.now()))
+            && let Ok(nonce) = HeaderValue::from_str(&nonce)
+        {
+            headers.insert(DPOP_NONCE, nonce);
+        }
         // Services introspect, pages do not.
         let origin = origin.filter(|_| endpoint != Endpoint::Introspection);
         self.share(headers, origin);
@@ -108,6 +127,8 @@ impl Oauth {
         match origin.filter(is_allowed) {
             Some(origin) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                let exposed = HeaderValue::from_static("DPoP-Nonce");
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
             }
             None => {
                 headers.remove(ACCESS_CONTROL_ALLOW_METHODS);
@@ -124,7 +145,10 @@ fn preflight() -> Response {
     let pairs = [
         (ALLOW, METHODS),
         (ACCESS_CONTROL_ALLOW_METHODS, "POST"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"),
+        (
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, DPoP",
+        ),
         (ACCESS_CONTROL_MAX_AGE, "86400"),
     ];
     for (name, value) in pairs {
@@ -137,6 +161,7 @@ fn preflight() -> Response {
 /// slot by its address.
 async fn respond(
     authority: &Arc<Authority>,
+    dpop: &Dpop,
     endpoint: Endpoint,
     issuer: Arc<Issuer>,
     request: axum::http::Request<Incoming>,
@@ -147,12 +172,13 @@ async fn respond(
         Endpoint::Revocation | Endpoint::Introspection => span(&request),
     };
     let (parts, body) = request.into_parts();
-    let answer = answer(authority, endpoint, &issuer, parts, Body::new(body));
+    let answer = answer(authority, dpop, endpoint, &issuer, parts, Body::new(body));
     answer.instrument(span).await.into_response()
 }
 
 async fn answer(
     authority: &Arc<Authority>,
+    dpop: &Dpop,
     endpoint: Endpoint,
     issuer: &Arc<Issuer>,
     parts: Parts,
@@ -178,7 +204,8 @@ async fn answer(
     }
     let caller = match (endpoint, refresh_token, caller) {
         (Endpoint::Token, Some(_), caller) => {
-            return refresh::renew(authority, issuer, caller.as_ref(), &parts, &form).await;
+            let proof = UnusedProof::of(dpop, authority, issuer, &parts)?;
+            return refresh::renew(authority, issuer, caller.as_ref(), &parts, &form, proof).await;
         }
         (_, Some(token), caller) => {
             let caller = caller.as_ref();
@@ -187,7 +214,10 @@ async fn answer(
         (_, None, caller) => caller.ok_or_else(Problem::no_credential)?,
     };
     match endpoint {
-        Endpoint::Token => token::issue(authority, issuer, caller, &parts, &form).await,
+        Endpoint::Token => {
+            let proof = UnusedProof::of(dpop, authority, issuer, &parts)?.use_up()?;
+            token::issue(authority, issuer, caller, &parts, &form, &proof).await
+        }
         Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,
         Endpoint::Introspection => {
             introspection::answer(authority, issuer, &caller, &parts.headers, &form).await

@@ -36,7 +36,10 @@ fn name_of(problem: &Problem) -> OauthErrorName {
         Code::ForeignToken
         | Code::InvalidRefreshToken
         | Code::RefreshTokenReused
+        | Code::BindingUnproven
         | Code::GrantEnded => OauthErrorName::InvalidGrant,
+        Code::InvalidDpopProof | Code::DpopProofReplayed => OauthErrorName::InvalidDpopProof,
+        Code::DpopNonceRequired => OauthErrorName::UseDpopNonce,
         Code::InvalidToken => OauthErrorName::UnsupportedTokenType,
         Code::UnknownGrantType => OauthErrorName::UnsupportedGrantType,
         Code::InvalidScope => OauthErrorName::InvalidScope,

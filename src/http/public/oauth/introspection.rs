@@ -7,6 +7,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use keywright_api::{AccessTokenType, IntrospectedToken, Introspection};
+use serde_json::json;
 
 use crate::access::{Limits, Role};
 use crate::authority::Authority;
@@ -103,6 +104,9 @@ async fn refresh_token(
         grant.line.rotated_at.floor_seconds().into(),
     );
     claims.insert("exp".to_owned(), grant.expires_at().floor_seconds().into());
+    if let Some(confirmation) = grant.confirmation() {
+        claims.insert("cnf".to_owned(), json!(confirmation));
+    }
     claims.retain(|name, _| CLAIMS.contains(&name.as_str()));
     Ok(Some(IntrospectedToken {
         token_type: None,
@@ -113,8 +117,12 @@ async fn refresh_token(
 fn shown(token: IssuedToken) -> IntrospectedToken {
     let mut claims = token.claims;
     claims.retain(|name, _| CLAIMS.contains(&name.as_str()));
+    let is_bound_to_key = (claims.get("cnf")).is_some_and(|cnf| cnf.get("jkt").is_some());
     IntrospectedToken {
-        token_type: Some(AccessTokenType::Bearer),
+        token_type: Some(match is_bound_to_key {
+            true => AccessTokenType::Dpop,
+            false => AccessTokenType::Bearer,
+        }),
         claims,
     }
 }

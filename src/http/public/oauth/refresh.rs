@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_api::{AccessToken, AccessTokenType};
+use keywright_api::AccessToken;
 
+use super::proof::UnusedProof;
 use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
@@ -21,7 +22,9 @@ use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::http::response::{ok, with_budget};
 use crate::http::signing_call::{RequestSummary, SigningCall};
-use crate::oauth::{Endpoint, Form, GrantHolder, REFRESH_TOKEN, RefreshToken, Scope, Target};
+use crate::oauth::{
+    Endpoint, Form, GrantHolder, REFRESH_TOKEN, RefreshToken, Scope, Target, token_type,
+};
 
 /// The refresh token of a request that may come without a client's proof: a public grant is renewed and
 /// ended by its holder, who has its token.
@@ -99,6 +102,7 @@ pub(super) async fn renew(
     caller: Option<&Caller>,
     parts: &Parts,
     form: &Form,
+    proof: UnusedProof<'_>,
 ) -> Result<Response, Problem> {
     let renewed = renew_presented(authority, issuer, caller, parts, form).await;
     renewed.inspect_err(|problem| authority.metrics().grants().count_renewal(problem.code()))
@@ -127,6 +131,7 @@ async fn renew_presented(
     let request = RenewalRequest {
         scope,
         target,
+        proof: proof.use_up()?,
         actor: actor(caller, parts),
     };
     let outcome = renew_in(&call, &mut summary, caller, &presented, &request).await;
@@ -163,6 +168,7 @@ async fn renew_in(
     })?;
     let IssuedGrant {
         access,
+        confirmation,
         scope,
         refresh,
         grant,
@@ -175,7 +181,7 @@ async fn renew_in(
     let token = AccessToken {
         expires_in: authority.seconds_until(access.expires_at),
         access_token: access.token,
-        token_type: AccessTokenType::Bearer,
+        token_type: token_type(confirmation.as_ref()),
         scope,
         refresh_token: Some(refresh.reveal().to_string()),
     };

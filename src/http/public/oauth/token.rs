@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_api::{AccessToken, AccessTokenType};
+use keywright_api::AccessToken;
 
 use crate::access::Role;
 use crate::authority::Authority;
@@ -17,7 +17,9 @@ use crate::http::code::Code;
 use crate::http::problem::Problem;
 use crate::http::response::{ok, with_budget};
 use crate::http::signing_call::{RequestSummary, SigningCall};
-use crate::oauth::{ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, Form};
+use crate::oauth::{
+    ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, Form, RequestProof, token_type,
+};
 
 /// Issues a token for the grant that the form names.
 pub(super) async fn issue(
@@ -26,6 +28,7 @@ pub(super) async fn issue(
     caller: Caller,
     parts: &Parts,
     form: &Form,
+    proof: &RequestProof,
 ) -> Result<Response, Problem> {
     if !caller.has(Role::Issuer) {
         return Err(Problem::role_missing(&[Role::Issuer]));
@@ -33,7 +36,7 @@ pub(super) async fn issue(
     let name = issuer.name().as_str().to_owned();
     let mut call = SigningCall::of(caller.live, parts, authority, name);
     let mut summary = call.summary();
-    let outcome = grant(authority, &call, &mut summary, form).await;
+    let outcome = grant(authority, &call, &mut summary, form, proof).await;
     let (token, budget) = call.end(&summary, outcome)?;
     Ok(with_budget(ok(token), budget))
 }
@@ -43,6 +46,7 @@ async fn grant(
     call: &SigningCall,
     summary: &mut RequestSummary,
     form: &Form,
+    proof: &RequestProof,
 ) -> Result<(AccessToken, Option<Budget>), Problem> {
     let issuer = call.issuer()?;
     let budget = call.take(NonZeroU32::MIN)?;
@@ -64,13 +68,14 @@ async fn grant(
         typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(call.algorithm(policy)),
         session: None,
+        confirmation: proof.confirmation(),
     };
     summary.note_algorithm(request.algorithm_under(policy));
     let token = call.sign(&issuer, summary, request).await?;
     let token = AccessToken {
         expires_in: authority.seconds_until(token.expires_at),
         access_token: token.token,
-        token_type: AccessTokenType::Bearer,
+        token_type: token_type(proof.confirmation().as_ref()),
         scope,
         refresh_token: None,
     };
