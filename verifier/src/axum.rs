@@ -38,10 +38,22 @@
 //! | 400 | `authorization-malformed` | two `Authorization` headers, one that is not ASCII, or `Bearer` without a token |
 //! | 401 | `token-missing` | no bearer token; the challenge has no `error`, as §3.1 asks |
 //! | 401 | of the error | the token is not accepted: `error="invalid_token"` |
+//! | 401 | `proof-missing`, `proof-mismatch` | the token is bound to a key or a certificate that the request does not prove: `error="invalid_token"` |
+//! | 401 | `invalid-dpop-proof`, `dpop-proof-replayed` | the proof is not accepted: `error="invalid_dpop_proof"` (RFC 9449 §7.1) |
+//! | 401 | `dpop-nonce-required` | the proof needs the nonce of `DPoP-Nonce`: `error="use_dpop_nonce"` (RFC 9449 §9) |
 //! | 403 | `scope-missing`, `claim-missing` | the token is valid and a route requires more: `error="insufficient_scope"` |
 //! | 503 | `keys-unavailable` | the keys to verify the token with are not available |
+//! | 503 | `dpop-memory-full` | too many proofs were used in the last minute |
 //! | 503 | `revocations-stale` | what is revoked has not been learned for too long |
 //! | 500 | `authentication-missing` | a requirement or an extractor is used without an [`Authentication`]: every request is refused |
+//!
+//! # Bound tokens
+//!
+//! A token that is bound to a key (DPoP) is refused until [`Authentication::external_url`] says under which
+//! address clients reach this service: then `Authorization: DPoP` is accepted together with a proof in the
+//! header `DPoP`. As a bearer token a bound one is refused in any case (RFC 9449 §7.2). A token that is bound to
+//! a certificate needs a [`ClientCertificate`] in the extensions of the request, which the server puts there that
+//! has done the TLS handshake.
 //!
 //! A token is read from the `Authorization` header alone, never from the body or the query (RFC 6750
 //! §2.2, §2.3 and §5.3). A browser's preflight request has no token: put a CORS layer outside of this
@@ -58,16 +70,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ::axum::extract::Request;
-use ::axum::http::HeaderMap;
+use ::axum::extract::{OriginalUri, Request};
 use ::axum::http::header::AUTHORIZATION;
+use ::axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ::axum::response::Response;
 use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Jws, Verified, Verifier, VerifyError};
-use answer::Denial;
+use crate::dpop::url;
+use crate::{
+    BindingError, DpopError, Jws, JwsError, Possession, Thumbprint, Verified, Verifier, VerifyError,
+};
+use answer::{Challenges, Denial};
 
 pub use extract::Authenticated;
 pub use requirement::{RequirementLayer, RequirementService, require_claim, require_scope};
@@ -77,8 +92,19 @@ pub use requirement::{RequirementLayer, RequirementService, require_claim, requi
 pub struct Authentication {
     verifier: Arc<Verifier>,
     realm: Arc<str>,
+    /// Where clients reach this service, without a slash at the end.
+    external_url: Option<Arc<str>>,
     on_refusal: Arc<OnRefusal>,
 }
+
+/// The certificate of the client, for the extensions of a request: its key was proven by the TLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientCertificate(pub Thumbprint);
+
+/// A text is no address of a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the external URL must be http or https, with a host and without a query and a fragment")]
+pub struct InvalidExternalUrl;
 
 type OnRefusal = dyn Fn(&VerifyError, Option<&Jws<'_>>) + Send + Sync;
 
@@ -88,6 +114,7 @@ impl Authentication {
         Self {
             verifier: verifier.into(),
             realm: "api".into(),
+            external_url: None,
             on_refusal: Arc::new(|_, _| {}),
         }
     }
@@ -101,6 +128,22 @@ impl Authentication {
         let realm: String = realm.chars().filter(is_plain).collect();
         self.realm = realm.into();
         self
+    }
+
+    /// Accepts tokens that are bound to a key, with a DPoP proof for `url` and the path of the request. `url` is
+    /// where clients reach this service, such as `https://api.example` or `https://example.com/api`. It is
+    /// configuration because `Host` and forwarded headers are the sender's, who may have a proof that was
+    /// made for another service. Default: none, and bound tokens are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidExternalUrl`].
+    pub fn external_url(mut self, url: &str) -> Result<Self, InvalidExternalUrl> {
+        if url.contains(['?', '#']) || url::normalized(url).is_none() {
+            return Err(InvalidExternalUrl);
+        }
+        self.external_url = Some(url.trim_end_matches('/').into());
+        Ok(self)
     }
 
     /// Calls `told` once for every token that is not accepted: for a log, or a counter. What a
@@ -118,10 +161,58 @@ impl Authentication {
         self
     }
 
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified<Value>, Denial> {
-        let token = bearer_token(headers)?;
-        let outcome = self.verifier.verify(token).await;
+    async fn authenticate(&self, request: &RequestHead) -> Result<Verified<Value>, Denial> {
+        let RequestHead {
+            headers,
+            method,
+            path,
+            certificate,
+        } = request;
+        let (scheme, token) = self.presented_token(headers)?;
+        let mut possession = Possession::none();
+        if let Some(ClientCertificate(thumbprint)) = certificate {
+            possession = possession.with_certificate(*thumbprint);
+        }
+        let url = match (&self.external_url, scheme) {
+            (Some(base), Scheme::Dpop) => format!("{base}{path}"),
+            _ => String::new(),
+        };
+        if scheme == Scheme::Dpop {
+            let proof = proof(headers).map_err(|error| self.refuse(Some(token), error.into()))?;
+            possession = possession.with_dpop(proof, method, &url);
+        }
+        let outcome = self.verifier.verify_bound(token, &possession).await;
         outcome.map_err(|error| self.refuse(Some(token), error))
+    }
+
+    /// The token of the one `Authorization` header (RFC 6750 §2.1, RFC 9449 §7.1).
+    fn presented_token<'h>(&self, headers: &'h HeaderMap) -> Result<(Scheme, &'h str), Denial> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().ok_or(Denial::NoToken)?;
+        if values.next().is_some() {
+            return Err(Denial::MalformedHeader);
+        }
+        let value = value.to_str().map_err(|_| Denial::MalformedHeader)?;
+        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+        let scheme = match &self.external_url {
+            _ if scheme.eq_ignore_ascii_case("Bearer") => Scheme::Bearer,
+            Some(_) if scheme.eq_ignore_ascii_case("DPoP") => Scheme::Dpop,
+            _ => return Err(Denial::NoToken),
+        };
+        match token.trim_start_matches(' ') {
+            "" => Err(Denial::MalformedHeader),
+            token => Ok((scheme, token)),
+        }
+    }
+
+    /// What a client is told that does not get in.
+    fn answer(&self, denial: &Denial) -> Response {
+        let nonce = self.external_url.as_ref();
+        denial.answer(&Challenges {
+            realm: &self.realm,
+            takes_dpop: self.external_url.is_some(),
+            nonce: nonce.and_then(|_| self.verifier.dpop_nonce()),
+        })
     }
 
     /// Tells of a token that is not accepted.
@@ -138,6 +229,7 @@ impl fmt::Debug for Authentication {
             .debug_struct("Authentication")
             .field("verifier", &self.verifier)
             .field("realm", &self.realm)
+            .field("external_url", &self.external_url)
             .finish_non_exhaustive()
     }
 }
@@ -179,15 +271,22 @@ where
         let mut inner = mem::replace(&mut self.inner, next);
         let authentication = self.authentication.clone();
         Box::pin(async move {
-            match authentication.authenticate(request.headers()).await {
+            let head = RequestHead::of(&request);
+            match authentication.authenticate(&head).await {
                 Ok(token) => {
+                    let nonce = authentication.verifier.dpop_nonce();
                     request.extensions_mut().insert(Accepted {
                         token: Arc::new(token),
                         by: authentication,
                     });
-                    inner.call(request).await
+                    let mut response = inner.call(request).await?;
+                    // So that the next proof has it in time (RFC 9449 §8.2).
+                    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+                        response.headers_mut().insert(DPOP_NONCE, nonce);
+                    }
+                    Ok(response)
                 }
-                Err(denial) => Ok(denial.answer(&authentication.realm)),
+                Err(denial) => Ok(authentication.answer(&denial)),
             }
         })
     }
@@ -200,20 +299,58 @@ struct Accepted {
     by: Authentication,
 }
 
-/// The token of the one `Authorization` header (RFC 6750 §2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<&str, Denial> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Denial::NoToken)?;
+/// The header with a proof.
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// The header with a nonce for proofs.
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// How a token is presented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// What counts of a request. It is copied, because a body that is not shared between threads would not let
+/// the request be borrowed while a token is verified.
+struct RequestHead {
+    headers: HeaderMap,
+    method: String,
+    /// As the client has sent it: a router that is nested has cut it.
+    path: String,
+    certificate: Option<ClientCertificate>,
+}
+
+impl RequestHead {
+    fn of(request: &Request) -> Self {
+        let original = request.extensions().get::<OriginalUri>();
+        let uri = original.map_or(request.uri(), |OriginalUri(uri)| uri);
+        let credentials = [AUTHORIZATION, DPOP].into_iter().flat_map(|name| {
+            let values = request.headers().get_all(&name).iter();
+            let values: Vec<_> = values.cloned().collect();
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
+        let mut headers = HeaderMap::new();
+        for (name, value) in credentials {
+            headers.append(name, value);
+        }
+        Self {
+            headers,
+            method: request.method().as_str().to_owned(),
+            path: uri.path().to_owned(),
+            certificate: request.extensions().get().copied(),
+        }
+    }
+}
+
+/// The proof of the one `DPoP` header (RFC 9449 §4.3).
+fn proof(headers: &HeaderMap) -> Result<&str, BindingError> {
+    let mut values = headers.get_all(DPOP).iter();
+    let value = values.next().ok_or(BindingError::ProofMissing)?;
     if values.next().is_some() {
-        return Err(Denial::MalformedHeader);
+        return Err(DpopError::NotOne.into());
     }
-    let value = value.to_str().map_err(|_| Denial::MalformedHeader)?;
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(Denial::NoToken);
-    }
-    match token.trim_start_matches(' ') {
-        "" => Err(Denial::MalformedHeader),
-        token => Ok(token),
-    }
+    let value = value.to_str();
+    value.map_err(|_| DpopError::from(JwsError::Character).into())
 }

@@ -5,7 +5,7 @@
 
 mod nonces;
 mod replays;
-mod url;
+pub(crate) mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -236,6 +236,9 @@ impl fmt::Debug for DpopRequest<'_> {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DpopError {
+    /// The request has several `DPoP` headers.
+    #[error("the request has more than one DPoP header")]
+    NotOne,
     /// It is no signed token, or its own key has not signed it.
     #[error("the DPoP proof is not acceptable: {0}")]
     Form(#[from] JwsError),

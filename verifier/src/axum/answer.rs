@@ -6,11 +6,22 @@ use ::axum::http::{HeaderValue, StatusCode};
 use ::axum::response::Response;
 use serde_json::json;
 
-use crate::{Fault, VerifyError};
+use super::DPOP_NONCE;
+use crate::{Algorithm, BindingError, DpopError, Fault, VerifyError};
 
 /// After how many seconds a client may ask again when keys or revocations are missing: a failed fetch is
 /// repeated about as soon.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// What the challenges of a service say.
+#[derive(Default)]
+pub(super) struct Challenges<'a> {
+    pub(super) realm: &'a str,
+    /// Whether tokens are accepted that are bound to a key.
+    pub(super) takes_dpop: bool,
+    /// What the next proof must have.
+    pub(super) nonce: Option<String>,
+}
 
 /// Why a request goes no further.
 pub(super) enum Denial {
@@ -63,27 +74,38 @@ impl Denial {
         }
     }
 
-    /// The challenge (RFC 6750 §3); `None` where another token would not help.
-    fn challenge(&self, realm: &str) -> Option<String> {
+    /// The challenges (RFC 6750 §3, RFC 9449 §7.1); none where another token would not help.
+    fn challenges(&self, of: &Challenges<'_>) -> Vec<String> {
         let detail = quotable(&self.detail());
         let error = match self {
-            Self::NoToken => return Some(format!("Bearer realm=\"{realm}\"")),
-            Self::MalformedHeader => "invalid_request",
-            Self::Token(error) if is_undecided(error) => return None,
-            Self::Token(_) => "invalid_token",
-            Self::Scope(_) | Self::Claim(_) => "insufficient_scope",
-            Self::NoAuthentication => return None,
+            Self::NoToken => None,
+            Self::MalformedHeader => Some("invalid_request"),
+            Self::Token(error) if is_undecided(error) => return Vec::new(),
+            Self::Token(VerifyError::Binding(BindingError::Dpop(DpopError::NonceRequired))) => {
+                Some("use_dpop_nonce")
+            }
+            Self::Token(VerifyError::Binding(BindingError::Dpop(_))) => Some("invalid_dpop_proof"),
+            Self::Token(_) => Some("invalid_token"),
+            Self::Scope(_) | Self::Claim(_) => Some("insufficient_scope"),
+            Self::NoAuthentication => return Vec::new(),
         };
-        let scope = match self {
-            Self::Scope(scope) => format!(", scope=\"{}\"", quotable(scope)),
-            _ => String::new(),
-        };
-        Some(format!(
-            "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{detail}\"{scope}"
-        ))
+        let mut attributes = format!("realm=\"{}\"", of.realm);
+        if let Some(error) = error {
+            attributes += &format!(", error=\"{error}\", error_description=\"{detail}\"");
+        }
+        if let Self::Scope(scope) = self {
+            attributes += &format!(", scope=\"{}\"", quotable(scope));
+        }
+        let is_of_a_proof = matches!(error, Some("use_dpop_nonce" | "invalid_dpop_proof"));
+        let bearer = (!is_of_a_proof).then(|| format!("Bearer {attributes}"));
+        let dpop = of.takes_dpop.then(|| {
+            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+            format!("DPoP {attributes}, algs=\"{algorithms}\"")
+        });
+        bearer.into_iter().chain(dpop).collect()
     }
 
-    pub(super) fn answer(&self, realm: &str) -> Response {
+    pub(super) fn answer(&self, challenges: &Challenges<'_>) -> Response {
         if matches!(self, Self::NoAuthentication) {
             tracing::error!("a requirement or an extractor is used without an Authentication");
         }
@@ -105,10 +127,14 @@ impl Denial {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
-        if let Some(challenge) = self.challenge(realm)
-            && let Ok(challenge) = HeaderValue::from_str(&challenge)
-        {
-            headers.insert(WWW_AUTHENTICATE, challenge);
+        for challenge in self.challenges(challenges) {
+            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+                headers.append(WWW_AUTHENTICATE, challenge);
+            }
+        }
+        let nonce = challenges.nonce.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(nonce)) = nonce {
+            headers.insert(DPOP_NONCE, nonce);
         }
         response
     }
@@ -116,7 +142,10 @@ impl Denial {
 
 /// Whether the token may be good.
 fn is_undecided(error: &VerifyError) -> bool {
-    matches!(error.fault(), Fault::Keys | Fault::Revocations)
+    matches!(
+        error.fault(),
+        Fault::Keys | Fault::Revocations | Fault::Capacity
+    )
 }
 
 /// The characters that `error_description` and `scope` may have (RFC 6750 §3); others would end the

@@ -5,8 +5,8 @@ use ::axum::http::request::Parts;
 use ::axum::response::Response;
 use serde::de::DeserializeOwned;
 
-use super::answer::Denial;
-use super::{Accepted, bearer_token};
+use super::Accepted;
+use super::answer::{Challenges, Denial};
 use crate::{Verified, VerifyError};
 
 /// The token that [`Authentication`](super::Authentication) has accepted, with its claims as `C`.
@@ -21,11 +21,12 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Authenticated<C> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let Some(Accepted { token, by }) = parts.extensions.get() else {
-            return Err(Denial::NoAuthentication.answer(""));
+            return Err(Denial::NoAuthentication.answer(&Challenges::default()));
         };
         let claims = C::deserialize(&token.claims).map_err(|_| {
-            by.refuse(bearer_token(&parts.headers).ok(), VerifyError::ClaimsShape)
-                .answer(&by.realm)
+            let token = by.presented_token(&parts.headers).ok();
+            let denial = by.refuse(token.map(|(_, token)| token), VerifyError::ClaimsShape);
+            by.answer(&denial)
         })?;
         Ok(Self(Verified {
             header: token.header.clone(),

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Accepted;
-use super::answer::Denial;
+use super::answer::{Challenges, Denial};
 
 /// A layer for a route: the token must allow what the route does.
 ///
@@ -107,13 +107,16 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let (outcome, realm) = match request.extensions().get() {
-            Some(Accepted { token, by }) => (self.layer.check(&token.claims), &*by.realm),
-            None => (Err(Denial::NoAuthentication), ""),
+        let refusal = match request.extensions().get() {
+            Some(Accepted { token, by }) => {
+                let outcome = self.layer.check(&token.claims);
+                outcome.err().map(|denial| by.answer(&denial))
+            }
+            None => Some(Denial::NoAuthentication.answer(&Challenges::default())),
         };
-        match outcome {
-            Ok(()) => Box::pin(self.inner.call(request)),
-            Err(denial) => Box::pin(ready(Ok(denial.answer(realm)))),
+        match refusal {
+            None => Box::pin(self.inner.call(request)),
+            Some(response) => Box::pin(ready(Ok(response))),
         }
     }
 }

@@ -4,7 +4,7 @@
 /// path, and each octet of the path in one spelling. `None` for everything that is no such address:
 /// another scheme, a user, a host or a path that is not plain ASCII. Dot segments stay: no HTTP client sends
 /// them, and two that differ are two addresses.
-pub(super) fn normalized(url: &str) -> Option<String> {
+pub(crate) fn normalized(url: &str) -> Option<String> {
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return None;
     }

@@ -10,6 +10,8 @@ mod service;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod bound;
+#[cfg(test)]
 mod challenge;
 #[cfg(test)]
 mod extractor;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{any, get};
 use keywright_verifier::axum::{Authenticated, Authentication};
-use keywright_verifier::{Algorithm, Rules, Verifier};
+use keywright_verifier::{Algorithm, Jwk, Rules, Verifier};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -32,7 +32,12 @@ impl Issuer {
     /// A verifier for the audience `orders` that holds this issuer's key.
     pub(crate) fn verifier(&self) -> Verifier {
         let rules = Rules::new(ISSUER, "orders", [Algorithm::Es256]);
-        Verifier::new(rules, set([self.0.jwk(Some("key-1"))])).unwrap()
+        Verifier::new(rules, set([self.jwk()])).unwrap()
+    }
+
+    /// The key that its tokens are signed with.
+    pub(crate) fn jwk(&self) -> Jwk {
+        self.0.jwk(Some("key-1"))
     }
 
     pub(crate) fn authentication(&self) -> Authentication {
