@@ -46,11 +46,29 @@ pub struct Guard {
     /// More headers, each with the claim that it shows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// Where clients reach the service behind the gateway; without it tokens that are bound to a key are
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop: Option<GuardDpop>,
     /// The certificate of `listen`; without one it speaks plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<PublicTls>,
     /// What is logged and how.
     pub log: Log,
+}
+
+/// The request that a DPoP proof must be about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardDpop {
+    /// The address of the service, as its clients write it: `https://api.example`.
+    pub url: String,
+    /// The header in which the gateway always sends the method of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method_header: Option<String>,
+    /// The header in which the gateway always sends the path of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri_header: Option<String>,
 }
 
 /// An issuer whose tokens are accepted.
@@ -122,6 +140,7 @@ impl Default for Guard {
             claims: BTreeMap::new(),
             requirements: Vec::new(),
             headers: BTreeMap::new(),
+            dpop: None,
             tls: None,
             log: Log::default(),
         }

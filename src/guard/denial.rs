@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use keywright_verifier::{Fault, VerifyError};
+use keywright_verifier::{Algorithm, BindingError, DpopError, Fault, VerifyError};
 
 use super::claim_headers::{LARGEST_HEADERS, TooLarge};
 
@@ -13,6 +13,10 @@ pub(super) enum Denial {
     NoToken,
     /// Its `Authorization` header is none, or there are two.
     MalformedAuthorization,
+    /// It presents a token with a proof, and the guard is not told which address proofs are for.
+    NoDpop,
+    /// It presents a token with a proof, and the gateway does not say which request that must be for.
+    NoOriginalRequest,
     /// Its token is not accepted.
     Token(VerifyError),
     /// Its token lacks a scope; all that are required are named.
@@ -39,16 +43,16 @@ pub(super) enum DenialKind {
 impl Denial {
     pub(super) fn kind(&self) -> DenialKind {
         match self {
-            Self::Token(error) if matches!(error.fault(), Fault::Keys | Fault::Revocations) => {
-                DenialKind::Undecided
-            }
+            Self::Token(error) if is_undecided(error) => DenialKind::Undecided,
             // For a malformed request RFC 6750 §3.1 has 400, which nginx would turn into 500.
-            Self::NoToken | Self::MalformedAuthorization | Self::Token(_) => {
+            Self::NoToken | Self::MalformedAuthorization | Self::NoDpop | Self::Token(_) => {
                 DenialKind::Unauthenticated
             }
-            Self::Scope(_) | Self::Claim(_) | Self::NoRequirement | Self::ClaimsTooLarge(_) => {
-                DenialKind::Forbidden
-            }
+            Self::Scope(_)
+            | Self::Claim(_)
+            | Self::NoRequirement
+            | Self::NoOriginalRequest
+            | Self::ClaimsTooLarge(_) => DenialKind::Forbidden,
         }
     }
 
@@ -57,6 +61,8 @@ impl Denial {
         match self {
             Self::NoToken => "token-missing",
             Self::MalformedAuthorization => "authorization-malformed",
+            Self::NoDpop => "dpop-not-enabled",
+            Self::NoOriginalRequest => "original-request-unknown",
             Self::Token(error) => error.code(),
             Self::Scope(_) => "scope-missing",
             Self::Claim(_) => "claim-not-allowed",
@@ -70,29 +76,42 @@ impl Denial {
     const fn error(&self) -> Option<&'static str> {
         match self {
             Self::MalformedAuthorization => Some("invalid_request"),
+            Self::Token(VerifyError::Binding(BindingError::Dpop(error))) => Some(match error {
+                DpopError::NonceRequired => "use_dpop_nonce",
+                _ => "invalid_dpop_proof",
+            }),
             Self::Token(_) => Some("invalid_token"),
             Self::Scope(_) | Self::Claim(_) => Some("insufficient_scope"),
-            Self::NoToken | Self::NoRequirement | Self::ClaimsTooLarge(_) => None,
+            Self::NoToken
+            | Self::NoDpop
+            | Self::NoRequirement
+            | Self::NoOriginalRequest
+            | Self::ClaimsTooLarge(_) => None,
         }
     }
 
-    /// The challenge (RFC 6750 §3), which 401 must have, and 403 if another token would help.
-    pub(super) fn challenge(&self, realm: &str) -> Option<String> {
-        let realm = quotable(realm);
-        match (self.kind(), self.error()) {
-            (DenialKind::Undecided, _) | (DenialKind::Forbidden, None) => None,
-            (DenialKind::Unauthenticated, None) => Some(format!("Bearer realm=\"{realm}\"")),
-            (DenialKind::Unauthenticated | DenialKind::Forbidden, Some(error)) => {
-                let detail = quotable(&self.to_string());
-                let scope = match self {
-                    Self::Scope(scope) => format!(", scope=\"{}\"", quotable(scope)),
-                    _ => String::new(),
-                };
-                Some(format!(
-                    "Bearer realm=\"{realm}\", error=\"{error}\", error_description=\"{detail}\"{scope}"
-                ))
-            }
+    /// The challenges (RFC 6750 §3, RFC 9449 §7.1), which 401 must have, and 403 if another token would
+    /// help.
+    pub(super) fn challenges(&self, realm: &str, takes_dpop: bool) -> Vec<String> {
+        let error = match (self.kind(), self.error()) {
+            (DenialKind::Undecided, _) | (DenialKind::Forbidden, None) => return Vec::new(),
+            (DenialKind::Unauthenticated | DenialKind::Forbidden, error) => error,
+        };
+        let mut attributes = format!("realm=\"{}\"", quotable(realm));
+        if let Some(error) = error {
+            let detail = quotable(&self.to_string());
+            attributes += &format!(", error=\"{error}\", error_description=\"{detail}\"");
         }
+        if let Self::Scope(scope) = self {
+            attributes += &format!(", scope=\"{}\"", quotable(scope));
+        }
+        let is_of_a_proof = matches!(error, Some("use_dpop_nonce" | "invalid_dpop_proof"));
+        let bearer = (!is_of_a_proof).then(|| format!("Bearer {attributes}"));
+        let dpop = takes_dpop.then(|| {
+            let algorithms = Algorithm::ALL.map(Algorithm::as_str).join(" ");
+            format!("DPoP {attributes}, algs=\"{algorithms}\"")
+        });
+        bearer.into_iter().chain(dpop).collect()
     }
 }
 
@@ -102,6 +121,12 @@ impl fmt::Display for Denial {
             Self::NoToken => f.write_str("a bearer token is needed"),
             Self::MalformedAuthorization => {
                 f.write_str("one Authorization header with a scheme and a token is needed")
+            }
+            Self::NoDpop => f.write_str(
+                "tokens that are bound to a key are not accepted here: the guard has no dpop.url",
+            ),
+            Self::NoOriginalRequest => {
+                f.write_str("the gateway does not say which request the DPoP proof must be for")
             }
             Self::Token(error) => error.fmt(f),
             Self::Scope(scope) => write!(f, "the token lacks a scope of \"{scope}\""),
@@ -113,6 +138,14 @@ impl fmt::Display for Denial {
             ),
         }
     }
+}
+
+/// Whether the token may be good.
+fn is_undecided(error: &VerifyError) -> bool {
+    matches!(
+        error.fault(),
+        Fault::Keys | Fault::Revocations | Fault::Capacity
+    )
 }
 
 /// The characters that `error_description` and `scope` may have (RFC 6750 §3); others would end the
@@ -131,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_challenge_names_an_error_where_there_was_a_token() {
-        let challenge = |denial: Denial| denial.challenge("or\"ders").unwrap_or_default();
+        let challenge = |denial: Denial| denial.challenges("or\"ders", false).join("; ");
         assert_eq!(challenge(Denial::NoToken), "Bearer realm=\"or'ders\"");
         assert!(challenge(Denial::MalformedAuthorization).contains("error=\"invalid_request\""));
         let scope = challenge(Denial::Scope("orders:\"read".to_owned()));
@@ -139,5 +172,17 @@ mod tests {
         assert!(scope.contains("error=\"insufficient_scope\""), "{scope}");
         assert_eq!(challenge(Denial::Token(VerifyError::RevocationsStale)), "");
         assert_eq!(challenge(Denial::NoRequirement), "");
+        let with_dpop = |denial: Denial| denial.challenges("orders", true).join("; ");
+        assert_eq!(
+            with_dpop(Denial::NoToken),
+            "Bearer realm=\"orders\"; DPoP realm=\"orders\", algs=\"ES256 RS256\""
+        );
+        let replayed = VerifyError::Binding(DpopError::Replayed.into());
+        let replayed = with_dpop(Denial::Token(replayed));
+        assert!(replayed.starts_with("DPoP realm"), "{replayed}");
+        assert!(
+            replayed.contains("error=\"invalid_dpop_proof\""),
+            "{replayed}"
+        );
     }
 }

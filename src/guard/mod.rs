@@ -8,7 +8,8 @@
 //!   because nginx turns any other status into 500. So probes and metrics have a listener of their own.
 //! - Every header of claims is in every 200, empty where the token lacks the claim. Otherwise a gateway
 //!   would pass on the header of that name that a client has sent.
-//! - No path and no header that a client can write decides what a token must have: requirements are
+//! - No path and no header that a client can write decides what a token must have, or which request a
+//!   DPoP proof must be for: the gateway sets those headers, and requirements are
 //!   chosen by the first segment of the path, which the gateway puts there, and a path that none is for
 //!   is refused.
 //! - It has no store, no master key and no credential.
@@ -20,6 +21,7 @@ mod handler;
 mod health;
 mod issuers;
 mod metrics;
+mod original_request;
 mod requirement;
 mod response;
 
@@ -40,6 +42,7 @@ use handler::VerdictHandler;
 use health::HealthHandler;
 use issuers::FollowedIssuers;
 use metrics::GuardMetrics;
+use original_request::OriginalRequests;
 use requirement::Requirements;
 
 /// Runs a guard until the process is asked to end, then lets requests in progress end. A service manager
@@ -53,6 +56,10 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
     let clock = Clock::system();
     let headers = ClaimHeaders::new(&settings.headers)?;
     let requirements = Requirements::new(settings)?;
+    let has_requirements = !settings.requirements.is_empty();
+    let dpop = settings.dpop.as_ref();
+    let original = dpop.map(|dpop| OriginalRequests::new(dpop, has_requirements));
+    let original = original.transpose()?;
     let tls = match settings.tls_files() {
         Some(files) => {
             let reloader =
@@ -94,6 +101,7 @@ pub async fn run(settings: &config::Guard, metrics: Arc<Metrics>) -> Result<(), 
             Arc::clone(&issuers),
             requirements,
             headers,
+            original,
             &settings.realm,
             Arc::clone(&guard_metrics),
         ),

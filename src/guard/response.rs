@@ -25,7 +25,7 @@ pub(super) fn accepted(claims: HeaderMap) -> Response {
 }
 
 /// 401, 403 or 503, with an RFC 9457 document.
-pub(super) fn refused(denial: &Denial, realm: &str) -> Response {
+pub(super) fn refused(denial: &Denial, challenges: &[String]) -> Response {
     let status = match denial.kind() {
         DenialKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         DenialKind::Forbidden => StatusCode::FORBIDDEN,
@@ -47,10 +47,10 @@ pub(super) fn refused(denial: &Denial, realm: &str) -> Response {
     if denial.kind() == DenialKind::Undecided {
         headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
     }
-    if let Some(challenge) = denial.challenge(realm)
-        && let Ok(challenge) = HeaderValue::from_str(&challenge)
-    {
-        headers.insert(WWW_AUTHENTICATE, challenge);
+    for challenge in challenges {
+        if let Ok(challenge) = HeaderValue::from_str(challenge) {
+            headers.append(WWW_AUTHENTICATE, challenge);
+        }
     }
     response
 }

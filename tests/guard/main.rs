@@ -25,6 +25,7 @@
 
 #[path = "../tls/authority.rs"]
 mod authority;
+mod bound;
 #[path = "../http/exchange.rs"]
 mod exchange;
 mod gateways;
