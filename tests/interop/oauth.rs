@@ -31,7 +31,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let server = start("oauth.enabled = true\n");
+        let server = start("oauth.enabled = true\noauth.dpop_nonce = true\n");
         let started = since_epoch().as_secs();
         let issuer = create_issuer(&server, "shop", json!({"algorithms": ["ES256", "RS256"]}));
         let limits = json!({"audiences": [AUDIENCE], "scopes": ["orders:read", "orders:write"]});
@@ -86,8 +86,12 @@ impl Site {
     fn run(&self, name: &str, mut command: Command) -> Value {
         let output = command
             .envs(self.environment.iter().cloned())
-            .env("CLIENT_GRANT", self.grant(&self.environment[1].1))
-            .env("PUBLIC_GRANT", self.grant("public"))
+            .env(
+                "CLIENT_GRANT",
+                self.grant(&self.environment[1].1, json!({})),
+            )
+            .env("PUBLIC_GRANT", self.grant("public", json!({})))
+            .env("BOUND_GRANT", self.grant("public", json!({"bind": "dpop"})))
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::null())
@@ -103,9 +107,9 @@ impl Site {
     }
 
     /// The refresh token of a new grant.
-    fn grant(&self, client: &str) -> String {
+    fn grant(&self, client: &str, refresh: Value) -> String {
         let claims = json!({"sub": "user-1", "aud": AUDIENCE, "scope": "orders:read"});
-        let body = json!({"claims": claims, "client": client});
+        let body = json!({"claims": claims, "client": client, "refresh": refresh});
         let opened = self
             .server
             .call("POST", "/v1/issuers/shop/grants", Some(&body));
@@ -141,6 +145,37 @@ impl Site {
             "{name}"
         );
         report(&format!("{name}: refresh with rotation"));
+    }
+
+    /// Checks that a client got tokens that are bound to its keys, one of its own and three of a grant, and that
+    /// the grant is of no use without its key.
+    fn check_bound(&self, name: &str, said: &Value) {
+        let url = format!("{}/.well-known/jwks.json", self.issuer);
+        let keys = JwkSet::parse(&request("GET", &url, &[], None).body).unwrap();
+        let bound = said["bound"].as_array().unwrap();
+        let thumbprints: Vec<Value> = bound
+            .iter()
+            .map(|answer| {
+                // RFC 6749 §5.1: the case of the type does not count, and both libraries read it in lower case.
+                let token_type = answer["token_type"].as_str().unwrap();
+                assert!(token_type.eq_ignore_ascii_case("DPoP"), "{name}");
+                let jws = Jws::parse(answer["access_token"].as_str().unwrap(), 8192).unwrap();
+                let verified = jws.verify(&keys, &Algorithm::ALL).unwrap();
+                let claims: Value = serde_json::from_slice(verified.payload()).unwrap();
+                claims["cnf"]["jkt"].clone()
+            })
+            .collect();
+        let [own, of_grant @ ..] = thumbprints.as_slice() else {
+            panic!("{name}: no token is bound");
+        };
+        assert!(
+            own.is_string() && of_grant.len() == 3,
+            "{name}: {thumbprints:?}"
+        );
+        assert!(of_grant.iter().all(|one| *one == of_grant[0]), "{name}");
+        assert_ne!(*own, of_grant[0], "{name}");
+        assert_eq!(said["stolen"], "invalid_grant", "{name}");
+        report(&format!("{name}: DPoP with nonces"));
     }
 
     /// Checks that a client got a good token by each of these methods.
@@ -214,11 +249,13 @@ fn node_clients_configure_themselves_by_discovery() {
     ];
     site.check(name, &said, &methods, "invalid_scope");
     site.check_renewals(name, &said);
+    site.check_bound(name, &said);
     assert_taken_back(name, &said);
     let name = "oauth4webapi";
     let said = site.run(name, node_script(&folder, "oauth-oauth4webapi.mjs"));
     site.check(name, &said, &["client_secret_post"], "invalid_target");
     site.check_renewals(name, &said);
+    site.check_bound(name, &said);
     assert_taken_back(name, &said);
 }
 

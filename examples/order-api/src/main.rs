@@ -42,6 +42,10 @@ struct Settings {
     /// Whose tokens are accepted: the URL that stands in their `iss`.
     #[arg(long, env)]
     issuer: String,
+    /// Where clients reach this service: the URL that a DPoP proof must be for. Default: the address that it listens
+    /// on.
+    #[arg(long, env)]
+    external_url: Option<String>,
     /// Take the issuer's keys from this file, for a service that is cut off from the network. The file
     /// may be replaced at any time.
     #[arg(long, env)]
@@ -81,12 +85,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         (Some(_), None) => verifier,
     };
-    let authentication = Authentication::new(verifier)
-        .realm("orders")
-        .on_refusal(log_refusal);
-
     let listener = TcpListener::bind(settings.listen).await?;
     let address = listener.local_addr()?;
+    // A token that is bound to a key is accepted with a proof for this address. As a bearer token it is not.
+    let external_url = settings.external_url;
+    let authentication = Authentication::new(verifier)
+        .realm("orders")
+        .external_url(&external_url.unwrap_or_else(|| format!("http://{address}")))?
+        .on_refusal(log_refusal);
+
     // Before the address is told: its reader may send SIGTERM at once.
     let mut terminate = signal(SignalKind::terminate())?;
     writeln!(std::io::stdout(), "listening on http://{address}")?;

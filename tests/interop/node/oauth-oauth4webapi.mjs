@@ -1,9 +1,10 @@
 // oauth4webapi, configured by discovery alone, a signed introspection (RFC 9701), which it verifies, and the
-// renewal of a client's and of a public grant. Prints one JSON line.
+// renewal of a client's and of a public grant, and tokens that are bound to a key with nonces (RFC 9449). Prints
+// one JSON line.
 import * as oauth from "oauth4webapi";
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, SERVICE_ID, SERVICE_SECRET } = process.env;
-const { CLIENT_GRANT, PUBLIC_GRANT } = process.env;
+const { CLIENT_GRANT, PUBLIC_GRANT, BOUND_GRANT } = process.env;
 
 const plain = { [oauth.allowInsecureRequests]: true };
 const issuer = new URL(ISSUER);
@@ -58,5 +59,35 @@ for (const [first, holder, proof] of holders) {
   }
   await renew(first).catch((error) => reused.push(error.error));
 }
+
+const page = { client_id: "public" };
+const DPoP = oauth.DPoP(page, await oauth.generateKeyPair("ES256"));
+const own = oauth.DPoP(client, await oauth.generateKeyPair("ES256"));
+// The first request of a key learns the nonce.
+const withNonce = async (ask) => {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!oauth.isDPoPNonceError(error)) throw error;
+    return ask();
+  }
+};
+const bound = [await withNonce(async () => {
+  const answer = await oauth.clientCredentialsGrantRequest(
+    server, client, authentication, parameters, { DPoP: own, ...plain });
+  return oauth.processClientCredentialsResponse(server, client, answer);
+})];
+const renewBound = (refreshToken, options) => withNonce(async () => {
+  const answer = await oauth.refreshTokenGrantRequest(server, page, oauth.None(), refreshToken, { ...options, ...plain });
+  return oauth.processRefreshTokenResponse(server, page, answer);
+});
+let boundToken = BOUND_GRANT;
+for (let round = 0; round < 2; round += 1) {
+  const answer = await renewBound(boundToken, { DPoP });
+  bound.push(answer);
+  boundToken = answer.refresh_token;
+}
+const stolen = await renewBound(boundToken, {}).catch((error) => error.error);
+bound.push(await renewBound(boundToken, { DPoP }));
 const tokens = { client_secret_post: token };
-console.log(JSON.stringify({ tokens, before: before.active, after: after.active, refused, renewed, reused }));
+console.log(JSON.stringify({ bound, stolen, tokens, before: before.active, after: after.active, refused, renewed, reused }));

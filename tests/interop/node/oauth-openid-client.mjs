@@ -1,9 +1,10 @@
 // openid-client, configured by discovery alone: a token by each authentication method, what a service is
-// told of it, taking it back, and renewing a client's and a public grant. Prints one JSON line.
+// told of it, taking it back, renewing a client's and a public grant, and tokens that are bound to a key with
+// nonces (RFC 9449). Prints one JSON line.
 import * as client from "openid-client";
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, KEY_CLIENT_ID, KEY, SERVICE_ID, SERVICE_SECRET } = process.env;
-const { CLIENT_GRANT, PUBLIC_GRANT } = process.env;
+const { CLIENT_GRANT, PUBLIC_GRANT, BOUND_GRANT } = process.env;
 
 const jwk = JSON.parse(KEY);
 const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
@@ -56,4 +57,19 @@ for (const [first, config] of holders) {
   }
   await client.refreshTokenGrant(config, first).catch((error) => reused.push(error.error));
 }
-console.log(JSON.stringify({ tokens, before: before.active, after: after.active, refused, renewed, reused }));
+
+const [, confidential] = holders[0];
+const [, page] = holders[1];
+const DPoP = client.getDPoPHandle(page, await client.randomDPoPKeyPair("ES256"));
+const own = client.getDPoPHandle(confidential, await client.randomDPoPKeyPair("ES256"));
+const parameters = { scope: "orders:read", resource: "https://orders.example" };
+const bound = [await client.clientCredentialsGrant(confidential, parameters, { DPoP: own })];
+let boundToken = BOUND_GRANT;
+for (let round = 0; round < 2; round += 1) {
+  const answer = await client.refreshTokenGrant(page, boundToken, undefined, { DPoP });
+  bound.push(answer);
+  boundToken = answer.refresh_token;
+}
+const stolen = await client.refreshTokenGrant(page, boundToken).catch((error) => error.error);
+bound.push(await client.refreshTokenGrant(page, boundToken, undefined, { DPoP }));
+console.log(JSON.stringify({ bound, stolen, tokens, before: before.active, after: after.active, refused, renewed, reused }));
