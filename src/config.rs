@@ -39,6 +39,7 @@
 //! | `oauth.max_grants_per_client` | `1000000` | live grants that one client has opened on an issuer |
 //! | `oauth.max_grants_per_issuer` | `2000000` | live grants of an issuer |
 //! | `oauth.dpop_nonce` | `false` | refuse DPoP proofs without a nonce of this service |
+//! | `oauth.mtls` | none | `listen`, `url`, `certificate`, `key`, `client_ca`: a listener that asks clients for a certificate |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
@@ -84,7 +85,7 @@ pub use master_key::{
     FurtherMasterKey, MASTER_KEY_VARIABLES, MasterKeySource, MasterKeySources,
     UnclearMasterKeySource, master_key_variable,
 };
-pub use oauth::{InvalidGrace, InvalidOrigin, Oauth, Origin};
+pub use oauth::{InvalidGrace, InvalidMtlsUrl, InvalidOrigin, Mtls, MtlsUrl, Oauth, Origin};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 
 /// A configuration file with every setting, as comments: defaults, and examples of what has none.

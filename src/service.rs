@@ -25,13 +25,13 @@ use crate::authority::{
     Authority, ChangeError, Services, health, replication, revocations, scheduler, upkeep,
 };
 use crate::clock::Clock;
-use crate::config::{Config, DefaultIssuer, InternalListenAddress};
+use crate::config::{self, Config, DefaultIssuer, InternalListenAddress};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
 use crate::http::{
-    AdmissionControl, AdmittedService, CertificateReloader, Listener, ListeningSocket, Oauth,
-    Public, TlsFiles, serve,
+    AdmissionControl, AdmittedService, CertificateReloader, Listener, ListeningSocket,
+    MtlsEndpoints, Oauth, Public, TlsFiles, serve,
 };
 use crate::issuance_log::IssuanceLog;
 use crate::lifecycle::{IssuerName, Policy, Timestamp};
@@ -41,6 +41,7 @@ use crate::store::{self, Store, StoreLocation};
 use crate::supervision::supervise;
 use crate::telemetry::Metrics;
 
+use check::Addresses;
 pub use check::{Checked, UNCHECKED, check};
 pub use first_start::FirstStart;
 pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, copy_store, restore};
@@ -84,20 +85,26 @@ pub async fn run(
     } = check(config)?;
     let clock = Clock::system();
     let entropy = Entropy::system();
-    let reloader = |listener, files: Option<TlsFiles>| {
+    let reloader = |listener, setting: &str, files: Option<TlsFiles>| {
         files
             .map(|files| {
                 CertificateReloader::start(listener, files, clock.clone(), Arc::clone(&metrics))
             })
             .transpose()
             .map(|renewal| renewal.map(Arc::new))
-            .map_err(|error| format!("{listener}.tls: {error}"))
+            .map_err(|error| format!("{setting}: {error}"))
     };
-    let public_tls = reloader("public", config.public.tls_files())?;
-    let internal_tls = reloader("internal", config.internal.tls_files())?;
+    let public_tls = reloader("public", "public.tls", config.public.tls_files())?;
+    let internal_tls = reloader("internal", "internal.tls", config.internal.tls_files())?;
+    let mtls = config.oauth.mtls.as_ref().filter(|_| config.oauth.enabled);
+    let mtls_tls = reloader("mtls", "oauth.mtls", mtls.map(config::Mtls::tls_files))?;
     let folder = DataFolder::open(&config.data_dir)?;
     // A start that cannot listen leaves no store and no keys behind.
-    let [public, internal] = &addresses;
+    let Addresses {
+        public,
+        internal,
+        mtls: mtls_addresses,
+    } = &addresses;
     let public = ReservedSocket::take("public.listen", &config.public.listen, public)?;
     let internal = match &config.internal.listen {
         InternalListenAddress::Network(address) => {
@@ -108,6 +115,9 @@ pub async fn run(
             ReservedSocket::take_file(setting, path, config.internal.socket_access)?
         }
     };
+    let mtls_socket =
+        mtls.map(|mtls| ReservedSocket::take("oauth.mtls.listen", &mtls.listen, mtls_addresses));
+    let mtls_socket = mtls_socket.transpose()?;
     let store = open_store(config, new_store, &folder, &clock, &metrics).await?;
     let master_keys = master_key::open(&sources, &folder, &*store, &clock, &entropy).await?;
     let issuance_log = match config.issuance_log.destination(&folder) {
@@ -149,7 +159,15 @@ pub async fn run(
     let (public, internal) = (public.listen()?, internal.listen()?);
     let public_url = url_of(&public, public_tls.as_deref())?;
     let internal_url = url_of(&internal, internal_tls.as_deref())?;
-    let addresses = json!({ "public": public_url, "internal": internal_url });
+    let mtls_socket = mtls_socket.map(ReservedSocket::listen).transpose()?;
+    let mtls_url = match &mtls_socket {
+        Some(socket) => Some(url_of(socket, mtls_tls.as_deref())?),
+        None => None,
+    };
+    let mut addresses = json!({ "public": public_url, "internal": internal_url });
+    if let Some(url) = &mtls_url {
+        addresses["mtls"] = url.as_str().into();
+    }
     folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
 
     // What the first look makes is there before anything is served.
@@ -176,6 +194,22 @@ pub async fn run(
         let (authority, admission) = (Arc::clone(&authority), Arc::clone(&admission));
         Oauth::new(authority, admission, origins, config.oauth.dpop_nonces())
     });
+    let mtls_endpoints = match (mtls, &oauth) {
+        (Some(mtls), Some(oauth)) => {
+            let oauth = oauth.behind_mtls(mtls.url.as_str().into());
+            Some(MtlsEndpoints::new(Arc::clone(&authority), oauth))
+        }
+        _ => None,
+    };
+    let mtls = mtls_socket
+        .zip(mtls_endpoints)
+        .map(|(socket, handler)| Listener {
+            name: "mtls",
+            socket: socket.into(),
+            certificates: mtls_tls.as_deref().map(CertificateReloader::certificates),
+            limits: config.public.limits(),
+            handler,
+        });
     let public = Listener {
         name: "public",
         socket: public.into(),
@@ -195,6 +229,7 @@ pub async fn run(
     let renewals = [
         ("certificate-public", &public_tls),
         ("certificate-internal", &internal_tls),
+        ("certificate-mtls", &mtls_tls),
     ];
     for (name, renewal) in renewals {
         if let Some(renewal) = renewal {
@@ -203,14 +238,20 @@ pub async fn run(
     }
     let until_stopped = stopped.clone();
     let serve_public = move |listener| serve(listener, until_stopped.clone());
+    let until_stopped = stopped.clone();
+    let serve_mtls = move |listener| serve(listener, until_stopped.clone());
     let serve_internal = move |listener| serve(listener, stopped.clone());
-    let listeners = [
+    let mut listeners = vec![
         background.spawn("listener-public", &Arc::new(public), serve_public),
         background.spawn("listener-internal", &Arc::new(internal), serve_internal),
     ];
+    if let Some(mtls) = mtls {
+        listeners.push(background.spawn("listener-mtls", &Arc::new(mtls), serve_mtls));
+    }
     tracing::info!(
         public = public_url,
         internal = internal_url,
+        mtls = mtls_url,
         "keywright serves"
     );
     if is_first_start {
@@ -226,7 +267,8 @@ pub async fn run(
 
     while signals.next().await == Request::Reload {
         tracing::info!("SIGHUP: looks for new certificates");
-        for renewal in [&public_tls, &internal_tls].into_iter().flatten() {
+        let renewals = [&public_tls, &internal_tls, &mtls_tls];
+        for renewal in renewals.into_iter().flatten() {
             renewal.look_now();
         }
     }

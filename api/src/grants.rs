@@ -36,12 +36,12 @@ pub struct RefreshTerms {
     /// It ends after so long in any case, at most `366d`. Default: `30d`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absolute: Option<PositiveDuration>,
-    /// What its refresh tokens are bound to: `dpop` for a key. `mtls` is refused for now. Default: nothing,
-    /// until a public grant is renewed with a proof.
+    /// What its refresh tokens are bound to: `dpop` for a key, `mtls` for a certificate. Default: nothing,
+    /// until a public grant is renewed with a DPoP proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<Binding>,
-    /// The SHA-256 thumbprint of the key (RFC 7638), which the client has told the caller. Default: that of the
-    /// key that the first renewal proves.
+    /// The SHA-256 thumbprint of the key (RFC 7638) or of the certificate (RFC 8705 §3.1), which the client has
+    /// told the caller. Default: that of the one that the first renewal proves.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(equal = 43))]
     pub thumbprint: Option<String>,
@@ -106,7 +106,7 @@ pub struct Grant {
     /// What its refresh tokens are bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<Binding>,
-    /// The thumbprint of the key, as soon as it is known.
+    /// The thumbprint of the key or of the certificate, as soon as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thumbprint: Option<String>,
     /// When it was opened.

@@ -67,7 +67,9 @@ pub use oauth::{
 };
 pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};
-pub use publication::{JwkSet, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk};
+pub use publication::{
+    JwkSet, MtlsEndpointAliases, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk,
+};
 pub use read::{Fault, ReadError, read};
 pub use revocations::{
     Ban, BanEnd, InForceAtVerifiers, LARGEST_REVOCATION_BATCH, Revocation, RevocationBatch,

@@ -77,6 +77,23 @@ pub struct OauthEndpoints {
     pub introspection_signing_alg_values_supported: Vec<Algorithm>,
     /// What DPoP proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: Vec<Algorithm>,
+    /// Whether access tokens can be bound to the client's certificate (RFC 8705 §3.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_client_certificate_bound_access_tokens: Option<bool>,
+    /// The same endpoints where clients are asked for a certificate (RFC 8705 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// The endpoints on the listener that asks clients for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MtlsEndpointAliases {
+    /// Where tokens are requested.
+    pub token_endpoint: String,
+    /// Where a client takes its tokens back.
+    pub revocation_endpoint: String,
+    /// Where a service asks whether a token is valid.
+    pub introspection_endpoint: String,
 }
 
 /// OpenID Connect discovery.

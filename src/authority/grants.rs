@@ -103,8 +103,10 @@ pub enum GrantError {
     /// The refresh token was used before, and the grant has ended because of it.
     #[error("the refresh token was used before: the grant is ended, and its session taken back")]
     Reused,
-    /// The refresh token is bound to a key that the request does not prove. The grant goes on.
-    #[error("the refresh token is bound to a key, and the request has no DPoP proof of that key")]
+    /// The refresh token is bound to what the request does not prove. The grant goes on.
+    #[error(
+        "the refresh token is bound to a key or a certificate, and the request does not prove that it has it"
+    )]
     Unproven,
     /// The client whose limits hold is gone.
     #[error("the client that opened the grant is gone")]

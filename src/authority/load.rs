@@ -112,7 +112,7 @@ pub(super) fn build_snapshot(
         tokens,
         signers,
         &services.metrics,
-        services.oauth,
+        services.oauth.clone(),
         time,
     ))
 }

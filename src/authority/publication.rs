@@ -66,7 +66,7 @@ impl Publication {
     pub fn of(
         set: &KeySet,
         next_publication: Option<Timestamp>,
-        endpoints: Endpoints,
+        endpoints: &Endpoints,
         now: Timestamp,
     ) -> Self {
         let mut algorithms: Vec<Algorithm> = set.published(now).map(Key::algorithm).collect();
@@ -82,8 +82,11 @@ impl Publication {
         if policy.revocation_feed != RevocationFeed::Off {
             say("revocations_uri", feed_url(policy.url.as_str()).into());
         }
-        if endpoints == Endpoints::On {
-            let endpoints = serde_json::to_value(oauth::metadata(policy.url.as_str(), &algorithms));
+        if let Endpoints::On { mtls } = endpoints {
+            let mtls = (mtls.as_ref()).map(|address| format!("{address}{}", policy.url.path()));
+            let url = policy.url.as_str();
+            let endpoints =
+                serde_json::to_value(oauth::metadata(url, &algorithms, mtls.as_deref()));
             if let Ok(Value::Object(endpoints)) = endpoints {
                 metadata.extend(endpoints);
             }

@@ -88,7 +88,7 @@ impl Snapshot {
             })
             .collect();
         let plan = plan(&set, now);
-        let publication = Publication::of(&set, plan.next_publication, endpoints, now);
+        let publication = Publication::of(&set, plan.next_publication, &endpoints, now);
         Self {
             set,
             signers,
@@ -113,7 +113,7 @@ impl Snapshot {
                 self.tokens.clone(),
                 signers,
                 metrics,
-                self.endpoints,
+                self.endpoints.clone(),
                 now,
             )
         }

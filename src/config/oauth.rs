@@ -1,12 +1,15 @@
 //! Settings of the OAuth endpoints.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::ListenAddress;
 use super::listener::any_duration;
+use crate::http::{ClientCertificateMode, ClientRoots, TlsFiles};
 use crate::lifecycle::format_duration;
 use crate::oauth::grant::GrantSettings;
 use crate::oauth::refresh::LONGEST_GRACE;
@@ -34,6 +37,78 @@ pub struct Oauth {
     /// Whether client secrets may cross a network to the public listener in the clear.
     #[serde(deserialize_with = "figment::util::bool_from_str_or_int")]
     pub allow_plaintext: bool,
+    /// The listener that asks clients for a certificate, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls: Option<Mtls>,
+}
+
+/// A listener of its own for the same endpoints, which asks clients for a certificate (RFC 8705).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mtls {
+    /// Its address.
+    pub listen: ListenAddress,
+    /// Where clients reach it: scheme, host and port.
+    pub url: MtlsUrl,
+    /// The file with the certificate chain (PEM), the listener's own first.
+    pub certificate: PathBuf,
+    /// The file with the private key (PEM).
+    pub key: PathBuf,
+    /// The file with the roots (PEM) of client certificates.
+    pub client_ca: PathBuf,
+}
+
+impl Mtls {
+    /// The files behind its TLS.
+    pub fn tls_files(&self) -> TlsFiles {
+        TlsFiles {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            clients: Some(ClientRoots {
+                file: self.client_ca.clone(),
+                mode: ClientCertificateMode::Required,
+            }),
+        }
+    }
+}
+
+/// The address of a listener for clients with certificates: `https://mtls.id.example`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MtlsUrl(String);
+
+/// A text is no such address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an address such as \"https://mtls.id.example\": https, host and port, no path"
+)]
+pub struct InvalidMtlsUrl(String);
+
+impl MtlsUrl {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MtlsUrl {
+    type Error = InvalidMtlsUrl;
+
+    fn try_from(text: String) -> Result<Self, InvalidMtlsUrl> {
+        let url = Url::parse(&text).ok();
+        let is_address = url.is_some_and(|url| {
+            url.scheme() == "https" && url.origin().ascii_serialization() == text
+        });
+        is_address
+            .then(|| Self(text.clone()))
+            .ok_or(InvalidMtlsUrl(text))
+    }
+}
+
+impl From<MtlsUrl> for String {
+    fn from(MtlsUrl(text): MtlsUrl) -> Self {
+        text
+    }
 }
 
 /// The refresh token before the current one would be answered for too long.
@@ -59,6 +134,7 @@ impl Default for Oauth {
             max_grants_per_issuer: most_of_an_issuer,
             dpop_nonce: false,
             allow_plaintext: false,
+            mtls: None,
         }
     }
 }
@@ -91,7 +167,9 @@ impl Oauth {
     /// Whether the metadata of issuers names the endpoints.
     pub fn endpoints(&self) -> Endpoints {
         match self.enabled {
-            true => Endpoints::On,
+            true => Endpoints::On {
+                mtls: (self.mtls.as_ref()).map(|mtls| mtls.url.as_str().into()),
+            },
             false => Endpoints::Off,
         }
     }

@@ -192,8 +192,8 @@ codes! {
         "the refresh token was used before; its grant is ended, because two callers hold it",
         "log in again; if the client stores each response, a token was stolen";
     BindingUnproven = "binding-unproven":
-        "the refresh token is bound to a key, and the request has no DPoP proof of that key; its grant goes on",
-        "send a proof by the key that the grant was opened for or first renewed with";
+        "the refresh token is bound to a key or a certificate that the request does not prove; its grant goes on",
+        "send a DPoP proof by the key, or use the certificate, that the grant was opened for or first renewed with";
     InvalidDpopProof = "invalid-dpop-proof":
         "the `DPoP` header is not one proof for this request: its form, key, signature, method, URL or time is wrong",
         "`detail` names what is wrong; sign a new proof for each request, and set the clock";

@@ -28,7 +28,7 @@ pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
 pub use connections::ConnectionLimits;
 pub use internal::router as internal_router;
-pub use public::{Oauth, Public};
+pub use public::{MtlsEndpoints, Oauth, Public};
 pub use server::{Limits, Listener, RequestHandler, Socket, serve};
 pub use socket::{ListeningSocket, SocketFile};
 pub use tls::{ClientCertificateMode, ClientRoots, TlsError, TlsFiles};

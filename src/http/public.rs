@@ -58,6 +58,38 @@ impl Public {
     }
 }
 
+/// The OAuth endpoints where clients are asked for a certificate, and nothing else (RFC 8705 §5).
+#[derive(Clone)]
+pub struct MtlsEndpoints {
+    authority: Arc<Authority>,
+    oauth: Oauth,
+}
+
+impl MtlsEndpoints {
+    /// Serves these endpoints of this authority.
+    pub fn new(authority: Arc<Authority>, oauth: Oauth) -> Self {
+        Self { authority, oauth }
+    }
+}
+
+impl RequestHandler for MtlsEndpoints {
+    async fn handle(self, request: Request<Incoming>) -> Response {
+        let Self { authority, oauth } = self;
+        match oauth_endpoint(&authority, request.uri().path()) {
+            Some((endpoint, issuer)) => oauth.answer(endpoint, issuer, request).await,
+            None => Problem::not_found().into_response(),
+        }
+    }
+}
+
+/// The endpoint that a path names, and its issuer unless that is out of service.
+fn oauth_endpoint(authority: &Authority, path: &str) -> Option<(Endpoint, Option<Arc<Issuer>>)> {
+    let (endpoint, path) = Endpoint::in_path(path)?;
+    let issuer = published_under(authority, path);
+    let is_known = issuer.is_some() || authority.is_out_of_service(path);
+    is_known.then_some((endpoint, issuer))
+}
+
 impl RequestHandler for Public {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let Self {
@@ -66,12 +98,9 @@ impl RequestHandler for Public {
             oauth,
         } = self;
         if let Some(oauth) = oauth
-            && let Some((endpoint, path)) = Endpoint::in_path(request.uri().path())
+            && let Some((endpoint, issuer)) = oauth_endpoint(&authority, request.uri().path())
         {
-            let issuer = published_under(&authority, path);
-            if issuer.is_some() || authority.is_out_of_service(path) {
-                return oauth.answer(endpoint, issuer, request).await;
-            }
+            return oauth.answer(endpoint, issuer, request).await;
         }
         match request.uri().path() {
             HEALTH => probe(&request, || text("alive\n")),

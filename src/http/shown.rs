@@ -11,7 +11,7 @@ use crate::authority::snapshot::Snapshot;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 use crate::oauth::grant::PUBLIC;
-use crate::oauth::{Grant, GrantHolder, GrantState};
+use crate::oauth::{Grant, GrantBinding, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
 
 pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
@@ -79,8 +79,8 @@ pub(super) fn grant(grant: &Grant, now: Timestamp) -> api::Grant {
             GrantHolder::Client(id) => id.clone(),
         },
         by: grant.by.clone(),
-        bind: grant.binding.map(|_| api::Binding::Dpop),
-        thumbprint: (grant.confirmation().and_then(|bound| bound.key))
+        bind: grant.binding.map(GrantBinding::by),
+        thumbprint: (grant.binding.and_then(GrantBinding::thumbprint))
             .map(|thumbprint| thumbprint.to_string()),
         expires_in: grant.expires_in.into(),
         opened_at: grant.opened_at.in_the_past(),

@@ -1,6 +1,6 @@
 //! What the metadata of an issuer says of the endpoints (RFC 8414 §2).
 
-use keywright_api::OauthEndpoints;
+use keywright_api::{MtlsEndpointAliases, OauthEndpoints};
 use keywright_verifier::Algorithm;
 
 use super::Endpoint;
@@ -14,13 +14,18 @@ const AUTHENTICATION_METHODS: [&str; 3] = [
     "private_key_jwt",
 ];
 
+/// How a client does that has a certificate, on the listener that asks for one (RFC 8705 §2.1).
+const TLS_CLIENT_AUTH: &str = "tls_client_auth";
+
 /// How the holder of a public grant does, which renews and ends it by its refresh token.
 const NONE: &str = "none";
 
-/// The endpoints of the issuer with this URL, whose keys have these algorithms.
-pub fn metadata(issuer: &str, algorithms: &[Algorithm]) -> OauthEndpoints {
+/// The endpoints of the issuer with this URL, whose keys have these algorithms. `mtls` is the address of the same
+/// issuer on the listener that asks clients for a certificate, if there is one.
+pub fn metadata(issuer: &str, algorithms: &[Algorithm], mtls: Option<&str>) -> OauthEndpoints {
     let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    let methods: Vec<String> = owned(&AUTHENTICATION_METHODS);
+    let mut methods: Vec<String> = owned(&AUTHENTICATION_METHODS);
+    methods.extend(mtls.map(|_| TLS_CLIENT_AUTH.to_owned()));
     let public = [methods.clone(), owned(&[NONE])].concat();
     let assertions = Algorithm::ALL.to_vec();
     OauthEndpoints {
@@ -36,5 +41,11 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm]) -> OauthEndpoints {
         introspection_endpoint_auth_signing_alg_values_supported: assertions,
         introspection_signing_alg_values_supported: algorithms.to_vec(),
         dpop_signing_alg_values_supported: Algorithm::ALL.to_vec(),
+        tls_client_certificate_bound_access_tokens: mtls.map(|_| true),
+        mtls_endpoint_aliases: mtls.map(|mtls| MtlsEndpointAliases {
+            token_endpoint: Endpoint::Token.url(mtls),
+            revocation_endpoint: Endpoint::Revocation.url(mtls),
+            introspection_endpoint: Endpoint::Introspection.url(mtls),
+        }),
     }
 }

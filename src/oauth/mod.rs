@@ -15,6 +15,8 @@ pub mod refresh_token;
 mod scope;
 mod target;
 
+use std::sync::Arc;
+
 pub use basic::{BasicCredentials, InvalidBasic};
 pub use binding::{BindingRefusal, GrantBinding};
 pub use client_credentials::{
@@ -68,13 +70,17 @@ impl Endpoint {
 }
 
 /// Whether this process serves the OAuth endpoints. Metadata names them only then.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Endpoints {
     /// It does not.
     #[default]
     Off,
     /// It does.
-    On,
+    On {
+        /// Where clients reach the listener that asks them for a certificate, if there is one: scheme, host
+        /// and port.
+        mtls: Option<Arc<str>>,
+    },
 }
 
 /// Whether DPoP proofs at the token endpoint need a nonce (RFC 9449 §8).

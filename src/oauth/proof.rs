@@ -9,18 +9,23 @@ use keywright_verifier::{Confirmation, Thumbprint};
 pub struct RequestProof {
     /// The key of its DPoP proof (RFC 9449 §5).
     pub key: Option<Thumbprint>,
+    /// The certificate of its connection (RFC 8705 §3).
+    pub certificate: Option<Thumbprint>,
 }
 
 impl RequestProof {
-    /// What the access token is bound to.
+    /// What the access token is bound to: the key, because its client has chosen to send a proof, else the
+    /// certificate.
     pub fn confirmation(&self) -> Option<Confirmation> {
-        self.key.map(Confirmation::key)
+        let certificate = || self.certificate.map(Confirmation::certificate);
+        self.key.map(Confirmation::key).or_else(certificate)
     }
 
     /// Whether the request proves all of what a token is bound to, so that it may use the token.
     pub fn proves(&self, confirmation: &Confirmation) -> bool {
         let Confirmation { key, certificate } = confirmation;
-        certificate.is_none() && key.is_none_or(|key| self.key == Some(key))
+        key.is_none_or(|key| self.key == Some(key))
+            && certificate.is_none_or(|certificate| self.certificate == Some(certificate))
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::fs::{Access, access};
 
 use super::trust;
 use crate::authority::authentication::TrustedIssuers;
-use crate::config::{Config, InternalListenAddress, IssuanceLogTo, MasterKeySources};
+use crate::config::{self, Config, InternalListenAddress, IssuanceLogTo, MasterKeySources};
 use crate::lifecycle::Timestamp;
 use crate::master_key;
 
@@ -25,12 +25,20 @@ pub const UNCHECKED: &str = "whether the addresses are this machine's and free, 
 pub struct Checked {
     /// Whose tokens prove who a caller is.
     pub(super) trusted: TrustedIssuers,
-    /// The addresses that `public.listen` and `internal.listen` stand for.
-    pub(super) addresses: [Vec<SocketAddr>; 2],
+    /// The addresses that the settings of listeners stand for.
+    pub(super) addresses: Addresses,
     /// Where the master keys come from.
     pub(super) master_keys: MasterKeySources,
     /// The listeners that have a certificate, and when it expires.
     pub certificates: Vec<(&'static str, Timestamp)>,
+}
+
+/// The addresses of each listener.
+pub(super) struct Addresses {
+    pub(super) public: Vec<SocketAddr>,
+    pub(super) internal: Vec<SocketAddr>,
+    /// None without `oauth.mtls`.
+    pub(super) mtls: Vec<SocketAddr>,
 }
 
 /// Judges a configuration, in a tokio runtime. Files are read and names of listeners looked up;
@@ -40,13 +48,15 @@ pub struct Checked {
 /// What keeps the service from starting, in one sentence for the operator.
 pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
     let mut certificates = Vec::new();
-    for (listener, files) in [
-        ("public", config.public.tls_files()),
-        ("internal", config.internal.tls_files()),
+    let mtls = config.oauth.mtls.as_ref().filter(|_| config.oauth.enabled);
+    for (listener, setting, files) in [
+        ("public", "public.tls", config.public.tls_files()),
+        ("internal", "internal.tls", config.internal.tls_files()),
+        ("mtls", "oauth.mtls", mtls.map(config::Mtls::tls_files)),
     ] {
         if let Some(files) = files {
             let expires_at = files.check();
-            let expires_at = expires_at.map_err(|error| format!("{listener}.tls: {error}"))?;
+            let expires_at = expires_at.map_err(|error| format!("{setting}: {error}"))?;
             certificates.push((listener, expires_at));
         }
     }
@@ -59,6 +69,11 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
     let listen = &config.internal.listen;
     let internal = listen.resolve();
     let internal = internal.map_err(|error| unknown("internal", listen, error))?;
+    let resolved = mtls.map(|mtls| {
+        let resolved = mtls.listen.resolve();
+        resolved.map_err(|error| unknown("oauth.mtls", &mtls.listen, error))
+    });
+    let mtls = resolved.transpose()?.unwrap_or_default();
     config.check_exposure(&public, &internal)?;
     if let InternalListenAddress::Unix(path) = listen {
         check_folder(path.parent().unwrap_or(Path::new("")))
@@ -73,7 +88,11 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
         check_file(path).map_err(|error| format!("issuance_log: cannot write there: {error}"))?;
     }
     Ok(Checked {
-        addresses: [public, internal],
+        addresses: Addresses {
+            public,
+            internal,
+            mtls,
+        },
         trusted,
         master_keys,
         certificates,

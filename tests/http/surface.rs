@@ -616,7 +616,7 @@ fn grants() {
         open
     };
     record.call("POST", path, with("client", json!("nobody")));
-    record.call("POST", path, with("refresh", json!({ "bind": "dpop" })));
+    record.call("POST", path, with("refresh", json!({ "thumbprint": "x" })));
     record.call("POST", path, with("refresh", json!({ "absolute": "367d" })));
     record.call("POST", path, json!({ "claims": claims }));
     let opened = record.call("POST", path, open.clone());
@@ -1012,6 +1012,11 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "foreign-token",
         "invalid-refresh-token",
         "refresh-token-reused",
+        "binding-unproven",
+        "invalid-dpop-proof",
+        "dpop-proof-replayed",
+        "dpop-nonce-required",
+        "dpop-memory-full",
         "invalid-scope",
         "invalid-target",
         "several-credentials",

@@ -334,11 +334,10 @@ fn a_binding_that_cannot_be_meant_is_refused() {
     let server = service("");
     let thumbprint = Signatory::new().thumbprint();
     for refresh in [
-        json!({"bind": "mtls"}),
         json!({"thumbprint": thumbprint}),
         json!({"bind": "dpop", "thumbprint": "x"}),
         json!({"bind": "dpop", "thumbprint": format!("{thumbprint}A")}),
-        json!({"bind": "mtls", "thumbprint": thumbprint}),
+        json!({"bind": "mtls", "thumbprint": ""}),
     ] {
         let answer = open(&server, json!({ "refresh": refresh }));
         let document = answer.json();

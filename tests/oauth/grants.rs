@@ -118,7 +118,6 @@ fn what_breaks_a_rule_opens_nothing() {
         ),
         (json!({"expires_in": 0}), 400, "ttl-zero"),
         (json!({"expires_in": 3601}), 400, "ttl-over-maximum"),
-        (json!({"refresh": {"bind": "mtls"}}), 400, "invalid-refresh"),
         (json!({"refresh": {"bind": "cookie"}}), 400, "invalid-body"),
         (
             json!({"refresh": {"idle": "2h", "absolute": "1h"}}),

@@ -27,6 +27,7 @@ mod client;
 #[path = "../http/exchange.rs"]
 mod exchange;
 mod handshake;
+mod mtls;
 mod openssl;
 mod renewal;
 mod settings;

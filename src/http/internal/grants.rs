@@ -94,16 +94,12 @@ fn draft(body: api::GrantRequest) -> Result<GrantDraft, Problem> {
     let binding = match (refresh.bind, refresh.thumbprint) {
         (None, None) => None,
         (None, Some(_)) => {
-            let detail = "thumbprint is that of a key: send bind \"dpop\", too";
+            let detail = "thumbprint is that of a key or a certificate: send bind, too";
             return Err(invalid(detail.to_owned()));
         }
-        (Some(api::Binding::Mtls), _) => {
-            let detail = "bind \"mtls\" is not supported yet: the OAuth endpoints have no listener \
-                          for client certificates";
-            return Err(invalid(detail.to_owned()));
-        }
-        (Some(api::Binding::Dpop), None) => Some(GrantBinding::FirstProof),
-        (Some(api::Binding::Dpop), Some(thumbprint)) => Some(GrantBinding::Key {
+        (Some(by), None) => Some(GrantBinding::FirstProof(by)),
+        (Some(by), Some(thumbprint)) => Some(GrantBinding::Bound {
+            by,
             thumbprint: (thumbprint.parse())
                 .map_err(|error| invalid(format!("thumbprint is not one: {error}")))?,
             since: 0,

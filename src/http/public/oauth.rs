@@ -37,6 +37,7 @@ use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::http::response::no_content;
 use crate::http::slots::{RequestSlot, RouteClass};
+use crate::lifecycle::IssuerUrl;
 use crate::oauth::{DpopNonces, Endpoint};
 
 use authentication::authenticate;
@@ -53,6 +54,26 @@ pub struct Oauth {
     origins: Arc<[String]>,
     /// How DPoP proofs are judged.
     dpop: Dpop,
+    door: Door,
+}
+
+/// Under which address the endpoints are reached.
+#[derive(Clone)]
+pub(super) enum Door {
+    /// That of the issuer.
+    Issuer,
+    /// This one, with the path of the issuer: clients are asked for a certificate there.
+    Mtls(Arc<str>),
+}
+
+impl Door {
+    /// Where an issuer's endpoints are.
+    fn url_of(&self, issuer: &IssuerUrl) -> String {
+        match self {
+            Self::Issuer => issuer.as_str().to_owned(),
+            Self::Mtls(address) => format!("{address}{}", issuer.path()),
+        }
+    }
 }
 
 impl Oauth {
@@ -70,9 +91,19 @@ impl Oauth {
         };
         Self {
             dpop,
+            door: Door::Issuer,
             authority,
             admission,
             origins: origins.into_iter().collect(),
+        }
+    }
+
+    /// The same endpoints under another address, where clients are asked for a certificate. They remember the
+    /// same proofs.
+    pub fn behind_mtls(&self, address: Arc<str>) -> Self {
+        Self {
+            door: Door::Mtls(address),
+            ..self.clone()
         }
     }
 
@@ -88,8 +119,7 @@ impl Oauth {
         let mut response = match (request.method(), issuer) {
             (&Method::OPTIONS, _) => preflight(),
             (&Method::POST, Some(issuer)) => {
-                let (authority, dpop) = (&self.authority, &self.dpop);
-                let answer = |request| respond(authority, dpop, endpoint, issuer, request);
+                let answer = |request| respond(&self, endpoint, issuer, request);
                 self.admission.admit(request, answer).await
             }
             (&Method::POST, None) => {
@@ -160,8 +190,7 @@ fn preflight() -> Response {
 /// Answers a request. Its client is known only after its body, which is small: until then it takes a
 /// slot by its address.
 async fn respond(
-    authority: &Arc<Authority>,
-    dpop: &Dpop,
+    oauth: &Oauth,
     endpoint: Endpoint,
     issuer: Arc<Issuer>,
     request: axum::http::Request<Incoming>,
@@ -172,18 +201,19 @@ async fn respond(
         Endpoint::Revocation | Endpoint::Introspection => span(&request),
     };
     let (parts, body) = request.into_parts();
-    let answer = answer(authority, dpop, endpoint, &issuer, parts, Body::new(body));
+    let answer = answer(oauth, endpoint, &issuer, parts, Body::new(body));
     answer.instrument(span).await.into_response()
 }
 
 async fn answer(
-    authority: &Arc<Authority>,
-    dpop: &Dpop,
+    oauth: &Oauth,
     endpoint: Endpoint,
     issuer: &Arc<Issuer>,
     parts: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
+    let authority = &oauth.authority;
+    let unused_proof = || UnusedProof::of(&oauth.dpop, authority, issuer, &oauth.door, &parts);
     let slot = parts.extensions.get::<RequestSlot>();
     if let Some(slot) = slot {
         let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
@@ -204,7 +234,7 @@ async fn answer(
     }
     let caller = match (endpoint, refresh_token, caller) {
         (Endpoint::Token, Some(_), caller) => {
-            let proof = UnusedProof::of(dpop, authority, issuer, &parts)?;
+            let proof = unused_proof()?;
             return refresh::renew(authority, issuer, caller.as_ref(), &parts, &form, proof).await;
         }
         (_, Some(token), caller) => {
@@ -215,7 +245,7 @@ async fn answer(
     };
     match endpoint {
         Endpoint::Token => {
-            let proof = UnusedProof::of(dpop, authority, issuer, &parts)?.use_up()?;
+            let proof = unused_proof()?.use_up()?;
             token::issue(authority, issuer, caller, &parts, &form, &proof).await
         }
         Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,

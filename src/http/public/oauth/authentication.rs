@@ -32,7 +32,7 @@ pub(super) async fn authenticate(
     };
     let token_endpoint = Endpoint::Token.url(&url);
     let proof = match (&basic, secret, assertion) {
-        (None, None, None) => return Err(Problem::no_credential()),
+        (None, None, None) => return by_certificate(authority, parts, client_id).await,
         (Some(basic), None, None) if client_id.is_none_or(|named| named == basic.client_id) => {
             Proof::Secret {
                 client_id: &basic.client_id,
@@ -66,6 +66,31 @@ pub(super) async fn authenticate(
         address: parts.extensions.get::<Peer>().map(|peer| peer.address.ip()),
     };
     Ok(authority.admit(presented).await?)
+}
+
+/// The client of the connection's certificate (RFC 8705 §2.1), which the request must name. A request that names
+/// no client of ours does not authenticate one: it may renew a public grant.
+async fn by_certificate(
+    authority: &Authority,
+    parts: &Parts,
+    client_id: Option<&str>,
+) -> Result<Caller, Problem> {
+    let peer = parts.extensions.get::<Peer>();
+    let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+    let named = client_id.filter(|id| authority.clients().find(id).is_some());
+    let (Some(certificate), Some(named)) = (certificate, named) else {
+        return Err(Problem::no_credential());
+    };
+    let presented = RequestCredentials {
+        proof: None,
+        certificate: Some(certificate),
+        address: peer.map(|peer| peer.address.ip()),
+    };
+    let caller = authority.admit(presented).await?;
+    match caller.id() == named {
+        true => Ok(caller),
+        false => Err(Problem::bad_credential()),
+    }
 }
 
 /// What `Authorization: Basic` presents. Another scheme does not authenticate a client here.

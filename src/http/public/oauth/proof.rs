@@ -1,14 +1,17 @@
-//! The DPoP proof of a request for a token (RFC 9449 §5).
+//! What a request for a token proves besides its client: the key of its DPoP proof (RFC 9449 §5), and the
+//! certificate of its connection (RFC 8705 §3).
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderName;
 use axum::http::request::Parts;
-use keywright_verifier::{Dpop, DpopError, DpopProof, DpopRequest, JwsError};
+use keywright_verifier::{Dpop, DpopError, DpopProof, DpopRequest, JwsError, Thumbprint};
 
+use super::Door;
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::http::code::Code;
+use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::lifecycle::Timestamp;
 use crate::oauth::{Endpoint, RequestProof};
@@ -25,6 +28,7 @@ pub(super) struct UnusedProof<'d> {
     dpop: &'d Dpop,
     now: SystemTime,
     proof: Option<DpopProof>,
+    certificate: Option<Thumbprint>,
 }
 
 impl<'d> UnusedProof<'d> {
@@ -34,6 +38,7 @@ impl<'d> UnusedProof<'d> {
         dpop: &'d Dpop,
         authority: &Authority,
         issuer: &Issuer,
+        door: &Door,
         parts: &Parts,
     ) -> Result<Self, Problem> {
         let now = wall(authority.now());
@@ -44,17 +49,25 @@ impl<'d> UnusedProof<'d> {
                 let value = value.to_str().map_err(|_| JwsError::Character);
                 let value = value.map_err(DpopError::from)?;
                 let snapshot = issuer.snapshot();
+                let url = door.url_of(&snapshot.set().policy().url);
                 let request = DpopRequest {
                     proof: value,
                     method: parts.method.as_str(),
-                    url: &Endpoint::Token.url(snapshot.set().policy().url.as_str()),
+                    url: &Endpoint::Token.url(&url),
                     access_token: None,
                 };
                 Some(dpop.check(&request, now)?)
             }
             (Some(_), Some(_)) => return Err(DpopError::NotOne.into()),
         };
-        Ok(Self { dpop, now, proof })
+        let peer = parts.extensions.get::<Peer>();
+        let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+        Ok(Self {
+            dpop,
+            now,
+            proof,
+            certificate: certificate.map(|shown| Thumbprint::from_octets(shown.thumbprint)),
+        })
     }
 
     /// Uses the proof up.
@@ -64,6 +77,7 @@ impl<'d> UnusedProof<'d> {
         }
         Ok(RequestProof {
             key: self.proof.map(|proof| proof.key()),
+            certificate: self.certificate,
         })
     }
 }
