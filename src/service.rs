@@ -164,10 +164,10 @@ pub async fn run(
         Some(socket) => Some(url_of(socket, mtls_tls.as_deref())?),
         None => None,
     };
-    let mut addresses = json!({ "public": public_url, "internal": internal_url });
-    if let Some(url) = &mtls_url {
-        addresses["mtls"] = url.as_str().into();
-    }
+    let addresses = match &mtls_url {
+        Some(url) => json!({ "public": public_url, "internal": internal_url, "mtls": url }),
+        None => json!({ "public": public_url, "internal": internal_url }),
+    };
     folder.write(&folder.listen_file(), &format!("{addresses}\n"))?;
 
     // What the first look makes is there before anything is served.

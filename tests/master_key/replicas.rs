@@ -175,6 +175,7 @@ async fn a_grant_that_is_opened_while_a_rotation_begins_is_sealed_with_the_new_k
             expires_in: None,
             idle: Duration::from_secs(3600),
             absolute: Duration::from_secs(86_400),
+            binding: None,
         };
         two.open_grant(&issuer, &login_service(), draft).await
     });

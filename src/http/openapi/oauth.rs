@@ -22,7 +22,9 @@ pub(in crate::http) fn token() -> Operation {
     ))
     .text(
         "RFC 6749 §3.2: a client's own token, or the next one of a grant. A refresh token is used once; \
-         its response has the next one.",
+         its response has the next one. With a proof in the header `DPoP` (RFC 9449) the token is bound to \
+         the proof's key. With `oauth.dpop_nonce` each response has the nonce of the next proof in \
+         `DPoP-Nonce`.",
     )
     .form::<api::TokenForm>([example("own", own)])
     .answers(
@@ -37,6 +39,11 @@ pub(in crate::http) fn token() -> Operation {
         Code::InvalidRefreshToken,
         Code::RefreshTokenReused,
         Code::GrantEnded,
+        Code::BindingUnproven,
+        Code::InvalidDpopProof,
+        Code::DpopProofReplayed,
+        Code::DpopNonceRequired,
+        Code::DpopMemoryFull,
         Code::ForeignToken,
         Code::Banned,
         Code::SigningBusy,

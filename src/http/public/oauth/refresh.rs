@@ -104,7 +104,7 @@ pub(super) async fn renew(
     form: &Form,
     proof: UnusedProof<'_>,
 ) -> Result<Response, Problem> {
-    let renewed = renew_presented(authority, issuer, caller, parts, form).await;
+    let renewed = renew_presented(authority, issuer, caller, parts, form, proof).await;
     renewed.inspect_err(|problem| authority.metrics().grants().count_renewal(problem.code()))
 }
 
@@ -115,6 +115,7 @@ async fn renew_presented(
     caller: Option<&Caller>,
     parts: &Parts,
     form: &Form,
+    proof: UnusedProof<'_>,
 ) -> Result<Response, Problem> {
     let token = form.required("refresh_token")?;
     let scope = form.get("scope").map(Scope::parse).transpose();
