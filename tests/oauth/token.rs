@@ -55,8 +55,12 @@ fn scope_and_target_are_within_the_limits() {
         let form = format!("grant_type=client_credentials&{form}");
         let document = service.token(&server, &form);
         assert_eq!(document["scope"], scope);
-        assert_eq!(document["expires_in"], 60);
         let (header, claims) = verified(&server, document["access_token"].as_str().unwrap());
+        let life = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+        assert_eq!(life, 60);
+        // What is left of it, on a machine that may be busy.
+        let left = document["expires_in"].as_u64().unwrap();
+        assert!((50..=60).contains(&left), "{left}");
         assert_eq!(header["alg"], "RS256");
         assert_eq!(
             (&claims["aud"], &claims["scope"]),
