@@ -177,7 +177,10 @@ fn a_proof_is_used_once() {
     let holder = Signatory::new();
     let proof =
         holder.proof_with(|_, claims| claims["htu"] = json!("HTTP://127.0.0.1:8080/%74oken"));
-    assert_eq!(ask(&server, &client, &[proof.clone()]).status, 200);
+    assert_eq!(
+        ask(&server, &client, std::slice::from_ref(&proof)).status,
+        200
+    );
     let again = ask(&server, &client, &[proof]);
     assert_error(
         &again,
