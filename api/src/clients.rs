@@ -27,6 +27,8 @@ pub enum Role {
     Revoker,
     /// Asks whether tokens for audiences within its limits are valid.
     Introspector,
+    /// Trades tokens in for others within its limits, and signs none of its own.
+    Exchanger,
 }
 
 impl Role {
@@ -229,13 +231,14 @@ pub struct Limits {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Issuer,
         Self::Security,
         Self::Auditor,
         Self::Admin,
         Self::Revoker,
         Self::Introspector,
+        Self::Exchanger,
     ];
 
     /// The role's word.
@@ -247,13 +250,16 @@ impl Role {
             Self::Admin => "admin",
             Self::Revoker => "revoker",
             Self::Introspector => "introspector",
+            Self::Exchanger => "exchanger",
         }
     }
 }
 
 /// A role that does not exist. Holds at most 64 characters of it, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector")]
+#[error(
+    "\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector, exchanger"
+)]
 pub struct UnknownRole(String);
 
 impl FromStr for Role {

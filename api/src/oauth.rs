@@ -30,7 +30,32 @@ pub struct TokenForm {
     /// The grant's current token, with `refresh_token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
-    /// Scope tokens, with one space between two. Default: all that the client may have, or all of the grant.
+    /// The token that is traded in, with the grant of RFC 8693.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_token: Option<String>,
+    /// `urn:ietf:params:oauth:token-type:access_token` or `…:jwt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_token_type: Option<String>,
+    /// The token of who acts (RFC 8693 §4.1). Default: the client acts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor_token: Option<String>,
+    /// As `subject_token_type`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor_token_type: Option<String>,
+    /// One of these two types, or `urn:ietf:params:oauth:token-type:txn_token`. Default: an access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_token_type: Option<String>,
+    /// For a transaction token: what is to be done, a JSON object of at most 2 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_details: Option<String>,
+    /// For a transaction token: where the call came from, a JSON object of at most 2 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_context: Option<String>,
+    /// The token that is traded in, with the grant of RFC 7523 §2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<String>,
+    /// Scope tokens, with one space between two. Default: all that the client may have, or all of the grant
+    /// or the token that is traded in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
     /// The service that the token is for, as an absolute URI (RFC 8707).
@@ -70,6 +95,9 @@ pub struct AccessToken {
     /// Its scope, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// What kind of token it is, if it was exchanged for another (RFC 8693 §2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<String>,
     /// What the grant is renewed with next time, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
@@ -83,6 +111,9 @@ pub enum AccessTokenType {
     /// Together with a proof of the key that it is bound to (RFC 9449 §7.1).
     #[serde(rename = "DPoP")]
     Dpop,
+    /// Not as an access token: it is one of another kind (RFC 8693 §2.2.1).
+    #[serde(rename = "N_A")]
+    NotApplicable,
 }
 
 /// Whether a token is valid, and what it says (RFC 7662 §2.2). Of one that is not, nothing is said.

@@ -32,12 +32,12 @@ pub struct SignRequest {
     pub alg: Option<Algorithm>,
 }
 
-/// What is asserted; it may be empty. `iss`, `iat`, `exp` and `jti` are refused. Every other claim
+/// What is asserted; it may be empty. `iss`, `iat`, `exp`, `jti` and `ancestor_jtis` are refused. Every other claim
 /// passes as it is. A number is an integer from −2^63 to 2^64 − 1, or finite and at most 2^53 in
 /// magnitude; there are at most 32 levels of arrays and objects in the body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend(
-    "propertyNames" = {"not": {"enum": ["iss", "iat", "exp", "jti"]}},
+    "propertyNames" = {"not": {"enum": ["iss", "iat", "exp", "jti", "ancestor_jtis"]}},
     "additionalProperties" = true,
 ))]
 pub struct Claims {

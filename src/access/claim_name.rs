@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use keywright_verifier::revocation::ANCESTORS_CLAIM;
 use serde_json::{Map, Value};
 
 use crate::printable::is_hidden;
 
 /// The claims that rules of keywright's own are about, for every client.
-const RULED: [&str; 15] = [
+const RULED: [&str; 16] = [
     "act",
+    ANCESTORS_CLAIM,
     "aud",
     "client_id",
     "cnf",

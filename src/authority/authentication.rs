@@ -18,7 +18,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use keywright_verifier::{KeySource, Rules, Verifier};
+use keywright_verifier::{Jws, KeySource, Rules, Verifier};
+use serde_json::Value;
 
 use super::audit::{Actor, AuthenticationMethod};
 use super::clients::{ClientMatch, ClientState, Clients, LARGEST_ASSERTION};
@@ -205,6 +206,38 @@ impl Authenticator {
         }
     }
 
+    /// Whether a token names a trusted issuer as its own. It is not verified.
+    pub fn is_of_trusted_issuer(&self, token: &str) -> bool {
+        let issuer = unverified_issuer(token);
+        issuer.is_some_and(|issuer| self.trusted.by_url.contains_key(&issuer))
+    }
+
+    /// The client whose workload a token of a trusted issuer names, and the claims of the token.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`]; the answer says no more than that. The log says why a token was refused.
+    pub async fn admit_workload(
+        &self,
+        clients: &Clients,
+        token: &str,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<(Caller, Value), Unauthenticated> {
+        let issuer = unverified_issuer(token).ok_or(Unauthenticated::Invalid)?;
+        match self.with_workload(clients, &issuer, token, now).await {
+            Ok((live, via, claims)) => {
+                let caller = Caller { live, via, address };
+                Ok((caller, claims))
+            }
+            Err(refusal) if refusal.outcome == Unauthenticated::Invalid => {
+                self.count_failure(address)?;
+                refusal.log(address);
+                Err(Unauthenticated::Invalid)
+            }
+            Err(refusal) => Err(refusal.outcome),
+        }
+    }
+
     /// Finds out who calls.
     ///
     /// # Errors
@@ -269,6 +302,12 @@ impl Authenticator {
             }
         }
     }
+}
+
+fn unverified_issuer(token: &str) -> Option<String> {
+    let jws = Jws::parse(token, LARGEST_ASSERTION).ok()?;
+    let claims = jws.unverified_claims().ok()?;
+    claims.get("iss")?.as_str().map(str::to_owned)
 }
 
 /// The client of a credential, which is the one that is named, if one is.

@@ -12,13 +12,14 @@ mod upkeep;
 
 use std::time::Duration;
 
+use keywright_verifier::json::Members;
 use keywright_verifier::{Algorithm, Confirmation};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::issuer::{Issuer, MAX_ATTEMPTS};
 use super::master_key::CommitSealing;
-use super::signing::{self, Session, SignRefusal, SignRequest, SignedToken};
+use super::signing::{self, Origin, SignRefusal, SignRequest, SignedToken};
 use super::snapshot::LeasedSnapshot;
 use super::{Authority, ChangeError};
 use crate::access::Client;
@@ -191,12 +192,18 @@ fn sign_request(
         expires_in: grant.expires_in,
         typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(algorithm(client, policy)),
-        session: Some(Session {
-            id: grant.id.clone(),
+        origin: Some(Origin {
+            claims: session(&grant.id),
             ends_at: grant.ends_at.floor_seconds(),
+            parents: Vec::new(),
         }),
         confirmation,
     }
+}
+
+/// The claim that every access token of a grant has.
+fn session(grant: &str) -> Members<'static> {
+    Map::from_iter([("sid".to_owned(), grant.into())]).into()
 }
 
 fn scope_of(claims: &Map<String, Value>) -> Option<String> {

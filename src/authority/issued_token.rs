@@ -31,6 +31,20 @@ pub enum InvalidToken {
     Unnamed,
 }
 
+/// Why verifiers do not accept a token now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotActive {
+    /// It is a document of another kind.
+    #[error("is a document of another kind, and no token")]
+    OtherKind,
+    /// Its time has not come, or has passed.
+    #[error("has expired, or is not valid yet")]
+    Untimely,
+    /// It was taken back.
+    #[error("was taken back")]
+    TakenBack,
+}
+
 impl IssuedToken {
     /// Its identifier.
     ///
@@ -73,11 +87,24 @@ impl Authority {
     /// Whether verifiers accept a token now: it is no document of another kind, its time has come and
     /// has not passed, and it was not taken back. It asks memory alone.
     pub fn is_active(&self, issuer: &Issuer, token: &IssuedToken) -> bool {
-        let is_token = token
-            .typ
-            .as_deref()
-            .is_none_or(|typ| !is_reserved_type(typ));
-        is_token && self.is_timely(token) && !issuer.revocations().refuses(&token.claims)
+        self.require_active(issuer, token).is_ok()
+    }
+
+    /// As [`is_active`](Self::is_active), with the reason.
+    ///
+    /// # Errors
+    /// [`NotActive`].
+    pub fn require_active(&self, issuer: &Issuer, token: &IssuedToken) -> Result<(), NotActive> {
+        if token.typ.as_deref().is_some_and(is_reserved_type) {
+            return Err(NotActive::OtherKind);
+        }
+        if !self.is_timely(token) {
+            return Err(NotActive::Untimely);
+        }
+        match issuer.revocations().refuses(&token.claims) {
+            true => Err(NotActive::TakenBack),
+            false => Ok(()),
+        }
     }
 
     fn is_timely(&self, token: &IssuedToken) -> bool {

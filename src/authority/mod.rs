@@ -297,6 +297,28 @@ impl Authority {
         self.authenticator.count_failure(address)
     }
 
+    /// Whether a token names a trusted issuer as its own. It is not verified.
+    pub fn is_of_trusted_issuer(&self, token: &str) -> bool {
+        self.authenticator.is_of_trusted_issuer(token)
+    }
+
+    /// The client whose workload a token of a trusted issuer names, and the claims of the token.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub async fn admit_workload(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(Caller, serde_json::Value), Unauthenticated> {
+        if !self.services.lease.holds() {
+            return Err(Unauthenticated::Stale);
+        }
+        self.authenticator
+            .admit_workload(&self.clients, token, address, self.now())
+            .await
+    }
+
     /// Finds out who calls.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! The caller says what is asserted; `iss`, `iat`, `exp`, `jti` and the whole header are ours.
 
 mod checks;
+mod payload;
 mod refusal;
 
 use std::borrow::Cow;
@@ -11,9 +12,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::json::{AnyValue, BorrowedValue, Members};
+use keywright_verifier::revocation::ANCESTORS_CLAIM;
 use keywright_verifier::{Algorithm, Confirmation, Jwk, Kid, PublicKey};
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::schema_checks;
@@ -23,8 +24,10 @@ use crate::access::limits::MOST_WORK_OF_BATCH;
 use crate::access::{Asked, Client};
 use crate::engine::{Signer, random_identifier, random_identifiers};
 use crate::lifecycle::Policy;
+use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
+use payload::{OwnClaims, Payload};
 
 pub(super) use checks::is_reserved_type;
 pub use refusal::SignRefusal;
@@ -36,7 +39,7 @@ pub const DEFAULT_TYP: &str = "JWT";
 pub const COMMON_TYPES: [&str; 2] = [DEFAULT_TYP, "at+jwt"];
 
 /// The claims that the service alone sets.
-const OWNED_CLAIMS: [&str; 4] = ["iss", "iat", "exp", "jti"];
+const OWNED_CLAIMS: [&str; 5] = ["iss", "iat", "exp", "jti", ANCESTORS_CLAIM];
 
 /// A request for one token.
 #[derive(Debug, Clone)]
@@ -49,19 +52,22 @@ pub struct SignRequest<'t> {
     pub typ: Option<Cow<'t, str>>,
     /// The algorithm; the policy's default when absent.
     pub algorithm: Option<Algorithm>,
-    /// The grant that it is for, if it is for one.
-    pub session: Option<Session>,
+    /// What it comes of, if that is a grant or other tokens.
+    pub origin: Option<Origin>,
     /// What it is bound to: the token's `cnf`, which the caller's limits say nothing about.
     pub confirmation: Option<Confirmation>,
 }
 
-/// The grant of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// Its identifier: the token's `sid`, which the caller's limits say nothing about.
-    pub id: String,
+/// What a token comes of: a grant, or tokens that are exchanged for it.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// What the service says of it, which the caller's limits say nothing about, such as `sid` and `act`.
+    pub claims: Members<'static>,
     /// When the token expires at the latest, in Unix seconds.
     pub ends_at: u64,
+    /// The claims of the issuer's tokens that are exchanged. Once one of them is taken back, the token is
+    /// not handed out.
+    pub parents: Vec<Map<String, Value>>,
 }
 
 impl SignRequest<'_> {
@@ -95,6 +101,8 @@ struct Prepared<'v> {
     signing_input: String,
     jti: String,
     expires_at: u64,
+    /// The claims of the tokens that are exchanged for it.
+    parents: Vec<Map<String, Value>>,
     /// How often what was taken back had changed when it was asked about the token.
     judged_at_change: u64,
 }
@@ -139,13 +147,14 @@ impl CheckedToken<'_> {
             signing_input,
             jti,
             expires_at,
+            parents,
             judged_at_change,
         } = prepared;
         let token = complete(&*entry.signer, signing_input).await?;
         if !snapshot.may_sign() {
             return Err(SignRefusal::SnapshotStale);
         }
-        check_again(snapshot, &token, judged_at_change)?;
+        check_again(snapshot, &token, &parents, judged_at_change)?;
         Ok(SignedToken {
             token,
             kid: entry.kid.clone(),
@@ -228,7 +237,8 @@ impl<'v> Batch<'v> {
             if !may_sign {
                 return Err(SignRefusal::SnapshotStale);
             }
-            check_again(snapshot, &prepared.signing_input, prepared.judged_at_change)?;
+            let (token, parents) = (&prepared.signing_input, &prepared.parents);
+            check_again(snapshot, token, parents, prepared.judged_at_change)?;
             Ok(SignedToken {
                 token: prepared.signing_input,
                 kid: prepared.entry.kid.clone(),
@@ -317,7 +327,7 @@ async fn prepare<'v>(
         expires_in,
         typ,
         algorithm,
-        session,
+        origin,
         confirmation,
     } = request;
     let owned: Vec<&str> = OWNED_CLAIMS
@@ -330,7 +340,10 @@ async fn prepare<'v>(
     }
     check_registered_claims(&claims)?;
     let typ = typ.as_deref().unwrap_or(DEFAULT_TYP);
-    check_typ(typ, &claims)?;
+    // No caller can name the type of a token that comes of others.
+    if origin.is_none() || typ != TRANSACTION_TOKEN {
+        check_typ(typ, &claims)?;
+    }
     let limits = &client.terms.limits;
     let lifetime = lifetime(policy, limits, expires_in)?;
     let algorithm = algorithm.unwrap_or(policy.default_algorithm);
@@ -363,25 +376,30 @@ async fn prepare<'v>(
 
     let issued_at = snapshot.issued_at().floor_seconds();
     let expires_at = issued_at.saturating_add(lifetime);
-    let expires_at = session
+    let expires_at = origin
         .as_ref()
-        .map_or(expires_at, |session| expires_at.min(session.ends_at));
+        .map_or(expires_at, |origin| expires_at.min(origin.ends_at));
+    if expires_at <= issued_at {
+        return Err(SignRefusal::OriginExpired);
+    }
     let jti = URL_SAFE_NO_PAD.encode(identifier);
     let judged_at_change = snapshot.revocations_change();
     let own_jti = BorrowedValue::String(Cow::Borrowed(&jti));
-    let sid = session.as_ref().map(|session| session.id.as_str());
-    let own_sid = sid.map(|sid| BorrowedValue::String(Cow::Borrowed(sid)));
+    let of_origin = origin.as_ref().map(|origin| &origin.claims);
+    let parents = origin.as_ref().map_or(&[][..], |origin| &origin.parents);
+    check_parents(snapshot, parents)?;
     check_revocations(snapshot, |name| match name {
         "jti" => Some(&own_jti),
-        "sid" => own_sid.as_ref().or_else(|| claims.get(name)),
-        other => claims.get(other),
+        other => of_origin
+            .and_then(|own| own.get(other))
+            .or_else(|| claims.get(other)),
     })?;
     let own = OwnClaims {
         iss: policy.url.as_str(),
         iat: issued_at,
         exp: expires_at,
         jti: &jti,
-        sid,
+        of_origin,
         cnf: confirmation,
     };
     let payload = &mut workspace.payload;
@@ -413,46 +431,9 @@ async fn prepare<'v>(
         signing_input,
         jti,
         expires_at,
+        parents: origin.map(|origin| origin.parents).unwrap_or_default(),
         judged_at_change,
     })
-}
-
-/// The claims of a token: the caller's, and the service's own after them.
-struct Payload<'c> {
-    claims: &'c Members<'c>,
-    own: OwnClaims<'c>,
-}
-
-struct OwnClaims<'c> {
-    iss: &'c str,
-    iat: u64,
-    exp: u64,
-    jti: &'c str,
-    /// Of a token of a grant, whose claims have none.
-    sid: Option<&'c str>,
-    /// Of a bound token.
-    cnf: Option<Confirmation>,
-}
-
-impl Serialize for Payload<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { claims, own } = self;
-        let mut members = serializer.serialize_map(None)?;
-        for (name, value) in claims.iter() {
-            members.serialize_entry(name, value)?;
-        }
-        members.serialize_entry("iss", own.iss)?;
-        members.serialize_entry("iat", &own.iat)?;
-        members.serialize_entry("exp", &own.exp)?;
-        members.serialize_entry("jti", own.jti)?;
-        if let Some(sid) = own.sid {
-            members.serialize_entry("sid", sid)?;
-        }
-        if let Some(cnf) = &own.cnf {
-            members.serialize_entry("cnf", cnf)?;
-        }
-        members.end()
-    }
 }
 
 fn check_revocations<'c, V: AnyValue + 'c>(
@@ -466,16 +447,30 @@ fn check_revocations<'c, V: AnyValue + 'c>(
     }
 }
 
+/// Refuses what comes of a token that was taken back, which the new token's own claims need not show:
+/// it is issued after the second before which such tokens are refused.
+fn check_parents(
+    snapshot: &LeasedSnapshot,
+    parents: &[Map<String, Value>],
+) -> Result<(), SignRefusal> {
+    match parents.iter().any(|claims| snapshot.refuses(claims)) {
+        true => Err(SignRefusal::OriginTakenBack),
+        false => Ok(()),
+    }
+}
+
 /// Judges a token again before it is handed out, if anything has been taken back since: who was told
 /// that a revocation is in force must get no token any more that it refuses.
 fn check_again(
     snapshot: &LeasedSnapshot,
     token: &str,
+    parents: &[Map<String, Value>],
     judged_at_change: u64,
 ) -> Result<(), SignRefusal> {
     if snapshot.revocations_change() == judged_at_change {
         return Ok(());
     }
+    check_parents(snapshot, parents)?;
     let payload = token.split('.').nth(1).unwrap_or_default();
     let claims = URL_SAFE_NO_PAD.decode(payload).ok();
     let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use keywright_verifier::json::AnyValue;
 use keywright_verifier::revocation::TooManySelectors;
 use keywright_verifier::{Algorithm, Kid};
+use serde_json::{Map, Value};
 
 use super::lease::{Lease, Term};
 use super::permit::SigningPermit;
@@ -212,6 +213,11 @@ impl LeasedSnapshot {
     ) -> Result<SigningVerdict, TooManySelectors> {
         let issued_at = self.issued_at.floor_seconds();
         self.revocations.judge(claim, issued_at, self.lease.time())
+    }
+
+    /// Whether verifiers that know of everything refuse a token with these claims.
+    pub fn refuses(&self, claims: &Map<String, Value>) -> bool {
+        self.revocations.refuses(claims)
     }
 
     /// Whether it may sign now, and hand out what it has signed: time may have passed since the

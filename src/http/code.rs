@@ -75,7 +75,7 @@ codes! {
         "a query parameter is unknown or out of range",
         "mend the query";
     ClaimReserved = "claim-reserved":
-        "`claims` sets what the service sets: iss, iat, exp, jti",
+        "`claims` sets what the service sets: iss, iat, exp, jti, ancestor_jtis",
         "leave them out; use `expires_in`";
     ClaimType = "claim-type":
         "`claim` has the wrong type",
@@ -168,8 +168,8 @@ codes! {
         "`grant_type` is not one of those that the metadata lists",
         "use one of `grant_types_supported`";
     InvalidScope = "invalid-scope":
-        "`scope` is not a list of different scope tokens with one space between two of them",
-        "send a list as in RFC 6749 §3.3, of at most 4,096 bytes";
+        "`scope` is not a list of different scope tokens with one space between two of them, or asks for more than the token that is traded in has",
+        "send a list as in RFC 6749 §3.3, of at most 4,096 bytes and no more than that token's scope";
     InvalidTarget = "invalid-target":
         "`resource` is no absolute URI without a fragment, or no target is named where the client has no single one",
         "name one service by `resource` or `audience`";
@@ -203,6 +203,24 @@ codes! {
     DpopNonceRequired = "dpop-nonce-required":
         "`oauth.dpop_nonce` asks for a nonce in each DPoP proof, and this one has none or an old one",
         "sign a proof with `nonce` from the header `DPoP-Nonce`";
+    InvalidSubjectToken = "invalid-subject-token":
+        "`subject_token` is not a valid token of this issuer, or of a trusted issuer for a workload of the client; or it was taken back meanwhile",
+        "get a new one; a refresh token is never exchanged";
+    InvalidActorToken = "invalid-actor-token":
+        "`actor_token` is not such a token either, is not for the client, or has an `act` of its own",
+        "get a new one, or leave it out: the client acts then";
+    InvalidAssertion = "invalid-assertion":
+        "`assertion` is a token that would not be exchanged as `subject_token`, for the reason in the detail",
+        "get a new one";
+    ExchangeNotAllowed = "exchange-not-allowed":
+        "the client may not trade in the token: it is not in its `aud`, or `may_act` names another actor",
+        "have the token issued for the client's id or an audience of its limits, or name the actor in `may_act`";
+    ChainTooLong = "chain-too-long":
+        "the token would have more than four actors in one another, or come of more than four others",
+        "trade in a token from earlier in the chain";
+    ProofRequired = "proof-required":
+        "the token that is traded in is bound to a key or certificate, and the request has no proof of it",
+        "send the proof, or trade in a token that is not bound";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";

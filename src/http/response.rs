@@ -212,6 +212,12 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidDpopProof
         | Code::DpopProofReplayed
         | Code::DpopNonceRequired
+        | Code::InvalidSubjectToken
+        | Code::InvalidActorToken
+        | Code::InvalidAssertion
+        | Code::ExchangeNotAllowed
+        | Code::ChainTooLong
+        | Code::ProofRequired
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {

@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 
 use super::{Form, InvalidScope, InvalidTarget, Scope, Target};
 use crate::access::Client;
-use crate::access::pattern::Pattern;
 
 /// The `grant_type`.
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
@@ -58,11 +57,7 @@ impl ClientCredentialsRequest {
     /// [`GrantRefusal::NoTarget`].
     pub fn claims(self, client: &Client) -> Result<Map<String, Value>, GrantRefusal> {
         let limits = &client.terms.limits;
-        let audience = match (&self.target, limits.audiences.as_deref()) {
-            (Some(target), _) => target.as_str(),
-            (None, Some([Pattern::Exact(only)])) => only,
-            (None, _) => return Err(GrantRefusal::NoTarget),
-        };
+        let audience = Target::or_only_one(self.target.as_ref(), client)?;
         let default = || limits.scopes.as_ref().and_then(Scope::of);
         let mut claims = Map::new();
         claims.insert("sub".to_owned(), client.id.as_str().into());
@@ -82,6 +77,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::access::pattern::Pattern;
     use crate::access::{Limits, Role, Terms};
     use crate::lifecycle::Timestamp;
 

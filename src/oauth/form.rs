@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::exchange::LARGEST_CONTEXT;
+
 /// The most parameters that a form may have.
 const MOST_PARAMETERS: usize = 32;
 
@@ -30,6 +32,12 @@ pub enum FormError {
     /// A parameter is required.
     #[error("the parameter {0} is required")]
     Missing(&'static str),
+    /// A token of another type is sent or asked for than is exchanged.
+    #[error("{0} is not a type of token that is exchanged or issued here")]
+    TokenType(&'static str),
+    /// A parameter is no JSON object, or too large a one.
+    #[error("{0} is not a JSON object of at most {LARGEST_CONTEXT} bytes and 8 levels")]
+    NoObject(&'static str),
 }
 
 impl Form {

@@ -3,9 +3,9 @@
 use keywright_api::{MtlsEndpointAliases, OauthEndpoints};
 use keywright_verifier::Algorithm;
 
-use super::Endpoint;
 use super::client_credentials::CLIENT_CREDENTIALS;
 use super::refresh::REFRESH_TOKEN;
+use super::{Endpoint, ExchangeGrant};
 
 /// How a client authenticates at every endpoint.
 const AUTHENTICATION_METHODS: [&str; 3] = [
@@ -30,7 +30,14 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm], mtls: Option<&str>) -> O
     let assertions = Algorithm::ALL.to_vec();
     OauthEndpoints {
         token_endpoint: Endpoint::Token.url(issuer),
-        grant_types_supported: owned(&[CLIENT_CREDENTIALS, REFRESH_TOKEN]),
+        grant_types_supported: {
+            let exchange = ExchangeGrant::ALL.map(ExchangeGrant::as_str);
+            [
+                owned(&[CLIENT_CREDENTIALS, REFRESH_TOKEN]),
+                owned(&exchange),
+            ]
+            .concat()
+        },
         token_endpoint_auth_methods_supported: public.clone(),
         token_endpoint_auth_signing_alg_values_supported: assertions.clone(),
         revocation_endpoint: Endpoint::Revocation.url(issuer),

@@ -1,11 +1,12 @@
 //! The rules of the OAuth endpoints: forms, client authentication, scopes and targets, what the token
-//! of a client says, grants and their refresh tokens. Pure: time, randomness and clients are parameters.
+//! of a client says, what one is exchanged for, grants and their refresh tokens. Pure: time, randomness and clients are parameters.
 //!
 //! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
 
 mod basic;
 mod binding;
 mod client_credentials;
+pub mod exchange;
 mod form;
 pub mod grant;
 mod metadata;
@@ -21,6 +22,9 @@ pub use basic::{BasicCredentials, InvalidBasic};
 pub use binding::{BindingRefusal, GrantBinding};
 pub use client_credentials::{
     ACCESS_TOKEN, CLIENT_CREDENTIALS, ClientCredentialsRequest, GrantRefusal,
+};
+pub use exchange::{
+    Exchange, ExchangeForm, ExchangeGrant, ExchangeRefusal, ShownToken, TRANSACTION_TOKEN,
 };
 pub use form::{Form, FormError};
 pub use grant::{Grant, GrantEnd, GrantHolder, GrantState, OutsideGrant};

@@ -39,6 +39,19 @@ impl Scope {
         Self::parse(&tokens.join(" ")).ok()
     }
 
+    /// Whether each of its tokens is one of another scope.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let others: BTreeSet<&str> = other.0.split(' ').collect();
+        self.0.split(' ').all(|token| others.contains(token))
+    }
+
+    /// Those of its tokens that are allowed; `None` when there are none.
+    pub fn only(&self, is_allowed: impl Fn(&str) -> bool) -> Option<Self> {
+        let tokens = self.0.split(' ').filter(|token| is_allowed(token));
+        let tokens: Vec<&str> = tokens.collect();
+        (!tokens.is_empty()).then(|| Self(tokens.join(" ")))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

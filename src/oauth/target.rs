@@ -1,6 +1,8 @@
 //! For which service a token is: `resource` (RFC 8707) or `audience` (RFC 8693 §2.1).
 
-use super::Form;
+use super::{Form, GrantRefusal};
+use crate::access::Client;
+use crate::access::pattern::Pattern;
 
 /// The longest target, in bytes.
 const LONGEST: usize = 256;
@@ -39,6 +41,21 @@ impl Target {
             }
             (None, Some(_)) => Err(InvalidTarget::Audience),
             (Some(_), Some(_)) => Err(InvalidTarget::Several),
+        }
+    }
+
+    /// The target that a request names, or the audience of the client's limits if they have one only.
+    ///
+    /// # Errors
+    /// [`GrantRefusal::NoTarget`].
+    pub fn or_only_one<'a>(
+        named: Option<&'a Self>,
+        client: &'a Client,
+    ) -> Result<&'a str, GrantRefusal> {
+        match (named, client.terms.limits.audiences.as_deref()) {
+            (Some(target), _) => Ok(target.as_str()),
+            (None, Some([Pattern::Exact(only)])) => Ok(only),
+            (None, _) => Err(GrantRefusal::NoTarget),
         }
     }
 

@@ -30,6 +30,7 @@ mod approvals;
 mod clock;
 mod corpus;
 mod credentials;
+mod exchange;
 mod limits;
 mod oracle;
 mod property;

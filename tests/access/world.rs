@@ -177,7 +177,7 @@ pub fn sign_request(document: &Value) -> SignRequest<'static> {
         expires_in: document["expires_in"].as_u64(),
         typ: text("typ").map(|typ| typ.to_owned().into()),
         algorithm: text("alg").map(|name| name.parse().unwrap()),
-        session: None,
+        origin: None,
         confirmation: None,
     }
 }

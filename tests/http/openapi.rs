@@ -770,6 +770,22 @@ fn the_forms_of_oauth_are_refused_as_described() {
             "requestToken",
             json!({"grant_type": "client_credentials", "client_id": "another"}),
         ),
+        (
+            "requestToken",
+            json!({"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "subject_token": "a", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+                "actor_token": "a", "actor_token_type": "urn:ietf:params:oauth:token-type:jwt"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "scope": "a",
+                "requested_token_type": "urn:ietf:params:oauth:token-type:txn_token",
+                "request_details": "{}", "request_context": "[]"}),
+        ),
+        (
+            "requestToken",
+            json!({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "a"}),
+        ),
         ("introspectToken", json!({"token": ""})),
         ("takeTokenBack", json!({"token": ""})),
     ] {

@@ -21,6 +21,7 @@ use crate::verifiers::{node, node_script, python, python_script};
 use crate::{create_issuer, verifiers};
 
 const AUDIENCE: &str = "https://orders.example";
+const BILLING: &str = "https://billing.example";
 
 /// An issuer, and what its clients have in their environment.
 struct Site {
@@ -46,6 +47,9 @@ impl Site {
             &server,
             json!({"roles": ["introspector"], "limits": audiences}),
         );
+        let limits = json!({"audiences": [AUDIENCE, BILLING], "scopes": ["orders:read"]});
+        let trader = json!({"roles": ["exchanger"], "limits": limits});
+        let trader = client(&server, trader);
         // Assertions from the second of the start are refused.
         eventually("the next second", || {
             (since_epoch().as_secs() > started + 1).then_some(())
@@ -60,6 +64,8 @@ impl Site {
             ("KEY", private.to_string()),
             ("SERVICE_ID", text(&service, "id")),
             ("SERVICE_SECRET", text(&service, "credential")),
+            ("TRADER_ID", text(&trader, "id")),
+            ("TRADER_SECRET", text(&trader, "credential")),
         ];
         Self {
             server,
@@ -92,6 +98,7 @@ impl Site {
             )
             .env("PUBLIC_GRANT", self.grant("public", json!({})))
             .env("BOUND_GRANT", self.grant("public", json!({"bind": "dpop"})))
+            .env("USER_TOKEN", self.user_token())
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::null())
@@ -104,6 +111,27 @@ impl Site {
         assert!(output.status.success(), "{name}: {said}{errors}");
         serde_json::from_str(&said)
             .unwrap_or_else(|error| panic!("{name}: {error}: {said}{errors}"))
+    }
+
+    /// A token of a user that a service was called with.
+    fn user_token(&self) -> String {
+        let claims = json!({"sub": "user-1", "aud": AUDIENCE, "scope": "orders:read orders:write"});
+        self.server.sign("shop", &json!({ "claims": claims }))
+    }
+
+    /// Checks that a client has traded a user's token in for one that says less.
+    fn check_trade(&self, name: &str, said: &Value) {
+        let traded = &said["traded"];
+        let kind = "urn:ietf:params:oauth:token-type:access_token";
+        assert_eq!(traded["issued_token_type"], kind, "{name}");
+        let jws = Jws::parse(traded["access_token"].as_str().unwrap(), 8192).unwrap();
+        let claims = jws.unverified_claims().unwrap();
+        assert_eq!(claims["sub"], "user-1", "{name}");
+        assert_eq!(claims["aud"], BILLING, "{name}");
+        assert_eq!(claims["scope"], "orders:read", "{name}");
+        assert_eq!(claims["act"]["sub"], claims["client_id"], "{name}");
+        assert_eq!(said["wider"], "invalid_scope", "{name}");
+        report(&format!("{name}: token exchange"));
     }
 
     /// The refresh token of a new grant.
@@ -250,6 +278,7 @@ fn node_clients_configure_themselves_by_discovery() {
     site.check(name, &said, &methods, "invalid_scope");
     site.check_renewals(name, &said);
     site.check_bound(name, &said);
+    site.check_trade(name, &said);
     assert_taken_back(name, &said);
     let name = "oauth4webapi";
     let said = site.run(name, node_script(&folder, "oauth-oauth4webapi.mjs"));

@@ -7,6 +7,8 @@
 //! `grants` are opened, changed and ended on the internal API, renewed in `refresh` and, at
 //! replicas that are killed, in `lines`, and counted in `grant_metrics`. `dpop` binds tokens and
 //! grants to keys.
+//! `exchange`, `exchange_errors`, `exchange_property`, `exchange_revocation`, `exchange_workload` and
+//! `transaction` trade tokens in.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +30,12 @@
 mod credentials;
 mod dpop;
 mod errors;
+mod exchange;
+mod exchange_errors;
+mod exchange_property;
+mod exchange_revocation;
 mod exchange_source;
+mod exchange_workload;
 mod grant_metrics;
 mod grant_source;
 mod grants;
@@ -42,4 +49,5 @@ mod revocation;
 mod support;
 mod token;
 mod token_source;
+mod transaction;
 mod world;

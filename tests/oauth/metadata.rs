@@ -17,7 +17,9 @@ fn the_metadata_names_the_endpoint_and_how_to_call_it() {
             "issuer": ISSUER,
             "jwks_uri": format!("{ISSUER}/.well-known/jwks.json"),
             "token_endpoint": format!("{ISSUER}/token"),
-            "grant_types_supported": ["client_credentials", "refresh_token"],
+            "grant_types_supported": ["client_credentials", "refresh_token",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer"],
             "token_endpoint_auth_methods_supported":
                 ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
             "token_endpoint_auth_signing_alg_values_supported": ["ES256", "RS256"],

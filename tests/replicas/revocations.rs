@@ -44,7 +44,7 @@ pub(crate) fn request(subject: &str) -> SignRequest<'static> {
         expires_in: None,
         typ: None,
         algorithm: None,
-        session: None,
+        origin: None,
         confirmation: None,
     }
 }

@@ -133,7 +133,7 @@ impl Process {
             expires_in: None,
             typ: None,
             algorithm: None,
-            session: None,
+            origin: None,
             confirmation: None,
         };
         let signed = sign(&view, &anyone(), request).await?;

@@ -93,7 +93,11 @@ impl Confirmation {
     }
 
     /// Reads the claim `cnf`, if there is one.
-    pub(crate) fn of(claims: &Members<'_>) -> Result<Option<Self>, BindingError> {
+    ///
+    /// # Errors
+    ///
+    /// [`BindingError`]: it is none that this library knows.
+    pub fn of(claims: &Members<'_>) -> Result<Option<Self>, BindingError> {
         let Some(value) = claims.get("cnf") else {
             return Ok(None);
         };

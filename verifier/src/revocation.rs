@@ -56,7 +56,8 @@ pub use selector::{
 pub use selector_kinds::SelectorKinds;
 pub use table::{RevocationTable, SegmentMismatch};
 pub use token_selectors::{
-    MAX_SELECTORS_PER_CLAIM, TokenSelectors, TooManySelectors, selectors_of,
+    ANCESTORS_CLAIM, MAX_ANCESTORS, MAX_SELECTORS_PER_CLAIM, TokenSelectors, TooManySelectors,
+    selectors_of,
 };
 
 /// `typ` of a [`Head`] that a feed answers.

@@ -90,6 +90,21 @@ impl Authenticator {
             }
             return self.with_own_assertion(live, text, expected, now).await;
         }
+        let (live, via, _) = self.with_workload(clients, issuer, text, now).await?;
+        match is_other(&live) {
+            true => Err(other(issuer)),
+            false => Ok((live, via)),
+        }
+    }
+
+    /// The client whose workload a token of a trusted issuer names, and what the token says.
+    pub(super) async fn with_workload(
+        &self,
+        clients: &Clients,
+        issuer: &str,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<ClientState>, AuthenticationMethod, Value), RefusedToken> {
         let trusted = &self.trusted;
         let (Some(known), Some(verifier)) = (trusted.by_url.get(issuer), &trusted.verifier) else {
             let detail = format!(
@@ -116,14 +131,13 @@ impl Authenticator {
         let claims = verified?.claims;
         let subject = claims.get("sub").and_then(Value::as_str);
         match clients.with_workload(name, &claims) {
-            ClientMatch::One(live) if is_other(&live) => Err(other(name)),
             ClientMatch::One(live) => {
                 let subject = subject.map(|subject| subject.chars().take(256).collect());
                 let via = AuthenticationMethod::Workload {
                     issuer: name.clone(),
                     subject,
                 };
-                Ok((live, via))
+                Ok((live, via, claims))
             }
             ClientMatch::None => {
                 let subject = shown(subject.unwrap_or_default());

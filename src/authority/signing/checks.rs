@@ -10,6 +10,7 @@ use keywright_verifier::revocation::{
 use super::{COMMON_TYPES, SignRefusal};
 use crate::access::{LimitBroken, Limits, is_same_type};
 use crate::lifecycle::Policy;
+use crate::oauth::TRANSACTION_TOKEN;
 
 /// The lifetime in seconds. What is not said is the policy's default, or the client's longest where
 /// that is shorter.
@@ -118,7 +119,7 @@ const RESERVED_TYPES: [&str; 8] = [
     "statuslist+jwt",
     "secevent+jwt",
     "token-introspection+jwt",
-    "txntoken+jwt",
+    TRANSACTION_TOKEN,
     "dpop+jwt",
     "logout+jwt",
 ];

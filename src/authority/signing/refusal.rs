@@ -65,6 +65,12 @@ pub enum SignRefusal {
     /// It is banned: nothing that matches is signed until the ban ends.
     #[error("a ban keeps tokens like this from being signed")]
     Banned,
+    /// What it comes of has expired.
+    #[error("what the token comes of has expired")]
+    OriginExpired,
+    /// A token that is exchanged for it was taken back.
+    #[error("a token that is exchanged was taken back")]
+    OriginTakenBack,
     /// Verifiers would refuse it: a revocation is being made that it matches.
     #[error("tokens like this are being taken back; one that is signed in a moment stays")]
     RevocationSettling,
@@ -86,7 +92,7 @@ pub enum SignRefusal {
 }
 
 impl From<TooManySelectors> for SignRefusal {
-    fn from(TooManySelectors { claim }: TooManySelectors) -> Self {
+    fn from(TooManySelectors { claim, .. }: TooManySelectors) -> Self {
         Self::ClaimType {
             claim,
             expected: "so short that each subject and audience in it can be taken back: at most 16",

@@ -196,7 +196,7 @@ fn sign_request<'t>(
         expires_in,
         typ,
         algorithm,
-        session: None,
+        origin: None,
         confirmation: None,
     };
     summary.note_algorithm(request.algorithm_under(view.set().policy()));

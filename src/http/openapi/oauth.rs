@@ -21,10 +21,11 @@ pub(in crate::http) fn token() -> Operation {
         "Request a token",
     ))
     .text(
-        "RFC 6749 §3.2: a client's own token, or the next one of a grant. A refresh token is used once; \
-         its response has the next one. With a proof in the header `DPoP` (RFC 9449) the token is bound to \
-         the proof's key. With `oauth.dpop_nonce` each response has the nonce of the next proof in \
-         `DPoP-Nonce`.",
+        "RFC 6749 §3.2: a client's own token, the next one of a grant, or one for a token that is traded \
+         in (RFC 8693, RFC 7523 §2.1). A refresh token is used once; its response has the next one. A \
+         token that is traded in is not used up. With a proof in the header `DPoP` (RFC 9449) the token \
+         is bound to the proof's key. With `oauth.dpop_nonce` each response has the nonce of the next \
+         proof in `DPoP-Nonce`.",
     )
     .form::<api::TokenForm>([example("own", own)])
     .answers(
@@ -45,6 +46,12 @@ pub(in crate::http) fn token() -> Operation {
         Code::DpopNonceRequired,
         Code::DpopMemoryFull,
         Code::ForeignToken,
+        Code::InvalidSubjectToken,
+        Code::InvalidActorToken,
+        Code::InvalidAssertion,
+        Code::ExchangeNotAllowed,
+        Code::ChainTooLong,
+        Code::ProofRequired,
         Code::Banned,
         Code::SigningBusy,
         Code::IssuanceLogUnavailable,

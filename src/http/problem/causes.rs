@@ -16,7 +16,8 @@ use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
-use crate::oauth::{FormError, GrantRefusal, OutsideGrant};
+use crate::oauth::exchange::TokenParameter;
+use crate::oauth::{ExchangeRefusal, FormError, GrantRefusal, OutsideGrant};
 use crate::store::StoreError;
 
 impl From<BodyError> for Problem {
@@ -167,7 +168,10 @@ impl From<FormError> for Problem {
     fn from(error: FormError) -> Self {
         let problem = |code| Self::new(code, &error);
         match &error {
-            FormError::Malformed | FormError::TooMany => problem(Code::InvalidBody),
+            FormError::Malformed
+            | FormError::TooMany
+            | FormError::TokenType(_)
+            | FormError::NoObject(_) => problem(Code::InvalidBody),
             FormError::Repeated(_) => problem(Code::DuplicateMember),
             FormError::Missing(name) => {
                 problem(Code::FieldMissing).with(|problem| problem.field = Some((*name).into()))
@@ -181,6 +185,32 @@ impl From<GrantRefusal> for Problem {
         let code = match refusal {
             GrantRefusal::Scope(_) => Code::InvalidScope,
             GrantRefusal::Target(_) | GrantRefusal::NoTarget => Code::InvalidTarget,
+        };
+        Self::new(code, refusal)
+    }
+}
+
+impl From<ExchangeRefusal> for Problem {
+    fn from(refusal: ExchangeRefusal) -> Self {
+        let code = match refusal {
+            ExchangeRefusal::Form(error) => return error.into(),
+            ExchangeRefusal::Request(refusal) => return refusal.into(),
+            ExchangeRefusal::WiderScope
+            | ExchangeRefusal::NoScope
+            | ExchangeRefusal::ScopeMissing => Code::InvalidScope,
+            ExchangeRefusal::Token {
+                parameter: TokenParameter::Actor,
+                ..
+            }
+            | ExchangeRefusal::OtherAudience(TokenParameter::Actor) => Code::InvalidActorToken,
+            ExchangeRefusal::Token { .. } => Code::InvalidSubjectToken,
+            ExchangeRefusal::OtherAudience(_) | ExchangeRefusal::OtherActor => {
+                Code::ExchangeNotAllowed
+            }
+            ExchangeRefusal::ActTooDeep(_) | ExchangeRefusal::TooManyAncestors(_) => {
+                Code::ChainTooLong
+            }
+            ExchangeRefusal::Unproven(_) => Code::ProofRequired,
         };
         Self::new(code, refusal)
     }
@@ -230,6 +260,9 @@ impl From<SignRefusal> for Problem {
             SignRefusal::OwnedClaims(claims) => bad(Code::ClaimReserved).with(|problem| {
                 problem.claims = Some(claims.iter().map(ToString::to_string).collect())
             }),
+            SignRefusal::OriginExpired | SignRefusal::OriginTakenBack => {
+                bad(Code::InvalidSubjectToken)
+            }
             SignRefusal::ClaimType { claim, .. } => {
                 bad(Code::ClaimType).with(|problem| problem.claim = Some((*claim).into()))
             }

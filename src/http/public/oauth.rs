@@ -6,6 +6,7 @@
 
 mod authentication;
 mod error;
+mod exchange;
 mod introspection;
 mod proof;
 mod refresh;
@@ -38,7 +39,7 @@ use crate::http::problem::Problem;
 use crate::http::response::no_content;
 use crate::http::slots::{RequestSlot, RouteClass};
 use crate::lifecycle::IssuerUrl;
-use crate::oauth::{DpopNonces, Endpoint};
+use crate::oauth::{DpopNonces, Endpoint, ExchangeGrant};
 
 use authentication::authenticate;
 use proof::{DPOP_NONCE, UnusedProof, wall};
@@ -224,7 +225,12 @@ async fn answer(
     let refresh_token = refresh::refresh_token(endpoint, &form);
     let caller = match authenticate(authority, issuer, &parts, &form).await {
         // Whether the grant has a client that must authenticate is seen when it is known.
-        Err(problem) if refresh_token.is_some() && problem.kind() == Code::CredentialMissing => {
+        // So is that of a workload which trades in the token of its platform, and has nothing else.
+        Err(problem)
+            if problem.kind() == Code::CredentialMissing
+                && (refresh_token.is_some()
+                    || exchange::has_workload_token(authority, endpoint, &form)) =>
+        {
             None
         }
         caller => Some(caller?),
@@ -240,6 +246,16 @@ async fn answer(
         (_, Some(token), caller) => {
             let caller = caller.as_ref();
             return revocation::end_grant(authority, issuer, caller, &parts, &form, token).await;
+        }
+        (Endpoint::Token, None, caller) if let Some(grant) = ExchangeGrant::of(&form) => {
+            let proof = unused_proof()?.use_up()?;
+            let request = exchange::Request {
+                grant,
+                parts: &parts,
+                form: &form,
+                proof: &proof,
+            };
+            return exchange::issue(authority, issuer, caller, &request).await;
         }
         (_, None, caller) => caller.ok_or_else(Problem::no_credential)?,
     };

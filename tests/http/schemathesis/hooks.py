@@ -63,6 +63,7 @@ FORM_RULES = {
     "invalid-token",
 }
 TOKEN_RULES = {"unknown-grant-type", "invalid-scope", "invalid-target", "invalid-refresh-token"}
+TOKEN_RULES |= {"invalid-subject-token", "invalid-actor-token", "invalid-assertion"}
 for name in ("requestToken", "takeTokenBack", "introspectToken"):
     RULES[name] = RULES[f"{name}Of"] = FORM_RULES | (TOKEN_RULES if name == "requestToken" else set())
 

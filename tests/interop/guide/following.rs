@@ -136,6 +136,27 @@ impl Scene {
         answer.json()["token"].as_str().expect("a token").to_owned()
     }
 
+    /// A token that comes of this one.
+    fn exchange(&self, token: &str) -> String {
+        let limits = json!({"audiences": [AUDIENCE]});
+        let client = json!({"name": "trader", "roles": ["exchanger"], "limits": limits});
+        let client = self.server.call("POST", "/v1/clients", Some(&client));
+        let text = |name: &str| client.json()[name].as_str().expect("a client").to_owned();
+        let kind = "urn:ietf:params:oauth:token-type:access_token";
+        let form = format!(
+            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={token}\
+             &subject_token_type={kind}&client_id={}&client_secret={}",
+            text("id"),
+            text("credential")
+        );
+        let url = format!("{}/{ISSUER}/token", self.server.public);
+        let body = ("application/x-www-form-urlencoded", form.into_bytes());
+        let answer = request("POST", &url, &[], Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.json());
+        let token = answer.json()["access_token"].as_str().map(str::to_owned);
+        token.expect("a token")
+    }
+
     fn take_back(&self, revocation: &Value) {
         let path = format!("/v1/issuers/{ISSUER}/revocations");
         let answer = self.server.call("POST", &path, Some(revocation));
@@ -243,7 +264,7 @@ fn head_of(issuer: &str, query: &str) -> String {
 
 #[test]
 fn the_programs_that_follow_the_feed_refuse_what_is_taken_back_within_its_bounds() {
-    let server = start("");
+    let server = start("oauth.enabled = true\n");
     let gateway = Gateway::before(server.public.clone());
     let policy = json!({
         "url": gateway.url(ISSUER), "algorithms": ALGORITHMS, "clock_skew": "10s",
@@ -392,6 +413,8 @@ fn every_selector_is_looked_up(scene: &mut Scene, good: &str) {
     }
     let one = scene.sign(&json!({"sub": "j-1"}));
     scene.all_accept(&one, "a token that will be taken back");
+    let child = scene.exchange(&one);
+    scene.all_accept(&child, "a token that comes of one that will be taken back");
     let mut revocations = vec![json!({ "token": one })];
     revocations.extend(meant.iter().map(|(_, revocation)| revocation.clone()));
     scene.take_many_back(revocations);
@@ -400,6 +423,7 @@ fn every_selector_is_looked_up(scene: &mut Scene, good: &str) {
             scene.all_come_to(Verdict::Revoked, token, &revocation.to_string());
         }
         scene.all_come_to(Verdict::Revoked, &one, "one token");
+        scene.all_come_to(Verdict::Revoked, &child, "what came of it");
     };
     refused(scene);
     // Where they were found once more, they are in a segment.

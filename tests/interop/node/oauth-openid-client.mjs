@@ -1,10 +1,10 @@
 // openid-client, configured by discovery alone: a token by each authentication method, what a service is
-// told of it, taking it back, renewing a client's and a public grant, and tokens that are bound to a key with
-// nonces (RFC 9449). Prints one JSON line.
+// told of it, taking it back, renewing a client's and a public grant, tokens that are bound to a key with
+// nonces (RFC 9449), and trading a token in. Prints one JSON line.
 import * as client from "openid-client";
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, KEY_CLIENT_ID, KEY, SERVICE_ID, SERVICE_SECRET } = process.env;
-const { CLIENT_GRANT, PUBLIC_GRANT, BOUND_GRANT } = process.env;
+const { CLIENT_GRANT, PUBLIC_GRANT, BOUND_GRANT, TRADER_ID, TRADER_SECRET, USER_TOKEN } = process.env;
 
 const jwk = JSON.parse(KEY);
 const key = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
@@ -72,4 +72,14 @@ for (let round = 0; round < 2; round += 1) {
 }
 const stolen = await client.refreshTokenGrant(page, boundToken).catch((error) => error.error);
 bound.push(await client.refreshTokenGrant(page, boundToken, undefined, { DPoP }));
-console.log(JSON.stringify({ bound, stolen, tokens, before: before.active, after: after.active, refused, renewed, reused }));
+const trader = await discover(TRADER_ID, client.ClientSecretBasic(TRADER_SECRET));
+const trade = (scope) =>
+  client.genericGrantRequest(trader, "urn:ietf:params:oauth:grant-type:token-exchange", {
+    subject_token: USER_TOKEN,
+    subject_token_type: "urn:ietf:params:oauth:token-type:access_token",
+    resource: "https://billing.example",
+    scope,
+  });
+const traded = await trade("orders:read");
+const wider = await trade("billing:write").catch((error) => error.error);
+console.log(JSON.stringify({ traded, wider, bound, stolen, tokens, before: before.active, after: after.active, refused, renewed, reused }));

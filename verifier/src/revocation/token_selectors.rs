@@ -9,10 +9,18 @@ use crate::json::AnyValue;
 /// How many audiences a token may have, and how many subjects, when its selectors are asked for.
 pub const MAX_SELECTORS_PER_CLAIM: usize = 16;
 
+/// The claim of a token that was exchanged for others: an array of their `jti`, the nearest first. The
+/// issuer alone sets it. Taking back one of them takes back the token.
+pub const ANCESTORS_CLAIM: &str = "ancestor_jtis";
+
+/// How many ancestors a token may have.
+pub const MAX_ANCESTORS: usize = 4;
+
 /// The values of a token that selectors are about.
 #[derive(Clone, Debug)]
 pub struct TokenSelectors<'c> {
     jti: Option<&'c str>,
+    ancestors: Ancestors<'c>,
     session: Option<&'c str>,
     client: Option<&'c str>,
     subjects: Names<'c>,
@@ -35,6 +43,7 @@ pub fn selectors_of<'c, V: AnyValue + 'c>(
     let value_of = |name: &str| claim(name).and_then(selector_value);
     Ok(TokenSelectors {
         jti: value_of("jti"),
+        ancestors: ancestors(claim(ANCESTORS_CLAIM))?,
         session: value_of("sid"),
         client: value_of("client_id"),
         subjects: subjects(claim("sub"), claim("act"))?,
@@ -68,12 +77,15 @@ impl<'c> TokenSelectors<'c> {
         let others = others
             .into_iter()
             .filter_map(|(kind, value)| value.map(|value| SelectorRef::single(kind, value)));
+        let ancestors = self.ancestors.into_iter().flatten();
+        let ancestors = ancestors.map(|jti| SelectorRef::single(Kind::Jti, jti));
         let audiences = self.audiences.iter();
         let audiences = audiences.map(|audience| SelectorRef::single(Kind::Audience, audience));
         iter::once(SelectorRef::ISSUER)
             .chain(self.subjects.iter().flat_map(of_subject))
             .chain(audiences)
             .chain(others)
+            .chain(ancestors)
     }
 }
 
@@ -86,6 +98,7 @@ impl<'c> TokenSelectors<'c> {
         subjects.count = 1;
         Self {
             jti: None,
+            ancestors: Ancestors::default(),
             session: None,
             client: None,
             subjects,
@@ -93,6 +106,9 @@ impl<'c> TokenSelectors<'c> {
         }
     }
 }
+
+/// Those that the token has come first.
+type Ancestors<'c> = [Option<&'c str>; MAX_ANCESTORS];
 
 /// At most [`MAX_SELECTORS_PER_CLAIM`] of them.
 #[derive(Clone, Default, Debug)]
@@ -133,7 +149,7 @@ fn subjects<'c, V: AnyValue>(
     while let Some(members) = actor.filter(|actor| actor.is_object()) {
         depth += 1;
         if depth >= MAX_SELECTORS_PER_CLAIM {
-            return Err(TooManySelectors { claim: "act" });
+            return Err(too_many("act"));
         }
         members
             .member("sub")
@@ -144,6 +160,21 @@ fn subjects<'c, V: AnyValue>(
     Ok(subjects)
 }
 
+fn ancestors(claim: Option<&impl AnyValue>) -> Result<Ancestors<'_>, TooManySelectors> {
+    let mut ancestors = Ancestors::default();
+    let elements = claim.and_then(AnyValue::as_elements).unwrap_or_default();
+    if elements.len() > MAX_ANCESTORS {
+        return Err(TooManySelectors {
+            claim: ANCESTORS_CLAIM,
+            most: MAX_ANCESTORS,
+        });
+    }
+    for (place, jti) in ancestors.iter_mut().zip(elements) {
+        *place = selector_value(jti);
+    }
+    Ok(ancestors)
+}
+
 fn audiences(aud: Option<&impl AnyValue>) -> Result<Names<'_>, TooManySelectors> {
     let mut audiences = Names::default();
     let Some(aud) = aud else {
@@ -151,7 +182,7 @@ fn audiences(aud: Option<&impl AnyValue>) -> Result<Names<'_>, TooManySelectors>
     };
     match aud.as_elements() {
         Some(elements) if elements.len() > MAX_SELECTORS_PER_CLAIM => {
-            return Err(TooManySelectors { claim: "aud" });
+            return Err(too_many("aud"));
         }
         Some(elements) => elements.iter().for_each(|one| audiences.add(one)),
         None => audiences.add(aud),
@@ -159,13 +190,22 @@ fn audiences(aud: Option<&impl AnyValue>) -> Result<Names<'_>, TooManySelectors>
     Ok(audiences)
 }
 
-/// A token has more audiences or subjects than [`MAX_SELECTORS_PER_CLAIM`], so that not all of its
-/// selectors can be looked up.
+const fn too_many(claim: &'static str) -> TooManySelectors {
+    TooManySelectors {
+        claim,
+        most: MAX_SELECTORS_PER_CLAIM,
+    }
+}
+
+/// A token has more audiences or subjects than [`MAX_SELECTORS_PER_CLAIM`], or more ancestors than
+/// [`MAX_ANCESTORS`], so that not all of its selectors can be looked up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("claim \"{claim}\" names more than {MAX_SELECTORS_PER_CLAIM}")]
+#[error("claim \"{claim}\" names more than {most}")]
 pub struct TooManySelectors {
-    /// `aud` or `act`.
+    /// `aud`, `act` or [`ANCESTORS_CLAIM`].
     pub claim: &'static str,
+    /// How many it may name.
+    pub most: usize,
 }
 
 #[cfg(test)]

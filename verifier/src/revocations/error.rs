@@ -127,7 +127,7 @@ impl From<crate::revocation::TooManySelectors> for VerifyError {
     fn from(error: crate::revocation::TooManySelectors) -> Self {
         crate::ClaimError::Malformed {
             claim: error.claim,
-            expected: "a list of at most 16 names",
+            expected: "no longer than all of it can be taken back: 16 names, or 4 ancestors",
         }
         .into()
     }

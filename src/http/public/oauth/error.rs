@@ -37,6 +37,7 @@ fn name_of(problem: &Problem) -> OauthErrorName {
         | Code::InvalidRefreshToken
         | Code::RefreshTokenReused
         | Code::BindingUnproven
+        | Code::InvalidAssertion
         | Code::GrantEnded => OauthErrorName::InvalidGrant,
         Code::InvalidDpopProof | Code::DpopProofReplayed => OauthErrorName::InvalidDpopProof,
         Code::DpopNonceRequired => OauthErrorName::UseDpopNonce,

@@ -184,6 +184,7 @@ async fn renew_in(
         access_token: access.token,
         token_type: token_type(confirmation.as_ref()),
         scope,
+        issued_token_type: None,
         refresh_token: Some(refresh.reveal().to_string()),
     };
     Ok((token, budget))

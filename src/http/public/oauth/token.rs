@@ -67,7 +67,7 @@ async fn grant(
         expires_in: None,
         typ: Some(ACCESS_TOKEN.into()),
         algorithm: Some(call.algorithm(policy)),
-        session: None,
+        origin: None,
         confirmation: proof.confirmation(),
     };
     summary.note_algorithm(request.algorithm_under(policy));
@@ -77,6 +77,7 @@ async fn grant(
         access_token: token.token,
         token_type: token_type(proof.confirmation().as_ref()),
         scope,
+        issued_token_type: None,
         refresh_token: None,
     };
     Ok((token, budget))

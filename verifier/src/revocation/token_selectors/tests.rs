@@ -93,6 +93,7 @@ fn claim_of_another_type_or_length_names_nothing() {
     ] {
         let claims = json!({
             "jti": value, "sid": value, "sub": value, "client_id": value, "aud": value, "act": value,
+            ANCESTORS_CLAIM: value,
         });
         assert_eq!(described(&claims), ["issuer "], "{value}");
     }
@@ -108,13 +109,23 @@ fn actors(depth: usize) -> Value {
 fn token_with_more_names_than_are_looked_up_is_refused() {
     let audiences = |count: usize| json!({"aud": vec!["a"; count]});
     assert!(selectors(&audiences(16)).is_ok());
-    assert_eq!(
-        selectors(&audiences(17)),
-        Err(TooManySelectors { claim: "aud" })
-    );
+    assert_eq!(selectors(&audiences(17)), Err(too_many("aud")));
     assert!(selectors(&json!({"sub": "u", "act": actors(15)})).is_ok());
     assert_eq!(
         selectors(&json!({"sub": "u", "act": actors(16)})),
-        Err(TooManySelectors { claim: "act" })
+        Err(too_many("act"))
+    );
+}
+
+#[test]
+fn ancestor_is_looked_up_as_the_token_itself() {
+    let claims = json!({"jti": "j", ANCESTORS_CLAIM: ["p", 1, "", "q"]});
+    assert_eq!(described(&claims), ["jti j", "jti p", "jti q", "issuer "]);
+    let ancestors = |count: usize| json!({ANCESTORS_CLAIM: vec!["a"; count]});
+    assert!(selectors(&ancestors(4)).is_ok());
+    let refused = selectors(&ancestors(5)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "claim \"ancestor_jtis\" names more than 4"
     );
 }

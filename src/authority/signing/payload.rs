@@ -1,0 +1,49 @@
+//! What is signed.
+
+use keywright_verifier::Confirmation;
+use keywright_verifier::json::Members;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+/// The claims of a token: the caller's, and the service's own after them.
+pub(super) struct Payload<'c> {
+    pub(super) claims: &'c Members<'c>,
+    pub(super) own: OwnClaims<'c>,
+}
+
+pub(super) struct OwnClaims<'c> {
+    pub(super) iss: &'c str,
+    pub(super) iat: u64,
+    pub(super) exp: u64,
+    pub(super) jti: &'c str,
+    /// Of a token that comes of something. They stand for those of the same name.
+    pub(super) of_origin: Option<&'c Members<'static>>,
+    /// Of a bound token.
+    pub(super) cnf: Option<Confirmation>,
+}
+
+impl Serialize for Payload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { claims, own } = self;
+        let mut members = serializer.serialize_map(None)?;
+        for (name, value) in claims.iter() {
+            if own
+                .of_origin
+                .is_none_or(|of_origin| !of_origin.contains(name))
+            {
+                members.serialize_entry(name, value)?;
+            }
+        }
+        members.serialize_entry("iss", own.iss)?;
+        members.serialize_entry("iat", &own.iat)?;
+        members.serialize_entry("exp", &own.exp)?;
+        members.serialize_entry("jti", own.jti)?;
+        for (name, value) in own.of_origin.into_iter().flat_map(Members::iter) {
+            members.serialize_entry(name, value)?;
+        }
+        if let Some(cnf) = &own.cnf {
+            members.serialize_entry("cnf", cnf)?;
+        }
+        members.end()
+    }
+}
