@@ -23,7 +23,7 @@ impl Signatory {
         self.sign_with(&header, &claims)
     }
 
-    fn proof(&self) -> String {
+    pub fn proof(&self) -> String {
         self.proof_with(|_, _| {})
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Server};
-use crate::world::{Client, ISSUER, client_with, now, post, service, verified};
+use crate::world::{Client, ISSUER, Signatory, client_with, now, post, service, verified};
 
 pub const GRANT: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange";
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -283,6 +283,42 @@ fn an_actor_token_names_who_acts() {
         "exchange-not-allowed",
         what,
     );
+}
+
+/// What a token is bound to is proven when it is traded in, and the new one is bound to what is proven.
+#[test]
+fn a_bound_token_is_traded_in_with_its_proof() {
+    let server = service("");
+    let (login, orders) = (Login::new(&server), exchanger(&server));
+    let (key, thief) = (Signatory::new(), Signatory::new());
+    let ask = |token: &str, proof: Option<&Signatory>| {
+        let mut headers = vec![("authorization", orders.basic())];
+        headers.extend(proof.map(|key| ("dpop", key.proof())));
+        post(
+            &server,
+            "/token",
+            &headers,
+            &form(token, "audience=billing"),
+        )
+    };
+    let unbound = login.user(&server, &json!({}));
+    let answer = ask(&unbound, Some(&key));
+    let document = answer.json();
+    assert_eq!(
+        (answer.status, &document["token_type"]),
+        (200, &json!("DPoP"))
+    );
+    let token = document["access_token"].as_str().unwrap();
+    let confirmation = verified(&server, token).1["cnf"].clone();
+    assert!(confirmation["jkt"].is_string());
+    let bound = login.user(&server, &json!({ "cnf": confirmation }));
+    for (proof, what) in [(None, "no proof"), (Some(&thief), "another key")] {
+        let answer = ask(&bound, proof);
+        crate::world::assert_error(&answer, 400, "invalid_request", "proof-required", what);
+    }
+    let document = ask(&bound, Some(&key)).json();
+    let token = document["access_token"].as_str().unwrap();
+    assert_eq!(verified(&server, token).1["cnf"], confirmation);
 }
 
 /// A client needs the role, and the role signs nothing by itself.
