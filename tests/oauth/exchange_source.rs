@@ -1,96 +1,73 @@
-//! A token source that exchanges the tokens of another one (RFC 8693), against an issuer that shows what it
-//! is asked.
+//! A token source that exchanges the tokens of another one (RFC 8693), against a real service.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
-
-use keywright_client::{Credential, Error, TokenRequest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_client::{AccessToken, Credential, Error, TokenRequest};
 use serde_json::{Value, json};
 
-type Form = BTreeMap<String, String>;
+use crate::exchange::exchanger;
+use crate::support::Server;
+use crate::world::{client, service};
 
-/// An issuer that numbers its tokens and remembers the forms that it was sent. It refuses one exchange.
-struct Issuer {
-    url: String,
-    forms: Arc<Mutex<Vec<Form>>>,
+/// An issuer at the public listener.
+fn issuer(server: &Server) -> String {
+    let url = format!("{}/shop", server.public);
+    let policy = json!({"url": url, "algorithms": ["ES256"]});
+    let answer = server.call("PUT", "/v1/issuers/shop", Some(&policy));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    url
 }
 
-impl Issuer {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let forms = Arc::new(Mutex::new(Vec::new()));
-        let (own, remembered) = (url.clone(), Arc::clone(&forms));
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                answer(connection, &own, &remembered);
-            }
-        });
-        Self { url, forms }
-    }
+fn take_back(server: &Server, jti: &Value) {
+    let path = "/v1/issuers/shop/revocations";
+    let answer = server.call("POST", path, Some(&json!({ "jti": jti })));
+    assert_eq!(answer.status, 201, "{}", answer.json());
 }
 
-fn answer(mut connection: TcpStream, url: &str, forms: &Mutex<Vec<Form>>) {
-    let mut request = String::new();
-    let mut buffer = [0; 4096];
-    // A request of the client comes in one piece.
-    let read = connection.read(&mut buffer).unwrap();
-    request.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-    let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let (status, document) = match head.starts_with("GET /.well-known/oauth-authorization-server ")
-    {
-        true => {
-            let endpoint = format!("{url}/token");
-            ("200 OK", json!({"issuer": url, "token_endpoint": endpoint}))
-        }
-        false => granted(body, &mut forms.lock().unwrap()),
-    };
-    let document = document.to_string();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\
-         Content-Length: {}\r\n\r\n",
-        document.len()
-    );
-    connection
-        .write_all(format!("{head}{document}").as_bytes())
-        .unwrap();
-}
-
-fn granted(body: &str, forms: &mut Vec<Form>) -> (&'static str, Value) {
-    let pairs = url::form_urlencoded::parse(body.as_bytes());
-    let form: Form = pairs.into_owned().collect();
-    let is_first_exchange = form.contains_key("subject_token")
-        && !forms.iter().any(|form| form.contains_key("subject_token"));
-    forms.push(form);
-    match is_first_exchange {
-        true => {
-            let description = "invalid-token: the subject token was taken back";
-            let refusal = json!({"error": "invalid_request", "error_description": description});
-            ("400 Bad Request", refusal)
-        }
-        false => {
-            let token = format!("token-{}", forms.len());
-            let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 600});
-            ("200 OK", answer)
-        }
-    }
+fn claims(token: &AccessToken) -> Value {
+    let payload = token.as_str().split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_one_source_is_exchanged_for_one_that_says_less() {
-    let issuer = Issuer::start();
-    let secret = || Credential::parse("kw_1_secret").unwrap();
-    let subject = TokenRequest::client_credentials(&issuer.url, "web", secret())
+    let server = service("");
+    let issuer = issuer(&server);
+    let secret = |secret: &str| Credential::parse(secret).unwrap();
+    let web = client(&server, json!({"audiences": ["https://orders"]}));
+    let orders = exchanger(&server);
+    let subject = TokenRequest::client_credentials(&issuer, &web.id, secret(&web.secret))
         .unwrap()
+        .with_scope("read write")
         .into_source();
-    let tokens = TokenRequest::exchange(&issuer.url, "orders", secret(), subject)
-        .unwrap()
-        .with_audience("billing")
-        .with_scope("read")
-        .into_source();
+    let tokens =
+        TokenRequest::exchange(&issuer, &orders.id, secret(&orders.secret), subject.clone())
+            .unwrap()
+            .with_audience("billing")
+            .with_scope("read")
+            .into_source();
+    let shown = claims(&subject.token().await.unwrap());
+    let token = tokens.token().await.unwrap();
+    let traded = claims(&token);
+    assert_eq!(
+        (
+            &traded["sub"],
+            &traded["aud"],
+            &traded["scope"],
+            &traded["ancestor_jtis"]
+        ),
+        (
+            &json!(web.id),
+            &json!("billing"),
+            &json!("read"),
+            &json!([shown["jti"]])
+        )
+    );
+    assert_eq!(tokens.token().await.unwrap(), token);
+
+    // A subject token that was taken back is refused once, and not shown again.
+    take_back(&server, &shown["jti"]);
+    tokens.forget(&token);
     let refused = tokens.token().await.unwrap_err();
     assert!(matches!(refused, Error::TokenRefused(_)), "{refused}");
     let pausing = tokens.token().await.unwrap_err();
@@ -98,20 +75,8 @@ async fn a_token_of_one_source_is_exchanged_for_one_that_says_less() {
         panic!("{pausing}");
     };
     tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
-    let token = tokens.token().await.unwrap();
-    assert_eq!(token.as_str(), "token-4");
-    assert_eq!(tokens.token().await.unwrap(), token);
-    let forms = issuer.forms.lock().unwrap().clone();
-    let own = json!({"grant_type": "client_credentials"});
-    let exchange = |subject: &str| {
-        json!({
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token": subject,
-            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
-            "audience": "billing", "scope": "read",
-        })
-    };
-    // A subject token that was refused is not shown again.
-    let expected = [own.clone(), exchange("token-1"), own, exchange("token-3")];
-    assert_eq!(json!(forms), json!(expected));
+    let traded = claims(&tokens.token().await.unwrap());
+    let next = claims(&subject.token().await.unwrap());
+    assert_ne!(next["jti"], shown["jti"]);
+    assert_eq!(traded["ancestor_jtis"], json!([next["jti"]]));
 }

@@ -35,11 +35,12 @@ fn decide(
     proof: Option<&RequestProof>,
 ) -> Result<ExchangedToken, ExchangeRefusal> {
     let form = Form::parse(form.as_bytes()).unwrap();
+    let none = RequestProof::default();
     let exchange = Exchange {
         form: ExchangeForm::of(ExchangeGrant::TokenExchange, &form)?,
         subject,
         actor,
-        proof: proof.unwrap_or(&RequestProof::default()),
+        proof: proof.unwrap_or(&none),
         issuer: ISSUER,
         transaction: "t".to_owned(),
     };
