@@ -67,7 +67,9 @@ pages! {
     leaked_key: "docs/leaked-key.md",
     master_key: "docs/master-key.md",
     migration: "docs/migration.md",
+    grants: "docs/grants.md",
     oauth: "docs/oauth.md",
+    token_exchange: "docs/token-exchange.md",
     replicas: "docs/replicas.md",
     rotation: "docs/rotation.md",
     tls: "docs/tls.md",
@@ -95,7 +97,7 @@ fn every_page_with_examples_is_run() {
 /// What a page asks its reader to set before its examples.
 fn configuration_of(page: &str) -> &'static str {
     match page {
-        "docs/oauth.md" => "oauth.enabled = true\n",
+        "docs/grants.md" | "docs/oauth.md" | "docs/token-exchange.md" => "oauth.enabled = true\n",
         _ => "",
     }
 }
