@@ -129,8 +129,10 @@ fn of_three_that_rotate_at_once_one_does_and_the_others_are_told_why() {
         let won = answers.iter().filter(|answer| answer.status == 200).count();
         assert_eq!(won, 1, "{name}");
         for answer in answers.iter().filter(|answer| answer.status != 200) {
-            assert_eq!(answer.status, 409, "{}", answer.json());
             let code = answer.json()["code"].as_str().unwrap().to_owned();
+            // A machine may stand still for as long as a replica may use what it has read.
+            let is_told = answer.status == 409 || code == "snapshot-stale";
+            assert!(is_told, "{}", answer.json());
             *refusals.entry(code).or_default() += 1;
         }
     }

@@ -2,59 +2,36 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_verifier::Jwk;
 use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Answer, Server, request, since_epoch, start as start_service};
+use crate::support::{Answer, Server, Signatory, request, since_epoch, start as start_service};
 use crate::world::{Guard, create_issuer, settings, start, verdict_of};
 
 const API: &str = "https://api.example";
 
-/// The owner of a key, or a thief.
-struct Holder(EcdsaKeyPair);
+/// A token that is bound to a key.
+fn bound_token(holder: &Signatory, server: &Server) -> String {
+    // Only a client whose limits name the claim may set it.
+    let client = json!({"name": "a", "roles": ["issuer"], "limits": {"claims": ["cnf"]}});
+    let client = server.call("POST", "/v1/clients", Some(&client)).json();
+    let claims = json!({"sub": "a", "aud": "orders", "cnf": {"jkt": holder.thumbprint()}});
+    let body = json!({ "claims": claims }).to_string().into_bytes();
+    let path = "/v1/issuers/shop/tokens";
+    let credential = client["credential"].as_str();
+    let answer = server.call_as(credential, "POST", path, Some(("application/json", body)));
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
 
-impl Holder {
-    fn new() -> Self {
-        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Self(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
-    }
-
-    fn jwk(&self) -> Value {
-        let point = self.0.public_key().as_ref();
-        let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
-        json!({"kty": "EC", "crv": "P-256", "x": encode(&point[1..33]), "y": encode(&point[33..])})
-    }
-
-    /// A token that is bound to the key.
-    fn token(&self, server: &Server) -> String {
-        let thumbprint = Jwk::from_value(self.jwk()).unwrap().thumbprint();
-        // Only a client whose limits name the claim may set it.
-        let client = json!({"name": "a", "roles": ["issuer"], "limits": {"claims": ["cnf"]}});
-        let client = server.call("POST", "/v1/clients", Some(&client)).json();
-        let claims = json!({"sub": "a", "aud": "orders", "cnf": {"jkt": thumbprint}});
-        let body = json!({ "claims": claims }).to_string().into_bytes();
-        let path = "/v1/issuers/shop/tokens";
-        let credential = client["credential"].as_str();
-        let answer = server.call_as(credential, "POST", path, Some(("application/json", body)));
-        answer.json()["token"].as_str().unwrap().to_owned()
-    }
-
-    fn proof(&self, jti: &str, token: &str, method: &str, path: &str) -> String {
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
-        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk()});
-        let claims = json!({
-            "jti": jti, "htm": method, "htu": format!("{API}{path}"), "ath": hash,
-            "iat": since_epoch().as_secs(),
-        });
-        let input = format!("{}.{}", encode(header), encode(claims));
-        let signature = self.0.sign(&SystemRandom::new(), input.as_bytes());
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
-    }
+/// What the owner of a key, or a thief, shows beside a token.
+fn proof_of(holder: &Signatory, jti: &str, token: &str, method: &str, path: &str) -> String {
+    let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+    let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": holder.public_jwk()});
+    let claims = json!({
+        "jti": jti, "htm": method, "htu": format!("{API}{path}"), "ath": hash,
+        "iat": since_epoch().as_secs(),
+    });
+    holder.sign_under(&header, &claims)
 }
 
 /// Asks about a request, as a gateway does that tells method and path in headers.
@@ -85,10 +62,10 @@ fn a_proof_is_for_the_request_that_the_gateway_tells() {
          method_header = \"X-Original-Method\"\nuri_header = \"X-Original-URI\""
     );
     let guard = start(&settings(&issuer, &more)).ready();
-    let (owner, thief) = (Holder::new(), Holder::new());
-    let token = owner.token(&server);
+    let (owner, thief) = (Signatory::new("mine"), Signatory::new("mine"));
+    let token = bound_token(&owner, &server);
     let original = ("PUT", "/orders/7?a=b");
-    let proof = |jti: &str| owner.proof(jti, &token, "PUT", "/orders/7");
+    let proof = |jti: &str| proof_of(&owner, jti, &token, "PUT", "/orders/7");
     let answer = ask(&guard, "DPoP", &token, &proof("a"), original);
     assert_eq!(verdict_of(&answer), (200, "accepted".to_owned()));
     let again = ask(&guard, "DPoP", &token, &proof("a"), original);
@@ -106,7 +83,7 @@ fn a_proof_is_for_the_request_that_the_gateway_tells() {
         ("DPoP", String::new(), original, "proof-missing"),
         (
             "DPoP",
-            thief.proof("b", &token, "PUT", "/orders/7"),
+            proof_of(&thief, "b", &token, "PUT", "/orders/7"),
             original,
             "proof-mismatch",
         ),
@@ -124,7 +101,7 @@ fn a_proof_is_for_the_request_that_the_gateway_tells() {
         ),
         (
             "DPoP",
-            owner.proof("b", "other", "PUT", "/orders/7"),
+            proof_of(&owner, "b", "other", "PUT", "/orders/7"),
             original,
             "invalid-dpop-proof",
         ),
@@ -147,8 +124,8 @@ fn without_headers_the_question_itself_is_the_request() {
     let issuer = create_issuer(&server, "shop", json!({}));
     let more = format!("[[requirements]]\npath = \"/read\"\n[dpop]\nurl = \"{API}\"");
     let guard = start(&settings(&issuer, &more)).ready();
-    let owner = Holder::new();
-    let token = owner.token(&server);
+    let owner = Signatory::new("mine");
+    let token = bound_token(&owner, &server);
     let send = |method: &str, proof: String| {
         let headers = [("authorization", format!("DPoP {token}")), ("dpop", proof)];
         request(
@@ -158,9 +135,9 @@ fn without_headers_the_question_itself_is_the_request() {
             None,
         )
     };
-    let answer = send("POST", owner.proof("a", &token, "POST", "/orders"));
+    let answer = send("POST", proof_of(&owner, "a", &token, "POST", "/orders"));
     assert_eq!(verdict_of(&answer), (200, "accepted".to_owned()));
-    let answer = send("PUT", owner.proof("b", &token, "POST", "/orders"));
+    let answer = send("PUT", proof_of(&owner, "b", &token, "POST", "/orders"));
     assert_eq!(verdict_of(&answer), refused("invalid-dpop-proof"));
 }
 
@@ -169,9 +146,9 @@ fn a_guard_that_knows_no_address_refuses_bound_tokens() {
     let server = start_service("");
     let issuer = create_issuer(&server, "shop", json!({}));
     let guard = start(&settings(&issuer, "")).ready();
-    let owner = Holder::new();
-    let token = owner.token(&server);
-    let proof = owner.proof("a", &token, "GET", "/orders");
+    let owner = Signatory::new("mine");
+    let token = bound_token(&owner, &server);
+    let proof = proof_of(&owner, "a", &token, "GET", "/orders");
     let answer = ask(&guard, "DPoP", &token, &proof, ("GET", "/orders"));
     assert_eq!(verdict_of(&answer), refused("dpop-not-enabled"));
     assert_eq!(

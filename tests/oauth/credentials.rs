@@ -71,7 +71,7 @@ fn an_assertion_for_the_issuer_or_its_endpoint_authenticates_once() {
     let internal = "https://keys.example.com/internal";
     let server = service(&format!("internal.audience = \"{internal}\"\n"));
     outlast_the_second_of_the_start();
-    let (key, foreign) = (Signatory::new(), Signatory::new());
+    let (key, foreign) = (Signatory::new("mine"), Signatory::new("mine"));
     let (service, other) = (keyed(&server, &key), keyed(&server, &foreign));
     let endpoint = format!("{ISSUER}/token");
     for audience in [
@@ -178,7 +178,7 @@ fn an_assertion_names_its_type() {
 #[test]
 fn a_workload_authenticates_with_the_token_of_its_platform() {
     let folder = tempfile::tempdir().unwrap();
-    let platform = Signatory::new();
+    let platform = Signatory::new("mine");
     let file = folder.path().join("jwks.json");
     std::fs::write(&file, platform.jwks().to_string()).unwrap();
     let trust = format!(

@@ -20,7 +20,7 @@ impl Signatory {
         let htu = format!("{ISSUER}/token");
         let mut claims = json!({"jti": jti, "htm": "POST", "htu": htu, "iat": now()});
         change(&mut header, &mut claims);
-        self.sign_with(&header, &claims)
+        self.sign_under(&header, &claims)
     }
 
     pub fn proof(&self) -> String {
@@ -60,7 +60,7 @@ fn assert_unproven(answer: &Answer, what: &str) {
 fn a_token_is_bound_to_the_key_of_the_proof() {
     let server = service("");
     let client = client(&server, orders());
-    let holder = Signatory::new();
+    let holder = Signatory::new("mine");
     let answer = ask(&server, &client, &[holder.proof()]);
     assert_eq!(answer.status, 200, "{}", answer.json());
     assert_eq!(answer.header("dpop-nonce"), None);
@@ -88,7 +88,7 @@ fn a_token_is_bound_to_the_key_of_the_proof() {
 fn every_proof_that_is_not_one_for_this_request_is_refused() {
     let server = service("");
     let client = client(&server, orders());
-    let (holder, thief) = (Signatory::new(), Signatory::new());
+    let (holder, thief) = (Signatory::new("mine"), Signatory::new("mine"));
     let with = |change: fn(&mut Value, &mut Value)| vec![holder.proof_with(change)];
     for (proofs, what) in [
         (vec![holder.proof(), holder.proof()], "two headers"),
@@ -174,7 +174,7 @@ fn every_proof_that_is_not_one_for_this_request_is_refused() {
 fn a_proof_is_used_once() {
     let server = service("");
     let client = client(&server, orders());
-    let holder = Signatory::new();
+    let holder = Signatory::new("mine");
     let proof =
         holder.proof_with(|_, claims| claims["htu"] = json!("HTTP://127.0.0.1:8080/%74oken"));
     assert_eq!(
@@ -207,7 +207,7 @@ fn a_proof_is_used_once() {
 fn a_nonce_is_needed_where_the_operator_asks_for_it() {
     let server = service("oauth.dpop_nonce = true\n");
     let client = client(&server, orders());
-    let holder = Signatory::new();
+    let holder = Signatory::new("mine");
     let challenge = ask(&server, &client, &[holder.proof()]);
     assert_error(
         &challenge,
@@ -240,7 +240,7 @@ fn a_nonce_is_needed_where_the_operator_asks_for_it() {
 #[test]
 fn a_grant_is_bound_to_the_key_that_the_login_service_names() {
     let server = service("");
-    let (holder, thief) = (Signatory::new(), Signatory::new());
+    let (holder, thief) = (Signatory::new("mine"), Signatory::new("mine"));
     let refresh = json!({"bind": "dpop", "thumbprint": holder.thumbprint()});
     let grant = opened(&server, json!({ "refresh": refresh }));
     assert_eq!(grant["token_type"], "DPoP");
@@ -279,7 +279,7 @@ fn a_grant_is_bound_to_the_key_that_the_login_service_names() {
 #[test]
 fn the_first_renewal_binds_a_grant_to_its_key() {
     let server = service("");
-    let (holder, thief) = (Signatory::new(), Signatory::new());
+    let (holder, thief) = (Signatory::new("mine"), Signatory::new("mine"));
     let grant = opened(&server, json!({"refresh": {"bind": "dpop"}}));
     assert_eq!(grant["token_type"], "Bearer");
     assert_eq!(shown(&server, &grant)["bind"], "dpop");
@@ -308,7 +308,7 @@ fn the_first_renewal_binds_a_grant_to_its_key() {
 #[test]
 fn a_public_grant_is_bound_by_the_first_proof_and_that_of_a_client_is_not() {
     let server = service("");
-    let holder = Signatory::new();
+    let holder = Signatory::new("mine");
     let grant = opened(&server, json!({}));
     let next = renewed_with(&server, &grant, &holder);
     assert_eq!(next["token_type"], "DPoP");
@@ -328,14 +328,14 @@ fn a_public_grant_is_bound_by_the_first_proof_and_that_of_a_client_is_not() {
     };
     let bound = as_client(&grant, Some(&holder));
     assert_eq!(bound["token_type"], "DPoP");
-    let other = as_client(&bound, Some(&Signatory::new()));
+    let other = as_client(&bound, Some(&Signatory::new("mine")));
     assert_eq!(as_client(&other, None)["token_type"], "Bearer");
 }
 
 #[test]
 fn a_binding_that_cannot_be_meant_is_refused() {
     let server = service("");
-    let thumbprint = Signatory::new().thumbprint();
+    let thumbprint = Signatory::new("mine").thumbprint();
     for refresh in [
         json!({"thumbprint": thumbprint}),
         json!({"bind": "dpop", "thumbprint": "x"}),

@@ -290,7 +290,7 @@ fn an_actor_token_names_who_acts() {
 fn a_bound_token_is_traded_in_with_its_proof() {
     let server = service("");
     let (login, orders) = (Login::new(&server), exchanger(&server));
-    let (key, thief) = (Signatory::new(), Signatory::new());
+    let (key, thief) = (Signatory::new("mine"), Signatory::new("mine"));
     let ask = |token: &str, proof: Option<&Signatory>| {
         let mut headers = vec![("authorization", orders.basic())];
         headers.extend(proof.map(|key| ("dpop", key.proof())));

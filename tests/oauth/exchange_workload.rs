@@ -18,7 +18,7 @@ struct Ci {
 impl Ci {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let platform = Signatory::new();
+        let platform = Signatory::new("mine");
         let file = folder.path().join("jwks.json");
         std::fs::write(&file, platform.jwks().to_string()).unwrap();
         let trust = format!(
@@ -152,7 +152,7 @@ fn what_is_no_token_of_a_workload_is_refused() {
         let answer = ci.ask(&format!("{BEARER}&assertion={token}&audience=registry"));
         assert_error(&answer, 400, "invalid_grant", "invalid-assertion", what);
     }
-    let thief = Signatory::new();
+    let thief = Signatory::new("mine");
     let claims = json!({"iss": "https://ci.example", "aud": "https://keys.example",
         "repository": "org/shop", "exp": now() + 60});
     let answer = ci.ask(&form(&thief.sign(&claims), "audience=registry"));

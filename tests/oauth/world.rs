@@ -2,11 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use keywright_verifier::{Algorithm, Jwk, JwkSet, Jws};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use keywright_verifier::{Algorithm, JwkSet, Jws};
 use serde_json::{Value, json};
 
+pub use crate::support::Signatory;
 use crate::support::{Answer, Server, request, since_epoch, start};
 
 /// The URL of the issuer that every store begins with.
@@ -129,54 +128,4 @@ pub fn assert_error(answer: &Answer, status: u16, name: &str, code: &str, what: 
 
 pub fn now() -> u64 {
     since_epoch().as_secs()
-}
-
-/// A client with a key of its own.
-pub struct Signatory {
-    pair: EcdsaKeyPair,
-}
-
-impl Signatory {
-    pub fn new() -> Self {
-        let random = SystemRandom::new();
-        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
-        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Self {
-            pair: EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap(),
-        }
-    }
-
-    pub fn jwks(&self) -> Value {
-        let point = self.pair.public_key().as_ref();
-        json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "mine",
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..]),
-        }]})
-    }
-
-    /// The key as a DPoP proof has it.
-    pub fn public_jwk(&self) -> Value {
-        let point = self.pair.public_key().as_ref();
-        json!({
-            "kty": "EC", "crv": "P-256",
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..]),
-        })
-    }
-
-    /// The thumbprint of the key (RFC 7638).
-    pub fn thumbprint(&self) -> String {
-        let jwk = Jwk::from_value(self.public_jwk()).unwrap();
-        jwk.thumbprint().to_string()
-    }
-
-    pub fn sign(&self, claims: &Value) -> String {
-        self.sign_with(&json!({"alg": "ES256", "kid": "mine"}), claims)
-    }
-
-    pub fn sign_with(&self, header: &Value, claims: &Value) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let input = format!("{}.{}", encode(header), encode(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), input.as_bytes());
-        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
-    }
 }
