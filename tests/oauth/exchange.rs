@@ -114,6 +114,22 @@ fn a_token_is_exchanged_for_one_that_says_less() {
 }
 
 #[test]
+fn a_jwt_is_issued_for_verifiers_that_know_no_access_tokens() {
+    let server = service("");
+    let (login, orders) = (Login::new(&server), exchanger(&server));
+    let token = login.user(&server, &json!({}));
+    let kind = "urn:ietf:params:oauth:token-type:jwt";
+    let more = format!("audience=billing&scope=read&requested_token_type={kind}");
+    let document = trade(&server, &orders, &token, &more).json();
+    let (header, claims) = verified(&server, document["access_token"].as_str().unwrap());
+    assert_eq!(
+        (&header["typ"], &document["issued_token_type"]),
+        (&json!("JWT"), &json!(kind))
+    );
+    assert_eq!(claims["scope"], "read");
+}
+
+#[test]
 fn what_is_not_named_is_what_both_the_token_and_the_limits_have() {
     let server = service("");
     let login = Login::new(&server);

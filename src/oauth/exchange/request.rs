@@ -28,9 +28,11 @@ pub enum TokenParameter {
 /// What kind of token is issued.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IssuedType {
-    /// `urn:ietf:params:oauth:token-type:access_token`, and what is issued where none is named.
+    /// `urn:ietf:params:oauth:token-type:access_token`, and what is issued where none is named: its `typ` is
+    /// `at+jwt`.
     AccessToken,
-    /// `urn:ietf:params:oauth:token-type:jwt`: the same.
+    /// `urn:ietf:params:oauth:token-type:jwt`: the same claims with `typ` `JWT`, for verifiers that do not know
+    /// access tokens by RFC 9068.
     Jwt,
     /// `urn:ietf:params:oauth:token-type:txn_token`
     TransactionToken(TransactionContext),

@@ -142,10 +142,11 @@ impl Scene {
         let client = json!({"name": "trader", "roles": ["exchanger"], "limits": limits});
         let client = self.server.call("POST", "/v1/clients", Some(&client));
         let text = |name: &str| client.json()[name].as_str().expect("a client").to_owned();
-        let kind = "urn:ietf:params:oauth:token-type:access_token";
+        let kind = "urn:ietf:params:oauth:token-type";
         let form = format!(
             "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token={token}\
-             &subject_token_type={kind}&client_id={}&client_secret={}",
+             &subject_token_type={kind}:access_token&requested_token_type={kind}:jwt&client_id={}\
+             &client_secret={}",
             text("id"),
             text("credential")
         );

@@ -101,8 +101,9 @@ async fn exchange(
     let form = ExchangeForm::of(request.grant, request.form)?;
     let issued_type = form.issued.as_str();
     let typ = match form.issued {
-        IssuedType::TransactionToken(_) => TRANSACTION_TOKEN,
-        IssuedType::AccessToken | IssuedType::Jwt => ACCESS_TOKEN,
+        IssuedType::TransactionToken(_) => Some(TRANSACTION_TOKEN),
+        IssuedType::AccessToken => Some(ACCESS_TOKEN),
+        IssuedType::Jwt => None,
     };
     let subject = match workload {
         Some(workload) => workload,
@@ -134,7 +135,7 @@ async fn exchange(
     summary.note_claims(|name| token.claims.get(name));
     let scope = token.claims.get("scope").and_then(Value::as_str);
     let scope = scope.map(str::to_owned);
-    let is_transaction = typ == TRANSACTION_TOKEN;
+    let is_transaction = typ == Some(TRANSACTION_TOKEN);
     let longest = is_transaction.then(|| {
         let default = policy.default_token_ttl;
         let longest = client.terms.limits.max_ttl.unwrap_or(default);
@@ -143,7 +144,7 @@ async fn exchange(
     let sign_request = SignRequest {
         claims: token.claims.into(),
         expires_in: longest.as_ref().map(Duration::as_secs),
-        typ: Some(typ.into()),
+        typ: typ.map(Into::into),
         algorithm: Some(call.algorithm(policy)),
         origin: Some(Origin {
             claims: token.own.into(),
