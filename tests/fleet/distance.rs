@@ -42,6 +42,7 @@ fn commit(fleet: &Fleet<'_>, writer: usize, over: &AtomicBool, commits: &AtomicU
 
 #[test]
 fn a_replica_far_from_the_database_signs_while_another_one_commits_all_the_time() {
+    let _turn = crate::turn();
     let Some(postgres) = Postgres::start("") else {
         return;
     };

@@ -52,6 +52,7 @@ fn publishes(fleet: &Fleet<'_>, index: usize, kid: &str) -> bool {
 
 #[test]
 fn a_revoked_key_does_not_return_when_a_standby_without_the_last_commit_takes_over() {
+    let _turn = crate::turn();
     let Some(postgres) = Postgres::start("") else {
         return;
     };

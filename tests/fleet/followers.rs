@@ -341,6 +341,7 @@ impl Outcome {
 
 #[test]
 fn a_replica_that_is_cut_off_vouches_for_no_token_longer_than_is_guaranteed() {
+    let _turn = crate::turn();
     let Some(postgres) = Postgres::start("") else {
         return;
     };

@@ -31,6 +31,7 @@ mod traffic;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,12 @@ use world::{Fleet, REPLICAS};
 /// For how long the faults go on, unless `KEYWRIGHT_FLEET_SECONDS` says otherwise.
 const SECONDS: u64 = 70;
 
+/// Each test has the machine to itself: the hostile client of one would take it from the others.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn duration() -> Duration {
     let seconds = std::env::var("KEYWRIGHT_FLEET_SECONDS");
     Duration::from_secs(seconds.map_or(SECONDS, |text| text.parse().unwrap()))
@@ -53,6 +60,7 @@ fn duration() -> Duration {
 
 #[test]
 fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
+    let _turn = turn();
     let Some(postgres) = Postgres::start("") else {
         return;
     };
@@ -107,6 +115,7 @@ fn whatever_fails_no_live_token_is_refused_and_no_revoked_key_signs() {
 #[test]
 fn of_three_that_rotate_at_once_one_does_and_the_others_are_told_why() {
     const TIMES: usize = 200;
+    let _turn = turn();
     let Some(postgres) = Postgres::start("") else {
         return;
     };
