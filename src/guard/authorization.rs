@@ -1,8 +1,8 @@
 //! The token of a request, and the proof that comes with it.
 
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderName};
-use keywright_verifier::{BindingError, DpopError, JwsError};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use keywright_verifier::{BindingError, Dpop};
 
 use super::denial::Denial;
 
@@ -39,11 +39,6 @@ pub(super) fn presented_token(headers: &HeaderMap) -> Result<PresentedToken<'_>,
 
 /// The proof of the one `DPoP` header (RFC 9449 §4.3).
 pub(super) fn proof(headers: &HeaderMap) -> Result<&str, BindingError> {
-    let mut values = headers.get_all(DPOP).iter();
-    let value = values.next().ok_or(BindingError::ProofMissing)?;
-    if values.next().is_some() {
-        return Err(DpopError::NotOne.into());
-    }
-    let value = value.to_str();
-    value.map_err(|_| DpopError::from(JwsError::Character).into())
+    let values = headers.get_all(DPOP).iter().map(HeaderValue::as_bytes);
+    Dpop::proof_of(values)?.ok_or(BindingError::ProofMissing)
 }

@@ -79,9 +79,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::dpop::url;
-use crate::{
-    BindingError, DpopError, Jws, JwsError, Possession, Thumbprint, Verified, Verifier, VerifyError,
-};
+use crate::{BindingError, Dpop, Jws, Possession, Thumbprint, Verified, Verifier, VerifyError};
 use answer::{Challenges, Denial};
 
 pub use extract::Authenticated;
@@ -346,11 +344,6 @@ impl RequestHead {
 
 /// The proof of the one `DPoP` header (RFC 9449 §4.3).
 fn proof(headers: &HeaderMap) -> Result<&str, BindingError> {
-    let mut values = headers.get_all(DPOP).iter();
-    let value = values.next().ok_or(BindingError::ProofMissing)?;
-    if values.next().is_some() {
-        return Err(DpopError::NotOne.into());
-    }
-    let value = value.to_str();
-    value.map_err(|_| DpopError::from(JwsError::Character).into())
+    let values = headers.get_all(DPOP).iter().map(HeaderValue::as_bytes);
+    Dpop::proof_of(values)?.ok_or(BindingError::ProofMissing)
 }

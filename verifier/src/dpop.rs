@@ -106,6 +106,28 @@ impl Dpop {
         Some(nonces.current(now))
     }
 
+    /// The proof of a request, from the values of its `DPoP` headers; `None` if there are none. At most one
+    /// is allowed (RFC 9449 §4.3).
+    ///
+    /// # Errors
+    ///
+    /// [`DpopError::NotOne`], and [`DpopError::Form`] for a value that is not ASCII.
+    pub fn proof_of<'h>(
+        values: impl IntoIterator<Item = &'h [u8]>,
+    ) -> Result<Option<&'h str>, DpopError> {
+        let mut values = values.into_iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(DpopError::NotOne);
+        }
+        let text = std::str::from_utf8(value)
+            .ok()
+            .filter(|text| text.is_ascii());
+        Ok(Some(text.ok_or(JwsError::Character)?))
+    }
+
     /// Judges a proof (RFC 9449 §4.3), but for whether it was used before: see [`Dpop::use_up`].
     ///
     /// # Errors

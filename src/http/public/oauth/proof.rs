@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::http::HeaderName;
 use axum::http::request::Parts;
-use keywright_verifier::{Dpop, DpopError, DpopProof, DpopRequest, JwsError, Thumbprint};
+use axum::http::{HeaderName, HeaderValue};
+use keywright_verifier::{Dpop, DpopError, DpopProof, DpopRequest, Thumbprint};
 
 use super::Door;
 use crate::authority::Authority;
@@ -42,23 +42,20 @@ impl<'d> UnusedProof<'d> {
         parts: &Parts,
     ) -> Result<Self, Problem> {
         let now = wall(authority.now());
-        let mut values = parts.headers.get_all(DPOP).iter();
-        let proof = match (values.next(), values.next()) {
-            (None, _) => None,
-            (Some(value), None) => {
-                let value = value.to_str().map_err(|_| JwsError::Character);
-                let value = value.map_err(DpopError::from)?;
+        let values = parts.headers.get_all(DPOP).iter();
+        let proof = match Dpop::proof_of(values.map(HeaderValue::as_bytes))? {
+            None => None,
+            Some(proof) => {
                 let snapshot = issuer.snapshot();
                 let url = door.url_of(&snapshot.set().policy().url);
                 let request = DpopRequest {
-                    proof: value,
+                    proof,
                     method: parts.method.as_str(),
                     url: &Endpoint::Token.url(&url),
                     access_token: None,
                 };
                 Some(dpop.check(&request, now)?)
             }
-            (Some(_), Some(_)) => return Err(DpopError::NotOne.into()),
         };
         let peer = parts.extensions.get::<Peer>();
         let certificate = peer.and_then(|peer| peer.certificate.as_ref());
