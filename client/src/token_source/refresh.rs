@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that keeps all attempts together.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A refresh token: whoever has it can renew its grant. Wiped when dropped; its `Debug` shows nothing.
+/// A refresh token: anyone who has it can renew its grant. Wiped when dropped; its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken(Arc<Zeroizing<String>>);
 

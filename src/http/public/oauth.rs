@@ -241,7 +241,11 @@ async fn answer(
     let caller = match (endpoint, refresh_token, caller) {
         (Endpoint::Token, Some(_), caller) => {
             let proof = unused_proof()?;
-            return refresh::renew(authority, issuer, caller.as_ref(), &parts, &form, proof).await;
+            let caller = caller.as_ref();
+            let renewed = refresh::renew(authority, issuer, caller, &parts, &form, proof).await;
+            return renewed.inspect_err(|problem| {
+                authority.metrics().grants().count_renewal(problem.code());
+            });
         }
         (_, Some(token), caller) => {
             let caller = caller.as_ref();

@@ -95,21 +95,8 @@ fn address(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<Peer>().map(|peer| peer.address.ip())
 }
 
-/// Renews a grant, and counts a refusal.
-pub(super) async fn renew(
-    authority: &Arc<Authority>,
-    issuer: &Issuer,
-    caller: Option<&Caller>,
-    parts: &Parts,
-    form: &Form,
-    proof: UnusedProof<'_>,
-) -> Result<Response, Problem> {
-    let renewed = renew_presented(authority, issuer, caller, parts, form, proof).await;
-    renewed.inspect_err(|problem| authority.metrics().grants().count_renewal(problem.code()))
-}
-
 /// Renews the grant of the token in a form, within the limits of the client that opened it.
-async fn renew_presented(
+pub(super) async fn renew(
     authority: &Arc<Authority>,
     issuer: &Issuer,
     caller: Option<&Caller>,
