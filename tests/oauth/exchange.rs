@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Server};
-use crate::world::{Client, ISSUER, Signatory, client_with, now, post, service, verified};
+use crate::world::{
+    Client, ISSUER, Signatory, assert_error, client_with, now, post, service, verified,
+};
 
 pub const GRANT: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange";
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -220,7 +222,7 @@ fn who_acts_is_written_down_each_time() {
         token = new;
     }
     let answer = trade(&server, &clients[4], &token, "audience=e");
-    crate::world::assert_error(&answer, 400, "invalid_request", "chain-too-long", "a fifth");
+    assert_error(&answer, 400, "invalid_request", "chain-too-long", "a fifth");
 }
 
 /// A token of an actor: what it says of the actor stands in `act`, and its life bounds that of the new one.
@@ -261,7 +263,7 @@ fn an_actor_token_names_who_acts() {
     assert_eq!(trade(&user, &own).status, 200);
     let refused = |subject: &str, actor: &str, code: &str, what: &str| {
         let answer = trade(subject, actor);
-        crate::world::assert_error(&answer, 400, "invalid_request", code, what);
+        assert_error(&answer, 400, "invalid_request", code, what);
     };
     let other = actor(&json!({"sub": "admin-2"}), 100);
     refused(
@@ -292,7 +294,7 @@ fn an_actor_token_names_who_acts() {
     // Without an actor token the client acts, whom may_act does not name.
     let answer = self::trade(&server, &orders, &user, "audience=billing");
     let what = "the client itself";
-    crate::world::assert_error(
+    assert_error(
         &answer,
         400,
         "invalid_request",
@@ -330,7 +332,7 @@ fn a_bound_token_is_traded_in_with_its_proof() {
     let bound = login.user(&server, &json!({ "cnf": confirmation }));
     for (proof, what) in [(None, "no proof"), (Some(&thief), "another key")] {
         let answer = ask(&bound, proof);
-        crate::world::assert_error(&answer, 400, "invalid_request", "proof-required", what);
+        assert_error(&answer, 400, "invalid_request", "proof-required", what);
     }
     let document = ask(&bound, Some(&key)).json();
     let token = document["access_token"].as_str().unwrap();
@@ -344,7 +346,7 @@ fn an_exchanger_signs_no_token_of_its_own() {
     let (login, orders) = (Login::new(&server), exchanger(&server));
     let token = login.user(&server, &json!({}));
     let answer = orders.ask(&server, "grant_type=client_credentials&audience=billing");
-    crate::world::assert_error(
+    assert_error(
         &answer,
         400,
         "unauthorized_client",
@@ -360,7 +362,7 @@ fn an_exchanger_signs_no_token_of_its_own() {
     assert_eq!(answer.status, 403);
     let auditor = client_with(&server, json!({"roles": ["auditor"]}));
     let answer = trade(&server, &auditor, &token, "audience=billing");
-    crate::world::assert_error(
+    assert_error(
         &answer,
         400,
         "unauthorized_client",
@@ -396,10 +398,10 @@ fn a_token_is_an_assertion() {
     for (assertion, what) in [(wrong.as_str(), "for another"), ("kwr1.a.1.b", "no JWT")] {
         let form = format!("{grant}&assertion={assertion}&audience=billing");
         let answer = orders.ask(&server, &form);
-        crate::world::assert_error(&answer, 400, "invalid_grant", "invalid-assertion", what);
+        assert_error(&answer, 400, "invalid_grant", "invalid-assertion", what);
     }
     let answer = post(&server, "/token", &[], &form);
-    crate::world::assert_error(
+    assert_error(
         &answer,
         401,
         "invalid_client",
