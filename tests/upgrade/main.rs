@@ -1,6 +1,5 @@
-//! Three replicas, replaced one by one, while tokens are signed at all of them and verified with
-//! what any of them publishes; and three of an earlier build, which had a table for each kind of
-//! record: these are stopped first, this once.
+//! Three replicas of an earlier build, replaced one by one, while tokens are signed at all of them and
+//! verified with what any of them publishes; and a store of that build, which this one opens.
 //!
 //! `scripts/test` builds the earlier one from this repository's history: `previous.txt` has its
 //! commit.
@@ -139,11 +138,12 @@ fn verify(jwks: &[u8], token: &str) -> Result<(), String> {
 
 #[test]
 fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
+    let Some(previous) = previous() else { return };
     let Some(postgres) = Postgres::start("") else {
         return;
     };
     let current = Path::new(env!("CARGO_BIN_EXE_keywright"));
-    let mut fleet = Fleet::start(&postgres, current);
+    let mut fleet = Fleet::start(&postgres, &previous);
     let counts = Arc::new(Mutex::new(Counts::default()));
     let over = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..REPLICAS)
@@ -170,6 +170,13 @@ fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
             let path = "/v1/issuers/default/rotate";
             let answer = fleet.any().call("POST", path, Some(&rotated));
             assert_eq!(answer.status, 200, "{}", answer.json());
+            // What the new build takes back, the old ones refuse to sign.
+            let banned = json!({ "subject": "user-2", "ban": true, "reason": "a theft" });
+            let answer = fleet.any().call("POST", REVOCATIONS, Some(&banned));
+            assert_eq!(answer.status, 201, "{}", answer.json());
+            for server in fleet.servers.iter().flatten() {
+                assert_eq!(sign(server, "user-2").json()["code"], "banned");
+            }
         }
         signed(50);
     }
@@ -200,8 +207,10 @@ fn three_replicas_are_replaced_one_by_one_and_no_token_is_refused() {
     );
 }
 
-fn sign(server: &Server) -> Answer {
-    let body = json!({ "claims": { "sub": "user-1", "aud": "orders" }, "alg": "ES256" });
+const REVOCATIONS: &str = "/v1/issuers/default/revocations";
+
+fn sign(server: &Server, subject: &str) -> Answer {
+    let body = json!({ "claims": { "sub": subject, "aud": "orders" }, "alg": "ES256" });
     server.call("POST", "/v1/issuers/default/tokens", Some(&body))
 }
 
@@ -211,74 +220,47 @@ fn token(answer: &Answer) -> String {
 }
 
 #[test]
-fn replicas_with_a_table_for_each_kind_are_stopped_once_and_nothing_is_lost() {
+fn a_store_of_an_earlier_build_opens_with_everything_in_it() {
     let Some(previous) = previous() else { return };
-    let Some(postgres) = Postgres::start("") else {
-        return;
-    };
-    let current = Path::new(env!("CARGO_BIN_EXE_keywright"));
-    let mut fleet = Fleet::start(&postgres, &previous);
-    let revoked = token(&sign(fleet.any()));
-    let kid = fleet
-        .any()
-        .call("GET", "/v1/issuers/default/keys", None)
-        .json();
-    let kid = kid["keys"].as_array().unwrap().iter();
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let previous = Program::at(&previous);
+    let server = start_program(&previous, Arc::clone(&folder), "").unwrap();
+    let revoked = token(&sign(&server, "user-1"));
+    let keys = server.call("GET", "/v1/issuers/default/keys", None).json();
     let is_active = |key: &&Value| key["state"] == "active" && key["algorithm"] == "ES256";
-    let kid = kid.clone().find(is_active).unwrap()["kid"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let revoke = json!({ "reason": "a leak" });
+    let active = keys["keys"].as_array().unwrap().iter().find(is_active);
+    let kid = active.unwrap()["kid"].as_str().unwrap();
     let path = format!("/v1/issuers/default/keys/{kid}/revoke");
-    let answer = fleet.any().call("POST", &path, Some(&revoke));
+    let answer = server.call("POST", &path, Some(&json!({ "reason": "a leak" })));
     assert_eq!(answer.status, 200, "{}", answer.json());
-    let kept = token(&sign(fleet.any()));
+    let banned = json!({ "subject": "user-2", "ban": true, "reason": "a theft" });
+    let answer = server.call("POST", REVOCATIONS, Some(&banned));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    let kept = token(&sign(&server, "user-1"));
     let all = |server: &Server| {
-        let events = server.call("GET", "/v1/audit?limit=1000", None).json()["events"].clone();
-        let keys = server.call("GET", "/v1/issuers/default/keys", None).json()["keys"].clone();
-        let mut clients = server.call("GET", "/v1/clients", None).json()["clients"].clone();
+        let get = |path: &str| server.call("GET", path, None).json();
+        let mut clients = get("/v1/clients")["clients"].clone();
         // It is used as we look.
         clients[0]["credentials"][0]["last_used_at"].take();
-        (events, keys, clients)
+        let keys = get("/v1/issuers/default/keys")["keys"].clone();
+        (keys, clients, get(REVOCATIONS)["revocations"].clone())
     };
-    let before = all(fleet.any());
+    let events = |server: &Server| {
+        let page = server.call("GET", "/v1/audit?limit=1000", None).json();
+        page["events"].as_array().unwrap().clone()
+    };
+    let (before, events_before) = (all(&server), events(&server));
+    let (code, folder) = server.terminate();
+    assert_eq!(code, Some(0), "it drains");
 
-    let folders: Vec<_> = (0..2).map(|index| fleet.stop(index)).collect();
-    // The third one was forgotten. Its lease ends, and it signs no more.
-    let mut folders = folders.into_iter();
-    fleet.begin(0, current, folders.next().unwrap());
-    let forgotten = fleet.servers[2].as_ref().unwrap();
-    eventually("the end of the lease of an old build", || {
-        let answers = [sign(forgotten).status, forgotten.fetch("/readyz").status];
-        (answers == [503, 503]).then_some(())
-    });
-    let third = fleet.stop(2);
-    // An old build does not begin again.
-    let program = Program::at(&previous);
-    let told = start_program(&program, Arc::clone(&third), &fleet.settings);
-    let told = told.err().expect("an old build is refused");
-    assert!(
-        told.contains("a later version of keywright has changed its tables"),
-        "{told}"
-    );
-    fleet.begin(1, current, folders.next().unwrap());
-    fleet.begin(2, current, third);
-
-    for server in fleet.servers.iter().flatten() {
-        let (events, keys, clients) = all(server);
-        let (old_events, old_keys, old_clients) = &before;
-        let count = old_events.as_array().unwrap().len();
-        assert_eq!(
-            &events.as_array().unwrap()[..count],
-            old_events.as_array().unwrap()
-        );
-        assert_eq!((&keys, &clients), (old_keys, old_clients));
-        let jwks = server.fetch("/.well-known/jwks.json").body;
-        verify(&jwks, &kept).unwrap();
-        assert!(verify(&jwks, &revoked).is_err());
-        verify(&jwks, &token(&sign(server))).unwrap();
-    }
+    let server = start_program(&Program::default(), folder, "").unwrap();
+    assert_eq!(all(&server), before);
+    assert_eq!(events(&server)[..events_before.len()], events_before);
+    assert_eq!(sign(&server, "user-2").json()["code"], "banned");
+    let jwks = server.fetch("/.well-known/jwks.json").body;
+    verify(&jwks, &kept).unwrap();
+    assert!(verify(&jwks, &revoked).is_err());
+    verify(&jwks, &token(&sign(&server, "user-1"))).unwrap();
 }
 
 /// Signs at one replica, or at the next one that the load balancer has, and verifies with what
