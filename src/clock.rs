@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::watch;
 
 use crate::lifecycle::Timestamp;
@@ -282,6 +282,16 @@ fn system_now() -> Timestamp {
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// The time of day since 1970, as the machine has it: for what is shown and decides nothing.
+pub(crate) fn time_of_day() -> Duration {
+    duration(clock_gettime(ClockId::Realtime))
+}
+
+/// The processor time that this process has taken.
+pub(crate) fn processor_time() -> Duration {
+    duration(clock_gettime(ClockId::ProcessCPUTime))
+}
+
 /// Of a machine's clocks the one that no program sets and nothing stops.
 #[cfg(target_os = "linux")]
 const STEADY: ClockId = ClockId::Boottime;
@@ -289,7 +299,10 @@ const STEADY: ClockId = ClockId::Boottime;
 const STEADY: ClockId = ClockId::Monotonic;
 
 fn system_steady() -> Duration {
-    let time = clock_gettime(STEADY);
+    duration(clock_gettime(STEADY))
+}
+
+fn duration(time: Timespec) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -2,6 +2,8 @@
 
 mod grants;
 mod issuance;
+mod process;
+mod requests;
 mod service_log;
 mod tasks;
 
@@ -12,17 +14,20 @@ use std::time::Duration;
 
 use keywright_verifier::Algorithm;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::Timestamp;
 
 pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
+pub use process::ProcessMetrics;
+pub use requests::RequestMetrics;
 pub use service_log::ServiceLog;
 pub use tasks::{TaskHealth, TaskMetrics, TaskState};
 
@@ -102,6 +107,8 @@ pub struct Metrics {
     issuance: IssuanceMetrics,
     grants: GrantMetrics,
     tasks: TaskMetrics,
+    process: ProcessMetrics,
+    requests: RequestMetrics,
     registry: Mutex<Registry>,
     signatures: Family<SignatureLabels, Counter>,
     signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram>,
@@ -120,6 +127,9 @@ pub struct Metrics {
     disk_reserve: Family<NoLabels, Gauge>,
     log_lines_lost: Counter,
     faults: Family<FaultLabels, Gauge>,
+    approvals_waiting: Family<NoLabels, Gauge>,
+    revocations: Family<IssuerLabels, Gauge>,
+    feed_age: Family<NoLabels, SecondsGauge>,
 }
 
 /// From 16 µs to half a second, doubling.
@@ -217,6 +227,26 @@ impl Default for Metrics {
             "1 for each issuer that has a fault, with the state that it is in",
             Family::clone(&faults),
         );
+        let approvals_waiting = Family::default();
+        registry.register(
+            "approvals_waiting",
+            "Operations that wait for a second person, as the store had them within the last minute",
+            Family::clone(&approvals_waiting),
+        );
+        let (revocations, feed_age) = (Family::default(), Family::default());
+        registry.register(
+            "revocations",
+            "Revocations that are kept, because they still refuse tokens or signatures",
+            Family::clone(&revocations),
+        );
+        registry.register_with_unit(
+            "feed_age",
+            "Age of the knowledge that this process's feeds vouch for",
+            Unit::Seconds,
+            Family::clone(&feed_age),
+        );
+        let requests = RequestMetrics::default();
+        requests.register(&mut registry);
         let issuance = IssuanceMetrics::default();
         issuance.register(&mut registry);
         let grants = GrantMetrics::default();
@@ -225,6 +255,8 @@ impl Default for Metrics {
             issuance,
             grants,
             tasks: TaskMetrics::default(),
+            process: ProcessMetrics::default(),
+            requests,
             registry: Mutex::default(),
             signatures,
             signing_seconds,
@@ -243,6 +275,9 @@ impl Default for Metrics {
             disk_reserve,
             log_lines_lost,
             faults,
+            approvals_waiting,
+            revocations,
+            feed_age,
         };
         metrics.register_for_every_process(&mut registry);
         Self {
@@ -313,6 +348,42 @@ impl Metrics {
             state,
         };
         self.faults.get_or_create(&labels).set(1);
+    }
+
+    /// Shows how many operations wait for a second person.
+    pub fn observe_approvals(&self, waiting: usize) {
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.approvals_waiting.get_or_create(&[]).set(waiting);
+    }
+
+    /// Shows how many revocations each issuer has.
+    pub fn observe_revocations<'a>(&self, counts: impl Iterator<Item = (&'a str, usize)>) {
+        self.revocations.clear();
+        for (issuer, count) in counts {
+            let labels = IssuerLabels {
+                issuer: issuer.to_owned(),
+            };
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.revocations.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// Shows how old the knowledge is that the feeds vouch for; `None` while they vouch for nothing.
+    pub fn observe_feed_age(&self, age: Option<Duration>) {
+        self.feed_age.clear();
+        if let Some(age) = age {
+            self.feed_age.get_or_create(&[]).set(age.as_secs_f64());
+        }
+    }
+
+    /// How long requests take.
+    pub fn requests(&self) -> &RequestMetrics {
+        &self.requests
+    }
+
+    /// What the process takes of its machine.
+    pub fn process(&self) -> ProcessMetrics {
+        self.process
     }
 
     /// How the tasks of the background are doing.
@@ -427,8 +498,8 @@ impl Metrics {
             .inc();
     }
 
-    /// Registers what every process of ours has, also one that serves no keys: tasks, certificates and
-    /// the log.
+    /// Registers what every process of ours has, also one that serves no keys: its version, tasks,
+    /// certificates and the log.
     pub fn register_for_every_process(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "tls_certificate_expiry",
@@ -446,17 +517,29 @@ impl Metrics {
             "Lines of the service's log that could not be written",
             Counter::clone(&self.log_lines_lost),
         );
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
         self.tasks.register(registry);
     }
 
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
-        let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        if encode(&mut text, &registry).is_err() {
-            // Writing to a string fails only when a label cannot be encoded.
-            let _ = writeln!(text, "# encoding failed");
-        }
-        text
+        openmetrics(&registry, self.process)
     }
+}
+
+/// What is registered, and what the process takes, in the OpenMetrics text format.
+pub fn openmetrics(registry: &Registry, process: ProcessMetrics) -> String {
+    let mut of_process = Registry::default();
+    of_process.register_collector(Box::new(process));
+    let mut text = String::new();
+    let written = encode_registry(&mut text, registry)
+        .and_then(|()| encode_registry(&mut text, &of_process))
+        .and_then(|()| encode_eof(&mut text));
+    if written.is_err() {
+        // Writing to a string fails only when a label cannot be encoded.
+        let _ = writeln!(text, "# encoding failed");
+    }
+    text
 }

@@ -323,8 +323,8 @@ impl Authority {
             .or_else(|| overdue(set, self.now()))
     }
 
-    /// What the gauges show: whether this process can serve, the lease, the issuers that are not
-    /// well, the age of every active key and the time to the next rotation.
+    /// What the gauges show: whether this process can serve, the lease, what is revoked, the issuers that
+    /// are not well, the age of every active key and the time to the next rotation.
     pub fn update_gauges(&self) {
         let now = self.now();
         self.metrics().observe_readiness(self.readiness().is_ok());
@@ -332,14 +332,23 @@ impl Authority {
             self.metrics().observe_disk_reserve(is_held);
         }
         self.metrics().forget_keys();
-        if let Some(left) = self.services.lease.remaining() {
+        let lease = &self.services.lease;
+        if let Some(left) = lease.remaining() {
             self.metrics().observe_lease(left);
         }
+        let confirmed = lease.confirmed_at();
+        let age = confirmed.map(|confirmed| lease.time().since(confirmed));
+        self.metrics().observe_feed_age(age);
+        let issuers = self.issuers();
+        let revocations = issuers.iter();
+        let revocations =
+            revocations.map(|issuer| (issuer.name().as_str(), issuer.revocations().count()));
+        self.metrics().observe_revocations(revocations);
         self.metrics().forget_faults();
         for (issuer, fault) in self.issuer_faults() {
             self.metrics().observe_fault(issuer.as_str(), fault.state());
         }
-        for issuer in self.issuers() {
+        for issuer in &issuers {
             let snapshot = issuer.snapshot();
             for key in snapshot.set().keys() {
                 if let State::Active(active) = key.state() {

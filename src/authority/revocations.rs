@@ -163,6 +163,11 @@ impl Revocations {
         self.changes.subscribe()
     }
 
+    /// How many are kept.
+    pub(super) fn count(&self) -> usize {
+        self.read().count()
+    }
+
     /// The revocation with this identifier.
     pub fn find(&self, id: &str) -> Option<Arc<Revocation>> {
         let book = self.read();

@@ -1,17 +1,15 @@
 //! What a guard counts and measures.
 
-use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::issuers::FollowedIssuers;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ProcessMetrics, openmetrics};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabels {
@@ -29,6 +27,7 @@ type SecondsGauge = Gauge<f64, AtomicU64>;
 /// What a guard counts and measures.
 pub(super) struct GuardMetrics {
     registry: Registry,
+    process: ProcessMetrics,
     verdicts: Family<VerdictLabels, Counter>,
     ready: Gauge,
     key_age: Family<IssuerLabels, SecondsGauge>,
@@ -73,6 +72,7 @@ impl GuardMetrics {
         process.register_for_every_process(&mut registry);
         Self {
             registry,
+            process: process.process(),
             verdicts,
             ready,
             key_age,
@@ -109,11 +109,6 @@ impl GuardMetrics {
             let count = i64::try_from(revocations.record_count()).unwrap_or(i64::MAX);
             self.records.get_or_create(&labels).set(count);
         }
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            // Writing to a string fails only when a label cannot be encoded.
-            let _ = writeln!(text, "# encoding failed");
-        }
-        text
+        openmetrics(&self.registry, self.process)
     }
 }

@@ -12,20 +12,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, Request, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
-use super::internal::{self, SigningRoute};
+use super::internal::{self, MatchedRoute, SigningRoute};
 use super::problem::Problem;
 use super::response::{is_held_back, until_sent};
 use super::server::RequestHandler;
 use super::slots::Slots;
 use crate::access::credential;
 use crate::authority::Authority;
+use crate::clock::Stopwatch;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
 
@@ -82,25 +83,54 @@ impl RequestHandler for AdmittedService {
             authority,
             admission,
         } = self;
+        let stopwatch = Stopwatch::start();
+        let method = name_of(request.method());
+        let mut route = NO_ROUTE;
+        let matched = &mut route;
         let response = admission
             .admit(request, |request| async move {
                 // The log lines of signatures have nothing in common: they are made by the thousand, and
                 // say nothing unless they fail, which is logged with their id.
-                if let Some(route) = SigningRoute::of(request.method(), request.uri()) {
-                    return route.answer(&authority, request).await;
+                if let Some(signing) = SigningRoute::of(request.method(), request.uri()) {
+                    *matched = signing.path();
+                    return signing.answer(&authority, request).await;
                 }
                 let span = span(&request);
                 let answer = router.oneshot(request.map(Body::new));
-                match answer.instrument(span).await {
+                let response = match answer.instrument(span).await {
                     Ok(response) => response,
                     Err(infallible) => match infallible {},
+                };
+                if let Some(MatchedRoute(path)) = response.extensions().get() {
+                    *matched = path;
                 }
+                response
             })
             .await;
-        admission
-            .metrics
-            .count_internal_response(response.status().as_u16());
+        let metrics = &admission.metrics;
+        metrics.count_internal_response(response.status().as_u16());
+        let duration = stopwatch.elapsed();
+        metrics
+            .requests()
+            .observe("internal", method, route, duration);
         hold_back(response).await
+    }
+}
+
+/// The route of a request that none has answered, in metrics.
+const NO_ROUTE: &str = "none";
+
+/// The name of a method, in metrics. Callers can make up as many as they like.
+fn name_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 

@@ -9,7 +9,7 @@
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
 //! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
 //! share, `connections` that silent connections keep no other client out, `stalled_keys` that no
-//! client waits long for an issuer that stalls, `health` what probes and the health report say, and `client`
+//! client waits long for an issuer that stalls, `health` what probes and the health report say, `metrics` that each is documented, and `client`
 //! that the Rust client does every operation.
 
 #![allow(
@@ -42,6 +42,7 @@ mod health;
 mod history;
 mod hostile_claims;
 mod issuance;
+mod metrics;
 mod openapi;
 mod overload;
 mod preconditions;

@@ -279,6 +279,11 @@ impl Book {
         self.entries.get(id)
     }
 
+    /// How many there are, also of those that do not read.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len() + self.unreadable.len()
+    }
+
     /// Those that are open.
     pub(super) fn open(&self) -> impl Iterator<Item = &Entry> {
         self.open.iter().filter_map(|id| self.entries.get(id))

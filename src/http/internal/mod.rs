@@ -50,6 +50,7 @@ pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
 pub(super) use revocations::{RevocationFileQuery, RevocationQuery};
+pub(super) use route::MatchedRoute;
 pub(super) use tokens::SigningRoute;
 
 type Service = State<Arc<Authority>>;
@@ -58,12 +59,8 @@ type Service = State<Arc<Authority>>;
 fn table() -> Vec<Route> {
     use RouteClass::{Administration, Monitoring, Reading, Signing};
     vec![
-        Route::new("/v1/issuers/{issuer}/tokens").post(
-            Signing,
-            tokens::sign,
-            openapi::tokens::sign,
-        ),
-        Route::new("/v1/issuers/{issuer}/tokens/batch").post(
+        Route::new(tokens::SIGN).post(Signing, tokens::sign, openapi::tokens::sign),
+        Route::new(tokens::SIGN_BATCH).post(
             Signing,
             tokens::sign_batch,
             openapi::tokens::sign_batch,

@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use axum::{Extension, Router};
+use tower::util::MapResponseLayer;
 
 use crate::authority::Authority;
 use crate::http::openapi::{Describe, Described};
 use crate::http::problem::Problem;
 use crate::http::slots::RouteClass;
+
+/// The path of the route that has answered, with names in braces; in the extensions of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::http) struct MatchedRoute(pub(in crate::http) &'static str);
 
 /// A path of the internal listener. There is no way to add a method without a class and a
 /// description.
@@ -102,7 +108,12 @@ impl Route {
     pub(super) fn enter(self, router: Router<Arc<Authority>>) -> Router<Arc<Authority>> {
         let allowed: Arc<str> = self.allowed().into();
         let refuse = move || std::future::ready(Problem::method_not_allowed(&allowed));
-        router.route(self.path, self.methods.fallback(refuse))
+        let matched = MatchedRoute(self.path);
+        let name = MapResponseLayer::new(move |mut response: Response| {
+            response.extensions_mut().insert(matched);
+            response
+        });
+        router.route(self.path, self.methods.fallback(refuse).layer(name))
     }
 
     /// The operations, described.

@@ -25,6 +25,11 @@ use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::http::slots::RouteClass;
 
+/// The path of a signature, with the name of what stands in it.
+pub(super) const SIGN: &str = "/v1/issuers/{issuer}/tokens";
+/// The same of a batch.
+pub(super) const SIGN_BATCH: &str = "/v1/issuers/{issuer}/tokens/batch";
+
 /// How many requests of a batch are read and checked before other requests have their turn.
 const ITEMS_AT_A_TIME: usize = 16;
 
@@ -57,6 +62,14 @@ impl SigningRoute {
             issuer: issuer.to_owned(),
             kind,
         })
+    }
+
+    /// Its path, as the router has it.
+    pub(in crate::http) const fn path(&self) -> &'static str {
+        match self.kind {
+            SigningKind::One => SIGN,
+            SigningKind::Batch => SIGN_BATCH,
+        }
     }
 
     /// Answers a request on this route, as the router would.
