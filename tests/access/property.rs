@@ -58,7 +58,15 @@ const SCOPES: [&str; 10] = [
     "",
     "read read",
 ];
-const CLAIMS: [&str; 7] = ["tenant", "roles", "scp", "client_id", "cnf", "nbf", "iss"];
+const CLAIMS: [&str; 7] = [
+    "tenant",
+    "roles",
+    "scp",
+    "client_id",
+    "may_act",
+    "nbf",
+    "iss",
+];
 const TYPES: [&str; 7] = [
     "JWT",
     "jwt",

@@ -538,6 +538,28 @@ fn claims_that_verifiers_draw_conclusions_from_are_not_for_everybody() {
         assert_eq!(code(&answer), (403, "client-limit".to_owned()), "{claim}");
         assert_eq!(answer.json()["claim"], claim);
     }
+    let binds = json!({"name": "binds", "roles": ["issuer"], "limits": {"claims": ["cnf"]}});
+    let binds = credential(&server.call("POST", "/v1/clients", Some(&binds)).json());
+    let thumbprint = "A".repeat(43);
+    for (cnf, status) in [
+        (json!("a"), 400),
+        (json!({}), 400),
+        (json!({"jkt": "a"}), 400),
+        (json!({"jkt": [thumbprint.as_str()]}), 400),
+        (json!({"x5t#S256": "A".repeat(44)}), 400),
+        (json!({"jkt": thumbprint, "x5t#S256": "a"}), 400),
+        (json!({"jkt": thumbprint}), 201),
+        (json!({"x5t#S256": thumbprint}), 201),
+        (json!({"kid": "a key that others know"}), 201),
+    ] {
+        let request = json!({"claims": {"cnf": cnf}});
+        let path = "/v1/issuers/shop/tokens";
+        let answer = call_as(&server, &binds, "POST", path, Some(&request));
+        assert_eq!(answer.status, status, "{cnf}");
+        if status == 400 {
+            assert_eq!(answer.json()["claim"], "cnf");
+        }
+    }
     let mut deep = json!({"sub": "x"});
     for _ in 0..20 {
         deep = json!({"sub": "x", "act": deep});

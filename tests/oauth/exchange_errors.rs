@@ -224,7 +224,7 @@ fn what_is_no_live_token_of_this_issuer_is_not_exchanged() {
         (&signs(json!({"sub": null})), invalid, "without a subject"),
         (&signs(json!({"single_use": true})), invalid, "for one use"),
         (
-            &signs(json!({"cnf": {"jkt": "a"}})),
+            &signs(json!({"cnf": {"jkt": "A".repeat(43)}})),
             "proof-required",
             "bound to a key",
         ),

@@ -7,6 +7,8 @@ use keywright_verifier::revocation::{
     FILE_TYP, HEAD_TYP, MAX_SELECTOR_BYTES, MAX_SELECTORS_PER_CLAIM, selectors_of,
 };
 
+use keywright_verifier::Thumbprint;
+
 use super::{COMMON_TYPES, SignRefusal};
 use crate::access::{LimitBroken, Limits, is_same_type};
 use crate::lifecycle::Policy;
@@ -88,6 +90,24 @@ pub(super) fn check_registered_claims(claims: &Members<'_>) -> Result<(), SignRe
     Ok(())
 }
 
+/// Whether a token can be bound by this `cnf` (RFC 7800 §3.1). A thumbprint that is none would be found out
+/// when its holder is refused everywhere; other members are for verifiers that know them.
+fn confirms(value: &BorrowedValue<'_>) -> bool {
+    let BorrowedValue::Object(members) = value else {
+        return false;
+    };
+    let is_thumbprint = |value: &BorrowedValue<'_>| {
+        let text = value.as_str();
+        text.is_some_and(|text| text.parse::<Thumbprint>().is_ok())
+    };
+    let mut members = members.iter().peekable();
+    members.peek().is_some()
+        && members.all(|(name, value)| match name {
+            "jkt" | "x5t#S256" => is_thumbprint(value),
+            _ => true,
+        })
+}
+
 /// What the service sets, or a client whose limits name the claim: verifiers draw conclusions from
 /// them.
 const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
@@ -101,14 +121,20 @@ pub(super) fn check_reserved_claims(
         allowed.is_some_and(|allowed| allowed.contains(claim))
     };
     let mut reserved = CLAIMS_BY_LIMIT.into_iter();
-    match reserved.find(|claim| claims.contains(claim) && !is_named(claim)) {
-        Some(claim) => Err(SignRefusal::Limit(LimitBroken {
+    if let Some(claim) = reserved.find(|claim| claims.contains(claim) && !is_named(claim)) {
+        return Err(SignRefusal::Limit(LimitBroken {
             claim: claim.to_owned(),
             rule: "claims",
             why: "only a client whose limits name it may set it",
-        })),
-        None => Ok(()),
+        }));
     }
+    if claims.get("cnf").is_some_and(|value| !confirms(value)) {
+        return Err(SignRefusal::ClaimType {
+            claim: "cnf",
+            expected: "an object that is not empty, in which jkt and x5t#S256 are SHA-256 thumbprints",
+        });
+    }
+    Ok(())
 }
 
 /// The types of documents that the service signs with the keys of its tokens, and of others that must
