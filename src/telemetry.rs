@@ -2,6 +2,7 @@
 
 mod grants;
 mod issuance;
+mod issuers;
 mod process;
 mod requests;
 mod service_log;
@@ -26,6 +27,7 @@ use crate::lifecycle::Timestamp;
 
 pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
+pub use issuers::IssuerMetrics;
 pub use process::ProcessMetrics;
 pub use requests::RequestMetrics;
 pub use service_log::ServiceLog;
@@ -52,12 +54,6 @@ struct SignatureLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KeyLabels {
-    issuer: String,
-    algorithm: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerLabels {
     issuer: String,
 }
@@ -75,12 +71,6 @@ struct AlgorithmLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ListenerLabels {
     listener: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FaultLabels {
-    issuer: String,
-    state: &'static str,
 }
 
 type SecondsGauge = Gauge<f64, AtomicU64>;
@@ -107,15 +97,12 @@ pub struct Metrics {
     issuance: IssuanceMetrics,
     grants: GrantMetrics,
     tasks: TaskMetrics,
+    issuers: IssuerMetrics,
     process: ProcessMetrics,
     requests: RequestMetrics,
     registry: Mutex<Registry>,
     signatures: Family<SignatureLabels, Counter>,
     signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram>,
-    key_age: Family<KeyLabels, SecondsGauge>,
-    next_rotation: Family<KeyLabels, SecondsGauge>,
-    failed_rotations: Family<IssuerLabels, Counter>,
-    rotation_failing: Family<IssuerLabels, Gauge>,
     jwks_responses: Family<StatusLabels, Counter>,
     internal_responses: Family<StatusLabels, Counter>,
     oauth_responses: Family<StatusLabels, Counter>,
@@ -126,9 +113,7 @@ pub struct Metrics {
     ready: Gauge,
     disk_reserve: Family<NoLabels, Gauge>,
     log_lines_lost: Counter,
-    faults: Family<FaultLabels, Gauge>,
     approvals_waiting: Family<NoLabels, Gauge>,
-    revocations: Family<IssuerLabels, Gauge>,
     feed_age: Family<NoLabels, SecondsGauge>,
 }
 
@@ -142,8 +127,6 @@ impl Default for Metrics {
         let signatures = Family::default();
         let signing_seconds: Family<AlgorithmLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(latency_histogram);
-        let (key_age, next_rotation) = (Family::default(), Family::default());
-        let (failed_rotations, rotation_failing) = (Family::default(), Family::default());
         let (jwks_responses, internal_responses) = (Family::default(), Family::default());
         let oauth_responses = Family::default();
         let (tls_expiry, tls_reload_failing) = (Family::default(), Family::default());
@@ -159,28 +142,6 @@ impl Default for Metrics {
             "Time from a parsed request to its signed token",
             Unit::Seconds,
             Family::clone(&signing_seconds),
-        );
-        registry.register_with_unit(
-            "active_key_age",
-            "Time since the active key began to sign",
-            Unit::Seconds,
-            Family::clone(&key_age),
-        );
-        registry.register_with_unit(
-            "next_rotation",
-            "Time until the next rotation",
-            Unit::Seconds,
-            Family::clone(&next_rotation),
-        );
-        registry.register(
-            "failed_rotations",
-            "Scheduled changes that failed",
-            Family::clone(&failed_rotations),
-        );
-        registry.register(
-            "rotation_failing",
-            "1 while the last scheduled change has failed",
-            Family::clone(&rotation_failing),
         );
         registry.register(
             "jwks_responses",
@@ -209,7 +170,7 @@ impl Default for Metrics {
             "Rounds of replication that did not renew the lease",
             Counter::clone(&unconfirmed_rounds),
         );
-        let (ready, faults) = (Gauge::default(), Family::default());
+        let ready = Gauge::default();
         let disk_reserve = Family::default();
         let log_lines_lost = Counter::default();
         registry.register(
@@ -222,29 +183,21 @@ impl Default for Metrics {
             "1 while this process can serve, which is what /readyz says",
             Gauge::clone(&ready),
         );
-        registry.register(
-            "issuer_fault",
-            "1 for each issuer that has a fault, with the state that it is in",
-            Family::clone(&faults),
-        );
         let approvals_waiting = Family::default();
         registry.register(
             "approvals_waiting",
             "Operations that wait for a second person, as the store had them within the last minute",
             Family::clone(&approvals_waiting),
         );
-        let (revocations, feed_age) = (Family::default(), Family::default());
-        registry.register(
-            "revocations",
-            "Revocations that are kept, because they still refuse tokens or signatures",
-            Family::clone(&revocations),
-        );
+        let feed_age = Family::default();
         registry.register_with_unit(
             "feed_age",
             "Age of the knowledge that this process's feeds vouch for",
             Unit::Seconds,
             Family::clone(&feed_age),
         );
+        let issuers = IssuerMetrics::default();
+        issuers.register(&mut registry);
         let requests = RequestMetrics::default();
         requests.register(&mut registry);
         let issuance = IssuanceMetrics::default();
@@ -255,15 +208,12 @@ impl Default for Metrics {
             issuance,
             grants,
             tasks: TaskMetrics::default(),
+            issuers,
             process: ProcessMetrics::default(),
             requests,
             registry: Mutex::default(),
             signatures,
             signing_seconds,
-            key_age,
-            next_rotation,
-            failed_rotations,
-            rotation_failing,
             jwks_responses,
             internal_responses,
             oauth_responses,
@@ -274,9 +224,7 @@ impl Default for Metrics {
             ready,
             disk_reserve,
             log_lines_lost,
-            faults,
             approvals_waiting,
-            revocations,
             feed_age,
         };
         metrics.register_for_every_process(&mut registry);
@@ -314,12 +262,6 @@ impl Metrics {
         self.signatures.get_or_create(&labels).inc();
     }
 
-    /// Forgets the ages of keys, before those that are active now are shown.
-    pub fn forget_keys(&self) {
-        self.key_age.clear();
-        self.next_rotation.clear();
-    }
-
     /// Shows whether this process can serve.
     pub fn observe_readiness(&self, is_ready: bool) {
         self.ready.set(is_ready.into());
@@ -336,36 +278,10 @@ impl Metrics {
         reserve.set(is_held.into());
     }
 
-    /// Forgets which issuers have a fault, before those that have one now are shown.
-    pub fn forget_faults(&self) {
-        self.faults.clear();
-    }
-
-    /// Shows that an issuer has a fault.
-    pub fn observe_fault(&self, issuer: &str, state: &'static str) {
-        let labels = FaultLabels {
-            issuer: issuer.to_owned(),
-            state,
-        };
-        self.faults.get_or_create(&labels).set(1);
-    }
-
     /// Shows how many operations wait for a second person.
     pub fn observe_approvals(&self, waiting: usize) {
         let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
         self.approvals_waiting.get_or_create(&[]).set(waiting);
-    }
-
-    /// Shows how many revocations each issuer has.
-    pub fn observe_revocations<'a>(&self, counts: impl Iterator<Item = (&'a str, usize)>) {
-        self.revocations.clear();
-        for (issuer, count) in counts {
-            let labels = IssuerLabels {
-                issuer: issuer.to_owned(),
-            };
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.revocations.get_or_create(&labels).set(count);
-        }
     }
 
     /// Shows how old the knowledge is that the feeds vouch for; `None` while they vouch for nothing.
@@ -374,6 +290,11 @@ impl Metrics {
         if let Some(age) = age {
             self.feed_age.get_or_create(&[]).set(age.as_secs_f64());
         }
+    }
+
+    /// What is measured of each issuer.
+    pub fn issuers(&self) -> &IssuerMetrics {
+        &self.issuers
     }
 
     /// How long requests take.
@@ -399,44 +320,6 @@ impl Metrics {
     /// Counts a round that did not renew the lease.
     pub fn report_unconfirmed_round(&self) {
         self.unconfirmed_rounds.inc();
-    }
-
-    /// Shows an active key's age and the time that is left to it.
-    pub fn observe_key(
-        &self,
-        issuer: &str,
-        algorithm: Algorithm,
-        age: Duration,
-        left: Option<Duration>,
-    ) {
-        let labels = KeyLabels {
-            issuer: issuer.to_owned(),
-            algorithm: algorithm.as_str(),
-        };
-        self.key_age.get_or_create(&labels).set(age.as_secs_f64());
-        if let Some(left) = left {
-            self.next_rotation
-                .get_or_create(&labels)
-                .set(left.as_secs_f64());
-        }
-    }
-
-    /// Shows that an issuer's last scheduled change succeeded.
-    pub fn report_rotation_success(&self, issuer: &str) {
-        let labels = IssuerLabels {
-            issuer: issuer.to_owned(),
-        };
-        self.rotation_failing.get_or_create(&labels).set(0);
-        drop(self.failed_rotations.get_or_create(&labels));
-    }
-
-    /// Shows that an issuer's last scheduled change failed, and counts it.
-    pub fn report_rotation_failure(&self, issuer: &str) {
-        let labels = IssuerLabels {
-            issuer: issuer.to_owned(),
-        };
-        self.rotation_failing.get_or_create(&labels).set(1);
-        self.failed_rotations.get_or_create(&labels).inc();
     }
 
     /// The counters of the issuance log.

@@ -36,6 +36,7 @@ pub mod schema;
 mod service;
 mod tokens;
 mod values;
+mod verifiers;
 
 pub use approvals::{
     Approval, Approvals, ApprovedOperation, Awaits, Confirmed, DeleteRequest, OperationResult,
@@ -90,3 +91,4 @@ pub use values::{
     InvalidPositiveDuration, InvalidReason, IssuerName, Nullable, PositiveDuration, Reason,
     UnixSeconds, format_duration, parse_duration,
 };
+pub use verifiers::{HeldKey, Verifier, Verifiers};

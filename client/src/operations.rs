@@ -5,7 +5,7 @@ use keywright_api::{
     Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
     CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName, Issuers,
     Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient, Replicas,
-    RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
+    RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds, Verifiers,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -163,6 +163,11 @@ impl Client {
     /// Every key of an issuer, removed and revoked ones included.
     pub fn list_keys(&self, issuer: &IssuerName) -> Call<'_, Keys> {
         self.get(format!("{}/keys", of_issuer(issuer)))
+    }
+
+    /// Who has fetched an issuer's key set, and which one each of them has.
+    pub fn list_verifiers(&self, issuer: &IssuerName) -> Call<'_, Verifiers> {
+        self.get(format!("{}/verifiers", of_issuer(issuer)))
     }
 
     /// One key.

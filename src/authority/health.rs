@@ -323,15 +323,14 @@ impl Authority {
             .or_else(|| overdue(set, self.now()))
     }
 
-    /// What the gauges show: whether this process can serve, the lease, what is revoked, the issuers that
-    /// are not well, the age of every active key and the time to the next rotation.
+    /// What the gauges show: whether this process can serve, the lease, and of every issuer what is wrong,
+    /// what is revoked, who verifies, the age of its active keys and the time to the next rotation.
     pub fn update_gauges(&self) {
         let now = self.now();
         self.metrics().observe_readiness(self.readiness().is_ok());
         if let Some(is_held) = self.has_disk_reserve() {
             self.metrics().observe_disk_reserve(is_held);
         }
-        self.metrics().forget_keys();
         let lease = &self.services.lease;
         if let Some(left) = lease.remaining() {
             self.metrics().observe_lease(left);
@@ -339,25 +338,27 @@ impl Authority {
         let confirmed = lease.confirmed_at();
         let age = confirmed.map(|confirmed| lease.time().since(confirmed));
         self.metrics().observe_feed_age(age);
-        let issuers = self.issuers();
-        let revocations = issuers.iter();
-        let revocations =
-            revocations.map(|issuer| (issuer.name().as_str(), issuer.revocations().count()));
-        self.metrics().observe_revocations(revocations);
-        self.metrics().forget_faults();
+        let metrics = self.metrics().issuers();
+        metrics.forget();
         for (issuer, fault) in self.issuer_faults() {
-            self.metrics().observe_fault(issuer.as_str(), fault.state());
+            metrics.observe_fault(issuer.as_str(), fault.state());
         }
-        for issuer in &issuers {
+        for issuer in self.issuers() {
+            let name = issuer.name().as_str();
+            metrics.observe_revocations(name, issuer.revocations().count());
             let snapshot = issuer.snapshot();
+            let served = snapshot.publication().served();
+            let (current, earlier) = self.verifiers.count(issuer.name(), served);
+            if current + earlier > 0 {
+                metrics.observe_verifiers(name, current, earlier);
+            }
             for key in snapshot.set().keys() {
                 if let State::Active(active) = key.state() {
                     let algorithm = key.algorithm();
                     let age = now.since(active.activated_at);
                     let due = rotation_due(snapshot.set(), algorithm);
                     let left = due.map(|due| due.since(now));
-                    self.metrics()
-                        .observe_key(issuer.name().as_str(), algorithm, age, left);
+                    metrics.observe_key(name, algorithm, age, left);
                 }
             }
         }

@@ -41,6 +41,7 @@ pub mod snapshot;
 mod store_watch;
 pub mod throttle;
 pub mod upkeep;
+pub mod verifiers;
 mod witness;
 
 use std::net::IpAddr;
@@ -72,6 +73,7 @@ use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
+use verifiers::VerifierLog;
 
 pub use access::Issued;
 pub use error::ChangeError;
@@ -183,6 +185,8 @@ pub struct Authority {
     health: Health,
     /// How many grants are live.
     grants: GrantCounts,
+    /// Who fetches key sets.
+    verifiers: VerifierLog,
 }
 
 impl Authority {
@@ -249,6 +253,7 @@ impl Authority {
             wakes,
             generating: Arc::default(),
             grants: GrantCounts::default(),
+            verifiers: VerifierLog::default(),
         };
         authority.catch_up().await?;
         Ok(authority)

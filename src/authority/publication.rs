@@ -1,22 +1,33 @@
 //! What verifiers are served: documents whose bytes are built once for each snapshot.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use keywright_verifier::Algorithm;
 use keywright_verifier::revocation::feed_url;
+use keywright_verifier::{Algorithm, Kid};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp};
 use crate::oauth::{self, Endpoints};
 
+/// A key set that was served.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServedKeySet {
+    /// Its entity tag, in quotes.
+    pub etag: String,
+    /// The keys in it.
+    pub kids: Vec<Kid>,
+}
+
 /// The public documents of one issuer.
 pub struct Publication {
     jwks: Document,
+    served: Arc<ServedKeySet>,
     oauth_metadata: Document,
     openid_configuration: Option<Document>,
     max_age: Duration,
@@ -104,8 +115,14 @@ impl Publication {
             say("id_token_signing_alg_values_supported", json!(algorithms));
             Document::json(&metadata)
         });
+        let jwks = Document::new(jwks(set.published(now)));
+        let served = ServedKeySet {
+            etag: jwks.etag.clone(),
+            kids: set.published(now).map(|key| key.kid().clone()).collect(),
+        };
         let mut publication = Self {
-            jwks: Document::new(jwks(set.published(now))),
+            jwks,
+            served: Arc::new(served),
             oauth_metadata,
             openid_configuration,
             max_age: policy.jwks_max_age,
@@ -120,6 +137,11 @@ impl Publication {
     /// The key set (RFC 7517).
     pub fn jwks(&self) -> &Document {
         &self.jwks
+    }
+
+    /// What remains of the key set in what is known of its verifiers.
+    pub fn served(&self) -> &Arc<ServedKeySet> {
+        &self.served
     }
 
     /// The authorization server metadata (RFC 8414).

@@ -246,6 +246,7 @@ impl Authority {
             // What failed here, another replica may have done.
             self.health.schedule_succeeded(issuer.name());
             self.metrics()
+                .issuers()
                 .report_rotation_success(issuer.name().as_str());
         }
         let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
@@ -271,7 +272,9 @@ impl Authority {
         let failures = self.health.schedule_failed(name, self.now(), error);
         let pause = pause_after(failures, &self.services.entropy);
         self.wakes.set(name, self.now().after(pause));
-        self.metrics().report_rotation_failure(name.as_str());
+        self.metrics()
+            .issuers()
+            .report_rotation_failure(name.as_str());
         issuer.republish(&self.services);
         tracing::error!(
             issuer = %name,

@@ -1,5 +1,5 @@
 //! What is tidied up in the store each minute: revocations of which nothing follows any more, and grants
-//! that have ended; and what waits for a second person is counted. It has a task of its own, because it may take long.
+//! that have ended; what waits for a second person is counted, and who verifies no more is forgotten. It has a task of its own, because it may take long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub async fn run(authority: Arc<Authority>) {
             Ok(waiting) => authority.metrics().observe_approvals(waiting.len()),
             Err(error) => tracing::warn!(%error, "what waits for a second person was not counted"),
         }
+        authority.forget_verifiers();
         let next = clock.now().after(INTERVAL);
         clock.sleep_until(next).await;
         if let Err(error) = authority.delete_past_revocations().await {

@@ -46,6 +46,7 @@ mod table;
 mod tls;
 mod token;
 mod usage;
+mod verifiers;
 mod whole_file;
 
 use std::path::PathBuf;
@@ -99,6 +100,8 @@ enum Command {
     Status,
     /// Find, show, rotate, revoke and import signing keys.
     Keys(keys::Arguments),
+    /// Show who fetches an issuer's key set, and which one each verifier has.
+    Verifiers(verifiers::Arguments),
     /// Sign, decode and verify tokens.
     #[command(subcommand)]
     Token(token::Command),
@@ -208,6 +211,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Status => status::run(session),
         Command::Issuers(command) => issuers::run(command, session),
         Command::Keys(arguments) => keys::run(arguments, session),
+        Command::Verifiers(arguments) => verifiers::run(&arguments, session),
         Command::Token(command) => token::run(command, session),
         Command::Ban(arguments) => revocations::ban(arguments, session),
         Command::Unban(arguments) => revocations::unban(arguments, session),

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::http::{HeaderValue, Method, Request};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_verifier::revocation::FEED_PATH;
 
+use super::connection::Peer;
 use super::openapi::{Described, Operation, oauth as oauth_operations, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
@@ -24,6 +25,7 @@ use super::server::{Limits, RequestHandler};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
+use crate::authority::verifiers::Asking;
 use crate::oauth::Endpoint;
 
 use feed::FeedPath;
@@ -267,7 +269,7 @@ fn document_of(
     request: &Request<Incoming>,
 ) -> Response {
     let response = match *request.method() {
-        Method::GET | Method::HEAD => serve(authority, issuer, kind, request.headers()),
+        Method::GET | Method::HEAD => serve(authority, issuer, kind, request),
         Method::OPTIONS => preflight(),
         _ => Problem::method_not_allowed(METHODS).into_response(),
     };
@@ -284,7 +286,13 @@ fn named_by(path: &str) -> Option<(Kind, &str)> {
     kinds.find_map(|kind| Some((kind, kind.issuer_in(path)?)))
 }
 
-fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap) -> Response {
+fn serve(
+    authority: &Authority,
+    issuer: &Issuer,
+    kind: Kind,
+    request: &Request<Incoming>,
+) -> Response {
+    let headers = request.headers();
     let view = issuer.leased_snapshot();
     let publication = view.publication();
     let Some(document) = document(publication, kind) else {
@@ -296,6 +304,9 @@ fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap
         .get_all(IF_NONE_MATCH)
         .iter()
         .any(|value| names(value, &document.etag));
+    if kind == Kind::Jwks {
+        record(authority, issuer, publication, request, current);
+    }
     let mut response = if current {
         not_modified()
     } else {
@@ -317,6 +328,33 @@ fn serve(authority: &Authority, issuer: &Issuer, kind: Kind, headers: &HeaderMap
         headers.insert(CACHE_CONTROL, control);
     }
     response
+}
+
+/// Remembers who has this key set now: who is sent it, and who has named its tag. A `*` names none.
+fn record(
+    authority: &Authority,
+    issuer: &Issuer,
+    publication: &Publication,
+    request: &Request<Incoming>,
+    is_current: bool,
+) {
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return;
+    };
+    let mut tags = request.headers().get_all(IF_NONE_MATCH).iter();
+    let is_confirmed = is_current && tags.all(|value| value != "*");
+    let is_sent = !is_current && request.method() == Method::GET;
+    if !is_confirmed && !is_sent {
+        return;
+    }
+    let user_agent = request.headers().get(USER_AGENT);
+    let certificate = peer.certificate.as_deref();
+    let asking = Asking {
+        address: peer.address.ip(),
+        user_agent: user_agent.map_or(b"", HeaderValue::as_bytes),
+        certificate: certificate.map(|certificate| &certificate.thumbprint),
+    };
+    authority.record_verifier(issuer, asking, publication.served(), is_confirmed);
 }
 
 fn document(publication: &Publication, kind: Kind) -> Option<&Document> {

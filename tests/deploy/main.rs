@@ -61,13 +61,13 @@ fn metrics() -> BTreeSet<String> {
     // A family without a member is not shown.
     let signing = metrics.signing("default", Algorithm::Es256);
     signing.count_signed(Duration::from_millis(1));
-    metrics.observe_key(
+    metrics.issuers().observe_key(
         "default",
         Algorithm::Es256,
         Duration::ZERO,
         Some(Duration::ZERO),
     );
-    metrics.report_rotation_failure("default");
+    metrics.issuers().report_rotation_failure("default");
     metrics.count_jwks_response(200);
     metrics.count_internal_response(200);
     metrics.count_oauth_response(200);
@@ -78,7 +78,7 @@ fn metrics() -> BTreeSet<String> {
     metrics.report_tls_failure("public");
     metrics.observe_lease(Duration::ZERO);
     metrics.observe_disk_reserve(true);
-    metrics.observe_fault("default", "store-failing");
+    metrics.issuers().observe_fault("default", "store-failing");
     metrics.tasks().report_panic("scheduler", now);
     let text = metrics.render();
     let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -81,6 +81,8 @@ async fn keys_tokens_and_the_log_are_read_and_changed() {
     let signer = keys.iter().find(|key| key.kid == token.kid).unwrap();
     assert_eq!(signer.state, KeyState::Active);
     assert_eq!(&client.read_key(&issuer, &token.kid).await.unwrap(), signer);
+    let verifiers = client.list_verifiers(&issuer).await.unwrap();
+    assert!(verifiers.keys.iter().any(|key| key.kid == token.kid));
     let rotated = client
         .rotate(&issuer, &RotateRequest::default())
         .await

@@ -81,6 +81,10 @@ fn every_metric_that_is_served_is_documented_and_the_other_way_round() {
     for (name, value) in [
         (&*build, 1.0),
         ("keywright_revocations{issuer=\"default\"}", 1.0),
+        (
+            "keywright_verifiers{issuer=\"default\",key_set=\"current\"}",
+            1.0,
+        ),
         ("keywright_approvals_waiting{}", 0.0),
         (&took("POST", "/v1/issuers/{issuer}/tokens"), 1.0),
         (&took("POST", "/v1/issuers/{issuer}/revocations"), 1.0),

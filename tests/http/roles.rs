@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 49] = [
+const CALLS: [Call; 50] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -47,6 +47,7 @@ const CALLS: [Call; 49] = [
     ("liftBan", banned),
     ("eraseRevocation", banned),
     ("listKeys", |_| Sample::default()),
+    ("listVerifiers", |_| Sample::default()),
     ("readKey", active_key),
     ("readExposure", active_key),
     ("readPlan", |_| Sample::default()),

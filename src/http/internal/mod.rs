@@ -19,6 +19,7 @@ mod replicas;
 mod revocations;
 mod route;
 mod tokens;
+mod verifiers;
 
 use std::sync::Arc;
 
@@ -118,6 +119,11 @@ fn table() -> Vec<Route> {
             Reading,
             keys::exposure,
             openapi::keys::exposure,
+        ),
+        Route::new("/v1/issuers/{issuer}/verifiers").get(
+            Reading,
+            verifiers::list,
+            openapi::keys::list_verifiers,
         ),
         Route::new("/v1/issuers/{issuer}/rotate").post(
             Administration,

@@ -47,6 +47,35 @@ pub(in crate::http) fn show() -> Operation {
     ))
 }
 
+/// `GET /v1/issuers/{issuer}/verifiers`.
+pub(in crate::http) fn list_verifiers() -> Operation {
+    let operation = Operation::new(Area::Keys, "listVerifiers", "Read who verifies with what")
+        .text(
+            "Who has fetched the key set from this process in the last 24 hours, and which one each has: a \
+             conditional request tells. Processes that share a store count each for itself. A proxy or a \
+             CDN in between is one verifier and hides those behind it.",
+        )
+        .one_of_the_roles(&Role::READERS);
+    let verifier = json!({
+        "address": "192.0.2.7", "user_agent": "jose/v6.2.0", "etag": "\"mP7hq2cYHkv1\"", "current": true,
+        "confirmed": true, "first_seen_at": 1_795_208_240, "seen_at": 1_795_294_630, "requests": 288,
+    });
+    let verifiers = json!({
+        "etag": "\"mP7hq2cYHkv1\"",
+        "keys": [
+            {"kid": ACTIVE, "state": "active", "verifiers": 1},
+            {"kid": SUCCESSOR, "state": "pending", "verifiers": 1},
+        ],
+        "verifiers": [verifier],
+        "unrecorded_requests": 0,
+    });
+    issuer_path(operation).answers(ResponseDescription::json::<api::Verifiers>(
+        ResponseStatus::Ok,
+        "The verifiers.",
+        verifiers,
+    ))
+}
+
 /// `GET /v1/issuers/{issuer}/history`.
 pub(in crate::http) fn history() -> Operation {
     let operation = Operation::new(
