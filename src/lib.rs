@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_folder;
+pub mod declared;
 mod disk;
 pub mod engine;
 pub mod guard;

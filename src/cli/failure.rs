@@ -37,6 +37,9 @@ pub(super) enum Failure {
     /// The flags do not fit together.
     #[error("{0}")]
     Usage(String),
+    /// A deployment is not what files declare, in so many places.
+    #[error("not as declared: {0}")]
+    Drift(usize),
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -201,6 +204,9 @@ impl Failure {
             }),
             Self::UnexpectedAnswer { .. } => Some(NOT_INTERNAL),
             Self::NoConnection { hint, .. } => Some(hint),
+            Self::Drift(_) => {
+                Some("without --check, keywright apply makes it what the files declare")
+            }
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Rejected { .. }
@@ -222,6 +228,7 @@ impl Failure {
             Self::Unwritable { .. } => "unwritable",
             Self::Rejected { code, .. } => code,
             Self::Usage(_) => "wrong-usage",
+            Self::Drift(_) => "not-as-declared",
             Self::Output(_) => "output-failed",
             Self::Offline(_) => "store-refused",
             Self::Service(_) => "service-failed",

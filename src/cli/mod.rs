@@ -8,6 +8,7 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod apply;
 mod approvals;
 mod arguments;
 mod audit;
@@ -118,6 +119,8 @@ enum Command {
     Grants(grants::Command),
     /// Show what will happen to an issuer's keys, and when.
     Plan(plan::Arguments),
+    /// Make issuers and clients what files declare, or check that they are.
+    Apply(apply::Arguments),
     /// Manage clients: their roles, limits and credentials.
     #[command(subcommand)]
     Clients(clients::Command),
@@ -219,6 +222,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Revocations(arguments) => revocations::run(arguments, session),
         Command::Grants(command) => grants::run(&command, session),
         Command::Plan(arguments) => plan::run(&arguments, session),
+        Command::Apply(arguments) => apply::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
         Command::Clock(command) => clock::run(&command, session),

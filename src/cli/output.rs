@@ -119,6 +119,7 @@ impl Output {
         drop(io::stderr().write_all(text.as_bytes()));
         match failure {
             Failure::Usage(_) => ExitCode::from(2),
+            Failure::Drift(_) => ExitCode::from(3),
             _ => ExitCode::FAILURE,
         }
     }

@@ -13,6 +13,7 @@
     reason = "a test fails by panicking, also in the functions around it, and meets real processes"
 )]
 
+mod apply;
 mod check;
 mod command;
 mod environment;

@@ -63,6 +63,7 @@ pages! {
     backup: "docs/backup.md",
     clients: "docs/clients.md",
     configuration: "docs/configuration.md",
+    declared: "docs/declared.md",
     issuers: "docs/issuers.md",
     leaked_key: "docs/leaked-key.md",
     master_key: "docs/master-key.md",
