@@ -34,6 +34,7 @@
 //! | `issuance_log.path` | `DATA_DIR-issuance.jsonl` | the file, by default beside the data folder |
 //! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
 //! | `oauth.enabled` | `false` | serve `/token` under each issuer's path on the public listener |
+//! | `declared.files` | none | files whose issuers and clients a start makes |
 //! | `oauth.allowed_origins` | none | origins whose pages may call it |
 //! | `oauth.refresh_grace` | `30s` | for how long a refresh token is answered again whose answer was lost; at most `60s` |
 //! | `oauth.max_grants_per_client` | `1000000` | live grants that one client has opened on an issuer |
@@ -118,6 +119,9 @@ pub struct Config {
     pub store: Store,
     /// The issuer of an empty store.
     pub default_issuer: DefaultIssuer,
+    /// What files declare.
+    #[serde(default)]
+    pub declared: Declared,
     /// The OAuth endpoints.
     pub oauth: Oauth,
     /// Whose tokens prove who a caller is.
@@ -172,6 +176,14 @@ pub struct DefaultIssuer {
     pub url: String,
 }
 
+/// What files declare.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declared {
+    /// The files (TOML), whose issuers and clients a start makes.
+    pub files: Vec<PathBuf>,
+}
+
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,6 +230,7 @@ impl Default for Config {
             default_issuer: DefaultIssuer {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
+            declared: Declared::default(),
             oauth: Oauth::default(),
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),

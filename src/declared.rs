@@ -18,7 +18,7 @@ pub struct Declared {
     /// The policies, with all their members, by issuer; `None` where no file declares issuers.
     issuers: Option<BTreeMap<IssuerName, Map<String, Value>>>,
     /// The terms, by the name of the client; `None` where no file declares clients.
-    clients: Option<BTreeMap<String, Map<String, Value>>>,
+    clients: Option<BTreeMap<String, Terms>>,
 }
 
 /// What a deployment has of one kind.
@@ -243,7 +243,7 @@ impl Declared {
                     return Err(DeclaredError::Name { file, name });
                 }
                 let terms = match Terms::from_document(Value::Object(document)) {
-                    Ok(terms) => terms.to_members(),
+                    Ok(terms) => terms,
                     Err(source) => return Err(DeclaredError::Terms { file, name, source }),
                 };
                 let clients = self.clients.get_or_insert_default();
@@ -254,6 +254,17 @@ impl Declared {
             true => Ok(()),
             false => Err(DeclaredError::Twice { file, kind, name }),
         }
+    }
+
+    /// Whether any issuer is declared.
+    pub fn has_issuers(&self) -> bool {
+        self.issuers.iter().flatten().next().is_some()
+    }
+
+    /// Whether a client is declared that may manage access and has a way in of its own.
+    pub fn has_admin(&self) -> bool {
+        let mut clients = self.clients.iter().flatten();
+        clients.any(|(_, terms)| terms.manages_access())
     }
 
     /// What is not as the files say, in the order in which it can be done: issuers before the clients that
@@ -268,9 +279,10 @@ impl Declared {
     ) -> Result<Vec<Difference>, DeclaredError> {
         let declared_issuers = self.issuers.iter().flatten();
         let declared_issuers =
-            declared_issuers.map(|(name, policy)| (name.as_str().to_owned(), policy));
+            declared_issuers.map(|(name, policy)| (name.as_str().to_owned(), policy.clone()));
         let declared_clients = self.clients.iter().flatten();
-        let declared_clients = declared_clients.map(|(name, terms)| (name.clone(), terms));
+        let declared_clients =
+            declared_clients.map(|(name, terms)| (name.clone(), terms.to_members()));
         let (mut differences, mut deletions) = (Vec::new(), Vec::new());
         let kinds: [(_, _, _, Vec<_>); 2] = [
             (
@@ -303,7 +315,7 @@ impl Declared {
                     },
                     members,
                     id: found.map(|found| found.id.clone()),
-                    document: (*document).clone(),
+                    document: document.clone(),
                 });
             }
             let is_left = |one: &&Present| {
@@ -336,7 +348,8 @@ fn of_table(file: &str, table: &str, value: Value) -> Result<Map<String, Value>,
     }
 }
 
-fn members_of(document: Value) -> Map<String, Value> {
+/// The members of a document that is an object.
+pub fn members_of(document: Value) -> Map<String, Value> {
     match document {
         Value::Object(members) => members,
         _ => Map::new(),

@@ -1,5 +1,6 @@
 //! The whole service, from its configuration to its end.
 
+mod bootstrap;
 mod check;
 mod first_start;
 mod listen;
@@ -9,7 +10,6 @@ mod replacement;
 mod signals;
 mod trust;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -17,15 +17,11 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::access::{Limits, Role, Terms};
-use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::revocations::RevocationSecret;
-use crate::authority::{
-    Authority, ChangeError, Services, health, replication, revocations, scheduler, upkeep,
-};
+use crate::authority::{Authority, Services, health, replication, revocations, scheduler, upkeep};
 use crate::clock::Clock;
-use crate::config::{self, Config, DefaultIssuer, InternalListenAddress};
+use crate::config::{self, Config, InternalListenAddress};
 use crate::data_folder::DataFolder;
 use crate::engine::Entropy;
 use crate::engine::software::SoftwareEngine;
@@ -34,7 +30,7 @@ use crate::http::{
     MtlsEndpoints, Oauth, Public, TlsFiles, serve,
 };
 use crate::issuance_log::IssuanceLog;
-use crate::lifecycle::{IssuerName, Policy, Timestamp};
+use crate::lifecycle::Timestamp;
 use crate::master_key;
 use crate::store::seal::check as seal_check;
 use crate::store::{self, Store, StoreLocation};
@@ -81,6 +77,7 @@ pub async fn run(
         addresses,
         trusted,
         master_keys: sources,
+        declared,
         ..
     } = check(config)?;
     let clock = Clock::system();
@@ -153,8 +150,7 @@ pub async fn run(
         identity: identity(config),
     };
     let authority = Arc::new(Authority::start(services).await?);
-    let is_first_start = bootstrap_access(&authority, &folder).await?;
-    bootstrap_issuer(&authority, config).await?;
+    let is_first_start = bootstrap::run(&authority, config, &declared, &folder).await?;
 
     let (public, internal) = (public.listen()?, internal.listen()?);
     let public_url = url_of(&public, public_tls.as_deref())?;
@@ -375,83 +371,6 @@ impl Background {
         let run = move || run(Arc::clone(&subject));
         let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
         tokio::spawn(supervise(name, clock, metrics, run))
-    }
-}
-
-/// The identifier of a store's first client. It is always the same, so that of several replicas that
-/// find the store empty one makes it.
-const BOOTSTRAP: &str = "bootstrap";
-
-/// Gives a store without clients its first one, and says whether this process did. The credential is put away before the client is
-/// let in, so that a crash in between leaves no client whose credential is lost.
-async fn bootstrap_access(
-    authority: &Arc<Authority>,
-    folder: &DataFolder,
-) -> Result<bool, Box<dyn std::error::Error>> {
-    if authority.had_clients() {
-        return Ok(false);
-    }
-    let terms = Terms {
-        name: "bootstrap".to_owned(),
-        roles: BTreeSet::from(Role::ALL),
-        limits: Limits::default(),
-        certificates: Vec::new(),
-        workloads: Vec::new(),
-        keys: None,
-    };
-    let mut client = authority.draft_client(terms)?;
-    BOOTSTRAP.clone_into(&mut client.id);
-    let issued = authority.draft_credential(&client.id, None)?;
-    client.credentials.push(issued.record);
-    let file = folder.admin_token_file();
-    folder.write(&file, issued.credential.reveal())?;
-    match authority.admit_client(client, Actor::Bootstrap).await {
-        Err(ChangeError::Contended) => {
-            folder.remove(&file)?;
-            authority.catch_up().await?;
-            tracing::info!("another replica has written the bootstrap credential");
-            return Ok(false);
-        }
-        admitted => admitted?,
-    }
-    tracing::info!(file = %file.display(), "wrote a bootstrap credential with every role");
-    Ok(true)
-}
-
-async fn bootstrap_issuer(
-    authority: &Arc<Authority>,
-    config: &Config,
-) -> Result<(), Box<dyn std::error::Error>> {
-    if authority.has_issuers() {
-        warn_if_unused(&config.default_issuer, authority);
-        return Ok(());
-    }
-    let name = IssuerName::parse(DEFAULT_ISSUER)?;
-    let policy = Policy::for_url(config.default_issuer_url()?);
-    let set = authority.set_issuer(&name, policy, None, Actor::Bootstrap);
-    match set.await {
-        // Another replica was faster.
-        Err(ChangeError::Contended) => authority.catch_up().await?,
-        set => drop(set?),
-    }
-    Ok(())
-}
-
-/// The URL of an issuer never changes: an operator who sets another one must not believe that it
-/// does.
-fn warn_if_unused(default_issuer: &DefaultIssuer, authority: &Authority) {
-    let mut urls = authority.issuers().into_iter().map(|issuer| {
-        let snapshot = issuer.snapshot();
-        snapshot.set().policy().url.as_str().to_owned()
-    });
-    let is_set = *default_issuer != Config::default().default_issuer;
-    if is_set && !urls.any(|url| url == default_issuer.url) {
-        tracing::warn!(
-            "default_issuer.url = \"{}\" is not used: it is for an empty store, and this one has \
-             issuers, none of them with this URL; the URL of an issuer never changes, so make \
-             another issuer (`keywright issuers set NAME --set url=…`), or take the setting out",
-            default_issuer.url
-        );
     }
 }
 

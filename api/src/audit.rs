@@ -279,7 +279,7 @@ pub struct Actor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(extend(
-    "x-enum-varnames" = ["ActorClient", "ActorHolder", "ActorScheduler", "ActorBootstrap", "ActorOperator"]
+    "x-enum-varnames" = ["ActorClient", "ActorHolder", "ActorScheduler", "ActorBootstrap", "ActorConfiguration", "ActorOperator"]
 ))]
 pub enum ActorKind {
     /// A client of the internal API.
@@ -290,6 +290,8 @@ pub enum ActorKind {
     Scheduler,
     /// The first start.
     Bootstrap,
+    /// A start, with what files declare.
+    Configuration,
     /// A person with access to the store.
     Operator,
 }
@@ -302,6 +304,7 @@ impl ActorKind {
             Self::Holder => "holder",
             Self::Scheduler => "scheduler",
             Self::Bootstrap => "bootstrap",
+            Self::Configuration => "configuration",
             Self::Operator => "operator",
         }
     }

@@ -44,6 +44,23 @@ pub struct Terms {
     pub keys: Option<JwkSet>,
 }
 
+impl Terms {
+    /// Whether such a client manages clients without any credential: it has the role and proves who it is in
+    /// another way, and no list of issuers confines it.
+    pub fn manages_access(&self) -> bool {
+        self.allow_managing_access() && self.has_proof()
+    }
+
+    fn allow_managing_access(&self) -> bool {
+        self.roles.contains(&Role::Admin) && self.limits.issuers.is_none()
+    }
+
+    /// Whether there is a way in that needs no credential.
+    fn has_proof(&self) -> bool {
+        !self.certificates.is_empty() || !self.workloads.is_empty() || self.keys.is_some()
+    }
+}
+
 impl Client {
     /// A client that did not exist until now.
     pub fn new(id: String, terms: Terms, now: Timestamp) -> Self {
@@ -64,16 +81,8 @@ impl Client {
     /// Whether the client could manage clients now: it has the role and a way in, and no list of
     /// issuers confines it.
     pub fn manages_access(&self, now: Timestamp) -> bool {
-        let Terms {
-            limits,
-            certificates,
-            workloads,
-            keys,
-            ..
-        } = &self.terms;
         let has_credential = self.credentials.iter().any(|one| one.is_valid(now));
-        let has_proof = !certificates.is_empty() || !workloads.is_empty() || keys.is_some();
-        self.has(Role::Admin) && limits.issuers.is_none() && (has_credential || has_proof)
+        self.terms.allow_managing_access() && (has_credential || self.terms.has_proof())
     }
 
     /// The same client under other terms.

@@ -46,6 +46,8 @@ pub enum Actor {
     Scheduler,
     /// The first start.
     Bootstrap,
+    /// A start, with what files declare.
+    Configuration,
     /// An operator at the machine, while nothing served.
     Operator {
         /// The user of the operating system.
@@ -64,6 +66,7 @@ impl Actor {
             Self::Holder { .. }
             | Self::Scheduler
             | Self::Bootstrap
+            | Self::Configuration
             | Self::Operator { .. }
             | Self::Recorded(_) => None,
         }

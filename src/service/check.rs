@@ -3,16 +3,17 @@
 
 use std::error::Error;
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use super::trust;
 use crate::authority::authentication::TrustedIssuers;
 use crate::config::{self, Config, InternalListenAddress, IssuanceLogTo, MasterKeySources};
+use crate::declared::Declared;
 use crate::lifecycle::Timestamp;
 use crate::master_key;
 
@@ -29,6 +30,8 @@ pub struct Checked {
     pub(super) addresses: Addresses,
     /// Where the master keys come from.
     pub(super) master_keys: MasterKeySources,
+    /// What the declared files say.
+    pub(super) declared: Declared,
     /// The listeners that have a certificate, and when it expires.
     pub certificates: Vec<(&'static str, Timestamp)>,
 }
@@ -80,6 +83,8 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
             .map_err(|error| format!("internal.listen = \"{listen}\": {error}"))?;
     }
     let trusted = trust::trusted_issuers(&config.trusted_issuers)?;
+    let declared =
+        declared(&config.declared.files).map_err(|error| format!("declared.files: {error}"))?;
     let master_keys = config.master_key_sources()?;
     master_key::check(&master_keys, &config.data_dir)?;
     check_data_folder(&config.data_dir)
@@ -95,8 +100,32 @@ pub fn check(config: &Config) -> Result<Checked, Box<dyn Error>> {
         },
         trusted,
         master_keys,
+        declared,
         certificates,
     })
+}
+
+/// The largest file that declares anything, in bytes.
+const LARGEST_DECLARATION: u64 = 1024 * 1024;
+
+fn declared(files: &[PathBuf]) -> Result<Declared, Box<dyn Error>> {
+    let mut declared = Declared::default();
+    for path in files {
+        let file = path.display().to_string();
+        let text = read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
+        declared.read(&file, &text)?;
+    }
+    Ok(declared)
+}
+
+fn read_to_string(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?.take(LARGEST_DECLARATION + 1);
+    let length = BufReader::new(file).read_to_string(&mut text)?;
+    match u64::try_from(length).is_ok_and(|length| length <= LARGEST_DECLARATION) {
+        true => Ok(text),
+        false => Err(ErrorKind::FileTooLarge.into()),
+    }
 }
 
 /// Whether the folder and what is in it may be written, or the folder can be made.

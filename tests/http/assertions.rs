@@ -260,10 +260,10 @@ pub fn serve(document: &Value) -> String {
     url
 }
 
-const KUBERNETES: &str = "https://kubernetes.default.svc.cluster.local";
+pub const KUBERNETES: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// What a pod finds in its file, as Kubernetes writes it.
-fn pod(namespace: &str, account: &str) -> Value {
+pub fn pod(namespace: &str, account: &str) -> Value {
     json!({
         "aud": [AUDIENCE], "iss": KUBERNETES, "iat": now(), "nbf": now(), "exp": now() + 3600,
         "jti": "a5c5e2b8-4f1a-4a39-9b1e-0a1c9be0bd0d",
@@ -277,7 +277,7 @@ fn pod(namespace: &str, account: &str) -> Value {
     })
 }
 
-fn trusting(name: &str, issuer: &str, keys: &str) -> String {
+pub fn trusting(name: &str, issuer: &str, keys: &str) -> String {
     format!(
         "[[trusted_issuers]]\nname = \"{name}\"\nissuer = \"{issuer}\"\naudience = \"{AUDIENCE}\"\n{keys}\n"
     )

@@ -4,7 +4,7 @@
 //! `openapi` the description (which `document` reads), `schemathesis` what a stranger makes of it,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
 //! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
-//! proved, `startup` how the process begins and ends, and `secrets` and `urls` what must never be
+//! proved, `startup` how the process begins and ends, `declared` what it makes of files then, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
 //! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
@@ -35,6 +35,7 @@ mod bad_input;
 mod client;
 mod connections;
 mod credentials;
+mod declared;
 mod document;
 mod exchange;
 mod feed;

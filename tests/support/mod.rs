@@ -181,7 +181,8 @@ pub fn start_program(
     let addresses: Value =
         serde_json::from_slice(&std::fs::read(&listen).expect("listen.json")).expect("JSON");
     let url = |name: &str| addresses[name].as_str().expect("a URL").to_owned();
-    let admin = std::fs::read_to_string(data.join("admin.token")).expect("a credential");
+    // Where an admin is declared there is none.
+    let admin = std::fs::read_to_string(data.join("admin.token")).unwrap_or_default();
     Ok(Server {
         public: url("public"),
         internal: url("internal"),
