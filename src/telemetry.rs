@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+mod consumptions;
 mod grants;
 mod issuance;
 mod issuers;
@@ -25,6 +26,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::lifecycle::Timestamp;
 
+pub use consumptions::ConsumptionMetrics;
 pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
 pub use issuers::IssuerMetrics;
@@ -56,6 +58,11 @@ struct SignatureLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerLabels {
     issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +103,7 @@ type NoLabels = [(&'static str, &'static str); 0];
 pub struct Metrics {
     issuance: IssuanceMetrics,
     grants: GrantMetrics,
+    consumptions: ConsumptionMetrics,
     tasks: TaskMetrics,
     issuers: IssuerMetrics,
     process: ProcessMetrics,
@@ -204,9 +212,12 @@ impl Default for Metrics {
         issuance.register(&mut registry);
         let grants = GrantMetrics::default();
         grants.register(&mut registry);
+        let consumptions = ConsumptionMetrics::default();
+        consumptions.register(&mut registry);
         let metrics = Self {
             issuance,
             grants,
+            consumptions,
             tasks: TaskMetrics::default(),
             issuers,
             process: ProcessMetrics::default(),
@@ -330,6 +341,11 @@ impl Metrics {
     /// How many grants there are, and what becomes of them.
     pub fn grants(&self) -> &GrantMetrics {
         &self.grants
+    }
+
+    /// What becomes of requests to use up tokens that count once.
+    pub const fn consumptions(&self) -> &ConsumptionMetrics {
+        &self.consumptions
     }
 
     /// Counts a response on a key set's URL.

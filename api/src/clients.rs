@@ -29,6 +29,8 @@ pub enum Role {
     Introspector,
     /// Trades tokens in for others within its limits, and signs none of its own.
     Exchanger,
+    /// Uses up tokens that count once, for audiences within its limits.
+    Consumer,
 }
 
 impl Role {
@@ -231,7 +233,7 @@ pub struct Limits {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Issuer,
         Self::Security,
         Self::Auditor,
@@ -239,6 +241,7 @@ impl Role {
         Self::Revoker,
         Self::Introspector,
         Self::Exchanger,
+        Self::Consumer,
     ];
 
     /// The role's word.
@@ -251,6 +254,7 @@ impl Role {
             Self::Revoker => "revoker",
             Self::Introspector => "introspector",
             Self::Exchanger => "exchanger",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -258,7 +262,7 @@ impl Role {
 /// A role that does not exist. Holds at most 64 characters of it, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector, exchanger"
+    "\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector, exchanger, consumer"
 )]
 pub struct UnknownRole(String);
 

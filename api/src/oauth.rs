@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::UnixSeconds;
+
 /// How a client authenticates in the body of a request (RFC 6749 §2.3.1, RFC 7523 §2.2), if it sends no
 /// `Authorization`. It has no `Debug`: it is a proof.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,8 +71,8 @@ pub struct TokenForm {
     pub client: ClientAuthenticationForm,
 }
 
-/// The form of the endpoints for one token: to take it back (RFC 7009 §2.1), and to ask whether it is valid
-/// (RFC 7662 §2.1). It has no `Debug`: it has secrets.
+/// The form of the endpoints for one token: to take it back (RFC 7009 §2.1), to ask whether it is valid
+/// (RFC 7662 §2.1), and to use it up. It has no `Debug`: it has secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OneTokenForm {
     /// The access token or refresh token.
@@ -133,9 +135,18 @@ pub struct IntrospectedToken {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_type: Option<AccessTokenType>,
     /// Its claims, as far as a service needs them to decide: `iss`, `sub`, `aud`, `client_id`, `scope`,
-    /// `iat`, `nbf`, `exp`, `jti`, `act` and `cnf`.
+    /// `iat`, `nbf`, `exp`, `jti`, `act`, `cnf` and `single_use`.
     #[serde(flatten)]
     pub claims: Map<String, Value>,
+}
+
+/// A token that was used up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsumedToken {
+    /// Its identifier.
+    pub jti: String,
+    /// When it was used up, in Unix seconds: before now, if the answer is repeated.
+    pub consumed_at: UnixSeconds,
 }
 
 /// What is wrong with a request to an OAuth endpoint (RFC 6749 §5.2).

@@ -75,6 +75,12 @@ pub struct OauthEndpoints {
     pub introspection_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
     /// What answers are signed with (RFC 9701 §7).
     pub introspection_signing_alg_values_supported: Vec<Algorithm>,
+    /// Where a service uses up a token that counts once.
+    pub consumption_endpoint: String,
+    /// How a service authenticates there.
+    pub consumption_endpoint_auth_methods_supported: Vec<String>,
+    /// What a service may sign its assertions with.
+    pub consumption_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
     /// What DPoP proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: Vec<Algorithm>,
     /// Whether access tokens can be bound to the client's certificate (RFC 8705 §3.3).
@@ -94,6 +100,8 @@ pub struct MtlsEndpointAliases {
     pub revocation_endpoint: String,
     /// Where a service asks whether a token is valid.
     pub introspection_endpoint: String,
+    /// Where a service uses up a token that counts once.
+    pub consumption_endpoint: String,
 }
 
 /// OpenID Connect discovery.

@@ -30,6 +30,10 @@ pub struct SignRequest {
     /// An algorithm with an active key. Default: the policy's `default_algorithm`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alg: Option<Algorithm>,
+    /// Whether the token counts once: it has the claim `single_use`, and a service that takes it uses it up at
+    /// the issuer's `/consume`. Needs `oauth.enabled`. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub single_use: Option<bool>,
 }
 
 /// What is asserted; it may be empty. `iss`, `iat`, `exp`, `jti` and `ancestor_jtis` are refused. Every other claim

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::issuer::{Issuer, MAX_ATTEMPTS};
 use super::master_key::CommitSealing;
-use super::signing::{self, Origin, SignRefusal, SignRequest, SignedToken};
+use super::signing::{self, Origin, SignRefusal, SignRequest, SignedToken, Uses};
 use super::snapshot::LeasedSnapshot;
 use super::{Authority, ChangeError};
 use crate::access::Client;
@@ -141,9 +141,6 @@ impl From<InvalidGrantRecord> for GrantError {
     }
 }
 
-/// The most records of one batch that no caller waits for.
-const MOST_AT_A_TIME: u32 = 500;
-
 fn record_key(issuer: &IssuerName, id: &str) -> RecordKey {
     RecordKey::owned(Kind::Grant, issuer, id)
 }
@@ -198,6 +195,7 @@ fn sign_request(
             parents: Vec::new(),
         }),
         confirmation,
+        uses: Uses::Unlimited,
     }
 }
 

@@ -37,6 +37,7 @@ pub mod revocations;
 pub mod scheduler;
 mod schema_checks;
 pub mod signing;
+pub mod single_use;
 pub mod snapshot;
 mod store_watch;
 pub mod throttle;
@@ -74,6 +75,7 @@ use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
 use verifiers::VerifierLog;
+use single_use::Consumptions;
 
 pub use access::Issued;
 pub use error::ChangeError;
@@ -187,6 +189,8 @@ pub struct Authority {
     grants: GrantCounts,
     /// Who fetches key sets.
     verifiers: VerifierLog,
+    /// Tokens that are being used up.
+    consumptions: Consumptions,
 }
 
 impl Authority {
@@ -254,6 +258,7 @@ impl Authority {
             generating: Arc::default(),
             grants: GrantCounts::default(),
             verifiers: VerifierLog::default(),
+            consumptions: Consumptions::default(),
         };
         authority.catch_up().await?;
         Ok(authority)

@@ -5,15 +5,16 @@
 mod checks;
 mod payload;
 mod refusal;
+mod request;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keywright_verifier::json::{AnyValue, BorrowedValue, Members};
+use keywright_verifier::json::{AnyValue, BorrowedValue};
 use keywright_verifier::revocation::ANCESTORS_CLAIM;
-use keywright_verifier::{Algorithm, Confirmation, Jwk, Kid, PublicKey};
+use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey, SINGLE_USE_CLAIM};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -23,7 +24,6 @@ use crate::access::claim_name;
 use crate::access::limits::MOST_WORK_OF_BATCH;
 use crate::access::{Asked, Client};
 use crate::engine::{Signer, random_identifier, random_identifiers};
-use crate::lifecycle::Policy;
 use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
@@ -31,6 +31,7 @@ use payload::{OwnClaims, Payload};
 
 pub(super) use checks::is_reserved_type;
 pub use refusal::SignRefusal;
+pub use request::{Origin, SignRequest, Uses};
 
 /// The type of a token whose request names none (RFC 7519 §5.1).
 pub const DEFAULT_TYP: &str = "JWT";
@@ -40,42 +41,6 @@ pub const COMMON_TYPES: [&str; 2] = [DEFAULT_TYP, "at+jwt"];
 
 /// The claims that the service alone sets.
 const OWNED_CLAIMS: [&str; 5] = ["iss", "iat", "exp", "jti", ANCESTORS_CLAIM];
-
-/// A request for one token.
-#[derive(Debug, Clone)]
-pub struct SignRequest<'t> {
-    /// What is asserted, without the claims that the service sets.
-    pub claims: Members<'t>,
-    /// The lifetime in seconds; the policy's default when absent.
-    pub expires_in: Option<u64>,
-    /// The token's type; `JWT` when absent.
-    pub typ: Option<Cow<'t, str>>,
-    /// The algorithm; the policy's default when absent.
-    pub algorithm: Option<Algorithm>,
-    /// What it comes of, if that is a grant or other tokens.
-    pub origin: Option<Origin>,
-    /// What it is bound to: the token's `cnf`, which the caller's limits say nothing about.
-    pub confirmation: Option<Confirmation>,
-}
-
-/// What a token comes of: a grant, or tokens that are exchanged for it.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    /// What the service says of it, which the caller's limits say nothing about, such as `sid` and `act`.
-    pub claims: Members<'static>,
-    /// When the token expires at the latest, in Unix seconds.
-    pub ends_at: u64,
-    /// The claims of the issuer's tokens that are exchanged. Once one of them is taken back, the token is
-    /// not handed out.
-    pub parents: Vec<Map<String, Value>>,
-}
-
-impl SignRequest<'_> {
-    /// The algorithm that it is signed with under a policy.
-    pub fn algorithm_under(&self, policy: &Policy) -> Algorithm {
-        self.algorithm.unwrap_or(policy.default_algorithm)
-    }
-}
 
 /// A signed token.
 pub struct SignedToken {
@@ -329,10 +294,16 @@ async fn prepare<'v>(
         algorithm,
         origin,
         confirmation,
+        uses,
     } = request;
+    let single_use = (uses == Uses::Once).then_some(SINGLE_USE_CLAIM);
+    if single_use.is_some() && !snapshot.consumes_tokens() {
+        return Err(SignRefusal::SingleUseUnavailable);
+    }
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
         .chain(confirmation.map(|_| "cnf"))
+        .chain(single_use)
         .filter(|claim| claims.contains(claim))
         .collect();
     if !owned.is_empty() {
@@ -401,6 +372,7 @@ async fn prepare<'v>(
         jti: &jti,
         of_origin,
         cnf: confirmation,
+        uses,
     };
     let payload = &mut workspace.payload;
     payload.clear();

@@ -100,6 +100,11 @@ impl Snapshot {
         }
     }
 
+    /// Whether tokens that count once can be used up: at an endpoint that the metadata names.
+    pub fn consumes_tokens(&self) -> bool {
+        self.endpoints != Endpoints::Off
+    }
+
     /// The same snapshot, with what is published decided anew for `now`.
     pub fn republished(&self, metrics: &Metrics, now: Timestamp) -> Self {
         let signers = self

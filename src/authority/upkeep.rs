@@ -1,13 +1,21 @@
-//! What is tidied up in the store each minute: revocations of which nothing follows any more, and grants
-//! that have ended; what waits for a second person is counted, and who verifies no more is forgotten. It has a task of its own, because it may take long.
+//! What is tidied up in the store each minute: revocations of which nothing follows any more, grants that
+//! have ended, and used tokens that have expired; what waits for a second person is counted, and who verifies
+//! no more is forgotten. It has a task of its own, because it may take long.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Authority;
+use super::{Authority, Services};
+use crate::store::{CommitError, Kind, Query, StoreError, Write};
 
 /// How often.
 const INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most records of one batch that no caller waits for.
+pub(super) const MOST_AT_A_TIME: u32 = 500;
+
+/// The most pages of one round, so that a round does not last until the next.
+const MOST_PAGES: u32 = 200;
 
 /// Tidies up until it is dropped.
 pub async fn run(authority: Arc<Authority>) {
@@ -24,5 +32,45 @@ pub async fn run(authority: Arc<Authority>) {
             tracing::warn!(%error, "past revocations stay in the store for now");
         }
         authority.look_after_grants().await;
+        if let Err(error) = authority.forget_expired_tokens().await {
+            tracing::warn!(%error, "used tokens that have expired stay in the store for now");
+        }
     }
+}
+
+impl Authority {
+    /// Deletes the records of used tokens that no verifier accepts any more.
+    async fn forget_expired_tokens(&self) -> Result<(), StoreError> {
+        let past = Query {
+            kept_until: Some(self.services.lease.time()),
+            limit: Some(MOST_AT_A_TIME),
+            ..Query::all(Kind::UsedToken)
+        };
+        delete_all(&self.services, &past).await
+    }
+}
+
+/// Deletes what a query finds, a page at a time.
+pub(super) async fn delete_all(services: &Services, query: &Query) -> Result<(), StoreError> {
+    let failed = |error| StoreError(Box::new(error));
+    for _ in 0..MOST_PAGES {
+        let records = services.store.list(query.clone()).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let randomness = |error| StoreError(Box::new(error));
+        let mut batch = services.new_batch().map_err(randomness)?;
+        let deletions = records.into_iter();
+        batch
+            .writes
+            .extend(deletions.map(|record| Write::Delete(record.key, record.token)));
+        match services.commit(batch).await {
+            Ok(_) => {}
+            // Another process deletes the same: it is left to do so.
+            Err(CommitError::Conflict) => return Ok(()),
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => return Err(error),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(())
 }

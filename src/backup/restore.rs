@@ -8,6 +8,7 @@
 
 mod error;
 mod revocations;
+mod single_use;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,6 +106,8 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
         return Err(RestoreError::GrantsTakenBack);
     }
     let mut replaced = revocations.replaced_kinds();
+    replaced.push(Kind::UsedToken);
+    let first_uses = single_use::records(&plan, &recovered);
     let ended_grants = match plan.keep_grants {
         true => 0,
         false => {
@@ -134,7 +137,7 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let replacement = ReplacementRows {
         head: stored_head,
         replaced,
-        records: records.chain(revocations.into_records()).collect(),
+        records: (records.chain(revocations.into_records()).chain(first_uses)).collect(),
         events,
     };
     Ok(Prepared {

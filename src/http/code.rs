@@ -136,7 +136,7 @@ codes! {
         "1 to 64 printable ASCII characters";
     InvalidRoles = "invalid-roles":
         "no role, or an unknown one",
-        "name at least one of the six";
+        "name at least one of those in `detail`";
     InvalidLimits = "invalid-limits":
         "a limit of a client breaks a rule",
         "`detail` has the member and the rule";
@@ -221,6 +221,18 @@ codes! {
     ProofRequired = "proof-required":
         "the token that is traded in is bound to a key or certificate, and the request has no proof of it",
         "send the proof, or trade in a token that is not bound";
+    InvalidIdempotencyKey = "invalid-idempotency-key":
+        "`Idempotency-Key` is missing, repeated, no text of 1 to 128 letters, digits and `-._~`, or the `jti` of the token",
+        "send a new random text for each token, and the same one again if an answer was lost";
+    NotSingleUse = "not-single-use":
+        "the token has no claim `single_use`, and is not used up",
+        "nothing: the token may be used until it expires";
+    TokenNotActive = "token-not-active":
+        "the token has expired, is not valid yet, or was taken back; it is not used up",
+        "get a new one";
+    SingleUseUnavailable = "single-use-unavailable":
+        "`single_use` is asked for, and the OAuth endpoints are off, where the token would be used up",
+        "leave it out, or set `oauth.enabled`";
     CredentialMissing = "credential-missing":
         "no `Authorization: Bearer`, and no certificate",
         "send the credential";
@@ -332,6 +344,9 @@ codes! {
     GrantSubjectFixed = "grant-subject-fixed":
         "a change of a grant has another `sub`",
         "open another grant";
+    AlreadyConsumed = "already-consumed":
+        "the token counts once and was used before, or was issued before a restore",
+        "refuse the request that has brought it";
     LastAdmin = "last-admin":
         "no client could manage access any longer",
         "make another client that is an admin of all issuers and can authenticate";

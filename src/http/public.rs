@@ -214,6 +214,7 @@ pub(super) fn operations() -> Vec<Described> {
                 Endpoint::Token => oauth_operations::token(),
                 Endpoint::Revocation => oauth_operations::revoke(),
                 Endpoint::Introspection => oauth_operations::introspect(),
+                Endpoint::Consumption => oauth_operations::consume(),
             };
             let operation = match path {
                 "" => operation,

@@ -218,6 +218,9 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::ExchangeNotAllowed
         | Code::ChainTooLong
         | Code::ProofRequired
+        | Code::InvalidIdempotencyKey
+        | Code::NotSingleUse
+        | Code::TokenNotActive
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
         Code::CredentialMissing | Code::CredentialInvalid => StatusCode::UNAUTHORIZED,
         Code::RoleMissing | Code::ClientLimit | Code::Banned | Code::OwnApproval => {
@@ -247,6 +250,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::IssuerUrlTaken
         | Code::DefaultAlgorithmNotActive
         | Code::TakesOverFixed
+        | Code::AlreadyConsumed
+        | Code::SingleUseUnavailable
         | Code::LastAdmin
         | Code::NotABan
         | Code::GrantEnded
@@ -291,6 +296,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
 pub(super) const fn oauth_status_of(code: Code) -> StatusCode {
     match status_of(code) {
         StatusCode::CONFLICT if matches!(code, Code::GrantEnded) => StatusCode::BAD_REQUEST,
+        // The second use of a token is no request that could be mended.
+        StatusCode::CONFLICT if matches!(code, Code::AlreadyConsumed) => StatusCode::CONFLICT,
         StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => StatusCode::BAD_REQUEST,
         StatusCode::CONFLICT => StatusCode::SERVICE_UNAVAILABLE,
         status => status,

@@ -44,15 +44,19 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm], mtls: Option<&str>) -> O
         revocation_endpoint_auth_methods_supported: public,
         revocation_endpoint_auth_signing_alg_values_supported: assertions.clone(),
         introspection_endpoint: Endpoint::Introspection.url(issuer),
-        introspection_endpoint_auth_methods_supported: methods,
-        introspection_endpoint_auth_signing_alg_values_supported: assertions,
+        introspection_endpoint_auth_methods_supported: methods.clone(),
+        introspection_endpoint_auth_signing_alg_values_supported: assertions.clone(),
         introspection_signing_alg_values_supported: algorithms.to_vec(),
+        consumption_endpoint: Endpoint::Consumption.url(issuer),
+        consumption_endpoint_auth_methods_supported: methods,
+        consumption_endpoint_auth_signing_alg_values_supported: assertions,
         dpop_signing_alg_values_supported: Algorithm::ALL.to_vec(),
         tls_client_certificate_bound_access_tokens: mtls.map(|_| true),
         mtls_endpoint_aliases: mtls.map(|mtls| MtlsEndpointAliases {
             token_endpoint: Endpoint::Token.url(mtls),
             revocation_endpoint: Endpoint::Revocation.url(mtls),
             introspection_endpoint: Endpoint::Introspection.url(mtls),
+            consumption_endpoint: Endpoint::Consumption.url(mtls),
         }),
     }
 }

@@ -1,5 +1,6 @@
 //! The rules of the OAuth endpoints: forms, client authentication, scopes and targets, what the token
-//! of a client says, what one is exchanged for, grants and their refresh tokens. Pure: time, randomness and clients are parameters.
+//! of a client says, what one is exchanged for, grants and their refresh tokens, tokens that count once.
+//! Pure: time, randomness and clients are parameters.
 //!
 //! `http/public/oauth` has the routes; signing, limits, rates and slots are those of the internal API.
 
@@ -14,6 +15,7 @@ mod proof;
 pub mod refresh;
 pub mod refresh_token;
 mod scope;
+pub mod single_use;
 mod target;
 
 use std::sync::Arc;
@@ -45,11 +47,18 @@ pub enum Endpoint {
     Revocation,
     /// Where a service asks whether a token is valid (RFC 7662).
     Introspection,
+    /// Where a service uses a token up that counts once.
+    Consumption,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Revocation, Self::Introspection];
+    pub const ALL: [Self; 4] = [
+        Self::Token,
+        Self::Revocation,
+        Self::Introspection,
+        Self::Consumption,
+    ];
 
     /// The end of its path.
     pub const fn suffix(self) -> &'static str {
@@ -57,6 +66,7 @@ impl Endpoint {
             Self::Token => "/token",
             Self::Revocation => "/revoke",
             Self::Introspection => "/introspect",
+            Self::Consumption => "/consume",
         }
     }
 

@@ -23,11 +23,14 @@ pub enum Kind {
     Revocation,
     /// A grant of the issuer that owns it, of which there may be a million. Its key is in `sealed`.
     Grant,
+    /// A token of the issuer that owns it, which counts once and was used; and since when such tokens of the
+    /// issuer count at all. There may be a million.
+    UsedToken,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -35,6 +38,7 @@ impl Kind {
         Self::Approval,
         Self::Revocation,
         Self::Grant,
+        Self::UsedToken,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -47,12 +51,13 @@ impl Kind {
             Self::Approval => "approval",
             Self::Revocation => "revocation",
             Self::Grant => "grant",
+            Self::UsedToken => "used-token",
         }
     }
 
     /// Whether there are so many that they are never read as a whole.
     pub const fn is_paged(self) -> bool {
-        matches!(self, Self::Grant)
+        matches!(self, Self::Grant | Self::UsedToken)
     }
 
     /// The kind with this word.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keywright::authority::signing::{self, Origin, SignRefusal, SignRequest, sign};
+use keywright::authority::signing::{self, Origin, SignRefusal, SignRequest, Uses, sign};
 use keywright_verifier::Jws;
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,7 @@ fn exchanged(parent: &Value) -> SignRequest<'static> {
             parents,
         }),
         confirmation: None,
+        uses: Uses::Unlimited,
     }
 }
 

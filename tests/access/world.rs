@@ -15,7 +15,7 @@ use keywright::authority::authentication::{
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
-use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
+use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, Uses, sign};
 use keywright::authority::{Authority, IssuerSet, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -179,6 +179,7 @@ pub fn sign_request(document: &Value) -> SignRequest<'static> {
         algorithm: text("alg").map(|name| name.parse().unwrap()),
         origin: None,
         confirmation: None,
+        uses: Uses::Unlimited,
     }
 }
 

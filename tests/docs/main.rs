@@ -70,6 +70,7 @@ pages! {
     migration: "docs/migration.md",
     grants: "docs/grants.md",
     oauth: "docs/oauth.md",
+    single_use: "docs/single-use.md",
     token_exchange: "docs/token-exchange.md",
     replicas: "docs/replicas.md",
     rotation: "docs/rotation.md",
@@ -98,7 +99,7 @@ fn every_page_with_examples_is_run() {
 /// What a page asks its reader to set before its examples.
 fn configuration_of(page: &str) -> &'static str {
     match page {
-        "docs/grants.md" | "docs/oauth.md" | "docs/token-exchange.md" => "oauth.enabled = true\n",
+        "docs/grants.md" | "docs/oauth.md" | "docs/single-use.md" | "docs/token-exchange.md" => "oauth.enabled = true\n",
         _ => "",
     }
 }

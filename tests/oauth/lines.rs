@@ -162,7 +162,7 @@ fn steal(fleet: &Fleet, random: &mut StdRng, first: String) {
     }
 }
 
-fn folder_like(first: &Server) -> Arc<TempDir> {
+pub fn folder_like(first: &Server) -> Arc<TempDir> {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     std::fs::create_dir(folder.path().join("keys")).unwrap();
     for file in ["master.key", "admin.token"] {

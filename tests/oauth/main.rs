@@ -8,7 +8,8 @@
 //! replicas that are killed, in `lines`, and counted in `grant_metrics`. `dpop` binds tokens and
 //! grants to keys.
 //! `exchange`, `exchange_errors`, `exchange_property`, `exchange_revocation`, `exchange_workload` and
-//! `transaction` trade tokens in.
+//! `transaction` trade tokens in. `single_use` uses up tokens that count once, `single_use_replicas` at three
+//! replicas that race and are killed.
 
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +46,8 @@ mod metadata;
 mod origins;
 mod refresh;
 mod revocation;
+mod single_use;
+mod single_use_replicas;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;

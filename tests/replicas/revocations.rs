@@ -8,7 +8,7 @@ use keywright::authority::request::Request;
 use keywright::authority::revocations::{
     FeedRefusal, FeedRequest, RevocationDraft, RevocationInForce,
 };
-use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, sign};
+use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, Uses, sign};
 use keywright::revocation::{Revocation, State};
 use keywright::store::{Batch, BatchId, Content, Kind, RecordKey, Store as _, Write};
 use keywright_verifier::Jws;
@@ -46,6 +46,7 @@ pub(crate) fn request(subject: &str) -> SignRequest<'static> {
         algorithm: None,
         origin: None,
         confirmation: None,
+        uses: Uses::Unlimited,
     }
 }
 

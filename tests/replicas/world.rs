@@ -12,7 +12,7 @@ use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::replication::ReplicationError;
 use keywright::authority::revocations::RevocationSecret;
-use keywright::authority::signing::{SignRefusal, SignRequest, sign};
+use keywright::authority::signing::{SignRefusal, SignRequest, Uses, sign};
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -135,6 +135,7 @@ impl Process {
             algorithm: None,
             origin: None,
             confirmation: None,
+            uses: Uses::Unlimited,
         };
         let signed = sign(&view, &anyone(), request).await?;
         Ok(signed.kid)

@@ -16,6 +16,7 @@ mod ends;
 mod file;
 mod grants;
 mod refusals;
+mod single_use;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;

@@ -43,6 +43,8 @@
 //! | 401 | `dpop-nonce-required` | the proof needs the nonce of `DPoP-Nonce`: `error="use_dpop_nonce"` (RFC 9449 §9) |
 //! | 403 | `scope-missing`, `claim-missing` | the token is valid and a route requires more: `error="insufficient_scope"` |
 //! | 503 | `keys-unavailable` | the keys to verify the token with are not available |
+//! | 401 | `single-use`, `already-consumed`, `consumption-refused` | the token counts once and this is not its use: `error="invalid_token"` |
+//! | 503 | `consumption-unavailable` | the issuer cannot be asked whether the token was used before |
 //! | 503 | `dpop-memory-full` | too many proofs were used in the last minute |
 //! | 503 | `revocations-stale` | what is revoked has not been learned for too long |
 //! | 500 | `authentication-missing` | a requirement or an extractor is used without an [`Authentication`]: every request is refused |

@@ -2,7 +2,7 @@
 
 use crate::keys::KeysUnavailable;
 use crate::revocation::SelectorKind;
-use crate::{BindingError, ClaimError, DpopError, JwsError};
+use crate::{BindingError, ClaimError, DpopError, JwsError, SingleUseError};
 
 /// Why [`Verifier::verify`](crate::Verifier::verify) does not accept a token.
 ///
@@ -26,6 +26,9 @@ pub enum VerifyError {
     /// The token is valid, and the request does not prove that it may use it.
     #[error(transparent)]
     Binding(#[from] BindingError),
+    /// The token counts once, and does not count now.
+    #[error(transparent)]
+    SingleUse(#[from] SingleUseError),
     /// The issuer has taken the token back.
     #[error("the token was revoked by its {selector}")]
     Revoked {
@@ -60,6 +63,10 @@ pub enum Fault {
     /// The token is good, and bound to a key or a certificate that the request does not prove. It may be
     /// stolen.
     Unproven,
+    /// It is genuine and counts once, and this was not its one use. A new one will do.
+    Used,
+    /// The token may be good: its issuer cannot be asked whether it was used before. Answer with 503.
+    Consumption,
     /// The token and its proof may be good: no more used proofs can be remembered. Answer with 503.
     Capacity,
 }
@@ -78,6 +85,8 @@ impl VerifyError {
     /// | `revocations-stale` | [`Fault::Revocations`] |
     /// | `proof-missing`, `proof-mismatch`, `token-not-bound`, `confirmation-unknown`, `invalid-dpop-proof`, `dpop-proof-replayed`, `dpop-nonce-required` | [`Fault::Unproven`] |
     /// | `dpop-memory-full` | [`Fault::Capacity`] |
+    /// | `single-use`, `already-consumed`, `consumption-refused` | [`Fault::Used`] |
+    /// | `consumption-unavailable` | [`Fault::Consumption`] |
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Token(error) => error.code(),
@@ -85,6 +94,7 @@ impl VerifyError {
             Self::ClaimsShape => "claims-mismatch",
             Self::Keys(_) => "keys-unavailable",
             Self::Binding(error) => error.code(),
+            Self::SingleUse(error) => error.code(),
             Self::Revoked { .. } => "revoked",
             Self::RevocationsStale => "revocations-stale",
         }
@@ -109,6 +119,8 @@ impl VerifyError {
             Self::Binding(BindingError::Dpop(DpopError::MemoryFull)) => Fault::Capacity,
             Self::Binding(_) => Fault::Unproven,
             Self::Keys(_) => Fault::Keys,
+            Self::SingleUse(SingleUseError::Unavailable) => Fault::Consumption,
+            Self::SingleUse(_) => Fault::Used,
             Self::Revoked { .. } => Fault::Revoked,
             Self::RevocationsStale => Fault::Revocations,
         }

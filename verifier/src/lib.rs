@@ -129,6 +129,13 @@
 //!
 //! Each proof counts once in a process ([`Dpop`]).
 //!
+//! # Tokens that count once
+//!
+//! A token with the claim `single_use` is good for one call, at whichever service it comes first. Its issuer
+//! keeps count. A verifier refuses it as [`SingleUseError::NoConsumer`] until it is told how to ask:
+//! [`Verifier::consume_with`] takes a [`TokenConsumer`], which is called when everything else about a token is
+//! good.
+//!
 //! # Features
 //!
 //! All are off by default.
@@ -190,6 +197,8 @@ mod keys;
 mod kid;
 mod rules;
 mod signature_cache;
+mod single_use;
+mod verified;
 mod verifier;
 
 #[cfg(feature = "axum")]
@@ -227,4 +236,6 @@ pub use revocations::{
 pub use revocations::{InvalidCredential, RevocationFeed};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
 pub use signature_cache::DEFAULT_SIGNATURE_CACHE;
-pub use verifier::{Header, Verified, Verifier};
+pub use single_use::{Consumption, SINGLE_USE_CLAIM, SingleUseError, TokenConsumer};
+pub use verified::{Header, Verified};
+pub use verifier::Verifier;

@@ -27,6 +27,8 @@ pub struct Rules {
     required: Vec<String>,
     max_token_bytes: usize,
     needs_proof: bool,
+    /// Whether a token that counts once is accepted only when it is used up.
+    needs_consumption: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,6 +66,7 @@ impl Rules {
             required: Vec::new(),
             max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
             needs_proof: true,
+            needs_consumption: true,
         }
     }
 
@@ -140,6 +143,19 @@ impl Rules {
     /// Whether a bound token is accepted only with a proof.
     pub(crate) const fn needs_proof(&self) -> bool {
         self.needs_proof
+    }
+
+    /// Accepts a token that counts once (`single_use`) without using it up: it counts here as often as it is
+    /// sent. For a service that only looks at tokens, or whose callers have used them up.
+    #[must_use]
+    pub const fn danger_accept_without_consumption(mut self) -> Self {
+        self.needs_consumption = false;
+        self
+    }
+
+    /// Whether a token that counts once is accepted only when it is used up.
+    pub(crate) const fn needs_consumption(&self) -> bool {
+        self.needs_consumption
     }
 
     pub(crate) fn issuer(&self) -> &str {

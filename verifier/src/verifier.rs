@@ -1,6 +1,5 @@
 //! One question, one answer: is this token good here and now?
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,7 +14,9 @@ use crate::keys::{KeySource, KeysUnavailable};
 use crate::revocations::{InvalidRevocations, RevocationSource, Revocations};
 use crate::rules::{InvalidRules, Rules};
 use crate::signature_cache::{DEFAULT_SIGNATURE_CACHE, SignatureCache};
-use crate::{Algorithm, JwkSet, Jws, JwsError, Kid, VerifyError, clock};
+use crate::single_use::{Consumer, SingleUseError, TokenConsumer, Uses};
+use crate::verified::{Header, Verified};
+use crate::{JwkSet, Jws, JwsError, Kid, VerifyError, clock};
 
 /// Verifies tokens of one issuer or several, each by its own rules and with its own keys.
 ///
@@ -30,6 +31,8 @@ pub struct Verifier {
     signatures: Option<Arc<SignatureCache>>,
     /// How proofs of bound tokens are judged, shared by clones.
     dpop: Dpop,
+    /// Who uses up tokens that count once.
+    consumer: Consumer,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +73,7 @@ impl Verifier {
             longest_token: 0,
             signatures: None,
             dpop: Dpop::default(),
+            consumer: Consumer::default(),
         };
         none.and(rules, keys)
             .map(|verifier| verifier.signature_cache(DEFAULT_SIGNATURE_CACHE))
@@ -91,6 +95,16 @@ impl Verifier {
     #[must_use]
     pub fn dpop(mut self, dpop: Dpop) -> Self {
         self.dpop = dpop;
+        self
+    }
+
+    /// Accepts tokens that count once (`single_use`), each of which `consumer` uses up when everything else
+    /// about it is good. Default: none, and they are refused as [`SingleUseError::NoConsumer`].
+    ///
+    /// A token is used up also if the caller then does nothing with it, such as for want of a scope.
+    #[must_use]
+    pub fn consume_with(mut self, consumer: impl TokenConsumer + 'static) -> Self {
+        self.consumer = Consumer(Some(Arc::new(consumer)));
         self
     }
 
@@ -230,7 +244,7 @@ impl Verifier {
     /// Like [`Verifier::verify_at`], without ever waiting: by the keys at hand.
     ///
     /// For code that is not async. A token whose key a remote source has not seen yet is refused as
-    /// [`JwsError::UnknownKey`].
+    /// [`JwsError::UnknownKey`], and one that counts once as [`SingleUseError::NoConsumer`].
     ///
     /// # Errors
     ///
@@ -246,7 +260,13 @@ impl Verifier {
         let keys = token.issuer.keys.cached()?;
         let kid = token.key_of(&keys)?;
         let time = VerificationTime::At(now);
-        token.accept(kid, typ, &keys, &Possession::none(), time)
+        // Nothing is used up without waiting.
+        let token = Token {
+            consumer: None,
+            ..token
+        };
+        let (accepted, _) = token.accept(kid, typ, &keys, &Possession::none(), time)?;
+        Ok(accepted)
     }
 
     async fn judge<C: DeserializeOwned>(
@@ -272,8 +292,13 @@ impl Verifier {
         if let Some(revocations) = &token.issuer.revocations {
             revocations.first_attempt().await;
         }
+        let text = token.jws.token();
         // After the waits, in which the token may have expired.
-        token.accept(kid, typ, &keys, possession, time)
+        let (accepted, consumer) = token.accept(kid, typ, &keys, possession, time)?;
+        if let Some(consumer) = consumer {
+            consumer.consume(text).await?;
+        }
+        Ok(accepted)
     }
 
     /// The most bytes of a token that any issuer's rules allow.
@@ -296,6 +321,7 @@ impl Verifier {
             issuer,
             signatures: self.signatures.as_deref(),
             dpop: &self.dpop,
+            consumer: self.consumer.0.as_deref(),
         })
     }
 
@@ -313,9 +339,10 @@ struct Token<'v, 't> {
     issuer: &'v Issuer,
     signatures: Option<&'v SignatureCache>,
     dpop: &'v Dpop,
+    consumer: Option<&'v dyn TokenConsumer>,
 }
 
-impl Token<'_, '_> {
+impl<'v> Token<'v, '_> {
     /// The name of the key that the signature verifies with.
     fn key_of(&self, keys: &JwkSet) -> Result<Kid, VerifyError> {
         let key = self.jws.find_key(keys, self.issuer.rules.algorithms())?;
@@ -335,7 +362,20 @@ impl Token<'_, '_> {
         Ok((self.key_of(&keys)?, keys))
     }
 
-    /// Checks the claims of a token whose signature has been verified with one of `keys`.
+    /// Who uses it up, if it counts once.
+    fn consumer(&self) -> Result<Option<&'v dyn TokenConsumer>, VerifyError> {
+        let needs_consumption = self.issuer.rules.needs_consumption();
+        match (needs_consumption, Uses::of(&self.claims)?) {
+            (false, _) | (true, Uses::Unlimited) => Ok(None),
+            (true, Uses::Once) => {
+                let consumer = self.consumer.ok_or(SingleUseError::NoConsumer)?;
+                Ok(Some(consumer))
+            }
+        }
+    }
+
+    /// Checks the claims of a token whose signature has been verified with one of `keys`. It is still to be
+    /// used up by the consumer that is returned, if there is one.
     fn accept<C: DeserializeOwned>(
         self,
         kid: Kid,
@@ -343,10 +383,11 @@ impl Token<'_, '_> {
         keys: &JwkSet,
         possession: &Possession<'_>,
         time: VerificationTime,
-    ) -> Result<Verified<C>, VerifyError> {
+    ) -> Result<(Verified<C>, Option<&'v dyn TokenConsumer>), VerifyError> {
         let rules = &self.issuer.rules;
         let now = time.wall();
         rules.check(typ.as_deref(), &self.claims, now)?;
+        let consumer = self.consumer()?;
         let confirmation = Confirmation::of(&self.claims);
         let (confirmation, proof) = match rules.needs_proof() {
             true => {
@@ -372,12 +413,13 @@ impl Token<'_, '_> {
             kid,
             typ,
         };
-        Ok(Verified {
+        let verified = Verified {
             header,
             claims,
             vouched_at,
             confirmation,
-        })
+        };
+        Ok((verified, consumer))
     }
 
     /// Checks that a request proves what the token is bound to (RFC 9449 §7.1, RFC 8705 §3), and returns its
@@ -441,44 +483,4 @@ impl Token<'_, '_> {
     ) -> Result<Option<SystemTime>, VerifyError> {
         Ok(None)
     }
-}
-
-/// A token that is good: its header and its claims.
-///
-/// Its `Debug` leaves the claims out, because they are about a person.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Verified<C> {
-    /// The header.
-    pub header: Header,
-    /// The claims, in the type that the caller asked for.
-    pub claims: C,
-    /// Up to when it is known that the token was not taken back: when the issuer said so, or when the
-    /// token was signed, whichever is later. `None` when revocations are not followed, or when it is not
-    /// known and no bound asks for it. A handler may ask for more than a verifier's bound: less than
-    /// 5 s ago, before it moves money.
-    pub vouched_at: Option<SystemTime>,
-    /// What the token is bound to, and what the request has proven; `None` for a bearer token.
-    pub confirmation: Option<Confirmation>,
-}
-
-impl<C> fmt::Debug for Verified<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Verified")
-            .field("header", &self.header)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The header of a token that is good.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Header {
-    /// What the token is signed with.
-    pub algorithm: Algorithm,
-    /// The key that it is signed with, by the name that the issuer's set gives it.
-    pub kid: Kid,
-    /// `typ`, as written.
-    pub typ: Option<String>,
 }

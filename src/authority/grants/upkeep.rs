@@ -1,14 +1,11 @@
 //! What becomes of grants that have ended: their records are deleted after a day, those that a revocation
 //! matches are ended before the revocation is forgotten, and those of a deleted issuer go with it.
 
-use super::{Authority, Kind, MOST_AT_A_TIME, StoredGrant};
-use crate::authority::Services;
+use super::{Authority, Kind, StoredGrant};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
+use crate::authority::upkeep::{MOST_AT_A_TIME, delete_all};
 use crate::oauth::GrantEndCause;
 use crate::store::{CommitError, Query, Record, StoreError, Write};
-
-/// The most pages of one round, so that a round does not last until the next.
-const MOST_PAGES: u32 = 200;
 
 impl Authority {
     /// Deletes the records that no client asks for any more, and counts the live ones. It is called each
@@ -119,29 +116,6 @@ impl Authority {
             stored.replaced_by(issuer.name(), &ended)
         })
     }
-}
-
-/// Deletes what a query finds, a page at a time.
-async fn delete_all(services: &Services, query: &Query) -> Result<(), StoreError> {
-    for _ in 0..MOST_PAGES {
-        let records = services.store.list(query.clone()).await?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut batch = services.new_batch().map_err(failed)?;
-        let deletions = records.into_iter();
-        batch
-            .writes
-            .extend(deletions.map(|record| Write::Delete(record.key, record.token)));
-        match services.commit(batch).await {
-            Ok(_) => {}
-            // Another process deletes the same: it is left to do so.
-            Err(CommitError::Conflict) => return Ok(()),
-            Err(CommitError::Store(error) | CommitError::Unknown(error)) => return Err(error),
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(())
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {

@@ -1,9 +1,12 @@
 //! What is signed.
 
 use keywright_verifier::Confirmation;
+use keywright_verifier::SINGLE_USE_CLAIM;
 use keywright_verifier::json::Members;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
+
+use super::Uses;
 
 /// The claims of a token: the caller's, and the service's own after them.
 pub(super) struct Payload<'c> {
@@ -20,6 +23,8 @@ pub(super) struct OwnClaims<'c> {
     pub(super) of_origin: Option<&'c Members<'static>>,
     /// Of a bound token.
     pub(super) cnf: Option<Confirmation>,
+    /// How often the token counts.
+    pub(super) uses: Uses,
 }
 
 impl Serialize for Payload<'_> {
@@ -43,6 +48,9 @@ impl Serialize for Payload<'_> {
         }
         if let Some(cnf) = &own.cnf {
             members.serialize_entry("cnf", cnf)?;
+        }
+        if own.uses == Uses::Once {
+            members.serialize_entry(SINGLE_USE_CLAIM, &true)?;
         }
         members.end()
     }

@@ -62,6 +62,11 @@ pub enum SignRefusal {
         "tokens of type {0} are no one's to ask for: verifiers of other documents would take them"
     )]
     ReservedType(String),
+    /// Nothing here would use the token up.
+    #[error(
+        "single_use needs the OAuth endpoints, which are off: no service could use the token up"
+    )]
+    SingleUseUnavailable,
     /// It is banned: nothing that matches is signed until the ban ends.
     #[error("a ban keeps tokens like this from being signed")]
     Banned,

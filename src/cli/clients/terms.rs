@@ -11,7 +11,8 @@ use crate::cli::input;
 pub(super) struct TermsArguments {
     /// What it may do: issuer signs tokens; security rotates, revokes and imports keys; auditor
     /// reads keys, plans and the audit log; admin manages issuers and clients; revoker takes tokens
-    /// back; introspector asks whether tokens are valid; exchanger trades tokens in. Repeatable.
+    /// back; introspector asks whether tokens are valid; exchanger trades tokens in; consumer uses
+    /// up tokens that count once. Repeatable.
     #[arg(
         long = "role",
         value_name = "ROLE",

@@ -114,7 +114,8 @@ fn rules(arguments: &Arguments, named: Option<&Value>) -> Result<Rules, VerifyEr
         .leeway(arguments.leeway)
         .max_token_bytes(LARGEST_TOKEN)
         // The question is whether the token is good, not whether a request may use it.
-        .danger_accept_without_proof();
+        .danger_accept_without_proof()
+        .danger_accept_without_consumption();
     if arguments.audience.is_none() {
         rules = rules.danger_accept_any_audience();
     }

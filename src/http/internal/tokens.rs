@@ -13,7 +13,7 @@ use keywright_api::{BatchResultsText, LARGEST_BATCH};
 use keywright_verifier::json::{Elements, Object};
 
 use crate::authority::Authority;
-use crate::authority::signing::{Batch, SignRefusal, SignRequest, SignedToken};
+use crate::authority::signing::{Batch, SignRefusal, SignRequest, SignedToken, Uses};
 use crate::authority::snapshot::Snapshot;
 use crate::authority::throttle::Budget;
 use crate::clock::Stopwatch;
@@ -204,6 +204,10 @@ fn sign_request<'t>(
     let algorithm = algorithm
         .map(|name| name.parse().map_err(unknown))
         .transpose()?;
+    let uses = match body.optional_bool("single_use")? {
+        Some(true) => Uses::Once,
+        Some(false) | None => Uses::Unlimited,
+    };
     let request = SignRequest {
         claims,
         expires_in,
@@ -211,6 +215,7 @@ fn sign_request<'t>(
         algorithm,
         origin: None,
         confirmation: None,
+        uses,
     };
     summary.note_algorithm(request.algorithm_under(view.set().policy()));
     body.finish()?;

@@ -109,6 +109,41 @@ pub(in crate::http) fn introspect() -> Operation {
     .refuses(&[Code::RateLimited, Code::SigningBusy])
 }
 
+/// `POST …/consume`.
+pub(in crate::http) fn consume() -> Operation {
+    endpoint(Operation::new(
+        Area::Oauth,
+        "consumeToken",
+        "Use up a token that counts once",
+    ))
+    .text(
+        "For clients with the role `consumer`: uses up a token with the claim `single_use`, for one of their \
+         audiences. One request of all gets 200, over all replicas. The same client gets it again with the \
+         same `Idempotency-Key` for 60 seconds, because an answer may be lost. A token that was used \
+         up is inactive at `/introspect`.",
+    )
+    .required_header(
+        "Idempotency-Key",
+        "A new random text for each token, of 1 to 128 letters, digits and `-._~`, and the same one when an \
+         answer was lost.",
+    )
+    .form::<api::OneTokenForm>([example("invalid", json!({"token": "eyJhbGciOi…"}))])
+    .answers(ResponseDescription::json::<api::ConsumedToken>(
+        ResponseStatus::Ok,
+        "The token counts for this request.",
+        json!({"jti": "Pr58rXTvn3xbUyvSfSg1dw", "consumed_at": 1_795_294_640}),
+    ))
+    .refuses(&[
+        Code::InvalidToken,
+        Code::InvalidIdempotencyKey,
+        Code::NotSingleUse,
+        Code::TokenNotActive,
+        Code::AlreadyConsumed,
+        Code::ClockDoubted,
+        Code::Contended,
+    ])
+}
+
 /// What every endpoint has in common.
 fn endpoint(operation: Operation) -> Operation {
     operation.refuses(&[

@@ -28,9 +28,10 @@ pub(in crate::http) struct Operation {
 /// The schema of a type: of a document, a reference to the components.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
-/// A segment of the path, or a header that may be absent.
+/// A segment of the path, or a header.
 struct Parameter {
     place: &'static str,
+    presence: Presence,
     name: &'static str,
     schema: SchemaOf,
     text: &'static str,
@@ -231,6 +232,7 @@ impl Operation {
     ) -> Self {
         self.parameters.push(Parameter {
             place: "path",
+            presence: Presence::Required,
             name,
             schema: SchemaGenerator::subschema_for::<T>,
             text,
@@ -246,9 +248,19 @@ impl Operation {
     }
 
     /// A header of the request, which may be absent.
-    pub(super) fn header(mut self, name: &'static str, text: &'static str) -> Self {
+    pub(super) fn header(self, name: &'static str, text: &'static str) -> Self {
+        self.takes_header(Presence::Optional, name, text)
+    }
+
+    /// A header that the request must have.
+    pub(super) fn required_header(self, name: &'static str, text: &'static str) -> Self {
+        self.takes_header(Presence::Required, name, text)
+    }
+
+    fn takes_header(mut self, presence: Presence, name: &'static str, text: &'static str) -> Self {
         self.parameters.push(Parameter {
             place: "header",
+            presence,
             name,
             schema: SchemaGenerator::subschema_for::<String>,
             text,
@@ -401,7 +413,7 @@ impl Parameter {
         let mut shown = json!({
             "name": self.name,
             "in": self.place,
-            "required": self.place == "path",
+            "required": self.presence == Presence::Required,
             "description": self.text,
             "schema": tidied(self.schema, generator),
         });

@@ -46,7 +46,11 @@ pub(in crate::http) fn sign() -> Operation {
         .body::<api::SignRequest>([example("access-token", full), example("defaults", brief)])
         .answers(signed.headers(&["RateLimit", "RateLimit-Policy"]))
         .refuses(&REFUSALS)
-        .refuses(&[Code::SigningBusy, Code::InternalError])
+        .refuses(&[
+            Code::SigningBusy,
+            Code::InternalError,
+            Code::SingleUseUnavailable,
+        ])
         .refuses(&[Code::IssuanceLogUnavailable])
 }
 

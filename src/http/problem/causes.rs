@@ -12,6 +12,7 @@ use crate::authority::grants::GrantError;
 use crate::authority::issued_token::InvalidToken;
 use crate::authority::revocations::FeedRefusal;
 use crate::authority::signing::SignRefusal;
+use crate::authority::single_use::ConsumeError;
 use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
 use crate::http::code::Code;
@@ -282,6 +283,7 @@ impl From<SignRefusal> for Problem {
                 bad(Code::TokenTooLarge).with(|problem| problem.maximum = Some((*maximum).into()))
             }
             SignRefusal::ReservedType(_) => bad(Code::ReservedType),
+            SignRefusal::SingleUseUnavailable => bad(Code::SingleUseUnavailable),
             SignRefusal::Banned => {
                 Self::new(Code::Banned, &refusal).header(WWW_AUTHENTICATE, INSUFFICIENT)
             }
@@ -295,6 +297,20 @@ impl From<SignRefusal> for Problem {
             SignRefusal::Busy => Self::new(Code::SigningBusy, &refusal).header(RETRY_AFTER, 1),
             SignRefusal::EngineFailed => Self::internal(),
         }
+    }
+}
+
+impl From<ConsumeError> for Problem {
+    fn from(error: ConsumeError) -> Self {
+        let code = match error {
+            ConsumeError::Invalid(error) => return error.into(),
+            ConsumeError::Change(error) => return error.into(),
+            ConsumeError::NotSingleUse => Code::NotSingleUse,
+            ConsumeError::NotActive(_) => Code::TokenNotActive,
+            ConsumeError::AlreadyConsumed | ConsumeError::BeforeRestore => Code::AlreadyConsumed,
+            ConsumeError::KeyIsIdentifier => Code::InvalidIdempotencyKey,
+        };
+        Self::new(code, error)
     }
 }
 

@@ -1,10 +1,12 @@
-//! The OAuth endpoints of the public listener (RFC 6749 §3.2, RFC 7009, RFC 7662).
+//! The OAuth endpoints of the public listener (RFC 6749 §3.2, RFC 7009, RFC 7662), and the one where tokens
+//! are used up that count once.
 //!
 //! They are other doors to the same rooms: a request passes the admission control of the internal
 //! listener, its client is one of the same clients, and a token is signed by the same signer within the
 //! same limits. What is refused is a problem of the same codes, written as an OAuth error.
 
 mod authentication;
+mod consumption;
 mod error;
 mod exchange;
 mod introspection;
@@ -142,8 +144,9 @@ impl Oauth {
         {
             headers.insert(DPOP_NONCE, nonce);
         }
-        // Services introspect, pages do not.
-        let origin = origin.filter(|_| endpoint != Endpoint::Introspection);
+        // Services introspect and consume, pages do not.
+        let is_of_services = matches!(endpoint, Endpoint::Introspection | Endpoint::Consumption);
+        let origin = origin.filter(|_| !is_of_services);
         self.share(headers, origin);
         hold_back(response).await
     }
@@ -196,9 +199,9 @@ async fn respond(
     issuer: Arc<Issuer>,
     request: axum::http::Request<Incoming>,
 ) -> Response {
-    // Of signatures nothing is logged that would need it.
+    // Of signatures and uses nothing is logged that would need it.
     let span = match endpoint {
-        Endpoint::Token => Span::none(),
+        Endpoint::Token | Endpoint::Consumption => Span::none(),
         Endpoint::Revocation | Endpoint::Introspection => span(&request),
     };
     let (parts, body) = request.into_parts();
@@ -272,12 +275,15 @@ async fn answer(
         Endpoint::Introspection => {
             introspection::answer(authority, issuer, &caller, &parts.headers, &form).await
         }
+        Endpoint::Consumption => {
+            consumption::consume(authority, issuer, &caller, &parts.headers, &form).await
+        }
     }
 }
 
 const fn class_of(endpoint: Endpoint) -> RouteClass {
     match endpoint {
-        Endpoint::Token => RouteClass::Signing,
+        Endpoint::Token | Endpoint::Consumption => RouteClass::Signing,
         Endpoint::Revocation => RouteClass::Administration,
         Endpoint::Introspection => RouteClass::Reading,
     }

@@ -144,7 +144,7 @@ impl Denial {
 fn is_undecided(error: &VerifyError) -> bool {
     matches!(
         error.fault(),
-        Fault::Keys | Fault::Revocations | Fault::Capacity
+        Fault::Keys | Fault::Revocations | Fault::Capacity | Fault::Consumption
     )
 }
 

@@ -38,6 +38,9 @@ fn name_of(problem: &Problem) -> OauthErrorName {
         | Code::RefreshTokenReused
         | Code::BindingUnproven
         | Code::InvalidAssertion
+        | Code::AlreadyConsumed
+        | Code::NotSingleUse
+        | Code::TokenNotActive
         | Code::GrantEnded => OauthErrorName::InvalidGrant,
         Code::InvalidDpopProof | Code::DpopProofReplayed => OauthErrorName::InvalidDpopProof,
         Code::DpopNonceRequired => OauthErrorName::UseDpopNonce,

@@ -15,7 +15,7 @@ use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::authentication::{Caller, Unauthenticated};
 use crate::authority::issuer::Issuer;
-use crate::authority::signing::{Origin, SignRequest};
+use crate::authority::signing::{Origin, SignRequest, Uses};
 use crate::authority::throttle::Budget;
 use crate::engine::random_identifier;
 use crate::http::code::Code;
@@ -152,6 +152,7 @@ async fn exchange(
             parents: token.parents,
         }),
         confirmation: request.proof.confirmation(),
+        uses: Uses::Unlimited,
     };
     summary.note_algorithm(sign_request.algorithm_under(policy));
     let signed = call.sign(&issuer, summary, sign_request).await?;

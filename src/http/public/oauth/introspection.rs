@@ -7,6 +7,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use keywright_api::{AccessTokenType, IntrospectedToken, Introspection};
+use keywright_verifier::SINGLE_USE_CLAIM;
 use serde_json::json;
 
 use crate::access::{Limits, Role};
@@ -23,7 +24,7 @@ use crate::oauth::{Form, RefreshToken};
 const SIGNED: &str = "application/token-introspection+jwt";
 
 /// The claims that a service is told of a token, if it has them.
-const CLAIMS: [&str; 11] = [
+const CLAIMS: [&str; 12] = [
     "iss",
     "sub",
     "aud",
@@ -35,10 +36,11 @@ const CLAIMS: [&str; 11] = [
     "jti",
     "act",
     "cnf",
+    SINGLE_USE_CLAIM,
 ];
 
-/// Answers from memory: one verification, and look-ups of what was taken back. Only of a refresh token the
-/// store is asked.
+/// Answers from memory: one verification, and look-ups of what was taken back. Only of a refresh token, and of
+/// a token that counts once, the store is asked.
 pub(super) async fn answer(
     authority: &Authority,
     issuer: &Issuer,
@@ -59,7 +61,14 @@ pub(super) async fn answer(
             let token = token.filter(|token| {
                 limits.has_audience(token.claims.get("aud")) && authority.is_active(issuer, token)
             });
-            token.map(shown)
+            match token {
+                Some(token)
+                    if token.is_single_use() && authority.is_used_up(issuer, &token).await? =>
+                {
+                    None
+                }
+                token => token.map(shown),
+            }
         }
     };
     let introspection = Introspection {

@@ -11,7 +11,7 @@ use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
-use crate::authority::signing::SignRequest;
+use crate::authority::signing::{SignRequest, Uses};
 use crate::authority::throttle::Budget;
 use crate::http::code::Code;
 use crate::http::problem::Problem;
@@ -69,6 +69,7 @@ async fn grant(
         algorithm: Some(call.algorithm(policy)),
         origin: None,
         confirmation: proof.confirmation(),
+        uses: Uses::Unlimited,
     };
     summary.note_algorithm(request.algorithm_under(policy));
     let token = call.sign(&issuer, summary, request).await?;
