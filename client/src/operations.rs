@@ -14,6 +14,7 @@ use crate::call::Call;
 use crate::client::Client;
 use crate::download::Download;
 use crate::error::Error;
+use crate::events::Events;
 use crate::query::{AuditFilter, Query, RevocationFilter, segment};
 
 fn of_issuer(issuer: &IssuerName) -> String {
@@ -343,6 +344,28 @@ impl Client {
     /// The end of the audit log.
     pub fn read_audit_head(&self) -> Call<'_, AuditHead> {
         self.get("/v1/audit/head".to_owned())
+    }
+
+    /// The audit log as it grows: the events after the number `after`, or those that happen from now on. The
+    /// times of the filter do not count.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn follow_events(
+        &self,
+        filter: &AuditFilter,
+        after: Option<u64>,
+    ) -> Result<Events, Error> {
+        let timeless = AuditFilter {
+            since: None,
+            until: None,
+            ..filter.clone()
+        };
+        let query = timeless.query();
+        let query = query.with("after", after.map(|after| after.to_string()));
+        let call = self.get::<()>(query.after("/v1/events".to_owned()));
+        Ok(Events::new(call.download().await?, after))
     }
 
     /// The audit log after an event, as the lines over which its hashes are.

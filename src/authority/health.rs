@@ -259,6 +259,7 @@ impl Authority {
     pub fn drain(&self) {
         self.health.draining.store(true, Ordering::Relaxed);
         self.end_waiting_for_revocations();
+        self.services.lease.wake_followers();
     }
 
     /// Whether the process was asked to end.

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::clock::{Clock, ClockReading};
 use crate::lifecycle::{CLOCK_TOLERANCE, ChangeTime, Timestamp, Timing};
 use crate::store::Store;
@@ -19,6 +21,17 @@ use crate::store::chain::LogHead;
 pub struct Lease {
     clock: Clock,
     terms: Option<Terms>,
+    /// How far the log is known to reach.
+    log_end: watch::Sender<LogEnd>,
+}
+
+/// How far the store's log is known to reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The number of the latest event that was committed here or found.
+    pub sequence: u64,
+    /// How often the log was found to have lost events that were known.
+    pub losses: u64,
 }
 
 struct Terms {
@@ -76,7 +89,11 @@ impl Lease {
 
     /// For a process that has its store for itself.
     fn unlimited(clock: Clock) -> Self {
-        Self { clock, terms: None }
+        Self {
+            clock,
+            terms: None,
+            log_end: watch::Sender::default(),
+        }
     }
 
     /// For one of several processes. It has to be [renewed](Self::renew) first.
@@ -92,6 +109,7 @@ impl Lease {
         Self {
             clock,
             terms: Some(terms),
+            log_end: watch::Sender::default(),
         }
     }
 
@@ -189,9 +207,37 @@ impl Lease {
 
     /// What is in memory rests on the store's log up to this event.
     pub fn rests_on(&self, event: LogHead) {
+        self.log_reaches(event);
         if let Some(terms) = &self.terms {
             terms.lock_positions().push(event);
         }
+    }
+
+    /// The store's log reaches this event.
+    pub fn log_reaches(&self, event: LogHead) {
+        self.log_end.send_if_modified(|end| {
+            let is_further = event.sequence > end.sequence;
+            end.sequence = end.sequence.max(event.sequence);
+            is_further
+        });
+    }
+
+    /// The store's log has lost events, and ends with this one.
+    pub fn log_has_lost_events(&self, event: LogHead) {
+        self.log_end.send_modify(|end| {
+            end.sequence = event.sequence;
+            end.losses += 1;
+        });
+    }
+
+    /// How far the store's log is known to reach, and whenever that changes.
+    pub fn follow_log(&self) -> watch::Receiver<LogEnd> {
+        self.log_end.subscribe()
+    }
+
+    /// Wakes all who follow the log, although nothing was added to it.
+    pub fn wake_followers(&self) {
+        self.log_end.send_modify(|_| {});
     }
 
     /// These were looked for.

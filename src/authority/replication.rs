@@ -317,8 +317,10 @@ impl Authority {
                  nothing is signed until then"
             );
             lease.end();
+            lease.log_has_lost_events(head);
             progress.told = None;
         }
+        lease.log_reaches(head);
         self.take_over_issuers(&sets, is_continued).await?;
         if let Some(clients) = &clients {
             self.take_over_clients(clients).await?;

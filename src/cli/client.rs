@@ -30,6 +30,14 @@ impl Client {
         Ok(self.runtime.block_on(call.answer())?)
     }
 
+    /// Waits for what is no single answer.
+    pub(super) fn wait_for<T>(
+        &self,
+        what: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.runtime.block_on(what)
+    }
+
     /// Lets time pass before the next call.
     pub(super) fn pause(&self, clock: &Clock, length: Duration) {
         self.runtime.block_on(clock.sleep(length));

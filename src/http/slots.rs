@@ -30,6 +30,8 @@ pub(super) enum RouteClass {
     Administration,
     /// What auditors read.
     Reading,
+    /// Streams of events, each of which takes its slot for as long as it lasts.
+    Following,
     /// Metrics and the description of the API, which need no credential.
     Monitoring,
 }
@@ -48,10 +50,11 @@ const MIB: usize = 1024 * 1024;
 const CALLERS: usize = 4;
 
 impl RouteClass {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Signing,
         Self::Administration,
         Self::Reading,
+        Self::Following,
         Self::Monitoring,
     ];
 
@@ -59,7 +62,8 @@ impl RouteClass {
         let (sixteenths, body_bytes) = match self {
             Self::Signing => (8, 64 * MIB),
             Self::Administration => (3, 16 * MIB),
-            Self::Reading => (4, 8 * MIB),
+            Self::Reading => (3, 8 * MIB),
+            Self::Following => (1, 0),
             Self::Monitoring => (1, 0),
         };
         Share {

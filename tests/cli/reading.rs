@@ -52,6 +52,7 @@ fn the_end_of_the_audit_log_is_shown_in_either_order() {
     for wrong in [
         &["audit", "--tail", "1", "--limit", "1"][..],
         &["audit", "--reverse", "--follow"],
+        &["audit", "--until", "1h", "--follow"],
         &["audit", "--tail", "0"],
     ] {
         assert_eq!(said(&server, wrong).0, 2, "{wrong:?}");

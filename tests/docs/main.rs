@@ -99,7 +99,9 @@ fn every_page_with_examples_is_run() {
 /// What a page asks its reader to set before its examples.
 fn configuration_of(page: &str) -> &'static str {
     match page {
-        "docs/grants.md" | "docs/oauth.md" | "docs/single-use.md" | "docs/token-exchange.md" => "oauth.enabled = true\n",
+        "docs/grants.md" | "docs/oauth.md" | "docs/single-use.md" | "docs/token-exchange.md" => {
+            "oauth.enabled = true\n"
+        }
         _ => "",
     }
 }

@@ -50,6 +50,22 @@ fn every_path_and_every_method_gets_the_verdict_of_its_token() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// The guard cannot use a token up, so that it does not let one pass that counts once.
+#[test]
+fn a_token_that_counts_once_is_refused() {
+    let server = start_service("oauth.enabled = true\n");
+    let issuer = create_issuer(&server, "shop", json!({}));
+    let guard = start(&settings(&issuer, "")).ready();
+    let body = json!({"claims": {"sub": "u", "aud": "orders"}, "single_use": true});
+    let refused = guard.ask("/", &server.sign("shop", &body));
+    assert_eq!(verdict_of(&refused), verdict(401, "single-use"));
+    assert_eq!(
+        refused.header("www-authenticate").unwrap(),
+        "Bearer realm=\"api\", error=\"invalid_token\", \
+         error_description=\"the token counts once, and this service cannot use it up\""
+    );
+}
+
 #[test]
 fn a_refusal_is_a_challenge_of_rfc_6750() {
     let server = start_service("");

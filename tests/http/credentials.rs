@@ -74,6 +74,7 @@ fn an_admin_of_some_issuers_does_not_manage_clients() {
         ("DELETE", format!("/v1/clients/{id}"), None),
         ("GET", "/v1/audit".to_owned(), None),
         ("GET", "/v1/audit/export".to_owned(), None),
+        ("GET", "/v1/events".to_owned(), None),
         ("GET", "/v1/audit?issuer=default".to_owned(), None),
         ("GET", "/v1/issuers/default".to_owned(), None),
         ("GET", "/v1/issuers/nobody".to_owned(), None),

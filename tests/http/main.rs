@@ -37,6 +37,7 @@ mod connections;
 mod credentials;
 mod declared;
 mod document;
+mod events;
 mod exchange;
 mod feed;
 mod health;

@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 80] = [
+const STORY: [&str; 83] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -89,6 +89,7 @@ const STORY: [&str; 80] = [
     "readAudit",
     "readAuditHead",
     "exportAudit",
+    "followEvents",
     "correctClock",
     "readMasterKey",
     "rotateMasterKey",
@@ -124,6 +125,8 @@ const STORY: [&str; 80] = [
     "requestTokenOf",
     "introspectToken",
     "introspectTokenOf",
+    "consumeToken",
+    "consumeTokenOf",
     "takeTokenBack",
     "takeTokenBackOf",
     "readHealth",
@@ -169,14 +172,25 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
                     let now = now_millis();
                     format!("{path}?at={}.{:03}", now / 1000, now % 1000)
                 }
+                "followEvents" => format!("{path}?max_seconds=1"),
                 _ => path,
             };
+            let (used, headers) = match id {
+                "consumeToken" => (Some(single_use(&server, "default")), IDEMPOTENCY_KEY),
+                "consumeTokenOf" => (Some(single_use(&server, "shop")), IDEMPOTENCY_KEY),
+                _ => (None, [].as_slice()),
+            };
+            let body = used.as_ref().or(body);
+            let headers: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect();
             // Whoever asks for something does not confirm it.
             let caller = match id {
                 "confirm" => &second,
                 _ => &server.admin,
             };
-            let answer = send_as(caller, &server, &operation, &path, body, &[]);
+            let answer = send_as(caller, &server, &operation, &path, body, &headers);
             assert!(
                 (200..300).contains(&answer.status),
                 "{id}: {}",
@@ -196,6 +210,15 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
         seen.contains(&("setIssuer", 201)) && seen.contains(&("setIssuer", 200)),
         "an issuer was created and replaced"
     );
+}
+
+/// What tells attempts to use a token up apart.
+const IDEMPOTENCY_KEY: &[(&str, &str)] = &[("idempotency-key", "6f1b2f0e9f6c4c5c")];
+
+/// The form that uses up a new token which counts once.
+fn single_use(server: &Server, issuer: &str) -> Value {
+    let body = json!({"claims": {"aud": "orders"}, "single_use": true});
+    json!({ "token": server.sign(issuer, &body) })
 }
 
 /// Path parameters whose example is the name of something that every service has another of.
@@ -788,6 +811,7 @@ fn the_forms_of_oauth_are_refused_as_described() {
             json!({"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": "a"}),
         ),
         ("introspectToken", json!({"token": ""})),
+        ("consumeToken", json!({"token": ""})),
         ("takeTokenBack", json!({"token": ""})),
     ] {
         seen.extend(body.as_object().unwrap().keys().cloned());

@@ -90,6 +90,10 @@ const CALLS: [Call; 50] = [
     ("listReplicas", |_| Sample::default()),
     ("readHealthReport", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
+    ("followEvents", |_| Sample {
+        query: "?max_seconds=1".to_owned(),
+        ..Sample::default()
+    }),
     ("correctClock", |_| body(json!({ "reason": "a drill" }))),
     ("readMasterKey", |_| Sample::default()),
     ("rotateMasterKey", |server| {

@@ -307,6 +307,7 @@ fn a_whole_life_reveals_nothing(format: &str) {
         "/v1/clients",
         "/v1/audit?limit=1000",
         "/v1/audit/export",
+        "/v1/events?after=0&max_seconds=1",
         "/metrics",
     ] {
         talk.call("GET", path, &Value::Null);

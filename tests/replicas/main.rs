@@ -24,6 +24,7 @@ mod revocation;
 mod revocation_laws;
 mod revocations;
 mod rotation;
+mod single_use;
 mod starvation;
 mod world;
 #[path = "../support/wrapped_store.rs"]

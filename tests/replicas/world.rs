@@ -102,7 +102,7 @@ impl Process {
             metrics: Arc::new(Metrics::default()),
             trusted: TrustedIssuers::default(),
             audience: None,
-            oauth: keywright::oauth::Endpoints::Off,
+            oauth: keywright::oauth::Endpoints::On { mtls: None },
             grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),

@@ -21,8 +21,8 @@ use crate::lifecycle::IssuerName;
 /// How many events are shown when nothing is said.
 const DEFAULT_LIMIT: usize = 100;
 
-/// How long `--follow` waits before it asks again.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long `--follow` waits before it connects again.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 /// A filter may name a client or a key that never was.
 const NOTHING_FITS: &str =
@@ -64,7 +64,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["after", "limit", "follow"])]
     reverse: bool,
     /// Go on and show events as they happen, until it is interrupted.
-    #[arg(long, conflicts_with = "limit")]
+    #[arg(long, conflicts_with_all = ["limit", "until"])]
     follow: bool,
 }
 
@@ -137,23 +137,35 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
 /// Shows events as they happen, each as a line: JSON for programs.
 fn follow(
     search: &Search,
-    mut events: Vec<Map<String, Value>>,
-    mut after: u64,
+    events: Vec<Map<String, Value>>,
+    after: u64,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let clock = Clock::system();
-    loop {
-        for event in events {
-            let line = match output.is_json() {
-                true => Value::Object(event).to_string(),
-                false => row(read(event)?).join("  "),
-            };
-            output.line(crate::cli::json_text::printable(&line))?;
-        }
-        output.flush()?;
-        search.client.pause(&clock, POLL_INTERVAL);
-        (events, after) = search.all(after)?;
+    for event in events {
+        show(event, output)?;
     }
+    output.flush()?;
+    let (client, clock) = (&search.client, Clock::system());
+    let mut last = Some(after);
+    loop {
+        let stream = client.follow_events(&search.filter, last);
+        let mut stream = client.wait_for(stream)?;
+        // A stream ends from time to time, and the next one goes on where it was.
+        while let Ok(Some(event)) = client.wait_for(stream.next()) {
+            show(event, output)?;
+            output.flush()?;
+        }
+        last = stream.last();
+        client.pause(&clock, RECONNECT_AFTER);
+    }
+}
+
+fn show(event: Map<String, Value>, output: &mut Output) -> Result<(), Failure> {
+    let line = match output.is_json() {
+        true => Value::Object(event).to_string(),
+        false => row(read(event)?).join("  "),
+    };
+    output.line(crate::cli::json_text::printable(&line))
 }
 
 /// The log of a service, and which of its events are looked for.

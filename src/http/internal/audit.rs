@@ -52,10 +52,45 @@ pub(super) async fn list(
     caller: HasRole<role::Auditor>,
     Parameters(query): Parameters<AuditQuery>,
 ) -> Result<Response, Problem> {
-    caller.may_call(query.issuer.as_deref())?;
     let length = PageLength::of(query.limit)?;
+    let filter = filter_of(&authority, &caller, &query)?;
+    let after = query.after.map_or(0, |QueryNumber(after)| after);
+    let Page { events, next } = authority.events(&filter, after, length.get()).await?;
+    let next = next.into();
+    let page = move || ok(api::AuditPage { events, next });
+    caller.compute(page).await
+}
+
+impl AuditQuery {
+    /// All events of an issuer, by a client, of a kind, of a key; those that are named.
+    pub(super) fn of_events(
+        issuer: Option<String>,
+        client: Option<String>,
+        event: Option<String>,
+        kid: Option<String>,
+    ) -> Self {
+        Self {
+            issuer,
+            since: None,
+            until: None,
+            client,
+            event,
+            kid,
+            after: None,
+            limit: None,
+        }
+    }
+}
+
+/// Which events a query asks for, if the caller may read them.
+pub(super) fn filter_of(
+    authority: &Authority,
+    caller: &HasRole<role::Auditor>,
+    query: &AuditQuery,
+) -> Result<Filter, Problem> {
+    caller.may_call(query.issuer.as_deref())?;
     let issuer = match &query.issuer {
-        Some(name) => Some(named_issuer(&authority, &caller.caller, name)?),
+        Some(name) => Some(named_issuer(authority, &caller.caller, name)?),
         None => None,
     };
     if let Some(event) = &query.event {
@@ -68,20 +103,15 @@ pub(super) async fn list(
     let no_key = |error| Problem::new(Code::InvalidQuery, format!("kid: {error}"));
     let kid = query.kid.as_deref().map(Kid::parse).transpose();
     let kid = kid.map_err(no_key)?;
-    let filter = Filter {
+    Ok(Filter {
         issuer,
         since: query.since.map(QueryNumber::instant),
         until: query.until.map(QueryNumber::instant),
-        client: query.client,
-        event: query.event,
+        client: query.client.clone(),
+        event: query.event.clone(),
         kid: kid.map(|kid| kid.as_str().to_owned()),
         approval: None,
-    };
-    let after = query.after.map_or(0, |QueryNumber(after)| after);
-    let Page { events, next } = authority.events(&filter, after, length.get()).await?;
-    let next = next.into();
-    let page = move || ok(api::AuditPage { events, next });
-    caller.compute(page).await
+    })
 }
 
 /// An issuer that the log may know, although it is out of service.

@@ -6,6 +6,7 @@ mod backups;
 mod clients;
 mod clock;
 mod documentation;
+mod events;
 mod grants;
 mod health;
 mod history;
@@ -46,6 +47,7 @@ use crate::telemetry::OPENMETRICS;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
+pub(super) use events::EventsQuery;
 pub(super) use grants::GrantQuery;
 pub(super) use history::HistoryQuery;
 pub(super) use keys::ExposureQuery;
@@ -58,7 +60,7 @@ type Service = State<Arc<Authority>>;
 
 /// The routes of the internal listener, each with its class and what describes it.
 fn table() -> Vec<Route> {
-    use RouteClass::{Administration, Monitoring, Reading, Signing};
+    use RouteClass::{Administration, Following, Monitoring, Reading, Signing};
     vec![
         Route::new(tokens::SIGN).post(Signing, tokens::sign, openapi::tokens::sign),
         Route::new(tokens::SIGN_BATCH).post(
@@ -190,6 +192,7 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit").get(Reading, audit::list, openapi::audit::list_events),
         Route::new("/v1/audit/export").get(Reading, audit::export, openapi::audit::export),
         Route::new("/v1/audit/head").get(Reading, audit::head, openapi::audit::head),
+        Route::new("/v1/events").get(Following, events::follow, openapi::audit::follow_events),
         Route::new("/v1/backup").post(Administration, backups::take, openapi::backups::take),
         Route::new("/v1/register").get(Reading, backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(Reading, replicas::list, openapi::replicas::list_replicas),

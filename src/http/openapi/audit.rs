@@ -7,7 +7,7 @@ use super::area::Area;
 use super::operation::{Operation, ResponseDescription};
 use crate::access::Role;
 use crate::http::code::Code;
-use crate::http::internal::{AuditQuery, ExportQuery};
+use crate::http::internal::{AuditQuery, EventsQuery, ExportQuery};
 use crate::http::response::ResponseStatus;
 
 const HASH: &str = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab";
@@ -57,6 +57,36 @@ pub(in crate::http) fn export() -> Operation {
         ))
         .refuses(&[
             Code::ClientLimit,
+            Code::StoreUnavailable,
+            Code::StoreReplaced,
+        ])
+}
+
+/// `GET /v1/events`.
+pub(in crate::http) fn follow_events() -> Operation {
+    Operation::new(Area::Audit, "followEvents", "Follow the audit log")
+        .text(
+            "The audit log as it grows, as server-sent events (`text/event-stream`). The `id` of each is its \
+             sequence number, its `data` what `GET /v1/audit` shows of it. A client that was cut off sends the \
+             last one in `Last-Event-ID` and misses nothing. A comment comes every 15 seconds while \
+             nothing happens. The stream ends after an hour or `max_seconds`, when the client is changed or its credential \
+             ends, when the service ends, and when the log has lost events.",
+        )
+        .role(Role::Auditor)
+        .header(
+            "Last-Event-ID",
+            "The sequence number of the last event that was seen. It stands above `after`.",
+        )
+        .query::<EventsQuery>()
+        .answers(ResponseDescription::text(
+            ResponseStatus::Ok,
+            "The events, until the stream ends.",
+            "text/event-stream",
+            "`id: <sequence>`, `data: {…}` and an empty line, repeated.",
+        ))
+        .refuses(&[
+            Code::ClientLimit,
+            Code::UnknownIssuer,
             Code::StoreUnavailable,
             Code::StoreReplaced,
         ])

@@ -61,10 +61,11 @@ FORM_RULES = {
     "several-credentials",
     "foreign-token",
     "invalid-token",
+    "invalid-idempotency-key",
 }
 TOKEN_RULES = {"unknown-grant-type", "invalid-scope", "invalid-target", "invalid-refresh-token"}
 TOKEN_RULES |= {"invalid-subject-token", "invalid-actor-token", "invalid-assertion"}
-for name in ("requestToken", "takeTokenBack", "introspectToken"):
+for name in ("requestToken", "takeTokenBack", "introspectToken", "consumeToken"):
     RULES[name] = RULES[f"{name}Of"] = FORM_RULES | (TOKEN_RULES if name == "requestToken" else set())
 
 
