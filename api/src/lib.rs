@@ -63,8 +63,9 @@ pub use keys::{
     Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
 };
 pub use oauth::{
-    AccessToken, AccessTokenType, ClientAuthenticationForm, ConsumedToken, IntrospectedToken,
-    Introspection, OauthError, OauthErrorName, OneTokenForm, TokenForm,
+    AccessToken, AccessTokenType, ClientAuthenticationForm, ConsumedToken, GlobalTokenRevocation,
+    IntrospectedToken, Introspection, OauthError, OauthErrorName, OneTokenForm, SubjectIdentifier,
+    TokenForm,
 };
 pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};

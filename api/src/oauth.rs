@@ -140,6 +140,30 @@ pub struct IntrospectedToken {
     pub claims: Map<String, Value>,
 }
 
+/// Whose tokens and grants are to be taken back (draft-parecki-oauth-global-token-revocation-05).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalTokenRevocation {
+    /// Who.
+    pub sub_id: SubjectIdentifier,
+}
+
+/// Who is meant (RFC 9493). Other formats than these two are refused with 422, whatever members they have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubjectIdentifier {
+    /// `iss_sub`, with `iss` and `sub`, or `opaque`, with `id`.
+    pub format: String,
+    /// The issuer's URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// The `sub` of the tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    /// The same in the format `opaque`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
 /// A token that was used up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsumedToken {

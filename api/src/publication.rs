@@ -81,6 +81,9 @@ pub struct OauthEndpoints {
     pub consumption_endpoint_auth_methods_supported: Vec<String>,
     /// What a service may sign its assertions with.
     pub consumption_endpoint_auth_signing_alg_values_supported: Vec<Algorithm>,
+    /// Where an identity provider takes everything of a user back
+    /// (draft-parecki-oauth-global-token-revocation-05).
+    pub global_token_revocation_endpoint: String,
     /// What DPoP proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: Vec<Algorithm>,
     /// Whether access tokens can be bound to the client's certificate (RFC 8705 §3.3).
@@ -102,6 +105,8 @@ pub struct MtlsEndpointAliases {
     pub introspection_endpoint: String,
     /// Where a service uses up a token that counts once.
     pub consumption_endpoint: String,
+    /// Where an identity provider takes everything of a user back.
+    pub global_token_revocation_endpoint: String,
 }
 
 /// OpenID Connect discovery.

@@ -74,8 +74,8 @@ use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
-use verifiers::VerifierLog;
 use single_use::Consumptions;
+use verifiers::VerifierLog;
 
 pub use access::Issued;
 pub use error::ChangeError;

@@ -374,6 +374,9 @@ codes! {
     UnsupportedMediaType = "unsupported-media-type":
         "not `Content-Type: application/json`, or with a `Content-Encoding`",
         "send plain JSON, and say so";
+    UnsupportedSubject = "unsupported-subject":
+        "`sub_id` is of a format that names no `sub`, or is another issuer's",
+        "send the format `iss_sub` with this issuer's URL, or `opaque` with the `sub` as its `id`";
     RateLimited = "rate-limited":
         "the client asks for more signatures than its rate allows",
         "wait for `Retry-After`; `RateLimit` says what is left";

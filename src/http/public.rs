@@ -215,6 +215,7 @@ pub(super) fn operations() -> Vec<Described> {
                 Endpoint::Revocation => oauth_operations::revoke(),
                 Endpoint::Introspection => oauth_operations::introspect(),
                 Endpoint::Consumption => oauth_operations::consume(),
+                Endpoint::GlobalRevocation => oauth_operations::revoke_globally(),
             };
             let operation = match path {
                 "" => operation,

@@ -268,6 +268,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::UnsupportedSubject => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RateLimited
         | Code::TooManyFailures
         | Code::TooManyRequests

@@ -50,6 +50,7 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm], mtls: Option<&str>) -> O
         consumption_endpoint: Endpoint::Consumption.url(issuer),
         consumption_endpoint_auth_methods_supported: methods,
         consumption_endpoint_auth_signing_alg_values_supported: assertions,
+        global_token_revocation_endpoint: Endpoint::GlobalRevocation.url(issuer),
         dpop_signing_alg_values_supported: Algorithm::ALL.to_vec(),
         tls_client_certificate_bound_access_tokens: mtls.map(|_| true),
         mtls_endpoint_aliases: mtls.map(|mtls| MtlsEndpointAliases {
@@ -57,6 +58,7 @@ pub fn metadata(issuer: &str, algorithms: &[Algorithm], mtls: Option<&str>) -> O
             revocation_endpoint: Endpoint::Revocation.url(mtls),
             introspection_endpoint: Endpoint::Introspection.url(mtls),
             consumption_endpoint: Endpoint::Consumption.url(mtls),
+            global_token_revocation_endpoint: Endpoint::GlobalRevocation.url(mtls),
         }),
     }
 }

@@ -49,15 +49,18 @@ pub enum Endpoint {
     Introspection,
     /// Where a service uses a token up that counts once.
     Consumption,
+    /// Where an identity provider takes everything of a user back.
+    GlobalRevocation,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Token,
         Self::Revocation,
         Self::Introspection,
         Self::Consumption,
+        Self::GlobalRevocation,
     ];
 
     /// The end of its path.
@@ -67,6 +70,7 @@ impl Endpoint {
             Self::Revocation => "/revoke",
             Self::Introspection => "/introspect",
             Self::Consumption => "/consume",
+            Self::GlobalRevocation => "/global-token-revocation",
         }
     }
 

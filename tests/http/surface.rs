@@ -1028,6 +1028,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "token-not-active",
         "already-consumed",
         "single-use-unavailable",
+        "unsupported-subject",
         "invalid-scope",
         "invalid-target",
         "several-credentials",

@@ -2,7 +2,7 @@
 //!
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
-//! `revocation` and `introspection` are the other two endpoints. `token_source` is the Rust client, and
+//! `revocation` and `introspection` are two more endpoints, `global_revocation` is that for identity providers. `token_source` is the Rust client, and
 //! `grant_source` and `exchange_source` the same with a grant and with the token of another source.
 //! `grants` are opened, changed and ended on the internal API, renewed in `refresh` and, at
 //! replicas that are killed, in `lines`, and counted in `grant_metrics`. `dpop` binds tokens and
@@ -37,6 +37,7 @@ mod exchange_property;
 mod exchange_revocation;
 mod exchange_source;
 mod exchange_workload;
+mod global_revocation;
 mod grant_metrics;
 mod grant_source;
 mod grants;

@@ -39,7 +39,9 @@ pub enum Followed {
 
 /// A log that ends before the event after which it is to be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the log ends with event {end}, before {after}: it has lost events, or is another one")]
+#[error(
+    "after is {after}, and the log ends with event {end}: it has lost events, or is another one"
+)]
 pub struct ShorterLog {
     end: u64,
     after: u64,

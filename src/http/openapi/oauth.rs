@@ -144,6 +144,35 @@ pub(in crate::http) fn consume() -> Operation {
     ])
 }
 
+/// `POST …/global-token-revocation`.
+pub(in crate::http) fn revoke_globally() -> Operation {
+    let user = json!({"sub_id": {"format": "opaque", "id": "user-1"}});
+    endpoint(Operation::new(
+        Area::Oauth,
+        "revokeGlobally",
+        "Take back everything of a user",
+    ))
+    .text(
+        "Global Token Revocation (draft 5): an identity provider says that a user has to log in again \
+         everywhere. All tokens and grants of the subject are taken back that were issued until now. For clients \
+         with the role `revoker`, for subjects within their limits, or `security`. Unlike the other endpoints it \
+         takes `Authorization: Bearer`, too, and answers problems.",
+    )
+    .body::<api::GlobalTokenRevocation>([example("user", user)])
+    .answers(ResponseDescription::empty(
+        ResponseStatus::NoContent,
+        "The tokens and grants are taken back.",
+    ))
+    .refuses(&[
+        Code::UnsupportedSubject,
+        Code::InvalidSelector,
+        Code::TooManyRevocations,
+        Code::ClockDoubted,
+        Code::Contended,
+        Code::IssuerDeleted,
+    ])
+}
+
 /// What every endpoint has in common.
 fn endpoint(operation: Operation) -> Operation {
     operation.refuses(&[

@@ -9,6 +9,7 @@ mod authentication;
 mod consumption;
 mod error;
 mod exchange;
+mod global_revocation;
 mod introspection;
 mod proof;
 mod refresh;
@@ -130,7 +131,10 @@ impl Oauth {
             }
             _ => Problem::method_not_allowed(METHODS).into_response(),
         };
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // It is no request of OAuth, whose errors have other statuses.
+        if endpoint != Endpoint::GlobalRevocation
+            && let Some(problem) = response.extensions_mut().remove::<Problem>()
+        {
             error::write(&mut response, &problem, has_authorization);
         }
         let status = response.status().as_u16();
@@ -145,7 +149,10 @@ impl Oauth {
             headers.insert(DPOP_NONCE, nonce);
         }
         // Services introspect and consume, pages do not.
-        let is_of_services = matches!(endpoint, Endpoint::Introspection | Endpoint::Consumption);
+        let is_of_services = matches!(
+            endpoint,
+            Endpoint::Introspection | Endpoint::Consumption | Endpoint::GlobalRevocation
+        );
         let origin = origin.filter(|_| !is_of_services);
         self.share(headers, origin);
         hold_back(response).await
@@ -202,7 +209,9 @@ async fn respond(
     // Of signatures and uses nothing is logged that would need it.
     let span = match endpoint {
         Endpoint::Token | Endpoint::Consumption => Span::none(),
-        Endpoint::Revocation | Endpoint::Introspection => span(&request),
+        Endpoint::Revocation | Endpoint::Introspection | Endpoint::GlobalRevocation => {
+            span(&request)
+        }
     };
     let (parts, body) = request.into_parts();
     let answer = answer(oauth, endpoint, &issuer, parts, Body::new(body));
@@ -222,6 +231,10 @@ async fn answer(
     if let Some(slot) = slot {
         let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
         slot.enter_by_address(class_of(endpoint), address)?;
+    }
+    if endpoint == Endpoint::GlobalRevocation {
+        let slot = slot.cloned();
+        return global_revocation::revoke(authority, issuer, slot.as_ref(), parts, body).await;
     }
     let form = FormBody::from_request(Request::from_parts(parts.clone(), body), &());
     let FormBody(form) = form.await?;
@@ -272,6 +285,8 @@ async fn answer(
             token::issue(authority, issuer, caller, &parts, &form, &proof).await
         }
         Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,
+        // It was answered before the form was read.
+        Endpoint::GlobalRevocation => Err(Problem::internal()),
         Endpoint::Introspection => {
             introspection::answer(authority, issuer, &caller, &parts.headers, &form).await
         }
@@ -284,7 +299,7 @@ async fn answer(
 const fn class_of(endpoint: Endpoint) -> RouteClass {
     match endpoint {
         Endpoint::Token | Endpoint::Consumption => RouteClass::Signing,
-        Endpoint::Revocation => RouteClass::Administration,
+        Endpoint::Revocation | Endpoint::GlobalRevocation => RouteClass::Administration,
         Endpoint::Introspection => RouteClass::Reading,
     }
 }

@@ -37,7 +37,10 @@ pub(super) fn refresh_token(endpoint: Endpoint, form: &Form) -> Option<&str> {
         Endpoint::Revocation => form
             .get("token")
             .filter(|token| RefreshToken::has_form(token)),
-        Endpoint::Token | Endpoint::Introspection | Endpoint::Consumption => None,
+        Endpoint::Token
+        | Endpoint::Introspection
+        | Endpoint::Consumption
+        | Endpoint::GlobalRevocation => None,
     }
 }
 
