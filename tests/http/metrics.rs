@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::support::{Server, eventually, request, start};
 
 /// What is absent in a service that has a store of its own, no certificate, no grants and no trouble.
-const OF_OTHERS: [&str; 8] = [
+const OF_OTHERS: [&str; 9] = [
+    "keywright_consumptions",
     "keywright_grant_renewals",
     "keywright_grants",
     "keywright_grants_ended",
