@@ -99,88 +99,57 @@ pub enum Step {
 
 /// Why files declare nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum DeclaredError {
+#[error("{place}: {fault}")]
+pub struct DeclaredError {
+    /// The file, and the table in it.
+    pub place: String,
+    /// What is wrong there.
+    pub fault: DeclaredFault,
+}
+
+/// What is wrong with a declaration.
+#[derive(Debug, thiserror::Error)]
+pub enum DeclaredFault {
     /// A file is no TOML.
-    #[error("{file}: {0}", file = .1)]
-    Form(String, String),
+    #[error("{0}")]
+    Form(String),
     /// A table that nothing declares.
-    #[error("{file}: unknown table {table:?}{}", meant(table))]
-    Table {
-        /// The file.
-        file: String,
-        /// The table.
-        table: String,
-    },
+    #[error("unknown table{}", meant(.0))]
+    Table(String),
     /// A value is no table.
-    #[error("{file}: {table} must be a table")]
-    NoTable {
-        /// The file.
-        file: String,
-        /// Where it stands.
-        table: String,
-    },
+    #[error("it must be a table")]
+    NoTable,
     /// The same is declared twice.
-    #[error("{file}: {kind} {name} is declared before", kind = .kind.as_str())]
-    Twice {
-        /// The file.
-        file: String,
-        /// What it is.
-        kind: DeclaredKind,
-        /// Its name.
-        name: String,
-    },
+    #[error("it is declared before")]
+    Twice,
     /// A name that no issuer has.
-    #[error("{file}: issuers.{name}: {source}")]
-    IssuerName {
-        /// The file.
-        file: String,
-        /// The name.
-        name: String,
-        /// The rule that it breaks.
-        source: InvalidIssuerName,
-    },
+    #[error(transparent)]
+    IssuerName(#[from] InvalidIssuerName),
     /// A policy breaks a rule.
-    #[error("{file}: issuers.{name}: {source}")]
-    Policy {
-        /// The file.
-        file: String,
-        /// The issuer.
-        name: String,
-        /// The rule that it breaks.
-        source: PolicyError,
-    },
+    #[error(transparent)]
+    Policy(#[from] Box<PolicyError>),
     /// A client's terms break a rule.
-    #[error("{file}: clients.{name}: {source}")]
-    Terms {
-        /// The file.
-        file: String,
-        /// The client.
-        name: String,
-        /// The rule that they break.
-        source: TermsError,
-    },
+    #[error(transparent)]
+    Terms(#[from] Box<TermsError>),
     /// A client's name is its table's.
-    #[error(
-        "{file}: clients.{name}: the name of a client is that of its table: leave \"name\" out"
-    )]
-    Name {
-        /// The file.
-        file: String,
-        /// The client.
-        name: String,
-    },
+    #[error("the name of a client is that of its table: leave \"name\" out")]
+    Name,
     /// A declared client is several.
-    #[error("clients.{name}: several clients have this name: {}", ids.join(", "))]
-    Ambiguous {
-        /// The name.
-        name: String,
-        /// The identifiers of those that have it.
-        ids: Vec<String>,
-    },
+    #[error("several clients have this name: {}", .0.join(", "))]
+    Ambiguous(Vec<String>),
+}
+
+impl DeclaredFault {
+    fn at(self, place: impl Into<String>) -> DeclaredError {
+        DeclaredError {
+            place: place.into(),
+            fault: self,
+        }
+    }
 }
 
 fn meant(table: &str) -> String {
-    let known = nearest(table, ["issuers", "clients"].into_iter());
+    let known = nearest(table, ["issuers", "clients"]);
     known.map_or_else(String::new, |known| format!(": did you mean {known:?}?"))
 }
 
@@ -190,23 +159,25 @@ impl Declared {
     /// # Errors
     /// [`DeclaredError`], which names the file and the place.
     pub fn read(&mut self, file: &str, text: &str) -> Result<(), DeclaredError> {
-        let form = |error: toml::de::Error| {
-            DeclaredError::Form(error.to_string().trim_end().to_owned(), file.to_owned())
-        };
-        let document: Map<String, Value> = toml::from_str(text).map_err(form)?;
+        let document: Result<Map<String, Value>, _> = toml::from_str(text);
+        let document = document.map_err(|error| {
+            let told = error.to_string();
+            DeclaredFault::Form(told.trim_end().to_owned()).at(file)
+        })?;
         for (table, value) in document {
+            let place = format!("{file}: {table}");
             let kind = match table.as_str() {
                 "issuers" => DeclaredKind::Issuer,
                 "clients" => DeclaredKind::Client,
-                _ => {
-                    let file = file.to_owned();
-                    return Err(DeclaredError::Table { file, table });
-                }
+                _ => return Err(DeclaredFault::Table(table).at(place)),
             };
-            for (name, value) in of_table(file, &table, value)? {
-                let path = format!("{table}.{name}");
-                let value = of_table(file, &path, value)?;
-                self.declare(file, kind, name, value)?;
+            let Value::Object(members) = value else {
+                return Err(DeclaredFault::NoTable.at(place));
+            };
+            for (name, value) in members {
+                let place = format!("{place}.{name}");
+                let declared = self.declare(kind, name, value);
+                declared.map_err(|fault| fault.at(place))?;
             }
         }
         Ok(())
@@ -214,45 +185,34 @@ impl Declared {
 
     fn declare(
         &mut self,
-        file: &str,
         kind: DeclaredKind,
         name: String,
-        document: Map<String, Value>,
-    ) -> Result<(), DeclaredError> {
-        let file = file.to_owned();
+        value: Value,
+    ) -> Result<(), DeclaredFault> {
+        let Value::Object(mut document) = value else {
+            return Err(DeclaredFault::NoTable);
+        };
         let is_new = match kind {
             DeclaredKind::Issuer => {
-                let policy = Policy::from_record(Value::Object(document));
-                let policy = match policy {
-                    Ok(policy) => members_of(policy.to_document()),
-                    Err(source) => return Err(DeclaredError::Policy { file, name, source }),
-                };
-                let issuer = match IssuerName::parse(&name) {
-                    Ok(issuer) => issuer,
-                    Err(source) => return Err(DeclaredError::IssuerName { file, name, source }),
-                };
+                let issuer = IssuerName::parse(&name)?;
+                let policy = Policy::from_record(Value::Object(document)).map_err(Box::new)?;
                 let issuers = self.issuers.get_or_insert_default();
+                let policy = members_of(policy.to_document());
                 issuers.insert(issuer, policy).is_none()
             }
             DeclaredKind::Client => {
-                let mut document = document;
-                if document
-                    .insert("name".to_owned(), name.clone().into())
-                    .is_some()
-                {
-                    return Err(DeclaredError::Name { file, name });
+                let own_name = document.insert("name".to_owned(), name.clone().into());
+                if own_name.is_some() {
+                    return Err(DeclaredFault::Name);
                 }
-                let terms = match Terms::from_document(Value::Object(document)) {
-                    Ok(terms) => terms,
-                    Err(source) => return Err(DeclaredError::Terms { file, name, source }),
-                };
+                let terms = Terms::from_document(Value::Object(document)).map_err(Box::new)?;
                 let clients = self.clients.get_or_insert_default();
-                clients.insert(name.clone(), terms).is_none()
+                clients.insert(name, terms).is_none()
             }
         };
         match is_new {
             true => Ok(()),
-            false => Err(DeclaredError::Twice { file, kind, name }),
+            false => Err(DeclaredFault::Twice),
         }
     }
 
@@ -271,7 +231,7 @@ impl Declared {
     /// are limited to them, and deletions last. What is of a kind that no file declares is left alone.
     ///
     /// # Errors
-    /// [`DeclaredError::Ambiguous`].
+    /// [`DeclaredFault::Ambiguous`].
     pub fn differences(
         &self,
         issuers: &[Present],
@@ -338,16 +298,6 @@ impl Declared {
     }
 }
 
-fn of_table(file: &str, table: &str, value: Value) -> Result<Map<String, Value>, DeclaredError> {
-    match value {
-        Value::Object(members) => Ok(members),
-        _ => Err(DeclaredError::NoTable {
-            file: file.to_owned(),
-            table: table.to_owned(),
-        }),
-    }
-}
-
 /// The members of a document that is an object.
 pub fn members_of(document: Value) -> Map<String, Value> {
     match document {
@@ -361,10 +311,10 @@ fn found<'p>(name: &str, present: &'p [Present]) -> Result<Option<&'p Present>, 
     match named.as_slice() {
         [] => Ok(None),
         [one] => Ok(Some(one)),
-        several => Err(DeclaredError::Ambiguous {
-            name: name.to_owned(),
-            ids: several.iter().map(|one| one.id.clone()).collect(),
-        }),
+        several => {
+            let ids = several.iter().map(|one| one.id.clone());
+            Err(DeclaredFault::Ambiguous(ids.collect()).at(format!("clients.{name}")))
+        }
     }
 }
 
