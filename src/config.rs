@@ -33,6 +33,9 @@
 //! | `issuance_log.to` | `off` | or `stdout` or `file`: a line for each token |
 //! | `issuance_log.path` | `DATA_DIR-issuance.jsonl` | the file, by default beside the data folder |
 //! | `issuance_log.queue` | `65536` | lines that may wait; without room no token is handed out |
+//! | `console.enabled` | where `internal.listen` is a loopback address | serve the console at `/console` on the internal listener |
+//! | `console.hosts` | none | names by which browsers reach it; on a loopback address beside those of this machine |
+//! | `console.environment` | none | what it is called at the top of each page, such as `production` |
 //! | `oauth.enabled` | `false` | serve `/token` under each issuer's path on the public listener |
 //! | `declared.files` | none | files whose issuers and clients a start makes |
 //! | `oauth.allowed_origins` | none | origins whose pages may call it |
@@ -49,6 +52,7 @@
 //! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`; a variable that
 //! is set and empty is not set. Two variables are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
 
+mod console;
 mod environment;
 mod error;
 mod guard;
@@ -75,6 +79,7 @@ use crate::lifecycle::IssuerUrl;
 use crate::spelling::nearest;
 use crate::telemetry::LogFormat;
 
+pub use console::Console;
 pub use error::ConfigError;
 pub use guard::{Guard, GuardDpop, GuardIssuer, GuardOverrides, GuardRequirement};
 pub use issuance_log::{IssuanceLog, IssuanceLogTo};
@@ -122,6 +127,8 @@ pub struct Config {
     /// What files declare.
     #[serde(default)]
     pub declared: Declared,
+    /// The console on the internal listener.
+    pub console: Console,
     /// The OAuth endpoints.
     pub oauth: Oauth,
     /// Whose tokens prove who a caller is.
@@ -231,6 +238,7 @@ impl Default for Config {
                 url: "http://127.0.0.1:8080".to_owned(),
             },
             declared: Declared::default(),
+            console: Console::default(),
             oauth: Oauth::default(),
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
@@ -320,6 +328,7 @@ impl Config {
         }
         self.log.validate()?;
         self.store.validate()?;
+        self.console.validate()?;
         self.oauth.validate()?;
         self.default_issuer_url()?;
         Ok(())

@@ -16,6 +16,7 @@ pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod data_folder;
 pub mod declared;
 mod disk;

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod check;
+mod console;
 mod first_start;
 mod listen;
 mod offline;
@@ -213,6 +214,7 @@ pub async fn run(
         limits: config.public.limits(),
         handler: Public::new(Arc::clone(&authority), config.public.limits(), oauth),
     };
+    let console = console::router(config, &internal, &authority, &admission)?;
     let internal = Listener {
         name: "internal",
         socket: internal.into(),
@@ -220,7 +222,7 @@ pub async fn run(
             .as_deref()
             .map(CertificateReloader::certificates),
         limits: config.internal.limits(),
-        handler: AdmittedService::new(Arc::clone(&authority), admission),
+        handler: AdmittedService::new(Arc::clone(&authority), admission, console),
     };
     let renewals = [
         ("certificate-public", &public_tls),

@@ -322,4 +322,6 @@ pub enum AuthenticationMethod {
     Assertion,
     /// With a token of a trusted issuer.
     Workload,
+    /// In the console: with what its session was opened, or with a certificate.
+    Console,
 }

@@ -79,7 +79,7 @@ pub use revocations::{
     RevocationState, Revocations,
 };
 pub use service::{
-    ClockCorrection, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState, LeaseHealth,
+    ClockCorrection, ConsoleLink, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState, LeaseHealth,
     MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica, Replicas,
     RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
 };

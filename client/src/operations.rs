@@ -2,7 +2,7 @@
 //! documents of [`keywright_api`], or anything that is written as the same JSON.
 
 use keywright_api::{
-    Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
+    Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed, ConsoleLink,
     CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName, Issuers,
     Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient, Replicas,
     RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds, Verifiers,
@@ -395,6 +395,12 @@ impl Client {
     pub async fn take_backup(&self) -> Result<Download, Error> {
         let call = Call::<()>::new(self, hyper::Method::POST, "/v1/backup".to_owned());
         call.download().await
+    }
+
+    /// A link that opens a session of this client in the console.
+    pub fn create_console_link(&self) -> Call<'_, ConsoleLink> {
+        let empty = serde_json::Map::new();
+        self.post("/v1/console/links".to_owned(), &empty)
     }
 
     /// The processes that share the store.

@@ -15,7 +15,7 @@ pub mod limits;
 pub mod pattern;
 pub mod precondition;
 pub mod record;
-
+pub mod session;
 pub mod workload;
 
 pub use client::{Client, Terms};

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::revocations::RevocationSecret;
+use crate::access::session::SessionProof;
 use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::revocation::{Ban, Revocation};
 use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
@@ -120,6 +121,34 @@ pub enum AuthenticationMethod {
         #[serde(skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
     },
+    /// The console, and what its session was opened with, or the certificate of the connection.
+    Console(SessionProof),
+}
+
+impl AuthenticationMethod {
+    /// The same by way of the console.
+    pub fn in_console(self) -> Self {
+        Self::Console(match self {
+            Self::Console(proof) => proof,
+            Self::Credential { credential } => SessionProof {
+                credential: Some(credential),
+                ..SessionProof::default()
+            },
+            Self::Certificate { sha256 } => SessionProof {
+                sha256: Some(sha256),
+                ..SessionProof::default()
+            },
+            Self::Assertion { jti } => SessionProof {
+                jti: Some(jti),
+                ..SessionProof::default()
+            },
+            Self::Workload { issuer, subject } => SessionProof {
+                issuer: Some(issuer),
+                subject,
+                ..SessionProof::default()
+            },
+        })
+    }
 }
 
 /// A change of who may call. `before` and `after` are a client's terms.

@@ -36,6 +36,7 @@ pub mod request;
 pub mod revocations;
 pub mod scheduler;
 mod schema_checks;
+pub mod sessions;
 pub mod signing;
 pub mod single_use;
 pub mod snapshot;

@@ -1,6 +1,6 @@
-//! What is tidied up in the store each minute: revocations of which nothing follows any more, grants that
-//! have ended, and used tokens that have expired; what waits for a second person is counted, and who verifies
-//! no more is forgotten. It has a task of its own, because it may take long.
+//! What is tidied up in the store each minute: revocations of which nothing follows any more, grants and
+//! sessions that have ended, and used tokens that have expired; what waits for a second person is counted, and
+//! who verifies no more is forgotten. It has a task of its own, because it may take long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,9 @@ pub async fn run(authority: Arc<Authority>) {
         authority.look_after_grants().await;
         if let Err(error) = authority.forget_expired_tokens().await {
             tracing::warn!(%error, "used tokens that have expired stay in the store for now");
+        }
+        if let Err(error) = authority.delete_past_sessions().await {
+            tracing::warn!(%error, "past sessions stay in the store for now");
         }
     }
 }

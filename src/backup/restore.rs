@@ -108,6 +108,8 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let mut replaced = revocations.replaced_kinds();
     replaced.push(Kind::UsedToken);
     let first_uses = single_use::records(&plan, &recovered);
+    // Who was signed in then is not now.
+    replaced.push(Kind::Session);
     let ended_grants = match plan.keep_grants {
         true => 0,
         false => {

@@ -74,6 +74,21 @@ impl ConnectionArguments {
         })
     }
 
+    /// Where a browser reaches the service, without a slash at its end.
+    pub(super) fn browser_url(&self) -> Result<String, Failure> {
+        let url = match &self.url {
+            Some(url) => url.clone(),
+            None => self.listener()?,
+        };
+        match url.starts_with("unix:") {
+            true => Err(Failure::Usage(
+                "a browser does not reach a Unix socket: name the URL of a proxy in front with --url"
+                    .to_owned(),
+            )),
+            false => Ok(url.trim_end_matches('/').to_owned()),
+        }
+    }
+
     /// The data folder of the service on this machine.
     pub(super) fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))

@@ -145,6 +145,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "audit verify",
         "keywright audit verify\nkeywright audit verify --file audit.jsonl",
     ),
+    ("console", "keywright console\nkeywright console --print"),
     ("backup", "keywright backup --output keywright.backup"),
     (
         "restore",

@@ -19,6 +19,7 @@ mod clock;
 mod completions;
 mod config_command;
 mod connection;
+mod console;
 mod examples;
 mod failure;
 mod grants;
@@ -145,6 +146,8 @@ enum Command {
     /// Copy a store while no service uses it.
     #[command(subcommand)]
     Store(store::Command),
+    /// Open the console in a browser, signed in.
+    Console(console::Arguments),
     /// Show the processes that share the store.
     Replicas,
     /// Check and print configuration, and check policies before they are set.
@@ -232,6 +235,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Register(command) => register::run(&command, session),
         Command::Restore(arguments) => restore::run(arguments, session),
         Command::Store(command) => store::run(&command, session),
+        Command::Console(arguments) => console::run(&arguments, session),
         Command::Replicas => replicas::run(session),
         Command::Config(command) => config_command::run(command, session),
         Command::Completions(arguments) => completions::run(&arguments, session),

@@ -52,9 +52,17 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 #[derive(Clone)]
 pub struct AdmittedService {
     router: Router,
+    console: Option<Router>,
     authority: Arc<Authority>,
     admission: Arc<AdmissionControl>,
 }
+
+/// Where the console is. What is below it is the console's, too.
+const CONSOLE: &str = "/console";
+
+/// In the extensions of requests while the console is served.
+#[derive(Clone, Copy)]
+pub(super) struct ConsoleIsServed;
 
 /// Decides which requests reach routes, and for how long they may take. Both listeners share one, so
 /// that a caller has no more slots by calling both.
@@ -66,10 +74,16 @@ pub struct AdmissionControl {
 }
 
 impl AdmittedService {
-    /// Puts admission control before the routes of the internal listener.
-    pub fn new(authority: Arc<Authority>, admission: Arc<AdmissionControl>) -> Self {
+    /// Puts admission control before the routes of the internal listener, and before the console if it
+    /// is served.
+    pub fn new(
+        authority: Arc<Authority>,
+        admission: Arc<AdmissionControl>,
+        console: Option<Router>,
+    ) -> Self {
         Self {
             router: internal::router(Arc::clone(&authority)),
+            console,
             authority,
             admission,
         }
@@ -79,7 +93,8 @@ impl AdmittedService {
 impl RequestHandler for AdmittedService {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let Self {
-            router,
+            mut router,
+            console,
             authority,
             admission,
         } = self;
@@ -88,7 +103,7 @@ impl RequestHandler for AdmittedService {
         let mut route = NO_ROUTE;
         let matched = &mut route;
         let response = admission
-            .admit(request, |request| async move {
+            .admit(request, |mut request| async move {
                 // The log lines of signatures have nothing in common: they are made by the thousand, and
                 // say nothing unless they fail, which is logged with their id.
                 if let Some(signing) = SigningRoute::of(request.method(), request.uri()) {
@@ -96,6 +111,13 @@ impl RequestHandler for AdmittedService {
                     return signing.answer(&authority, request).await;
                 }
                 let span = span(&request);
+                if let Some(console) = console {
+                    request.extensions_mut().insert(ConsoleIsServed);
+                    if is_of_console(request.uri().path()) {
+                        router = console;
+                        *matched = CONSOLE;
+                    }
+                }
                 let answer = router.oneshot(request.map(Body::new));
                 let response = match answer.instrument(span).await {
                     Ok(response) => response,
@@ -134,6 +156,11 @@ fn name_of(method: &Method) -> &'static str {
     }
 }
 
+fn is_of_console(path: &str) -> bool {
+    let below = path.strip_prefix(CONSOLE);
+    below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+}
+
 /// What the log lines of a request have in common.
 pub(super) fn span(request: &Request<Incoming>) -> Span {
     let id = request.headers().get(REQUEST_ID).map_or("", text);
@@ -158,6 +185,11 @@ impl AdmissionControl {
             ids: RequestIds::new(),
             metrics,
         })
+    }
+
+    /// What requests take.
+    pub(super) fn slots(&self) -> Arc<Slots> {
+        Arc::clone(&self.slots)
     }
 
     /// What is counted.

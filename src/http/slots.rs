@@ -280,6 +280,11 @@ impl RequestSlot {
         self.0.exchange(Amounts::default(), amounts)
     }
 
+    /// What the request has taken is given back.
+    pub(super) fn release(&self) {
+        self.0.release();
+    }
+
     /// The body is about to be read.
     ///
     /// # Errors

@@ -26,11 +26,13 @@ pub enum Kind {
     /// A token of the issuer that owns it, which counts once and was used; and since when such tokens of the
     /// issuer count at all. There may be a million.
     UsedToken,
+    /// A client's session in the console, or a link that begins one. Its id is the hash of a secret.
+    Session,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -39,6 +41,7 @@ impl Kind {
         Self::Revocation,
         Self::Grant,
         Self::UsedToken,
+        Self::Session,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -52,6 +55,7 @@ impl Kind {
             Self::Revocation => "revocation",
             Self::Grant => "grant",
             Self::UsedToken => "used-token",
+            Self::Session => "session",
         }
     }
 

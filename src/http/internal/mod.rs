@@ -5,6 +5,7 @@ mod audit;
 mod backups;
 mod clients;
 mod clock;
+mod console;
 mod documentation;
 mod events;
 mod grants;
@@ -207,6 +208,11 @@ fn table() -> Vec<Route> {
             Administration,
             master_key::rotate,
             openapi::master_key::rotate,
+        ),
+        Route::new("/v1/console/links").post(
+            Administration,
+            console::create_link,
+            openapi::console::create_link,
         ),
         Route::new("/metrics").get(Monitoring, metrics, openapi::service::metrics),
         Route::new("/openapi.json").get(

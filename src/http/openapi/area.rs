@@ -35,6 +35,8 @@ pub(in crate::http) enum Area {
     Clock,
     /// What seals private keys.
     MasterKey,
+    /// Pages for people.
+    Console,
     /// What the service says of itself.
     Service,
     /// What verifiers fetch.
@@ -47,7 +49,7 @@ pub(in crate::http) enum Area {
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Tokens,
         Self::Grants,
         Self::Revocations,
@@ -62,6 +64,7 @@ impl Area {
         Self::Health,
         Self::Clock,
         Self::MasterKey,
+        Self::Console,
         Self::Service,
         Self::Documents,
         Self::Oauth,
@@ -85,6 +88,7 @@ impl Area {
             Self::Health => "health",
             Self::Clock => "clock",
             Self::MasterKey => "master-key",
+            Self::Console => "console",
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Oauth => "oauth",
@@ -114,6 +118,7 @@ impl Area {
             Self::Health => "How this process, its issuers and its tasks are doing.",
             Self::Clock => "What to do when the clock was wrong.",
             Self::MasterKey => "What seals private keys at rest, and its rotation.",
+            Self::Console => "Pages for people at `/console`: the way in.",
             Self::Service => "What the service says of itself. No credential is needed.",
             Self::Documents => {
                 "Public listener: key sets and metadata, for verifying services. They take `GET`, \

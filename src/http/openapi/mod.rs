@@ -19,6 +19,7 @@ pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod clients;
 pub(super) mod clock;
+pub(super) mod console;
 pub(super) mod grants;
 pub(super) mod health;
 pub(super) mod issuers;

@@ -1,0 +1,111 @@
+//! The API as the console calls it: the same routes, within the process, and the same documents.
+
+use std::fmt::Display;
+
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use keywright_api as api;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::response::{is_accepted, is_success};
+use crate::authority::authentication::Caller;
+use crate::http::{InProcessApi, read_answer};
+
+/// The largest answer that is read whole, in bytes.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// What stands in a segment of a path or in a query as it is (RFC 3986 §2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A text as a segment of a path, or as a value of a query.
+pub(super) fn encoded(text: &str) -> impl Display + '_ {
+    utf8_percent_encode(text, UNRESERVED)
+}
+
+/// The address of an issuer's operations.
+pub(super) fn of_issuer(issuer: &str, rest: impl Display) -> String {
+    format!("/v1/issuers/{}{rest}", encoded(issuer))
+}
+
+/// What became of an operation that may need a second person.
+pub(super) enum Outcome<T> {
+    /// It is done.
+    Done(T),
+    /// It waits.
+    Awaits(Box<api::Approval>),
+}
+
+/// The calls of one client.
+pub(super) struct Calls<'c> {
+    api: &'c InProcessApi,
+    caller: &'c Caller,
+    headers: &'c HeaderMap,
+}
+
+impl<'c> Calls<'c> {
+    pub(super) fn new(api: &'c InProcessApi, caller: &'c Caller, headers: &'c HeaderMap) -> Self {
+        Self {
+            api,
+            caller,
+            headers,
+        }
+    }
+
+    /// Reads a document.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, api::Problem> {
+        let response = self.answer(Method::GET, path, None).await;
+        document(response).await
+    }
+
+    /// Does what a document says.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Outcome<T>, api::Problem> {
+        let body = serde_json::to_string(body).unwrap_or_default();
+        let response = self.answer(Method::POST, path, Some(body)).await;
+        if is_accepted(&response) {
+            let awaits: api::Awaits = document(response).await?;
+            return Ok(Outcome::Awaits(Box::new(awaits.approval)));
+        }
+        Ok(Outcome::Done(document(response).await?))
+    }
+
+    /// The answer as it comes.
+    pub(super) async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Response {
+        self.api
+            .send(self.caller, self.headers, method, path, body)
+            .await
+    }
+}
+
+async fn document<T: DeserializeOwned>(response: Response) -> Result<T, api::Problem> {
+    let is_success = is_success(&response);
+    let status = response.status().as_u16();
+    let bytes = read_answer(response, LARGEST_ANSWER).await;
+    let bytes = bytes.unwrap_or_default();
+    let unreadable = || api::Problem {
+        status,
+        detail: "the answer could not be read".to_owned(),
+        ..api::Problem::default()
+    };
+    match is_success {
+        true => serde_json::from_slice(&bytes).map_err(|error| {
+            tracing::error!(%error, "the console cannot read an answer of the API");
+            unreadable()
+        }),
+        false => Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| unreadable())),
+    }
+}

@@ -1,0 +1,14 @@
+//! The pages, each with its mark-up.
+
+pub(super) mod chart;
+pub(super) mod issuer;
+pub(super) mod issuers;
+pub(super) mod problem;
+pub(super) mod sign_in;
+
+use axum::response::Response;
+
+/// There is no such page.
+pub(super) async fn not_found() -> Response {
+    problem::not_found()
+}

@@ -1,0 +1,138 @@
+//! A browser without scripts: it keeps cookies, says where its requests come from, and sends forms.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Answer, Server, request};
+
+/// A browser at one service.
+pub struct Browser {
+    base: String,
+    pub cookies: BTreeMap<String, String>,
+}
+
+/// Text as a value of a form.
+pub fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02x}"),
+        })
+        .collect()
+}
+
+pub fn form(fields: &[(&str, &str)]) -> Vec<u8> {
+    let pairs = fields.iter();
+    let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&").into_bytes()
+}
+
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
+pub fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.clone()).expect("UTF-8")
+}
+
+/// The value of the first hidden field of this name.
+pub fn hidden(page: &str, name: &str) -> String {
+    let start = format!("name=\"{name}\" value=\"");
+    let (_, rest) = page
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no field {name} in {page}"));
+    rest.split('"').next().expect("a value").to_owned()
+}
+
+impl Browser {
+    pub fn at(server: &Server) -> Self {
+        Self {
+            base: server.internal.clone(),
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    /// Signed in with the credential.
+    pub fn signed_in(server: &Server, credential: &str) -> Self {
+        let mut browser = Self::at(server);
+        let answer = browser.sign_in(credential);
+        assert_eq!(answer.status, 303, "{}", text(&answer));
+        browser
+    }
+
+    pub fn sign_in(&mut self, credential: &str) -> Answer {
+        self.send(
+            "/console/sign-in",
+            &[("credential", credential), ("to", "")],
+        )
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        let headers = self.headers(&[]);
+        let answer = request("GET", &format!("{}{path}", self.base), &headers, None);
+        self.keep(&answer);
+        answer
+    }
+
+    /// A page that is there.
+    pub fn page(&mut self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", text(&answer));
+        text(&answer)
+    }
+
+    /// Sends a form as a page of the console does.
+    pub fn send(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send_from(&[("sec-fetch-site", "same-origin")], path, fields)
+    }
+
+    /// Sends a form of a page, with the token of the session.
+    pub fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = hidden(page, "form_token");
+        let mut all = vec![("form_token", token.as_str())];
+        all.extend_from_slice(fields);
+        self.send(path, &all)
+    }
+
+    /// Sends a form with headers that say where it comes from.
+    pub fn send_from(
+        &mut self,
+        from: &[(&'static str, &str)],
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let headers = self.headers(from);
+        let body = Some((FORM, form(fields)));
+        let answer = request("POST", &format!("{}{path}", self.base), &headers, body);
+        self.keep(&answer);
+        answer
+    }
+
+    fn headers(&self, more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+        let mut headers: Vec<_> = more
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        let cookies = self.cookies.iter();
+        let cookies: Vec<String> = cookies
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if !cookies.is_empty() {
+            headers.push(("cookie", cookies.join("; ")));
+        }
+        headers
+    }
+
+    fn keep(&mut self, answer: &Answer) {
+        for (name, value) in &answer.headers {
+            if !name.eq_ignore_ascii_case("set-cookie") {
+                continue;
+            }
+            let pair = value.split(';').next().expect("a pair");
+            let (name, value) = pair.split_once('=').expect("a name and a value");
+            match value.is_empty() {
+                true => drop(self.cookies.remove(name)),
+                false => drop(self.cookies.insert(name.to_owned(), value.to_owned())),
+            }
+        }
+    }
+}
