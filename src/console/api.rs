@@ -78,6 +78,15 @@ impl<'c> Calls<'c> {
         Ok(Outcome::Done(document(response).await?))
     }
 
+    /// Does what the method says, and hears nothing more of it.
+    pub(super) async fn act(&self, method: Method, path: &str) -> Result<(), api::Problem> {
+        let response = self.answer(method, path, None).await;
+        match is_success(&response) {
+            true => Ok(()),
+            false => document::<()>(response).await,
+        }
+    }
+
     /// The answer as it comes.
     pub(super) async fn answer(
         &self,

@@ -19,13 +19,24 @@ pub(super) struct Asset {
 }
 
 const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The one stylesheet.
 pub(super) static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("console", "css", CSS, include_bytes!("assets/console.css")));
 
+/// The token inspector.
+pub(super) static INSPECTOR: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("inspector", "js", SCRIPT, include_bytes!("assets/inspector.js"))
+});
+
+/// Countdowns.
+pub(super) static COUNTDOWN: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("countdown", "js", SCRIPT, include_bytes!("assets/countdown.js"))
+});
+
 /// Every asset.
-static ALL: [&LazyLock<Asset>; 1] = [&STYLE];
+static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &INSPECTOR, &COUNTDOWN];
 
 impl Asset {
     fn new(
@@ -41,6 +52,11 @@ impl Asset {
             media_type,
             bytes,
         }
+    }
+
+    /// What it says.
+    pub(super) fn text(&self) -> &'static str {
+        std::str::from_utf8(self.bytes).unwrap_or_default()
     }
 
     /// Where it is.

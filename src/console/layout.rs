@@ -18,12 +18,17 @@ use crate::authority::audit::AuthenticationMethod;
 pub(super) enum Place {
     /// Issuers, and everything of one of them.
     Issuers,
+    /// The token inspector.
+    Inspector,
     /// None of them.
     Elsewhere,
 }
 
 /// The places that there are, with their addresses.
-const PLACES: [(Place, &str, &str); 1] = [(Place::Issuers, "Issuers", "/console")];
+const PLACES: [(Place, &str, &str); 2] = [
+    (Place::Issuers, "Issuers", "/console"),
+    (Place::Inspector, "Inspector", "/console/inspector"),
+];
 
 /// A page.
 pub(super) struct Page {

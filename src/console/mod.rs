@@ -31,7 +31,7 @@ use axum::routing::{get, post};
 
 use crate::authority::Authority;
 use crate::http::InProcessApi;
-use pages::{issuer, issuers, sign_in};
+use pages::{bans, inspector, issuer, issuers, sign_in};
 
 /// What a deployment lays down for its console.
 #[derive(Debug, Clone)]
@@ -74,6 +74,14 @@ pub fn router(authority: Arc<Authority>, api: InProcessApi, settings: Settings) 
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/issuers/{issuer}", get(issuer::page))
         .route("/console/issuers/{issuer}/rotate", post(issuer::rotate))
+        .route(
+            "/console/issuers/{issuer}/bans",
+            get(bans::page).post(bans::take_back),
+        )
+        .route("/console/issuers/{issuer}/bans/lift", post(bans::lift))
+        .route("/console/inspector", get(inspector::page))
+        .route("/console/inspector/offline", get(inspector::offline))
+        .route("/console/data/sets", get(inspector::sets))
         .route("/console/assets/{name}", get(assets::serve))
         .fallback(pages::not_found)
         .layer(from_fn_with_state(Arc::clone(&console), origin::check))

@@ -91,6 +91,14 @@ pub(super) fn months(from: u64, until: u64) -> Vec<u64> {
     months
 }
 
+/// What a field for a day and a time has: `2026-11-29T08:00`, in UTC.
+pub(super) fn parse(text: &str) -> Option<u64> {
+    let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"];
+    let mut read = forms.iter();
+    let moment = read.find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok())?;
+    u64::try_from(moment.and_utc().timestamp()).ok()
+}
+
 /// A length of time, by its two largest units: `8 d 10 h`.
 pub(super) fn length(seconds: u64) -> String {
     let units = [

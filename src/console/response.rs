@@ -1,6 +1,7 @@
 //! Answers of the console, with the headers that keep a browser from doing what no page asks for; and the
 //! console's only file with status codes.
 
+use axum::Json;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -9,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use maud::Markup;
+use serde::Serialize;
 
 use crate::authority::authentication::Unauthenticated;
 
@@ -73,6 +75,11 @@ impl From<Unauthenticated> for PageStatus {
 pub(super) fn html(status: PageStatus, page: Markup) -> Response {
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8")];
     (status.status(), headers, page.into_string()).into_response()
+}
+
+/// A document for a module.
+pub(super) fn json(status: PageStatus, document: &impl Serialize) -> Response {
+    (status.status(), Json(document)).into_response()
 }
 
 /// Bytes that never change under their name.

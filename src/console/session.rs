@@ -14,6 +14,7 @@ use super::Console;
 use super::api::Calls;
 use super::pages::{problem, sign_in};
 use super::{cookie, response};
+use crate::access::Role;
 use crate::authority::authentication::{Caller, RequestCredentials, Unauthenticated};
 use crate::authority::sessions::SessionError;
 use crate::http::Peer;
@@ -54,6 +55,12 @@ impl SignedIn {
             ended.map_err(|error| unavailable(&SessionError::Change(error)))?;
         }
         Ok(())
+    }
+
+    /// Whether the client may read which tokens were taken back.
+    pub(super) fn may_read_revocations(&self) -> bool {
+        let mut roles = Role::REVOCATION_READERS.iter();
+        roles.any(|role| self.caller.has(*role))
     }
 
     /// What time it is, in Unix seconds.

@@ -24,6 +24,7 @@
 
 mod browser;
 mod hostile;
+mod in_a_browser;
 mod pages;
 mod protection;
 mod sign_in;

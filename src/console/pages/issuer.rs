@@ -108,6 +108,7 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
             p.muted { (visible(&policy.url)) }
             p.aside { a href=(path(model.name())) { "Read again" } }
         }
+        (tabs(model.name(), "Keys"))
         @if let Some(deleted) = model.issuer.deleted_at {
             (notice(Tone::Danger, "This issuer was deleted", html! { (moment::both(deleted.0, now)) ". It signs nothing and serves no set." }))
         }
@@ -129,6 +130,19 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
 
 fn path(name: &str) -> String {
     format!("/console/issuers/{}", encoded(name))
+}
+
+/// What there is of an issuer, with the one that is shown.
+pub(super) fn tabs(issuer: &str, here: &str) -> Markup {
+    let path = path(issuer);
+    let tabs = [("Keys", path.clone()), ("Bans", format!("{path}/bans"))];
+    html! {
+        nav.tabs aria-label=(issuer) { ul {
+            @for (name, target) in tabs {
+                li { a href=(target) aria-current=[(name == here).then_some("page")] { (name) } }
+            }
+        } }
+    }
 }
 
 fn in_short(model: &Model, moments: &[Moment<'_>], now: u64) -> Markup {

@@ -1,6 +1,9 @@
 //! The pages, each with its mark-up.
 
+pub(super) mod bans;
 pub(super) mod chart;
+mod in_force;
+pub(super) mod inspector;
 pub(super) mod issuer;
 pub(super) mod issuers;
 pub(super) mod problem;
