@@ -35,8 +35,12 @@ pub(super) static COUNTDOWN: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("countdown", "js", SCRIPT, include_bytes!("assets/countdown.js"))
 });
 
+/// The check of the audit log's chain.
+pub(super) static CHAIN: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("chain", "js", SCRIPT, include_bytes!("assets/chain.js")));
+
 /// Every asset.
-static ALL: [&LazyLock<Asset>; 3] = [&STYLE, &INSPECTOR, &COUNTDOWN];
+static ALL: [&LazyLock<Asset>; 4] = [&STYLE, &INSPECTOR, &COUNTDOWN, &CHAIN];
 
 impl Asset {
     fn new(

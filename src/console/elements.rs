@@ -173,10 +173,13 @@ pub(super) fn empty(title: &str, text: impl Render) -> Markup {
     html! { div.empty { h3 { (title) } (text) } }
 }
 
+/// The longest name of a key that is shown whole, in characters.
+const WHOLE: usize = 16;
+
 /// The first eight characters of a key's name, and all of them when they are pointed at.
 pub(super) fn short_kid(kid: &str) -> Markup {
     let short = short(kid);
-    match short == kid {
+    match kid.chars().count() <= WHOLE {
         true => html! { code.whole { (visible(kid)) } },
         false => html! { code title=(kid) { (visible(&short)) "…" } },
     }

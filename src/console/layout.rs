@@ -20,14 +20,23 @@ pub(super) enum Place {
     Issuers,
     /// The token inspector.
     Inspector,
+    /// The audit log.
+    Audit,
+    /// What waits for a second person.
+    Approvals,
+    /// Who may call.
+    Clients,
     /// None of them.
     Elsewhere,
 }
 
 /// The places that there are, with their addresses.
-const PLACES: [(Place, &str, &str); 2] = [
+const PLACES: [(Place, &str, &str); 5] = [
     (Place::Issuers, "Issuers", "/console"),
     (Place::Inspector, "Inspector", "/console/inspector"),
+    (Place::Audit, "Audit", "/console/audit"),
+    (Place::Approvals, "Approvals", "/console/approvals"),
+    (Place::Clients, "Clients", "/console/clients"),
 ];
 
 /// A page.

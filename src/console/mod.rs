@@ -31,7 +31,7 @@ use axum::routing::{get, post};
 
 use crate::authority::Authority;
 use crate::http::InProcessApi;
-use pages::{bans, inspector, issuer, issuers, sign_in};
+use pages::{approvals, audit, bans, clients, inspector, issuer, issuers, revoke, sign_in};
 
 /// What a deployment lays down for its console.
 #[derive(Debug, Clone)]
@@ -75,10 +75,27 @@ pub fn router(authority: Arc<Authority>, api: InProcessApi, settings: Settings) 
         .route("/console/issuers/{issuer}", get(issuer::page))
         .route("/console/issuers/{issuer}/rotate", post(issuer::rotate))
         .route(
+            "/console/issuers/{issuer}/revoke",
+            get(revoke::page).post(revoke::revoke),
+        )
+        .route(
             "/console/issuers/{issuer}/bans",
             get(bans::page).post(bans::take_back),
         )
         .route("/console/issuers/{issuer}/bans/lift", post(bans::lift))
+        .route("/console/approvals", get(approvals::page))
+        .route(
+            "/console/approvals/{approval}/confirm",
+            post(approvals::confirm),
+        )
+        .route(
+            "/console/approvals/{approval}/reject",
+            post(approvals::reject),
+        )
+        .route("/console/clients", get(clients::page))
+        .route("/console/audit", get(audit::page))
+        .route("/console/audit/download", get(audit::download))
+        .route("/console/data/audit", get(audit::export))
         .route("/console/inspector", get(inspector::page))
         .route("/console/inspector/offline", get(inspector::offline))
         .route("/console/data/sets", get(inspector::sets))

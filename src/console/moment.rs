@@ -99,6 +99,11 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     u64::try_from(moment.and_utc().timestamp()).ok()
 }
 
+/// What a field for a day has: `2026-11-29`, as its first second in UTC.
+pub(super) fn parse_day(text: &str) -> Option<u64> {
+    parse(&format!("{text}T00:00"))
+}
+
 /// A length of time, by its two largest units: `8 d 10 h`.
 pub(super) fn length(seconds: u64) -> String {
     let units = [

@@ -137,14 +137,17 @@ async function judge(token, sets, audience, at) {
   const { header, claims } = token;
   const checks = [];
   let refusal = null;
-  const say = (name, verdict, why, reason) => {
+  let more = '';
+  const say = (name, verdict, why, reason, rest = '') => {
     checks.push({ name, verdict, why });
-    if (verdict === FAILS && !refusal) refusal = reason ?? why;
+    if (verdict !== FAILS || refusal) return;
+    refusal = reason ?? why;
+    more = rest;
   };
   say('Form', PASSES, 'Three parts, strict base64url and JSON, no member twice');
   const issuer = sets.issuers.find((one) => one.url === claims.iss);
   if (issuer) say('Issuer', PASSES, `${issuer.name} of this deployment`);
-  else say('Issuer', FAILS, `No issuer here is ${show(claims.iss)}`, `it is not from an issuer of this deployment. Whether its signature is good cannot be told here`);
+  else say('Issuer', FAILS, `No issuer here is ${show(claims.iss)}`, 'it is not from an issuer of this deployment', 'Whether its signature is good cannot be told here.');
   const algorithm = ALGORITHMS[header.alg];
   const known = issuer?.keys.find((key) => key.kid === header.kid);
   const jwk = issuer?.jwks.keys.find((key) => key.kid === header.kid);
@@ -182,7 +185,7 @@ async function judge(token, sets, audience, at) {
   if (type === undefined || type === 'jwt') say('Type', LOOK, 'It does not say what kind of token it is');
   else say('Type', type === 'at+jwt' ? PASSES : LOOK, type === 'at+jwt' ? 'at+jwt, an access token: do not accept it as an ID token' : show(header.typ));
   if (issuer) judgeRevocations(issuer, claims, say);
-  return { checks, refusal, issuer, until: claims.exp };
+  return { checks, refusal, more, until: claims.exp };
 }
 
 function judgeRevocations(issuer, claims, say) {
@@ -203,7 +206,8 @@ function judgeRevocations(issuer, claims, say) {
   const by = Object.keys(first.selector).join(' and ');
   const bound = first.state === 'open' ? 'all of them' : `issued before ${when(first.issued_before)}`;
   say('Revocations', FAILS, `${matches.length} of ${total} match: by ${by}, ${bound}${first.reason ? `: “${first.reason}”` : ''}`,
-    `it was taken back by its ${by}: tokens ${first.state === 'open' ? 'of it' : bound} are refused. A verifier that does not follow the feed accepts it until ${when(claims.exp)}`);
+    `it was taken back by its ${by}: tokens ${first.state === 'open' ? 'of it' : bound} are refused`,
+    `A verifier that does not follow the feed accepts it until ${when(claims.exp)}.`);
 }
 
 /** A foreign value in one line, with what cannot be seen as escapes. */
@@ -244,7 +248,7 @@ function notice(tone, fact, rest) {
 
 function verdict(judged, sets) {
   const said = judged.refusal
-    ? notice('danger', `Refused: ${judged.refusal}.`, '')
+    ? notice('danger', `Refused: ${judged.refusal}.`, judged.more)
     : notice('ok', `Accepted until ${when(judged.until)}.`, `Nothing of ${judged.checks.length} checks speaks against it.`);
   const age = Date.now() / 1000 - sets.now;
   if (age < 120) return [said];

@@ -109,7 +109,7 @@ fn tool() -> Markup {
                 }
                 textarea #token rows="4" spellcheck="false" autocomplete="off" autocapitalize="off" aria-describedby="token-hint" {}
                 div.inline.field {
-                    div { label for="audience" { "Audience to check" } input #audience autocomplete="off" spellcheck="false"; }
+                    div { label for="audience" { "Audience" } input #audience autocomplete="off" spellcheck="false"; }
                     div {
                         label for="at" { "At the time" }
                         select #at { option value="now" { "now" } option value="issued" { "when it was issued" } }

@@ -24,6 +24,9 @@ use crate::console::timeline::{Life, lives};
 /// The most keys that are gone which the table shows.
 const MOST_GONE: usize = 10;
 
+/// How far the plan looks ahead at least, in seconds: what comes next is said whatever the picture shows.
+const OUTLOOK: u64 = 90 * 86_400;
+
 /// The most rows of the picture.
 const MOST_ROWS: usize = 40;
 
@@ -44,7 +47,7 @@ struct Model {
 impl Model {
     async fn read(signed: &SignedIn, name: &str, span: Span) -> Result<Self, api::Problem> {
         let calls = signed.calls();
-        let until = span.scale(signed.now()).until;
+        let until = span.scale(signed.now()).until.max(signed.now() + OUTLOOK);
         let keys: api::Keys = calls.get(&of_issuer(name, "/keys")).await?;
         Ok(Self {
             issuer: calls.get(&of_issuer(name, "")).await?,
@@ -115,7 +118,7 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
         (message)
         (in_short(model, &moments, now))
         (timeline(model, &lives, &moments, now))
-        (key_table(model, &lives, now))
+        (key_table(model, &lives, signed.caller.has(Role::Security), now))
         section.split aria-labelledby="policy" {
             div {
                 h2 #policy { "Policy in words" }
@@ -123,7 +126,7 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
                     @for (term, value) in policy_words::facts(policy) { dt { (term) } dd { (value) } }
                 }
             }
-            (rotation(model, &lives, signed, now))
+            (rotation(model, signed, now))
         }
     }
 }
@@ -135,7 +138,9 @@ fn path(name: &str) -> String {
 /// What there is of an issuer, with the one that is shown.
 pub(super) fn tabs(issuer: &str, here: &str) -> Markup {
     let path = path(issuer);
-    let tabs = [("Keys", path.clone()), ("Bans", format!("{path}/bans"))];
+    let audit = format!("/console/audit?issuer={}", encoded(issuer));
+    let bans = format!("{path}/bans");
+    let tabs = [("Keys", path), ("Bans", bans), ("Audit", audit)];
     html! {
         nav.tabs aria-label=(issuer) { ul {
             @for (name, target) in tabs {
@@ -242,7 +247,7 @@ fn coming(moments: &[Moment<'_>], now: u64) -> Markup {
     )
 }
 
-fn key_table(model: &Model, lives: &[Life], now: u64) -> Markup {
+fn key_table(model: &Model, lives: &[Life], may_revoke: bool, now: u64) -> Markup {
     let is_gone = |life: &&Life| {
         matches!(
             life.state,
@@ -263,7 +268,8 @@ fn key_table(model: &Model, lives: &[Life], now: u64) -> Markup {
             rows.push(Row::new(html! { (life.algorithm) }, []));
             algorithm = Some(life.algorithm);
         }
-        rows.push(key_row(life, now));
+        let act = html! { @if may_revoke { (revoke_link(model.name(), life)) } };
+        rows.push(key_row(life, act, now));
     }
     let headings = [
         Heading::Text("Key"),
@@ -272,6 +278,7 @@ fn key_table(model: &Model, lives: &[Life], now: u64) -> Markup {
         Heading::Text("Signs from"),
         Heading::Text("Signs until"),
         Heading::Text("In the set until"),
+        Heading::Act,
     ];
     let caption = format!("Keys of {} with their times", model.name());
     html! {
@@ -288,7 +295,16 @@ fn key_table(model: &Model, lives: &[Life], now: u64) -> Markup {
     }
 }
 
-fn key_row(life: &Life, now: u64) -> Row {
+fn revoke_link(issuer: &str, life: &Life) -> Markup {
+    let is_published = matches!(
+        life.state,
+        Some(api::KeyState::Pending | api::KeyState::Active | api::KeyState::Retired)
+    );
+    let target = format!("{}/revoke?kid={}", path(issuer), encoded(&life.kid));
+    html! { @if is_published { a href=(target) aria-label=(format!("Revoke {}", life.kid)) { "Revoke" } } }
+}
+
+fn key_row(life: &Life, act: Markup, now: u64) -> Row {
     let time = |at: Option<u64>| html! { @if let Some(at) = at { (moment::at(at, now)) } @else { "–" } };
     let state = match life.state {
         Some(state) => html! {
@@ -313,12 +329,13 @@ fn key_row(life: &Life, now: u64) -> Row {
             time(life.signs_from),
             time(life.signs_until),
             time(life.in_set_until),
+            act,
         ],
     }
 }
 
 /// What a rotation now would do, and the button.
-fn rotation(model: &Model, lives: &[Life], signed: &SignedIn, now: u64) -> Markup {
+fn rotation(model: &Model, signed: &SignedIn, now: u64) -> Markup {
     if !signed.caller.has(Role::Security) {
         return html! {
             div {
@@ -334,7 +351,6 @@ fn rotation(model: &Model, lives: &[Life], signed: &SignedIn, now: u64) -> Marku
     // Times to come are shown rounded up.
     let ready = |key: &api::Key| key.ready_at.is_none_or(|ready_at| ready_at.0 <= now + 1);
     let waits = pending.iter().find(|key| !ready(key));
-    let until = lives.iter().filter_map(|life| life.in_set_until).max();
     html! {
         form #rotate method="post" action=(format!("{}/rotate#rotate", path(model.name()))) {
             h2 { "Rotate now" }
@@ -361,9 +377,7 @@ fn rotation(model: &Model, lives: &[Life], signed: &SignedIn, now: u64) -> Marku
                         (short_kid(key.kid.as_str()))
                     }
                     " begin to sign at once. All are ready: no verifier that follows our headers lacks them."
-                    @if let Some(until) = until.filter(|until| *until > now) {
-                        " As planned now, the last key leaves the set at " (moment::at(until, now)) "."
-                    }
+                    " The old keys verify until their last tokens have expired."
                 }
             }
             (form_token(signed))

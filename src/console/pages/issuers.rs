@@ -227,6 +227,7 @@ fn waiting_item(approval: &api::Approval, now: u64) -> Markup {
                     (moment::at(approval.expires_at.0, now)) " nobody can confirm it."
                 }
             }
+            div.buttons { a.button href="/console/approvals" { "Look at it" } }
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The pages, each with its mark-up.
 
+pub(super) mod approvals;
+pub(super) mod audit;
 pub(super) mod bans;
 pub(super) mod chart;
+pub(super) mod clients;
 mod in_force;
 pub(super) mod inspector;
 pub(super) mod issuer;
 pub(super) mod issuers;
 pub(super) mod problem;
+pub(super) mod revoke;
 pub(super) mod sign_in;
 
 use axum::response::Response;

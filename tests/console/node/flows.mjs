@@ -77,9 +77,9 @@ await flow('inspector', async (watched) => {
   };
   await paste(given.token, 'Accepted until');
   await look(watched, 'inspector-accepted');
-  await page.getByLabel('Audience to check').fill('elsewhere');
+  await page.getByLabel('Audience').fill('elsewhere');
   await page.locator('#answer').getByText('not for the audience').waitFor();
-  await page.getByLabel('Audience to check').fill('orders');
+  await page.getByLabel('Audience').fill('orders');
   await paste(given.token, 'Accepted until');
   await paste(given.banned, 'it was taken back');
   await look(watched, 'inspector-refused');
