@@ -79,9 +79,9 @@ pub use revocations::{
     RevocationState, Revocations,
 };
 pub use service::{
-    ClockCorrection, ConsoleLink, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState, LeaseHealth,
-    MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica, Replicas,
-    RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
+    ClockCorrection, ConsoleLink, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState,
+    LeaseHealth, MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica,
+    Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
 };
 pub use tokens::{
     Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,

@@ -2,10 +2,11 @@
 //! documents of [`keywright_api`], or anything that is written as the same JSON.
 
 use keywright_api::{
-    Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed, ConsoleLink,
-    CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName, Issuers,
-    Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient, Replicas,
-    RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds, Verifiers,
+    Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
+    ConsoleLink, CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName,
+    Issuers, Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient,
+    Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
+    Verifiers,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;

@@ -227,7 +227,10 @@ mod tests {
         assert!(session.is_alive(&client, at(3599)));
         assert!(!session.is_alive(&client, at(3600)), "the credential ends");
         let other = client.clone().without_credential("one").unwrap();
-        assert!(!session.is_alive(&other, at(3001)), "the credential is gone");
+        assert!(
+            !session.is_alive(&other, at(3001)),
+            "the credential is gone"
+        );
         let proof = SessionProof {
             sha256: Some("x".to_owned()),
             ..SessionProof::default()

@@ -216,7 +216,8 @@ impl Authority {
             let surplus = (records.len() + 1).saturating_sub(MOST_OF_A_CLIENT);
             let surplus = records.into_iter().take(surplus);
             let surplus = surplus.map(|record| Write::Delete(record.key, record.token));
-            let is_link = |write: &Write| link.as_ref().is_some_and(|link| link.key() == write.key());
+            let is_link =
+                |write: &Write| link.as_ref().is_some_and(|link| link.key() == write.key());
             batch.writes.extend(surplus.filter(|write| !is_link(write)));
             batch.writes.extend(link.clone());
             let write = Write::Create(key.clone(), content(&session));

@@ -12,7 +12,10 @@ const LONGEST_ENVIRONMENT: usize = 32;
 #[serde(deny_unknown_fields, default)]
 pub struct Console {
     /// Whether it is served; by default where the internal listener has a loopback address.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "maybe_bool")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "maybe_bool"
+    )]
     pub enabled: Option<bool>,
     /// The names by which browsers reach it, without ports. On a loopback address those of this machine
     /// are always among them; elsewhere none means any.

@@ -93,7 +93,9 @@ pub enum ConfigError {
     #[error("internal.audience is empty: name what assertions are meant for, or leave it out")]
     EmptyAudience,
     /// A browser could not have reached the console by it.
-    #[error("console.hosts: \"{0}\" is not a host name or an address in its normal form, without a port")]
+    #[error(
+        "console.hosts: \"{0}\" is not a host name or an address in its normal form, without a port"
+    )]
     ConsoleHost(String),
     /// It does not fit on a badge.
     #[error("console.environment: \"{}\" is not 1 to 32 printable ASCII characters", .0.escape_default())]

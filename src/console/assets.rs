@@ -27,12 +27,22 @@ pub(super) static STYLE: LazyLock<Asset> =
 
 /// The token inspector.
 pub(super) static INSPECTOR: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("inspector", "js", SCRIPT, include_bytes!("assets/inspector.js"))
+    Asset::new(
+        "inspector",
+        "js",
+        SCRIPT,
+        include_bytes!("assets/inspector.js"),
+    )
 });
 
 /// Countdowns.
 pub(super) static COUNTDOWN: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("countdown", "js", SCRIPT, include_bytes!("assets/countdown.js"))
+    Asset::new(
+        "countdown",
+        "js",
+        SCRIPT,
+        include_bytes!("assets/countdown.js"),
+    )
 });
 
 /// The check of the audit log's chain.
@@ -43,14 +53,14 @@ pub(super) static CHAIN: LazyLock<Asset> =
 static ALL: [&LazyLock<Asset>; 4] = [&STYLE, &INSPECTOR, &COUNTDOWN, &CHAIN];
 
 impl Asset {
-    fn new(
-        stem: &str,
-        extension: &str,
-        media_type: &'static str,
-        bytes: &'static [u8],
-    ) -> Self {
+    fn new(stem: &str, extension: &str, media_type: &'static str, bytes: &'static [u8]) -> Self {
         let hash = digest(&SHA256, bytes);
-        let hash: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hash
+            .as_ref()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self {
             name: format!("{stem}-{hash}.{extension}"),
             media_type,

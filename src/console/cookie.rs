@@ -57,7 +57,9 @@ fn is_plain(settings: &Settings) -> bool {
 
 /// Safari's engine, and no other that calls itself like it.
 fn takes_no_secure_cookie(settings: &Settings, headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
     is_plain(settings)
         && agent.is_some_and(|agent| {
             let others = ["Chrome/", "Chromium/", "HeadlessChrome/", "Firefox/"];
@@ -102,9 +104,8 @@ mod tests {
     #[test]
     fn a_secret_is_taken_from_our_cookies_alone() {
         let secret = "s".repeat(SECRET_LENGTH);
-        let found = |settings: &Settings, cookie: &str| {
-            secrets(settings, &headers("cookie", cookie)).len()
-        };
+        let found =
+            |settings: &Settings, cookie: &str| secrets(settings, &headers("cookie", cookie)).len();
         let plain = settings(true, false);
         let tls = settings(false, true);
         assert_eq!(found(&tls, &format!("a=b; {NAME}={secret}")), 1);

@@ -11,8 +11,6 @@ use crate::printable::{is_hidden, push_escape};
 pub(super) enum Heading {
     /// Of texts.
     Text(&'static str),
-    /// Of numbers, which stand at the right.
-    Number(&'static str),
     /// Of a small chart.
     Chart(&'static str),
     /// Of what can be done; it is only heard.
@@ -22,7 +20,7 @@ pub(super) enum Heading {
 impl Heading {
     fn label(self) -> &'static str {
         match self {
-            Self::Text(label) | Self::Number(label) | Self::Chart(label) => label,
+            Self::Text(label) | Self::Chart(label) => label,
             Self::Act => "Act",
         }
     }
@@ -30,7 +28,6 @@ impl Heading {
     fn class(self) -> Option<&'static str> {
         match self {
             Self::Text(_) => None,
-            Self::Number(_) => Some("number"),
             Self::Chart(_) => Some("bar-cell"),
             Self::Act => Some("action"),
         }
@@ -142,9 +139,17 @@ pub(super) fn alert(tone: Tone, fact: impl Render, rest: impl Render) -> Markup 
 /// What a section says that the API refuses to show.
 pub(super) fn refused(problem: &api::Problem) -> Markup {
     match problem.code.0.as_str() {
-        "role-missing" => html! { p.muted { "You may not see this: " (visible(&problem.detail)) "." } },
-        "client-limit" => html! { p.muted { "Your limits do not let you see this: " (visible(&problem.detail)) "." } },
-        _ => alert(Tone::Danger, "This could not be read.", visible(&sentence(&problem.detail))),
+        "role-missing" => {
+            html! { p.muted { "You may not see this: " (visible(&problem.detail)) "." } }
+        }
+        "client-limit" => {
+            html! { p.muted { "Your limits do not let you see this: " (visible(&problem.detail)) "." } }
+        }
+        _ => alert(
+            Tone::Danger,
+            "This could not be read.",
+            visible(&sentence(&problem.detail)),
+        ),
     }
 }
 
@@ -157,15 +162,25 @@ pub(super) fn not_done(problem: &api::Problem) -> Markup {
             "We do not know whether it is done.",
             html! { "The answer was: " (visible(&problem.detail)) ". Look at the state below before you send it again." },
         ),
-        false => alert(Tone::Danger, "Not done.", visible(&sentence(&problem.detail))),
+        false => alert(
+            Tone::Danger,
+            "Not done.",
+            visible(&sentence(&problem.detail)),
+        ),
     }
 }
 
 /// A detail of a problem as a sentence.
 pub(super) fn sentence(detail: &str) -> String {
     let mut characters = detail.chars();
-    let first = characters.next().map(|first| first.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), characters.as_str().trim_end_matches('.'))
+    let first = characters
+        .next()
+        .map(|first| first.to_uppercase().to_string());
+    format!(
+        "{}{}.",
+        first.unwrap_or_default(),
+        characters.as_str().trim_end_matches('.')
+    )
 }
 
 /// Says why there is nothing, and what makes something.
@@ -239,7 +254,12 @@ mod tests {
 
     #[test]
     fn numbers_have_commas() {
-        for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(count(number), expected);
         }
     }

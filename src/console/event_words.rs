@@ -33,9 +33,14 @@ impl Moment<'_> {
     /// In a few words: what it means for the issuer.
     pub(super) fn title(&self) -> String {
         let of = |event| {
-            let of_event = self.occurrences.iter().filter(move |one| one.event == event);
+            let of_event = self
+                .occurrences
+                .iter()
+                .filter(move |one| one.event == event);
             let algorithms = of_event.filter_map(|one| one.members.algorithm);
-            algorithms.map(|algorithm| algorithm.as_str()).collect::<Vec<_>>()
+            algorithms
+                .map(|algorithm| algorithm.as_str())
+                .collect::<Vec<_>>()
         };
         let (activated, published, removed) = (
             of(api::KeyEvent::KeyActivated),

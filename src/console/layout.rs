@@ -81,7 +81,10 @@ impl Page {
                 span { "keywright " (env!("CARGO_PKG_VERSION")) }
             }
         };
-        answer(status, document(environment, &self.title, self.module, &body))
+        answer(
+            status,
+            document(environment, &self.title, self.module, &body),
+        )
     }
 }
 
@@ -176,7 +179,12 @@ fn is_inbox(path: &str) -> bool {
 /// Who is signed in, as what, how, and for how long.
 fn me(signed: &SignedIn, now: u64) -> Markup {
     let client = &signed.caller.live.client;
-    let roles: Vec<&str> = client.terms.roles.iter().map(|role| role.as_str()).collect();
+    let roles: Vec<&str> = client
+        .terms
+        .roles
+        .iter()
+        .map(|role| role.as_str())
+        .collect();
     html! {
         details.me {
             summary { (visible(&client.terms.name)) }

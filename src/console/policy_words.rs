@@ -49,7 +49,9 @@ pub(super) fn horizon(policy: &api::Policy) -> u64 {
 }
 
 fn seconds(duration: Option<&api::DurationText>) -> u64 {
-    duration.map_or(Duration::ZERO, |duration| duration.0).as_secs()
+    duration
+        .map_or(Duration::ZERO, |duration| duration.0)
+        .as_secs()
 }
 
 fn rotation(rotation: Option<&api::Rotation>) -> String {

@@ -119,7 +119,6 @@ pub(super) fn is_accepted(response: &Response) -> bool {
     response.status() == StatusCode::ACCEPTED
 }
 
-
 /// Adds what every answer of the console has.
 pub(super) async fn protect(mut response: Response) -> Response {
     let headers = response.headers_mut();

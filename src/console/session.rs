@@ -63,6 +63,12 @@ impl SignedIn {
         roles.any(|role| self.caller.has(*role))
     }
 
+    /// What time it is, in Unix seconds with three decimals.
+    pub(super) fn now_exactly(&self) -> String {
+        let millis = self.console.authority.now().millis();
+        format!("{}.{:03}", millis / 1000, millis % 1000)
+    }
+
     /// What time it is, in Unix seconds.
     pub(super) fn now(&self) -> u64 {
         self.console.authority.now().floor_seconds()

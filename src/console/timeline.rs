@@ -134,7 +134,11 @@ fn of_key(key: &api::Key, horizon: u64) -> Life {
 impl Life {
     /// The parts of the life between two times; what is not known to end goes on until then.
     pub(super) fn bars(&self, from: u64, now: u64, until: u64) -> Vec<Bar> {
-        let end = self.revoked.or(self.in_set_until).unwrap_or(until).min(until);
+        let end = self
+            .revoked
+            .or(self.in_set_until)
+            .unwrap_or(until)
+            .min(until);
         let signs_from = self.signs_from.unwrap_or(match self.signs_until {
             // It came to verify only.
             Some(_) => self.published,

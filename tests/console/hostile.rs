@@ -8,7 +8,8 @@ use crate::world::{create_issuer, kid};
 
 /// Mark-up, quotes, and marks that turn the direction of writing.
 fn hostile() -> String {
-    let text = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gnirts\u{2066}&amp;";
+    let text =
+        "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u{202e}gnirts\u{2066}&amp;";
     let fill = "x".repeat(512 - text.chars().count());
     format!("{text}{fill}")
 }
@@ -32,8 +33,11 @@ fn names_and_reasons_stay_text() {
     let active = kid(&server, "shop", "active");
     let path = format!("/v1/issuers/shop/keys/{active}/revoke");
     let visible: String = hostile.chars().filter(char::is_ascii).collect();
-    let answers = [&hostile, &visible]
-        .map(|reason| server.call("POST", &path, Some(&json!({"reason": reason}))).status);
+    let answers = [&hostile, &visible].map(|reason| {
+        server
+            .call("POST", &path, Some(&json!({"reason": reason})))
+            .status
+    });
     assert!(answers.contains(&200), "{answers:?}");
     let mut browser = Browser::signed_in(&server, credential);
     for path in [

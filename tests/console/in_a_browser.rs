@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{Server, report, start};
-use crate::world::{create_issuer, ok};
+use crate::world::{create_client, create_issuer, credential, ok};
 
 /// Where Debian and others put Chromium.
 const CHROMIUM: [&str; 3] = [
@@ -50,7 +50,12 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     };
     let server = start("console.environment = \"production\"\n");
     create_issuer(&server, "shop", json!({"algorithms": ["ES256", "RS256"]}));
-    create_issuer(&server, "takes-two", json!({"confirmation": "second-person"}));
+    create_issuer(&server, "victim", json!({}));
+    create_issuer(
+        &server,
+        "takes-two",
+        json!({"confirmation": "second-person"}),
+    );
     let force = json!({"force": true, "reason": "INC-4712: key seen on a build host"});
     ok(server.call("POST", "/v1/issuers/takes-two/rotate", Some(&json!({}))));
     ok(server.call("POST", "/v1/issuers/takes-two/rotate", Some(&force)));
@@ -63,6 +68,7 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     // Another payload than was signed.
     let parts: Vec<&str> = hostile.split('.').collect();
     let hostile = format!("{}.{}.{}", parts[0], parts[1], "A".repeat(86));
+    let second = create_client(&server, "oncall-2", &["security", "auditor"]);
     let link = ok(server.call("POST", "/v1/console/links", None));
     let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/target/console");
     let given = json!({
@@ -70,6 +76,7 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
         "credential": server.admin,
         "chromium": chromium,
         "pictures": pictures,
+        "second": credential(&second),
         "link": link["path"],
         "token": token,
         "banned": banned,

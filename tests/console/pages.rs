@@ -12,7 +12,13 @@ fn the_first_page_shows_every_issuer_and_what_comes() {
     create_issuer(&server, "shop", json!({}));
     let mut browser = Browser::signed_in(&server, &server.admin);
     let page = browser.page("/console");
-    for shown in ["2 issuers", "Nothing waits.", "/console/issuers/shop", "in order", "publishes the next"] {
+    for shown in [
+        "2 issuers",
+        "Nothing waits.",
+        "/console/issuers/shop",
+        "in order",
+        "publishes the next",
+    ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
 }
@@ -20,10 +26,20 @@ fn the_first_page_shows_every_issuer_and_what_comes() {
 #[test]
 fn an_issuers_page_has_its_timeline_as_a_picture_and_as_a_table() {
     let server = start("");
-    create_issuer(&server, "shop", json!({"lead": "7d", "rotation": {"every": "30d"}}));
+    create_issuer(
+        &server,
+        "shop",
+        json!({"lead": "7d", "rotation": {"every": "30d"}}),
+    );
     let active = kid(&server, "shop", "active");
     let mut browser = Browser::signed_in(&server, &server.admin);
-    for span in ["", "?span=day", "?span=weeks", "?span=year", "?span=nonsense"] {
+    for span in [
+        "",
+        "?span=day",
+        "?span=weeks",
+        "?span=year",
+        "?span=nonsense",
+    ] {
         let page = browser.page(&format!("/console/issuers/shop{span}"));
         for shown in [
             "<svg class=\"chart\"",
@@ -47,7 +63,11 @@ fn an_issuers_page_has_its_timeline_as_a_picture_and_as_a_table() {
     assert!(text(&answer).contains("Not done."), "{}", text(&answer));
     let answer = browser.submit(&page, "/console/issuers/shop/rotate", &[("force", "yes")]);
     assert_eq!(answer.status, 200);
-    assert!(text(&answer).contains("Rotated by force."), "{}", text(&answer));
+    assert!(
+        text(&answer).contains("Rotated by force."),
+        "{}",
+        text(&answer)
+    );
     assert_ne!(kid(&server, "shop", "active"), active);
 }
 
@@ -59,9 +79,18 @@ fn a_rotation_that_takes_two_people_waits_and_says_so() {
     let page = browser.page("/console/issuers/shop");
     let fields = [("force", "yes"), ("reason", "INC-1")];
     let answer = browser.submit(&page, "/console/issuers/shop/rotate", &fields);
-    assert!(text(&answer).contains("Nothing has happened yet."), "{}", text(&answer));
+    assert!(
+        text(&answer).contains("Nothing has happened yet."),
+        "{}",
+        text(&answer)
+    );
     let page = browser.page("/console");
-    for shown in ["Needs a person: 1", "second person", "rotate by force", "INC-1"] {
+    for shown in [
+        "Needs a person: 1",
+        "second person",
+        "rotate by force",
+        "INC-1",
+    ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
 }

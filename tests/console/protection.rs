@@ -11,7 +11,9 @@ fn every_answer_has_the_headers_that_protect_it() {
     let server = start("");
     let mut browser = Browser::signed_in(&server, &server.admin);
     let page = browser.page("/console");
-    let style = page.split("href=\"").find(|rest| rest.starts_with("/console/assets/"));
+    let style = page
+        .split("href=\"")
+        .find(|rest| rest.starts_with("/console/assets/"));
     let style = style.unwrap().split('"').next().unwrap().to_owned();
     let mut answers = vec![
         browser.get("/console"),
@@ -92,7 +94,11 @@ fn a_form_from_elsewhere_changes_nothing() {
     // Nobody is signed in from elsewhere either.
     let mut other = Browser::at(&server);
     let fields = [("credential", server.admin.as_str())];
-    let answer = other.send_from(&[("sec-fetch-site", "cross-site")], "/console/sign-in", &fields);
+    let answer = other.send_from(
+        &[("sec-fetch-site", "cross-site")],
+        "/console/sign-in",
+        &fields,
+    );
     assert_eq!(answer.status, 403);
     assert!(other.cookies.is_empty());
 }
@@ -134,15 +140,27 @@ fn the_console_does_nothing_that_the_api_would_not() {
     let mut browser = Browser::signed_in(&server, &credential(&client));
     let page = browser.page("/console/issuers/default");
     assert!(page.contains("You may look, not act"), "{page}");
-    let answer = browser.submit(&page, "/console/issuers/default/rotate", &[("force", "yes")]);
+    let answer = browser.submit(
+        &page,
+        "/console/issuers/default/rotate",
+        &[("force", "yes")],
+    );
     assert_eq!(answer.status, 403);
-    assert!(text(&answer).contains("This needs the role security"), "{}", text(&answer));
+    assert!(
+        text(&answer).contains("This needs the role security"),
+        "{}",
+        text(&answer)
+    );
     // Limits hold, too.
     let body = json!({"name": "other", "roles": ["auditor"], "limits": {"issuers": ["other"]}});
     let client = server.call("POST", "/v1/clients", Some(&body)).json();
     let mut browser = Browser::signed_in(&server, &credential(&client));
     assert_eq!(browser.get("/console/issuers/default").status, 403);
-    assert!(!browser.page("/console").contains("/console/issuers/default"));
+    assert!(
+        !browser
+            .page("/console")
+            .contains("/console/issuers/default")
+    );
     // An issuer sees that it sees nothing.
     let client = create_client(&server, "signer", &["issuer"]);
     let mut browser = Browser::signed_in(&server, &credential(&client));

@@ -31,14 +31,26 @@ fn a_credential_signs_in_and_the_session_is_its_clients() {
         Some("/console/issuers/default?span=day")
     );
     let cookie = answer.header("set-cookie").unwrap();
-    for part in ["__Host-keywright=", "Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
+    for part in [
+        "__Host-keywright=",
+        "Secure",
+        "HttpOnly",
+        "SameSite=Strict",
+        "Path=/",
+    ] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let page = browser.page("/console");
-    assert!(page.contains("bootstrap") && page.contains("default"), "{page}");
+    assert!(
+        page.contains("bootstrap") && page.contains("default"),
+        "{page}"
+    );
     // The service keeps a hash of the secret, and nothing logs it.
     let secret = &browser.cookies[COOKIE];
-    assert!(!crate::support::files_contain(&server.data(), secret.as_bytes()));
+    assert!(!crate::support::files_contain(
+        &server.data(),
+        secret.as_bytes()
+    ));
     assert!(!server.log().contains(secret.as_str()));
     let answer = browser.submit(&page, "/console/sign-out", &[]);
     assert_eq!(answer.status, 303);
@@ -103,8 +115,14 @@ fn a_client_has_a_bounded_number_of_sessions() {
     let client = create_client(&server, "reader", &["auditor"]);
     let credential = credential(&client);
     let mut first = Browser::signed_in(&server, &credential);
-    let mut others: Vec<_> = (0..16).map(|_| Browser::signed_in(&server, &credential)).collect();
-    assert_eq!(first.get("/console").status, 303, "the oldest has given way");
+    let mut others: Vec<_> = (0..16)
+        .map(|_| Browser::signed_in(&server, &credential))
+        .collect();
+    assert_eq!(
+        first.get("/console").status,
+        303,
+        "the oldest has given way"
+    );
     assert_eq!(others[15].get("/console").status, 200);
     let mut admin = Browser::signed_in(&server, &server.admin);
     assert_eq!(admin.get("/console").status, 200);
@@ -127,17 +145,26 @@ fn a_link_signs_in_once() {
     let page = browser.page(&path);
     let field = hidden(&page, "link");
     assert_eq!(field, secret);
-    assert_eq!(browser.send("/console/enter", &[("link", &field)]).status, 303);
+    assert_eq!(
+        browser.send("/console/enter", &[("link", &field)]).status,
+        303
+    );
     assert_eq!(browser.get("/console").status, 200);
     let mut second = Browser::at(&server);
     assert_eq!(second.get(&path).status, 401);
-    assert_eq!(second.send("/console/enter", &[("link", &field)]).status, 401);
+    assert_eq!(
+        second.send("/console/enter", &[("link", &field)]).status,
+        401
+    );
     assert!(second.cookies.is_empty());
     // It is no session, and a session is no link.
     second.cookies.insert(COOKIE.to_owned(), secret);
     assert_eq!(second.get("/console").status, 303);
     let session = &browser.cookies[COOKIE];
-    assert_eq!(second.get(&format!("/console/enter?link={session}")).status, 401);
+    assert_eq!(
+        second.get(&format!("/console/enter?link={session}")).status,
+        401
+    );
     assert!(!server.log().contains(&field));
 }
 
@@ -156,7 +183,10 @@ fn of_two_who_open_a_link_at_once_one_is_signed_in() {
                     })
                 })
                 .collect();
-            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+            racers
+                .into_iter()
+                .map(|racer| racer.join().unwrap())
+                .collect()
         });
         let signed_in = statuses.iter().filter(|status| **status == 303).count();
         assert_eq!(signed_in, 1, "{statuses:?}");
@@ -175,7 +205,9 @@ fn the_command_line_makes_a_link() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     let url = said.trim();
-    let path = url.strip_prefix(&server.internal).expect("the service's URL");
+    let path = url
+        .strip_prefix(&server.internal)
+        .expect("the service's URL");
     assert!(Browser::at(&server).page(path).contains("bootstrap"));
 }
 
@@ -200,7 +232,10 @@ fn replicas_share_sessions() {
     let page = elsewhere.page("/console");
     assert!(page.contains("2 replicas"), "{page}");
     // What one ends is over at the other.
-    assert_eq!(elsewhere.submit(&page, "/console/sign-out", &[]).status, 303);
+    assert_eq!(
+        elsewhere.submit(&page, "/console/sign-out", &[]).status,
+        303
+    );
     assert_eq!(browser.get("/console").status, 303);
     // A link of one opens a session at the other.
     let path = link(&one);

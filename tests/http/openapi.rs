@@ -97,6 +97,7 @@ const STORY: [&str; 85] = [
     "readRegister",
     "listReplicas",
     "readHealthReport",
+    "createConsoleLink",
     "readMetrics",
     "readDescription",
     "readDocumentation",

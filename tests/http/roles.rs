@@ -88,6 +88,7 @@ const CALLS: [Call; 51] = [
     }),
     ("readAuditHead", |_| Sample::default()),
     ("listReplicas", |_| Sample::default()),
+    ("createConsoleLink", |_| Sample::default()),
     ("readHealthReport", |_| Sample::default()),
     ("exportAudit", |_| Sample::default()),
     ("followEvents", |_| Sample {

@@ -303,3 +303,47 @@ fn neither_keys_of_certificates_nor_credentials_reach_log_or_files() {
     }
     assert!(!log.contains(&admin[20..]));
 }
+
+#[test]
+fn a_certificate_signs_in_to_the_console_without_a_session() {
+    let world = world();
+    let caller = world.callers.caller("oncall.internal");
+    world.create(json!([{"dns": "oncall.internal"}]));
+    let page = |shown: Option<&Pair>| {
+        let request = "GET /console/issuers/default HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        exchange(&mut world.connect(shown), request).unwrap()
+    };
+    let answer = page(Some(&caller));
+    let text = String::from_utf8(answer.body.clone()).unwrap();
+    assert_eq!(answer.status, 200, "{text}");
+    assert!(
+        text.contains("by certificate") && text.contains("Rotate now"),
+        "{text}"
+    );
+    assert!(!text.contains("Sign out"), "there is no session to end");
+    assert_eq!(answer.header("set-cookie"), None);
+    // Its forms have a token of their own, and a page elsewhere does not know it.
+    let token = text.split("name=\"form_token\" value=\"").nth(1).unwrap();
+    let token = token.split('"').next().unwrap();
+    let rotate = |token: &str, from: &str| {
+        let body = format!("form_token={token}&force=yes");
+        let head = "POST /console/issuers/default/rotate HTTP/1.1\r\nHost: localhost\r\n";
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let length = body.len();
+        let request = format!(
+            "{head}Sec-Fetch-Site: {from}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        exchange(&mut world.connect(Some(&caller)), &request)
+            .unwrap()
+            .status
+    };
+    assert_eq!(rotate(token, "cross-site"), 403);
+    assert_eq!(rotate("other", "same-origin"), 403);
+    assert_eq!(rotate(token, "same-origin"), 200);
+    // Without one, or with one that names nobody, there is the sign-in.
+    assert_eq!(page(None).status, 303);
+    assert_eq!(
+        page(Some(&world.callers.caller("nobody.internal"))).status,
+        303
+    );
+}

@@ -23,16 +23,25 @@ pub(in crate::console) async fn page(signed: SignedIn) -> Response {
 async fn show(signed: &SignedIn, status: PageStatus, message: &Markup) -> Response {
     let waiting: Result<api::Approvals, _> = signed.calls().get("/v1/approvals").await;
     let (status, content) = match &waiting {
-        Ok(waiting) if waiting.approvals.is_empty() => (status, empty("Nothing waits", html! {
-            p {
-                "What an issuer’s policy gives to two people waits here for 15 minutes: forced rotations, keys \
-                 revoked with their successors, whole audiences taken back, deletions. A policy asks for it like this:"
-            }
-            pre { "keywright issuers set shop --set confirmation=second-person" }
-        })),
-        Ok(waiting) => (status, html! {
-            ul.attention { @for approval in &waiting.approvals { (item(approval, signed)) } }
-        }),
+        Ok(waiting) if waiting.approvals.is_empty() => (
+            status,
+            empty(
+                "Nothing waits",
+                html! {
+                    p {
+                        "What an issuer’s policy gives to two people waits here for 15 minutes: forced rotations, keys \
+                         revoked with their successors, whole audiences taken back, deletions. A policy asks for it like this:"
+                    }
+                    pre { "keywright issuers set shop --set confirmation=second-person" }
+                },
+            ),
+        ),
+        Ok(waiting) => (
+            status,
+            html! {
+                ul.attention { @for approval in &waiting.approvals { (item(approval, signed)) } }
+            },
+        ),
         Err(problem) => (PageStatus::OfApi(problem.status), refused(problem)),
     };
     let main = html! {
@@ -47,7 +56,12 @@ async fn show(signed: &SignedIn, status: PageStatus, message: &Markup) -> Respon
 
 fn item(approval: &api::Approval, signed: &SignedIn) -> Markup {
     let now = signed.now();
-    let by = |member| approval.requested_by.get(member).and_then(|value| value.as_str());
+    let by = |member| {
+        approval
+            .requested_by
+            .get(member)
+            .and_then(|value| value.as_str())
+    };
     let is_own = by("id") == Some(signed.caller.id());
     let path = format!("/console/approvals/{}", encoded(&approval.id));
     html! {
@@ -88,12 +102,18 @@ pub(in crate::console) async fn confirm(
     Submitted { signed, .. }: Submitted,
 ) -> Response {
     let path = format!("/v1/approvals/{}/confirm", encoded(&id));
-    let confirmed = signed.calls().post::<api::Confirmed>(&path, &json!({})).await;
+    let confirmed = signed
+        .calls()
+        .post::<api::Confirmed>(&path, &json!({}))
+        .await;
     let (status, message) = match confirmed {
         Ok(Outcome::Done(confirmed)) => {
             let what = operation(&confirmed.approval);
             let rest = html! { (confirmed.approval.issuer) ": " (what) ". The audit log names both of you." };
-            (PageStatus::Ok, notice(Tone::Ok, "Confirmed and done.", rest))
+            (
+                PageStatus::Ok,
+                notice(Tone::Ok, "Confirmed and done.", rest),
+            )
         }
         Ok(Outcome::Awaits(_)) => (PageStatus::Ok, notice(Tone::Warn, "It still waits.", "")),
         Err(problem) => (PageStatus::OfApi(problem.status), not_done(&problem)),

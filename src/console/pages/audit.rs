@@ -35,7 +35,10 @@ pub(in crate::console) struct Filter {
 }
 
 fn given(field: &Option<String>) -> Option<&str> {
-    field.as_deref().map(str::trim).filter(|text| !text.is_empty())
+    field
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
 }
 
 impl Filter {
@@ -56,7 +59,12 @@ impl Filter {
 
     fn is_empty(&self) -> bool {
         let texts = self.texts();
-        let mut fields = texts.iter().chain(self.days().iter()).map(|(_, value)| *value).collect::<Vec<_>>().into_iter();
+        let mut fields = texts
+            .iter()
+            .chain(self.days().iter())
+            .map(|(_, value)| *value)
+            .collect::<Vec<_>>()
+            .into_iter();
         fields.all(|value| value.is_none())
     }
 
@@ -65,9 +73,8 @@ impl Filter {
         let texts = self.texts().into_iter();
         let texts = texts.filter_map(|(name, value)| Some(format!("&{name}={}", encoded(value?))));
         let days = self.days().into_iter();
-        let days = days.filter_map(|(name, value)| {
-            Some(format!("&{name}={}", moment::parse_day(value?)?))
-        });
+        let days = days
+            .filter_map(|(name, value)| Some(format!("&{name}={}", moment::parse_day(value?)?)));
         texts.chain(days).collect()
     }
 
@@ -76,8 +83,12 @@ impl Filter {
         let texts = self.texts();
         let days = self.days();
         let fields = texts.iter().chain(&days);
-        let fields = fields.filter_map(|(name, value)| Some(format!("&{name}={}", encoded((*value)?))));
-        format!("/console/audit?before={before}{}", fields.collect::<String>())
+        let fields =
+            fields.filter_map(|(name, value)| Some(format!("&{name}={}", encoded((*value)?))));
+        format!(
+            "/console/audit?before={before}{}",
+            fields.collect::<String>()
+        )
     }
 }
 
@@ -94,7 +105,11 @@ async fn read(signed: &SignedIn, filter: &Filter) -> Result<Window, api::Problem
     let head: api::AuditHead = calls.get("/v1/audit/head").await?;
     let end = head.sequence + 1;
     let before = filter.before.map_or(end, |before| before.min(end));
-    let length = if filter.is_empty() { LOOKED_AT } else { SEARCHED };
+    let length = if filter.is_empty() {
+        LOOKED_AT
+    } else {
+        SEARCHED
+    };
     let after = before.saturating_sub(length + 1);
     let path = format!("/v1/audit?after={after}&limit={length}{}", filter.query());
     let page: api::AuditPage = calls.get(&path).await?;
@@ -111,12 +126,18 @@ async fn read(signed: &SignedIn, filter: &Filter) -> Result<Window, api::Problem
 pub(in crate::console) async fn page(Query(filter): Query<Filter>, signed: SignedIn) -> Response {
     let now = signed.now();
     let (status, content) = match read(&signed, &filter).await {
-        Ok(window) => (PageStatus::Ok, html! {
-            (chain(&window.head))
-            (filter_form(&filter))
-            (events(&window, &filter, now))
-        }),
-        Err(problem) => (PageStatus::OfApi(problem.status), html! { (filter_form(&filter)) (refused(&problem)) }),
+        Ok(window) => (
+            PageStatus::Ok,
+            html! {
+                (chain(&window.head))
+                (filter_form(&filter))
+                (events(&window, &filter, now))
+            },
+        ),
+        Err(problem) => (
+            PageStatus::OfApi(problem.status),
+            html! { (filter_form(&filter)) (refused(&problem)) },
+        ),
     };
     let main = html! {
         div.title {
@@ -269,7 +290,11 @@ fn what(event: &api::AuditEvent, now: u64) -> Markup {
     };
     let kind = serde_json::to_value(event.event).unwrap_or_default();
     let kind = kind.as_str().unwrap_or_default().replace('-', " ");
-    let words = if words.is_empty() { kind.as_str() } else { words };
+    let words = if words.is_empty() {
+        kind.as_str()
+    } else {
+        words
+    };
     let members = &event.members;
     html! {
         strong class=(class) { (words) }
@@ -299,7 +324,9 @@ fn difference(members: &api::KeyEventMembers) -> Markup {
         }
     };
     let (before, after) = (document(&members.before), document(&members.after));
-    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
+    let names = before
+        .keys()
+        .chain(after.keys().filter(|name| !before.contains_key(*name)));
     let changed: Vec<_> = names
         .map(|name| (name, before.get(name), after.get(name)))
         .filter(|(_, before, after)| before != after)
@@ -325,7 +352,10 @@ fn difference(members: &api::KeyEventMembers) -> Markup {
 
 /// The log as it was written, for the module.
 pub(in crate::console) async fn export(signed: SignedIn) -> Response {
-    signed.calls().answer(Method::GET, "/v1/audit/export", None).await
+    signed
+        .calls()
+        .answer(Method::GET, "/v1/audit/export", None)
+        .await
 }
 
 /// The same as a file.

@@ -7,22 +7,19 @@ use keywright_api as api;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::in_force::{self, Place as PlaceInForce};
 use super::issuer::{awaits, tabs};
+use super::taken_back::{in_force_section, just_made, live, read_one, refusal, selector_words};
 use crate::access::Role;
 use crate::console::api::{Outcome, encoded, of_issuer};
 use crate::console::assets;
 use crate::console::elements::{
-    Heading, Row, Tone, alert, counted, empty, not_done, notice, refused, table, visible,
+    Heading, Row, Tone, alert, counted, not_done, notice, refused, table, visible,
 };
 use crate::console::form::Submitted;
 use crate::console::layout::{Page, Place, crumbs, form_token};
 use crate::console::moment;
 use crate::console::response::{PageStatus, see_other};
 use crate::console::session::SignedIn;
-
-/// The most revocations of one page.
-const MOST: usize = 100;
 
 /// What can be searched by: the word, and the member of a selector.
 const SELECTORS: [&str; 5] = ["subject", "session", "jti", "client", "audience"];
@@ -48,7 +45,8 @@ impl Asked {
     }
 }
 
-fn path(issuer: &str) -> String {
+/// Where the page is.
+pub(super) fn path(issuer: &str) -> String {
     format!("/console/issuers/{}/bans", encoded(issuer))
 }
 
@@ -68,27 +66,34 @@ async fn show(
     message: &Markup,
 ) -> Response {
     let policy: Result<api::Issuer, _> = signed.calls().get(&of_issuer(issuer, "")).await;
-    let (status, content) = match &policy {
-        Ok(document) => {
-            let max_ttl = document.policy.0.max_token_ttl.as_ref();
-            let max_ttl = max_ttl.map_or(0, |ttl| ttl.0.as_secs());
-            (status, html! {
-                (just_made(signed, issuer, asked).await)
-                (lifting(signed, issuer, asked).await)
-                (search_form(issuer, asked))
-                @if let Some(selector) = asked.selector() {
-                    (found(signed, issuer, selector, max_ttl).await)
-                }
-                (live(signed, issuer).await)
-            })
+    // A revoker may act, and not read the policy.
+    let max_ttl = match &policy {
+        Ok(document) => document.policy.0.max_token_ttl.as_ref(),
+        Err(problem) if problem.code.0 == "role-missing" => None,
+        Err(problem) => {
+            let status = PageStatus::OfApi(problem.status);
+            return answer(signed, issuer, status, &refused(problem)).await;
         }
-        Err(problem) => (PageStatus::OfApi(problem.status), refused(problem)),
     };
+    let max_ttl = max_ttl.map(|ttl| ttl.0.as_secs());
+    let content = html! {
+        (message)
+        (just_made(signed, issuer, asked.shown.as_deref()).await)
+        (lifting(signed, issuer, asked).await)
+        (search_form(issuer, asked))
+        @if let Some(selector) = asked.selector() {
+            (found(signed, issuer, selector, max_ttl).await)
+        }
+        (live(signed, issuer).await)
+    };
+    answer(signed, issuer, status, &content).await
+}
+
+async fn answer(signed: &SignedIn, issuer: &str, status: PageStatus, content: &Markup) -> Response {
     let main = html! {
         (crumbs(&[("Issuers", "/console"), (issuer, &format!("/console/issuers/{}", encoded(issuer)))], "Bans"))
         div.title data-now=(signed.now()) { h1 { "Bans in " (visible(issuer)) } }
         (tabs(issuer, "Bans"))
-        (message)
         (content)
     };
     let page = Page {
@@ -101,7 +106,7 @@ async fn show(
 fn search_form(issuer: &str, asked: &Asked) -> Markup {
     let by = asked.selector().map_or("subject", |(by, _)| by);
     html! {
-        form.inline.first method="get" action=(path(issuer)) role="search" aria-label="Find tokens" {
+        form.inline.field method="get" action=(path(issuer)) role="search" aria-label="Find tokens" {
             div {
                 label for="by" { "Search by" }
                 select #by name="by" {
@@ -123,7 +128,7 @@ async fn found(
     signed: &SignedIn,
     issuer: &str,
     (by, value): (&'static str, &str),
-    max_ttl: u64,
+    max_ttl: Option<u64>,
 ) -> Markup {
     let (calls, now) = (signed.calls(), signed.now());
     let rest = format!("/revocations?live=true&{by}={}", encoded(value));
@@ -148,10 +153,12 @@ async fn found(
         section aria-labelledby="who" {
             h2 #who { (by) " " code.whole { (visible(value)) } }
             dl.row {
-                div { dt { "May use tokens" } dd {
-                    "until " (moment::at(now + max_ttl, now)) " at the latest"
-                    small { "a token of this issuer lives " (moment::length(max_ttl)) " at most" }
-                } }
+                @if let Some(max_ttl) = max_ttl {
+                    div { dt { "May use tokens" } dd {
+                        "until " (moment::at(now + max_ttl, now)) " at the latest"
+                        small { "a token of this issuer lives " (moment::length(max_ttl)) " at most" }
+                    } }
+                }
                 @match &grants {
                     Some(Ok(_)) => div { dt { "May get new tokens" } dd {
                         @if let Some(last) = last {
@@ -258,183 +265,15 @@ fn act(signed: &SignedIn, issuer: &str, by: &str, value: &str) -> Markup {
             }
             div {
                 h2 { "When it holds, and where" }
-                p.field { "Our signers stop at once; one that has lost the store stops when its lease ends." }
+                div.field.stack {
+                p { "Our signers stop at once; one that has lost the store stops when its lease ends." }
                 p { "Verifiers that follow the revocation feed refuse within seconds, and in an outage when what they hold is too old." }
                 p { "Who does not follow the feed accepts a token until it expires. The answer has the exact times." }
+                }
             }
             div.buttons {
-                button.final { "Take back what " (by) " " (visible(value)) " has" }
+                button.final { @if is_one_token { "Refuse the token" } @else { "Take back the tokens of " (visible(value)) } }
                 a href=(path(issuer)) { "Cancel" }
-            }
-        }
-    }
-}
-
-/// What a revocation refuses.
-fn refusal(revocation: &api::Revocation, now: u64) -> Markup {
-    html! {
-        @match (revocation.state, revocation.issued_before) {
-            (api::RevocationState::Closed, Some(before)) => { "issued before " (moment::exactly(before.0, now)) },
-            _ => { "every one, until all processes know of it" },
-        }
-    }
-}
-
-fn selector_words(revocation: &api::Revocation) -> Markup {
-    let api::RevocationSelector { jti, session, subject, client, audience, issuer } = &revocation.selector;
-    let named = [
-        ("subject", subject), ("session", session), ("client", client), ("audience", audience), ("jti", jti),
-    ];
-    html! {
-        @if revocation.erased { span.muted { "erased" } }
-        @if *issuer == Some(true) { "every token of the issuer" }
-        @for (word, value) in named {
-            @if let Some(value) = value { (word) " " code { (visible(value)) } " " }
-        }
-    }
-}
-
-fn by(revocation: &api::Revocation) -> &str {
-    let name = revocation.by.get("name").and_then(|name| name.as_str());
-    let kind = revocation.by.get("kind").and_then(|kind| kind.as_str());
-    name.or(kind).unwrap_or("–")
-}
-
-async fn live(signed: &SignedIn, issuer: &str) -> Markup {
-    let (calls, now) = (signed.calls(), signed.now());
-    let rest = format!("/revocations?live=true&limit={MOST}");
-    let read = calls.get::<api::Revocations>(&of_issuer(issuer, rest)).await;
-    let page = match &read {
-        Ok(page) => page,
-        Err(problem) => return html! { section { h2 { "In force now" } (refused(problem)) } },
-    };
-    let rows: Vec<Row> = page
-        .revocations
-        .iter()
-        .map(|revocation| live_row(revocation, issuer, now))
-        .collect();
-    let headings = [
-        Heading::Text("What"),
-        Heading::Text("Refused"),
-        Heading::Text("Signing"),
-        Heading::Text("By, when"),
-        Heading::Text("Reason"),
-        Heading::Act,
-    ];
-    html! {
-        section aria-labelledby="live" {
-            h2 #live { "In force now: " (rows.len()) @if page.next.as_ref().is_some() { " of more" } }
-            @if rows.is_empty() {
-                (empty("Nothing is taken back", html! {
-                    p { "Search for a subject, a session or a token above. On the command line:" }
-                    pre { "keywright logout --session SID\nkeywright ban SUBJECT --reason INC-1" }
-                }))
-            } @else {
-                (table(None, "Revocations in force", &headings, &rows))
-                @if page.next.as_ref().is_some() {
-                    p.muted.small.field { "The first " (MOST) " are shown. Search for others above, or list them: " code { "keywright revocations" } }
-                }
-            }
-        }
-    }
-}
-
-fn live_row(revocation: &api::Revocation, issuer: &str, now: u64) -> Row {
-    let is_banned = !matches!(revocation.ban, None | Some(api::Ban::UntilLifted(false)));
-    let lift = format!("{}?lift={}", path(issuer), encoded(&revocation.id));
-    let shown = format!("{}?shown={}#answer", path(issuer), encoded(&revocation.id));
-    Row::new(
-        selector_words(revocation),
-        [
-            html! { a href=(shown) { (refusal(revocation, now)) } },
-            html! {
-                @match revocation.ban {
-                    None | Some(api::Ban::UntilLifted(false)) => { "allowed" },
-                    Some(api::Ban::UntilLifted(true)) => { span.tag.danger { "banned" } small { "until lifted" } },
-                    Some(api::Ban::Until(end)) => { span.tag.warn { "banned" } small { "until " (moment::at(end.until.0, now)) } },
-                }
-            },
-            html! { (visible(by(revocation))) small { (moment::at(revocation.created_at.0, now)) } },
-            html! { @if let Some(reason) = &revocation.reason { (visible(reason)) } @else { "–" } },
-            html! { @if is_banned { a href=(lift) { "Lift" } } },
-        ],
-    )
-}
-
-async fn read_one(
-    signed: &SignedIn,
-    issuer: &str,
-    id: &str,
-) -> Result<api::RevocationInForce, api::Problem> {
-    let path = of_issuer(issuer, format!("/revocations/{}", encoded(id)));
-    signed.calls().get(&path).await
-}
-
-/// What became of the revocation that was just made, and what is in force where.
-async fn just_made(signed: &SignedIn, issuer: &str, asked: &Asked) -> Markup {
-    let Some(id) = &asked.shown else {
-        return html! {};
-    };
-    match read_one(signed, issuer, id).await {
-        Ok(in_force) => in_force_section(&in_force, signed.now()),
-        Err(problem) => refused(&problem),
-    }
-}
-
-fn in_force_section(in_force: &api::RevocationInForce, now: u64) -> Markup {
-    let revocation = &in_force.revocation;
-    let is_banned = !matches!(revocation.ban, None | Some(api::Ban::UntilLifted(false)));
-    let since = revocation.created_at.0;
-    let feed = in_force.in_force_at_verifiers.as_ref();
-    let mut places = vec![PlaceInForce {
-        who: html! { "Signers" },
-        at: Some(in_force.in_force_at_signers.0),
-        word: "in force",
-    }];
-    match feed {
-        Some(feed) => {
-            places.push(PlaceInForce {
-                who: html! { "Verifiers that follow the feed" small { "while everything works" } },
-                at: Some(feed.expected.0),
-                word: "in force",
-            });
-            places.push(PlaceInForce {
-                who: html! { "Verifiers that follow the feed" small { "whatever fails" } },
-                at: Some(feed.guaranteed.0),
-                word: "in force",
-            });
-        }
-        None => places.push(PlaceInForce {
-            who: html! { "Verifiers" small { "the policy has no feed" } },
-            at: None,
-            word: "in force",
-        }),
-    }
-    places.push(PlaceInForce {
-        who: html! { "Verifiers that do not follow" small { "not covered: they accept until the last token expires" } },
-        at: Some(in_force.tokens_until.0),
-        word: "all expired",
-    });
-    let title = if is_banned { "Banned" } else { "Taken back" };
-    html! {
-        section.first #answer aria-labelledby="made" {
-            h2 #made { (title) ": " (selector_words(revocation)) }
-            @match revocation.state {
-                api::RevocationState::Open => {
-                    (notice(Tone::Warn, "It is open.", "Not every process has said that it knows of it. Requests that match are held meanwhile, and verifiers refuse every matching token. Others are not affected."))
-                },
-                api::RevocationState::Closed => {
-                    (notice(Tone::Ok, "It holds.", html! {
-                        "Tokens " (refusal(revocation, now)) " are refused. "
-                        @if is_banned { "Nothing is signed that matches. " }
-                        "Revocation " code { (visible(&revocation.id)) } "."
-                    }))
-                },
-            }
-            div.field { (in_force::draw("What is in force where", &places, since, now)) }
-            p.field {
-                "This page counts on by itself; without JavaScript, read it again. The command line prints the same: "
-                code { "keywright revocations" }
             }
         }
     }
@@ -474,7 +313,14 @@ pub(in crate::console) async fn take_back(
         ..Asked::default()
     };
     let Some((by, value)) = asked.selector() else {
-        return show(&signed, &issuer, &asked, PageStatus::Invalid, &alert(Tone::Danger, "Not done.", "Say whose tokens.")).await;
+        return show(
+            &signed,
+            &issuer,
+            &asked,
+            PageStatus::Invalid,
+            &alert(Tone::Danger, "Not done.", "Say whose tokens."),
+        )
+        .await;
     };
     let mut request = serde_json::Map::new();
     request.insert(by.to_owned(), value.into());
@@ -486,7 +332,11 @@ pub(in crate::console) async fn take_back(
                 request.insert("ban".to_owned(), end);
             }
             None => {
-                let message = alert(Tone::Danger, "Not done.", html! { a href="#until" { "Say until when." } });
+                let message = alert(
+                    Tone::Danger,
+                    "Not done.",
+                    html! { a href="#until" { "Say until when." } },
+                );
                 return show(&signed, &issuer, &asked, PageStatus::Invalid, &message).await;
             }
         },
@@ -502,10 +352,21 @@ pub(in crate::console) async fn take_back(
         .await;
     match made {
         Ok(Outcome::Done(made)) => match signed.may_read_revocations() {
-            true => see_other(&format!("{}?shown={}#answer", path(&issuer), encoded(&made.revocation.id))),
+            true => see_other(&format!(
+                "{}?shown={}#answer",
+                path(&issuer),
+                encoded(&made.revocation.id)
+            )),
             false => {
                 let message = in_force_section(&made, signed.now());
-                show(&signed, &issuer, &Asked::default(), PageStatus::Ok, &message).await
+                show(
+                    &signed,
+                    &issuer,
+                    &Asked::default(),
+                    PageStatus::Ok,
+                    &message,
+                )
+                .await
             }
         },
         Ok(Outcome::Awaits(approval)) => {
@@ -527,7 +388,14 @@ pub(in crate::console) async fn lift(
     let call = of_issuer(&issuer, format!("/revocations/{}", encoded(id)));
     let lifted = signed.calls().act(Method::DELETE, &call).await;
     let (status, message) = match lifted {
-        Ok(()) => (PageStatus::Ok, notice(Tone::Ok, "The ban is lifted.", "Tokens from before stay refused.")),
+        Ok(()) => (
+            PageStatus::Ok,
+            notice(
+                Tone::Ok,
+                "The ban is lifted.",
+                "Tokens from before stay refused.",
+            ),
+        ),
         Err(problem) => (PageStatus::OfApi(problem.status), not_done(&problem)),
     };
     show(&signed, &issuer, &Asked::default(), status, &message).await

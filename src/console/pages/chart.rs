@@ -307,7 +307,11 @@ pub(super) fn strip(moments: &[Moment<'_>], now: u64, is_overdue: bool) -> Marku
         told.push("Overdue now.".to_owned());
     }
     for moment in &within {
-        told.push(format!("{} {}.", moment.title(), moment::from_now(moment.at, now)));
+        told.push(format!(
+            "{} {}.",
+            moment.title(),
+            moment::from_now(moment.at, now)
+        ));
     }
     if told.is_empty() {
         told.push("No event is planned.".to_owned());

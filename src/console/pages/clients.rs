@@ -18,7 +18,11 @@ pub(in crate::console) async fn page(signed: SignedIn) -> Response {
     let clients: Result<api::Clients, _> = signed.calls().get("/v1/clients").await;
     let (status, content) = match &clients {
         Ok(clients) => {
-            let rows: Vec<Row> = clients.clients.iter().map(|client| row(client, now)).collect();
+            let rows: Vec<Row> = clients
+                .clients
+                .iter()
+                .map(|client| row(client, now))
+                .collect();
             let headings = [
                 Heading::Text("Client"),
                 Heading::Text("Roles"),
@@ -26,7 +30,10 @@ pub(in crate::console) async fn page(signed: SignedIn) -> Response {
                 Heading::Text("Proves itself by"),
                 Heading::Text("Last used"),
             ];
-            (PageStatus::Ok, table(None, "Clients and their limits", &headings, &rows))
+            (
+                PageStatus::Ok,
+                table(None, "Clients and their limits", &headings, &rows),
+            )
         }
         Err(problem) => (PageStatus::OfApi(problem.status), refused(problem)),
     };
@@ -63,7 +70,12 @@ fn row(client: &api::RegisteredClient, now: u64) -> Row {
 }
 
 fn list(words: &[String]) -> String {
-    let shown = words.iter().take(MOST_ENTRIES).cloned().collect::<Vec<_>>().join(", ");
+    let shown = words
+        .iter()
+        .take(MOST_ENTRIES)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     match words.len() > MOST_ENTRIES {
         true => format!("{shown} and {} more", words.len() - MOST_ENTRIES),
         false => shown,
@@ -81,7 +93,8 @@ fn sentences(limits: &api::Limits) -> Vec<String> {
         told.push(match subjects {
             api::Subjects::OwnId(_) => "Only about itself.".to_owned(),
             api::Subjects::Matching(patterns) => {
-                let patterns: Vec<String> = patterns.iter().map(|pattern| pattern.0.clone()).collect();
+                let patterns: Vec<String> =
+                    patterns.iter().map(|pattern| pattern.0.clone()).collect();
                 format!("Subjects {}.", list(&patterns))
             }
         });
@@ -115,13 +128,19 @@ fn sentences(limits: &api::Limits) -> Vec<String> {
         told.push(format!("Of type {}.", list(&types)));
     }
     if let Some(rate) = &limits.rate {
-        told.push(format!("{} a second, {} at once.", rate.signatures_per_second, rate.burst));
+        told.push(format!(
+            "{} a second, {} at once.",
+            rate.signatures_per_second, rate.burst
+        ));
     }
     told
 }
 
 fn limits(terms: &api::Terms) -> Markup {
-    let signs = terms.roles.iter().any(|role| matches!(role, api::Role::Issuer | api::Role::Exchanger));
+    let signs = terms
+        .roles
+        .iter()
+        .any(|role| matches!(role, api::Role::Issuer | api::Role::Exchanger));
     let told = terms.limits.as_ref().map(sentences).unwrap_or_default();
     html! {
         @match (signs, told.is_empty()) {

@@ -12,6 +12,8 @@ pub(super) struct Place {
     pub(super) who: Markup,
     /// When it is in force there at the latest; `None` where it never is.
     pub(super) at: Option<u64>,
+    /// Whether what was done reaches it: where it does not, only time helps.
+    pub(super) is_covered: bool,
     /// What stands there once it is.
     pub(super) word: &'static str,
 }
@@ -30,8 +32,9 @@ pub(super) fn draw(caption: &str, places: &[Place], since: u64, now: u64) -> Mar
 
 fn row(place: &Place, since: u64, now: u64) -> Row {
     let state = match place.at {
-        None => html! { span.tag.danger { "not covered" } },
         Some(at) if at <= now => html! { span.ok { (place.word) } },
+        _ if !place.is_covered => html! { span.tag.danger { "not covered" } },
+        None => html! { "–" },
         Some(_) => html! { span.waiting { "counting" } },
     };
     let left = match place.at {

@@ -45,6 +45,7 @@ struct Set {
 
 async fn read(signed: &SignedIn) -> Result<Sets, api::Problem> {
     let (calls, now) = (signed.calls(), signed.now());
+    let at = signed.now_exactly();
     let issuers: api::Issuers = calls.get("/v1/issuers").await?;
     let living = issuers.issuers.into_iter();
     let living = living.filter(|issuer| issuer.deleted_at.is_none());
@@ -52,7 +53,7 @@ async fn read(signed: &SignedIn) -> Result<Sets, api::Problem> {
     for issuer in living.take(MOST_ISSUERS) {
         let name = issuer.name.as_str();
         let keys = calls.get::<api::Keys>(&of_issuer(name, "/keys")).await;
-        let history = of_issuer(name, format!("/history?at={now}"));
+        let history = of_issuer(name, format!("/history?at={at}"));
         let history = calls.get::<api::History>(&history).await;
         // An issuer that cannot be read is none of those that are checked with.
         let (Ok(keys), Ok(history)) = (keys, history) else {

@@ -71,7 +71,14 @@ pub(in crate::console) async fn page(
 ) -> Response {
     let wanted = view.span.unwrap_or_default();
     let span = Span::ALL.into_iter().find(|span| span.as_str() == wanted);
-    show(&signed, &name, span.unwrap_or(Span::Weeks), PageStatus::Ok, &html! {}).await
+    show(
+        &signed,
+        &name,
+        span.unwrap_or(Span::Weeks),
+        PageStatus::Ok,
+        &html! {},
+    )
+    .await
 }
 
 /// The page, with what an act has answered at its top.
@@ -94,10 +101,16 @@ async fn show(
                 div.title { h1 { (visible(name)) } }
                 (message) (refused(&problem))
             };
-            (PageStatus::OfApi(problem.status), "An issuer".to_owned(), main)
+            (
+                PageStatus::OfApi(problem.status),
+                "An issuer".to_owned(),
+                main,
+            )
         }
     };
-    Page::new(title, Place::Issuers, main).answer(status, signed).await
+    Page::new(title, Place::Issuers, main)
+        .answer(status, signed)
+        .await
 }
 
 fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
@@ -305,7 +318,8 @@ fn revoke_link(issuer: &str, life: &Life) -> Markup {
 }
 
 fn key_row(life: &Life, act: Markup, now: u64) -> Row {
-    let time = |at: Option<u64>| html! { @if let Some(at) = at { (moment::at(at, now)) } @else { "–" } };
+    let time =
+        |at: Option<u64>| html! { @if let Some(at) = at { (moment::at(at, now)) } @else { "–" } };
     let state = match life.state {
         Some(state) => html! {
             (key_state(state))

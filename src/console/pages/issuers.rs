@@ -89,13 +89,18 @@ impl Model {
     }
 
     fn fault(&self, issuer: &str) -> Option<&api::IssuerHealth> {
-        self.faults().iter().find(|fault| fault.issuer.as_str() == issuer)
+        self.faults()
+            .iter()
+            .find(|fault| fault.issuer.as_str() == issuer)
     }
 }
 
 pub(in crate::console) async fn page(Query(start): Query<Start>, signed: SignedIn) -> Response {
     let model = Model::read(&signed, &start).await;
-    let replicas = model.replicas.as_ref().map_or(0, |list| list.replicas.len());
+    let replicas = model
+        .replicas
+        .as_ref()
+        .map_or(0, |list| list.replicas.len());
     let main = html! {
         div.title {
             h1 { "Issuers" }
@@ -157,8 +162,7 @@ fn attention(model: &Model) -> Markup {
         .filter(|replica| !replica.live)
         .collect();
     let unready = model.health.as_ref().ok().filter(|health| !health.ready);
-    let total =
-        faults.len() + model.waiting.len() + silent.len() + usize::from(unready.is_some());
+    let total = faults.len() + model.waiting.len() + silent.len() + usize::from(unready.is_some());
     if total == 0 {
         return calm(model);
     }
@@ -212,7 +216,10 @@ fn attention(model: &Model) -> Markup {
 }
 
 fn waiting_item(approval: &api::Approval, now: u64) -> Markup {
-    let by = approval.requested_by.get("name").and_then(|name| name.as_str());
+    let by = approval
+        .requested_by
+        .get("name")
+        .and_then(|name| name.as_str());
     html! {
         li {
             span.tag.warn { "second person" }
@@ -237,7 +244,9 @@ pub(super) fn operation(approval: &api::Approval) -> &'static str {
     match approval.operation {
         api::ApprovedOperation::ForceRotation => "rotate by force",
         api::ApprovedOperation::Revoke => "revoke a key in a way that no verifier may be ready for",
-        api::ApprovedOperation::RevokeTokens => "take back every token of the issuer or of an audience",
+        api::ApprovedOperation::RevokeTokens => {
+            "take back every token of the issuer or of an audience"
+        }
         api::ApprovedOperation::DeleteIssuer => "delete the issuer",
         api::ApprovedOperation::SetPolicy => "set a policy that no longer asks for a second person",
     }
@@ -322,7 +331,10 @@ fn issuer_row(issuer: &api::Issuer, model: &Model) -> Row {
     let waiting = model.waiting.iter();
     let waiting: Vec<_> = waiting.filter(|one| one.issuer == issuer.name).collect();
     let is_overdue = fault.is_some_and(|fault| fault.state == api::IssuerState::RotationOverdue);
-    let url = policy.url.split_once("://").map_or(policy.url.as_str(), |(_, rest)| rest);
+    let url = policy
+        .url
+        .split_once("://")
+        .map_or(policy.url.as_str(), |(_, rest)| rest);
     Row::new(
         html! {
             a href=(format!("/console/issuers/{}", encoded(name))) { (name) }

@@ -12,6 +12,7 @@ pub(super) mod issuers;
 pub(super) mod problem;
 pub(super) mod revoke;
 pub(super) mod sign_in;
+mod taken_back;
 
 use axum::response::Response;
 

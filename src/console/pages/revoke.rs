@@ -12,8 +12,8 @@ use crate::access::Role;
 use crate::console::api::{Outcome, encoded, of_issuer};
 use crate::console::assets;
 use crate::console::elements::{
-    Heading, Row, Tone, alert, empty, key_state, not_done, notice, refused, short, short_kid, table,
-    visible,
+    Heading, Row, Tone, alert, empty, key_state, not_done, notice, refused, short, short_kid,
+    table, visible,
 };
 use crate::console::form::Submitted;
 use crate::console::layout::{Page, Place, crumbs, form_token};
@@ -85,7 +85,11 @@ async fn show(signed: &SignedIn, issuer: &str, status: PageStatus, content: &Mar
 }
 
 fn steps(current: usize) -> Markup {
-    let steps = ["1. Choose", "2. See what it does, and confirm", "3. Watch it take effect"];
+    let steps = [
+        "1. Choose",
+        "2. See what it does, and confirm",
+        "3. Watch it take effect",
+    ];
     html! {
         ol.steps {
             @for (number, step) in (1..).zip(steps) {
@@ -105,12 +109,7 @@ async fn choose(
     let keys: Vec<&api::Key> = keys
         .keys
         .iter()
-        .filter(|key| {
-            !matches!(
-                key.state,
-                api::KeyState::Removed | api::KeyState::Revoked
-            )
-        })
+        .filter(|key| !matches!(key.state, api::KeyState::Removed | api::KeyState::Revoked))
         .collect();
     let now = signed.now();
     if keys.is_empty() {
@@ -132,7 +131,10 @@ async fn choose(
 
 fn choose_form(issuer: &str, keys: &[&api::Key], choice: &Choice, now: u64) -> Markup {
     let active = keys.iter().find(|key| key.state == api::KeyState::Active);
-    let wanted = choice.kid.as_deref().filter(|kid| keys.iter().any(|key| key.kid.as_str() == *kid));
+    let wanted = choice
+        .kid
+        .as_deref()
+        .filter(|kid| keys.iter().any(|key| key.kid.as_str() == *kid));
     let wanted = wanted.or(active.map(|key| key.kid.as_str()));
     html! {
         form.first method="get" action=(path(issuer)) {
@@ -197,7 +199,10 @@ async fn confirm(
     let exposure: api::Exposure = calls.get(&of_issuer(issuer, rest)).await?;
     let document: api::Issuer = calls.get(&of_issuer(issuer, "")).await?;
     let policy = &document.policy.0;
-    let max_age = policy.jwks_max_age.as_ref().map_or(0, |age| age.0.as_secs());
+    let max_age = policy
+        .jwks_max_age
+        .as_ref()
+        .map_or(0, |age| age.0.as_secs());
     let signs = exposure.signs_now.as_ref().map(|kid| kid.as_str());
     Ok(html! {
         section aria-labelledby="does" {
@@ -253,8 +258,20 @@ fn exposure_table(exposure: &api::Exposure, max_age: u64, horizon: u64, now: u64
     let signers = exposure.in_force_everywhere_at.0.saturating_sub(now);
     let caches = exposure.cached_until.0.saturating_sub(now).max(horizon);
     let followers = [
-        ("Our signers", "", 0, signers, "if one loses touch with the store"),
-        ("Verifiers that follow our headers", "", max_age, caches, "if they cannot reach us"),
+        (
+            "Our signers",
+            "",
+            0,
+            signers,
+            "if one loses touch with the store",
+        ),
+        (
+            "Verifiers that follow our headers",
+            "",
+            max_age,
+            caches,
+            "if they cannot reach us",
+        ),
     ];
     let mut rows: Vec<Row> = followers
         .iter()
@@ -283,7 +300,12 @@ fn exposure_table(exposure: &api::Exposure, max_age: u64, horizon: u64, now: u64
         Heading::Text("At worst"),
         Heading::Chart("1 s to 11 d"),
     ];
-    table(None, "How long a forged token would be accepted, by verifier", &headings, &rows)
+    table(
+        None,
+        "How long a forged token would be accepted, by verifier",
+        &headings,
+        &rows,
+    )
 }
 
 /// A length on a scale that grows tenfold per step.
@@ -389,11 +411,17 @@ pub(in crate::console) async fn revoke(
                 "It is " (state) ": perhaps you have sent this twice. Nothing has changed now. "
                 a href=(issuer_path(&issuer)) { "Look at the keys" } "."
             };
-            (PageStatus::OfApi(problem.status), alert(Tone::Warn, "This key cannot be revoked any more.", rest))
+            (
+                PageStatus::OfApi(problem.status),
+                alert(Tone::Warn, "This key cannot be revoked any more.", rest),
+            )
         }
         Err(problem) => {
             let (_, again) = answered(choose(&signed, &issuer, &choice, &typed).await);
-            (PageStatus::OfApi(problem.status), html! { (not_done(&problem)) (again) })
+            (
+                PageStatus::OfApi(problem.status),
+                html! { (not_done(&problem)) (again) },
+            )
         }
     };
     show(&signed, &issuer, status, &content).await
@@ -417,21 +445,25 @@ fn done(issuer: &str, exposure: &api::Exposure, now: u64) -> Markup {
         PlaceInForce {
             who: html! { "Signers" small { "no process signs with it" } },
             at: Some(exposure.in_force_everywhere_at.0),
+            is_covered: true,
             word: "in force",
         },
         PlaceInForce {
             who: html! { "Caches of verifiers that follow our headers" },
             at: Some(exposure.cached_until.0),
+            is_covered: true,
             word: "in force",
         },
         PlaceInForce {
             who: html! { "Last honest token of the key" small { "would have expired" } },
             at: Some(exposure.tokens_until.0),
+            is_covered: true,
             word: "expired",
         },
         PlaceInForce {
             who: html! { "Verifiers that never fetch again" small { "restart them" } },
             at: None,
+            is_covered: false,
             word: "in force",
         },
     ];

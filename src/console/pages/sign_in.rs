@@ -34,7 +34,9 @@ pub(in crate::console) fn path_to(wanted: &str) -> String {
 fn is_ours(path: &str) -> bool {
     let below = path.strip_prefix("/console");
     below.is_some_and(|below| below.is_empty() || below.starts_with(['/', '?']))
-        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && path.len() <= 1024
 }
 
@@ -49,7 +51,13 @@ pub(in crate::console) async fn page(
     signed: Result<SignedIn, Response>,
 ) -> Response {
     match signed {
-        Ok(_) => see_other(target.to.as_deref().filter(|to| is_ours(to)).unwrap_or("/console")),
+        Ok(_) => see_other(
+            target
+                .to
+                .as_deref()
+                .filter(|to| is_ours(to))
+                .unwrap_or("/console"),
+        ),
         Err(_) => {
             let to = target.to.unwrap_or_default();
             show(&console, PageStatus::Ok, &to, &html! {})
@@ -132,7 +140,9 @@ pub(in crate::console) async fn link_page(
     request: Request,
 ) -> Result<Response, Response> {
     let secret = link.link.unwrap_or_default();
-    let found = console.authority.owner_of_link(&secret, address_of(&request));
+    let found = console
+        .authority
+        .owner_of_link(&secret, address_of(&request));
     let caller = found.await.map_err(|error| no_link(&console, &error))?;
     let name = &caller.live.client.terms.name;
     let main = html! {

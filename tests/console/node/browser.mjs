@@ -12,6 +12,9 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 export const WIDTHS = [320, 768, 1440];
 export const SCHEMES = ['light', 'dark'];
 
+/** Where axe looks: it takes a while, and each width and each scheme is among these. */
+const AXE_AT = ['320 dark', '768 light', '1440 light', '1440 dark'];
+
 /** What this run is given by the test that starts it. */
 export const given = JSON.parse(process.env.CONSOLE_TEST);
 
@@ -87,7 +90,7 @@ export async function look(watched, name) {
       await page.setViewportSize({ width, height: 900 });
       const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       check(over <= 0, `${place}: ${over} px too wide`);
-      for (const finding of await findings(page)) {
+      for (const finding of AXE_AT.includes(`${width} ${scheme}`) ? await findings(page) : []) {
         fail(`${place}: ${finding.id}: ${finding.nodes.map((node) => `${node.target} ${node.failureSummary}`).join('; ')}`);
       }
       await page.screenshot({ path: join(given.pictures, `${name}-${width}-${scheme}.png`), fullPage: true });
