@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::chart::{Span, Timeline, legend, marked};
+use super::verifiers;
 use crate::access::Role;
 use crate::console::api::{Outcome, encoded, of_issuer};
 use crate::console::elements::{
@@ -41,6 +42,7 @@ struct Model {
     issuer: api::Issuer,
     keys: Vec<api::Key>,
     plan: api::Plan,
+    verifiers: Result<api::Verifiers, api::Problem>,
     span: Span,
 }
 
@@ -55,6 +57,7 @@ impl Model {
             plan: calls
                 .get(&of_issuer(name, format!("/plan?until={until}")))
                 .await?,
+            verifiers: calls.get(&of_issuer(name, "/verifiers")).await,
             span,
         })
     }
@@ -132,6 +135,7 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
         (in_short(model, &moments, now))
         (timeline(model, &lives, &moments, now))
         (key_table(model, &lives, signed.caller.has(Role::Security), now))
+        (verifiers::section(&model.verifiers, &policy.url, now))
         section.split aria-labelledby="policy" {
             div {
                 h2 #policy { "Policy in words" }
@@ -187,6 +191,13 @@ fn in_short(model: &Model, moments: &[Moment<'_>], now: u64) -> Markup {
                     (moment::at(now + horizon, now)) " at the latest"
                     small { (moment::length(horizon)) " after it was fetched" }
                 } }
+                @if let Ok(seen) = &model.verifiers {
+                    @let (current, total) = verifiers::up_to_date(seen);
+                    div { dt { "Verifiers with the current set" } dd {
+                        @if total == 0 { "none seen" } @else { (current) " of " (total) }
+                        small { a href="#verifiers" { "who they are" } }
+                    } }
+                }
                 div { dt { "In the set" } dd {
                     (model.keys.iter().filter(published).count()) " keys"
                     small { "version " (model.issuer.version) }

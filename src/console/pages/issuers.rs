@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::chart::{strip, strip_legend};
+use super::verifiers::up_to_date;
 use crate::console::api::{encoded, of_issuer};
 use crate::console::elements::{
     Heading, Row, Tone, count, counted, empty, notice, refused, table, visible,
@@ -35,6 +36,7 @@ struct Model {
     now: u64,
     issuers: Result<Vec<api::Issuer>, api::Problem>,
     plans: BTreeMap<String, api::Plan>,
+    verifiers: BTreeMap<String, (usize, usize)>,
     health: Result<api::HealthReport, api::Problem>,
     waiting: Vec<api::Approval>,
     replicas: Result<api::Replicas, api::Problem>,
@@ -64,18 +66,23 @@ impl Model {
             }
             issuers
         });
-        let mut plans = BTreeMap::new();
+        let (mut plans, mut verifiers) = (BTreeMap::new(), BTreeMap::new());
         for issuer in issuers.iter().flatten() {
             let rest = format!("/plan?until={}", now + 90 * DAY);
             let plan = calls.get(&of_issuer(issuer.name.as_str(), rest)).await;
             if let Ok(plan) = plan {
                 plans.insert(issuer.name.to_string(), plan);
             }
+            let path = of_issuer(issuer.name.as_str(), "/verifiers");
+            if let Ok(seen) = calls.get(&path).await {
+                verifiers.insert(issuer.name.to_string(), up_to_date(&seen));
+            }
         }
         Self {
             now,
             issuers,
             plans,
+            verifiers,
             health,
             waiting: waiting.map(|waiting| waiting.approvals).unwrap_or_default(),
             replicas: calls.get("/v1/replicas").await,
@@ -305,6 +312,7 @@ fn all(model: &Model) -> Markup {
         Heading::Text("State"),
         Heading::Text("Next"),
         Heading::Chart("Next 30 days"),
+        Heading::Text("Verifiers up to date"),
         Heading::Text("Waits for"),
     ];
     html! {
@@ -356,6 +364,13 @@ fn issuer_row(issuer: &api::Issuer, model: &Model) -> Row {
                 }
             },
             strip(&moments, now, is_overdue),
+            html! {
+                @match model.verifiers.get(name) {
+                    Some((_, 0)) => { "none seen" },
+                    Some((current, total)) => { (current) " of " (total) },
+                    None => { "unknown" },
+                }
+            },
             html! {
                 @match waiting.iter().map(|one| one.expires_at.0).min() {
                     Some(until) => { (counted(waiting.len(), "approval")) small { "until " (moment::at(until, now)) } },

@@ -13,6 +13,7 @@ pub(super) mod problem;
 pub(super) mod revoke;
 pub(super) mod sign_in;
 mod taken_back;
+mod verifiers;
 
 use axum::response::Response;
 
