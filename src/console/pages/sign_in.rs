@@ -85,9 +85,11 @@ fn show(console: &Console, status: PageStatus, to: &str, message: &Markup) -> Re
         }
         section aria-labelledby="other" {
             h2 #other { "Other ways in" }
+            div.stack {
             p { "On the command line, with a link that is good once, for a minute:" }
             pre { "keywright console" }
             p { "With a client certificate, if your browser has one that names a client: open any page." }
+            }
         }
     };
     let environment = console.settings.environment.as_deref();
