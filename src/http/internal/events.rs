@@ -162,16 +162,18 @@ impl EventStream {
 fn is_admitted(authority: &Authority, caller: &Caller, now: Timestamp) -> bool {
     let live = authority.clients().find(caller.id());
     let is_same = live.is_some_and(|live| live.token == caller.live.token);
-    is_same
-        && match &caller.via {
-            AuthenticationMethod::Credential { credential } => {
-                let mut credentials = caller.live.client.credentials.iter();
-                credentials.any(|one| one.id == *credential && one.is_valid(now))
-            }
-            AuthenticationMethod::Certificate { .. }
-            | AuthenticationMethod::Assertion { .. }
-            | AuthenticationMethod::Workload { .. } => true,
-        }
+    let credential = match &caller.via {
+        AuthenticationMethod::Credential { credential } => Some(credential),
+        AuthenticationMethod::Console(proof) => proof.credential.as_ref(),
+        AuthenticationMethod::Certificate { .. }
+        | AuthenticationMethod::Assertion { .. }
+        | AuthenticationMethod::Workload { .. } => None,
+    };
+    let is_valid = |name: &String| {
+        let mut credentials = caller.live.client.credentials.iter();
+        credentials.any(|one| one.id == *name && one.is_valid(now))
+    };
+    is_same && credential.is_none_or(is_valid)
 }
 
 /// An event as it is sent: its number, and what the listing has of it.
