@@ -2,6 +2,8 @@
 
 use crate::keys::KeysUnavailable;
 use crate::revocation::SelectorKind;
+#[cfg(feature = "status-lists")]
+use crate::status_lists::StatusError;
 use crate::{BindingError, ClaimError, DpopError, JwsError, SingleUseError};
 
 /// Why [`Verifier::verify`](crate::Verifier::verify) does not accept a token.
@@ -39,6 +41,10 @@ pub enum VerifyError {
     /// without. It may be good.
     #[error("the issuer's revocations could not be refreshed for too long")]
     RevocationsStale,
+    /// What the issuer says of the token in a status list, or why that is not known.
+    #[cfg(feature = "status-lists")]
+    #[error(transparent)]
+    Status(#[from] StatusError),
 }
 
 /// Whose fault it is that a token is not accepted.
@@ -83,6 +89,9 @@ impl VerifyError {
     /// | `keys-unavailable` | [`Fault::Keys`] |
     /// | `revoked` | [`Fault::Revoked`] |
     /// | `revocations-stale` | [`Fault::Revocations`] |
+    /// | `status-invalid`, `status-suspended`, `status-unknown` | [`Fault::Revoked`] |
+    /// | `status-missing`, `status-malformed`, `status-out-of-bounds`, `status-list-elsewhere` | [`Fault::Misdirected`] |
+    /// | `status-list-unavailable`, `status-list-untrusted`, `status-list-wrong-type`, `status-list-wrong-address`, `status-list-expired`, `status-list-from-the-future`, `status-list-malformed`, `status-list-too-large` | [`Fault::Revocations`] |
     /// | `proof-missing`, `proof-mismatch`, `token-not-bound`, `confirmation-unknown`, `invalid-dpop-proof`, `dpop-proof-replayed`, `dpop-nonce-required` | [`Fault::Unproven`] |
     /// | `dpop-memory-full` | [`Fault::Capacity`] |
     /// | `single-use`, `already-consumed`, `consumption-refused` | [`Fault::Used`] |
@@ -97,6 +106,8 @@ impl VerifyError {
             Self::SingleUse(error) => error.code(),
             Self::Revoked { .. } => "revoked",
             Self::RevocationsStale => "revocations-stale",
+            #[cfg(feature = "status-lists")]
+            Self::Status(error) => error.code(),
         }
     }
 
@@ -123,6 +134,17 @@ impl VerifyError {
             Self::SingleUse(_) => Fault::Used,
             Self::Revoked { .. } => Fault::Revoked,
             Self::RevocationsStale => Fault::Revocations,
+            #[cfg(feature = "status-lists")]
+            Self::Status(error) => match error {
+                StatusError::Invalid | StatusError::Suspended | StatusError::Unknown => {
+                    Fault::Revoked
+                }
+                StatusError::Missing
+                | StatusError::Reference(_)
+                | StatusError::Elsewhere
+                | StatusError::OutOfBounds => Fault::Misdirected,
+                StatusError::Unavailable | StatusError::List(_) => Fault::Revocations,
+            },
         }
     }
 }

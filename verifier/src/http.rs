@@ -29,8 +29,13 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Url;
 
-use address::{is_loopback, parse_address, parse_issuer};
+use address::{is_loopback, parse_issuer};
 use exchange::tls;
+
+#[cfg(not(feature = "status-lists"))]
+use address::parse_address;
+#[cfg(feature = "status-lists")]
+pub(crate) use address::parse_address;
 
 pub use address::InvalidAddress;
 pub use exchange::FetchError;

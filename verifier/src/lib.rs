@@ -144,6 +144,9 @@
 //!   keeps them fresh in the background. Needs tokio.
 //! - `revocations`: tokens that the issuer has taken back are refused, by a signed file, and with the
 //!   feature `remote` by the issuer's feed. The format is in [`revocation`], with or without it.
+//! - `status-lists`: tokens whose issuer says in a status list (Token Status List, draft 21) that they are
+//!   no longer valid are refused. For tokens of other systems; those of keywright are taken back for more
+//!   reasons than a list says, which `revocations` reads. Needs `remote`. The format is in `status_list`.
 //! - `aws-lc`: RSA signatures are verified by aws-lc-rs, with keys that are parsed once: a third more
 //!   a second. It is larger to build than ring, which still verifies ES256.
 //! - `axum`: a layer that lets only requests with a good token pass, guards for scopes and claims, and
@@ -207,6 +210,10 @@ pub mod json;
 pub mod revocation;
 #[cfg(feature = "revocations")]
 mod revocations;
+#[cfg(feature = "status-lists")]
+pub mod status_list;
+#[cfg(feature = "status-lists")]
+mod status_lists;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::ClaimError;
@@ -237,5 +244,10 @@ pub use revocations::{InvalidCredential, RevocationFeed};
 pub use rules::{DEFAULT_MAX_TOKEN_BYTES, InvalidRules, MAX_LEEWAY, Rules};
 pub use signature_cache::DEFAULT_SIGNATURE_CACHE;
 pub use single_use::{Consumption, SINGLE_USE_CLAIM, SingleUseError, TokenConsumer};
+#[cfg(feature = "status-lists")]
+pub use status_lists::{
+    DEFAULT_MAX_STATUS_LIST_BYTES, DEFAULT_MAX_STATUS_LISTS, FetchFuture, InvalidStatusLists,
+    StatusError, StatusListError, StatusListFetcher, StatusLists,
+};
 pub use verified::{Header, Verified};
 pub use verifier::Verifier;

@@ -1,22 +1,26 @@
 //! One question, one answer: is this token good here and now?
 
+mod token;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 
 use crate::claims::{ClaimError, string};
-use crate::confirmation::{BindingError, Confirmation, Possession};
-use crate::dpop::{Dpop, DpopProof, DpopRequest};
-use crate::json::Members;
-use crate::keys::{KeySource, KeysUnavailable};
+use crate::confirmation::{Confirmation, Possession};
+use crate::dpop::Dpop;
+use crate::keys::KeySource;
 #[cfg(feature = "revocations")]
 use crate::revocations::{InvalidRevocations, RevocationSource, Revocations};
 use crate::rules::{InvalidRules, Rules};
 use crate::signature_cache::{DEFAULT_SIGNATURE_CACHE, SignatureCache};
-use crate::single_use::{Consumer, SingleUseError, TokenConsumer, Uses};
-use crate::verified::{Header, Verified};
-use crate::{JwkSet, Jws, JwsError, Kid, VerifyError, clock};
+use crate::single_use::{Consumer, TokenConsumer};
+#[cfg(feature = "status-lists")]
+use crate::status_lists::{CheckedStatus, InvalidStatusLists, StatusLists};
+use crate::verified::Verified;
+use crate::{Jws, JwsError, VerifyError, clock};
+use token::Token;
 
 /// Verifies tokens of one issuer or several, each by its own rules and with its own keys.
 ///
@@ -41,6 +45,8 @@ struct Issuer {
     keys: KeySource,
     #[cfg(feature = "revocations")]
     revocations: Option<Revocations>,
+    #[cfg(feature = "status-lists")]
+    status: Option<CheckedStatus>,
 }
 
 /// When a token is judged.
@@ -132,6 +138,8 @@ impl Verifier {
             keys: keys.into(),
             #[cfg(feature = "revocations")]
             revocations: None,
+            #[cfg(feature = "status-lists")]
+            status: None,
         });
         Ok(self)
     }
@@ -160,6 +168,29 @@ impl Verifier {
             }
             let revocations = Revocations::start(source.into(), &issuer.rules, &issuer.keys)?;
             issuer.revocations = Some(revocations);
+        }
+        Ok(self)
+    }
+
+    /// Refuses the tokens of the issuer whose rules were given last that are not valid as a status list says
+    /// which they name (Token Status List, draft 21). Its lists are verified with its keys, by the algorithms
+    /// of its rules.
+    ///
+    /// A token is judged by it after everything else: [`VerifyError::Status`] says why it is refused. A token
+    /// without a status is accepted, unless [`StatusLists::required`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidStatusLists`]: they are read already, or cannot be read.
+    #[cfg(feature = "status-lists")]
+    pub fn with_status_lists(mut self, lists: StatusLists) -> Result<Self, InvalidStatusLists> {
+        if let Some(issuer) = self.issuers.last_mut() {
+            if issuer.status.is_some() {
+                return Err(InvalidStatusLists::Duplicate {
+                    issuer: issuer.rules.issuer().to_owned(),
+                });
+            }
+            issuer.status = Some(lists.start(&issuer.rules, &issuer.keys)?);
         }
         Ok(self)
     }
@@ -265,8 +296,12 @@ impl Verifier {
             consumer: None,
             ..token
         };
-        let (accepted, _) = token.accept(kid, typ, &keys, &Possession::none(), time)?;
-        Ok(accepted)
+        let accepted = token.accept(typ, &keys, &Possession::none(), time)?;
+        #[cfg(feature = "status-lists")]
+        if let Some(status) = &token.issuer.status {
+            status.judge_by_held_lists(&token.claims, now)?;
+        }
+        token.finish(kid, accepted, time)
     }
 
     async fn judge<C: DeserializeOwned>(
@@ -294,11 +329,17 @@ impl Verifier {
         }
         let text = token.jws.token();
         // After the waits, in which the token may have expired.
-        let (accepted, consumer) = token.accept(kid, typ, &keys, possession, time)?;
+        let accepted = token.accept(typ, &keys, possession, time)?;
+        #[cfg(feature = "status-lists")]
+        if let Some(status) = &token.issuer.status {
+            status.judge(&token.claims, time.wall()).await?;
+        }
+        let consumer = accepted.consumer();
+        let verified = token.finish(kid, accepted, time)?;
         if let Some(consumer) = consumer {
             consumer.consume(text).await?;
         }
-        Ok(accepted)
+        Ok(verified)
     }
 
     /// The most bytes of a token that any issuer's rules allow.
@@ -329,158 +370,5 @@ impl Verifier {
         self.issuers
             .iter()
             .find(|issuer| issuer.rules.issuer() == name)
-    }
-}
-
-/// A token on its way, with the issuer that it names.
-struct Token<'v, 't> {
-    jws: &'t Jws<'t>,
-    claims: Members<'t>,
-    issuer: &'v Issuer,
-    signatures: Option<&'v SignatureCache>,
-    dpop: &'v Dpop,
-    consumer: Option<&'v dyn TokenConsumer>,
-}
-
-impl<'v> Token<'v, '_> {
-    /// The name of the key that the signature verifies with.
-    fn key_of(&self, keys: &JwkSet) -> Result<Kid, VerifyError> {
-        let key = self.jws.find_key(keys, self.issuer.rules.algorithms())?;
-        match self.signatures {
-            Some(signatures) => signatures.verify(self.jws, key)?,
-            None => self.jws.verify_with(key)?,
-        }
-        Ok(key.kid().clone())
-    }
-
-    /// The same, and the set that has it.
-    fn find_key(
-        &self,
-        keys: Result<Arc<JwkSet>, KeysUnavailable>,
-    ) -> Result<(Kid, Arc<JwkSet>), VerifyError> {
-        let keys = keys?;
-        Ok((self.key_of(&keys)?, keys))
-    }
-
-    /// Who uses it up, if it counts once.
-    fn consumer(&self) -> Result<Option<&'v dyn TokenConsumer>, VerifyError> {
-        let needs_consumption = self.issuer.rules.needs_consumption();
-        match (needs_consumption, Uses::of(&self.claims)?) {
-            (false, _) | (true, Uses::Unlimited) => Ok(None),
-            (true, Uses::Once) => {
-                let consumer = self.consumer.ok_or(SingleUseError::NoConsumer)?;
-                Ok(Some(consumer))
-            }
-        }
-    }
-
-    /// Checks the claims of a token whose signature has been verified with one of `keys`. It is still to be
-    /// used up by the consumer that is returned, if there is one.
-    fn accept<C: DeserializeOwned>(
-        self,
-        kid: Kid,
-        typ: Option<String>,
-        keys: &JwkSet,
-        possession: &Possession<'_>,
-        time: VerificationTime,
-    ) -> Result<(Verified<C>, Option<&'v dyn TokenConsumer>), VerifyError> {
-        let rules = &self.issuer.rules;
-        let now = time.wall();
-        rules.check(typ.as_deref(), &self.claims, now)?;
-        let consumer = self.consumer()?;
-        let confirmation = Confirmation::of(&self.claims);
-        let (confirmation, proof) = match rules.needs_proof() {
-            true => {
-                let confirmation = confirmation?;
-                (
-                    confirmation,
-                    self.check_possession(confirmation, possession, now)?,
-                )
-            }
-            false => (confirmation.unwrap_or_default(), None),
-        };
-        let vouched_at = self.check_revocations(keys, time)?;
-        let claims = self
-            .claims
-            .read_into()
-            .map_err(|_| VerifyError::ClaimsShape)?;
-        if let Some(proof) = proof {
-            let used = self.dpop.use_up(&proof, now);
-            used.map_err(BindingError::from)?;
-        }
-        let header = Header {
-            algorithm: self.jws.algorithm(),
-            kid,
-            typ,
-        };
-        let verified = Verified {
-            header,
-            claims,
-            vouched_at,
-            confirmation,
-        };
-        Ok((verified, consumer))
-    }
-
-    /// Checks that a request proves what the token is bound to (RFC 9449 §7.1, RFC 8705 §3), and returns its
-    /// proof, which is to be used up.
-    fn check_possession(
-        &self,
-        confirmation: Option<Confirmation>,
-        possession: &Possession<'_>,
-        now: SystemTime,
-    ) -> Result<Option<DpopProof>, BindingError> {
-        let Confirmation { key, certificate } = confirmation.unwrap_or_default();
-        match (certificate, possession.certificate) {
-            (Some(_), None) => return Err(BindingError::CertificateMissing),
-            (Some(bound), Some(proven)) if bound != proven => {
-                return Err(BindingError::OtherCertificate);
-            }
-            _ => {}
-        }
-        let Some(dpop) = possession.dpop else {
-            return match key {
-                Some(_) => Err(BindingError::ProofMissing),
-                None => Ok(None),
-            };
-        };
-        let Some(key) = key else {
-            return Err(BindingError::NotBound);
-        };
-        let request = DpopRequest {
-            access_token: Some(self.jws.token()),
-            ..dpop
-        };
-        let proof = self.dpop.check(&request, now)?;
-        match proof.key() == key {
-            true => Ok(Some(proof)),
-            false => Err(BindingError::OtherKey),
-        }
-    }
-
-    #[cfg(feature = "revocations")]
-    fn check_revocations(
-        &self,
-        keys: &JwkSet,
-        time: VerificationTime,
-    ) -> Result<Option<SystemTime>, VerifyError> {
-        match &self.issuer.revocations {
-            Some(revocations) => revocations.judge(&self.claims, keys, time),
-            None => Ok(None),
-        }
-    }
-
-    #[cfg(not(feature = "revocations"))]
-    #[expect(
-        clippy::unnecessary_wraps,
-        clippy::unused_self,
-        reason = "no revocations are followed"
-    )]
-    const fn check_revocations(
-        &self,
-        _keys: &JwkSet,
-        _time: VerificationTime,
-    ) -> Result<Option<SystemTime>, VerifyError> {
-        Ok(None)
     }
 }
