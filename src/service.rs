@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::authority::lease::Lease;
 use crate::authority::revocations::RevocationSecret;
+use crate::authority::status_lists::StatusSecrets;
 use crate::authority::{Authority, Services, health, replication, revocations, scheduler, upkeep};
 use crate::clock::Clock;
 use crate::config::{self, Config, InternalListenAddress};
@@ -148,6 +149,7 @@ pub async fn run(
         grants: config.oauth.grants(),
         issuance_log: issuance_log.clone(),
         revocation_secret: RevocationSecret::default(),
+        status_secrets: StatusSecrets::default(),
         identity: identity(config),
     };
     let authority = Arc::new(Authority::start(services).await?);

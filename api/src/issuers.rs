@@ -100,6 +100,11 @@ macro_rules! with_policy_members {
             /// worst a token is accepted that was taken back. Default: `60s`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub revocation_max_age: Option<DurationText>,
+            /// Whether each token has an entry in a status list (Token Status List, draft 21), which
+            /// verifiers that are not keywright's read. A request may leave it out; where the policy has
+            /// `false`, none may ask for it. Default: `false`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub status: Option<bool>,
             $($more)*
         }
     };
@@ -140,6 +145,7 @@ impl IssuerRequest {
             openid_configuration,
             revocation_feed,
             revocation_max_age,
+            status,
             takes_over,
         } = self;
         let policy = Policy {
@@ -159,6 +165,7 @@ impl IssuerRequest {
             openid_configuration,
             revocation_feed,
             revocation_max_age,
+            status,
         };
         (policy, takes_over)
     }

@@ -71,6 +71,7 @@ pub use plan::{KeyEvent, Occurrence, Plan};
 pub use problem::{Problem, ProblemCode};
 pub use publication::{
     JwkSet, MtlsEndpointAliases, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk,
+    StatusLists,
 };
 pub use read::{Fault, ReadError, read};
 pub use revocations::{

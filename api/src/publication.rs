@@ -45,6 +45,10 @@ pub struct OauthMetadata {
     /// Where verifiers read which tokens were taken back, if the policy lets them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocations_uri: Option<String>,
+    /// Where verifiers find all status lists, if the policy gives tokens a status (Token Status List, draft
+    /// 21, §9.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_list_aggregation_endpoint: Option<String>,
     /// The OAuth endpoints, if the configuration enables them.
     #[serde(flatten)]
     pub endpoints: Option<OauthEndpoints>,
@@ -119,4 +123,11 @@ pub struct OpenidConfiguration {
     pub subject_types_supported: Vec<String>,
     /// The algorithms that sign, or will.
     pub id_token_signing_alg_values_supported: Vec<Algorithm>,
+}
+
+/// The status lists of an issuer (Token Status List, draft 21, §9.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusLists {
+    /// The addresses of those of which a token may be valid, at most 10,000: those that end first.
+    pub status_lists: Vec<String>,
 }

@@ -202,13 +202,18 @@ pub struct RevocationInForce {
     pub tokens_until: UnixSeconds,
 }
 
-/// From when on verifiers that follow the feed refuse a token.
+/// From when on verifiers refuse a token: those that follow the feed, and those that read status lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InForceAtVerifiers {
     /// While everything works.
     pub expected: UnixSeconds,
     /// Whatever fails, also while the feed cannot be had.
     pub guaranteed: UnixSeconds,
+    /// While everything works, where the token has a status: from when on verifiers refuse it that do not
+    /// follow the feed, but fetch status lists as often as these say. `null` where the entries of what is
+    /// taken back are not known, which is so for all but one token by its `jti`: such verifiers accept it
+    /// until `tokens_until`.
+    pub status_list: Nullable<UnixSeconds>,
 }
 
 /// Several revocations, in the order of the request.

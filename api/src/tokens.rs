@@ -34,6 +34,10 @@ pub struct SignRequest {
     /// the issuer's `/consume`. Needs `oauth.enabled`. Default: `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub single_use: Option<bool>,
+    /// Whether the token has an entry in a status list: `claims` has a `status` then, and `jti` says to the
+    /// service which one. `true` only where the policy has it. Default: the policy's `status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<bool>,
 }
 
 /// What is asserted; it may be empty. `iss`, `iat`, `exp`, `jti` and `ancestor_jtis` are refused. Every other claim
@@ -80,7 +84,7 @@ pub struct Token {
     pub token: String,
     /// The key that signed it.
     pub kid: Kid,
-    /// Its identifier: 128 random bits.
+    /// Its identifier: 22 characters that say nothing to others.
     pub jti: String,
     /// When it expires, in Unix seconds.
     pub expires_at: UnixSeconds,

@@ -196,6 +196,7 @@ fn sign_request(
         }),
         confirmation,
         uses: Uses::Unlimited,
+        status: None,
     }
 }
 

@@ -20,6 +20,7 @@ use super::replication;
 use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::revocations::Revocations;
 use super::snapshot::{LeasedSnapshot, Snapshot};
+use super::status_lists::StatusLists;
 use super::{ChangeError, Services};
 use crate::lifecycle::{
     Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, RuleViolation, State,
@@ -35,6 +36,7 @@ pub struct Issuer {
     snapshot: ArcSwap<Snapshot>,
     lease: Arc<Lease>,
     revocations: Arc<Revocations>,
+    status_lists: Arc<StatusLists>,
     /// A commit whose outcome the store could not tell yet.
     writer: Mutex<Option<BatchId>>,
 }
@@ -55,10 +57,13 @@ impl Issuer {
     fn with(services: &Services, snapshot: Snapshot) -> Self {
         let name = snapshot.set().issuer().clone();
         let salt = services.revocation_secret.salt(&name);
+        let status_lists = StatusLists::new(services, &name);
+        let revocations = Revocations::new(salt, status_lists.keys().clone());
         Self {
             name,
             lease: Arc::clone(&services.lease),
-            revocations: Arc::new(Revocations::new(salt)),
+            revocations: Arc::new(revocations),
+            status_lists: Arc::new(status_lists),
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(None),
         }
@@ -76,7 +81,8 @@ impl Issuer {
 
     /// The snapshot as of now, with the term for which it may be used.
     pub fn leased_snapshot(&self) -> LeasedSnapshot {
-        LeasedSnapshot::take(&self.lease, &self.revocations, || self.snapshot())
+        let (revocations, status_lists) = (&self.revocations, &self.status_lists);
+        LeasedSnapshot::take(&self.lease, revocations, status_lists, || self.snapshot())
     }
 
     /// For how long what is in memory may be used.
@@ -87,6 +93,11 @@ impl Issuer {
     /// The tokens of the issuer that were taken back.
     pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
+    }
+
+    /// The status lists of the issuer.
+    pub fn status_lists(&self) -> &Arc<StatusLists> {
+        &self.status_lists
     }
 
     /// Decides what is published anew, without the store: for a set whose commit fails. A snapshot

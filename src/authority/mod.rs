@@ -40,6 +40,7 @@ pub mod sessions;
 pub mod signing;
 pub mod single_use;
 pub mod snapshot;
+pub mod status_lists;
 mod store_watch;
 pub mod throttle;
 pub mod upkeep;
@@ -76,6 +77,7 @@ use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
 use single_use::Consumptions;
+use status_lists::StatusSecrets;
 use verifiers::VerifierLog;
 
 pub use access::Issued;
@@ -113,6 +115,8 @@ pub struct Services {
     pub lease: Arc<Lease>,
     /// What the feeds' salts and the audit log's hashes are made of; it is read at the start.
     pub revocation_secret: RevocationSecret,
+    /// What status lists are made with; they are read at the start.
+    pub status_secrets: StatusSecrets,
     /// What other processes on the same store and people are told of this one.
     pub identity: Map<String, Value>,
 }
@@ -207,6 +211,7 @@ impl Authority {
         master_key::require_sealing_key(&services).await?;
         witness::load(&services).await?;
         services.revocation_secret = revocations::load_secret(&services).await?;
+        services.status_secrets = status_lists::load_secrets(&services).await?;
         // What is committed while everything is loaded is asked for afterwards.
         let head = services.store.log_head().await?;
         let mut loaded = Vec::new();

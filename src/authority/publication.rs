@@ -8,10 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use keywright_verifier::revocation::feed_url;
+use keywright_verifier::status_list::AGGREGATION_ENDPOINT;
 use keywright_verifier::{Algorithm, Kid};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
+use super::status_lists::list_url;
 use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp};
 use crate::oauth::{self, Endpoints};
 
@@ -92,6 +94,10 @@ impl Publication {
         say("response_types_supported", json!(["id_token"]));
         if policy.revocation_feed != RevocationFeed::Off {
             say("revocations_uri", feed_url(policy.url.as_str()).into());
+        }
+        if policy.status {
+            let aggregation = list_url(policy.url.as_str(), None);
+            say(AGGREGATION_ENDPOINT, aggregation.into());
         }
         if let Endpoints::On { mtls } = endpoints {
             let mtls = (mtls.as_ref()).map(|address| format!("{address}{}", policy.url.path()));

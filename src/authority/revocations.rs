@@ -15,6 +15,7 @@ mod lifting;
 mod loading;
 mod opening;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -27,7 +28,9 @@ use super::Authority;
 use super::audit::Subject;
 use super::issuer::Issuer;
 use super::snapshot::LeasedSnapshot;
+use super::status_lists;
 use crate::lifecycle::{IssuerName, Timestamp};
+use crate::revocation::status_list::StatusKeys;
 use crate::revocation::{FOLLOW_INTERVAL, Revocation, SigningVerdict, State};
 use crate::store::{BatchId, Kind, RecordKey};
 use book::{Book, Entry};
@@ -58,6 +61,9 @@ pub struct RevocationInForce {
     /// From when on verifiers that follow the feed refuse it: while everything works, and whatever
     /// fails. `None` without a feed.
     pub at_verifiers: Option<(Timestamp, Timestamp)>,
+    /// From when on verifiers that fetch status lists as often as these say refuse it. `None` where the
+    /// entries of its tokens are not known: it names none by its `jti`, or one without a status.
+    pub at_status_lists: Option<Timestamp>,
     /// When the last token that it takes back has expired.
     pub tokens_until: Timestamp,
 }
@@ -76,9 +82,9 @@ pub struct RevocationFilter {
 }
 
 impl Revocations {
-    pub(super) fn new(salt: Salt) -> Self {
+    pub(super) fn new(salt: Salt, status: StatusKeys) -> Self {
         Self {
-            book: RwLock::new(Book::new(salt)),
+            book: RwLock::new(Book::new(salt, status)),
             changes: watch::Sender::new(0),
             feed: feed::Feed::default(),
             unsettled: Mutex::default(),
@@ -153,6 +159,18 @@ impl Revocations {
         })
     }
 
+    /// Whether a revocation makes an entry of a status list invalid.
+    fn is_in_status_list(&self, id: &str) -> bool {
+        self.read().status_entry(id).is_some()
+    }
+
+    /// The invalid entries of a status list; `None` while it is not known of every revocation which tokens it
+    /// is about.
+    pub(super) fn invalid_entries(&self, list: u32) -> Option<BTreeSet<u32>> {
+        let book = self.read();
+        book.is_whole().then(|| book.invalid_entries(list))
+    }
+
     /// How often they have changed. What is said of a token holds as long as this does not grow.
     pub(super) fn change(&self) -> u64 {
         *self.changes.borrow()
@@ -223,7 +241,10 @@ impl Authority {
         let policy = set.policy();
         let has_feed = policy.revocation_feed != crate::lifecycle::RevocationFeed::Off;
         let guaranteed = set.heads_expire_by(closing).after(timing.clock_tolerance);
+        let is_in_status_list = issuer.revocations().is_in_status_list(&revocation.id);
         RevocationInForce {
+            at_status_lists: is_in_status_list
+                .then(|| closing.after(status_lists::IN_FORCE_WITHIN)),
             at_signers: closing,
             at_verifiers: has_feed.then(|| (closing.after(FOLLOW_INTERVAL * 2), guaranteed)),
             tokens_until,

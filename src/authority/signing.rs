@@ -3,6 +3,7 @@
 //! The caller says what is asserted; `iss`, `iat`, `exp`, `jti` and the whole header are ours.
 
 mod checks;
+mod document;
 mod payload;
 mod refusal;
 mod request;
@@ -14,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keywright_verifier::json::{AnyValue, BorrowedValue};
 use keywright_verifier::revocation::ANCESTORS_CLAIM;
+use keywright_verifier::status_list::STATUS_CLAIM;
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey, SINGLE_USE_CLAIM};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -27,9 +29,10 @@ use crate::engine::{Signer, random_identifier, random_identifiers};
 use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
-use payload::{OwnClaims, Payload};
+use payload::{OwnClaims, Payload, StatusClaim};
 
 pub(super) use checks::is_reserved_type;
+pub(super) use document::sign_document;
 pub use refusal::SignRefusal;
 pub use request::{Origin, SignRequest, Uses};
 
@@ -126,28 +129,6 @@ impl CheckedToken<'_> {
             jti,
             expires_at,
         })
-    }
-}
-
-/// Signs a document of the service's own, which is no token.
-///
-/// # Errors
-/// [`SignRefusal::SnapshotStale`], or that of the engine.
-pub(super) async fn sign_document(
-    view: &LeasedSnapshot,
-    entry: &SigningEntry,
-    typ: &str,
-    claims: &impl Serialize,
-) -> Result<String, SignRefusal> {
-    let claims = serde_json::to_vec(claims).map_err(|_| SignRefusal::EngineFailed)?;
-    let mut input = encode_header(entry.algorithm, &entry.kid, typ);
-    input.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims, &mut input);
-    let signed = entry.signer.complete(vec![input]).await?.pop();
-    let signed = signed.ok_or(SignRefusal::EngineFailed)?;
-    match view.may_sign() {
-        true => Ok(signed),
-        false => Err(SignRefusal::SnapshotStale),
     }
 }
 
@@ -295,15 +276,21 @@ async fn prepare<'v>(
         origin,
         confirmation,
         uses,
+        status,
     } = request;
     let single_use = (uses == Uses::Once).then_some(SINGLE_USE_CLAIM);
     if single_use.is_some() && !snapshot.consumes_tokens() {
         return Err(SignRefusal::SingleUseUnavailable);
     }
+    let has_status = status.unwrap_or(policy.status);
+    if has_status && !policy.status {
+        return Err(SignRefusal::StatusNotOffered);
+    }
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
         .chain(confirmation.map(|_| "cnf"))
         .chain(single_use)
+        .chain(has_status.then_some(STATUS_CLAIM))
         .filter(|claim| claims.contains(claim))
         .collect();
     if !owned.is_empty() {
@@ -353,7 +340,17 @@ async fn prepare<'v>(
     if expires_at <= issued_at {
         return Err(SignRefusal::OriginExpired);
     }
-    let jti = URL_SAFE_NO_PAD.encode(identifier);
+    let entry_taken = match has_status {
+        true => {
+            let random = identifier.first_chunk().copied().unwrap_or_default();
+            Some(snapshot.status_lists().take(expires_at, random).await?)
+        }
+        false => None,
+    };
+    let jti = match &entry_taken {
+        Some(taken) => taken.jti.clone(),
+        None => URL_SAFE_NO_PAD.encode(identifier),
+    };
     let judged_at_change = snapshot.revocations_change();
     let own_jti = BorrowedValue::String(Cow::Borrowed(&jti));
     let of_origin = origin.as_ref().map(|origin| &origin.claims);
@@ -373,6 +370,7 @@ async fn prepare<'v>(
         of_origin,
         cnf: confirmation,
         uses,
+        status: entry_taken.map(|taken| StatusClaim::new(policy.url.as_str(), &taken)),
     };
     let payload = &mut workspace.payload;
     payload.clear();

@@ -17,6 +17,7 @@ use super::permit::SigningPermit;
 use super::publication::Publication;
 use super::revocations::Revocations;
 use super::signing;
+use super::status_lists::StatusLists;
 use crate::engine::Signer;
 use crate::lifecycle::{KeySet, Timestamp, plan};
 use crate::oauth::Endpoints;
@@ -175,6 +176,7 @@ const DO_NOT_KEEP: &str = "no-cache";
 pub struct LeasedSnapshot {
     snapshot: Arc<Snapshot>,
     revocations: Arc<Revocations>,
+    status_lists: Arc<StatusLists>,
     lease: Arc<Lease>,
     term: Term,
     issued_at: Timestamp,
@@ -185,6 +187,7 @@ impl LeasedSnapshot {
     pub(super) fn take(
         lease: &Arc<Lease>,
         revocations: &Arc<Revocations>,
+        status_lists: &Arc<StatusLists>,
         snapshot: impl FnOnce() -> Arc<Snapshot>,
     ) -> Self {
         let term = lease.term();
@@ -192,6 +195,7 @@ impl LeasedSnapshot {
         Self {
             snapshot: snapshot(),
             revocations: Arc::clone(revocations),
+            status_lists: Arc::clone(status_lists),
             lease: Arc::clone(lease),
             term,
             issued_at,
@@ -201,6 +205,11 @@ impl LeasedSnapshot {
     /// When the tokens are issued that it signs.
     pub fn issued_at(&self) -> Timestamp {
         self.issued_at
+    }
+
+    /// Where tokens with a status get their entries.
+    pub(super) fn status_lists(&self) -> &StatusLists {
+        &self.status_lists
     }
 
     /// How often what was taken back has changed.

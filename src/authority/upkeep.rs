@@ -1,6 +1,7 @@
-//! What is tidied up in the store each minute: revocations of which nothing follows any more, grants and
-//! sessions that have ended, and used tokens that have expired; what waits for a second person is counted, and
-//! who verifies no more is forgotten. It has a task of its own, because it may take long.
+//! What is tidied up in the store each minute: revocations of which nothing follows any more, status
+//! lists whose tokens have expired, grants and sessions that have ended, and used tokens that have expired;
+//! what waits for a second person is counted, and who verifies no more is forgotten. It has a task of its own,
+//! because it may take long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub async fn run(authority: Arc<Authority>) {
         clock.sleep_until(next).await;
         if let Err(error) = authority.delete_past_revocations().await {
             tracing::warn!(%error, "past revocations stay in the store for now");
+        }
+        if let Err(error) = authority.delete_past_status_lists().await {
+            tracing::warn!(%error, "past status lists stay in the store for now");
         }
         authority.look_after_grants().await;
         if let Err(error) = authority.forget_expired_tokens().await {

@@ -21,17 +21,19 @@ use super::file::{BackupError, Header, Reader};
 use super::register::Register;
 use crate::authority::audit::{self, Actor, Restored, RevocationEvent};
 use crate::authority::revocations::RevocationSecret;
+use crate::authority::status_lists;
 use crate::engine::{Entropy, KeyPair, SigningEngine, Urgency};
 use crate::lifecycle::{
     AvailableKeys, Change, ChangeTime, DecisionError, Event, IssuerName, KeySet,
     OperatorStatements, RestoreSources, State, Timestamp, recover,
 };
 use crate::revocation::Revocation;
+use crate::revocation::status_list::renewed_secrets;
 use crate::store::chain::{BrokenLink, HeadSource, LogHead, Verification, line};
 use crate::store::documents;
 use crate::store::seal::{MasterKey, MasterKeys, check};
 use crate::store::transfer::{Entry, StoredHead};
-use crate::store::{EventRow, Kind, Store, StoredSet, key_sets};
+use crate::store::{EventRow, Kind, Record, Store, StoredSet, key_sets};
 
 use revocations::Revocations;
 use write::{ReplacementRows, write};
@@ -117,6 +119,13 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
             contents.grants
         }
     };
+    // No list of before is continued: what was leased and taken back since the backup is not known.
+    replaced.push(Kind::StatusList);
+    let secrets = renewed_secrets(contents.status_secrets.as_deref(), plan.entropy.bytes()?);
+    let secrets = Record {
+        sealed: Some(secrets),
+        ..Record::unwritten(status_lists::secrets_record_key(), 1, String::new())
+    };
     let mut head = contents.end;
     let events: Vec<Entry> = events_of(&plan, &contents, &recovered, &revocations.opened)
         .into_iter()
@@ -139,7 +148,12 @@ pub async fn prepare(plan: Plan<'_>) -> Result<Prepared<'_>, RestoreError> {
     let replacement = ReplacementRows {
         head: stored_head,
         replaced,
-        records: (records.chain(revocations.into_records()).chain(first_uses)).collect(),
+        replaced_setting: secrets.key.clone(),
+        records: records
+            .chain(revocations.into_records())
+            .chain(first_uses)
+            .chain([secrets])
+            .collect(),
         events,
     };
     Ok(Prepared {
@@ -177,6 +191,8 @@ struct Contents {
     sets: BTreeMap<IssuerName, StoredSet>,
     /// How many grants there are.
     grants: u64,
+    /// What status lists were made with.
+    status_secrets: Option<Vec<u8>>,
     /// Where the log is continued.
     end: LogHead,
     broken: Option<BrokenLink>,
@@ -194,6 +210,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
     let mut reader = reader(plan)?;
     let (mut issuers, mut keys) = (Vec::new(), Vec::new());
     let (mut head, mut last_event, mut check, mut grants) = (None, 0, None, 0);
+    let mut status_secrets = None;
     let mut log = Verification::begin(LogHead::BEGINNING, []);
     while let Some(entry) = reader.next_row()? {
         match entry {
@@ -204,6 +221,9 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
             }
             Entry::Record(record) => match record.key.kind {
                 Kind::Setting if record.key == check::record_key() => check = record.sealed,
+                Kind::Setting if record.key == status_lists::secrets_record_key() => {
+                    status_secrets = record.sealed;
+                }
                 Kind::Issuer => issuers.push(record),
                 Kind::Key => keys.push(record),
                 Kind::Grant => grants += 1,
@@ -232,6 +252,7 @@ fn read(plan: &Plan<'_>) -> Result<Contents, RestoreError> {
         check,
         sets,
         grants,
+        status_secrets,
         end: LogHead::of_stored(sequence, &hash, last_event),
         broken: log.and_then(Verification::finish).err(),
     })

@@ -95,6 +95,9 @@ codes! {
     TtlOverMaximum = "ttl-over-maximum":
         "`expires_in` is over `maximum` seconds",
         "ask for less, or have the policy changed";
+    StatusNotOffered = "status-not-offered":
+        "`status` is true, and the policy of the issuer has no status lists",
+        "leave it out, or have the policy changed";
     TokenTooLarge = "token-too-large":
         "the token would be over `maximum` bytes",
         "smaller claims";
@@ -395,6 +398,9 @@ codes! {
     InternalError = "internal-error":
         "the service failed",
         "look into its log under `X-Request-Id`";
+    NoStatusHistory = "no-status-history":
+        "`time` asks for what a status list said earlier",
+        "leave it out: a list says what is true now";
     DpopMemoryFull = "dpop-memory-full":
         "so many DPoP proofs were used in the last minute, by this key or by all, that no more can be remembered",
         "wait for `Retry-After`; keep an access token until it expires, instead of asking for one per request";

@@ -1,9 +1,10 @@
-//! The public listener: key sets, metadata and what was revoked, for everyone to read, and the OAuth
+//! The public listener: key sets, metadata, what was revoked and the status of tokens, for everyone to read, and the OAuth
 //! endpoints for clients.
 
 mod feed;
 mod feed_shares;
 mod oauth;
+mod status_lists;
 
 use std::sync::Arc;
 
@@ -25,11 +26,13 @@ use super::server::{Limits, RequestHandler};
 use crate::authority::Authority;
 use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
+use crate::authority::status_lists::AGGREGATION_PATH;
 use crate::authority::verifiers::Asking;
 use crate::oauth::Endpoint;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
+use status_lists::StatusPath;
 
 pub(super) use feed::FeedQuery;
 pub use oauth::Oauth;
@@ -112,7 +115,10 @@ impl RequestHandler for Public {
             }),
             path => match FeedPath::in_path(path) {
                 Some(path) => shared(feed::answer(&authority, &feed_shares, path, &request).await),
-                None => shared(documents(&authority, &request)),
+                None => match StatusPath::in_path(path) {
+                    Some(path) => shared(status_lists::answer(&authority, path, &request).await),
+                    None => shared(documents(&authority, &request)),
+                },
             },
         }
     }
@@ -207,6 +213,20 @@ pub(super) fn operations() -> Vec<Described> {
         operations.push(described(&segment, Method::GET, of(openapi::segment())));
         let preflight = openapi::segment_path(openapi::preflight("RevocationSegment"));
         operations.push(described(&segment, Method::OPTIONS, of(preflight)));
+    }
+    for issuer in ["", "/{issuer_path}"] {
+        let of = |operation: Operation| match issuer {
+            "" => operation,
+            _ => openapi::with_issuer_path(operation),
+        };
+        let path = format!("{issuer}{AGGREGATION_PATH}");
+        let list = format!("{path}/{{list}}");
+        operations.push(described(&path, Method::GET, of(openapi::status_lists())));
+        let preflight = openapi::preflight("StatusLists");
+        operations.push(described(&path, Method::OPTIONS, of(preflight)));
+        operations.push(described(&list, Method::GET, of(openapi::status_list())));
+        let preflight = openapi::status_list_path(openapi::preflight("StatusList"));
+        operations.push(described(&list, Method::OPTIONS, of(preflight)));
     }
     for path in ["", "/{issuer_path}"] {
         for endpoint in Endpoint::ALL {

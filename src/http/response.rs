@@ -178,6 +178,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TtlZero
         | Code::TtlOverMaximum
         | Code::TokenTooLarge
+        | Code::StatusNotOffered
         | Code::UnknownAlgorithm
         | Code::BatchSize
         | Code::InvalidReason
@@ -275,6 +276,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TooManyGrants
         | Code::TooManyRevocations => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::NoStatusHistory => StatusCode::NOT_IMPLEMENTED,
         Code::Overloaded
         | Code::DpopMemoryFull
         | Code::SigningBusy

@@ -207,6 +207,7 @@ pub(super) fn revocation_in_force(in_force: &RevocationInForce) -> api::Revocati
         .map(|(expected, guaranteed)| api::InForceAtVerifiers {
             expected: expected.ahead(),
             guaranteed: guaranteed.ahead(),
+            status_list: in_force.at_status_lists.map(Timestamp::ahead).into(),
         });
     api::RevocationInForce {
         revocation: revocation(&in_force.revocation),

@@ -49,6 +49,8 @@ pub struct Policy {
     pub revocation_feed: RevocationFeed,
     /// How long a verifier may go by what it has read there, 5 s to 24 h. Default: 60 s.
     pub revocation_max_age: Duration,
+    /// Whether tokens have an entry in a status list, unless their request says otherwise. Default: no.
+    pub status: bool,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -147,6 +149,7 @@ impl Policy {
             openid_configuration: OpenidConfigurationPolicy::WithRs256,
             revocation_feed: RevocationFeed::Public,
             revocation_max_age: Duration::from_secs(60),
+            status: false,
         }
     }
 

@@ -102,6 +102,7 @@ impl Policy {
             .openid_configuration
             .unwrap_or(policy.openid_configuration);
         policy.revocation_feed = document.revocation_feed.unwrap_or(policy.revocation_feed);
+        policy.status = document.status.unwrap_or(policy.status);
         Ok(policy)
     }
 
@@ -132,6 +133,7 @@ impl From<&Policy> for PolicyInForce {
             openid_configuration: Some(policy.openid_configuration),
             revocation_feed: Some(policy.revocation_feed),
             revocation_max_age: duration(policy.revocation_max_age),
+            status: Some(policy.status),
         })
     }
 }
@@ -184,7 +186,7 @@ mod tests {
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
             "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
             "confirmation": "second-person", "openid_configuration": "always",
-            "revocation_feed": "authenticated", "revocation_max_age": "8s"
+            "revocation_feed": "authenticated", "revocation_max_age": "8s", "status": true
         });
         assert_eq!(
             Policy::from_document(document.clone(), &Timing::single())
@@ -207,7 +209,7 @@ mod tests {
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
                 "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256",
-                "revocation_feed": "public", "revocation_max_age": "1m"
+                "revocation_feed": "public", "revocation_max_age": "1m", "status": false
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());

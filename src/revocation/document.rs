@@ -7,6 +7,7 @@ use keywright_verifier::revocation::{self, Digest, Salt, Selector, SelectorKind,
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::status_list::StatusEntry;
 use super::{Ban, ErasedSelector, Revocation, RevokedSelector, State};
 use crate::lifecycle::Timestamp;
 
@@ -124,6 +125,9 @@ struct ErasedDocument {
     salt: String,
     digest: String,
     event_hash: String,
+    /// The list and the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<(u32, u32)>,
 }
 
 impl ErasedDocument {
@@ -133,6 +137,7 @@ impl ErasedDocument {
             salt: URL_SAFE_NO_PAD.encode(erased.salt.as_bytes()),
             digest: URL_SAFE_NO_PAD.encode(erased.digest.as_bytes()),
             event_hash: erased.event_hash.clone(),
+            status: erased.status.map(|entry| (entry.list, entry.index)),
         }
     }
 
@@ -142,6 +147,7 @@ impl ErasedDocument {
             salt: Salt::new(bytes_of(&self.salt)?),
             digest: Digest::new(bytes_of(&self.digest)?),
             event_hash: self.event_hash.clone(),
+            status: self.status.map(|(list, index)| StatusEntry { list, index }),
         })
     }
 }

@@ -4,12 +4,15 @@
 mod document;
 mod layout;
 mod selector;
+pub mod status_list;
 mod verdict;
 
 use std::time::Duration;
 
 use keywright_verifier::revocation::{Record, Salt, Selector, SelectorKind};
 use serde_json::Value;
+
+use status_list::{StatusEntry, StatusKeys};
 
 use crate::lifecycle::{Confirmation, KeySet, Policy, Timestamp, Timing};
 
@@ -80,6 +83,11 @@ impl Ban {
 /// not with each record that leaves.
 const FEED_HOUR: u64 = 3600;
 
+/// The seconds of a day, by which no two clocks differ.
+const DAY: u64 = 86_400;
+
+const A_MONTH: Duration = Duration::from_secs(31 * DAY);
+
 /// The hour of an instant. Records leave the feed at the end of one.
 pub fn feed_hour(instant: Timestamp) -> u64 {
     instant.floor_seconds() / FEED_HOUR
@@ -141,6 +149,22 @@ impl Revocation {
             RevokedSelector::Known(selector) => selector.kind() != SelectorKind::Jti,
             RevokedSelector::Erased(erased) => erased.kind != SelectorKind::Jti,
         }
+    }
+
+    /// The entry of the status list that the token has which it takes back, if it names one by a `jti` that
+    /// says so. While it is open, those of tokens that live for longer than a month are not found.
+    pub fn status_entry(&self, keys: &StatusKeys) -> Option<StatusEntry> {
+        let jti = match &self.selector {
+            RevokedSelector::Known(Selector::Jti(jti)) => jti.as_str(),
+            RevokedSelector::Known(_) => return None,
+            RevokedSelector::Erased(erased) => return erased.status,
+        };
+        let latest = match self.state {
+            State::Open => self.created_at.after(A_MONTH),
+            State::Closed { expires_at, .. } => expires_at,
+        };
+        let created_at = self.created_at.floor_seconds();
+        keys.entry_of(jti, created_at.saturating_sub(DAY)..=latest.ceil_seconds())
     }
 
     /// What the feed says of it, and the kind of the selector. Where it is not known whose tokens

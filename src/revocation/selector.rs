@@ -2,6 +2,8 @@
 
 use keywright_verifier::revocation::{Digest, Salt, Selector, SelectorKind};
 
+use super::status_list::StatusEntry;
+
 /// Which tokens a revocation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevokedSelector {
@@ -22,6 +24,8 @@ pub struct ErasedSelector {
     pub digest: Digest,
     /// The keyed hash by which the audit log names it.
     pub event_hash: String,
+    /// The entry of the status list that its token has, which only the `jti` said.
+    pub status: Option<StatusEntry>,
 }
 
 impl RevokedSelector {
@@ -58,13 +62,14 @@ impl From<Selector> for RevokedSelector {
 }
 
 impl ErasedSelector {
-    /// What is left of this selector under this salt.
+    /// What is left of this selector under this salt, without the entry of a status list.
     pub fn of(selector: &Selector, salt: &Salt, event_hash: String) -> Self {
         Self {
             kind: selector.kind(),
             salt: salt.clone(),
             digest: selector.digest(salt),
             event_hash,
+            status: None,
         }
     }
 }

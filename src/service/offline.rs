@@ -253,7 +253,7 @@ impl Count {
                 Kind::Approval => copied.approvals += 1,
                 Kind::Revocation => copied.revocations += 1,
                 Kind::Grant => copied.grants += 1,
-                Kind::Setting | Kind::UsedToken | Kind::Session => {}
+                Kind::Setting | Kind::UsedToken | Kind::Session | Kind::StatusList => {}
             },
             Entry::Event(event) => {
                 copied.events += 1;

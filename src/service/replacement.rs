@@ -10,6 +10,7 @@ use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
 use crate::authority::revocations::RevocationSecret;
+use crate::authority::status_lists::StatusSecrets;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::Entropy;
@@ -61,6 +62,7 @@ pub async fn replace_lost_keys(
         grants: crate::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
+        status_secrets: StatusSecrets::default(),
         identity: Map::new(),
     };
     let user = rustix::process::getuid().as_raw();

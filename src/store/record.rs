@@ -28,11 +28,13 @@ pub enum Kind {
     UsedToken,
     /// A client's session in the console, or a link that begins one. Its id is the hash of a secret.
     Session,
+    /// A status list of the issuer that owns it, and how many of its entries are leased.
+    StatusList,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -42,6 +44,7 @@ impl Kind {
         Self::Grant,
         Self::UsedToken,
         Self::Session,
+        Self::StatusList,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -56,6 +59,7 @@ impl Kind {
             Self::Grant => "grant",
             Self::UsedToken => "used-token",
             Self::Session => "session",
+            Self::StatusList => "status-list",
         }
     }
 

@@ -24,6 +24,7 @@ fn exchanged(parent: &Value) -> SignRequest<'static> {
         }),
         confirmation: None,
         uses: Uses::Unlimited,
+        status: None,
     }
 }
 

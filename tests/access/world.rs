@@ -16,6 +16,7 @@ use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, Uses, sign};
+use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, IssuerSet, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -98,6 +99,7 @@ impl World {
             grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
+            status_secrets: StatusSecrets::default(),
             identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(services).await.unwrap());
@@ -180,6 +182,7 @@ pub fn sign_request(document: &Value) -> SignRequest<'static> {
         origin: None,
         confirmation: None,
         uses: Uses::Unlimited,
+        status: None,
     }
 }
 

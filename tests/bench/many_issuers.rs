@@ -23,6 +23,7 @@ use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
+use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::config::Config;
@@ -123,6 +124,7 @@ async fn main() {
         grants: keywright::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
+        status_secrets: StatusSecrets::default(),
         identity: Map::new(),
     };
     let authority = Arc::new(Authority::start(services).await.unwrap());

@@ -58,6 +58,7 @@ pages! {
     http_api: "docs/http-api.md",
     install: "docs/install.md",
     revocation: "docs/revocation.md",
+    status_lists: "docs/status-lists.md",
     approvals: "docs/approvals.md",
     audit: "docs/audit.md",
     backup: "docs/backup.md",

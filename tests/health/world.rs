@@ -10,6 +10,7 @@ use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
+use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -112,6 +113,7 @@ impl World {
             grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
+            status_secrets: StatusSecrets::default(),
             identity: Map::new(),
         };
         Self {

@@ -57,6 +57,7 @@ mod shares;
 mod signing;
 mod stalled_keys;
 mod startup;
+mod status_lists;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;

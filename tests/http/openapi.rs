@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 86] = [
+const STORY: [&str; 94] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -122,6 +122,14 @@ const STORY: [&str; 86] = [
     "preflightRevocationsOf",
     "preflightRevocationSegment",
     "preflightRevocationSegmentOf",
+    "readStatusList",
+    "readStatusListOf",
+    "readStatusLists",
+    "readStatusListsOf",
+    "preflightStatusList",
+    "preflightStatusListOf",
+    "preflightStatusLists",
+    "preflightStatusListsOf",
     "requestToken",
     "requestTokenOf",
     "introspectToken",
@@ -249,6 +257,8 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
         }
         "readRevocationSegment" => vec![("hash", segment_of(server, "default", ""))],
         "readRevocationSegmentOf" => vec![("hash", segment_of(server, "shop", "/shop"))],
+        "readStatusList" => vec![("list", status_list_of(server, "default"))],
+        "readStatusListOf" => vec![("list", status_list_of(server, "shop"))],
         "deleteIssuer" => {
             let name = format!("ends-{:x}", crate::world::number());
             create_issuer(server, &name, json!({}));
@@ -264,6 +274,18 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The address of the list in which a token of an issuer has its entry, whose tokens have one from now on.
+fn status_list_of(server: &Server, issuer: &str) -> String {
+    let path = format!("/v1/issuers/{issuer}");
+    let mut policy = server.call("GET", &path, None).json()["policy"].clone();
+    policy["status"] = json!(true);
+    assert_eq!(server.call("PUT", &path, Some(&policy)).status, 200);
+    let token = server.sign(issuer, &json!({"claims": {}}));
+    let claims = Jws::inspect(&token, 65_536).unwrap().claims;
+    let uri = claims["status"]["status_list"]["uri"].as_str().unwrap();
+    uri.rsplit('/').next().unwrap().to_owned()
 }
 
 /// A segment of the feed of an issuer, which has so many revocations that there is one.

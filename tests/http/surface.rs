@@ -291,6 +291,7 @@ fn tokens() {
     ] {
         record.call("POST", path, refused);
     }
+    record.call("POST", path, json!({ "claims": {}, "status": true }));
     record.call("POST", "/v1/issuers/moving/tokens", json!({ "claims": {} }));
     record.call("POST", "/v1/issuers/nobody/tokens", json!({ "claims": {} }));
     check("tokens", record);
@@ -954,6 +955,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "precondition-failed",
         "reserved-type",
         "role-missing",
+        "status-not-offered",
         "successor-not-ready",
         "takes-over-fixed",
         "token-too-large",
@@ -998,6 +1000,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "master-key-not-everywhere",
         "master-key-unclear",
         "master-key-unknown",
+        "no-status-history",
         "no-successor",
         "overloaded",
         "rate-limited",

@@ -9,6 +9,7 @@ use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::grants::GrantDraft;
 use keywright::authority::lease::Lease;
 use keywright::authority::revocations::RevocationSecret;
+use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, ChangeError, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -61,6 +62,7 @@ async fn process(store: Arc<dyn Store>, clock: &Clock, keys: [&Key; 2]) -> Arc<A
         grants: keywright::oauth::grant::GrantSettings::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
+        status_secrets: StatusSecrets::default(),
     };
     Arc::new(Authority::start(services).await.unwrap())
 }

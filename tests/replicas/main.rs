@@ -26,6 +26,7 @@ mod revocations;
 mod rotation;
 mod single_use;
 mod starvation;
+mod status_lists;
 mod world;
 #[path = "../support/wrapped_store.rs"]
 mod wrapped_store;

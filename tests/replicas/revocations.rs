@@ -47,6 +47,7 @@ pub(crate) fn request(subject: &str) -> SignRequest<'static> {
         origin: None,
         confirmation: None,
         uses: Uses::Unlimited,
+        status: None,
     }
 }
 

@@ -13,6 +13,7 @@ use keywright::authority::lease::Lease;
 use keywright::authority::replication::ReplicationError;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, Uses, sign};
+use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, Services};
 use keywright::clock::Clock;
 use keywright::engine::software::SoftwareEngine;
@@ -106,6 +107,7 @@ impl Process {
             grants: keywright::oauth::grant::GrantSettings::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
+            status_secrets: StatusSecrets::default(),
             identity: Map::new(),
         };
         let authority = Arc::new(Authority::start(services).await?);
@@ -136,6 +138,7 @@ impl Process {
             origin: None,
             confirmation: None,
             uses: Uses::Unlimited,
+            status: None,
         };
         let signed = sign(&view, &anyone(), request).await?;
         Ok(signed.kid)

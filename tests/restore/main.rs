@@ -18,6 +18,7 @@ mod grants;
 mod refusals;
 mod single_use;
 mod site;
+mod status_lists;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/wrapped_store.rs"]

@@ -105,7 +105,7 @@ impl Verifier {
     }
 
     /// Accepts tokens that count once (`single_use`), each of which `consumer` uses up when everything else
-    /// about it is good. Default: none, and they are refused as [`SingleUseError::NoConsumer`].
+    /// about it is good. Default: none, and they are refused as [`SingleUseError::NoConsumer`](crate::SingleUseError::NoConsumer).
     ///
     /// A token is used up also if the caller then does nothing with it, such as for want of a scope.
     #[must_use]
@@ -275,7 +275,7 @@ impl Verifier {
     /// Like [`Verifier::verify_at`], without ever waiting: by the keys at hand.
     ///
     /// For code that is not async. A token whose key a remote source has not seen yet is refused as
-    /// [`JwsError::UnknownKey`], and one that counts once as [`SingleUseError::NoConsumer`].
+    /// [`JwsError::UnknownKey`], and one that counts once as [`SingleUseError::NoConsumer`](crate::SingleUseError::NoConsumer).
     ///
     /// # Errors
     ///

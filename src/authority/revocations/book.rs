@@ -10,6 +10,7 @@ use keywright_verifier::revocation::{
 };
 
 use crate::lifecycle::Timestamp;
+use crate::revocation::status_list::{StatusEntry, StatusKeys};
 use crate::revocation::{Ban, LayoutRecord, Revocation, SigningVerdict, State, feed_hour, height};
 use crate::store::Token;
 
@@ -55,10 +56,16 @@ pub(super) struct Book {
     latest_bound: u64,
     /// How many each client has asked for.
     of_clients: HashMap<String, usize>,
+    /// What makes the `jti` of a token readable.
+    status_keys: StatusKeys,
+    /// The entries of status lists that each makes invalid.
+    status_entries: HashMap<String, StatusEntry>,
+    /// The same, by the list, each with those that make it invalid.
+    invalid: HashMap<u32, BTreeMap<u32, BTreeSet<String>>>,
 }
 
 impl Book {
-    pub(super) fn new(salt: Salt) -> Self {
+    pub(super) fn new(salt: Salt, status_keys: StatusKeys) -> Self {
         Self {
             salt,
             entries: BTreeMap::new(),
@@ -73,6 +80,9 @@ impl Book {
             open: BTreeSet::new(),
             latest_bound: 0,
             of_clients: HashMap::new(),
+            status_keys,
+            status_entries: HashMap::new(),
+            invalid: HashMap::new(),
         }
     }
 
@@ -120,6 +130,11 @@ impl Book {
             self.at_signers_until.extend(ends);
             self.bans += usize::from(revocation.ban.is_some());
         }
+        if let Some(entry) = revocation.status_entry(&self.status_keys) {
+            self.status_entries.insert(id.clone(), entry);
+            let of_list = self.invalid.entry(entry.list).or_default();
+            of_list.entry(entry.index).or_default().insert(id.clone());
+        }
         *self
             .of_clients
             .entry(revocation.client.clone())
@@ -162,11 +177,30 @@ impl Book {
                 self.at_grants.remove(&record.digest);
             }
         }
+        self.leave_status_list(id);
         if let Some(count) = self.of_clients.get_mut(&revocation.client) {
             *count -= 1;
             if *count == 0 {
                 self.of_clients.remove(&revocation.client);
             }
+        }
+    }
+
+    fn leave_status_list(&mut self, id: &str) {
+        let Some(StatusEntry { list, index }) = self.status_entries.remove(id) else {
+            return;
+        };
+        let Some(of_list) = self.invalid.get_mut(&list) else {
+            return;
+        };
+        if let Some(ids) = of_list.get_mut(&index) {
+            ids.remove(id);
+            if ids.is_empty() {
+                of_list.remove(&index);
+            }
+        }
+        if of_list.is_empty() {
+            self.invalid.remove(&list);
         }
     }
 
@@ -274,6 +308,21 @@ impl Book {
         bounds.any(|bound| bound.is_none_or(|bound| opened_at < bound))
     }
 
+    /// The entry of a status list that a revocation makes invalid.
+    pub(super) fn status_entry(&self, id: &str) -> Option<StatusEntry> {
+        self.status_entries.get(id).copied()
+    }
+
+    /// The invalid entries of a status list.
+    pub(super) fn invalid_entries(&self, list: u32) -> BTreeSet<u32> {
+        let of_list = self.invalid.get(&list);
+        of_list
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect()
+    }
+
     /// The revocation with this identifier.
     pub(super) fn get(&self, id: &str) -> Option<&Entry> {
         self.entries.get(id)
@@ -343,117 +392,4 @@ fn at_signers_until(revocation: &Revocation) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use keywright_verifier::revocation::{Selector, selectors_of};
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
-
-    fn subject(value: &str) -> Selector {
-        Selector::new(SelectorKind::Subject, &[value]).unwrap()
-    }
-
-    fn entry(id: &str, subject_value: &str, state: State) -> Entry {
-        let revocation = Revocation {
-            id: id.to_owned(),
-            selector: subject(subject_value).into(),
-            state,
-            ban: None,
-            reason: None,
-            by: serde_json::Value::Null,
-            client: "c".to_owned(),
-            created_at: NOW,
-            changed_at: NOW,
-        };
-        Entry {
-            revocation: Arc::new(revocation),
-            token: Token::UNWRITTEN,
-            known_through: 0,
-        }
-    }
-
-    fn closed(issued_before: u64) -> State {
-        State::Closed {
-            issued_before,
-            expires_at: NOW.after(Duration::from_secs(60)),
-        }
-    }
-
-    #[test]
-    fn a_token_is_refused_by_any_revocation_that_is_in_the_feed() {
-        let mut book = Book::new(Salt::new([7; 32]));
-        let claims = serde_json::json!({"sub": "b", "act": {"sub": "a"}});
-        let selectors = selectors_of(|name| claims.get(name)).unwrap();
-        let refuses = |book: &Book, at| book.refuses(&selectors, at);
-        assert!(!refuses(&book, Some(1)));
-        book.put(entry("1", "a", State::Open), NOW);
-        assert!(refuses(&book, Some(u64::MAX)), "an open one refuses all");
-        book.put(entry("1", "a", closed(100)), NOW);
-        book.put(entry("2", "a", closed(200)), NOW);
-        book.put(entry("3", "a", closed(200)), NOW);
-        book.put(entry("4", "c", State::Open), NOW);
-        for (at, refused) in [
-            (Some(99), true),
-            (Some(199), true),
-            (Some(200), false),
-            (None, true),
-        ] {
-            assert_eq!(refuses(&book, at), refused, "{at:?}");
-        }
-        book.remove("2");
-        assert!(
-            refuses(&book, Some(199)),
-            "another one with the same bound stays"
-        );
-        book.remove("3");
-        assert!(!refuses(&book, Some(150)));
-        assert!(refuses(&book, Some(99)));
-        // What every token has outlived is forgotten, here as in the feed.
-        book.tidy(NOW.after(Duration::from_secs(7200)));
-        assert!(!refuses(&book, Some(99)));
-        assert_eq!(book.bounds.len(), 1, "the open one of another subject");
-        // Grants live longer than tokens.
-        assert!(book.takes_back(&selectors, 99));
-        assert!(!book.takes_back(&selectors, 100));
-        book.remove("1");
-        assert!(!book.takes_back(&selectors, 99));
-        assert_eq!(book.at_grants.len(), 1);
-    }
-    #[test]
-    fn what_is_past_is_not_looked_at_when_a_token_is_signed() {
-        let mut book = Book::new(Salt::new([7; 32]));
-        let at = NOW.floor_seconds();
-        for number in 0..100 {
-            let one = entry(&format!("{number}"), &format!("user-{number}"), closed(at));
-            book.put(one, NOW);
-        }
-        assert!(
-            book.matters_to_signers(at - 1),
-            "a signature may be under way"
-        );
-        assert!(!book.matters_to_signers(at));
-        let mut ban = entry("ban", "a", closed(at));
-        Arc::get_mut(&mut ban.revocation).unwrap().ban =
-            Some(Ban::Until(NOW.after(SIGNATURE_UNDER_WAY * 2)));
-        book.put(ban, NOW);
-        assert!(book.matters_to_signers(at));
-        book.tidy(NOW.after(SIGNATURE_UNDER_WAY));
-        let left = |book: &Book| {
-            let of_kinds = book.at_signers.values().map(HashMap::len);
-            (
-                of_kinds.sum::<usize>(),
-                book.at_signers_until.len(),
-                book.bans,
-            )
-        };
-        assert_eq!(left(&book), (1, 1, 1), "the ban alone");
-        book.tidy(NOW.after(SIGNATURE_UNDER_WAY * 2));
-        assert_eq!(left(&book), (0, 0, 0));
-        assert!(!book.matters_to_signers(at));
-        book.put(entry("open", "a", State::Open), NOW);
-        assert!(book.matters_to_signers(u64::MAX));
-        book.remove("open");
-        assert!(!book.matters_to_signers(at));
-    }
-}
+mod tests;

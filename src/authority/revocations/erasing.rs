@@ -43,9 +43,10 @@ impl Authority {
     ) -> Result<Option<Arc<Revocation>>, ChangeError> {
         let (services, book) = (&self.services, issuer.revocations());
         let shown: String = id.chars().take(64).collect();
-        let (entry, salt) = {
+        let (entry, salt, status) = {
             let book = book.read();
-            (book.get(id).cloned(), book.salt().clone())
+            let salt = book.salt().clone();
+            (book.get(id).cloned(), salt, book.status_entry(id))
         };
         let entry = entry.ok_or(ChangeError::UnknownRevocation(shown))?;
         let before = &entry.revocation;
@@ -56,7 +57,10 @@ impl Authority {
         let now = services.lease.time();
         services.require_believed_time()?;
         let event_hash = services.revocation_secret.selector_hash(&before.selector);
-        let left = ErasedSelector::of(selector, &salt, event_hash);
+        let left = ErasedSelector {
+            status,
+            ..ErasedSelector::of(selector, &salt, event_hash)
+        };
         let erased = Arc::new(Revocation {
             selector: RevokedSelector::Erased(Box::new(left)),
             reason: None,

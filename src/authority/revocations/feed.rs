@@ -267,7 +267,7 @@ impl Authority {
             if view.set().policy().revocation_feed == RevocationFeed::Off {
                 return Err(FeedRefusal::Off);
             }
-            let vouched_at = services.vouched_at(&view)?;
+            let vouched_at = services.feed_vouched_at(&view)?;
             let now = services.lease.time();
             let built = issuer.revocations().built(now).await?;
             let is_known = request.known == Some(built.root);
@@ -311,7 +311,7 @@ impl Authority {
     ) -> Result<RevocationDocument, FeedRefusal> {
         let services = &self.services;
         let view = issuer.leased_snapshot();
-        let vouched_at = services.vouched_at(&view)?;
+        let vouched_at = services.feed_vouched_at(&view)?;
         let built = issuer.revocations().built(services.lease.time()).await?;
         let policy = view.set().policy();
         let algorithm = algorithm.unwrap_or(policy.default_algorithm);
@@ -343,9 +343,17 @@ impl Authority {
 impl Services {
     /// The moment up to which this process knows what is revoked. One that is cut off says so in time
     /// for its verifiers to ask another one.
-    fn vouched_at(&self, view: &LeasedSnapshot) -> Result<Timestamp, FeedRefusal> {
+    fn feed_vouched_at(&self, view: &LeasedSnapshot) -> Result<Timestamp, FeedRefusal> {
+        self.vouched_at(view, view.set().policy().revocation_max_age / 2)
+    }
+
+    /// The same for a document that is to be that much younger at least than it counts for.
+    pub(in crate::authority) fn vouched_at(
+        &self,
+        view: &LeasedSnapshot,
+        most: Duration,
+    ) -> Result<Timestamp, FeedRefusal> {
         let confirmed = self.lease.confirmed_at().ok_or(FeedRefusal::Stale)?;
-        let most = view.set().policy().revocation_max_age / 2;
         if self.lease.time().since(confirmed) > most || !view.may_sign() {
             return Err(FeedRefusal::Stale);
         }

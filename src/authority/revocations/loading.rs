@@ -199,6 +199,7 @@ impl Authority {
     ) -> Result<(), StoreError> {
         if !is_continued {
             for issuer in self.issuers() {
+                issuer.status_lists().forget_blocks();
                 self.load_all_revocations(&issuer).await?;
             }
             return Ok(());

@@ -8,6 +8,7 @@ use keywright_verifier::revocation::{
 };
 
 use keywright_verifier::Thumbprint;
+use keywright_verifier::status_list::{STATUS_CLAIM, STATUS_LIST_TYP};
 
 use super::{COMMON_TYPES, SignRefusal};
 use crate::access::{LimitBroken, Limits, is_same_type};
@@ -110,7 +111,7 @@ fn confirms(value: &BorrowedValue<'_>) -> bool {
 
 /// What the service sets, or a client whose limits name the claim: verifiers draw conclusions from
 /// them.
-const CLAIMS_BY_LIMIT: [&str; 5] = ["status", "single_use", "cnf", "act", "may_act"];
+const CLAIMS_BY_LIMIT: [&str; 5] = [STATUS_CLAIM, "single_use", "cnf", "act", "may_act"];
 
 pub(super) fn check_reserved_claims(
     claims: &Members<'_>,
@@ -142,7 +143,7 @@ pub(super) fn check_reserved_claims(
 const RESERVED_TYPES: [&str; 8] = [
     HEAD_TYP,
     FILE_TYP,
-    "statuslist+jwt",
+    STATUS_LIST_TYP,
     "secevent+jwt",
     "token-introspection+jwt",
     TRANSACTION_TOKEN,

@@ -3,10 +3,12 @@
 use keywright_verifier::Confirmation;
 use keywright_verifier::SINGLE_USE_CLAIM;
 use keywright_verifier::json::Members;
+use keywright_verifier::status_list::{STATUS_CLAIM, STATUS_LIST};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::Uses;
+use crate::authority::status_lists::{TakenEntry, list_url};
 
 /// The claims of a token: the caller's, and the service's own after them.
 pub(super) struct Payload<'c> {
@@ -25,6 +27,41 @@ pub(super) struct OwnClaims<'c> {
     pub(super) cnf: Option<Confirmation>,
     /// How often the token counts.
     pub(super) uses: Uses,
+    /// Of a token with an entry in a status list.
+    pub(super) status: Option<StatusClaim>,
+}
+
+/// `{"status_list": {"idx", "uri"}}`.
+pub(super) struct StatusClaim {
+    index: u32,
+    uri: String,
+}
+
+#[derive(Serialize)]
+struct ListEntry<'c> {
+    idx: u32,
+    uri: &'c str,
+}
+
+impl StatusClaim {
+    pub(super) fn new(issuer: &str, taken: &TakenEntry) -> Self {
+        Self {
+            index: taken.entry.index,
+            uri: list_url(issuer, Some(&taken.address)),
+        }
+    }
+}
+
+impl Serialize for StatusClaim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entry = ListEntry {
+            idx: self.index,
+            uri: &self.uri,
+        };
+        let mut members = serializer.serialize_map(Some(1))?;
+        members.serialize_entry(STATUS_LIST, &entry)?;
+        members.end()
+    }
 }
 
 impl Serialize for Payload<'_> {
@@ -51,6 +88,9 @@ impl Serialize for Payload<'_> {
         }
         if own.uses == Uses::Once {
             members.serialize_entry(SINGLE_USE_CLAIM, &true)?;
+        }
+        if let Some(status) = &own.status {
+            members.serialize_entry(STATUS_CLAIM, status)?;
         }
         members.end()
     }

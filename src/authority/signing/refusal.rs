@@ -5,6 +5,7 @@ use keywright_verifier::revocation::TooManySelectors;
 
 use crate::access::LimitBroken;
 use crate::access::claim_name::ClaimNameError;
+use crate::authority::status_lists::StatusUnavailable;
 use crate::engine::SignError;
 
 /// Why no token was signed.
@@ -79,6 +80,12 @@ pub enum SignRefusal {
     /// Verifiers would refuse it: a revocation is being made that it matches.
     #[error("tokens like this are being taken back; one that is signed in a moment stays")]
     RevocationSettling,
+    /// The policy gives no token a status.
+    #[error("the policy of the issuer has no status lists: status is false, or left out")]
+    StatusNotOffered,
+    /// The token has no entry in a status list, because none could be leased.
+    #[error("the token has no entry in a status list, because the key store does not answer")]
+    StatusUnavailable,
     /// Nothing signs with this algorithm.
     #[error("no {0} key is active for this issuer")]
     AlgorithmNotActive(Algorithm),
@@ -101,6 +108,18 @@ impl From<TooManySelectors> for SignRefusal {
         Self::ClaimType {
             claim,
             expected: "so short that each subject and audience in it can be taken back: at most 16",
+        }
+    }
+}
+
+impl From<StatusUnavailable> for SignRefusal {
+    fn from(error: StatusUnavailable) -> Self {
+        match error {
+            StatusUnavailable::Stale => Self::SnapshotStale,
+            error => {
+                tracing::error!(%error, "no entry of a status list could be leased");
+                Self::StatusUnavailable
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct SignRequest<'t> {
     pub confirmation: Option<Confirmation>,
     /// How often it counts.
     pub uses: Uses,
+    /// Whether it has an entry in a status list; what the policy says when absent.
+    pub status: Option<bool>,
 }
 
 /// How often a token counts.

@@ -8,13 +8,15 @@ use tokio::sync::mpsc;
 use super::{Plan, RestoreError, reader};
 use crate::backup::file::Reader;
 use crate::store::transfer::{self, Entry, StoredHead};
-use crate::store::{BatchId, Kind, Record, Store, Token};
+use crate::store::{BatchId, Kind, Record, RecordKey, Store, Token};
 
 /// What the second reading puts in the place of what it reads.
 pub(super) struct ReplacementRows {
     pub(super) head: StoredHead,
     /// The kinds of records that are not taken from the backup.
     pub(super) replaced: Vec<Kind>,
+    /// The setting that is not.
+    pub(super) replaced_setting: RecordKey,
     pub(super) records: Vec<Record>,
     pub(super) events: Vec<Entry>,
 }
@@ -56,6 +58,7 @@ async fn send_all(
     let ReplacementRows {
         head,
         replaced,
+        replaced_setting,
         records,
         events,
     } = replacement;
@@ -69,7 +72,11 @@ async fn send_all(
     while let Some(entry) = reader.next_row()? {
         let entries = match entry {
             Entry::Head(_) => Vec::new(),
-            Entry::Record(stored) if replaced.contains(&stored.key.kind) => Vec::new(),
+            Entry::Record(stored)
+                if replaced.contains(&stored.key.kind) || stored.key == replaced_setting =>
+            {
+                Vec::new()
+            }
             Entry::Record(stored) => vec![record(stored)],
             Entry::End => events.iter().cloned().chain([Entry::End]).collect(),
             entry => vec![entry],

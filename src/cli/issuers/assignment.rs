@@ -23,7 +23,7 @@ pub(super) struct InvalidAssignment;
 
 impl Assignment {
     /// Reads an assignment. `algorithms` is a list, separated by commas; a value of digits alone
-    /// is a number; every other value is text. Which members exist is for the service to say.
+    /// is a number, `true` and `false` are what they say; every other value is text. Which members exist is for the service to say.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidAssignment> {
         let (name, value) = text.split_once('=').ok_or(InvalidAssignment)?;
         let member = match name.split_once('.') {
@@ -31,10 +31,11 @@ impl Assignment {
             None if !name.is_empty() => Member::Policy(name.to_owned()),
             _ => return Err(InvalidAssignment),
         };
-        let value = match value.parse::<u64>() {
+        let value = match (value.parse::<u64>(), value.parse::<bool>()) {
             _ if name == "algorithms" => value.split(',').map(str::trim).collect(),
-            Ok(number) => number.into(),
-            Err(_) => value.into(),
+            (Ok(number), _) => number.into(),
+            (_, Ok(is_so)) => is_so.into(),
+            _ => value.into(),
         };
         Ok(Self { member, value })
     }
@@ -97,12 +98,13 @@ mod tests {
                 &[
                     "algorithms=ES256,RS256",
                     "rsa_bits=3072",
+                    "status=true",
                     "url=https://a.example/?b=c"
                 ],
                 json!({"lead": "24h"})
             ),
             json!({
-                "lead": "24h", "algorithms": ["ES256", "RS256"], "rsa_bits": 3072,
+                "lead": "24h", "algorithms": ["ES256", "RS256"], "rsa_bits": 3072, "status": true,
                 "url": "https://a.example/?b=c"
             })
         );

@@ -29,12 +29,22 @@ pub(super) fn told(shown: &RevocationInForce, now: u64) -> String {
         Nullable::Value(InForceAtVerifiers {
             expected: UnixSeconds(expected),
             guaranteed: UnixSeconds(guaranteed),
-        }) => format!(
-            "  verifiers that follow the feed refuse it, as expected from {}\n  \
-             whatever fails from {}",
-            described(now, *expected),
-            described(now, *guaranteed)
-        ),
+            status_list,
+        }) => {
+            let feed = format!(
+                "  verifiers that follow the feed refuse it, as expected from {}\n  \
+                 whatever fails from {}",
+                described(now, *expected),
+                described(now, *guaranteed)
+            );
+            match status_list {
+                Nullable::Null => feed,
+                Nullable::Value(UnixSeconds(at)) => format!(
+                    "{feed}\n  verifiers that read status lists refuse it from {}",
+                    described(now, *at)
+                ),
+            }
+        }
     };
     let mut lines = vec![
         format!("{first} (revocation {})", revocation.id),

@@ -37,6 +37,9 @@ pub(in crate::cli) struct Arguments {
     /// The algorithm: ES256 or RS256 [default: the policy's].
     #[arg(long, value_name = "ALGORITHM")]
     alg: Option<Algorithm>,
+    /// Whether the token has an entry in a status list: true or false [default: the policy's].
+    #[arg(long, value_name = "BOOL")]
+    status: Option<bool>,
 }
 
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
@@ -50,6 +53,9 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     }
     if let Some(algorithm) = arguments.alg {
         body.insert("alg".to_owned(), algorithm.as_str().into());
+    }
+    if let Some(status) = arguments.status {
+        body.insert("status".to_owned(), status.into());
     }
     let client = session.client()?;
     let answer = client.wait(client.sign_token(&arguments.issuer, &body))?;

@@ -208,6 +208,7 @@ fn sign_request<'t>(
         Some(true) => Uses::Once,
         Some(false) | None => Uses::Unlimited,
     };
+    let status = body.optional_bool("status")?;
     let request = SignRequest {
         claims,
         expires_in,
@@ -216,6 +217,7 @@ fn sign_request<'t>(
         origin: None,
         confirmation: None,
         uses,
+        status,
     };
     summary.note_algorithm(request.algorithm_under(view.set().policy()));
     body.finish()?;

@@ -1,6 +1,7 @@
 //! The public listener: what verifiers fetch, and the probes.
 
 use keywright_api as api;
+use keywright_verifier::status_list::STATUS_LIST_MEDIA_TYPE;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 
@@ -138,6 +139,70 @@ pub(in crate::http) fn segment() -> Operation {
     ]);
     segment_path(operation)
 }
+
+/// `GET …/status`.
+pub(in crate::http) fn status_lists() -> Operation {
+    let lists = json!({"status_lists": [format!("{ISSUER}/status/3q2-7wAHnX8mQkF1c3RvbQ")]});
+    refusable(Operation::new(
+        Area::Documents,
+        "readStatusLists",
+        "Read where the status lists are",
+    ))
+    .text("For a verifier that fetches all of them ahead (Token Status List, draft 21, §9).")
+    .answers(
+        ResponseDescription::json::<api::StatusLists>(
+            ResponseStatus::Ok,
+            "The addresses of the lists of which a token may be valid.",
+            lists,
+        )
+        .headers(&["Cache-Control"]),
+    )
+    .refuses(&[Code::StoreUnavailable])
+}
+
+/// `GET …/status/{list}`.
+pub(in crate::http) fn status_list() -> Operation {
+    let operation = refusable(Operation::new(
+        Area::Documents,
+        "readStatusList",
+        "Read a status list",
+    ))
+    .text(
+        "A compact JWS of type `statuslist+jwt` (Token Status List, draft 21): one bit for each of 2^20 \
+         tokens, which is 1 where the token was taken back. It is signed by the key that signs tokens by \
+         default, counts for a minute, and is to be fetched again after 5 seconds (`ttl`).",
+    )
+    .answers(
+        ResponseDescription::text(
+            ResponseStatus::Ok,
+            "The list.",
+            STATUS_LIST_MEDIA_TYPE,
+            "A compact JWS.",
+        )
+        .headers(&["Cache-Control"]),
+    )
+    .refuses(&[
+        Code::InvalidQuery,
+        Code::NoStatusHistory,
+        Code::AlgorithmNotActive,
+        Code::RevocationsUnavailable,
+    ]);
+    status_list_path(operation)
+}
+
+/// The address of a list in the path.
+pub(in crate::http) fn status_list_path(operation: Operation) -> Operation {
+    operation.path::<StatusListAddress>(
+        "list",
+        "The last part of the list's address, as tokens and the aggregation have it.",
+        "3q2-7wAHnX8mQkF1c3RvbQ",
+    )
+}
+
+/// The last part of a list's address.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("pattern" = "^[A-Za-z0-9_-]{22}$"))]
+struct StatusListAddress(#[expect(dead_code, reason = "it describes text of a path")] String);
 
 /// The hash of a segment in the path.
 pub(in crate::http) fn segment_path(operation: Operation) -> Operation {

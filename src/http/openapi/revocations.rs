@@ -200,7 +200,9 @@ fn in_force() -> Value {
     let mut shown = revocation();
     let more = json!({
         "in_force_at_signers": 1_795_294_675,
-        "in_force_at_verifiers": {"expected": 1_795_294_677, "guaranteed": 1_795_294_737},
+        "in_force_at_verifiers": {
+            "expected": 1_795_294_677, "guaranteed": 1_795_294_737, "status_list": null,
+        },
         "tokens_until": 1_795_298_576,
     });
     if let (Some(shown), Value::Object(more)) = (shown.as_object_mut(), more) {

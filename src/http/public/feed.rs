@@ -210,7 +210,7 @@ fn hash_of(text: &str) -> Option<[u8; 32]> {
 }
 
 /// What is not there now may be there in a moment.
-fn without_copies(mut response: Response) -> Response {
+pub(super) fn without_copies(mut response: Response) -> Response {
     let control = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, control);
     response

@@ -11,7 +11,7 @@ KEPT_CLIENTS = os.environ.get("KEYWRIGHT_KEPT_CLIENTS", "").split(",")
 
 # The rules that no schema says. A body that fits its schema may break these and no others.
 RULES = {
-    "signToken": {"ttl-over-maximum", "token-too-large", "claim-missing", "number-out-of-range"},
+    "signToken": {"ttl-over-maximum", "token-too-large", "claim-missing", "number-out-of-range", "status-not-offered"},
     "signTokens": {"number-out-of-range"},
     # `sub` and `aud` are required, `sid` is refused, and durations must fit together.
     "openGrant": {

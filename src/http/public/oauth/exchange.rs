@@ -153,6 +153,7 @@ async fn exchange(
         }),
         confirmation: request.proof.confirmation(),
         uses: Uses::Unlimited,
+        status: None,
     };
     summary.note_algorithm(sign_request.algorithm_under(policy));
     let signed = call.sign(&issuer, summary, sign_request).await?;

@@ -70,6 +70,7 @@ async fn grant(
         origin: None,
         confirmation: proof.confirmation(),
         uses: Uses::Unlimited,
+        status: None,
     };
     summary.note_algorithm(request.algorithm_under(policy));
     let token = call.sign(&issuer, summary, request).await?;

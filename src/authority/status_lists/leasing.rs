@@ -1,0 +1,120 @@
+//! How a process gets entries that no other has: it moves on what is leased of a list, in one commit, if the
+//! list is still as it was.
+
+use super::{StatusLists, StatusUnavailable};
+use crate::authority::Authority;
+use crate::authority::issuer::MAX_ATTEMPTS;
+use crate::lifecycle::{IssuerName, Timestamp};
+use crate::revocation::status_list::{LeasedList, ListName, hour_ends_at};
+use crate::store::{
+    Batch, BatchId, CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, StoreError,
+    Write, commit_and_settle,
+};
+
+/// How long the record of a list is kept after its tokens have expired.
+const KEPT_AFTER_SECONDS: u64 = 86_400;
+
+/// The most records that are deleted in one commit.
+const MOST_AT_A_TIME: u32 = 500;
+
+fn record_key(issuer: &IssuerName, list: &LeasedList) -> RecordKey {
+    RecordKey::owned(Kind::StatusList, issuer, list.id())
+}
+
+/// What is stored of a list. It is found by its hour.
+fn content(list: &LeasedList) -> Content {
+    let kept_until = hour_ends_at(list.name.hour).saturating_add(KEPT_AFTER_SECONDS);
+    Content {
+        document: list.to_document(),
+        index: RecordIndex {
+            subject: Some(list.name.hour.to_string()),
+            client: None,
+            kept_until: Some(Timestamp::from_seconds(kept_until)),
+        },
+        ..Content::default()
+    }
+}
+
+/// A stored list. One that does not read is passed over: no entry of it is given out.
+pub(super) fn read(record: &Record) -> Option<LeasedList> {
+    LeasedList::from_document(&record.key.id, &record.document)
+        .inspect_err(|error| tracing::error!(%error, "a status list is passed over"))
+        .ok()
+}
+
+impl StatusLists {
+    /// Leases the next block of a list of this hour: of one that has some left, or of a new one.
+    pub(super) async fn lease_block(&self, hour: u64) -> Result<LeasedList, StatusUnavailable> {
+        for _ in 0..MAX_ATTEMPTS {
+            if !self.lease.holds() {
+                return Err(StatusUnavailable::Stale);
+            }
+            let query = Query {
+                subject: Some(hour.to_string()),
+                ..Query::owned(Kind::StatusList, &self.issuer)
+            };
+            let records = self.store.list(query).await?;
+            let with_room = records.iter().find_map(|record| {
+                let next = read(record)?.with_next_block()?;
+                Some((record.token, next))
+            });
+            let (leased, write) = match with_room {
+                Some((token, leased)) => {
+                    let key = record_key(&self.issuer, &leased);
+                    (leased, Write::Replace(key, token, content(&leased)))
+                }
+                None => {
+                    let list = u32::from_be_bytes(self.entropy.bytes()?);
+                    let leased = LeasedList::new(ListName { list, hour });
+                    let key = record_key(&self.issuer, &leased);
+                    (leased, Write::Create(key, content(&leased)))
+                }
+            };
+            let mut batch = Batch::new(BatchId(self.entropy.bytes()?));
+            let now = self.lease.time();
+            batch.not_after = Some(self.lease.timing().commit_deadline(now));
+            batch.writes.push(write);
+            let writer = self.store.writer().await?;
+            match commit_and_settle(&*self.store, writer, batch).await {
+                Ok(head) => {
+                    self.lease.rests_on(head);
+                    return Ok(leased);
+                }
+                Err(CommitError::Store(error)) => return Err(error.into()),
+                // Another process was faster, or the outcome is not known: then nobody uses the block.
+                Err(_) => {}
+            }
+        }
+        Err(StatusUnavailable::Contended)
+    }
+}
+
+impl Authority {
+    /// Deletes the records of lists whose tokens have all expired.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(in crate::authority) async fn delete_past_status_lists(&self) -> Result<(), StoreError> {
+        let services = &self.services;
+        let query = Query {
+            kept_until: Some(services.lease.time()),
+            limit: Some(MOST_AT_A_TIME),
+            ..Query::all(Kind::StatusList)
+        };
+        let records = services.store.list(query).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let batch = services.new_batch();
+        let mut batch = batch.map_err(|error| StoreError(Box::new(error)))?;
+        let deletions = records.into_iter();
+        let deletions = deletions.map(|record| Write::Delete(record.key, record.token));
+        batch.writes.extend(deletions);
+        match services.commit(batch).await {
+            // Another process has deleted them.
+            Ok(_) | Err(CommitError::Conflict) => Ok(()),
+            Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error),
+            Err(error) => Err(StoreError(Box::new(error))),
+        }
+    }
+}
