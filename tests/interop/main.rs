@@ -27,6 +27,7 @@ mod mutations;
 mod oauth;
 mod readme;
 mod rotation;
+mod status_lists;
 #[path = "../support/mod.rs"]
 mod support;
 mod take_over;
