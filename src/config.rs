@@ -45,6 +45,7 @@
 //! | `oauth.dpop_nonce` | `false` | refuse DPoP proofs without a nonce of this service |
 //! | `oauth.mtls` | none | `listen`, `url`, `certificate`, `key`, `client_ca`: a listener that asks clients for a certificate |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
+//! | `webhooks.allowed_networks` | none | networks besides the public internet in which receivers of webhooks may be |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
@@ -62,6 +63,7 @@ mod listener;
 mod master_key;
 mod oauth;
 mod store;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -93,6 +95,7 @@ pub use master_key::{
 };
 pub use oauth::{InvalidGrace, InvalidMtlsUrl, InvalidOrigin, Mtls, MtlsUrl, Oauth, Origin};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
+pub use webhooks::Webhooks;
 
 /// A configuration file with every setting, as comments: defaults, and examples of what has none.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -131,6 +134,8 @@ pub struct Config {
     pub console: Console,
     /// The OAuth endpoints.
     pub oauth: Oauth,
+    /// Who is told of what.
+    pub webhooks: Webhooks,
     /// Whose tokens prove who a caller is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_issuers: Vec<TrustedIssuer>,
@@ -240,6 +245,7 @@ impl Default for Config {
             declared: Declared::default(),
             console: Console::default(),
             oauth: Oauth::default(),
+            webhooks: Webhooks::default(),
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
             log: Log::default(),

@@ -34,4 +34,5 @@ pub mod spelling;
 pub mod store;
 pub mod supervision;
 pub mod telemetry;
+pub mod webhook;
 pub mod wiped_stack;

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::authority::lease::Lease;
 use crate::authority::revocations::RevocationSecret;
 use crate::authority::status_lists::StatusSecrets;
+use crate::authority::webhooks::{Sender, WebhookDeliverer};
 use crate::authority::{Authority, Services, health, replication, revocations, scheduler, upkeep};
 use crate::clock::Clock;
 use crate::config::{self, Config, InternalListenAddress};
@@ -178,6 +179,9 @@ pub async fn run(
     let issuer_check = background.spawn("issuer-check", &authority, health::watch_issuers);
     let revocations = background.spawn("revocations", &authority, revocations::run);
     let upkeep = background.spawn("upkeep", &authority, upkeep::run);
+    let sender = Sender::new(config.webhooks.allowed_networks.clone());
+    let deliverer = WebhookDeliverer::new(Arc::clone(&authority), sender);
+    let webhooks = background.spawn("webhooks", &Arc::new(deliverer), WebhookDeliverer::run);
     let store_task = if authority.has_shared_store() {
         background.spawn("replication", &authority, replication::run)
     } else {
@@ -282,7 +286,14 @@ pub async fn run(
     if let Some(issuance_log) = issuance_log {
         issuance_log.end().await;
     }
-    for task in [&scheduler, &access, &issuer_check, &revocations, &upkeep] {
+    for task in [
+        &scheduler,
+        &access,
+        &issuer_check,
+        &revocations,
+        &upkeep,
+        &webhooks,
+    ] {
         task.abort();
     }
     // A change that is being committed ends, whole or not at all, before the store is closed.

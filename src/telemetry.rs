@@ -8,6 +8,7 @@ mod process;
 mod requests;
 mod service_log;
 mod tasks;
+mod webhooks;
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
@@ -34,6 +35,7 @@ pub use process::ProcessMetrics;
 pub use requests::RequestMetrics;
 pub use service_log::ServiceLog;
 pub use tasks::{TaskHealth, TaskMetrics, TaskState};
+pub use webhooks::WebhookMetrics;
 
 /// The media type of [`Metrics::render`].
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -104,6 +106,7 @@ pub struct Metrics {
     issuance: IssuanceMetrics,
     grants: GrantMetrics,
     consumptions: ConsumptionMetrics,
+    webhooks: WebhookMetrics,
     tasks: TaskMetrics,
     issuers: IssuerMetrics,
     process: ProcessMetrics,
@@ -214,10 +217,13 @@ impl Default for Metrics {
         grants.register(&mut registry);
         let consumptions = ConsumptionMetrics::default();
         consumptions.register(&mut registry);
+        let webhooks = WebhookMetrics::default();
+        webhooks.register(&mut registry);
         let metrics = Self {
             issuance,
             grants,
             consumptions,
+            webhooks,
             tasks: TaskMetrics::default(),
             issuers,
             process: ProcessMetrics::default(),
@@ -341,6 +347,11 @@ impl Metrics {
     /// How many grants there are, and what becomes of them.
     pub fn grants(&self) -> &GrantMetrics {
         &self.grants
+    }
+
+    /// What becomes of messages to webhooks.
+    pub const fn webhooks(&self) -> &WebhookMetrics {
+        &self.webhooks
     }
 
     /// What becomes of requests to use up tokens that count once.

@@ -78,6 +78,12 @@ pub struct AuditEvent {
     /// When the ban ends, if it ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixSeconds>,
+    /// The webhook's identifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// When the rotation was due that is late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<UnixSeconds>,
     /// The grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
@@ -219,6 +225,12 @@ pub enum EventKind {
     MasterKeyRotationStarted,
     MasterKeyRotationFinished,
     MasterKeyReplaced,
+    RotationOverdue,
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookSecretRotated,
+    WebhookPaused,
+    WebhookResumed,
     CorruptRecord,
 }
 

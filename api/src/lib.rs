@@ -37,6 +37,7 @@ mod service;
 mod tokens;
 mod values;
 mod verifiers;
+mod webhooks;
 
 pub use approvals::{
     Approval, Approvals, ApprovedOperation, Awaits, Confirmed, DeleteRequest, OperationResult,
@@ -82,7 +83,7 @@ pub use revocations::{
 pub use service::{
     ClockCorrection, ConsoleLink, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState,
     LeaseHealth, MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica,
-    Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState,
+    Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState, WebhookHealth,
 };
 pub use tokens::{
     Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,
@@ -94,3 +95,7 @@ pub use values::{
     UnixSeconds, format_duration, parse_duration,
 };
 pub use verifiers::{HeldKey, Verifier, Verifiers};
+pub use webhooks::{
+    LONGEST_WEBHOOK_URL, UnknownWebhookEvent, Webhook, WebhookEvent, WebhookRequest,
+    WebhookSecretRequest, WebhookState, WebhookWithSecret, Webhooks,
+};

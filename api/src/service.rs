@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{DurationText, Fingerprint, IssuerName, Nullable, Reason, UnixSeconds};
+use crate::{DurationText, Fingerprint, IssuerName, Nullable, Reason, UnixSeconds, WebhookState};
 
 /// What has become of every key, and what proves where the document is from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -159,10 +159,26 @@ pub struct HealthReport {
     pub issuer_count: u64,
     /// The issuers that have a fault, by name.
     pub issuers: Vec<IssuerHealth>,
+    /// The webhooks that do not accept messages, or are paused; as a moment ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookHealth>,
     /// How many lines of the service log could not be written since the process started.
     pub log_lines_lost: u64,
     /// The background tasks, by name.
     pub tasks: Vec<TaskHealth>,
+}
+
+/// A webhook that does not accept messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WebhookHealth {
+    /// Its identifier.
+    pub webhook: String,
+    /// `failing` or `paused`.
+    pub state: WebhookState,
+    /// Since when messages have not been accepted, in Unix seconds.
+    pub since: UnixSeconds,
+    /// Why the last one was not.
+    pub reason: String,
 }
 
 /// Whether the store answers.

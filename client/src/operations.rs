@@ -6,7 +6,7 @@ use keywright_api::{
     ConsoleLink, CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName,
     Issuers, Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient,
     Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
-    Verifiers,
+    Verifiers, Webhook, WebhookWithSecret, Webhooks,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -28,6 +28,10 @@ fn of_key(issuer: &IssuerName, kid: &Kid) -> String {
 
 fn of_grant(issuer: &IssuerName, id: &str) -> String {
     format!("/v1/issuers/{issuer}/grants/{}", segment(id))
+}
+
+fn of_webhook(id: &str) -> String {
+    format!("/v1/webhooks/{}", segment(id))
 }
 
 fn of_client(id: &str) -> String {
@@ -305,6 +309,41 @@ impl Client {
     pub fn revoke_credential(&self, id: &str, credential: &str) -> Call<'_, ()> {
         let credential = segment(credential);
         self.delete(format!("{}/credentials/{credential}", of_client(id)))
+    }
+
+    /// All webhooks, without their secrets.
+    pub fn list_webhooks(&self) -> Call<'_, Webhooks> {
+        self.get("/v1/webhooks".to_owned())
+    }
+
+    /// Creates a webhook: a [`keywright_api::WebhookRequest`].
+    pub fn create_webhook(&self, request: &impl Serialize) -> Call<'_, WebhookWithSecret> {
+        self.post("/v1/webhooks".to_owned(), request)
+    }
+
+    /// A webhook.
+    pub fn read_webhook(&self, id: &str) -> Call<'_, Webhook> {
+        self.get(of_webhook(id))
+    }
+
+    /// Deletes a webhook.
+    pub fn delete_webhook(&self, id: &str) -> Call<'_, ()> {
+        self.delete(of_webhook(id))
+    }
+
+    /// Gives a webhook a new secret: a [`keywright_api::WebhookSecretRequest`].
+    pub fn rotate_webhook_secret(
+        &self,
+        id: &str,
+        request: &impl Serialize,
+    ) -> Call<'_, WebhookWithSecret> {
+        self.post(format!("{}/secrets", of_webhook(id)), request)
+    }
+
+    /// Sends to a webhook again that is paused, or at once to one that fails.
+    pub fn resume_webhook(&self, id: &str) -> Call<'_, Webhook> {
+        let empty = serde_json::Map::new();
+        self.post(format!("{}/resume", of_webhook(id)), &empty)
     }
 
     /// The operations that wait for a second person.

@@ -70,7 +70,12 @@ impl Tls {
         Ok(self)
     }
 
-    pub(crate) fn config(&self) -> Result<ClientConfig, InvalidTls> {
+    /// The same for connections of another kind.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidTls`].
+    pub fn config(&self) -> Result<ClientConfig, InvalidTls> {
         if let Some(roots) = &self.roots {
             return self.config_with(root_store(roots)?);
         }

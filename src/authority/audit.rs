@@ -6,7 +6,7 @@ mod service_log;
 
 use std::net::IpAddr;
 
-use keywright_verifier::Kid;
+use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -330,6 +330,50 @@ impl RevocationEvent {
     }
 }
 
+/// A change of who is told of what. The URL may be a secret, so that it is not said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum WebhookChange {
+    /// A webhook is told of what happens from then on.
+    WebhookCreated {
+        /// Its identifier.
+        webhook: String,
+    },
+    /// A webhook is told of nothing any more.
+    WebhookDeleted {
+        /// Its identifier.
+        webhook: String,
+    },
+    /// Messages are signed with another secret.
+    WebhookSecretRotated {
+        /// The webhook's identifier.
+        webhook: String,
+    },
+    /// The receiver has accepted nothing for too long, or is gone: nothing is sent to it.
+    WebhookPaused {
+        /// The webhook's identifier.
+        webhook: String,
+    },
+    /// Messages are sent again.
+    WebhookResumed {
+        /// The webhook's identifier.
+        webhook: String,
+    },
+}
+
+/// A rotation should have happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RotationEvent {
+    /// It is late.
+    RotationOverdue {
+        /// Of the key of this algorithm.
+        algorithm: Algorithm,
+        /// When it was due, in Unix seconds.
+        due_at: u64,
+    },
+}
+
 /// A grant has ended before its time. Grants leave no other event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -441,7 +485,7 @@ pub fn row(
 
 /// An event as the API shows it: its own members, `sequence`, `hash` (hexadecimal), `at` in Unix
 /// seconds, and `issuer` if it concerns one.
-fn shown(numbered: &NumberedEvent) -> Map<String, Value> {
+pub(super) fn shown(numbered: &NumberedEvent) -> Map<String, Value> {
     let mut shown = match serde_json::from_str(&numbered.event.document) {
         Ok(Value::Object(members)) => members,
         // A record that does not parse is shown as such: an audit log hides nothing.

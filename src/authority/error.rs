@@ -7,6 +7,7 @@ use crate::engine::{EngineError, RandomnessUnavailable};
 use crate::lifecycle::{IssuerName, RuleViolation};
 use crate::store::seal::{Fingerprint, UnsealError};
 use crate::store::{CommitError, StoreError};
+use crate::webhook::MOST_WEBHOOKS;
 
 /// Why a change did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,12 @@ pub enum ChangeError {
          {MOST_ON_AN_ISSUER} in all, are the most); confirm or reject some"
     )]
     TooManyApprovals,
+    /// There is no such webhook.
+    #[error("there is no webhook {0}")]
+    UnknownWebhook(String),
+    /// More webhooks than a store has.
+    #[error("there are {MOST_WEBHOOKS} webhooks, which is the most; delete one first")]
+    TooManyWebhooks,
     /// There is no such revocation.
     #[error("there is no revocation {0}; one of which nothing follows any more is deleted")]
     UnknownRevocation(String),

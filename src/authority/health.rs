@@ -18,9 +18,11 @@ use keywright_verifier::Algorithm;
 
 use super::issuer::Issuer;
 use super::store_watch::StoreWatch;
+use super::webhooks::StoredWebhook;
 use super::{Authority, ChangeError};
 use crate::clock::Clock;
 use crate::lifecycle::{IssuerName, IssuerOrigin, Key, KeySet, State, Timestamp, rotation_due};
+use crate::webhook::{DeliveryState, Webhook};
 
 /// Why this process cannot serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +125,8 @@ pub(super) struct Health {
     draining: AtomicBool,
     store: StoreWatch,
     failed_schedules: Mutex<BTreeMap<IssuerName, FailedSchedule>>,
+    /// Those that do not accept messages, as the last look at all has found them.
+    webhooks: Mutex<Vec<Webhook>>,
 }
 
 /// A scheduled change that failed, and fails until it succeeds.
@@ -139,6 +143,7 @@ impl Health {
             draining: AtomicBool::new(false),
             store: StoreWatch::new(clock),
             failed_schedules: Mutex::default(),
+            webhooks: Mutex::default(),
         }
     }
 
@@ -164,6 +169,14 @@ impl Health {
     /// Notes that nothing is due for an issuer any more.
     pub(super) fn schedule_succeeded(&self, issuer: &IssuerName) {
         self.lock_failed_schedules().remove(issuer);
+    }
+
+    /// Notes how the deliveries of all webhooks go.
+    pub(super) fn observe_webhooks(&self, all: &[StoredWebhook]) {
+        let webhooks = all.iter().map(|stored| stored.webhook.clone());
+        let failing = webhooks.filter(|webhook| webhook.state != DeliveryState::Accepting);
+        let mut seen = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = failing.collect();
     }
 
     fn failed_schedule(&self, issuer: &IssuerName) -> Option<IssuerFault> {
@@ -222,6 +235,7 @@ pub async fn watch_issuers(authority: Arc<Authority>) {
                 tracing::warn!(%issuer, state, detail = %fault, "an issuer has a fault");
             }
         }
+        authority.note_overdue_rotations().await;
         for issuer in before.keys().filter(|issuer| !now.contains_key(*issuer)) {
             tracing::info!(%issuer, "an issuer has no fault any more");
         }
@@ -314,6 +328,26 @@ impl Authority {
         }
         faults.sort_by(|(one, _), (other, _)| one.cmp(other));
         faults
+    }
+
+    /// The webhooks that do not accept messages, as of a moment ago.
+    pub fn failing_webhooks(&self) -> Vec<Webhook> {
+        let failing = self.health.webhooks.lock();
+        failing.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes late rotations into the audit log, whatever else is wrong with their issuers.
+    async fn note_overdue_rotations(&self) {
+        for issuer in self.issuers() {
+            let fault = overdue(issuer.snapshot().set(), self.now());
+            if let Some(IssuerFault::RotationOverdue { algorithm, due_at }) = fault {
+                let noted = self.note_overdue(issuer.name(), algorithm, due_at).await;
+                if let Err(error) = noted {
+                    let issuer = issuer.name();
+                    tracing::warn!(%issuer, %error, "a late rotation is not in the audit log");
+                }
+            }
+        }
     }
 
     fn fault_of(&self, issuer: &Issuer) -> Option<IssuerFault> {

@@ -45,6 +45,7 @@ mod store_watch;
 pub mod throttle;
 pub mod upkeep;
 pub mod verifiers;
+pub mod webhooks;
 mod witness;
 
 use std::net::IpAddr;

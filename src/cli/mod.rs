@@ -49,6 +49,7 @@ mod tls;
 mod token;
 mod usage;
 mod verifiers;
+mod webhooks;
 mod whole_file;
 
 use std::path::PathBuf;
@@ -128,6 +129,9 @@ enum Command {
     /// Confirm what a second person must agree to.
     #[command(subcommand)]
     Approvals(approvals::Command),
+    /// Manage webhooks: who is told of bans, revoked keys, late rotations and more.
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// Say that the clock was wrong.
     #[command(subcommand)]
     Clock(clock::Command),
@@ -228,6 +232,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Apply(arguments) => apply::run(&arguments, session),
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
+        Command::Webhooks(command) => webhooks::run(command, session),
         Command::Clock(command) => clock::run(&command, session),
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),

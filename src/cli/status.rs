@@ -240,6 +240,15 @@ impl Status {
                 task.state.as_str()
             ));
         }
+        for webhook in &self.health.webhooks {
+            lines.push(format!(
+                "webhook {} is {} (since {}): {}",
+                webhook.webhook,
+                webhook.state.as_str(),
+                rfc3339(webhook.since.0),
+                webhook.reason
+            ));
+        }
         if self.health.log_lines_lost > 0 {
             let lost = self.health.log_lines_lost;
             lines.push(format!("{lost} lines of the service's log were lost"));

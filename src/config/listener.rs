@@ -21,7 +21,7 @@ pub struct Public {
     /// Open connections at a time; the oldest idle one gives way to a further one.
     pub max_connections: NonZeroU32,
     /// Proxies in front of it, whose connections are bound by `max_connections` alone.
-    #[serde(default, with = "proxies", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "networks", skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<IpNet>,
     /// How long a client may take for the head of a request, and a connection may be idle.
     #[serde(with = "duration")]
@@ -49,7 +49,7 @@ pub struct Internal {
     /// Open connections at a time; the oldest idle one gives way to a further one.
     pub max_connections: NonZeroU32,
     /// Proxies in front of it, whose connections are bound by `max_connections` alone.
-    #[serde(default, with = "proxies", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, with = "networks", skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<IpNet>,
     /// How long a client may take for the head of a request, and a connection may be idle.
     #[serde(with = "duration")]
@@ -217,21 +217,21 @@ pub(super) fn count(number: NonZeroU32) -> usize {
 }
 
 /// Networks, or single addresses, as text.
-mod proxies {
+pub(super) mod networks {
     use std::net::IpAddr;
 
     use ipnet::IpNet;
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        proxies: &[IpNet],
+    pub(in crate::config) fn serialize<S: Serializer>(
+        networks: &[IpNet],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(proxies.iter().map(IpNet::to_string))
+        serializer.collect_seq(networks.iter().map(IpNet::to_string))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<IpNet>, D::Error> {
         let parse = |text: &String| {

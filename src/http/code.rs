@@ -224,6 +224,9 @@ codes! {
     ProofRequired = "proof-required":
         "the token that is traded in is bound to a key or certificate, and the request has no proof of it",
         "send the proof, or trade in a token that is not bound";
+    InvalidWebhookUrl = "invalid-webhook-url":
+        "`url` of a webhook is not https or http, has no host, has a user or a fragment, or over 2,048 bytes",
+        "mend it; a secret may stand in its path or query";
     InvalidIdempotencyKey = "invalid-idempotency-key":
         "`Idempotency-Key` is missing, repeated, no text of 1 to 128 letters, digits and `-._~`, or the `jti` of the token",
         "send a new random text for each token, and the same one again if an answer was lost";
@@ -281,6 +284,9 @@ codes! {
     UnknownGrant = "unknown-grant":
         "no such grant, or it has been over for a day",
         "check issuer and identifier";
+    UnknownWebhook = "unknown-webhook":
+        "no such webhook",
+        "it is gone already";
     MethodNotAllowed = "method-not-allowed":
         "`Allow` has what the path takes",
         "use that";
@@ -347,6 +353,9 @@ codes! {
     GrantSubjectFixed = "grant-subject-fixed":
         "a change of a grant has another `sub`",
         "open another grant";
+    TooManyWebhooks = "too-many-webhooks":
+        "there are 20 webhooks",
+        "delete one first";
     AlreadyConsumed = "already-consumed":
         "the token counts once and was used before, or was issued before a restore",
         "refuse the request that has brought it";

@@ -220,6 +220,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::ChainTooLong
         | Code::ProofRequired
         | Code::InvalidIdempotencyKey
+        | Code::InvalidWebhookUrl
         | Code::NotSingleUse
         | Code::TokenNotActive
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
@@ -235,6 +236,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownApproval
         | Code::UnknownRevocation
         | Code::UnknownGrant
+        | Code::UnknownWebhook
         | Code::BeforeIssuer => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -253,6 +255,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TakesOverFixed
         | Code::AlreadyConsumed
         | Code::SingleUseUnavailable
+        | Code::TooManyWebhooks
         | Code::LastAdmin
         | Code::NotABan
         | Code::GrantEnded

@@ -8,11 +8,13 @@ use crate::authority::clients::ClientState;
 use crate::authority::revocations::RevocationInForce;
 use crate::authority::signing::SignedToken;
 use crate::authority::snapshot::Snapshot;
+use crate::authority::webhooks::WebhookWithSecret;
 use crate::authority::{Exposure, Rotation};
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 use crate::oauth::grant::PUBLIC;
 use crate::oauth::{Grant, GrantBinding, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
+use crate::webhook::{DeliveryState, Webhook};
 
 pub(super) fn issuer(snapshot: &Snapshot) -> api::Issuer {
     let set = snapshot.set();
@@ -255,5 +257,45 @@ pub(super) fn client(live: &ClientState) -> api::RegisteredClient {
         version: client.version,
         created_at: client.created_at.in_the_past(),
         credentials: credentials.collect(),
+    }
+}
+
+/// A webhook, without its secret.
+pub(super) fn webhook(webhook: &Webhook) -> api::Webhook {
+    let (state, since, reason, next_at) = match &webhook.state {
+        DeliveryState::Accepting => (api::WebhookState::Accepting, None, None, None),
+        DeliveryState::Failing(failing) => (
+            api::WebhookState::Failing,
+            Some(failing.since),
+            Some(failing.reason.clone()),
+            Some(failing.next_at),
+        ),
+        DeliveryState::Paused { since, reason } => (
+            api::WebhookState::Paused,
+            Some(*since),
+            Some(reason.clone()),
+            None,
+        ),
+    };
+    let in_the_future = |at: Timestamp| api::UnixSeconds::from(at.ceil_seconds());
+    api::Webhook {
+        id: webhook.id.clone(),
+        url: webhook.url.clone(),
+        events: webhook.events.clone(),
+        created_at: webhook.created_at.in_the_past(),
+        state,
+        failing_since: since.map(Timestamp::in_the_past).into(),
+        reason,
+        next_attempt_at: next_at.map(in_the_future),
+        delivered_through: webhook.delivered_through,
+        previous_until: webhook.previous_until.map(in_the_future),
+    }
+}
+
+/// A webhook with its secret, which is shown once.
+pub(super) fn webhook_with_secret(made: &WebhookWithSecret) -> api::WebhookWithSecret {
+    api::WebhookWithSecret {
+        webhook: webhook(&made.webhook),
+        secret: made.secret.to_string(),
     }
 }

@@ -253,7 +253,11 @@ impl Count {
                 Kind::Approval => copied.approvals += 1,
                 Kind::Revocation => copied.revocations += 1,
                 Kind::Grant => copied.grants += 1,
-                Kind::Setting | Kind::UsedToken | Kind::Session | Kind::StatusList => {}
+                Kind::Setting
+                | Kind::UsedToken
+                | Kind::Session
+                | Kind::StatusList
+                | Kind::Webhook => {}
             },
             Entry::Event(event) => {
                 copied.events += 1;

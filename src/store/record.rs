@@ -30,11 +30,13 @@ pub enum Kind {
     Session,
     /// A status list of the issuer that owns it, and how many of its entries are leased.
     StatusList,
+    /// A receiver that is told of events. Its secrets are in `sealed`.
+    Webhook,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -45,6 +47,7 @@ impl Kind {
         Self::UsedToken,
         Self::Session,
         Self::StatusList,
+        Self::Webhook,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -60,6 +63,7 @@ impl Kind {
             Self::UsedToken => "used-token",
             Self::Session => "session",
             Self::StatusList => "status-list",
+            Self::Webhook => "webhook",
         }
     }
 

@@ -12,6 +12,7 @@ pub mod check;
 mod fingerprint;
 mod grant;
 mod master_keys;
+mod webhook;
 
 use std::fmt;
 

@@ -77,6 +77,7 @@ pages! {
     rotation: "docs/rotation.md",
     tls: "docs/tls.md",
     troubleshooting: "docs/troubleshooting.md",
+    webhooks: "docs/webhooks.md",
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn the_report_names_every_task_of_the_background() {
             "service-log",
             "store-check",
             "upkeep",
+            "webhooks",
         ]
     );
     let other = create_client(&server, "other", &["issuer"]);

@@ -64,4 +64,5 @@ mod surface;
 mod unix_socket;
 mod urls;
 mod verifiers;
+mod webhooks;
 mod world;

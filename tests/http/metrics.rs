@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Server, eventually, request, start};
 
 /// What is absent in a service that has a store of its own, no certificate, no grants and no trouble.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 10] = [
     "keywright_consumptions",
     "keywright_grant_renewals",
     "keywright_grants",
@@ -17,6 +17,7 @@ const OF_OTHERS: [&str; 9] = [
     "keywright_task_last_failure_timestamp_seconds",
     "keywright_tls_certificate_expiry_seconds",
     "keywright_tls_reload_failing",
+    "keywright_webhook_attempts",
 ];
 
 fn metrics(server: &Server) -> String {

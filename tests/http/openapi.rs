@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 94] = [
+const STORY: [&str; 100] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -90,6 +90,12 @@ const STORY: [&str; 94] = [
     "readAuditHead",
     "exportAudit",
     "followEvents",
+    "createWebhook",
+    "listWebhooks",
+    "readWebhook",
+    "rotateWebhookSecret",
+    "resumeWebhook",
+    "deleteWebhook",
     "correctClock",
     "readMasterKey",
     "rotateMasterKey",
@@ -254,6 +260,11 @@ fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
             let ban = json!({"subject": format!("user-{:x}", crate::world::number()), "ban": true});
             let made = server.call("POST", "/v1/issuers/default/revocations", Some(&ban));
             vec![("revocation", made.json()["id"].as_str().unwrap().to_owned())]
+        }
+        "readWebhook" | "rotateWebhookSecret" | "resumeWebhook" | "deleteWebhook" => {
+            let body = json!({"url": "https://hooks.example/", "events": ["key.revoked"]});
+            let made = server.call("POST", "/v1/webhooks", Some(&body));
+            vec![("webhook", made.json()["id"].as_str().unwrap().to_owned())]
         }
         "readRevocationSegment" => vec![("hash", segment_of(server, "default", ""))],
         "readRevocationSegmentOf" => vec![("hash", segment_of(server, "shop", "/shop"))],
@@ -457,6 +468,12 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     let path = format!("/v1/issuers/a/keys/{}/revoke", kid(&server, "a", "active"));
     call("POST", &path, json!({ "reason": "leak" }));
     call("POST", "/v1/master-key/rotate", json!({}));
+    let hook = json!({ "url": "https://hooks.example/", "events": ["key.revoked"] });
+    let hook = server.call("POST", "/v1/webhooks", Some(&hook)).json();
+    let hook = format!("/v1/webhooks/{}", hook["id"].as_str().unwrap());
+    call("POST", &format!("{hook}/secrets"), json!({}));
+    call("POST", &format!("{hook}/resume"), json!({}));
+    assert_eq!(server.call("DELETE", &hook, None).status, 204);
     let ban = json!({ "subject": "user-1", "ban": true });
     let ban = server
         .call("POST", "/v1/issuers/a/revocations", Some(&ban))
@@ -521,6 +538,10 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     }
     // Several processes: see tests/replicas.
     assert!(documented.remove("revocations-closed"));
+    // A receiver that is gone, and a schedule that stands still: see `webhooks`.
+    for event in ["webhook-paused", "rotation-overdue"] {
+        assert!(documented.remove(event), "{event}");
+    }
     // A clock that was ahead: see tests/access/clock.rs.
     assert!(documented.remove("clock-corrected"));
     // These, a store of an earlier version, and a service that has ended: see tests/master_key.

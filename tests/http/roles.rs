@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 52] = [
+const CALLS: [Call; 58] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -95,6 +95,14 @@ const CALLS: [Call; 52] = [
         query: "?max_seconds=1".to_owned(),
         ..Sample::default()
     }),
+    ("listWebhooks", |_| Sample::default()),
+    ("createWebhook", |_| {
+        body(json!({ "url": "https://hooks.example/", "events": ["key.revoked"] }))
+    }),
+    ("readWebhook", webhook),
+    ("deleteWebhook", webhook),
+    ("rotateWebhookSecret", webhook),
+    ("resumeWebhook", webhook),
     ("correctClock", |_| body(json!({ "reason": "a drill" }))),
     ("readMasterKey", |_| Sample::default()),
     ("rotateMasterKey", |server| {
@@ -205,6 +213,21 @@ impl Request {
         let body = self.body.as_ref();
         let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
         server.call_as(credential, &self.method, &self.path, body)
+    }
+}
+
+/// A webhook that is there: one of those that were made before, of which there may be few.
+fn webhook(server: &Server) -> Sample {
+    let listed = ok(server.call("GET", "/v1/webhooks", None));
+    let known = listed["webhooks"][0]["id"].as_str().map(str::to_owned);
+    let id = known.unwrap_or_else(|| {
+        let request = json!({ "url": "https://hooks.example/", "events": ["key.revoked"] });
+        let made = ok(server.call("POST", "/v1/webhooks", Some(&request)));
+        made["id"].as_str().unwrap().to_owned()
+    });
+    Sample {
+        parameters: vec![("webhook", id)],
+        ..Sample::default()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::authority::{Authority, IssuerFault};
 use crate::http::authentication::{HasRole, role};
 use crate::http::problem::Problem;
 use crate::http::response::ok;
+use crate::http::shown;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::telemetry::TaskHealth;
 
@@ -39,6 +40,7 @@ pub(super) async fn show(
         }),
         issuer_count: issuer_count as u64,
         issuers: faults.into_iter().map(show_fault).collect(),
+        webhooks: show_webhooks(&authority, &caller),
         log_lines_lost: authority.metrics().log_lines_lost().get(),
         tasks: tasks.into_iter().map(show_task).collect(),
     }))
@@ -57,6 +59,27 @@ fn store(authority: &Authority) -> api::StoreHealth {
             .map(Timestamp::in_the_past),
         disk_reserve: authority.has_disk_reserve().filter(|_| !is_shared),
     }
+}
+
+/// Webhooks are of all issuers: a caller that is limited to some learns nothing of them.
+fn show_webhooks(authority: &Authority, caller: &HasRole<role::Reader>) -> Vec<api::WebhookHealth> {
+    if caller.may_call(None).is_err() {
+        return Vec::new();
+    }
+    let failing = authority.failing_webhooks();
+    let shown = failing.iter().map(shown::webhook);
+    let shown = shown.filter_map(|webhook| {
+        let api::Nullable::Value(since) = webhook.failing_since else {
+            return None;
+        };
+        Some(api::WebhookHealth {
+            webhook: webhook.id,
+            state: webhook.state,
+            since,
+            reason: webhook.reason.unwrap_or_default(),
+        })
+    });
+    shown.collect()
 }
 
 fn show_fault((issuer, fault): (IssuerName, IssuerFault)) -> api::IssuerHealth {

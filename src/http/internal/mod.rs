@@ -22,6 +22,7 @@ mod revocations;
 mod route;
 mod tokens;
 mod verifiers;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -194,6 +195,30 @@ fn table() -> Vec<Route> {
         Route::new("/v1/audit/export").get(Reading, audit::export, openapi::audit::export),
         Route::new("/v1/audit/head").get(Reading, audit::head, openapi::audit::head),
         Route::new("/v1/events").get(Following, events::follow, openapi::audit::follow_events),
+        Route::new("/v1/webhooks")
+            .get(Reading, webhooks::list, openapi::webhooks::list_webhooks)
+            .post(
+                Administration,
+                webhooks::create,
+                openapi::webhooks::create_webhook,
+            ),
+        Route::new("/v1/webhooks/{webhook}")
+            .get(Reading, webhooks::show, openapi::webhooks::show_webhook)
+            .delete(
+                Administration,
+                webhooks::remove,
+                openapi::webhooks::delete_webhook,
+            ),
+        Route::new("/v1/webhooks/{webhook}/secrets").post(
+            Administration,
+            webhooks::rotate_secret,
+            openapi::webhooks::rotate_webhook_secret,
+        ),
+        Route::new("/v1/webhooks/{webhook}/resume").post(
+            Administration,
+            webhooks::resume,
+            openapi::webhooks::resume_webhook,
+        ),
         Route::new("/v1/backup").post(Administration, backups::take, openapi::backups::take),
         Route::new("/v1/register").get(Reading, backups::register, openapi::backups::register),
         Route::new("/v1/replicas").get(Reading, replicas::list, openapi::replicas::list_replicas),

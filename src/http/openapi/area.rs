@@ -25,6 +25,8 @@ pub(in crate::http) enum Area {
     Approvals,
     /// What happened.
     Audit,
+    /// Who is told of it.
+    Webhooks,
     /// The whole store, out of the service.
     Backups,
     /// The processes that share the store.
@@ -59,6 +61,7 @@ impl Area {
         Self::Clients,
         Self::Approvals,
         Self::Audit,
+        Self::Webhooks,
         Self::Backups,
         Self::Replicas,
         Self::Health,
@@ -83,6 +86,7 @@ impl Area {
             Self::Clients => "clients",
             Self::Approvals => "approvals",
             Self::Audit => "audit",
+            Self::Webhooks => "webhooks",
             Self::Backups => "backups",
             Self::Replicas => "replicas",
             Self::Health => "health",
@@ -113,6 +117,7 @@ impl Area {
             Self::Clients => "Who may call, and what they may have signed.",
             Self::Approvals => "Two people for what hurts.",
             Self::Audit => "Who changed what.",
+            Self::Webhooks => "Who is told of it.",
             Self::Backups => "The whole store in a sealed file, and the register of every key.",
             Self::Replicas => "The processes that share the store, and how far each has come.",
             Self::Health => "How this process, its issuers and its tasks are doing.",

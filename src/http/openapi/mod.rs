@@ -32,6 +32,7 @@ pub(super) mod replicas;
 pub(super) mod revocations;
 pub(super) mod service;
 pub(super) mod tokens;
+pub(super) mod webhooks;
 
 use axum::http::Method;
 use keywright_api as api;

@@ -387,6 +387,8 @@ impl From<ChangeError> for Problem {
             ChangeError::TooManyApprovals => Self::new(Code::TooManyApprovals, error),
             ChangeError::ApprovalEnded(_) => Self::new(Code::ApprovalEnded, error),
             ChangeError::ApprovalOutdated(_) => Self::new(Code::ApprovalOutdated, error),
+            ChangeError::UnknownWebhook(_) => Self::new(Code::UnknownWebhook, error),
+            ChangeError::TooManyWebhooks => Self::new(Code::TooManyWebhooks, error),
             ChangeError::UnknownRevocation(_) => Self::new(Code::UnknownRevocation, error),
             ChangeError::NotABan(_) => Self::new(Code::NotABan, error),
             ChangeError::TooManyRevocations => {

@@ -1,0 +1,233 @@
+//! Messages on their way: at least once, one at a time, in the order of the log.
+//!
+//! A webhook's record has the number of the event up to which everything was accepted. It is moved on only
+//! after an answer, so that a process that is killed loses nothing. Of several processes the one sends that
+//! has written its claim into the record; a claim ends by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::sender::{Sender, SignedMessage};
+use super::{Authority, StoredWebhook};
+use crate::authority::audit::{self, Actor, Attribution, WebhookChange};
+use crate::authority::issuer::MAX_ATTEMPTS;
+use crate::authority::{ChangeError, Services};
+use crate::lifecycle::Timestamp;
+use crate::store::{CommitError, SealedChange};
+use crate::webhook::{DeliveryState, Message, Rejection, Webhook, event_of};
+
+/// How long a process has a delivery to itself: longer than a receiver may take.
+const CLAIM: Duration = Duration::from_secs(20);
+
+/// How often webhooks are looked at: sooner where one waits to be tried again, or something happens.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+const LOOKED_AT_SOON: Duration = Duration::from_secs(1);
+
+/// The pause after something has happened, in which more may.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
+
+/// How many events are read at a time, and how many pages of them in one go.
+const READ_AT_A_TIME: u32 = 500;
+const MOST_PAGES: usize = 20;
+
+/// How many events that are none of a webhook's may pass before its record says so.
+const PASSED_OVER_AT_A_TIME: u64 = 1000;
+
+/// The most messages of one webhook in one go.
+const MOST_AT_A_TIME: usize = 100;
+
+/// Delivers the messages of all webhooks.
+pub struct WebhookDeliverer {
+    authority: Arc<Authority>,
+    sender: Sender,
+}
+
+impl WebhookDeliverer {
+    /// Delivers those of this authority's store.
+    pub fn new(authority: Arc<Authority>, sender: Sender) -> Self {
+        Self { authority, sender }
+    }
+
+    /// Delivers until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let Services { clock, lease, .. } = &self.authority.services;
+        let mut log_end = lease.follow_log();
+        loop {
+            log_end.borrow_and_update();
+            let pause = match self.round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "webhooks were not looked at");
+                    LOOKED_AT_EVERY
+                }
+            };
+            tokio::select! {
+                changed = log_end.changed() => match changed {
+                    Ok(()) => clock.wait_for(GATHERED_FOR).await,
+                    Err(_) => clock.wait_for(LOOKED_AT_EVERY).await,
+                },
+                () = clock.wait_for(pause) => {}
+            }
+        }
+    }
+
+    /// Delivers what is due, to each webhook beside the others. Answers when to look again.
+    async fn round(self: &Arc<Self>) -> Result<Duration, ChangeError> {
+        let authority = &self.authority;
+        let now = authority.services.lease.time();
+        let webhooks = authority.webhooks().await?;
+        authority.health.observe_webhooks(&webhooks);
+        let is_failing =
+            |stored: &StoredWebhook| matches!(stored.webhook.state, DeliveryState::Failing(_));
+        let pause = match webhooks.iter().any(is_failing) {
+            true => LOOKED_AT_SOON,
+            false => LOOKED_AT_EVERY,
+        };
+        if !authority.services.lease.holds() {
+            return Ok(pause);
+        }
+        let mut deliveries = JoinSet::new();
+        for stored in webhooks.into_iter().filter(|one| one.webhook.is_due(now)) {
+            let deliverer = Arc::clone(self);
+            deliveries.spawn(async move { deliverer.deliver(stored).await });
+        }
+        while let Some(delivered) = deliveries.join_next().await {
+            if let Ok(Err(error)) = delivered {
+                tracing::warn!(%error, "a webhook was not told");
+            }
+        }
+        Ok(pause)
+    }
+
+    /// Delivers what one webhook is to be told of, until it does not accept a message.
+    async fn deliver(&self, mut stored: StoredWebhook) -> Result<(), ChangeError> {
+        for _ in 0..MOST_AT_A_TIME {
+            let (looked_at, message) = self.next_message(&stored.webhook).await?;
+            let Some(message) = message else {
+                let passed_over = looked_at.saturating_sub(stored.webhook.delivered_through);
+                if passed_over >= PASSED_OVER_AT_A_TIME {
+                    let further = stored.webhook.delivered(looked_at);
+                    self.write(&stored, &further, None).await?;
+                }
+                return Ok(());
+            };
+            let lease = &self.authority.services.lease;
+            let claimed = stored.webhook.claimed(lease.time().after(CLAIM));
+            if !self.write(&stored, &claimed, None).await? {
+                // Another process sends, or a person has changed it.
+                return Ok(());
+            }
+            let outcome = self.send(&stored, message).await?;
+            let told = |webhook: &Webhook, now: Timestamp| match &outcome {
+                Ok(()) => webhook.delivered(looked_at),
+                Err(rejection) => webhook.rejected(rejection, now),
+            };
+            match self.conclude(&stored.webhook.id, told).await? {
+                Some(next) if outcome.is_ok() => stored = next,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message for a webhook, and the number of the last event that was looked at.
+    async fn next_message(&self, webhook: &Webhook) -> Result<(u64, Option<Message>), ChangeError> {
+        let store = &self.authority.services.store;
+        let mut after = webhook.delivered_through;
+        for _ in 0..MOST_PAGES {
+            let read = store.events(None, after, READ_AT_A_TIME).await?;
+            let is_end = read.len() < usize::try_from(READ_AT_A_TIME).unwrap_or(usize::MAX);
+            for numbered in read {
+                after = numbered.sequence;
+                let event = audit::shown(&numbered);
+                let kind = event_of(&event).filter(|kind| webhook.events.contains(kind));
+                if let Some(kind) = kind {
+                    let at = Timestamp::from_millis(numbered.event.at);
+                    let at = Timestamp::from_seconds(at.floor_seconds()).to_string();
+                    return Ok((after, Some(Message::of(kind, &event, &at))));
+                }
+            }
+            if is_end {
+                break;
+            }
+        }
+        Ok((after, None))
+    }
+
+    async fn send(
+        &self,
+        stored: &StoredWebhook,
+        message: Message,
+    ) -> Result<Result<(), Rejection>, ChangeError> {
+        let webhook = &stored.webhook;
+        let secrets = self.authority.open_secrets(stored)?;
+        let now = self.authority.now();
+        let at = now.floor_seconds();
+        let with_previous = webhook.previous_until.is_some_and(|until| now < until);
+        let Message { id, body } = message;
+        let signed = SignedMessage {
+            signature: secrets.sign(&id, at, body.as_bytes(), with_previous),
+            id,
+            at,
+            body,
+        };
+        drop(secrets);
+        let sent = self.sender.send(&webhook.url, signed).await;
+        self.authority.metrics().webhooks().count(match &sent {
+            Ok(()) => "accepted",
+            Err(_) => "rejected",
+        });
+        Ok(sent)
+    }
+
+    /// Writes down what came of a message, over what a person may have changed meanwhile. `None` when the
+    /// webhook is gone.
+    async fn conclude(
+        &self,
+        id: &str,
+        told: impl Fn(&Webhook, Timestamp) -> Webhook,
+    ) -> Result<Option<StoredWebhook>, ChangeError> {
+        let authority = &self.authority;
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = match authority.webhook(id).await {
+                Err(ChangeError::UnknownWebhook(_)) => return Ok(None),
+                stored => stored?,
+            };
+            let after = told(&stored.webhook, authority.services.lease.time());
+            let paused = matches!(after.state, DeliveryState::Paused { .. });
+            let event = paused.then(|| WebhookChange::WebhookPaused {
+                webhook: id.to_owned(),
+            });
+            if self.write(&stored, &after, event).await? {
+                return Ok(Some(authority.webhook(id).await?));
+            }
+        }
+        Err(ChangeError::Contended)
+    }
+
+    /// Writes a webhook in the place of another state of it. Whether it was still in that one.
+    async fn write(
+        &self,
+        before: &StoredWebhook,
+        after: &Webhook,
+        event: Option<WebhookChange>,
+    ) -> Result<bool, ChangeError> {
+        let services = &self.authority.services;
+        let mut batch = services.new_batch()?;
+        batch
+            .writes
+            .push(before.replaced_by(after, SealedChange::Keep));
+        if let Some(event) = event {
+            let attribution = Attribution::from(Actor::Scheduler);
+            let row = audit::row(&event, self.authority.now(), None, &attribution, None);
+            batch.events.push(row);
+        }
+        match services.commit(batch).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A webhook as it is stored.
+
+use keywright_api::WebhookEvent;
+use serde::{Deserialize, Serialize};
+
+use super::{DeliveryState, Failing, Webhook};
+use crate::lifecycle::Timestamp;
+
+/// A record that this program could not have written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the record of webhook {id} cannot be read: {reason}")]
+pub struct InvalidWebhook {
+    id: String,
+    reason: String,
+}
+
+const FORMAT: u32 = 1;
+
+/// Instants in milliseconds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    url: String,
+    events: Vec<WebhookEvent>,
+    created_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous_until: Option<u64>,
+    delivered_through: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing: Option<FailingDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedDocument>,
+    claimed_until: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailingDocument {
+    since: u64,
+    attempts: u32,
+    next_at: u64,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PausedDocument {
+    since: u64,
+    reason: String,
+}
+
+impl Webhook {
+    /// As it is stored.
+    pub fn to_document(&self) -> String {
+        let (failing, paused) = match &self.state {
+            DeliveryState::Accepting => (None, None),
+            DeliveryState::Failing(failing) => {
+                let failing = FailingDocument {
+                    since: failing.since.millis(),
+                    attempts: failing.attempts,
+                    next_at: failing.next_at.millis(),
+                    reason: failing.reason.clone(),
+                };
+                (Some(failing), None)
+            }
+            DeliveryState::Paused { since, reason } => {
+                let paused = PausedDocument {
+                    since: since.millis(),
+                    reason: reason.clone(),
+                };
+                (None, Some(paused))
+            }
+        };
+        let document = Document {
+            format: FORMAT,
+            url: self.url.clone(),
+            events: self.events.clone(),
+            created_at: self.created_at.millis(),
+            previous_until: self.previous_until.map(Timestamp::millis),
+            delivered_through: self.delivered_through,
+            failing,
+            paused,
+            claimed_until: self.claimed_until.millis(),
+        };
+        // Text and numbers always serialise.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+
+    /// Reads what was stored under this id.
+    ///
+    /// # Errors
+    /// [`InvalidWebhook`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidWebhook> {
+        let invalid = |reason: String| InvalidWebhook {
+            id: id.to_owned(),
+            reason,
+        };
+        let document: Document =
+            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
+        if document.format != FORMAT {
+            return Err(invalid(format!("it has format {}", document.format)));
+        }
+        let state = match (document.failing, document.paused) {
+            (None, None) => DeliveryState::Accepting,
+            (Some(failing), None) => DeliveryState::Failing(Failing {
+                since: Timestamp::from_millis(failing.since),
+                attempts: failing.attempts,
+                next_at: Timestamp::from_millis(failing.next_at),
+                reason: failing.reason,
+            }),
+            (None, Some(paused)) => DeliveryState::Paused {
+                since: Timestamp::from_millis(paused.since),
+                reason: paused.reason,
+            },
+            (Some(_), Some(_)) => return Err(invalid("it fails and is paused".to_owned())),
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            url: document.url,
+            events: document.events,
+            created_at: Timestamp::from_millis(document.created_at),
+            previous_until: document.previous_until.map(Timestamp::from_millis),
+            delivered_through: document.delivered_through,
+            state,
+            claimed_until: Timestamp::from_millis(document.claimed_until),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rejection;
+    use super::super::tests::{AT, webhook};
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_again_in_every_state() {
+        let failed = Rejection::Failed("status 500".to_owned());
+        let rotated = Webhook {
+            previous_until: Some(AT),
+            ..webhook()
+        };
+        for one in [
+            webhook(),
+            rotated.claimed(AT),
+            webhook().rejected(&failed, AT),
+            webhook().rejected(&Rejection::Gone, AT),
+        ] {
+            assert_eq!(Webhook::from_document(&one.id, &one.to_document()), Ok(one));
+        }
+        for document in ["", "{}", r#"{"format":2}"#] {
+            assert!(Webhook::from_document("a", document).is_err(), "{document}");
+        }
+    }
+}
