@@ -177,7 +177,10 @@ fn a_file_that_is_wrong_changes_nothing_and_is_told_where() {
         |members: &str| format!("[issuers.shop]\nurl = \"https://id.example/shop\"\n{members}");
     for (files, expected) in [
         (vec!["[issuer.shop]".to_owned()], "did you mean \"issuers\""),
-        (vec!["clients = 1".to_owned()], "clients: it must be a table"),
+        (
+            vec!["clients = 1".to_owned()],
+            "clients: it must be a table",
+        ),
         (
             vec!["[clients]\nx = 1".to_owned()],
             "clients.x: it must be a table",
