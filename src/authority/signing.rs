@@ -17,7 +17,6 @@ use keywright_verifier::json::{AnyValue, BorrowedValue};
 use keywright_verifier::revocation::ANCESTORS_CLAIM;
 use keywright_verifier::status_list::STATUS_CLAIM;
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey, SINGLE_USE_CLAIM};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::schema_checks;

@@ -27,6 +27,7 @@ async fn token(process: &Process) -> String {
         origin: None,
         confirmation: None,
         uses: Uses::Once,
+        status: None,
     };
     let signed = sign(&view, &anyone(), request).await;
     signed.unwrap_or_else(|error| panic!("{error}")).token

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 
 use crate::claims::{ClaimError, string};
-use crate::confirmation::{Confirmation, Possession};
+use crate::confirmation::Possession;
 use crate::dpop::Dpop;
 use crate::keys::KeySource;
 #[cfg(feature = "revocations")]
