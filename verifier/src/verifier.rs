@@ -215,8 +215,8 @@ impl Verifier {
     /// about the claims before the signature has been verified, but that no issuer of that name is
     /// known here.
     ///
-    /// A token that is bound to a key or a certificate is refused as [`BindingError::ProofMissing`] or
-    /// [`BindingError::CertificateMissing`]: see [`Verifier::verify_bound`].
+    /// A token that is bound to a key or a certificate is refused as [`BindingError::ProofMissing`](crate::BindingError::ProofMissing) or
+    /// [`BindingError::CertificateMissing`](crate::BindingError::CertificateMissing): see [`Verifier::verify_bound`].
     pub async fn verify<C: DeserializeOwned>(
         &self,
         token: &str,
@@ -233,7 +233,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// As for [`Verifier::verify`], and [`BindingError`].
+    /// As for [`Verifier::verify`], and [`BindingError`](crate::BindingError).
     pub async fn verify_bound<C: DeserializeOwned>(
         &self,
         token: &str,
