@@ -139,7 +139,9 @@ impl Operation {
 
     /// Whether it is an OAuth endpoint, which takes forms of clients that authenticate as RFC 6749 has it.
     pub fn is_oauth(&self) -> bool {
-        self.value["tags"][0] == "oauth"
+        ["oauth", "signals"]
+            .iter()
+            .any(|tag| self.value["tags"][0] == *tag)
     }
 
     /// The bodies that the document shows, by name.

@@ -19,12 +19,14 @@ use crate::world::{create_client, create_issuer, credential};
 const SEED: &str = "20261122";
 
 const PUBLIC: [&str; 4] = ["--include-tag", "documents", "--include-tag", "probes"];
-const OAUTH: [&str; 2] = ["--include-tag", "oauth"];
-const INTERNAL: [&str; 6] = [
+const OAUTH: [&str; 4] = ["--include-tag", "oauth", "--include-tag", "signals"];
+const INTERNAL: [&str; 8] = [
     "--exclude-tag",
     "documents",
     "--exclude-tag",
     "oauth",
+    "--exclude-tag",
+    "signals",
     "--exclude-tag",
     "probes",
 ];

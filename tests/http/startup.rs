@@ -120,7 +120,8 @@ fn a_first_start_finds_free_ports_and_leaves_its_secrets_to_its_owner_alone() {
             "admin",
             "revoker",
             "introspector",
-            "exchanger"
+            "exchanger",
+            "consumer"
         ])
     );
 }

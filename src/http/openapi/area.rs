@@ -45,13 +45,15 @@ pub(in crate::http) enum Area {
     Documents,
     /// The OAuth endpoints.
     Oauth,
+    /// What other systems tell, beside the OAuth endpoints.
+    Signals,
     /// What load balancers ask.
     Probes,
 }
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Tokens,
         Self::Grants,
         Self::Revocations,
@@ -71,6 +73,7 @@ impl Area {
         Self::Service,
         Self::Documents,
         Self::Oauth,
+        Self::Signals,
         Self::Probes,
     ];
 
@@ -96,6 +99,7 @@ impl Area {
             Self::Service => "service",
             Self::Documents => "documents",
             Self::Oauth => "oauth",
+            Self::Signals => "signals",
             Self::Probes => "probes",
         }
     }
@@ -135,19 +139,24 @@ impl Area {
                  known is ignored. A refusal is an OAuth error whose `error_description` begins with the \
                  code. Pages of `oauth.allowed_origins` may call, and are told so by `OPTIONS`."
             }
+            Self::Signals => "Public listener, if `oauth.enabled`: what other systems tell.",
             Self::Probes => "Public listener: whether the process lives and can serve.",
         }
     }
 
     /// Whether the public listener has it.
     pub(super) const fn is_public(self) -> bool {
-        matches!(self, Self::Documents | Self::Oauth | Self::Probes)
+        matches!(
+            self,
+            Self::Documents | Self::Oauth | Self::Signals | Self::Probes
+        )
     }
 
     /// The listener that problems are named by: the same code is answered differently there.
     pub(super) const fn problem_prefix(self) -> &'static str {
         match self {
             Self::Oauth => "oauth.",
+            Self::Signals => "signals.",
             area if area.is_public() => "public.",
             _ => "",
         }
@@ -157,7 +166,7 @@ impl Area {
     pub(super) const fn headers(self) -> &'static [&'static str] {
         match self {
             Self::Documents => &["Access-Control-Allow-Origin"],
-            Self::Oauth => &["X-Request-Id", "Cache-Control"],
+            Self::Oauth | Self::Signals => &["X-Request-Id", "Cache-Control"],
             Self::Probes => &[],
             _ => &["X-Request-Id"],
         }

@@ -148,15 +148,15 @@ pub(in crate::http) fn consume() -> Operation {
 pub(in crate::http) fn revoke_globally() -> Operation {
     let user = json!({"sub_id": {"format": "opaque", "id": "user-1"}});
     endpoint(Operation::new(
-        Area::Oauth,
+        Area::Signals,
         "revokeGlobally",
         "Take back everything of a user",
     ))
     .text(
         "Global Token Revocation (draft 5): an identity provider says that a user has to log in again \
          everywhere. All tokens and grants of the subject are taken back that were issued until now. For clients \
-         with the role `revoker`, for subjects within their limits, or `security`. Unlike the other endpoints it \
-         takes `Authorization: Bearer`, too, and answers problems.",
+         with the role `revoker`, for subjects within their limits, or `security`. It takes the \
+         authentication of the OAuth endpoints, and `Authorization: Bearer`.",
     )
     .body::<api::GlobalTokenRevocation>([example("user", user)])
     .answers(ResponseDescription::empty(

@@ -373,7 +373,7 @@ impl Operation {
         let mut security: Vec<Value> = role
             .map(|role| json!({"credential": [role.as_str()]}))
             .collect();
-        if self.area == Area::Oauth {
+        if matches!(self.area, Area::Oauth | Area::Signals) {
             security.extend([json!({"client": []}), json!({})]);
         }
         let mut shown = json!({

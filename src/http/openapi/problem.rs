@@ -33,7 +33,7 @@ pub(super) fn problem_responses(
     for code in codes {
         let answered = match (area, code) {
             // Where no endpoint is, the listener answers as for any other path.
-            (Area::Oauth, Code::NotFound) => (status_of(code), Area::Documents),
+            (Area::Oauth | Area::Signals, Code::NotFound) => (status_of(code), Area::Documents),
             (Area::Oauth, code) => (oauth_status_of(code), area),
             (area, code) => (status_of(code), area),
         };

@@ -40,9 +40,14 @@ impl<'p> StatusPath<'p> {
         }
         let (issuer, address) = path.rsplit_once('/')?;
         let issuer = issuer.strip_suffix(AGGREGATION_PATH)?;
-        Some(Self::List(issuer, address))
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_list = address.len() == ADDRESS_LENGTH && address.bytes().all(is_legal);
+        is_list.then_some(Self::List(issuer, address))
     }
 }
+
+/// How many characters the last part of a list's address has, which are those of base64url.
+const ADDRESS_LENGTH: usize = 22;
 
 /// What may be asked of a list.
 #[derive(Debug, Deserialize)]
