@@ -126,6 +126,12 @@ pub fn assert_error(answer: &Answer, status: u16, name: &str, code: &str, what: 
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
 }
 
+/// Whether what was answered expires in so many seconds, of which one may be over by the time of the answer.
+pub fn expires_in(answer: &Value, seconds: u64) -> bool {
+    let left = answer["expires_in"].as_u64().unwrap();
+    (seconds - 1..=seconds).contains(&left)
+}
+
 pub fn now() -> u64 {
     since_epoch().as_secs()
 }
