@@ -182,7 +182,7 @@ impl Approval {
                 },
                 Operation::Delete => OperationDocument::DeleteIssuer {},
                 Operation::SetPolicy { policy } => OperationDocument::SetPolicy {
-                    policy: policy.to_document(),
+                    policy: policy.to_record(),
                 },
             },
             basis: self.basis.clone(),

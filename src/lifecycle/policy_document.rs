@@ -113,6 +113,25 @@ impl Policy {
     }
 }
 
+/// Members that a build without them takes for a mistake, and their defaults.
+const LATER_MEMBERS: [(&str, Value); 1] = [("status", Value::Bool(false))];
+
+impl Policy {
+    /// The policy as a record. What came later and has its default is left out, so that replicas of an earlier
+    /// build go on reading it while they are replaced one by one.
+    pub fn to_record(&self) -> Value {
+        let mut document = self.to_document();
+        if let Value::Object(members) = &mut document {
+            for (member, default) in &LATER_MEMBERS {
+                if members.get(*member) == Some(default) {
+                    members.remove(*member);
+                }
+            }
+        }
+        document
+    }
+}
+
 impl From<&Policy> for PolicyInForce {
     fn from(policy: &Policy) -> Self {
         let duration = |duration| Some(DurationText(duration));

@@ -218,7 +218,7 @@ fn issuer_document(set: &KeySet) -> String {
         vacant: (set.vacant().iter())
             .map(|algorithm| algorithm.as_str().to_owned())
             .collect(),
-        policy: set.policy().to_document(),
+        policy: set.policy().to_record(),
     })
 }
 

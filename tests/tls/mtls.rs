@@ -118,6 +118,8 @@ fn the_metadata_names_the_listener_and_what_it_does() {
             "token_endpoint": format!("{MTLS}/token"),
             "revocation_endpoint": format!("{MTLS}/revoke"),
             "introspection_endpoint": format!("{MTLS}/introspect"),
+            "consumption_endpoint": format!("{MTLS}/consume"),
+            "global_token_revocation_endpoint": format!("{MTLS}/global-token-revocation"),
         })
     );
     assert_eq!(metadata["tls_client_certificate_bound_access_tokens"], true);
