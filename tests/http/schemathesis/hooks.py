@@ -69,6 +69,10 @@ for name in ("requestToken", "takeTokenBack", "introspectToken", "consumeToken")
     RULES[name] = RULES[f"{name}Of"] = FORM_RULES | (TOKEN_RULES if name == "requestToken" else set())
 
 
+# A subject that is empty, or too long for a selector.
+RULES["revokeGlobally"] = RULES["revokeGloballyOf"] = {"invalid-selector"}
+
+
 @schemathesis.hook
 def map_body(context, body):
     """JSON Schema takes 300.0 for an integer. keywright does not, which the tests of bad input say;
