@@ -40,9 +40,18 @@ impl<'p> StatusPath<'p> {
         }
         let (issuer, address) = path.rsplit_once('/')?;
         let issuer = issuer.strip_suffix(AGGREGATION_PATH)?;
+        Some(Self::List(issuer, address))
+    }
+
+    /// Whether anything has ever been at such a path.
+    fn is_possible(self) -> bool {
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let is_list = address.len() == ADDRESS_LENGTH && address.bytes().all(is_legal);
-        is_list.then_some(Self::List(issuer, address))
+        match self {
+            Self::Aggregation(_) => true,
+            Self::List(_, address) => {
+                address.len() == ADDRESS_LENGTH && address.bytes().all(is_legal)
+            }
+        }
     }
 }
 
@@ -70,6 +79,9 @@ pub(super) async fn answer(
             false => Problem::not_found().into_response(),
         };
     };
+    if !path.is_possible() {
+        return without_copies(Problem::not_found().into_response());
+    }
     match *request.method() {
         Method::GET | Method::HEAD => {}
         Method::OPTIONS => return preflight(),
