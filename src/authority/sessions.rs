@@ -17,9 +17,6 @@ use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, StoreError, Write,
 };
 
-/// The most records that are deleted at a time.
-const MOST_AT_A_TIME: u32 = 500;
-
 /// A session or a link that was just made, with its secret, which is shown once.
 pub struct BegunSession {
     /// The secret, in 43 characters of base64url.
@@ -38,7 +35,7 @@ pub struct LiveSession {
     pub ends_at: Timestamp,
 }
 
-/// Why nobody is signed in.
+/// Why no session begins or goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The proof is no client's.
@@ -59,7 +56,7 @@ impl Authority {
     /// Opens a session for a caller who has proven itself.
     ///
     /// # Errors
-    /// [`ChangeError`]; nobody is signed in then.
+    /// [`ChangeError`]; there is no session then.
     pub async fn open_session(&self, caller: &Caller) -> Result<BegunSession, ChangeError> {
         let now = self.services.lease.time();
         let session = Session::begin(&caller.live.client, proof_of(caller), now);
@@ -103,7 +100,7 @@ impl Authority {
         let session = Session::begin(&caller.live.client, link.proof, now);
         let used = Write::Delete(record.key, record.token);
         match self.begin(session, Some(used)).await {
-            // Somebody else has used it in the meantime.
+            // Another browser has used it in the meantime.
             Err(ChangeError::Contended) => Err(self.invalid_link(address)),
             begun => Ok(begun?),
         }
@@ -164,33 +161,6 @@ impl Authority {
             }
         }
         Err(ChangeError::Contended)
-    }
-
-    /// Deletes the records of sessions and links that are over. It is called each minute.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub(super) async fn delete_past_sessions(&self) -> Result<(), ChangeError> {
-        let services = &self.services;
-        let past = Query {
-            kept_until: Some(services.lease.time()),
-            limit: Some(MOST_AT_A_TIME),
-            ..Query::all(Kind::Session)
-        };
-        let records = services.store.list(past).await?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut batch = services.new_batch()?;
-        let deletions = records.into_iter();
-        batch
-            .writes
-            .extend(deletions.map(|record| Write::Delete(record.key, record.token)));
-        match services.commit(batch).await {
-            // Another process deletes the same.
-            Ok(_) | Err(CommitError::Conflict) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Writes a new session, and with it the end of the link that it comes from. Of a client that has as

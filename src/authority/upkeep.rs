@@ -18,6 +18,14 @@ pub(super) const MOST_AT_A_TIME: u32 = 500;
 /// The most pages of one round, so that a round does not last until the next.
 const MOST_PAGES: u32 = 200;
 
+/// What is kept until the time in its index and no longer. Revocations are not: grants have to end first.
+const KEPT_FOR_A_TIME: [Kind; 4] = [
+    Kind::StatusList,
+    Kind::Grant,
+    Kind::UsedToken,
+    Kind::Session,
+];
+
 /// Tidies up until it is dropped.
 pub async fn run(authority: Arc<Authority>) {
     let clock = &authority.services.clock;
@@ -32,29 +40,24 @@ pub async fn run(authority: Arc<Authority>) {
         if let Err(error) = authority.delete_past_revocations().await {
             tracing::warn!(%error, "past revocations stay in the store for now");
         }
-        if let Err(error) = authority.delete_past_status_lists().await {
-            tracing::warn!(%error, "past status lists stay in the store for now");
+        for kind in KEPT_FOR_A_TIME {
+            if let Err(error) = delete_past(&authority.services, kind).await {
+                let kind = kind.as_str();
+                tracing::warn!(%error, kind, "past records stay in the store for now");
+            }
         }
         authority.look_after_grants().await;
-        if let Err(error) = authority.forget_expired_tokens().await {
-            tracing::warn!(%error, "used tokens that have expired stay in the store for now");
-        }
-        if let Err(error) = authority.delete_past_sessions().await {
-            tracing::warn!(%error, "past sessions stay in the store for now");
-        }
     }
 }
 
-impl Authority {
-    /// Deletes the records of used tokens that no verifier accepts any more.
-    async fn forget_expired_tokens(&self) -> Result<(), StoreError> {
-        let past = Query {
-            kept_until: Some(self.services.lease.time()),
-            limit: Some(MOST_AT_A_TIME),
-            ..Query::all(Kind::UsedToken)
-        };
-        delete_all(&self.services, &past).await
-    }
+/// Deletes the records of a kind that are kept no longer.
+async fn delete_past(services: &Services, kind: Kind) -> Result<(), StoreError> {
+    let past = Query {
+        kept_until: Some(services.lease.time()),
+        limit: Some(MOST_AT_A_TIME),
+        ..Query::all(kind)
+    };
+    delete_all(services, &past).await
 }
 
 /// Deletes what a query finds, a page at a time.

@@ -1,5 +1,5 @@
-//! What becomes of grants that have ended: their records are deleted after a day, those that a revocation
-//! matches are ended before the revocation is forgotten, and those of a deleted issuer go with it.
+//! What becomes of grants: those that a revocation matches are ended before the revocation is forgotten, and
+//! those of a deleted issuer are deleted.
 
 use super::{Authority, Kind, StoredGrant};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
@@ -8,12 +8,8 @@ use crate::oauth::GrantEndCause;
 use crate::store::{CommitError, Query, Record, StoreError, Write};
 
 impl Authority {
-    /// Deletes the records that no client asks for any more, and counts the live ones. It is called each
-    /// minute.
+    /// Counts the live ones, and deletes those of deleted issuers. It is called each minute.
     pub(in crate::authority) async fn look_after_grants(&self) {
-        if let Err(error) = self.delete_past_grants().await {
-            tracing::warn!(%error, "past grants stay in the store for now");
-        }
         if let Err(error) = self.grants.load(&self.services).await {
             tracing::warn!(%error, "the live grants were not counted");
             return;
@@ -21,16 +17,6 @@ impl Authority {
         if let Err(error) = self.delete_grants_of_deleted_issuers().await {
             tracing::warn!(%error, "grants of deleted issuers stay in the store for now");
         }
-    }
-
-    async fn delete_past_grants(&self) -> Result<(), StoreError> {
-        let services = &self.services;
-        let past = Query {
-            kept_until: Some(services.lease.time()),
-            limit: Some(MOST_AT_A_TIME),
-            ..Query::all(Kind::Grant)
-        };
-        delete_all(services, &past).await
     }
 
     /// Only the issuers that have live grants are looked at: names of deleted issuers are kept for good,

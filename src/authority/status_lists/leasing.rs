@@ -2,20 +2,16 @@
 //! list is still as it was.
 
 use super::{StatusLists, StatusUnavailable};
-use crate::authority::Authority;
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::revocation::status_list::{LeasedList, ListName, hour_ends_at};
 use crate::store::{
-    Batch, BatchId, CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, StoreError,
-    Write, commit_and_settle,
+    Batch, BatchId, CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, Write,
+    commit_and_settle,
 };
 
 /// How long the record of a list is kept after its tokens have expired.
 const KEPT_AFTER_SECONDS: u64 = 86_400;
-
-/// The most records that are deleted in one commit.
-const MOST_AT_A_TIME: u32 = 500;
 
 fn record_key(issuer: &IssuerName, list: &LeasedList) -> RecordKey {
     RecordKey::owned(Kind::StatusList, issuer, list.id())
@@ -81,40 +77,10 @@ impl StatusLists {
                     return Ok(leased);
                 }
                 Err(CommitError::Store(error)) => return Err(error.into()),
-                // Another process was faster, or the outcome is not known: then nobody uses the block.
+                // Another process was faster, or the outcome is not known: then no process uses the block.
                 Err(_) => {}
             }
         }
         Err(StatusUnavailable::Contended)
-    }
-}
-
-impl Authority {
-    /// Deletes the records of lists whose tokens have all expired.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub(in crate::authority) async fn delete_past_status_lists(&self) -> Result<(), StoreError> {
-        let services = &self.services;
-        let query = Query {
-            kept_until: Some(services.lease.time()),
-            limit: Some(MOST_AT_A_TIME),
-            ..Query::all(Kind::StatusList)
-        };
-        let records = services.store.list(query).await?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        let batch = services.new_batch();
-        let mut batch = batch.map_err(|error| StoreError(Box::new(error)))?;
-        let deletions = records.into_iter();
-        let deletions = deletions.map(|record| Write::Delete(record.key, record.token));
-        batch.writes.extend(deletions);
-        match services.commit(batch).await {
-            // Another process has deleted them.
-            Ok(_) | Err(CommitError::Conflict) => Ok(()),
-            Err(CommitError::Store(error) | CommitError::Unknown(error)) => Err(error),
-            Err(error) => Err(StoreError(Box::new(error))),
-        }
     }
 }
