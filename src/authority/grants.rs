@@ -30,6 +30,7 @@ use crate::oauth::{
     ACCESS_TOKEN, Grant, GrantBinding, GrantEndCause, GrantHolder, GrantKey, GrantState,
     OutsideGrant, RefreshToken, TokenLine,
 };
+use crate::store::seal::SealedRow;
 use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, SealedChange, StoreError,
     Token, Write,
@@ -298,7 +299,7 @@ impl Authority {
             let nonce = services.entropy.bytes().map_err(ChangeError::Randomness)?;
             let sealed = sealing
                 .key
-                .seal_grant(issuer.name(), &grant.id, key, nonce)
+                .seal_row(SealedRow::Grant(issuer.name(), &grant.id), key, nonce)
                 .ok_or(ChangeError::Unsealable)?;
             let mut batch = services.new_batch().map_err(ChangeError::Randomness)?;
             batch.not_after = Some(services.lease.timing().commit_deadline(grant.opened_at));

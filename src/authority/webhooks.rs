@@ -15,7 +15,7 @@ use super::issuer::MAX_ATTEMPTS;
 use super::master_key::CommitSealing;
 use super::{Authority, ChangeError};
 use crate::lifecycle::Timestamp;
-use crate::store::seal::MasterKey;
+use crate::store::seal::{MasterKey, SealedRow};
 use crate::store::{
     Batch, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, SealedChange,
     StoreError, Token, Write,
@@ -259,14 +259,14 @@ impl Authority {
         key: &MasterKey,
     ) -> Result<Vec<u8>, ChangeError> {
         let nonce = self.services.entropy.bytes()?;
-        let sealed = key.seal_webhook(id, secrets.as_bytes(), nonce);
+        let sealed = key.seal_row(SealedRow::Webhook(id), secrets.as_bytes(), nonce);
         sealed.ok_or(ChangeError::Unsealable)
     }
 
     fn open_secrets(&self, stored: &StoredWebhook) -> Result<WebhookSecrets, ChangeError> {
         let (id, keys) = (&stored.webhook.id, &self.services.master_keys);
         let (_, bytes) = keys
-            .open_webhook(id, &stored.sealed)
+            .open_row(SealedRow::Webhook(id), &stored.sealed)
             .map_err(ChangeError::Sealing)?;
         WebhookSecrets::of_bytes(&bytes).ok_or(ChangeError::Unsealable)
     }

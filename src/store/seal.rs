@@ -10,9 +10,8 @@
 
 pub mod check;
 mod fingerprint;
-mod grant;
 mod master_keys;
-mod webhook;
+mod row;
 
 use std::fmt;
 
@@ -27,6 +26,7 @@ use crate::wiped_stack::on_wiped_stack;
 use fingerprint::fingerprint_of;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use master_keys::MasterKeys;
+pub use row::SealedRow;
 
 /// The length of a master key, in bytes.
 pub const MASTER_KEY_BYTES: usize = 32;

@@ -18,8 +18,8 @@ use keywright::oauth::GrantHolder;
 use keywright::store::chain::LogHead;
 use keywright::store::memory::MemoryStore;
 use keywright::store::replicas::{Heartbeat, ReplicaStore as _};
-use keywright::store::seal::MasterKeys;
 use keywright::store::seal::check::{self, MasterKeyRotation};
+use keywright::store::seal::{MasterKeys, SealedRow};
 use keywright::store::{Batch, BatchId, Content, Kind, Query, Store, Write, commit};
 use keywright::telemetry::Metrics;
 use serde_json::json;
@@ -191,7 +191,11 @@ async fn a_grant_that_is_opened_while_a_rotation_begins_is_sealed_with_the_new_k
     let name = IssuerName::parse("a").unwrap();
     let sealed = grants[0].sealed.as_deref().unwrap();
     let new_key = MasterKeys::of(after.master());
-    assert!(new_key.open_grant(&name, &grants[0].key.id, sealed).is_ok());
+    assert!(
+        new_key
+            .open_row(SealedRow::Grant(&name, &grants[0].key.id), sealed)
+            .is_ok()
+    );
     let state = one.master_key_state().await.unwrap();
     assert_eq!(state.records[&before.master().fingerprint()], 0);
 }

@@ -15,7 +15,7 @@ use crate::oauth::{
     Scope, Target,
 };
 use crate::store::CommitError;
-use crate::store::seal::UnsealError;
+use crate::store::seal::{SealedRow, UnsealError};
 
 /// A grant together with a token that was issued for it once.
 pub struct PresentedGrant {
@@ -64,7 +64,7 @@ impl Authority {
         let opened = self
             .services
             .master_keys
-            .open_grant(issuer.name(), id, sealed);
+            .open_row(SealedRow::Grant(issuer.name(), id), sealed);
         let (_, key) = opened.map_err(|error: UnsealError| ChangeError::Sealing(error))?;
         let key = GrantKey::new(&key);
         match token.is_of(&key) {

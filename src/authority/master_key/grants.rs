@@ -5,7 +5,7 @@ use super::rotation::{RESEALED_AT_A_TIME, RotationReport};
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{Authority, ChangeError, Services};
 use crate::lifecycle::IssuerName;
-use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
+use crate::store::seal::{Fingerprint, MasterKey, SealedRow, UnsealError};
 use crate::store::{CommitError, Kind, Query, Record, StoreError, Write};
 
 /// How many records are read at a time.
@@ -70,12 +70,13 @@ impl Authority {
         record: Record,
         key: &MasterKey,
     ) -> Result<Result<Write, UnsealError>, ChangeError> {
-        let (id, before) = (&record.key.id, record.sealed.as_deref().unwrap_or_default());
-        let (_, text) = match self.services.master_keys.open_grant(issuer, id, before) {
+        let row = SealedRow::Grant(issuer, &record.key.id);
+        let before = record.sealed.as_deref().unwrap_or_default();
+        let (_, text) = match self.services.master_keys.open_row(row, before) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error)),
         };
-        let after = key.seal_grant(issuer, id, &text, self.services.entropy.bytes()?);
+        let after = key.seal_row(row, &text, self.services.entropy.bytes()?);
         let after = after.ok_or(ChangeError::Unsealable)?;
         Ok(Ok(Write::reseal(record, after)))
     }
@@ -99,7 +100,7 @@ impl Authority {
                 let sealed = record.sealed.as_deref().unwrap_or_default();
                 let opened = services
                     .master_keys
-                    .open_grant(issuer, &record.key.id, sealed);
+                    .open_row(SealedRow::Grant(issuer, &record.key.id), sealed);
                 look(opened.map(|(fingerprint, _)| fingerprint));
             }
         }
@@ -123,7 +124,7 @@ pub(super) async fn delete_lost_grants(
             let sealed = record.sealed.as_deref().unwrap_or_default();
             let opened = services
                 .master_keys
-                .open_grant(issuer, &record.key.id, sealed);
+                .open_row(SealedRow::Grant(issuer, &record.key.id), sealed);
             opened.is_err()
         };
         let lost = records.into_iter().filter(is_lost);

@@ -3,7 +3,7 @@
 use super::{StoredWebhook, record_key};
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{Authority, ChangeError, Services};
-use crate::store::seal::{Fingerprint, MasterKey, UnsealError};
+use crate::store::seal::{Fingerprint, MasterKey, SealedRow, UnsealError};
 use crate::store::{CommitError, Kind, Query, Record, StoreError, Write};
 
 /// How the secrets of webhooks have been sealed anew.
@@ -35,7 +35,8 @@ impl Authority {
                 match opened(services, &record) {
                     Ok((_, secrets)) => {
                         let nonce = services.entropy.bytes()?;
-                        let sealed = key.seal_webhook(&record.key.id, &secrets, nonce);
+                        let row = SealedRow::Webhook(&record.key.id);
+                        let sealed = key.seal_row(row, &secrets, nonce);
                         let sealed = sealed.ok_or(ChangeError::Unsealable)?;
                         batch.writes.push(Write::reseal(record, sealed));
                     }
@@ -74,7 +75,8 @@ fn opened(
     record: &Record,
 ) -> Result<(Fingerprint, zeroize::Zeroizing<Vec<u8>>), UnsealError> {
     let sealed = record.sealed.as_deref().unwrap_or_default();
-    services.master_keys.open_webhook(&record.key.id, sealed)
+    let row = SealedRow::Webhook(&record.key.id);
+    services.master_keys.open_row(row, sealed)
 }
 
 /// Deletes the webhooks whose secrets none of the master keys opens: nothing could be signed for them.
