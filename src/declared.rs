@@ -30,8 +30,8 @@ pub struct Present {
     pub name: String,
     /// The policy or the terms.
     pub document: Map<String, Value>,
-    /// Whether it is a client with the role `admin`: none of them is ever deleted, so that who applies files
-    /// locks out neither itself nor another one.
+    /// Whether it is a client with the role `admin`: none of them is ever deleted, so that an operator who
+    /// applies files locks out neither itself nor another one.
     pub is_admin: bool,
 }
 
@@ -237,64 +237,72 @@ impl Declared {
         issuers: &[Present],
         clients: &[Present],
     ) -> Result<Vec<Difference>, DeclaredError> {
-        let declared_issuers = self.issuers.iter().flatten();
-        let declared_issuers =
-            declared_issuers.map(|(name, policy)| (name.as_str().to_owned(), policy.clone()));
-        let declared_clients = self.clients.iter().flatten();
-        let declared_clients =
-            declared_clients.map(|(name, terms)| (name.clone(), terms.to_members()));
-        let (mut differences, mut deletions) = (Vec::new(), Vec::new());
-        let kinds: [(_, _, _, Vec<_>); 2] = [
-            (
-                DeclaredKind::Issuer,
-                self.issuers.is_some(),
-                issuers,
-                declared_issuers.collect(),
-            ),
-            (
-                DeclaredKind::Client,
-                self.clients.is_some(),
-                clients,
-                declared_clients.collect(),
-            ),
-        ];
-        for (kind, is_declared, present, declared) in kinds {
-            for (name, document) in &declared {
-                let found = found(name, present)?;
-                let before = found.map(|found| &found.document);
-                let members = changes(before, document);
-                if found.is_some() && members.is_empty() {
-                    continue;
-                }
-                differences.push(Difference {
-                    kind,
-                    name: name.clone(),
-                    step: match found {
-                        Some(_) => Step::Change,
-                        None => Step::Create,
-                    },
-                    members,
-                    id: found.map(|found| found.id.clone()),
-                    document: document.clone(),
-                });
-            }
-            let is_left = |one: &&Present| {
-                !one.is_admin && declared.iter().all(|(name, _)| *name != one.name)
-            };
-            let left = present.iter().filter(|_| is_declared).filter(is_left);
-            deletions.extend(left.map(|one| Difference {
-                kind,
-                name: one.name.clone(),
-                step: Step::Delete,
-                members: Vec::new(),
-                id: Some(one.id.clone()),
-                document: Map::new(),
-            }));
+        let mut differences = Differences::default();
+        if let Some(declared) = &self.issuers {
+            let policies = declared.iter();
+            let policies = policies.map(|(name, policy)| (name.as_str(), policy.clone()));
+            differences.compare(DeclaredKind::Issuer, &policies.collect(), issuers)?;
         }
-        // Clients lose what they may call before it goes.
-        deletions.reverse();
-        differences.append(&mut deletions);
-        Ok(differences)
+        if let Some(declared) = &self.clients {
+            let terms = declared.iter();
+            let terms = terms.map(|(name, terms)| (name.as_str(), terms.to_members()));
+            differences.compare(DeclaredKind::Client, &terms.collect(), clients)?;
+        }
+        Ok(differences.in_order())
+    }
+}
+
+/// What has been found to differ.
+#[derive(Default)]
+struct Differences {
+    /// What is to be created or changed.
+    written: Vec<Difference>,
+    /// What is to be deleted.
+    deleted: Vec<Difference>,
+}
+
+impl Differences {
+    /// Compares all that is declared of a kind, by name, with what there is.
+    fn compare(
+        &mut self,
+        kind: DeclaredKind,
+        declared: &BTreeMap<&str, Map<String, Value>>,
+        present: &[Present],
+    ) -> Result<(), DeclaredError> {
+        for (&name, document) in declared {
+            let found = found(name, present)?;
+            let members = changes(found.map(|found| &found.document), document);
+            let step = match found {
+                Some(_) if members.is_empty() => continue,
+                Some(_) => Step::Change,
+                None => Step::Create,
+            };
+            self.written.push(Difference {
+                kind,
+                name: name.to_owned(),
+                step,
+                members,
+                id: found.map(|found| found.id.clone()),
+                document: document.clone(),
+            });
+        }
+        let left = present.iter();
+        let left = left.filter(|one| !one.is_admin && !declared.contains_key(one.name.as_str()));
+        self.deleted.extend(left.map(|one| Difference {
+            kind,
+            name: one.name.clone(),
+            step: Step::Delete,
+            members: Vec::new(),
+            id: Some(one.id.clone()),
+            document: Map::new(),
+        }));
+        Ok(())
+    }
+
+    /// Deletions come last, those of clients first: they lose what they may call before it goes.
+    fn in_order(self) -> Vec<Difference> {
+        let deleted = self.deleted.into_iter().rev();
+        self.written.into_iter().chain(deleted).collect()
     }
 }
 
