@@ -40,6 +40,13 @@ fn is_ours(path: &str) -> bool {
         && path.len() <= 1024
 }
 
+/// The path, if it leads to a page of the console, and else that of its first page.
+fn ours(path: &str) -> &str {
+    Some(path)
+        .filter(|path| is_ours(path))
+        .unwrap_or("/console")
+}
+
 #[derive(Deserialize)]
 pub(in crate::console) struct Target {
     to: Option<String>,
@@ -51,13 +58,7 @@ pub(in crate::console) async fn page(
     signed: Result<SignedIn, Response>,
 ) -> Response {
     match signed {
-        Ok(_) => see_other(
-            target
-                .to
-                .as_deref()
-                .filter(|to| is_ours(to))
-                .unwrap_or("/console"),
-        ),
+        Ok(_) => see_other(ours(target.to.as_deref().unwrap_or_default())),
         Err(_) => {
             let to = target.to.unwrap_or_default();
             show(&console, PageStatus::Ok, &to, &html! {})
@@ -70,7 +71,7 @@ fn show(console: &Console, status: PageStatus, to: &str, message: &Markup) -> Re
         div.title { h1 { "Sign in" } }
         (message)
         form.first method="post" action=(PATH) {
-            input type="hidden" name="to" value=(Some(to).filter(|to| is_ours(to)).unwrap_or_default());
+            input type="hidden" name="to" value=(ours(to));
             div.field {
                 label for="credential" { "Credential" }
                 p.hint #credential-hint {
@@ -194,9 +195,8 @@ async fn enter(console: &Console, headers: &HeaderMap, begun: &BegunSession, to:
         }
     }
     tracing::info!(client = %begun.session.client, "signed in to the console");
-    let to = Some(to).filter(|to| is_ours(to)).unwrap_or("/console");
     let cookie = cookie::begin(&console.settings, headers, &begun.secret);
-    with_cookie(see_other(to), &cookie)
+    with_cookie(see_other(ours(to)), &cookie)
 }
 
 pub(in crate::console) async fn sign_out(
