@@ -287,7 +287,7 @@ impl TaskState {
 /// A link that opens a session in the console, once and for a minute.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConsoleLink {
-    /// Where it leads on this listener. It has a secret: whoever opens it first acts as the client.
+    /// Where it leads on this listener. It has a secret: the browser that opens it first acts as the client.
     pub path: String,
     /// Until when it can be opened.
     pub expires_at: UnixSeconds,

@@ -25,7 +25,7 @@ pub enum WebhookEvent {
     /// A key was revoked.
     #[serde(rename = "key.revoked")]
     KeyRevoked,
-    /// Somebody was banned.
+    /// A ban was made.
     #[serde(rename = "ban.created")]
     BanCreated,
     /// The store has come back from a backup.

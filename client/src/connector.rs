@@ -21,7 +21,7 @@ use crate::address::Endpoint;
 use crate::tls::{InvalidTls, Tls};
 
 /// Connects to one place, whatever a request's URL says: no proxy and no redirect comes between, because
-/// both would show the credential to someone else.
+/// both would show the credential to another program.
 #[derive(Clone)]
 pub(crate) struct Connector {
     endpoint: Arc<Endpoint>,

@@ -126,7 +126,7 @@ impl CertificateRule {
     }
 
     /// Whether the certificate's holder is one of those that are named. A wildcard in a certificate
-    /// matches nothing: a caller is someone.
+    /// matches nothing: a caller is a known client.
     pub fn matches(&self, certificate: &PeerCertificate) -> bool {
         match self {
             Self::Dns(name) => certificate.dns_names.contains(name),

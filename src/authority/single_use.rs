@@ -2,7 +2,7 @@
 //!
 //! The record of a used token can be created once. Uses that come while one batch is being committed go
 //! into the next one together, so that a store that commits slowly serves many. A token that was issued
-//! before a restore does not count: nobody knows whether it was used.
+//! before a restore does not count: the store does not know whether it was used.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

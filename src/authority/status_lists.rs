@@ -3,7 +3,7 @@
 //!
 //! An entry costs no write. A process leases blocks of entries of the lists of an hour in one commit each,
 //! by the token of the list's record, so that no two processes have the same. What a process has leased
-//! and not used when it ends stays unused: those entries say of nobody that he is valid.
+//! and not used when it ends stays unused: those entries are no token's.
 //!
 //! Which entries are invalid is written nowhere either: it follows from what was taken back
 //! ([`Revocations`](super::revocations::Revocations)), by the `jti`.

@@ -34,7 +34,9 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
         return session.output.line(told);
     }
     session.output.line(&url)?;
-    let remark = format!("Open it within {left}; it is good once. Whoever opens it acts as you.");
+    let remark = format!(
+        "Open it within {left}; it is good once. The browser that opens it first acts as you."
+    );
     session.output.note(remark)
 }
 

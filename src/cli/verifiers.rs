@@ -22,8 +22,9 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     session.output.show(&answer, |answer: Verifiers, output| {
         let count = answer.verifiers.len();
         if count == 0 {
-            return output
-                .line("Nobody has fetched the key set from this process in the last 24 hours.");
+            return output.line(
+                "No verifier has fetched the key set from this process in the last 24 hours.",
+            );
         }
         for key in answer
             .keys

@@ -75,7 +75,7 @@ impl InProcessApi {
     }
 }
 
-/// Takes a slot for a request whose form is read: as `caller`, or by address while nobody is known.
+/// Takes a slot for a request whose form is read: as `caller`, or by address while no client is known.
 ///
 /// # Errors
 /// The answer when there is none.

@@ -1,7 +1,7 @@
 //! Status lists: which entry of which list a token has, and how its `jti` says so to the service alone.
 //! Pure.
 //!
-//! A list has the tokens of one issuer that expire within the same hour. Whoever signs takes entries in
+//! A list has the tokens of one issuer that expire within the same hour. A signer takes entries in
 //! blocks, and within a list they come in an order that only the service knows, so that neither the time of
 //! an entry nor its neighbours say anything. The `jti` of a token is its entry, encrypted: so the entry of
 //! a token that is taken back by its `jti` is known without a table of tokens. The address of a list is

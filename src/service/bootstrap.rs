@@ -32,7 +32,7 @@ pub(super) async fn run(
     }
     let refused = apply(authority, declared).await?;
     match refused.into_iter().next() {
-        // Nobody could call.
+        // No client could call.
         Some(why) if has_admin && !authority.had_clients() => Err(why.into()),
         _ => Ok(is_first_start),
     }

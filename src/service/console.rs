@@ -11,7 +11,7 @@ use crate::console::{self, Settings};
 use crate::http::{AdmissionControl, InProcessApi, ListeningSocket};
 
 /// The console on the internal listener, if the configuration wants it there: by default where the
-/// address is a loopback one, which nobody else's browser reaches.
+/// address is a loopback one, which no browser of another machine reaches.
 ///
 /// # Errors
 /// When the socket does not say its address.

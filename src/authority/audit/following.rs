@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// How many events are taken at a time. No more are in memory for one that follows.
 const MOST_AT_A_TIME: usize = 100;
 
-/// How long the log is waited for before whoever follows is asked whether it still may.
+/// How long the log is waited for before it is asked whether the client still may follow.
 const PATIENCE_WITH_QUIET: Duration = Duration::from_secs(1);
 
 /// Follows the log from an event on.

@@ -28,7 +28,7 @@ pub const TTL: Duration = Duration::from_secs(5);
 /// For how long a signed list counts, also where no newer one can be had.
 const COUNTS_FOR: Duration = Duration::from_secs(60);
 
-/// How often a list is signed at most: whoever asks in between gets the one that is there.
+/// How often a list is signed at most: a verifier that asks in between gets the one that is there.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// How long after a process knows of a revocation no verifier that obeys [`TTL`] has an older list: a cache on

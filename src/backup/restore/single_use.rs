@@ -1,4 +1,4 @@
-//! Which tokens that count once still count after a restore: those that are issued after it. Nobody knows
+//! Which tokens that count once still count after a restore: those that are issued after it. The store does not know
 //! which ones were used between the backup and the loss.
 
 use super::{Plan, Recovered};

@@ -112,7 +112,7 @@ fn an_entry_is_invalid_while_a_revocation_names_the_token_that_has_it() {
         BTreeSet::from([77]),
         "the other one stays"
     );
-    // What is erased keeps its entry, though nobody can read it from the jti any more.
+    // What is erased keeps its entry, though it cannot be read from the jti any more.
     let mut erased = of_token("2", &jti);
     let revocation = Arc::get_mut(&mut erased.revocation).unwrap();
     let of = crate::revocation::ErasedSelector::of(
