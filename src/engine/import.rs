@@ -11,7 +11,8 @@ mod weak_key;
 
 use keywright_verifier::json::{self, FieldError, Object};
 use keywright_verifier::{Algorithm, Jwk, JwkError, Kid, PublicKey, decode_jwk_number};
-use rsa::BigUint;
+use rsa::BoxedUint;
+use rsa::pkcs1::ALGORITHM_OID as RSA_ENCRYPTION;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -91,21 +92,27 @@ fn import(algorithm: Algorithm, text: &str, kid: Option<Kid>) -> Result<KeyPair,
 /// A private key as numbers.
 enum Secret {
     P256(p256::SecretKey),
-    Rsa(Box<rsa::RsaPrivateKey>),
+    Rsa(Box<rsa::PrivateKey>),
 }
 
 fn read_der(label: key_format::Label, der: &[u8]) -> Option<Secret> {
     use rsa::pkcs1::DecodeRsaPrivateKey as _;
-    use rsa::pkcs8::DecodePrivateKey as _;
     let rsa = |key| Secret::Rsa(Box::new(key));
     match label {
         key_format::Label::Pkcs8 => match elliptic_curve::read_pkcs8(der) {
             Some(key) => Some(Secret::P256(key)),
-            None => rsa::RsaPrivateKey::from_pkcs8_der(der).ok().map(rsa),
+            None => read_rsa_pkcs8(der).map(rsa),
         },
-        key_format::Label::Pkcs1 => rsa::RsaPrivateKey::from_pkcs1_der(der).ok().map(rsa),
+        key_format::Label::Pkcs1 => rsa::PrivateKey::from_pkcs1_der(der).ok().map(rsa),
         key_format::Label::Sec1 => elliptic_curve::read_sec1(der, None).map(Secret::P256),
     }
+}
+
+/// Reads a PrivateKeyInfo (RFC 5958 §2) of an RSA key that is not for RSASSA-PSS or RSAES-OAEP alone.
+fn read_rsa_pkcs8(der: &[u8]) -> Option<rsa::PrivateKey> {
+    let information = rsa::pkcs8::PrivateKeyInfoRef::try_from(der).ok()?;
+    (information.algorithm.oid == RSA_ENCRYPTION)
+        .then(|| rsa::PrivateKey::try_from(information).ok())?
 }
 
 /// Reads a private JWK (RFC 7518 §6.2.2, §6.3.2) and its kid; `None` when its private members are no
@@ -147,9 +154,9 @@ fn read_jwk(value: Value) -> Result<Option<(Secret, Option<Kid>)>, ImportError> 
             .filter(|secret| public_p256(&secret.public_key()).as_ref() == Some(jwk.public_key()))
             .map(Secret::P256),
         PublicKey::Rsa { n, e } => {
-            let number = |octets: &[u8]| BigUint::from_bytes_be(octets);
+            let number = |octets: &[u8]| BoxedUint::from_be_slice_vartime(octets);
             let primes = p.iter().chain(&q).map(|prime| number(prime)).collect();
-            rsa::RsaPrivateKey::from_components(number(n), number(e), number(&d), primes)
+            rsa::PrivateKey::from_components(number(n), number(e), number(&d), primes)
                 .ok()
                 .map(|key| Secret::Rsa(Box::new(key)))
         }
@@ -187,19 +194,16 @@ pub(super) fn read_rsa_public_key(der: &[u8]) -> Option<PublicKey> {
     use p256::pkcs8::spki::SubjectPublicKeyInfoRef;
     let information = SubjectPublicKeyInfoRef::try_from(der).ok();
     let pkcs1 = match &information {
-        Some(information) if information.algorithm.oid.to_string() == RSA_ENCRYPTION => {
+        Some(information) if information.algorithm.oid == RSA_ENCRYPTION => {
             information.subject_public_key.as_bytes()?
         }
         Some(_) => return None,
         None => der,
     };
-    let key = rsa::pkcs1::RsaPublicKey::try_from(pkcs1).ok()?;
+    let key = rsa::pkcs1::RsaPublicKeyRef::try_from(pkcs1).ok()?;
     let (n, e) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
     PublicKey::rsa(n.to_vec(), e.to_vec()).ok()
 }
-
-/// RFC 8017 appendix C.
-const RSA_ENCRYPTION: &str = "1.2.840.113549.1.1.1";
 
 /// Parses JSON of a key file.
 fn parse_json(text: &str) -> Option<Value> {

@@ -55,7 +55,7 @@ impl RsaLibrary {
             Self::AwsLc => aws_lc::generate(bits),
             Self::Ring => {
                 let bits = usize::from(bits);
-                let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).ok()?;
+                let secret = rsa::PrivateKey::new(&mut rand::rngs::SysRng, bits).ok()?;
                 Some((encode(&secret)?, public_half(&secret)?))
             }
         }
@@ -76,14 +76,14 @@ pub(super) fn is_usable(private: &PrivateKey) -> bool {
     open_with_ring(private).is_some() && RsaLibrary::preferred().open(private).is_some()
 }
 
-pub(super) fn encode(secret: &rsa::RsaPrivateKey) -> Option<PrivateKey> {
+pub(super) fn encode(secret: &rsa::PrivateKey) -> Option<PrivateKey> {
     let der = secret.to_pkcs8_der().ok()?;
     Some(PrivateKey::from_pkcs8(der.to_bytes()))
 }
 
-pub(super) fn public_half(secret: &rsa::RsaPrivateKey) -> Option<PublicKey> {
+pub(super) fn public_half(secret: &rsa::PrivateKey) -> Option<PublicKey> {
     use rsa::traits::PublicKeyParts as _;
-    PublicKey::rsa(secret.n().to_bytes_be(), secret.e().to_bytes_be()).ok()
+    PublicKey::rsa(secret.n_bytes().into_vec(), secret.e_bytes().into_vec()).ok()
 }
 
 /// A private key that a library has parsed and checked.

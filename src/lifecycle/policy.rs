@@ -342,8 +342,8 @@ mod tests {
         let estimate = published_bytes(Algorithm::Es256, 2048);
         assert_eq!(estimate, bytes_with_comma(key));
 
-        let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-        let (n, e) = (secret.n().to_bytes_be(), secret.e().to_bytes_be());
+        let secret = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
+        let (n, e) = (secret.n_bytes().into_vec(), secret.e_bytes().into_vec());
         let key = PublicKey::rsa(n, e).unwrap();
         let estimate = published_bytes(Algorithm::Rs256, 2048);
         assert_eq!(estimate, bytes_with_comma(key));

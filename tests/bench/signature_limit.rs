@@ -62,7 +62,7 @@ fn es256() -> impl FnMut() {
 }
 
 fn rsa_key() -> Vec<u8> {
-    let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    let private = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
     private.to_pkcs8_der().unwrap().as_bytes().to_vec()
 }
 

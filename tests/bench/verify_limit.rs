@@ -85,10 +85,10 @@ fn es256() -> Signer {
 }
 
 fn rs256() -> Signer {
-    let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    let private = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
     let pair = RsaKeyPair::from_pkcs8(private.to_pkcs8_der().unwrap().as_bytes()).unwrap();
     let public = pair.public().as_ref().to_vec();
-    let (modulus, exponent) = (private.n().to_bytes_be(), private.e().to_bytes_be());
+    let (modulus, exponent) = (private.n_bytes().into_vec(), private.e_bytes().into_vec());
     let key = PublicKey::rsa(modulus, exponent).unwrap();
     Signer {
         jwk: Jwk::new(None, key).unwrap(),

@@ -183,7 +183,7 @@ fn other_curves_are_refused() {
 // K1. ring signs with primes of a multiple of 512 bits, so that the steps are 1024 bits.
 #[test]
 fn rsa_keys_of_other_lengths_are_refused_with_the_lengths_that_are_taken() {
-    let odd = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2049).unwrap();
+    let odd = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2049).unwrap();
     let mut pems = vec![odd.to_pkcs8_pem(LineEnding::LF).unwrap().to_string()];
     // openssl rounds an odd length down.
     for bits in [1024, 2056, 2560] {

@@ -64,7 +64,7 @@ async fn a_key_that_one_library_generates_signs_alike_with_all() {
 async fn every_library_writes_the_same_form_of_pkcs8() {
     for (library, engine) in engines() {
         let pair = generate(&engine, 2048).await;
-        let secret = rsa::RsaPrivateKey::from_pkcs8_der(pair.private.pkcs8()).unwrap();
+        let secret = rsa::PrivateKey::from_pkcs8_der(pair.private.pkcs8()).unwrap();
         let again = secret.to_pkcs8_der().unwrap();
         assert!(again.as_bytes() == pair.private.pkcs8(), "{library:?}");
     }
@@ -73,11 +73,13 @@ async fn every_library_writes_the_same_form_of_pkcs8() {
 #[tokio::test]
 async fn a_key_whose_first_prime_is_the_smaller_one_signs_alike_with_all() {
     use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
-    let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-    let mut primes = secret.primes().to_vec();
+    let secret = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
+    let primes = secret.primes().iter();
+    let mut primes: Vec<_> = primes.map(|prime| prime.as_ref().clone()).collect();
     primes.sort();
-    let (n, e, d) = (secret.n().clone(), secret.e().clone(), secret.d().clone());
-    let secret = rsa::RsaPrivateKey::from_components(n, e, d, primes).unwrap();
+    let (n, e, d) = (secret.n().as_ref(), secret.e(), secret.d());
+    let (n, e, d) = (n.clone(), e.clone(), d.clone());
+    let secret = rsa::PrivateKey::from_components(n, e, d, primes).unwrap();
     let pem = secret.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF).unwrap();
     signs_alike(&accepted(Algorithm::Rs256, &pem).await).await;
 }

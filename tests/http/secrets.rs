@@ -324,9 +324,9 @@ fn a_whole_life_reveals_nothing(format: &str) {
         pem_forms("the RSA key", &rsa_pem),
         pem_forms("the spare key", &spare_pem),
         forms("d of the P-256 key", &p256_secret.to_bytes()),
-        forms("d of the RSA key", &rsa_secret.d().to_bytes_be()),
-        forms("p of the RSA key", &rsa_secret.primes()[0].to_bytes_be()),
-        forms("q of the RSA key", &rsa_secret.primes()[1].to_bytes_be()),
+        forms("d of the RSA key", &rsa_secret.d().to_be_bytes()),
+        forms("p of the RSA key", &rsa_secret.primes()[0].to_be_bytes()),
+        forms("q of the RSA key", &rsa_secret.primes()[1].to_be_bytes()),
         forms("the master key", &master),
     ]
     .concat();

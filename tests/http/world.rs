@@ -173,9 +173,9 @@ pub fn p256_pem() -> (p256::SecretKey, String) {
 }
 
 /// An RSA private key as PKCS#8 PEM.
-pub fn rsa_pem(bits: usize) -> (rsa::RsaPrivateKey, String) {
+pub fn rsa_pem(bits: usize) -> (rsa::PrivateKey, String) {
     use rsa::pkcs8::EncodePrivateKey as _;
-    let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).unwrap();
+    let secret = rsa::PrivateKey::new(&mut rand::rngs::SysRng, bits).unwrap();
     let pem = secret
         .to_pkcs8_pem(rsa::pkcs8::LineEnding::LF)
         .unwrap()

@@ -46,8 +46,8 @@ impl Signer {
             point[1..33].try_into().unwrap(),
             point[33..].try_into().unwrap(),
         );
-        let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-        let (n, e) = (private.n().to_bytes_be(), private.e().to_bytes_be());
+        let private = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
+        let (n, e) = (private.n_bytes().into_vec(), private.e_bytes().into_vec());
         Self {
             p256,
             rsa: RsaKeyPair::from_pkcs8(private.to_pkcs8_der().unwrap().as_bytes()).unwrap(),

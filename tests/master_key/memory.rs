@@ -78,11 +78,16 @@ fn forms_of_scalar(secret: &p256::SecretKey) -> Vec<Vec<u8>> {
     vec![plain.clone(), reversed(&plain), scaled]
 }
 
-fn forms_of_primes(secret: &rsa::RsaPrivateKey) -> Vec<Vec<u8>> {
+fn forms_of_primes(secret: &rsa::PrivateKey) -> Vec<Vec<u8>> {
     use rsa::traits::PrivateKeyParts as _;
     let primes = secret.primes().iter();
     primes
-        .flat_map(|prime| [prime.to_bytes_be(), prime.to_bytes_le()])
+        .flat_map(|prime| {
+            [
+                prime.to_be_bytes().into_vec(),
+                prime.to_le_bytes().into_vec(),
+            ]
+        })
         .collect()
 }
 
@@ -223,7 +228,7 @@ fn an_imported_scalar_is_in_memory_while_it_signs_and_not_before_or_after() {
 fn an_imported_rsa_key_leaves_no_prime_behind() {
     use rsa::pkcs8::EncodePrivateKey as _;
     let server = serve(&Key::new(7));
-    let secret = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    let secret = rsa::PrivateKey::new(&mut rand::rngs::SysRng, 2048).unwrap();
     let pem = secret.to_pkcs8_pem(rsa::pkcs8::LineEnding::LF).unwrap();
     let mut forms = forms_of_primes(&secret);
     forms.push(pem.as_bytes()[700..720].to_vec());
@@ -247,7 +252,7 @@ fn keys_of_the_service_are_gone_when_they_have_retired() {
     let scalar = forms_of_scalar(&p256::SecretKey::from_pkcs8_der(&ec).unwrap());
     let primes = {
         use rsa::pkcs8::DecodePrivateKey as _;
-        forms_of_primes(&rsa::RsaPrivateKey::from_pkcs8_der(&rsa).unwrap())
+        forms_of_primes(&rsa::PrivateKey::from_pkcs8_der(&rsa).unwrap())
     };
     let (before, of_primes) = (count(&server, &scalar), count(&server, &primes));
     report(&format!(

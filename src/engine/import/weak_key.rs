@@ -2,7 +2,7 @@
 //! them, or anyone can compute their private half.
 
 use keywright_verifier::PublicKey;
-use rsa::BigUint;
+use num_bigint::BigUint;
 
 /// Why a key is not imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum WeakKey {
 }
 
 /// The bits of the largest exponent: Go's `crypto/rsa` refuses `e` above 2^31 − 1.
-const EXPONENT_BITS: usize = 31;
+const EXPONENT_BITS: u64 = 31;
 
 /// The primes of the ROCA fingerprint, as its authors published them (Nemec et al., "The Return of
 /// Coppersmith's Attack", CCS 2017; `roca-detect`).
