@@ -34,9 +34,11 @@ RECORDS = """INSERT INTO records (kind, owner, id, version, token, document, sea
     'user-' || number, 'login', 1 FROM generate_series(1, 100000) AS number"""
 
 
-def service(folder, settings=None):
-    """A service whose grants outlive the measurement, with an issuer."""
-    started = Service(folder, {"OAUTH__ENABLED": "true", **(settings or {})})
+def service(folder, live=0):
+    """A service with an issuer, whose clients may open grants beside so many live ones."""
+    most = str(live + 1_000_000)
+    started = Service(folder, {"OAUTH__ENABLED": "true", "OAUTH__MAX_GRANTS_PER_CLIENT": most,
+                               "OAUTH__MAX_GRANTS_PER_ISSUER": most})
     url = f"{started.public}/grants"
     started.call("PUT", ISSUER, {"url": url, "algorithms": ["ES256"]})
     return started
@@ -141,7 +143,7 @@ def left(data):
 
 def many(table, seconds, count):
     with tempfile.TemporaryDirectory() as folder:
-        one = service(folder)
+        one = service(folder, count)
         opened(one, 1)
         time.sleep(1)
         memory = one.resident_megabytes()
