@@ -18,9 +18,9 @@
 )]
 
 mod links;
+mod named_tests;
 mod newcomer;
 mod problems;
-mod security;
 #[path = "../support/mod.rs"]
 mod support;
 
