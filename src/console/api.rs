@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use axum::http::header::ETAG;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use keywright_api as api;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::response::{is_accepted, is_success};
 use crate::authority::authentication::Caller;
-use crate::http::{InProcessApi, read_answer};
+use crate::http::{InProcessApi, InProcessRequest, read_answer};
 
 /// The largest answer that is read whole, in bytes.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -63,6 +64,18 @@ impl<'c> Calls<'c> {
         document(response).await
     }
 
+    /// Reads a document with its entity tag.
+    pub(super) async fn get_tagged<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, String), api::Problem> {
+        let response = self.answer(Method::GET, path, None).await;
+        let tag = response.headers().get(ETAG);
+        let tag = tag.and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        let tag = tag.to_owned();
+        Ok((document(response).await?, tag))
+    }
+
     /// Does what a document says.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
@@ -70,12 +83,23 @@ impl<'c> Calls<'c> {
         body: &impl Serialize,
     ) -> Result<Outcome<T>, api::Problem> {
         let body = serde_json::to_string(body).unwrap_or_default();
-        let response = self.answer(Method::POST, path, Some(body)).await;
-        if is_accepted(&response) {
-            let awaits: api::Awaits = document(response).await?;
-            return Ok(Outcome::Awaits(Box::new(awaits.approval)));
-        }
-        Ok(Outcome::Done(document(response).await?))
+        outcome(self.answer(Method::POST, path, Some(body)).await).await
+    }
+
+    /// Puts a document in the place of the one that has this entity tag.
+    pub(super) async fn replace<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: &str,
+        body: &impl Serialize,
+    ) -> Result<Outcome<T>, api::Problem> {
+        let request = InProcessRequest {
+            method: Method::PUT,
+            path,
+            body: Some(serde_json::to_string(body).unwrap_or_default()),
+            if_match: Some(tag),
+        };
+        outcome(self.send(request).await).await
     }
 
     /// Does what the method says, and hears nothing more of it.
@@ -94,10 +118,26 @@ impl<'c> Calls<'c> {
         path: &str,
         body: Option<String>,
     ) -> Response {
-        self.api
-            .send(self.caller, self.headers, method, path, body)
-            .await
+        self.send(InProcessRequest {
+            method,
+            path,
+            body,
+            if_match: None,
+        })
+        .await
     }
+
+    async fn send(&self, request: InProcessRequest<'_>) -> Response {
+        self.api.send(self.caller, self.headers, request).await
+    }
+}
+
+async fn outcome<T: DeserializeOwned>(response: Response) -> Result<Outcome<T>, api::Problem> {
+    if is_accepted(&response) {
+        let awaits: api::Awaits = document(response).await?;
+        return Ok(Outcome::Awaits(Box::new(awaits.approval)));
+    }
+    Ok(Outcome::Done(document(response).await?))
 }
 
 async fn document<T: DeserializeOwned>(response: Response) -> Result<T, api::Problem> {

@@ -18,6 +18,8 @@ mod layout;
 mod moment;
 mod origin;
 mod pages;
+mod plan_comparison;
+mod policy_form;
 mod policy_words;
 mod response;
 mod session;
@@ -31,7 +33,7 @@ use axum::routing::{get, post};
 
 use crate::authority::Authority;
 use crate::http::InProcessApi;
-use pages::{approvals, audit, bans, clients, inspector, issuer, issuers, revoke, sign_in};
+use pages::{approvals, audit, bans, clients, inspector, issuer, issuers, policy, revoke, sign_in};
 
 /// What a deployment lays down for its console.
 #[derive(Debug, Clone)]
@@ -74,6 +76,10 @@ pub fn router(authority: Arc<Authority>, api: InProcessApi, settings: Settings) 
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/issuers/{issuer}", get(issuer::page))
         .route("/console/issuers/{issuer}/rotate", post(issuer::rotate))
+        .route(
+            "/console/issuers/{issuer}/policy",
+            get(policy::page).post(policy::submit),
+        )
         .route(
             "/console/issuers/{issuer}/revoke",
             get(revoke::page).post(revoke::revoke),

@@ -40,6 +40,9 @@ pub(super) struct BatchBody(pub(super) Bytes);
 /// A body of at most 32 KiB that is a form.
 pub(super) struct FormBody(pub(super) Form);
 
+/// A body of at most 64 KiB that is the form of a page, whose fields may have several lines.
+pub(super) struct PageFormBody(pub(super) Form);
+
 /// A [`Body`], or none at all.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
@@ -86,12 +89,24 @@ impl<S: Sync> FromRequest<S> for BatchBody {
     }
 }
 
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 impl<S: Sync> FromRequest<S> for FormBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        require(request.headers(), "application/x-www-form-urlencoded")?;
+        require(request.headers(), FORM)?;
         Ok(Self(Form::parse(&read(request, FORM_LIMIT).await?)?))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for PageFormBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require(request.headers(), FORM)?;
+        Ok(Self(Form::parse_page(&read(request, LIMIT).await?)?))
     }
 }
 

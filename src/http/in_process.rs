@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Request};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
@@ -14,14 +14,14 @@ use tower::ServiceExt as _;
 
 use super::admission::{AdmissionControl, REQUEST_ID};
 use super::authentication::KnownCaller;
-use super::body::FormBody;
+use super::body::PageFormBody;
 use super::connection::Peer;
 use super::internal;
 use super::problem::Problem;
 use super::response::until_sent;
 use super::slots::{RequestSlot, RouteClass, Slots};
-use crate::authority::Authority;
 use crate::authority::authentication::Caller;
+use crate::authority::{Authority, ChangeError};
 use crate::oauth::Form;
 
 /// The routes of the internal listener, for requests that come over no connection.
@@ -29,6 +29,18 @@ use crate::oauth::Form;
 pub struct InProcessApi {
     router: Router,
     slots: Arc<Slots>,
+}
+
+/// A request.
+pub struct InProcessRequest<'r> {
+    /// The method.
+    pub method: Method,
+    /// The path, with its query.
+    pub path: &'r str,
+    /// The JSON that it brings, if any.
+    pub body: Option<String>,
+    /// The entity tag of the record that it replaces, if it must still be that one (RFC 9110 §13.1.1).
+    pub if_match: Option<&'r str>,
 }
 
 impl InProcessApi {
@@ -40,16 +52,20 @@ impl InProcessApi {
         }
     }
 
-    /// Makes a request as `caller`, with `body` as JSON if there is one. It takes a slot of the route's
-    /// class, as one over a connection does. `page` are the headers of the request that it is made for.
+    /// Makes a request as `caller`. It takes a slot of the route's class, as one over a connection does.
+    /// `page` are the headers of the request that it is made for.
     pub async fn send(
         &self,
         caller: &Caller,
         page: &HeaderMap,
-        method: Method,
-        path: &str,
-        body: Option<String>,
+        request: InProcessRequest<'_>,
     ) -> Response {
+        let InProcessRequest {
+            method,
+            path,
+            body,
+            if_match,
+        } = request;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = method;
         match path.parse() {
@@ -61,6 +77,12 @@ impl InProcessApi {
         if let Some(body) = body {
             request.headers_mut().insert(CONTENT_TYPE, json);
             *request.body_mut() = Body::from(body);
+        }
+        if let Some(tag) = if_match {
+            match HeaderValue::from_str(tag) {
+                Ok(tag) => drop(request.headers_mut().insert(IF_MATCH, tag)),
+                Err(_) => return Problem::from(ChangeError::PreconditionFailed).into_response(),
+            }
         }
         if let Some(id) = page.get(REQUEST_ID) {
             request.headers_mut().insert(REQUEST_ID, id.clone());
@@ -102,13 +124,13 @@ pub fn release_slot(extensions: &Extensions) {
     }
 }
 
-/// Reads the form that a request brings, of at most 32 KiB.
+/// Reads the form of a page that a request brings, of at most 64 KiB.
 ///
 /// # Errors
 /// The answer when it is none.
 pub async fn read_form(request: Request) -> Result<Form, Box<Response>> {
-    let read = FormBody::from_request(request, &()).await;
-    let read = read.map(|FormBody(form)| form);
+    let read = PageFormBody::from_request(request, &()).await;
+    let read = read.map(|PageFormBody(form)| form);
     read.map_err(|problem| Box::new(problem.into_response()))
 }
 

@@ -28,7 +28,9 @@ pub use admission::{AdmissionControl, AdmittedService, RequestLimits};
 pub use certificate_reload::{CertificateReloader, Certificates};
 pub use connection::Peer;
 pub use connections::ConnectionLimits;
-pub use in_process::{InProcessApi, read_answer, read_form, release_slot, take_slot_for_form};
+pub use in_process::{
+    InProcessApi, InProcessRequest, read_answer, read_form, release_slot, take_slot_for_form,
+};
 pub use internal::router as internal_router;
 pub use public::{MtlsEndpoints, Oauth, Public};
 pub use server::{Limits, Listener, RequestHandler, Socket, serve};

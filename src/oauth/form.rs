@@ -10,6 +10,9 @@ use super::exchange::LARGEST_CONTEXT;
 /// The most parameters that a form may have.
 const MOST_PARAMETERS: usize = 32;
 
+/// The most fields of a page's form: a policy has many members.
+const MOST_FIELDS: usize = 96;
+
 /// The longest name that an error repeats, in characters.
 const SHOWN: usize = 64;
 
@@ -27,8 +30,8 @@ pub enum FormError {
     #[error("the parameter {0} is repeated")]
     Repeated(String),
     /// There are too many parameters.
-    #[error("the body has more than {MOST_PARAMETERS} parameters")]
-    TooMany,
+    #[error("the body has more than {0} parameters")]
+    TooMany(usize),
     /// A parameter is required.
     #[error("the parameter {0} is required")]
     Missing(&'static str),
@@ -46,15 +49,31 @@ impl Form {
     /// # Errors
     /// [`FormError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, FormError> {
+        Self::of(bytes, MOST_PARAMETERS, decode)
+    }
+
+    /// Reads the bytes of a page's form, whose fields may have several lines.
+    ///
+    /// # Errors
+    /// [`FormError`].
+    pub fn parse_page(bytes: &[u8]) -> Result<Self, FormError> {
+        Self::of(bytes, MOST_FIELDS, decode_lines)
+    }
+
+    fn of(
+        bytes: &[u8],
+        most: usize,
+        decode_value: fn(&str) -> Result<String, FormError>,
+    ) -> Result<Self, FormError> {
         let text = std::str::from_utf8(bytes).map_err(|_| FormError::Malformed)?;
         let mut parameters = BTreeMap::new();
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         for (index, pair) in pairs.enumerate() {
-            if index == MOST_PARAMETERS {
-                return Err(FormError::TooMany);
+            if index == most {
+                return Err(FormError::TooMany(most));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (name, value) = (decode(name)?, decode(value)?);
+            let (name, value) = (decode(name)?, decode_value(value)?);
             if parameters.contains_key(&name) {
                 let shown = name.escape_default().take(SHOWN).collect();
                 return Err(FormError::Repeated(shown));
@@ -82,6 +101,24 @@ impl Form {
 /// Decodes a name or a value: `+` is a space, `%` begins two hexadecimal digits, and nothing is a
 /// control character.
 pub(super) fn decode(text: &str) -> Result<String, FormError> {
+    without_control(decode_any(text)?, char::is_control)
+}
+
+/// The same, but for tabs and the ends of lines.
+fn decode_lines(text: &str) -> Result<String, FormError> {
+    let is_refused =
+        |character: char| character.is_control() && !matches!(character, '\t' | '\r' | '\n');
+    without_control(decode_any(text)?, is_refused)
+}
+
+fn without_control(text: String, is_refused: fn(char) -> bool) -> Result<String, FormError> {
+    match text.chars().any(is_refused) {
+        true => Err(FormError::Malformed),
+        false => Ok(text),
+    }
+}
+
+fn decode_any(text: &str) -> Result<String, FormError> {
     let is_escaped = text.split('%').skip(1).all(|rest| {
         let digits = rest.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -93,11 +130,7 @@ pub(super) fn decode(text: &str) -> Result<String, FormError> {
     let decoded = percent_decode_str(&spaced)
         .decode_utf8()
         .map(Cow::into_owned);
-    let decoded = decoded.map_err(|_| FormError::Malformed)?;
-    match decoded.chars().any(char::is_control) {
-        true => Err(FormError::Malformed),
-        false => Ok(decoded),
-    }
+    decoded.map_err(|_| FormError::Malformed)
 }
 
 #[cfg(test)]
@@ -136,7 +169,20 @@ mod tests {
         }
         let many: Vec<String> = (0..33).map(|number| format!("a{number}=1")).collect();
         let many = |count: usize| Form::parse(many[..count].join("&").as_bytes()).err();
-        assert_eq!(many(33), Some(FormError::TooMany));
+        assert_eq!(many(33), Some(FormError::TooMany(32)));
         assert_eq!(many(32), None);
+    }
+
+    #[test]
+    fn a_field_of_a_page_may_have_several_lines() {
+        let form = Form::parse_page(b"claims=%7B%0D%0A%09%22sub%22%7D&name=a").unwrap();
+        assert_eq!(form.get("claims"), Some("{\r\n\t\"sub\"}"));
+        for body in [b"a=%00".as_slice(), b"a%0A=b", b"a=%7f", b"a=%C2%85"] {
+            assert_eq!(Form::parse_page(body).err(), Some(FormError::Malformed));
+        }
+        let many: Vec<String> = (0..97).map(|number| format!("a{number}=1")).collect();
+        let many = |count: usize| Form::parse_page(many[..count].join("&").as_bytes()).err();
+        assert_eq!(many(97), Some(FormError::TooMany(96)));
+        assert_eq!(many(96), None);
     }
 }

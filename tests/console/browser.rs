@@ -93,6 +93,15 @@ impl Browser {
         self.send(path, &all)
     }
 
+    /// Sends all fields of a form.
+    pub fn send_all(&mut self, path: &str, fields: &[(String, String)]) -> Answer {
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.send(path, &fields)
+    }
+
     /// Sends a form with headers that say where it comes from.
     pub fn send_from(
         &mut self,
@@ -135,4 +144,50 @@ impl Browser {
             }
         }
     }
+}
+
+/// The fields that a browser would send of the form with this action, without a button.
+pub fn fields(page: &str, action: &str) -> Vec<(String, String)> {
+    let start = format!("action=\"{action}\"");
+    let (_, form) = page
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no form {action} in {page}"));
+    let form = form.split("</form>").next().expect("a form");
+    let attribute = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+        Some(unescaped(rest.split('"').next()?))
+    };
+    let mut sent = Vec::new();
+    for element in form.split('<') {
+        let (tag, text) = element.split_once('>').unwrap_or((element, ""));
+        let is_box = tag.contains("type=\"checkbox\"") || tag.contains("type=\"radio\"");
+        let name = attribute(tag, "name");
+        match (tag.split(' ').next(), name) {
+            (Some("input"), Some(name)) if !is_box || tag.contains(" checked") => {
+                sent.push((name, attribute(tag, "value").unwrap_or_default()));
+            }
+            (Some("textarea"), Some(name)) => sent.push((name, unescaped(text))),
+            (Some("select"), Some(name)) => sent.push((name, String::new())),
+            (Some("option"), None) if tag.contains(" selected") => {
+                let select = sent.last_mut().expect("a select");
+                select.1 = attribute(tag, "value").unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    sent
+}
+
+fn unescaped(text: &str) -> String {
+    let text = text.replace("&quot;", "\"").replace("&lt;", "<");
+    text.replace("&gt;", ">").replace("&amp;", "&")
+}
+
+/// The same fields with other values, and with a button.
+pub fn changed(fields: &[(String, String)], others: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = fields.to_vec();
+    all.retain(|(name, _)| others.iter().all(|(other, _)| other != name));
+    let others = others.iter();
+    all.extend(others.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    all
 }

@@ -51,6 +51,7 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     let server = start("console.environment = \"production\"\n");
     create_issuer(&server, "shop", json!({"algorithms": ["ES256", "RS256"]}));
     create_issuer(&server, "victim", json!({}));
+    create_issuer(&server, "orders", json!({"algorithms": ["ES256", "RS256"]}));
     create_issuer(
         &server,
         "takes-two",

@@ -3,13 +3,16 @@
 
 use maud::{Markup, html};
 
-use crate::console::elements::short;
+use crate::console::elements::{Heading, Row, empty, short, table};
 use crate::console::event_words::Moment;
 use crate::console::moment;
 use crate::console::timeline::{Life, Phase, Scale, percent};
 
 /// The height of a key's row, in pixels.
 const ROW: u32 = 44;
+
+/// The most rows of a timeline.
+const MOST_ROWS: usize = 40;
 
 /// How near two marks may be, in hundredths of a percent of the whole.
 const MARK: u64 = 350;
@@ -90,7 +93,7 @@ struct Mark<'m, 'p> {
 }
 
 /// The moments that a chart marks, as their table numbers them.
-pub(super) fn marked<'m, 'p>(moments: &'m [Moment<'p>], scale: Scale) -> &'m [Moment<'p>] {
+fn marked<'m, 'p>(moments: &'m [Moment<'p>], scale: Scale) -> &'m [Moment<'p>] {
     let within = moments.iter().take_while(|moment| moment.at <= scale.until);
     let count = within.count().min(MOST_MARKS);
     moments.get(..count).unwrap_or_default()
@@ -113,34 +116,55 @@ fn marks<'m, 'p>(moments: &'m [Moment<'p>], scale: Scale) -> Vec<Mark<'m, 'p>> {
         .collect()
 }
 
-/// What a chart shows.
+/// What a timeline shows.
 pub(super) struct Timeline<'t> {
-    /// The issuer's name.
-    pub(super) issuer: &'t str,
+    /// What tells it from another one of the page.
+    pub(super) id: &'static str,
+    /// Whose keys and which plan it shows.
+    pub(super) title: String,
     /// The keys, those of an algorithm after each other.
-    pub(super) lives: &'t [&'t Life],
-    /// What is marked.
+    pub(super) lives: &'t [Life],
+    /// What is marked, if it is within the time.
     pub(super) moments: &'t [Moment<'t>],
     pub(super) span: Span,
     pub(super) now: u64,
 }
 
 impl Timeline<'_> {
-    /// The chart.
-    pub(super) fn draw(&self) -> Markup {
+    /// The picture with what its looks mean, and the coming events as a table.
+    pub(super) fn figure(&self) -> Markup {
         let scale = self.span.scale(self.now);
-        let marks = marks(self.moments, scale);
+        let shown: Vec<&Life> = self
+            .lives
+            .iter()
+            .filter(|life| !life.bars(scale.from, self.now, scale.until).is_empty())
+            .take(MOST_ROWS)
+            .collect();
+        let moments = marked(self.moments, scale);
+        html! {
+            @if shown.is_empty() {
+                (empty("No key lives in this time", html! { p { "Look at a longer one." } }))
+            } @else {
+                figure { (self.draw(&shown, moments, scale)) figcaption { (legend(self.id)) } }
+            }
+            @if !moments.is_empty() { (coming(moments, self.now)) }
+        }
+    }
+
+    fn draw(&self, lives: &[&Life], moments: &[Moment<'_>], scale: Scale) -> Markup {
+        let marks = marks(moments, scale);
         let top = if marks.is_empty() { 44 } else { 88 };
-        let (rows, height) = self.rows(top);
+        let (rows, height) = rows(lives, top);
         let x = |at: u64| percent(scale.place(at));
         let now = x(self.now);
+        let (title, text) = (format!("{}-title", self.id), format!("{}-desc", self.id));
         html! {
-            svg.chart height=(height) role="img" aria-labelledby="life-title" aria-describedby="life-desc" {
-                title #life-title {
-                    "Life of the keys of " (self.issuer) ", " (moment::day(scale.from)) " to " (moment::day(scale.until))
+            svg.chart height=(height) role="img" aria-labelledby=(title) aria-describedby=(text) {
+                title id=(title) {
+                    (self.title) ", " (moment::day(scale.from)) " to " (moment::day(scale.until))
                 }
-                desc #life-desc { "All times are in the table of keys below." }
-                defs { (hatch("hatch-life")) }
+                desc id=(text) { "All times are in the tables below." }
+                defs { (hatch(&format!("hatch-{}", self.id))) }
                 @for (number, (at, label)) in self.span.ticks(scale).iter().enumerate() {
                     line.grid x1=(x(*at)) x2=(x(*at)) y1="18" y2=(height) {}
                     @if scale.place(*at) < 9_500 {
@@ -160,26 +184,6 @@ impl Timeline<'_> {
                 }
             }
         }
-    }
-
-    /// Where each row is, and how high the chart is.
-    fn rows(&self, top: u32) -> (Vec<PlacedRow<'_>>, u32) {
-        let mut rows = Vec::new();
-        let mut y = top;
-        let mut algorithm = None;
-        for life in self.lives {
-            if algorithm != Some(life.algorithm) {
-                if algorithm.is_some() {
-                    y += 11;
-                }
-                rows.push(PlacedRow::Group(life.algorithm.as_str(), y));
-                y += 21;
-                algorithm = Some(life.algorithm);
-            }
-            rows.push(PlacedRow::Key(life, y));
-            y += ROW;
-        }
-        (rows, y)
     }
 
     fn row(&self, row: &PlacedRow<'_>, scale: Scale) -> Markup {
@@ -212,7 +216,7 @@ impl Timeline<'_> {
                 @for bar in life.bars(scale.from, self.now, scale.until) {
                     @let class = format!("bar {}{}", bar.phase.as_str(), if bar.is_planned { " planned" } else { "" });
                     @let (top, height) = if bar.phase == Phase::Retired { (y + 10, 6) } else { (y + 7, 12) };
-                    @let fill = (bar.phase == Phase::Pending).then_some("url(#hatch-life)");
+                    @let fill = (bar.phase == Phase::Pending).then(|| format!("url(#hatch-{})", self.id));
                     rect class=(class) fill=[fill] x=(x(bar.from)) y=(top) width=(width(bar.from, bar.until)) height=(height) {}
                 }
                 @if let Some(gone) = life.gone_from(scale.until) {
@@ -253,6 +257,53 @@ enum PlacedRow<'t> {
     Key(&'t Life, u32),
 }
 
+/// Where each row is, and how high the chart is.
+fn rows<'l>(lives: &[&'l Life], top: u32) -> (Vec<PlacedRow<'l>>, u32) {
+    let mut rows = Vec::new();
+    let mut y = top;
+    let mut algorithm = None;
+    for life in lives {
+        if algorithm != Some(life.algorithm) {
+            if algorithm.is_some() {
+                y += 11;
+            }
+            rows.push(PlacedRow::Group(life.algorithm.as_str(), y));
+            y += 21;
+            algorithm = Some(life.algorithm);
+        }
+        rows.push(PlacedRow::Key(life, y));
+        y += ROW;
+    }
+    (rows, y)
+}
+
+/// The marked events, as the timeline numbers them.
+fn coming(moments: &[Moment<'_>], now: u64) -> Markup {
+    let rows: Vec<Row> = (1..)
+        .zip(moments)
+        .map(|(number, moment): (usize, _)| {
+            Row::new(
+                html! { (number) },
+                [
+                    html! { (moment::at(moment.at, now)) small { (moment::from_now(moment.at, now)) } },
+                    moment.sentences(),
+                ],
+            )
+        })
+        .collect();
+    let headings = [
+        Heading::Text("No."),
+        Heading::Text("When"),
+        Heading::Text("What happens by itself"),
+    ];
+    table(
+        Some("brief numbered"),
+        "Coming events, as numbered in the timeline",
+        &headings,
+        &rows,
+    )
+}
+
 /// Text of a chart, where no element of HTML can stand.
 fn visible_text(text: &str) -> String {
     text.chars()
@@ -272,13 +323,14 @@ fn hatch(id: &str) -> Markup {
 }
 
 /// What the looks of bars mean.
-pub(super) fn legend() -> Markup {
+fn legend(id: &str) -> Markup {
+    let hatched = format!("legend-{id}");
     html! {
         ul.legend {
             li {
                 svg.chart aria-hidden="true" {
-                    defs { (hatch("hatch-legend")) }
-                    rect.bar.pending fill="url(#hatch-legend)" x="1" y="1" width="22" height="10" {}
+                    defs { (hatch(&hatched)) }
+                    rect.bar.pending fill=(format!("url(#{hatched})")) x="1" y="1" width="22" height="10" {}
                 }
                 "pending: published, does not sign"
             }

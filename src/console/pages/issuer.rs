@@ -6,12 +6,12 @@ use keywright_api as api;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::chart::{Span, Timeline, legend, marked};
+use super::chart::{Span, Timeline};
 use super::verifiers;
 use crate::access::Role;
 use crate::console::api::{Outcome, encoded, of_issuer};
 use crate::console::elements::{
-    Heading, Row, Tone, empty, key_state, not_done, notice, refused, short_kid, table, visible,
+    Heading, Row, Tone, key_state, not_done, notice, refused, short_kid, table, visible,
 };
 use crate::console::event_words::{Moment, moments};
 use crate::console::form::Submitted;
@@ -26,10 +26,7 @@ use crate::console::timeline::{Life, lives};
 const MOST_GONE: usize = 10;
 
 /// How far the plan looks ahead at least, in seconds: what comes next is said whatever the picture shows.
-const OUTLOOK: u64 = 90 * 86_400;
-
-/// The most rows of the picture.
-const MOST_ROWS: usize = 40;
+pub(super) const OUTLOOK: u64 = 90 * 86_400;
 
 /// How much of it a page shows.
 #[derive(Deserialize)]
@@ -85,7 +82,7 @@ pub(in crate::console) async fn page(
 }
 
 /// The page, with what an act has answered at its top.
-async fn show(
+pub(super) async fn show(
     signed: &SignedIn,
     name: &str,
     span: Span,
@@ -142,13 +139,19 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
                 dl.facts {
                     @for (term, value) in policy_words::facts(policy) { dt { (term) } dd { (value) } }
                 }
+                p.field {
+                    a href=(format!("{}/policy", path(model.name()))) {
+                        @if signed.caller.has(Role::Admin) { "Change the policy" } @else { "Try another policy" }
+                    }
+                }
             }
             (rotation(model, signed, now))
         }
     }
 }
 
-fn path(name: &str) -> String {
+/// Where an issuer's page is.
+pub(super) fn path(name: &str) -> String {
     format!("/console/issuers/{}", encoded(name))
 }
 
@@ -208,17 +211,11 @@ fn in_short(model: &Model, moments: &[Moment<'_>], now: u64) -> Markup {
 }
 
 fn timeline(model: &Model, lives: &[Life], moments: &[Moment<'_>], now: u64) -> Markup {
-    let scale = model.span.scale(now);
-    let shown: Vec<&Life> = lives
-        .iter()
-        .filter(|life| !life.bars(scale.from, now, scale.until).is_empty())
-        .take(MOST_ROWS)
-        .collect();
-    let marked = marked(moments, scale);
     let chart = Timeline {
-        issuer: model.name(),
-        lives: &shown,
-        moments: marked,
+        id: "life",
+        title: format!("Life of the keys of {}", model.name()),
+        lives,
+        moments,
         span: model.span,
         now,
     };
@@ -235,40 +232,9 @@ fn timeline(model: &Model, lives: &[Life], moments: &[Moment<'_>], now: u64) -> 
                     a href="#keys" { "as a table" }
                 }
             }
-            @if shown.is_empty() {
-                (empty("No key lives in this time", html! { p { "Look at a longer one." } }))
-            } @else {
-                figure { (chart.draw()) figcaption { (legend()) } }
-            }
-            @if !marked.is_empty() { (coming(marked, now)) }
+            (chart.figure())
         }
     }
-}
-
-fn coming(moments: &[Moment<'_>], now: u64) -> Markup {
-    let rows: Vec<Row> = (1..)
-        .zip(moments)
-        .map(|(number, moment): (usize, _)| {
-            Row::new(
-                html! { (number) },
-                [
-                    html! { (moment::at(moment.at, now)) small { (moment::from_now(moment.at, now)) } },
-                    moment.sentences(),
-                ],
-            )
-        })
-        .collect();
-    let headings = [
-        Heading::Text("No."),
-        Heading::Text("When"),
-        Heading::Text("What happens by itself"),
-    ];
-    table(
-        Some("brief numbered"),
-        "Coming events, as numbered in the timeline",
-        &headings,
-        &rows,
-    )
 }
 
 fn key_table(model: &Model, lives: &[Life], may_revoke: bool, now: u64) -> Markup {

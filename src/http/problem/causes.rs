@@ -170,7 +170,7 @@ impl From<FormError> for Problem {
         let problem = |code| Self::new(code, &error);
         match &error {
             FormError::Malformed
-            | FormError::TooMany
+            | FormError::TooMany(_)
             | FormError::TokenType(_)
             | FormError::NoObject(_) => problem(Code::InvalidBody),
             FormError::Repeated(_) => problem(Code::DuplicateMember),

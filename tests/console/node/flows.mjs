@@ -1,4 +1,4 @@
-// Every flow of the console in Chromium.
+// Every flow of the console in Chromium. With CONSOLE_FLOW=policy only those whose name has this word.
 
 import { check, finish, given, launch, look, open, signIn } from './browser.mjs';
 
@@ -8,6 +8,7 @@ const flows = [];
 
 /** A flow, which runs in a context of its own. */
 function flow(name, run, options) {
+  if (!name.includes(process.env.CONSOLE_FLOW ?? '')) return;
   flows.push(async () => {
     const watched = await open(browser, options);
     try {
@@ -73,6 +74,26 @@ flow('issuers', async (watched) => {
   await page.getByText('Rotated', { exact: false }).first().waitFor();
   await page.goto('/console/issuers/takes-two');
   await look(watched, 'issuer-not-ready');
+});
+
+flow('policy', async (watched) => {
+  const { page } = watched;
+  await signIn(page);
+  await page.goto('/console/issuers/orders');
+  await page.getByRole('link', { name: 'Change the policy' }).click();
+  await page.getByRole('button', { name: 'See what it does' }).waitFor();
+  await page.getByLabel('lead', { exact: true }).fill('1m');
+  await page.keyboard.press('Enter');
+  await page.getByText('This is no policy that could be set.').waitFor();
+  await look(watched, 'policy-wrong');
+  await page.getByLabel('lead', { exact: true }).fill('7d');
+  await page.getByLabel('rotation.every').fill('20d');
+  await page.getByLabel('RS256').first().uncheck();
+  await page.getByRole('button', { name: 'See what it does' }).click();
+  await page.getByRole('heading', { name: 'What changes for keys' }).waitFor();
+  await look(watched, 'policy-seen');
+  await page.getByRole('button', { name: /^Put this policy/ }).click();
+  await page.getByText('The policy is in force.').waitFor();
 });
 
 flow('inspector', async (watched) => {
