@@ -120,6 +120,23 @@ fn write_value(value: &impl Serialize, text: &mut Vec<u8>) {
     let _ = serde_json::to_writer(text, value);
 }
 
+/// What would become of a request for a token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SigningCheck {
+    /// Whether a token would be signed.
+    pub signed: bool,
+    /// The header that it would have. Absent if none would be signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<Map<String, Value>>,
+    /// The claims that it would have, but for `jti` and `status`, which only a signed token has. Absent if
+    /// none would be signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Map<String, Value>>,
+    /// The problem that the request would get. Absent if a token would be signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Box<Problem>>,
+}
+
 /// Several tokens to sign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,8 +5,8 @@ use keywright_api::{
     Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
     ConsoleLink, CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName,
     Issuers, Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient,
-    Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations, Token, UnixSeconds,
-    Verifiers, Webhook, WebhookWithSecret, Webhooks,
+    Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations, SigningCheck, Token,
+    UnixSeconds, Verifiers, Webhook, WebhookWithSecret, Webhooks,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -298,6 +298,17 @@ impl Client {
     /// Deletes a client.
     pub fn delete_client(&self, id: &str) -> Call<'_, ()> {
         self.delete(of_client(id))
+    }
+
+    /// Whether a client would get a token of this issuer for a [`keywright_api::SignRequest`]. Nothing is signed.
+    pub fn check_signing(
+        &self,
+        id: &str,
+        issuer: &IssuerName,
+        request: &impl Serialize,
+    ) -> Call<'_, SigningCheck> {
+        let path = format!("{}/check?issuer={issuer}", of_client(id));
+        self.post(path, request)
     }
 
     /// Makes a client a new credential: a [`keywright_api::CredentialRequest`].

@@ -62,6 +62,14 @@ pub struct CheckedToken<'v> {
     prepared: Prepared<'v>,
 }
 
+/// A token as it would be signed.
+pub struct JudgedToken {
+    /// Its header.
+    pub header: Map<String, Value>,
+    /// Its claims, but for those that only a signed token has: `jti`, and `status` if it would have one.
+    pub claims: Map<String, Value>,
+}
+
 /// A token that lacks only its signature.
 struct Prepared<'v> {
     entry: &'v SigningEntry,
@@ -72,6 +80,8 @@ struct Prepared<'v> {
     parents: Vec<Map<String, Value>>,
     /// How often what was taken back had changed when it was asked about the token.
     judged_at_change: u64,
+    /// Whether the service has given it its `status`.
+    has_own_status: bool,
 }
 
 /// Signs one token with the snapshot's keys.
@@ -101,6 +111,32 @@ pub async fn check<'v>(
     Ok(CheckedToken { snapshot, prepared })
 }
 
+/// Judges a request as [`sign`] does, and signs nothing: no entry of a status list is taken.
+///
+/// # Errors
+/// [`SignRefusal`], as of a request that is signed.
+pub async fn judge(
+    snapshot: &LeasedSnapshot,
+    client: &Client,
+    request: SignRequest<'_>,
+) -> Result<JudgedToken, SignRefusal> {
+    let mut workspace = Workspace {
+        status_entries: StatusEntries::Examples,
+        ..Workspace::new()
+    };
+    let identifier = random_identifier();
+    let prepared = prepare(snapshot, client, request, identifier, &mut workspace).await?;
+    let mut parts = prepared.signing_input.split('.').map(read_members);
+    let (Some(Some(header)), Some(Some(mut claims))) = (parts.next(), parts.next()) else {
+        return Err(SignRefusal::EngineFailed);
+    };
+    claims.remove("jti");
+    if prepared.has_own_status {
+        claims.remove(STATUS_CLAIM);
+    }
+    Ok(JudgedToken { header, claims })
+}
+
 impl CheckedToken<'_> {
     /// Signs it.
     ///
@@ -116,6 +152,7 @@ impl CheckedToken<'_> {
             expires_at,
             parents,
             judged_at_change,
+            has_own_status: _,
         } = prepared;
         let token = complete(&*entry.signer, signing_input).await?;
         if !snapshot.may_sign() {
@@ -238,8 +275,17 @@ async fn complete_all(
     }
 }
 
+/// Where the entries of tokens with a status come from.
+enum StatusEntries {
+    /// Of lists: each is taken, and no other token has it.
+    Lists,
+    /// They are examples, because no token is signed.
+    Examples,
+}
+
 /// What the requests of one call share.
 struct Workspace {
+    status_entries: StatusEntries,
     /// What is left of the work that checks against the client's schema may take.
     schema_budget: u64,
     /// Where a payload is written before it is encoded.
@@ -252,6 +298,7 @@ const USUAL_PAYLOAD_BYTES: usize = 512;
 impl Workspace {
     fn new() -> Self {
         Self {
+            status_entries: StatusEntries::Lists,
             schema_budget: MOST_WORK_OF_BATCH,
             payload: Vec::with_capacity(USUAL_PAYLOAD_BYTES),
         }
@@ -339,12 +386,13 @@ async fn prepare<'v>(
     if expires_at <= issued_at {
         return Err(SignRefusal::OriginExpired);
     }
-    let entry_taken = match has_status {
-        true => {
+    let entry_taken = match (has_status, &workspace.status_entries) {
+        (true, StatusEntries::Examples) => Some(snapshot.status_lists().example(expires_at)),
+        (true, StatusEntries::Lists) => {
             let random = identifier.first_chunk().copied().unwrap_or_default();
             Some(snapshot.status_lists().take(expires_at, random).await?)
         }
-        false => None,
+        (false, _) => None,
     };
     let jti = match &entry_taken {
         Some(taken) => taken.jti.clone(),
@@ -402,6 +450,7 @@ async fn prepare<'v>(
         expires_at,
         parents: origin.map(|origin| origin.parents).unwrap_or_default(),
         judged_at_change,
+        has_own_status: has_status,
     })
 }
 
@@ -440,11 +489,15 @@ fn check_again(
         return Ok(());
     }
     check_parents(snapshot, parents)?;
-    let payload = token.split('.').nth(1).unwrap_or_default();
-    let claims = URL_SAFE_NO_PAD.decode(payload).ok();
-    let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok());
-    let claims: Map<String, Value> = claims.ok_or(SignRefusal::EngineFailed)?;
+    let claims = token.split('.').nth(1).and_then(read_members);
+    let claims = claims.ok_or(SignRefusal::EngineFailed)?;
     check_revocations(snapshot, |name| claims.get(name))
+}
+
+/// The members of a part of a token.
+fn read_members(part: &str) -> Option<Map<String, Value>> {
+    let text = URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// The encoded protected header: `alg`, `kid` and `typ`, and nothing else.

@@ -1,5 +1,6 @@
 //! `keywright clients`.
 
+mod check;
 mod terms;
 
 use keywright_api::{
@@ -30,6 +31,8 @@ pub(super) enum Command {
     List,
     /// Show a client: its roles, limits, ways in, and when its credentials end and were last used.
     Show(ClientArguments),
+    /// Ask whether a client would get a token, and what it would say. Nothing is signed.
+    Check(check::CheckArguments),
     /// Replace what a client may do; what is not named stays as it is.
     Set(SetArguments),
     /// Make a client a new credential and print it, once. The one before it stays valid for a while.
@@ -107,6 +110,7 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
             let answer = client.wait(client.read_client(&identifier(&client, &id)?))?;
             session.output.show(&answer, show)
         }
+        Command::Check(arguments) => check::run(&arguments, session),
         Command::Set(arguments) => set(&arguments, session),
         Command::Rotate(arguments) => rotate(&arguments, session),
         Command::Revoke(arguments) => revoke(&arguments, session),

@@ -124,6 +124,10 @@ const EXAMPLES: &[(&str, &str)] = &[
          keywright clients create on-call --role security",
     ),
     (
+        "clients check",
+        "keywright clients check checkout --claim sub=user-1 --claim aud=orders",
+    ),
+    (
         "clients rotate",
         "keywright clients rotate checkout --overlap 1h",
     ),

@@ -15,6 +15,9 @@ use super::input;
 use super::revocations;
 use super::session::Session;
 
+pub(super) use inspect::show_claims;
+pub(super) use sign::Arguments as SignArguments;
+
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
     /// Sign a token and print it.

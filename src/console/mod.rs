@@ -33,7 +33,9 @@ use axum::routing::{get, post};
 
 use crate::authority::Authority;
 use crate::http::InProcessApi;
-use pages::{approvals, audit, bans, clients, inspector, issuer, issuers, policy, revoke, sign_in};
+use pages::{
+    approvals, audit, bans, client, clients, inspector, issuer, issuers, policy, revoke, sign_in,
+};
 
 /// What a deployment lays down for its console.
 #[derive(Debug, Clone)]
@@ -99,6 +101,10 @@ pub fn router(authority: Arc<Authority>, api: InProcessApi, settings: Settings) 
             post(approvals::reject),
         )
         .route("/console/clients", get(clients::page))
+        .route(
+            "/console/clients/{client}",
+            get(client::page).post(client::check),
+        )
         .route("/console/audit", get(audit::page))
         .route("/console/audit/download", get(audit::download))
         .route("/console/data/audit", get(audit::export))

@@ -105,11 +105,7 @@ impl SigningCall {
 
     /// The issuer, if the caller may call it at all and it has not ended.
     pub(super) fn issuer(&self) -> Result<Arc<Issuer>, Problem> {
-        let issuer = named(&self.authority, &self.client().terms.limits, &self.issuer)?;
-        if issuer.snapshot().set().deleted_at().is_some() {
-            return Err(RuleViolation::IssuerDeleted.into());
-        }
-        Ok(issuer)
+        signing_issuer(&self.authority, self.client(), &self.issuer)
     }
 
     /// The authority.
@@ -262,6 +258,19 @@ impl SigningCall {
             Err(_) => LogWrite::Failed,
         }
     }
+}
+
+/// The issuer of this name, if the client may have it sign and it has not ended.
+pub(super) fn signing_issuer(
+    authority: &Authority,
+    client: &Client,
+    name: &str,
+) -> Result<Arc<Issuer>, Problem> {
+    let issuer = named(authority, &client.terms.limits, name)?;
+    if issuer.snapshot().set().deleted_at().is_some() {
+        return Err(RuleViolation::IssuerDeleted.into());
+    }
+    Ok(issuer)
 }
 
 /// Whether the log, if there is one, has taken an entry.

@@ -69,6 +69,11 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     // Another payload than was signed.
     let parts: Vec<&str> = hostile.split('.').collect();
     let hostile = format!("{}.{}.{}", parts[0], parts[1], "A".repeat(86));
+    let checkout = json!({
+        "name": "checkout", "roles": ["issuer"],
+        "limits": {"audiences": ["orders"], "subjects": ["user-*"], "max_ttl": "10m"},
+    });
+    ok(server.call("POST", "/v1/clients", Some(&checkout)));
     let second = create_client(&server, "oncall-2", &["security", "auditor"]);
     let link = ok(server.call("POST", "/v1/console/links", None));
     let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/target/console");

@@ -1,7 +1,7 @@
 //! The console from outside, as a browser without a script sees it: a real process, cookies and forms.
 //!
 //! `sign_in` has every way in and out, `protection` what a page elsewhere cannot do, `pages` what pages show,
-//! `acts` what their buttons do, `policy` how a policy is tried and set, and `hostile` that what others have written stays text. `in_a_browser` runs the same in Chromium
+//! `acts` what their buttons do, `policy` how a policy is tried and set, `clients` who would get a token, and `hostile` that what others have written stays text. `in_a_browser` runs the same in Chromium
 //! (`tests/console/node`), at three widths, light and dark.
 
 #![allow(
@@ -24,6 +24,7 @@
 
 mod acts;
 mod browser;
+mod clients;
 mod hostile;
 mod in_a_browser;
 mod pages;

@@ -3,7 +3,7 @@
 //! `surface` holds every answer against a golden file, `bad_input` what must be refused,
 //! `openapi` the description (which `document` reads), `schemathesis` what a stranger makes of it,
 //! `publication` what verifiers are served, `roles` who may do what, `signing` what a token is,
-//! `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
+//! `signing_check` whether one would be signed, `issuance` the log of tokens, `history` what is told of the past, `audit` how the log is read and
 //! proved, `startup` how the process begins and ends, `declared` what it makes of files then, and `secrets` and `urls` what must never be
 //! seen anywhere. `assertions` tries every way in that begins with a signature, `credentials` what
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
@@ -55,6 +55,7 @@ mod schemathesis;
 mod secrets;
 mod shares;
 mod signing;
+mod signing_check;
 mod stalled_keys;
 mod startup;
 mod status_lists;

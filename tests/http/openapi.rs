@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 100] = [
+const STORY: [&str; 101] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -77,6 +77,7 @@ const STORY: [&str; 100] = [
     "createClient",
     "listClients",
     "readClient",
+    "checkSigning",
     "setClient",
     "rotateCredential",
     "revokeCredential",
@@ -242,7 +243,8 @@ fn single_use(server: &Server, issuer: &str) -> Value {
 fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
     match id {
         "readKey" | "readExposure" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
-        "deleteClient" | "readClient" | "setClient" | "rotateCredential" | "revokeCredential" => {
+        "deleteClient" | "readClient" | "checkSigning" | "setClient" | "rotateCredential"
+        | "revokeCredential" => {
             let client = create_client(server, "short-lived", &["issuer"]);
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             vec![

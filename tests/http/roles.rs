@@ -21,7 +21,7 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 58] = [
+const CALLS: [Call; 59] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -112,6 +112,11 @@ const CALLS: [Call; 58] = [
     ("takeBackup", |_| Sample::default()),
     ("readRegister", |_| Sample::default()),
     ("readClient", short_lived_client),
+    ("checkSigning", |server| Sample {
+        query: "?issuer=a".to_owned(),
+        body: Some(json!({ "claims": {} })),
+        ..short_lived_client(server)
+    }),
     ("setClient", |server| Sample {
         body: Some(json!({ "name": "changed", "roles": ["issuer"] })),
         ..short_lived_client(server)

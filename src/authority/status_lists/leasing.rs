@@ -1,10 +1,12 @@
 //! How a process gets entries that no other has: it moves on what is leased of a list, in one commit, if the
 //! list is still as it was.
 
-use super::{StatusLists, StatusUnavailable};
+use super::{StatusLists, StatusUnavailable, TakenEntry};
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::revocation::status_list::{LeasedList, ListName, hour_ends_at};
+use crate::revocation::status_list::{
+    ENTRIES, LeasedList, ListName, StatusEntry, hour_ends_at, hour_of,
+};
 use crate::store::{
     Batch, BatchId, CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, Write,
     commit_and_settle,
@@ -39,6 +41,18 @@ pub(super) fn read(record: &Record) -> Option<LeasedList> {
 }
 
 impl StatusLists {
+    /// An entry that no token has, of a list that there need not be: as long as any that is taken.
+    pub(in crate::authority) fn example(&self, expires_at: u64) -> TakenEntry {
+        let hour = hour_of(expires_at);
+        let (list, index) = (u32::MAX, ENTRIES - 1);
+        let entry = StatusEntry { list, index };
+        TakenEntry {
+            entry,
+            address: self.keys.address_of(ListName { list, hour }).into(),
+            jti: self.keys.jti_cipher(expires_at).seal(entry, [0; 4]),
+        }
+    }
+
     /// Leases the next block of a list of this hour: of one that has some left, or of a new one.
     pub(super) async fn lease_block(&self, hour: u64) -> Result<LeasedList, StatusUnavailable> {
         for _ in 0..MAX_ATTEMPTS {

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
 }
 
 /// The claims under their heading, the registered ones first.
-pub(super) fn show_claims(
+pub(in crate::cli) fn show_claims(
     claims: &Map<String, Value>,
     now: u64,
     output: &mut Output,

@@ -42,23 +42,36 @@ pub(in crate::cli) struct Arguments {
     status: Option<bool>,
 }
 
+impl Arguments {
+    /// The issuer that signs.
+    pub(in crate::cli) fn issuer(&self) -> &IssuerName {
+        &self.issuer
+    }
+
+    /// The request for the token.
+    pub(in crate::cli) fn request(&self) -> Result<Map<String, Value>, Failure> {
+        let mut body = Map::new();
+        body.insert("claims".to_owned(), claims(self)?.into());
+        if let Some(lifetime) = self.expires_in {
+            body.insert("expires_in".to_owned(), lifetime.as_secs().into());
+        }
+        if let Some(typ) = &self.typ {
+            body.insert("typ".to_owned(), typ.as_str().into());
+        }
+        if let Some(algorithm) = self.alg {
+            body.insert("alg".to_owned(), algorithm.as_str().into());
+        }
+        if let Some(status) = self.status {
+            body.insert("status".to_owned(), status.into());
+        }
+        Ok(body)
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Failure> {
-    let mut body = Map::new();
-    body.insert("claims".to_owned(), claims(arguments)?.into());
-    if let Some(lifetime) = arguments.expires_in {
-        body.insert("expires_in".to_owned(), lifetime.as_secs().into());
-    }
-    if let Some(typ) = &arguments.typ {
-        body.insert("typ".to_owned(), typ.as_str().into());
-    }
-    if let Some(algorithm) = arguments.alg {
-        body.insert("alg".to_owned(), algorithm.as_str().into());
-    }
-    if let Some(status) = arguments.status {
-        body.insert("status".to_owned(), status.into());
-    }
+    let request = arguments.request()?;
     let client = session.client()?;
-    let answer = client.wait(client.sign_token(&arguments.issuer, &body))?;
+    let answer = client.wait(client.sign_token(&arguments.issuer, &request))?;
     session
         .output
         .show(&answer, |signed, output| output.line(signed.token))

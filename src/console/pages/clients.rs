@@ -4,6 +4,7 @@ use axum::response::Response;
 use keywright_api as api;
 use maud::{Markup, html};
 
+use crate::console::api::encoded;
 use crate::console::elements::{Heading, Row, counted, refused, table, visible};
 use crate::console::layout::{Page, Place};
 use crate::console::moment;
@@ -58,8 +59,9 @@ fn row(client: &api::RegisteredClient, now: u64) -> Row {
         .iter()
         .filter_map(|credential| credential.last_used_at.as_ref())
         .max_by_key(|at| at.0);
+    let path = format!("/console/clients/{}", encoded(&client.id));
     Row::new(
-        html! { (visible(&terms.name)) small { (visible(&client.id)) } },
+        html! { a href=(path) { (visible(&terms.name)) } small { (visible(&client.id)) } },
         [
             html! { (roles.join(", ")) },
             limits(terms),
@@ -136,7 +138,8 @@ fn sentences(limits: &api::Limits) -> Vec<String> {
     told
 }
 
-fn limits(terms: &api::Terms) -> Markup {
+/// What a client may have signed.
+pub(super) fn limits(terms: &api::Terms) -> Markup {
     let signs = terms
         .roles
         .iter()
@@ -151,7 +154,8 @@ fn limits(terms: &api::Terms) -> Markup {
     }
 }
 
-fn proofs(client: &api::RegisteredClient, now: u64) -> Markup {
+/// By what a client shows who it is.
+pub(super) fn proofs(client: &api::RegisteredClient, now: u64) -> Markup {
     let terms = &client.terms;
     let certificates = terms.certificates.as_ref().map_or(0, Vec::len);
     let workloads = terms.workloads.as_ref().map_or(0, Vec::len);

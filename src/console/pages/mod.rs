@@ -4,6 +4,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod bans;
 pub(super) mod chart;
+pub(super) mod client;
 pub(super) mod clients;
 mod in_force;
 pub(super) mod inspector;

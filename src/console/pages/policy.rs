@@ -75,7 +75,8 @@ impl Proposal {
     }
 
     fn was_seen(&self) -> bool {
-        self.seen == self.document.to_string()
+        let seen = serde_json::from_str::<Value>(&self.seen);
+        seen.is_ok_and(|seen| seen == self.document)
     }
 }
 

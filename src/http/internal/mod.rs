@@ -20,6 +20,7 @@ mod plan;
 mod replicas;
 mod revocations;
 mod route;
+mod signing_check;
 mod tokens;
 mod verifiers;
 mod webhooks;
@@ -56,6 +57,7 @@ pub(super) use keys::ExposureQuery;
 pub(super) use plan::PlanQuery;
 pub(super) use revocations::{RevocationFileQuery, RevocationQuery};
 pub(super) use route::MatchedRoute;
+pub(super) use signing_check::SigningCheckQuery;
 pub(super) use tokens::SigningRoute;
 
 type Service = State<Arc<Authority>>;
@@ -181,6 +183,11 @@ fn table() -> Vec<Route> {
             .get(Administration, clients::show, openapi::clients::show)
             .put(Administration, clients::set, openapi::clients::set)
             .delete(Administration, clients::remove, openapi::clients::remove),
+        Route::new("/v1/clients/{id}/check").post(
+            Reading,
+            signing_check::check,
+            openapi::clients::check_signing,
+        ),
         Route::new("/v1/clients/{id}/credentials").post(
             Administration,
             clients::rotate_credential,
@@ -321,7 +328,7 @@ pub(super) async fn path_parameter(parts: &mut Parts, wanted: &str) -> Result<St
 macro_rules! path_text {
     ($(#[$attribute:meta])* $name:ident, $segment:literal) => {
         $(#[$attribute])*
-        pub(super) struct $name(String);
+        pub(super) struct $name(pub(super) String);
 
         impl axum::extract::FromRequestParts<std::sync::Arc<crate::authority::Authority>> for $name {
             type Rejection = crate::http::problem::Problem;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_api as api;
 use keywright_api::{BatchResultsText, LARGEST_BATCH};
-use keywright_verifier::json::{Elements, Object};
+use keywright_verifier::json::{Elements, Members, Object};
 
 use crate::authority::Authority;
 use crate::authority::signing::{Batch, SignRefusal, SignRequest, SignedToken, Uses};
@@ -195,8 +195,20 @@ fn sign_request<'t>(
     view: &Snapshot,
     summary: &mut RequestSummary,
 ) -> Result<SignRequest<'t>, Problem> {
+    let note = |claims: &Members<'t>| summary.note_claims(|name| claims.get(name));
+    let request = read_request(&mut body, note)?;
+    summary.note_algorithm(request.algorithm_under(view.set().policy()));
+    body.finish()?;
+    Ok(request)
+}
+
+/// Takes the members of a request out of a body.
+pub(super) fn read_request<'t>(
+    body: &mut Object<'t>,
+    note: impl FnOnce(&Members<'t>),
+) -> Result<SignRequest<'t>, Problem> {
     let claims = body.object("claims")?.into_members();
-    summary.note_claims(|name| claims.get(name));
+    note(&claims);
     let expires_in = body.optional_u64("expires_in")?;
     let typ = body.optional_text("typ")?;
     let unknown = |error| Problem::new(Code::UnknownAlgorithm, error);
@@ -209,7 +221,7 @@ fn sign_request<'t>(
         Some(false) | None => Uses::Unlimited,
     };
     let status = body.optional_bool("status")?;
-    let request = SignRequest {
+    Ok(SignRequest {
         claims,
         expires_in,
         typ,
@@ -218,8 +230,5 @@ fn sign_request<'t>(
         confirmation: None,
         uses,
         status,
-    };
-    summary.note_algorithm(request.algorithm_under(view.set().policy()));
-    body.finish()?;
-    Ok(request)
+    })
 }

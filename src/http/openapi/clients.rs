@@ -8,6 +8,7 @@ use super::conditional;
 use super::operation::{Operation, ResponseDescription, example};
 use crate::access::Role;
 use crate::http::code::Code;
+use crate::http::internal::SigningCheckQuery;
 use crate::http::response::ResponseStatus;
 
 const ID: &str = "dee6523778cdf245";
@@ -147,6 +148,41 @@ pub(in crate::http) fn remove() -> Operation {
     ))
     .refuses(&[Code::LastAdmin])
     .changes()
+}
+
+/// `POST /v1/clients/{id}/check`.
+pub(in crate::http) fn check_signing() -> Operation {
+    let operation = Operation::new(
+        Area::Clients,
+        "checkSigning",
+        "Would a client get this token?",
+    );
+    let request = json!({
+        "claims": {"sub": "user-1", "aud": "orders"}, "expires_in": 300,
+    });
+    let check = json!({
+        "signed": false,
+        "problem": {
+            "type": "urn:keywright:problem:client-limit", "title": "Forbidden", "status": 403,
+            "code": "client-limit", "claim": "aud", "rule": "audiences",
+            "detail": "aud: the client may not have this audience",
+        },
+    });
+    of_client(operation)
+        .text(
+            "The body is that of `signToken`, and so is the judgment; but nothing is signed, nothing is taken \
+             from the client's rate, and the issuance log gets no entry. The answer is 200 also where a request \
+             of this form would be refused. It does not say whether the client can prove who it is, nor whether \
+             its rate would allow another token now.",
+        )
+        .query::<SigningCheckQuery>()
+        .body::<api::SignRequest>([example("access-token", request)])
+        .answers(ResponseDescription::json::<api::SigningCheck>(
+            ResponseStatus::Ok,
+            "Whether it would be signed, and as what; or the problem.",
+            check,
+        ))
+        .refuses(&[Code::UnknownAlgorithm])
 }
 
 /// `POST /v1/clients/{id}/credentials`.

@@ -195,6 +195,13 @@ flow('audit and clients', async (watched) => {
   await page.getByText('No event matches here').waitFor();
   await page.goto('/console/clients');
   await look(watched, 'clients');
+  await page.getByRole('link', { name: 'checkout' }).click();
+  await page.getByRole('button', { name: 'Would this be signed?' }).click();
+  await page.getByText('A token would be signed.').waitFor();
+  await look(watched, 'client-signed');
+  await page.getByLabel('Claims').fill('{ "sub": "user-1", "aud": "payroll" }');
+  await page.getByRole('button', { name: 'Would this be signed?' }).click();
+  await page.getByText('No token would be signed.').waitFor();
 });
 
 flow('without scripts', async (watched) => {

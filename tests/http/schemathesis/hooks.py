@@ -13,6 +13,7 @@ KEPT_CLIENTS = os.environ.get("KEYWRIGHT_KEPT_CLIENTS", "").split(",")
 RULES = {
     "signToken": {"ttl-over-maximum", "token-too-large", "claim-missing", "number-out-of-range", "status-not-offered"},
     "signTokens": {"number-out-of-range"},
+    "checkSigning": {"number-out-of-range"},
     # `sub` and `aud` are required, `sid` is refused, and durations must fit together.
     "openGrant": {
         "ttl-over-maximum",
@@ -167,13 +168,17 @@ def refused_by_a_rule(context, response, case):
 
 @schemathesis.check
 def refused_in_its_place(context, response, case):
-    """A batch that does not fit its schema is refused, or has a refusal among its results."""
-    if operation_id(case) != "signTokens" or response.status_code != 200 or is_positive(case):
+    """A batch that does not fit its schema is refused, or has a refusal among its results; a request that would
+    not is not told that it would be signed."""
+    if operation_id(case) not in ("signTokens", "checkSigning") or response.status_code != 200 or is_positive(case):
         return
     if case.meta is None or not any(
         location.name == "BODY" and component.mode.is_negative
         for location, component in case.meta.components.items()
     ):
+        return
+    if operation_id(case) == "checkSigning":
+        assert response.json()["signed"] is False, "a wrong request would be signed"
         return
     results = response.json()["results"]
     assert any("code" in result for result in results), "every entry of a wrong batch was signed"
