@@ -160,8 +160,10 @@ async function judge(token, sets, audience, at) {
   else if (jwk) say('Key', PASSES, `${show(header.kid)} is ${known?.state ?? 'published'}`);
   else if (known) say('Key', FAILS, `${show(header.kid)} is ${known.state === 'removed' ? 'gone from the set' : known.state}`, 'its key is not in the set any more');
   else say('Key', FAILS, `${show(header.kid)} is no key of ${issuer.name}`, `no issuer here has the key ${show(header.kid)}`);
+  let isGenuine = false;
   if (jwk && algorithm && jwk.kty === algorithm.kty) {
     const good = await isSignedBy(jwk, algorithm, token).catch(() => false);
+    isGenuine = good;
     if (good) say('Signature', PASSES, 'By this key, over these bytes');
     else say('Signature', FAILS, 'Not by this key, or over other bytes', 'its signature is not that of its key over these bytes');
   } else say('Signature', LOOK, 'Not checked: there is no key to check it with');
@@ -185,7 +187,7 @@ async function judge(token, sets, audience, at) {
   if (type === undefined || type === 'jwt') say('Type', LOOK, 'It does not say what kind of token it is');
   else say('Type', type === 'at+jwt' ? PASSES : LOOK, type === 'at+jwt' ? 'at+jwt, an access token: do not accept it as an ID token' : show(header.typ));
   if (issuer) judgeRevocations(issuer, claims, say);
-  return { checks, refusal, more, until: claims.exp };
+  return { checks, refusal, more, until: claims.exp, issuer, isGenuine, isExpired: isTime(claims.exp) && claims.exp + skew <= at };
 }
 
 function judgeRevocations(issuer, claims, say) {
@@ -270,6 +272,31 @@ function contents(token) {
     members('Header', token.header), members('Payload', token.claims));
 }
 
+/** What can be taken back: the member of a selector, the claim, and what the link says. */
+const SELECTORS = [['jti', 'jti', 'Revoke this token'], ['session', 'sid', 'Log this session out'], ['subject', 'sub', 'Log this subject out']];
+
+/** Links to the forms that take tokens back. They carry one claim, never the token; and they are only for a token that
+    the issuer has signed, because anybody may write somebody else's name into another. A saved page has none. */
+function takeBack(judged, claims) {
+  const { issuer, isGenuine, isExpired, until } = judged;
+  const isName = (value) => typeof value === 'string' && value.length > 0 && value.length <= 512;
+  const offered = SELECTORS.filter(([by, claim]) => isName(claims[claim]) && !(by === 'jti' && isExpired));
+  if (!issuer || document.querySelector('#sets') || offered.length === 0) return [];
+  const heading = element('h2', { id: 'take-back' }, 'Take it back');
+  if (!isGenuine) {
+    const why = `Whether ${issuer.name} has signed it is not known: what it names may be somebody else's. Search under Bans, if you know better.`;
+    return [element('div', {}, heading, element('p', { class: 'muted' }, why))];
+  }
+  const links = offered.map(([by, claim, words]) => {
+    const query = new URLSearchParams({ by, value: claims[claim] });
+    const path = `/console/issuers/${encodeURIComponent(issuer.name)}/bans?${query}#act`;
+    return element('li', {}, element('a', { href: path }, words), ' ', element('code', {}, show(claims[claim])));
+  });
+  const end = isExpired ? `It expired ${when(until)}.` : `Until ${when(until)} it is accepted where revocations are not followed.`;
+  return [element('div', {}, heading, element('ul', {}, ...links),
+    element('p', { class: 'muted small field' }, `Each link opens the form with this one claim. The token stays here. ${end}`))];
+}
+
 function checked(judged) {
   const rows = judged.checks.map(({ name, verdict: [tone, word], why }) => [name, element('span', { class: `tag ${tone}` }, word), why]);
   return element('div', {}, element('h2', { id: 'checks' }, 'Checks'), table('Each check with its verdict', ['Check', 'Verdict', 'Why'], rows, 'brief'));
@@ -308,7 +335,8 @@ async function inspect() {
     sets ??= await loadSets();
     const at = time.value === 'issued' && Number.isFinite(token.claims.iat) ? token.claims.iat : Date.now() / 1000;
     const judged = await judge(token, sets, audience.value.trim(), at);
-    shown = [verdict(judged, sets), [checked(judged), contents(token)]];
+    const checks = element('div', { class: 'stack' }, checked(judged), ...takeBack(judged, token.claims));
+    shown = [verdict(judged, sets), [checks, contents(token)]];
   } catch (error) {
     const known = error instanceof Fault;
     shown = [[notice('danger', known && !error.message.startsWith('The key sets') ? 'This is not a signed token.' : 'Nothing was checked.',
