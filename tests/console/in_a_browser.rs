@@ -82,14 +82,20 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
         "credential": server.admin,
         "chromium": chromium,
         "pictures": pictures,
+        "documentation": concat!(env!("CARGO_MANIFEST_DIR"), "/docs/images"),
         "second": credential(&second),
         "link": link["path"],
         "token": token,
         "banned": banned,
         "hostile": hostile,
     });
+    // `scripts/console-pictures` has the same service shown to the documentation's readers.
+    let program = match std::env::var_os("CONSOLE_PICTURES") {
+        Some(_) => "pictures.mjs",
+        None => "flows.mjs",
+    };
     let output = Command::new("node")
-        .arg("flows.mjs")
+        .arg(program)
         .current_dir(folder())
         .env("CONSOLE_TEST", given.to_string())
         .output()
