@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Answer, Server, request};
+use crate::support::{Answer, Server, request, try_request};
 
 /// A browser at one service.
 pub struct Browser {
@@ -114,6 +114,30 @@ impl Browser {
         let answer = request("POST", &format!("{}{path}", self.base), &headers, body);
         self.keep(&answer);
         answer
+    }
+
+    /// What sends a form of a page, with the token of the session, from another thread; nothing comes of it if
+    /// the service ends meanwhile.
+    pub fn sender(
+        &self,
+        page: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> impl FnOnce() -> Option<Answer> + Send + use<> {
+        let token = hidden(page, "form_token");
+        let mut all = vec![("form_token", token.as_str())];
+        all.extend_from_slice(fields);
+        let (url, body) = (format!("{}{path}", self.base), form(&all));
+        let headers = self.headers(&[("sec-fetch-site", "same-origin")]);
+        move || try_request("POST", &url, &headers, Some((FORM, body))).ok()
+    }
+
+    /// The same browser at a service that has started again.
+    pub fn moved_to(self, server: &Server) -> Self {
+        Self {
+            base: server.internal.clone(),
+            ..self
+        }
     }
 
     fn headers(&self, more: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {

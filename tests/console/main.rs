@@ -1,7 +1,8 @@
 //! The console from outside, as a browser without a script sees it: a real process, cookies and forms.
 //!
 //! `sign_in` has every way in and out, `protection` what a page elsewhere cannot do, `pages` what pages show,
-//! `acts` what their buttons do, `policy` how a policy is tried and set, `clients` who would get a token, and `hostile` that what others have written stays text. `in_a_browser` runs the same in Chromium
+//! `acts` what their buttons do, `policy` how a policy is tried and set, `clients` who would get a token, `crash` what
+//! a page says after a kill -9, and `hostile` that what others have written stays text. `in_a_browser` runs the same in Chromium
 //! (`tests/console/node`), at three widths, light and dark.
 
 #![allow(
@@ -25,6 +26,7 @@
 mod acts;
 mod browser;
 mod clients;
+mod crash;
 mod hostile;
 mod in_a_browser;
 mod pages;
