@@ -27,6 +27,7 @@ pub mod issuance_log;
 pub mod lifecycle;
 pub mod master_key;
 pub mod oauth;
+mod outgoing;
 pub mod printable;
 pub mod revocation;
 pub mod service;

@@ -9,24 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use keywright_client::Tls;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
+use crate::outgoing::{self, AGENT, Stream};
 use crate::webhook::{Rejection, is_public, may_be_called};
 
 /// How long a receiver may take, from the look-up to its answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-
-const AGENT: &str = concat!("keywright/", env!("CARGO_PKG_VERSION"));
 
 /// Sends messages.
 pub struct Sender {
@@ -41,10 +35,6 @@ pub(super) struct SignedMessage {
     pub(super) signature: String,
     pub(super) body: String,
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Sender {
     /// Sends to public addresses and to these networks.
@@ -65,14 +55,9 @@ impl Sender {
         let failed = |what: &str| Rejection::Failed(what.to_owned());
         let url = Url::parse(url).map_err(|_| failed("the url cannot be read"))?;
         let stream = self.connect(&url).await?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) =
-            handshake.map_err(|_| failed("the connection speaks no HTTP"))?;
-        // It ends with the sender, at the end of this function.
-        tokio::spawn(async move { drop(connection.await) });
         let request = request(&url, message).ok_or_else(|| failed("the url cannot be sent"))?;
-        let response = sender.send_request(request).await;
-        let response = response.map_err(|_| failed("the connection broke"))?;
+        let response = outgoing::exchange(stream, request).await;
+        let response = response.map_err(|error| failed(&error.to_string()))?;
         match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::GONE => Err(Rejection::Gone),
@@ -100,17 +85,11 @@ impl Sender {
         if !is_tls {
             return Ok(Box::new(stream));
         }
-        let name = server_name(&host).ok_or_else(|| failed("the host is no server name"))?;
         // The roots of the system, as they are now.
         let tls = Tls::default().config();
         let tls = tls.map_err(|_| failed("the roots of the system cannot be read"))?;
-        let tls = TlsConnector::from(Arc::new(tls));
-        match tls.connect(name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(_) => Err(failed(
-                "TLS failed: its certificate is not trusted, or it has none",
-            )),
-        }
+        let secured = outgoing::secure(stream, &host, Arc::new(tls)).await;
+        secured.map_err(|_| failed("TLS failed: its certificate is not trusted, or it has none"))
     }
 
     /// The first address of a host that may be called.
@@ -140,23 +119,7 @@ fn unreachable(error: &io::Error) -> Rejection {
     Rejection::Failed(format!("cannot connect: {}", error.kind()))
 }
 
-fn server_name(host: &Host<&str>) -> Option<ServerName<'static>> {
-    match host {
-        Host::Domain(name) => ServerName::try_from((*name).to_owned()).ok(),
-        Host::Ipv4(address) => Some(ServerName::from(IpAddr::V4(*address))),
-        Host::Ipv6(address) => Some(ServerName::from(IpAddr::V6(*address))),
-    }
-}
-
 fn request(url: &Url, message: SignedMessage) -> Option<Request<Full<Bytes>>> {
-    let target = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
-    let host = match url.port() {
-        Some(port) => format!("{}:{port}", url.host_str()?),
-        None => url.host_str()?.to_owned(),
-    };
     let SignedMessage {
         id,
         at,
@@ -170,8 +133,8 @@ fn request(url: &Url, message: SignedMessage) -> Option<Request<Full<Bytes>>> {
     ];
     let mut request = Request::builder()
         .method(Method::POST)
-        .uri(target)
-        .header(HOST, host)
+        .uri(outgoing::target(url))
+        .header(HOST, outgoing::authority(url)?)
         .header(CONTENT_TYPE, "application/json")
         .header(USER_AGENT, AGENT)
         .body(Full::new(Bytes::from(body)))
