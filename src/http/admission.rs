@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
+use axum::http::{HeaderName, HeaderValue, Request, Uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -20,13 +20,13 @@ use tower::ServiceExt as _;
 use tracing::{Instrument as _, Span};
 
 use super::internal::{self, MatchedRoute, SigningRoute};
+use super::observed_request::{NO_ROUTE, ObservedRequest};
 use super::problem::Problem;
 use super::response::{is_held_back, until_sent};
 use super::server::RequestHandler;
 use super::slots::Slots;
 use crate::access::credential;
 use crate::authority::Authority;
-use crate::clock::Stopwatch;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
 
@@ -98,17 +98,16 @@ impl RequestHandler for AdmittedService {
             authority,
             admission,
         } = self;
-        let stopwatch = Stopwatch::start();
-        let method = name_of(request.method());
+        let observed = ObservedRequest::begin("internal", &request);
         let mut route = NO_ROUTE;
-        let matched = &mut route;
+        let (matched, signer) = (&mut route, Arc::clone(&authority));
         let response = admission
             .admit(request, |mut request| async move {
                 // The log lines of signatures have nothing in common: they are made by the thousand, and
                 // say nothing unless they fail, which is logged with their id.
                 if let Some(signing) = SigningRoute::of(request.method(), request.uri()) {
                     *matched = signing.path();
-                    return signing.answer(&authority, request).await;
+                    return signing.answer(&signer, request).await;
                 }
                 let span = span(&request);
                 if let Some(console) = console {
@@ -131,28 +130,8 @@ impl RequestHandler for AdmittedService {
             .await;
         let metrics = &admission.metrics;
         metrics.count_internal_response(response.status().as_u16());
-        let duration = stopwatch.elapsed();
-        metrics
-            .requests()
-            .observe("internal", method, route, duration);
+        observed.end(&authority, route);
         hold_back(response).await
-    }
-}
-
-/// The route of a request that none has answered, in metrics.
-const NO_ROUTE: &str = "none";
-
-/// The name of a method, in metrics. Callers can make up as many as they like.
-fn name_of(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
     }
 }
 

@@ -13,6 +13,7 @@ mod connection;
 mod connections;
 mod in_process;
 mod internal;
+mod observed_request;
 mod openapi;
 mod problem;
 mod public;

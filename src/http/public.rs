@@ -4,6 +4,7 @@
 mod feed;
 mod feed_shares;
 mod oauth;
+mod route;
 mod status_lists;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use keywright_verifier::revocation::FEED_PATH;
 
 use super::connection::Peer;
+use super::observed_request::{NO_ROUTE, ObservedRequest};
 use super::openapi::{Described, Operation, oauth as oauth_operations, public as openapi};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
@@ -32,6 +34,7 @@ use crate::oauth::Endpoint;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
+use route::endpoint_route;
 use status_lists::StatusPath;
 
 pub(super) use feed::FeedQuery;
@@ -80,10 +83,17 @@ impl MtlsEndpoints {
 impl RequestHandler for MtlsEndpoints {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let Self { authority, oauth } = self;
-        match oauth_endpoint(&authority, request.uri().path()) {
-            Some((endpoint, issuer)) => oauth.answer(endpoint, issuer, request).await,
+        let observed = ObservedRequest::begin("mtls", &request);
+        let (mut route, endpoint) = (NO_ROUTE, oauth_endpoint(&authority, request.uri().path()));
+        let response = match endpoint {
+            Some((endpoint, issuer)) => {
+                route = endpoint_route(endpoint, request.uri().path());
+                oauth.answer(endpoint, issuer, request).await
+            }
             None => Problem::not_found().into_response(),
-        }
+        };
+        observed.end(&authority, route);
+        response
     }
 }
 
@@ -97,6 +107,18 @@ fn oauth_endpoint(authority: &Authority, path: &str) -> Option<(Endpoint, Option
 
 impl RequestHandler for Public {
     async fn handle(self, request: Request<Incoming>) -> Response {
+        let authority = Arc::clone(&self.authority);
+        let observed = ObservedRequest::begin("public", &request);
+        let mut route = NO_ROUTE;
+        let response = self.answer(request, &mut route).await;
+        observed.end(&authority, route);
+        response
+    }
+}
+
+impl Public {
+    /// Answers a request, and says by which route.
+    async fn answer(self, request: Request<Incoming>, route: &mut &'static str) -> Response {
         let Self {
             authority,
             feed_shares,
@@ -105,19 +127,32 @@ impl RequestHandler for Public {
         if let Some(oauth) = oauth
             && let Some((endpoint, issuer)) = oauth_endpoint(&authority, request.uri().path())
         {
+            *route = endpoint_route(endpoint, request.uri().path());
             return oauth.answer(endpoint, issuer, request).await;
         }
         match request.uri().path() {
-            HEALTH => probe(&request, || text("alive\n")),
-            READINESS => probe(&request, || {
-                let readiness = authority.readiness();
-                readiness.map_or_else(unready, |()| text("ready\n"))
-            }),
+            HEALTH => {
+                *route = HEALTH;
+                probe(&request, || text("alive\n"))
+            }
+            READINESS => {
+                *route = READINESS;
+                probe(&request, || {
+                    let readiness = authority.readiness();
+                    readiness.map_or_else(unready, |()| text("ready\n"))
+                })
+            }
             path => match FeedPath::in_path(path) {
-                Some(path) => shared(feed::answer(&authority, &feed_shares, path, &request).await),
+                Some(path) => {
+                    *route = path.route();
+                    shared(feed::answer(&authority, &feed_shares, path, &request).await)
+                }
                 None => match StatusPath::in_path(path) {
-                    Some(path) => shared(status_lists::answer(&authority, path, &request).await),
-                    None => shared(documents(&authority, &request)),
+                    Some(path) => {
+                        *route = path.route();
+                        shared(status_lists::answer(&authority, path, &request).await)
+                    }
+                    None => shared(documents(&authority, &request, route)),
                 },
             },
         }
@@ -250,15 +285,20 @@ pub(super) fn operations() -> Vec<Described> {
     operations
 }
 
-fn documents(authority: &Authority, request: &Request<Incoming>) -> Response {
-    match named_by(request.uri().path()) {
-        Some((kind, path)) => match published_under(authority, path) {
-            Some(issuer) => document_of(authority, kind, &issuer, request),
-            None if authority.is_out_of_service(path) => {
-                Problem::issuer_unusable("the issuer is out of service").into_response()
-            }
-            None => Problem::not_found().into_response(),
-        },
+fn documents(
+    authority: &Authority,
+    request: &Request<Incoming>,
+    route: &mut &'static str,
+) -> Response {
+    let Some((kind, path)) = named_by(request.uri().path()) else {
+        return Problem::not_found().into_response();
+    };
+    *route = kind.route(path);
+    match published_under(authority, path) {
+        Some(issuer) => document_of(authority, kind, &issuer, request),
+        None if authority.is_out_of_service(path) => {
+            Problem::issuer_unusable("the issuer is out of service").into_response()
+        }
         None => Problem::not_found().into_response(),
     }
 }

@@ -48,6 +48,7 @@ fn every_metric_that_is_served_is_documented_and_the_other_way_round() {
     server.sign("default", &json!({ "claims": { "sub": "user-1" } }));
     server.fetch("/.well-known/jwks.json");
     server.fetch("/token");
+    server.fetch("/nowhere");
     let ban = json!({ "subject": "user-2", "ban": true, "reason": "a theft" });
     let path = "/v1/issuers/default/revocations";
     assert_eq!(server.call("POST", path, Some(&ban)).status, 201);
@@ -76,8 +77,8 @@ fn every_metric_that_is_served_is_documented_and_the_other_way_round() {
     };
     let version = env!("CARGO_PKG_VERSION");
     let build = format!("keywright_build_info{{version=\"{version}\"}}");
-    let took = |method: &str, route: &str| {
-        let labels = format!("listener=\"internal\",method=\"{method}\",route=\"{route}\"");
+    let took = |listener: &str, method: &str, route: &str| {
+        let labels = format!("listener=\"{listener}\",method=\"{method}\",route=\"{route}\"");
         format!("keywright_request_seconds_count{{{labels}}}")
     };
     for (name, value) in [
@@ -88,9 +89,18 @@ fn every_metric_that_is_served_is_documented_and_the_other_way_round() {
             1.0,
         ),
         ("keywright_approvals_waiting{}", 0.0),
-        (&took("POST", "/v1/issuers/{issuer}/tokens"), 1.0),
-        (&took("POST", "/v1/issuers/{issuer}/revocations"), 1.0),
-        (&took("other", "none"), 1.0),
+        (
+            &took("internal", "POST", "/v1/issuers/{issuer}/tokens"),
+            1.0,
+        ),
+        (
+            &took("internal", "POST", "/v1/issuers/{issuer}/revocations"),
+            1.0,
+        ),
+        (&took("internal", "other", "none"), 1.0),
+        (&took("public", "GET", "/.well-known/jwks.json"), 1.0),
+        (&took("public", "GET", "/token"), 1.0),
+        (&took("public", "GET", "none"), 1.0),
     ] {
         assert_eq!(sample(name), value, "{name}");
     }
