@@ -29,6 +29,7 @@ pub struct Call<'a, T> {
     /// It may hold a private key that is being imported.
     body: Option<Result<Zeroizing<Vec<u8>>, serde_json::Error>>,
     entity_tag: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
     document: PhantomData<fn() -> T>,
 }
 
@@ -49,8 +50,16 @@ impl<'a, T> Call<'a, T> {
             path,
             body: None,
             entity_tag: None,
+            traceparent: None,
             document: PhantomData,
         }
+    }
+
+    /// Makes the operation a part of a trace: `traceparent` names the trace and the caller's span, as W3C
+    /// Trace Context has it (§3.2). A text that no header can have is not sent.
+    pub fn with_traceparent(mut self, traceparent: &str) -> Self {
+        self.traceparent = HeaderValue::from_str(traceparent).ok();
+        self
     }
 
     pub(crate) fn with_body(mut self, body: &impl Serialize) -> Self {
@@ -140,6 +149,9 @@ impl<'a, T> Call<'a, T> {
         }
         if let Some(tag) = self.entity_tag {
             headers.insert(IF_MATCH, tag);
+        }
+        if let Some(traceparent) = self.traceparent {
+            headers.insert("traceparent", traceparent);
         }
         let credential = self.client.credential.as_ref();
         if let Some(credential) = credential.and_then(|credential| credential.header()) {
