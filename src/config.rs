@@ -49,6 +49,8 @@
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
+//! | `telemetry.otlp_endpoint` | none | the collector that takes traces; without one, nothing is traced |
+//! | `telemetry.trace_share` | `0.01` | how much is traced of what comes without a decision of its caller's |
 //!
 //! In the environment `internal.allow_plaintext` is `KEYWRIGHT_INTERNAL__ALLOW_PLAINTEXT`; a variable that
 //! is set and empty is not set. Two variables are no settings but master keys themselves: `KEYWRIGHT_MASTER_KEY` and `KEYWRIGHT_FURTHER_MASTER_KEY`.
@@ -63,6 +65,7 @@ mod listener;
 mod master_key;
 mod oauth;
 mod store;
+mod telemetry;
 mod trusted_issuer;
 mod webhooks;
 
@@ -96,6 +99,7 @@ pub use master_key::{
 };
 pub use oauth::{InvalidGrace, InvalidMtlsUrl, InvalidOrigin, Mtls, MtlsUrl, Oauth, Origin};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
+pub use telemetry::{InvalidOtlpEndpoint, InvalidTraceShare, OtlpEndpoint, Telemetry, TraceShare};
 pub use trusted_issuer::TrustedIssuer;
 pub use webhooks::Webhooks;
 
@@ -145,6 +149,8 @@ pub struct Config {
     pub issuance_log: IssuanceLog,
     /// What is logged and how.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// The issuer of an empty store.
@@ -216,6 +222,7 @@ impl Default for Config {
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -303,6 +310,7 @@ impl Config {
         self.store.validate()?;
         self.console.validate()?;
         self.oauth.validate()?;
+        self.telemetry.validate()?;
         self.default_issuer_url()?;
         Ok(())
     }

@@ -9,6 +9,7 @@ mod offline;
 mod ownership;
 mod replacement;
 mod signals;
+mod traces;
 mod trust;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use check::{Checked, UNCHECKED, check};
 pub use first_start::FirstStart;
 pub use offline::{Copied, CopyError, RestoreRequest, StoreAddress, copy, copy_store, restore};
 pub use replacement::replace_lost_keys;
+use traces::Traces;
 
 pub(crate) use listen::ReservedSocket;
 pub(crate) use signals::{Request, Signals};
@@ -132,6 +134,7 @@ pub async fn run(
         )),
         None => None,
     };
+    let traces = Traces::of(&config.telemetry, &metrics)?;
     let services = Services {
         store: Arc::clone(&store),
         engine: Arc::new(SoftwareEngine::start()?),
@@ -144,6 +147,7 @@ pub async fn run(
         clock: clock.clone(),
         entropy,
         metrics: Arc::clone(&metrics),
+        tracer: traces.tracer(),
         trusted,
         audience: config.internal.audience.clone(),
         oauth: config.oauth.endpoints(),
@@ -174,6 +178,7 @@ pub async fn run(
     store.check().await?;
     let (stop, stopped) = watch::channel(false);
     let background = Background { clock, metrics };
+    let traces = traces.start(&background);
     let scheduler = background.spawn("scheduler", &authority, scheduler::run);
     let access = background.spawn("access-upkeep", &authority, scheduler::run_access_upkeep);
     let issuer_check = background.spawn("issuer-check", &authority, health::watch_issuers);
@@ -310,6 +315,7 @@ pub async fn run(
         tracing::warn!(%error, "the other replicas were not told that this one has ended");
     }
     store.close().await;
+    traces.end().await;
     tracing::info!("keywright has ended");
     Ok(())
 }

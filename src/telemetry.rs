@@ -1,4 +1,4 @@
-//! Logs and metrics.
+//! Logs, metrics and traces.
 
 mod consumptions;
 mod grants;
@@ -8,6 +8,7 @@ mod process;
 mod requests;
 mod service_log;
 mod tasks;
+pub mod traces;
 mod webhooks;
 
 use std::fmt::Write as _;
@@ -35,6 +36,7 @@ pub use process::ProcessMetrics;
 pub use requests::RequestMetrics;
 pub use service_log::ServiceLog;
 pub use tasks::{TaskHealth, TaskMetrics, TaskState};
+pub use traces::{SpanMetrics, Tracer};
 pub use webhooks::WebhookMetrics;
 
 /// The media type of [`Metrics::render`].
@@ -107,6 +109,7 @@ pub struct Metrics {
     grants: GrantMetrics,
     consumptions: ConsumptionMetrics,
     webhooks: WebhookMetrics,
+    spans: SpanMetrics,
     tasks: TaskMetrics,
     issuers: IssuerMetrics,
     process: ProcessMetrics,
@@ -219,11 +222,14 @@ impl Default for Metrics {
         consumptions.register(&mut registry);
         let webhooks = WebhookMetrics::default();
         webhooks.register(&mut registry);
+        let spans = SpanMetrics::default();
+        spans.register(&mut registry);
         let metrics = Self {
             issuance,
             grants,
             consumptions,
             webhooks,
+            spans,
             tasks: TaskMetrics::default(),
             issuers,
             process: ProcessMetrics::default(),
@@ -352,6 +358,11 @@ impl Metrics {
     /// What becomes of messages to webhooks.
     pub const fn webhooks(&self) -> &WebhookMetrics {
         &self.webhooks
+    }
+
+    /// What becomes of spans.
+    pub const fn spans(&self) -> &SpanMetrics {
+        &self.spans
     }
 
     /// What becomes of requests to use up tokens that count once.

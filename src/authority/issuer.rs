@@ -29,6 +29,7 @@ use crate::lifecycle::{
 use crate::store::SetTokens;
 use crate::store::documents::writes;
 use crate::store::{Batch, BatchId, CommitError, StoreError, StoredSet};
+use crate::telemetry::traces::{child_span, note_issuer};
 
 /// One issuer in memory.
 pub struct Issuer {
@@ -139,6 +140,8 @@ impl Issuer {
         request: &ChangeRequest,
     ) -> Result<Option<Changed>, ChangeError> {
         // Lock.
+        note_issuer(self.name.as_str());
+        let step = child_span("lock");
         let mut unknown = self.writer.lock().await;
         let precondition = &request.request.precondition;
         // Another process may have changed the issuer: a condition is judged on what the store has.
@@ -148,6 +151,8 @@ impl Issuer {
         }
         let writer = services.store.writer().await?;
         // Stamp.
+        drop(step);
+        let step = child_span("decide");
         let before = self.snapshot();
         let time = services.lease.change_time();
         services.require_believed_time()?;
@@ -196,6 +201,8 @@ impl Issuer {
             request.request.still_waits(services).await?;
             return Err(outdated);
         }
+        drop(step);
+        let step = child_span("open keys");
         // Opening the keys comes before the commit: a key that does not open must not become active.
         let basis = Some((before.set(), before.tokens()));
         let sealing = CommitSealing::of(services, &request.fresh).await?;
@@ -210,6 +217,7 @@ impl Issuer {
                 &request.fresh,
             )
             .await?;
+        drop(step);
         // Commit.
         let still_active =
             |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
@@ -227,6 +235,7 @@ impl Issuer {
         let outcome = match services.commit_with(writer, batch).await {
             Ok(_) => {
                 // Install.
+                let _step = child_span("install");
                 self.install(snapshot);
                 if services.lease.rounds() != rounds {
                     // The answer may be that of a store that has been replaced since.

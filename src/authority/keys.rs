@@ -19,6 +19,7 @@ use crate::lifecycle::{
     PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart, Successor, Timestamp, decide,
     simulate,
 };
+use crate::telemetry::traces::{carried, child_span};
 
 /// Keys that are being generated and published.
 type Replenishing = JoinHandle<Result<Option<Committed>, ChangeError>>;
@@ -142,6 +143,7 @@ impl Authority {
             if let Some(committed) = &mut committed
                 && !request.is_scheduled()
             {
+                let _step = child_span("wait for replicas");
                 committed.on_all_replicas = authority.on_all_replicas().await;
             }
             Ok(committed)
@@ -213,7 +215,7 @@ impl Authority {
                 }
                 outcome
             };
-            Some(tokio::spawn(replenished.in_current_span()))
+            Some(tokio::spawn(carried(replenished.in_current_span())))
         };
         Algorithm::ALL.into_iter().filter_map(begin).collect()
     }
@@ -256,8 +258,10 @@ impl Authority {
         let mut total: Option<Committed> = None;
         while !wanted.is_empty() {
             let _permit = self.generating.permit(urgency).await;
+            let step = child_span("generate keys");
             let generate = self.services.generate(wanted, urgency, &mut request.fresh);
             generate.await?;
+            drop(step);
             let changed = self.commit(issuer, &request).await?;
             total = both(total, changed.committed);
             wanted = of_algorithm(&changed.wanted, algorithm);

@@ -66,7 +66,8 @@ use crate::store::{
     Batch, BatchId, CommitError, Kind, Query, Store, StoreError, StoredSet, Writer,
     commit_and_settle,
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::traces::{carried, child_span};
+use crate::telemetry::{Metrics, Tracer};
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
 use directory::IssuerDirectory;
@@ -102,6 +103,8 @@ pub struct Services {
     pub entropy: Entropy,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What is traced.
+    pub tracer: Tracer,
     /// Whose tokens prove who a caller is.
     pub trusted: TrustedIssuers,
     /// The `aud` of assertions that clients sign for the internal API; without one there are none.
@@ -155,6 +158,7 @@ impl Services {
         writer: Box<dyn Writer + '_>,
         batch: Batch,
     ) -> Result<LogHead, CommitError> {
+        let _step = child_span("commit");
         let head = commit_and_settle(&*self.store, writer, batch).await?;
         self.lease.rests_on(head);
         Ok(head)
@@ -281,6 +285,11 @@ impl Authority {
         &self.services.metrics
     }
 
+    /// What is traced.
+    pub fn tracer(&self) -> &Tracer {
+        &self.services.tracer
+    }
+
     /// Where each token leaves a line, if anywhere.
     pub fn issuance_log(&self) -> Option<&IssuanceLog> {
         self.services.issuance_log.as_deref()
@@ -359,7 +368,7 @@ impl Authority {
 async fn run_to_completion<T: Send + 'static>(
     change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
 ) -> Result<T, ChangeError> {
-    tokio::spawn(change.in_current_span())
+    tokio::spawn(carried(change.in_current_span()))
         .await
         .unwrap_or(Err(ChangeError::Interrupted))
 }

@@ -5,6 +5,7 @@
 //! in the health report and in a metric, and touches nothing else: signing goes on.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::request::ChangeRequest;
 use super::{Authority, ChangeError};
 use crate::engine::{Entropy, Urgency};
 use crate::lifecycle::{IssuerName, Timestamp, plan};
+use crate::telemetry::traces::SpanKind;
 
 /// When to look at which issuer.
 #[derive(Default)]
@@ -222,7 +224,18 @@ async fn run_scheduled_change(authority: &Arc<Authority>, name: &IssuerName) {
     // Should this task end before its time, the issuer is looked at again all the same.
     let latest = authority.now().after(LONGEST_PAUSE);
     authority.wakes.set(name, latest);
-    match authority.change(&issuer, ChangeRequest::scheduled()).await {
+    let span = authority
+        .tracer()
+        .begin("scheduled change", SpanKind::Internal);
+    let change = pin!(authority.change(&issuer, ChangeRequest::scheduled()));
+    let changed = match &span {
+        None => change.await,
+        Some(span) => span.around(change).await,
+    };
+    if let Some(span) = span {
+        span.end(changed.as_ref().map(drop).map_err(|_| "not-changed"));
+    }
+    match changed {
         // Whether it has all that it needs, `schedule` has found out.
         Ok(_) => {}
         // They take over what they lack within moments, or count as dead soon.

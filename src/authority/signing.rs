@@ -27,6 +27,7 @@ use crate::access::{Asked, Client};
 use crate::engine::{Signer, random_identifier, random_identifiers};
 use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
+use crate::telemetry::traces::child_span;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
 use payload::{OwnClaims, Payload, StatusClaim};
 
@@ -105,6 +106,7 @@ pub async fn check<'v>(
     client: &Client,
     request: SignRequest<'_>,
 ) -> Result<CheckedToken<'v>, SignRefusal> {
+    let _step = child_span("check");
     let mut workspace = Workspace::new();
     let identifier = random_identifier();
     let prepared = prepare(snapshot, client, request, identifier, &mut workspace).await?;
@@ -154,7 +156,9 @@ impl CheckedToken<'_> {
             judged_at_change,
             has_own_status: _,
         } = prepared;
+        let step = child_span("sign");
         let token = complete(&*entry.signer, signing_input).await?;
+        drop(step);
         if !snapshot.may_sign() {
             return Err(SignRefusal::SnapshotStale);
         }
@@ -211,6 +215,7 @@ impl<'v> Batch<'v> {
 
     /// Signs all: a token or a refusal for each request, in order.
     pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
+        let _step = child_span("sign");
         for algorithm in Algorithm::ALL {
             complete_all(self.snapshot, algorithm, &mut self.prepared).await;
         }

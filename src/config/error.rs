@@ -77,6 +77,9 @@ pub enum ConfigError {
     /// No client speaks TLS to a file.
     #[error("internal.tls is for a network, and internal.listen is a file of this machine")]
     TlsOnUnixSocket,
+    /// Spans cannot be sent.
+    #[error("telemetry.otlp_endpoint needs a build with the feature otlp, and this one has none")]
+    NoOtlp,
     /// Client certificates are required, and nothing says whose.
     #[error(
         "internal.tls.client_certificates = \"required\" needs internal.tls.client_ca, the roots of \

@@ -11,6 +11,7 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::SignError;
+use crate::telemetry::traces::child_span;
 
 /// Threads that sign, and the queue before them.
 pub(super) struct SigningPool {
@@ -92,7 +93,9 @@ impl QueuePermit {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, SignError> {
         let (sender, receiver) = oneshot::channel();
+        let waits = child_span("wait for a signing thread");
         let job = Box::new(move || {
+            let _signs = waits.map(|waits| waits.followed_by("sign on a thread"));
             if !sender.is_closed() {
                 // The receiver may have gone in the meantime, and that is fine.
                 let _ = sender.send(work());

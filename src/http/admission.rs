@@ -5,6 +5,7 @@
 //! slot during the delay. So a flooding client slows down only itself.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use crate::access::credential;
 use crate::authority::Authority;
 use crate::engine::random_identifier;
 use crate::telemetry::Metrics;
+use crate::telemetry::traces::{SampledFlag, current_ids, is_traced};
 
 /// What all requests of callers together may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +100,22 @@ impl RequestHandler for AdmittedService {
             authority,
             admission,
         } = self;
-        let observed = ObservedRequest::begin("internal", &request);
+        let flag = SampledFlag::Honoured;
+        let observed = ObservedRequest::begin("internal", &authority, flag, &request);
         let mut route = NO_ROUTE;
-        let (matched, signer) = (&mut route, Arc::clone(&authority));
-        let response = admission
-            .admit(request, |mut request| async move {
+        let response = {
+            let (authority, matched) = (&authority, &mut route);
+            let answer = pin!(admission.admit(request, |mut request| async move {
                 // The log lines of signatures have nothing in common: they are made by the thousand, and
                 // say nothing unless they fail, which is logged with their id.
                 if let Some(signing) = SigningRoute::of(request.method(), request.uri()) {
                     *matched = signing.path();
-                    return signing.answer(&signer, request).await;
+                    if is_traced() {
+                        let span = span(&request);
+                        let answer = Box::pin(signing.answer(authority, request));
+                        return answer.instrument(span).await;
+                    }
+                    return signing.answer(authority, request).await;
                 }
                 let span = span(&request);
                 if let Some(console) = console {
@@ -126,11 +134,12 @@ impl RequestHandler for AdmittedService {
                     *matched = path;
                 }
                 response
-            })
-            .await;
+            }));
+            observed.answer(answer).await
+        };
         let metrics = &admission.metrics;
         metrics.count_internal_response(response.status().as_u16());
-        observed.end(&authority, route);
+        observed.end(&authority, route, &response);
         hold_back(response).await
     }
 }
@@ -144,7 +153,8 @@ fn is_of_console(path: &str) -> bool {
 pub(super) fn span(request: &Request<Incoming>) -> Span {
     let id = request.headers().get(REQUEST_ID).map_or("", text);
     let path = request.uri().path();
-    tracing::info_span!("request", request_id = id, method = %request.method(), path)
+    let (trace_id, span_id) = current_ids().unzip();
+    tracing::info_span!("request", request_id = id, method = %request.method(), path, trace_id, span_id)
 }
 
 /// Delays an answer that tells its caller to slow down.
@@ -184,8 +194,11 @@ impl AdmissionControl {
     ) -> Response {
         let id = self.ids.of(&request);
         if has_credential(request.uri()) {
+            let (trace_id, span_id) = current_ids().unzip();
             tracing::warn!(
                 request_id = text(&id),
+                trace_id,
+                span_id,
                 "a request with a credential in its URL was refused"
             );
             let mut response = Problem::credential_in_url().into_response();
@@ -200,13 +213,30 @@ impl AdmissionControl {
             Ok(response) => response,
             Err(_) => Problem::timeout().into_response(),
         };
-        let status = response.status();
-        if status.is_server_error() {
-            let (request_id, status) = (text(&id), status.as_u16());
-            tracing::warn!(request_id, %method, path = uri.path(), status, "could not answer");
+        let (trace_id, span_id) = current_ids().unzip();
+        let (request_id, path) = (text(&id), uri.path());
+        let is_failed = response.status().is_server_error();
+        let status = response.status().as_u16();
+        if is_failed {
+            tracing::warn!(
+                request_id,
+                %method,
+                path,
+                status,
+                trace_id,
+                span_id,
+                "could not answer"
+            );
         } else {
-            let (request_id, status) = (text(&id), status.as_u16());
-            tracing::debug!(request_id, %method, path = uri.path(), status, "answered");
+            tracing::debug!(
+                request_id,
+                %method,
+                path,
+                status,
+                trace_id,
+                span_id,
+                "answered"
+            );
         }
         response.headers_mut().insert(REQUEST_ID, id);
         until_sent(response, slot)

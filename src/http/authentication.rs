@@ -18,6 +18,7 @@ use crate::access::Role;
 use crate::authority::Authority;
 use crate::authority::audit::Actor;
 use crate::authority::authentication::{Caller, Proof, RequestCredentials};
+use crate::telemetry::traces::child_span;
 
 /// The roles as types.
 pub(super) mod role {
@@ -141,6 +142,7 @@ pub(super) async fn admit(
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<Caller, Problem> {
+    let _step = child_span("authenticate");
     if let Some(KnownCaller(caller)) = extensions.get() {
         return Ok(caller.clone());
     }

@@ -7,6 +7,7 @@ mod oauth;
 mod route;
 mod status_lists;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -31,6 +32,7 @@ use crate::authority::publication::{Document, Publication};
 use crate::authority::status_lists::AGGREGATION_PATH;
 use crate::authority::verifiers::Asking;
 use crate::oauth::Endpoint;
+use crate::telemetry::traces::SampledFlag;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
@@ -83,16 +85,17 @@ impl MtlsEndpoints {
 impl RequestHandler for MtlsEndpoints {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let Self { authority, oauth } = self;
-        let observed = ObservedRequest::begin("mtls", &request);
+        let observed = ObservedRequest::begin("mtls", &authority, SampledFlag::Ignored, &request);
         let (mut route, endpoint) = (NO_ROUTE, oauth_endpoint(&authority, request.uri().path()));
         let response = match endpoint {
             Some((endpoint, issuer)) => {
                 route = endpoint_route(endpoint, request.uri().path());
-                oauth.answer(endpoint, issuer, request).await
+                let answer = pin!(oauth.answer(endpoint, issuer, request));
+                observed.answer(answer).await
             }
             None => Problem::not_found().into_response(),
         };
-        observed.end(&authority, route);
+        observed.end(&authority, route, &response);
         response
     }
 }
@@ -108,10 +111,13 @@ fn oauth_endpoint(authority: &Authority, path: &str) -> Option<(Endpoint, Option
 impl RequestHandler for Public {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let authority = Arc::clone(&self.authority);
-        let observed = ObservedRequest::begin("public", &request);
+        let observed = ObservedRequest::begin("public", &authority, SampledFlag::Ignored, &request);
         let mut route = NO_ROUTE;
-        let response = self.answer(request, &mut route).await;
-        observed.end(&authority, route);
+        let response = {
+            let answer = pin!(self.answer(request, &mut route));
+            observed.answer(answer).await
+        };
+        observed.end(&authority, route, &response);
         response
     }
 }

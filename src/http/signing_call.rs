@@ -32,6 +32,7 @@ use crate::http::problem::Problem;
 use crate::http::slots::RequestSlot;
 use crate::issuance_log::{Decision, Line, LoggedClaims};
 use crate::lifecycle::{Policy, RuleViolation};
+use crate::telemetry::traces::child_span;
 
 /// The longest name of an issuer that a line repeats, in characters. No issuer has a longer one.
 const LONGEST_NAME: usize = 63;
@@ -208,6 +209,7 @@ impl SigningCall {
         let stopwatch = Stopwatch::start();
         let outcome = signing::sign(&view, self.client(), request).await;
         let duration = stopwatch.elapsed();
+        let _step = child_span("record");
         self.record_and_count(summary, &view, algorithm, duration, outcome, |token| token)
     }
 

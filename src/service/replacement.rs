@@ -18,7 +18,7 @@ use crate::engine::software::SoftwareEngine;
 use crate::master_key;
 use crate::store::seal::check;
 use crate::store::{self, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 
 /// Retires the keys whose private halves none of the configured master keys opens, in every issuer,
 /// and has the configured master key seal the store. The folder is locked meanwhile.
@@ -56,6 +56,7 @@ pub async fn replace_lost_keys(
         clock,
         entropy,
         metrics: Arc::new(Metrics::default()),
+        tracer: Tracer::default(),
         trusted: Default::default(),
         audience: None,
         oauth: crate::oauth::Endpoints::Off,

@@ -26,7 +26,7 @@ use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
-use keywright::telemetry::Metrics;
+use keywright::telemetry::{Metrics, Tracer};
 use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
@@ -93,6 +93,7 @@ impl World {
             lease: Arc::new(Lease::on(&*store, clock.clone(), Duration::from_secs(30))),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
+            tracer: Tracer::default(),
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,

@@ -35,7 +35,7 @@ use keywright::lifecycle::{IssuerName, IssuerUrl, KeySpecification, Policy, Sche
 use keywright::master_key;
 use keywright::store::Store as _;
 use keywright::store::sqlite::SqliteStore;
-use keywright::telemetry::Metrics;
+use keywright::telemetry::{Metrics, Tracer};
 use keywright_verifier::Algorithm;
 use serde_json::Map;
 
@@ -118,6 +118,7 @@ async fn main() {
         engine: Arc::new(Recycling::start().await),
         clock,
         metrics: Arc::new(Metrics::default()),
+        tracer: Tracer::default(),
         trusted: TrustedIssuers::default(),
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,

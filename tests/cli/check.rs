@@ -201,6 +201,16 @@ fn what_is_wrong_with_logs_folders_and_addresses_is_found_by_both() {
         ("log.filter = \"[{\"\n", "log.filter"),
         ("internal.audience = \"\"\n", "internal.audience"),
         (
+            "telemetry.otlp_endpoint = \"127.0.0.1:4318\"\n",
+            "telemetry.otlp_endpoint",
+        ),
+        (
+            "telemetry.otlp_endpoint = \"https://user:secret@otel.example\"\n",
+            "telemetry.otlp_endpoint",
+        ),
+        ("telemetry.trace_share = 1.01\n", "telemetry.trace_share"),
+        ("telemetry.trace_share = nan\n", "telemetry.trace_share"),
+        (
             "issuance_log.to = \"file\"\nissuance_log.path = \"absent/log\"\n",
             "issuance_log",
         ),

@@ -20,7 +20,7 @@ use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
 use keywright::supervision::supervise;
-use keywright::telemetry::{Metrics, TaskHealth};
+use keywright::telemetry::{Metrics, TaskHealth, Tracer};
 use keywright_verifier::Algorithm;
 use serde_json::{Map, Value, json};
 use tokio::task::{JoinHandle, yield_now};
@@ -107,6 +107,7 @@ impl World {
             master_keys: MasterKeys::of(MasterKey::new(&zeroize::Zeroizing::new([7; 32])).unwrap()),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
+            tracer: Tracer::default(),
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,

@@ -9,7 +9,7 @@
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
 //! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
 //! share, `connections` that silent connections keep no other client out, `stalled_keys` that no
-//! client waits long for an issuer that stalls, `health` what probes and the health report say, `metrics` that each is documented, `verifiers` who has which key set, and `client`
+//! client waits long for an issuer that stalls, `health` what probes and the health report say, `metrics` that each is documented, `traces` what a collector receives, `verifiers` who has which key set, and `client`
 //! that the Rust client does every operation.
 
 #![allow(
@@ -62,6 +62,7 @@ mod status_lists;
 #[path = "../support/mod.rs"]
 mod support;
 mod surface;
+mod traces;
 mod unix_socket;
 mod urls;
 mod verifiers;

@@ -21,7 +21,7 @@ use keywright::store::replicas::{Heartbeat, ReplicaStore as _};
 use keywright::store::seal::check::{self, MasterKeyRotation};
 use keywright::store::seal::{MasterKeys, SealedRow};
 use keywright::store::{Batch, BatchId, Content, Kind, Query, Store, Write, commit};
-use keywright::telemetry::Metrics;
+use keywright::telemetry::{Metrics, Tracer};
 use serde_json::json;
 
 use crate::unreliable::Unreliable;
@@ -56,6 +56,7 @@ async fn process(store: Arc<dyn Store>, clock: &Clock, keys: [&Key; 2]) -> Arc<A
         identity: serde_json::Map::new(),
         clock: clock.clone(),
         metrics: Arc::new(Metrics::default()),
+        tracer: Tracer::default(),
         trusted: TrustedIssuers::default(),
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,

@@ -21,7 +21,7 @@ use keywright::lifecycle::{IssuerName, Policy, Timestamp};
 use keywright::store::Store;
 use keywright::store::memory::MemoryStore;
 use keywright::store::seal::{MasterKey, MasterKeys};
-use keywright::telemetry::Metrics;
+use keywright::telemetry::{Metrics, Tracer};
 use keywright_verifier::Kid;
 use serde_json::{Map, Value, json};
 use tokio::task::yield_now;
@@ -101,6 +101,7 @@ impl Process {
             master_keys: master_keys(),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::default()),
+            tracer: Tracer::default(),
             trusted: TrustedIssuers::default(),
             audience: None,
             oauth: keywright::oauth::Endpoints::On { mtls: None },

@@ -24,6 +24,7 @@
 mod authority;
 mod callers;
 mod client;
+mod collector;
 #[path = "../http/exchange.rs"]
 mod exchange;
 mod handshake;

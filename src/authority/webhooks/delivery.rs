@@ -16,6 +16,7 @@ use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{ChangeError, Services};
 use crate::lifecycle::Timestamp;
 use crate::store::{CommitError, SealedChange};
+use crate::telemetry::traces::{RootSpan, SpanKind};
 use crate::webhook::{DeliveryState, Message, Rejection, Webhook, event_of};
 
 /// How long a process has a delivery to itself: longer than a receiver may take.
@@ -167,14 +168,22 @@ impl WebhookDeliverer {
         let at = now.floor_seconds();
         let with_previous = webhook.previous_until.is_some_and(|until| now < until);
         let Message { id, body } = message;
+        let mut span = self.authority.tracer().begin("POST", SpanKind::Client);
+        if let Some(span) = &mut span {
+            span.add("http.request.method", "POST");
+        }
         let signed = SignedMessage {
             signature: secrets.sign(&id, at, body.as_bytes(), with_previous),
             id,
             at,
             body,
+            traceparent: span.as_ref().and_then(RootSpan::traceparent),
         };
         drop(secrets);
         let sent = self.sender.send(&webhook.url, signed).await;
+        if let Some(span) = span {
+            span.end(sent.as_ref().map(drop).map_err(|_| "rejected"));
+        }
         self.authority.metrics().webhooks().count(match &sent {
             Ok(()) => "accepted",
             Err(_) => "rejected",

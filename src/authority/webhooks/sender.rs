@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, lookup_host};
 use url::{Host, Url};
 
 use crate::outgoing::{self, AGENT, Stream};
+use crate::telemetry::traces::TRACEPARENT;
 use crate::webhook::{Rejection, is_public, may_be_called};
 
 /// How long a receiver may take, from the look-up to its answer.
@@ -34,6 +35,8 @@ pub(super) struct SignedMessage {
     pub(super) at: u64,
     pub(super) signature: String,
     pub(super) body: String,
+    /// The trace that the sending is part of.
+    pub(super) traceparent: Option<HeaderValue>,
 }
 
 impl Sender {
@@ -125,6 +128,7 @@ fn request(url: &Url, message: SignedMessage) -> Option<Request<Full<Bytes>>> {
         at,
         signature,
         body,
+        traceparent,
     } = message;
     let of_webhooks = [
         (HeaderName::from_static("webhook-id"), id),
@@ -142,6 +146,9 @@ fn request(url: &Url, message: SignedMessage) -> Option<Request<Full<Bytes>>> {
     for (name, value) in of_webhooks {
         let value = HeaderValue::try_from(value).ok()?;
         request.headers_mut().insert(name, value);
+    }
+    if let Some(traceparent) = traceparent {
+        request.headers_mut().insert(TRACEPARENT, traceparent);
     }
     Some(request)
 }

@@ -47,6 +47,7 @@ use crate::authority::{Authority, ChangeError};
 use crate::lifecycle::Timestamp;
 use crate::spelling::nearest;
 use crate::telemetry::OPENMETRICS;
+use crate::telemetry::traces::note_issuer;
 use route::Route;
 
 pub(super) use audit::{AuditQuery, ExportQuery};
@@ -299,7 +300,11 @@ pub(super) fn named(
     name: &str,
 ) -> Result<Arc<Issuer>, Problem> {
     limits.check_issuer(name)?;
-    authority.issuer(name).map_err(|error| match error {
+    let found = authority.issuer(name);
+    if found.is_ok() {
+        note_issuer(name);
+    }
+    found.map_err(|error| match error {
         ChangeError::UnknownIssuer(name) => unknown_issuer(authority, limits, &name),
         error => error.into(),
     })

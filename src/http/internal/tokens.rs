@@ -24,6 +24,7 @@ use crate::http::response::{created_token, with_budget, written};
 use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::http::slots::RouteClass;
+use crate::telemetry::traces::child_span;
 
 /// The path of a signature, with the name of what stands in it.
 pub(super) const SIGN: &str = "/v1/issuers/{issuer}/tokens";
@@ -108,7 +109,9 @@ async fn sign_one(
     let issuer = call.issuer()?;
     // Before the body is read: a flood costs no more than its heads.
     let budget = call.take(NonZeroU32::MIN)?;
+    let step = child_span("read");
     let body = ObjectBody::from_request(request, &()).await?;
+    drop(step);
     let view = issuer.leased_snapshot();
     let request = sign_request(body.read()?, &view, summary)?;
     Ok((call.sign(&issuer, summary, request).await?, budget))
@@ -133,7 +136,9 @@ async fn sign_items(
     let issuer = call.issuer()?;
     // Before the body is read, as for one token; the rest when it is known how many there are.
     let first = call.take(NonZeroU32::MIN)?;
+    let step = child_span("read");
     let BatchBody(body) = BatchBody::from_request(request, &()).await?;
+    drop(step);
     let items = Elements::parse(&body, "the body", "requests", LARGEST_BATCH)?;
     let count = items.count();
     let signatures = u32::try_from(count).ok().and_then(NonZeroU32::new);
@@ -150,6 +155,7 @@ async fn sign_items(
     });
     let view = issuer.settled_for_all(claims).await;
     let stopwatch = Stopwatch::start();
+    let step = child_span("check");
     let mut batch = Batch::new(&view, call.client(), count);
     let mut summaries = Vec::with_capacity(count);
     for (index, item) in items.iter().enumerate() {
@@ -170,8 +176,10 @@ async fn sign_items(
         };
         summaries.push((summary, algorithm));
     }
+    drop(step);
     let mut outcomes = batch.sign().await.into_iter();
     let duration = stopwatch.elapsed();
+    let _step = child_span("record");
     let mut results = BatchResultsText::with_room_for(count);
     for (summary, algorithm) in summaries {
         let recorded = algorithm.and_then(|algorithm| {

@@ -43,6 +43,7 @@ use crate::http::response::no_content;
 use crate::http::slots::{RequestSlot, RouteClass};
 use crate::lifecycle::IssuerUrl;
 use crate::oauth::{DpopNonces, Endpoint, ExchangeGrant};
+use crate::telemetry::traces::is_traced;
 
 use authentication::authenticate;
 use proof::{DPOP_NONCE, UnusedProof, wall};
@@ -208,10 +209,8 @@ async fn respond(
 ) -> Response {
     // Of signatures and uses nothing is logged that would need it.
     let span = match endpoint {
-        Endpoint::Token | Endpoint::Consumption => Span::none(),
-        Endpoint::Revocation | Endpoint::Introspection | Endpoint::GlobalRevocation => {
-            span(&request)
-        }
+        Endpoint::Token | Endpoint::Consumption if !is_traced() => Span::none(),
+        _ => span(&request),
     };
     let (parts, body) = request.into_parts();
     let answer = answer(oauth, endpoint, &issuer, parts, Body::new(body));

@@ -11,6 +11,7 @@ use crate::http::code::Code;
 use crate::http::connection::Peer;
 use crate::http::problem::Problem;
 use crate::oauth::{BasicCredentials, Endpoint, Form};
+use crate::telemetry::traces::child_span;
 
 /// The `client_assertion_type` of signed tokens (RFC 7523 §2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -22,6 +23,7 @@ pub(super) async fn authenticate(
     parts: &Parts,
     form: &Form,
 ) -> Result<Caller, Problem> {
+    let _step = child_span("authenticate");
     let basic = basic(&parts.headers)?;
     let client_id = form.get("client_id");
     let secret = form.get("client_secret");
