@@ -15,6 +15,7 @@ pub mod audit;
 pub mod authentication;
 pub mod backup;
 pub mod clients;
+mod commit_queue;
 mod directory;
 mod error;
 pub mod grants;
@@ -70,6 +71,7 @@ use crate::telemetry::traces::{carried, child_span};
 use crate::telemetry::{Metrics, Tracer};
 use authentication::{Authenticator, Caller, RequestCredentials, TrustedIssuers, Unauthenticated};
 use clients::Clients;
+use commit_queue::CommitQueue;
 use directory::IssuerDirectory;
 use grants::GrantCounts;
 use health::Health;
@@ -78,7 +80,7 @@ use lease::Lease;
 use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
-use single_use::Consumptions;
+use single_use::Attempt;
 use status_lists::StatusSecrets;
 use verifiers::VerifierLog;
 
@@ -200,7 +202,7 @@ pub struct Authority {
     /// Who fetches key sets.
     verifiers: VerifierLog,
     /// Tokens that are being used up.
-    consumptions: Consumptions,
+    consumptions: CommitQueue<Attempt>,
 }
 
 impl Authority {
@@ -269,7 +271,7 @@ impl Authority {
             generating: Arc::default(),
             grants: GrantCounts::default(),
             verifiers: VerifierLog::default(),
-            consumptions: Consumptions::default(),
+            consumptions: CommitQueue::default(),
         };
         authority.catch_up().await?;
         Ok(authority)

@@ -1,11 +1,10 @@
 //! Tokens that count once are used up here: exactly once, also where several processes share the store.
 //!
-//! The record of a used token can be created once. Uses that come while one batch is being committed go
-//! into the next one together, so that a store that commits slowly serves many. A token that was issued
-//! before a restore does not count: the store does not know whether it was used.
+//! The record of a used token can be created once. Uses are written together (`commit_queue`). A token that
+//! was issued before a restore does not count: the store does not know whether it was used.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keywright_verifier::SINGLE_USE_CLAIM;
@@ -75,16 +74,8 @@ pub struct Consumed {
     pub is_repeated: bool,
 }
 
-/// The uses that are to be written.
-#[derive(Default)]
-pub(super) struct Consumptions {
-    waiting: Mutex<Vec<Attempt>>,
-    /// Held while a batch of them is written.
-    turn: tokio::sync::Mutex<()>,
-}
-
 /// A use that is to be written.
-struct Attempt {
+pub(super) struct Attempt {
     issuer: Arc<Issuer>,
     token: IssuedToken,
     key: RecordKey,
@@ -167,7 +158,7 @@ impl Authority {
         }
         let key = RecordKey::owned(Kind::UsedToken, issuer.name(), record_id(jti));
         let (tell, told) = oneshot::channel();
-        self.consumptions.waiting().push(Attempt {
+        self.consumptions.add(Attempt {
             issuer: Arc::clone(issuer),
             token,
             key,
@@ -178,10 +169,9 @@ impl Authority {
         let authority = Arc::clone(self);
         // A caller that hangs up leaves others their answer.
         run_to_completion(async move {
-            let _turn = authority.consumptions.turn.lock().await;
-            authority
-                .write_uses(authority.consumptions.next_batch())
-                .await;
+            let write = |attempts| authority.write_uses(attempts);
+            let queue = &authority.consumptions;
+            queue.write_next(MOST_OF_A_BATCH, |_| 1, write).await;
             Ok(())
         })
         .await?;
@@ -389,18 +379,5 @@ impl FoundUses {
             let token: Option<Token> = self.find(&key).map(|record| record.token);
             Expectation::Is(key, token)
         }));
-    }
-}
-
-impl Consumptions {
-    fn waiting(&self) -> MutexGuard<'_, Vec<Attempt>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next ones, in the order in which they came.
-    fn next_batch(&self) -> Vec<Attempt> {
-        let mut waiting = self.waiting();
-        let count = waiting.len().min(MOST_OF_A_BATCH);
-        waiting.drain(..count).collect()
     }
 }
