@@ -122,7 +122,7 @@ async fn write(
     chunks: &mpsc::Sender<Result<Bytes, BackupFailure>>,
 ) -> Result<(), BackupFailure> {
     let (sink, mut entries) = transfer::channel();
-    let dumped = async move { transfer::dump_rows(&*services.store, rows, &sink).await };
+    let dumped = async move { transfer::dump_for_backup(&*services.store, rows, &sink).await };
     let sealed = async move {
         let mut ready = lines;
         loop {

@@ -372,7 +372,7 @@ impl Authority {
         limit: u32,
     ) -> Result<Vec<Grant>, GrantError> {
         let query = Query {
-            subject,
+            subjects: subject.map(|subject| vec![subject]),
             ..Query::page(Kind::Grant, issuer.name(), after, limit)
         };
         let records = self.services.store.list(query).await?.into_iter();

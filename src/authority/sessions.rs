@@ -176,7 +176,7 @@ impl Authority {
         let secret = Zeroizing::new(secret_text(&secret));
         let key = RecordKey::unowned(Kind::Session, record_id(&secret));
         let of_client = Query {
-            subject: Some(session.client.clone()),
+            subjects: Some(vec![session.client.clone()]),
             ..Query::all(Kind::Session)
         };
         for _ in 0..MAX_ATTEMPTS {

@@ -257,7 +257,8 @@ impl Count {
                 | Kind::UsedToken
                 | Kind::Session
                 | Kind::StatusList
-                | Kind::Webhook => {}
+                | Kind::Webhook
+                | Kind::TrackedToken => {}
             },
             Entry::Event(event) => {
                 copied.events += 1;

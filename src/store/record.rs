@@ -32,11 +32,14 @@ pub enum Kind {
     StatusList,
     /// A receiver that is told of events. Its secrets are in `sealed`.
     Webhook,
+    /// A token of the issuer that owns it, which has an entry in a status list: the entry is found by whom
+    /// the token is about. There may be millions.
+    TrackedToken,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -48,6 +51,7 @@ impl Kind {
         Self::Session,
         Self::StatusList,
         Self::Webhook,
+        Self::TrackedToken,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -64,12 +68,19 @@ impl Kind {
             Self::Session => "session",
             Self::StatusList => "status-list",
             Self::Webhook => "webhook",
+            Self::TrackedToken => "tracked-token",
         }
     }
 
     /// Whether there are so many that they are never read as a whole.
     pub const fn is_paged(self) -> bool {
-        matches!(self, Self::Grant | Self::UsedToken)
+        matches!(self, Self::Grant | Self::UsedToken | Self::TrackedToken)
+    }
+
+    /// Whether a backup has it. A restore makes every status list of before invalid as a whole, so that
+    /// nothing would ask for the entries of single tokens.
+    pub const fn is_in_backup(self) -> bool {
+        !matches!(self, Self::TrackedToken)
     }
 
     /// The kind with this word.
@@ -249,8 +260,8 @@ pub struct Query {
     pub owners: Option<Vec<Option<IssuerName>>>,
     /// With these ids; `None` for all.
     pub ids: Option<Vec<String>>,
-    /// About this subject; `None` for all.
-    pub subject: Option<String>,
+    /// About one of these subjects; `None` for all.
+    pub subjects: Option<Vec<String>>,
     /// That may be deleted by then; `None` for all.
     pub kept_until: Option<Timestamp>,
     /// Whose sealed bytes begin otherwise; `None` for all.
@@ -268,7 +279,7 @@ impl Query {
             kind,
             owners: None,
             ids: None,
-            subject: None,
+            subjects: None,
             kept_until: None,
             not_sealed_with: None,
             after: None,
@@ -321,6 +332,10 @@ impl Query {
     pub(super) fn takes(&self, record: &Record) -> bool {
         let Record { key, index, .. } = record;
         let is_owner = |owners: &Vec<_>| owners.contains(&key.owner);
+        let is_subject = |subjects: &Vec<_>| {
+            let subject = index.subject.as_ref();
+            subject.is_some_and(|subject| subjects.contains(subject))
+        };
         let may_be_deleted = |by: Timestamp| index.kept_until.is_some_and(|until| until <= by);
         let is_sealed_otherwise = |head: &Vec<u8>| {
             let sealed = record.sealed.as_ref();
@@ -329,7 +344,7 @@ impl Query {
         self.kind == key.kind
             && self.owners.as_ref().is_none_or(is_owner)
             && self.ids.as_ref().is_none_or(|ids| ids.contains(&key.id))
-            && (self.subject.is_none() || self.subject == index.subject)
+            && self.subjects.as_ref().is_none_or(is_subject)
             && self.kept_until.is_none_or(may_be_deleted)
             && self
                 .not_sealed_with

@@ -103,17 +103,27 @@ pub fn channel() -> (mpsc::Sender<Entry>, mpsc::Receiver<Entry>) {
 /// [`DumpError`]; [`Entry::End`] was not sent then.
 pub async fn dump(store: &dyn Store, sink: &mpsc::Sender<Entry>) -> Result<(), DumpError> {
     let rows = store.rows().await?;
-    dump_rows(store, rows, sink).await
+    dump_rows(store, rows, sink, |_| true).await
 }
 
-/// Hands on rows that were read, and the events up to the last one that they know of.
+/// Hands on what a backup has of a store ([`Kind::is_in_backup`]): rows that were read, and the events up to
+/// the last one that they know of.
 ///
 /// # Errors
 /// [`DumpError`]; [`Entry::End`] was not sent then.
-pub async fn dump_rows(
+pub async fn dump_for_backup(
     store: &dyn Store,
     rows: Rows,
     sink: &mpsc::Sender<Entry>,
+) -> Result<(), DumpError> {
+    dump_rows(store, rows, sink, Kind::is_in_backup).await
+}
+
+async fn dump_rows(
+    store: &dyn Store,
+    rows: Rows,
+    sink: &mpsc::Sender<Entry>,
+    takes: fn(Kind) -> bool,
 ) -> Result<(), DumpError> {
     let last_event = rows.last_event;
     let issuers = rows.of(Kind::Issuer).map(|issuer| issuer.key.id.clone());
@@ -129,7 +139,7 @@ pub async fn dump_rows(
         send(sink, entry).await?;
     }
     for issuer in issuers {
-        dump_pages(store, &issuer, sink).await?;
+        dump_pages(store, &issuer, sink, takes).await?;
     }
     for last_use in last_uses {
         send(sink, Entry::LastUse(last_use)).await?;
@@ -156,11 +166,13 @@ async fn dump_pages(
     store: &dyn Store,
     issuer: &str,
     sink: &mpsc::Sender<Entry>,
+    takes: fn(Kind) -> bool,
 ) -> Result<(), DumpError> {
     let Ok(issuer) = IssuerName::parse(issuer) else {
         return Ok(());
     };
-    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_paged()) {
+    let paged = Kind::ALL.into_iter().filter(|kind| kind.is_paged());
+    for kind in paged.filter(|kind| takes(*kind)) {
         let mut after = None;
         loop {
             let query = Query::page(kind, &issuer, after, RECORDS_AT_A_TIME);

@@ -60,7 +60,7 @@ impl StatusLists {
                 return Err(StatusUnavailable::Stale);
             }
             let query = Query {
-                subject: Some(hour.to_string()),
+                subjects: Some(vec![hour.to_string()]),
                 ..Query::owned(Kind::StatusList, &self.issuer)
             };
             let records = self.store.list(query).await?;

@@ -8,7 +8,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::store::record::{Kind, Record, RecordIndex, RecordKey, Token};
+use crate::store::record::{Kind, Query, Record, RecordIndex, RecordKey, Token};
 use crate::store::{CommitError, StoreError};
 
 /// The columns of a record, in the order of [`COLUMNS`].
@@ -31,9 +31,12 @@ pub(in crate::store) const COLUMNS: &str = "owner, version, token, document, sea
      is_final, id, subject, client, kept_until";
 
 /// The order in which the records of a kind are read.
-pub(in crate::store) const fn order(kind: Kind) -> &'static str {
-    match kind {
+pub(in crate::store) fn order(query: &Query) -> &'static str {
+    let several = |subjects: &Vec<String>| subjects.len() > 1;
+    match query.kind {
         Kind::Key => "owner, position",
+        // No index has these in that order. SQLite would read all records in it rather than sort a few.
+        _ if query.subjects.as_ref().is_some_and(several) => "id || ''",
         _ => "id",
     }
 }

@@ -139,7 +139,7 @@ pub(in crate::store) async fn read<C: Connection>(
         mut values,
     } = condition::<C>(query)?;
     text.push_str(" ORDER BY ");
-    text.push_str(order(query.kind));
+    text.push_str(order(query));
     if let Some(limit) = query.limit {
         values.push(Value::Number(limit.into()));
         text.push_str(&format!(" LIMIT ${}", values.len()));
@@ -189,11 +189,8 @@ fn condition<C: Connection>(query: &Query) -> Result<Condition, StoreError> {
     if let Some(ids) = &query.ids {
         condition.and_is_one_of::<C>("id", ids.clone());
     }
-    if let Some(subject) = &query.subject {
-        condition.and(
-            |at| format!("subject = ${at}"),
-            Value::Text(subject.clone()),
-        );
+    if let Some(subjects) = &query.subjects {
+        condition.and_is_one_of::<C>("subject", subjects.clone());
     }
     if let Some(by) = query.kept_until {
         let by = Value::Number(signed(by.millis())?);

@@ -49,12 +49,24 @@ pub(super) async fn records_are_found_by_subject_by_end_and_by_page(store: &dyn 
     assert_eq!(ids(store, page(Some("2"), 3)).await, ["3", "4"]);
     assert!(ids(store, page(Some("4"), 3)).await.is_empty());
     let of_subject = |subject: &str, after| Query {
-        subject: Some(subject.to_owned()),
+        subjects: Some(vec![subject.to_owned()]),
         ..page(after, 2)
     };
     assert_eq!(ids(store, of_subject("u", None)).await, ["1", "2"]);
     assert_eq!(ids(store, of_subject("u", Some("2"))).await, ["4"]);
     assert!(ids(store, of_subject("w", None)).await.is_empty());
+    let of_subjects = |subjects: &[&str], after: Option<&str>, limit| Query {
+        subjects: Some(subjects.iter().map(|&one| one.to_owned()).collect()),
+        ..page(after, limit)
+    };
+    let both = ["u", "v", "w"];
+    assert_eq!(
+        ids(store, of_subjects(&both, None, 3)).await,
+        ["1", "2", "3"]
+    );
+    assert_eq!(ids(store, of_subjects(&both, Some("3"), 3)).await, ["4"]);
+    assert_eq!(ids(store, of_subjects(&["v", "w"], None, 9)).await, ["3"]);
+    assert!(ids(store, of_subjects(&[], None, 9)).await.is_empty());
     let by = |second, limit| Query {
         kept_until: Some(Timestamp::from_seconds(second)),
         limit,
@@ -106,7 +118,7 @@ pub(super) async fn records_are_counted_by_client(store: &dyn Store) {
     store.write(silent(vec![change])).await.unwrap();
     assert_eq!(counts(5).await, [count("a", "c", 1), count("a", "d", 1)]);
     let of_subject = Query {
-        subject: Some("w".to_owned()),
+        subjects: Some(vec!["w".to_owned()]),
         ..Query::page(Kind::Grant, &name("a"), None, 9)
     };
     assert_eq!(ids(store, of_subject).await, ["3"]);
