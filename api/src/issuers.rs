@@ -6,7 +6,7 @@ use keywright_verifier::Algorithm;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::{DurationText, IssuerName, UnixSeconds};
+use crate::{DurationText, IssuerName, TokenStatus, UnixSeconds};
 
 /// All issuers that the caller may call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,10 +101,11 @@ macro_rules! with_policy_members {
             #[serde(skip_serializing_if = "Option::is_none")]
             pub revocation_max_age: Option<DurationText>,
             /// Whether each token has an entry in a status list (Token Status List, draft 21), which
-            /// verifiers that are not keywright's read. A request may leave it out; where the policy has
-            /// `false`, none may ask for it. Default: `false`.
+            /// verifiers that are not keywright's read: `"tracked"` if a revocation of its subject or its
+            /// session shall make it invalid there, too. Where the policy has `true`, a request may have
+            /// `false`; otherwise it has what the policy has. Default: `false`.
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub status: Option<bool>,
+            pub status: Option<TokenStatus>,
             $($more)*
         }
     };

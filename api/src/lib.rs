@@ -87,7 +87,7 @@ pub use service::{
 };
 pub use tokens::{
     Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,
-    SignRequest, SigningCheck, Token,
+    SignRequest, SigningCheck, Token, TokenStatus,
 };
 pub use values::{
     DurationText, Entries, Fingerprint, InvalidDuration, InvalidFingerprint, InvalidIssuerName,

@@ -210,9 +210,9 @@ pub struct InForceAtVerifiers {
     /// Whatever fails, also while the feed cannot be had.
     pub guaranteed: UnixSeconds,
     /// While everything works, where the token has a status: from when on verifiers refuse it that do not
-    /// follow the feed, but fetch status lists as often as these say. `null` where the entries of what is
-    /// taken back are not known, which is so for all but one token by its `jti`: such verifiers accept it
-    /// until `tokens_until`.
+    /// follow the feed, but fetch status lists as often as these say. It is told of one token by its `jti`,
+    /// and under a policy with `"status": "tracked"` of a subject, alone or in a pair, and of a session.
+    /// `null` otherwise: the entries are not known, and such verifiers accept the tokens until `tokens_until`.
     pub status_list: Nullable<UnixSeconds>,
 }
 

@@ -1,8 +1,11 @@
 //! Signing: one token, or up to a thousand.
 
+use std::borrow::Cow;
+
 use keywright_verifier::{Algorithm, Kid};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::{Entries, Problem, UnixSeconds};
@@ -35,9 +38,75 @@ pub struct SignRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub single_use: Option<bool>,
     /// Whether the token has an entry in a status list: `claims` has a `status` then, and `jti` says to the
-    /// service which one. `true` only where the policy has it. Default: the policy's `status`.
+    /// service which one. `true` only where the policy has `true`; where it has `"tracked"`, nothing else.
+    /// Default: the policy's `status`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<bool>,
+    pub status: Option<TokenStatus>,
+}
+
+/// Whether tokens have an entry in a status list (Token Status List, draft 21).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenStatus {
+    /// `false`: they have none.
+    Off,
+    /// `true`: they have one, which a revocation by `jti` makes invalid.
+    Listed,
+    /// `"tracked"`: they have one, and the service writes down whom they are about before it hands them out,
+    /// so that a revocation of a subject or of a session makes their entries invalid, too.
+    Tracked,
+}
+
+/// The word of [`TokenStatus::Tracked`].
+const TRACKED: &str = "tracked";
+
+impl TokenStatus {
+    /// That of a boolean.
+    pub const fn of_bool(is_listed: bool) -> Self {
+        match is_listed {
+            true => Self::Listed,
+            false => Self::Off,
+        }
+    }
+
+    /// That of a word; `None` for another one than `tracked`.
+    pub fn of_word(word: &str) -> Option<Self> {
+        (word == TRACKED).then_some(Self::Tracked)
+    }
+}
+
+impl Serialize for TokenStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_bool(false),
+            Self::Listed => serializer.serialize_bool(true),
+            Self::Tracked => serializer.serialize_str(TRACKED),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Bool(is_listed) => Some(Self::of_bool(is_listed)),
+            Value::String(word) => Self::of_word(&word),
+            _ => None,
+        }
+        .ok_or_else(|| D::Error::custom("status must be false, true or \"tracked\""))
+    }
+}
+
+impl JsonSchema for TokenStatus {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TokenStatus".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": [false, true, TRACKED]})
+    }
 }
 
 /// What is asserted; it may be empty. `iss`, `iat`, `exp`, `jti` and `ancestor_jtis` are refused. Every other claim

@@ -14,7 +14,9 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::status_lists::list_url;
-use crate::lifecycle::{Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp};
+use crate::lifecycle::{
+    Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp, TokenStatus,
+};
 use crate::oauth::{self, Endpoints};
 
 /// A key set that was served.
@@ -95,7 +97,7 @@ impl Publication {
         if policy.revocation_feed != RevocationFeed::Off {
             say("revocations_uri", feed_url(policy.url.as_str()).into());
         }
-        if policy.status {
+        if policy.status != TokenStatus::Off {
             let aggregation = list_url(policy.url.as_str(), None);
             say(AGGREGATION_ENDPOINT, aggregation.into());
         }

@@ -30,11 +30,12 @@ use super::issuer::Issuer;
 use super::snapshot::LeasedSnapshot;
 use super::status_lists;
 use crate::lifecycle::{IssuerName, Timestamp};
-use crate::revocation::status_list::StatusKeys;
+use crate::revocation::status_list::{StatusEntry, StatusKeys, TrackedToken};
 use crate::revocation::{FOLLOW_INTERVAL, Revocation, SigningVerdict, State};
-use crate::store::{BatchId, Kind, RecordKey};
-use book::{Book, Entry};
+use crate::store::{BatchId, Kind, RecordKey, Token};
+use book::{Book, Entry, StatusEntries};
 
+pub(super) use book::Sought;
 pub use closing::run;
 pub use feed::{FeedRefusal, FeedRequest, SignedHead};
 pub use loading::RevocationSecret;
@@ -62,7 +63,8 @@ pub struct RevocationInForce {
     /// fails. `None` without a feed.
     pub at_verifiers: Option<(Timestamp, Timestamp)>,
     /// From when on verifiers that fetch status lists as often as these say refuse it. `None` where the
-    /// entries of its tokens are not known: it names none by its `jti`, or one without a status.
+    /// entries of its tokens are not known: it names none by its `jti`, or one without a status, and no
+    /// subject or session whose tokens are all tracked.
     pub at_status_lists: Option<Timestamp>,
     /// When the last token that it takes back has expired.
     pub tokens_until: Timestamp,
@@ -159,9 +161,39 @@ impl Revocations {
         })
     }
 
-    /// Whether a revocation makes an entry of a status list invalid.
-    fn is_in_status_list(&self, id: &str) -> bool {
-        self.read().status_entry(id).is_some()
+    /// Which entries of status lists a revocation makes invalid.
+    fn status_entries_of(&self, id: &str) -> StatusEntries {
+        self.read().status_entries_of(id)
+    }
+
+    /// What is written down of a token with these claims that is tracked.
+    ///
+    /// # Errors
+    /// [`TooManySelectors`].
+    pub(super) fn tracked<'c, V: AnyValue + 'c>(
+        &self,
+        claim: impl Fn(&str) -> Option<&'c V>,
+        entry: StatusEntry,
+        issued_at: u64,
+    ) -> Result<Vec<TrackedToken>, TooManySelectors> {
+        let selectors = selectors_of(claim)?;
+        let salt = self.read().salt().clone();
+        Ok(TrackedToken::of(&selectors, &salt, entry, issued_at))
+    }
+
+    /// The revocations whose tracked tokens are still to be looked for.
+    pub(super) fn sought(&self) -> Sought {
+        self.read().sought()
+    }
+
+    /// Makes the entries of those tracked tokens invalid that a revocation refuses which was looked for.
+    pub(super) fn found(&self, sought: &Sought, tokens: &[TrackedToken]) {
+        self.write().found(sought, tokens);
+    }
+
+    /// All tokens were found of these, unless they have changed since.
+    pub(super) fn all_found<'s>(&self, looked_for: impl IntoIterator<Item = &'s (String, Token)>) {
+        self.write().all_found(looked_for);
     }
 
     /// The invalid entries of a status list; `None` while it is not known of every revocation which tokens it
@@ -241,10 +273,14 @@ impl Authority {
         let policy = set.policy();
         let has_feed = policy.revocation_feed != crate::lifecycle::RevocationFeed::Off;
         let guaranteed = set.heads_expire_by(closing).after(timing.clock_tolerance);
-        let is_in_status_list = issuer.revocations().is_in_status_list(&revocation.id);
+        let entries_known_from = match issuer.revocations().status_entries_of(&revocation.id) {
+            StatusEntries::OfItsJti => Some(closing),
+            StatusEntries::OfTrackedTokens => set.all_tracked_from(self.services.lease.time()),
+            StatusEntries::Unknown => None,
+        };
         RevocationInForce {
-            at_status_lists: is_in_status_list
-                .then(|| closing.after(status_lists::IN_FORCE_WITHIN)),
+            at_status_lists: entries_known_from
+                .map(|from| from.max(closing.after(status_lists::IN_FORCE_WITHIN))),
             at_signers: closing,
             at_verifiers: has_feed.then(|| (closing.after(FOLLOW_INTERVAL * 2), guaranteed)),
             tokens_until,

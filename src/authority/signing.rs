@@ -25,8 +25,10 @@ use crate::access::claim_name;
 use crate::access::limits::MOST_WORK_OF_BATCH;
 use crate::access::{Asked, Client};
 use crate::engine::{Signer, random_identifier, random_identifiers};
+use crate::lifecycle::TokenStatus;
 use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
+use crate::store::Write;
 use crate::telemetry::traces::child_span;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
 use payload::{OwnClaims, Payload, StatusClaim};
@@ -79,6 +81,8 @@ struct Prepared<'v> {
     expires_at: u64,
     /// The claims of the tokens that are exchanged for it.
     parents: Vec<Map<String, Value>>,
+    /// What is written down before it is handed out.
+    tracking: Vec<Write>,
     /// How often what was taken back had changed when it was asked about the token.
     judged_at_change: u64,
     /// Whether the service has given it its `status`.
@@ -153,9 +157,11 @@ impl CheckedToken<'_> {
             jti,
             expires_at,
             parents,
+            tracking,
             judged_at_change,
             has_own_status: _,
         } = prepared;
+        snapshot.status_lists().track(tracking).await?;
         let step = child_span("sign");
         let token = complete(&*entry.signer, signing_input).await?;
         drop(step);
@@ -213,8 +219,26 @@ impl<'v> Batch<'v> {
         self.prepared.push(prepared.await);
     }
 
+    /// Writes down in one commit what is tracked, or refuses all of that.
+    async fn track_all(&mut self) {
+        let prepared = self.prepared.iter_mut().flatten();
+        let writes = prepared.flat_map(|prepared| std::mem::take(&mut prepared.tracking));
+        // A policy has every token tracked, or none.
+        let writes: Vec<Write> = writes.collect();
+        let Err(error) = self.snapshot.status_lists().track(writes).await else {
+            return;
+        };
+        let refusal = SignRefusal::from(error);
+        for prepared in &mut self.prepared {
+            if prepared.is_ok() {
+                *prepared = Err(refusal.clone());
+            }
+        }
+    }
+
     /// Signs all: a token or a refusal for each request, in order.
     pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
+        self.track_all().await;
         let _step = child_span("sign");
         for algorithm in Algorithm::ALL {
             complete_all(self.snapshot, algorithm, &mut self.prepared).await;
@@ -333,10 +357,13 @@ async fn prepare<'v>(
     if single_use.is_some() && !snapshot.consumes_tokens() {
         return Err(SignRefusal::SingleUseUnavailable);
     }
-    let has_status = status.unwrap_or(policy.status);
-    if has_status && !policy.status {
-        return Err(SignRefusal::StatusNotOffered);
+    let status = status.unwrap_or(policy.status);
+    // Where all are tracked, what a revocation says of status lists holds of each token.
+    let is_less = policy.status == TokenStatus::Tracked && status < policy.status;
+    if status > policy.status || is_less {
+        return Err(SignRefusal::StatusNotOffered(policy.status));
     }
+    let has_status = status != TokenStatus::Off;
     let owned: Vec<&str> = OWNED_CLAIMS
         .into_iter()
         .chain(confirmation.map(|_| "cnf"))
@@ -408,12 +435,19 @@ async fn prepare<'v>(
     let of_origin = origin.as_ref().map(|origin| &origin.claims);
     let parents = origin.as_ref().map_or(&[][..], |origin| &origin.parents);
     check_parents(snapshot, parents)?;
-    check_revocations(snapshot, |name| match name {
+    let claim = |name: &str| match name {
         "jti" => Some(&own_jti),
         other => of_origin
             .and_then(|own| own.get(other))
             .or_else(|| claims.get(other)),
-    })?;
+    };
+    check_revocations(snapshot, claim)?;
+    let tracking = match &entry_taken {
+        Some(taken) if status == TokenStatus::Tracked => {
+            snapshot.tracking(claim, taken.entry, expires_at)?
+        }
+        _ => Vec::new(),
+    };
     let own = OwnClaims {
         iss: policy.url.as_str(),
         iat: issued_at,
@@ -454,6 +488,7 @@ async fn prepare<'v>(
         jti,
         expires_at,
         parents: origin.map(|origin| origin.parents).unwrap_or_default(),
+        tracking,
         judged_at_change,
         has_own_status: has_status,
     })

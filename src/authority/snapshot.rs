@@ -22,7 +22,8 @@ use crate::engine::Signer;
 use crate::lifecycle::{KeySet, Timestamp, plan};
 use crate::oauth::Endpoints;
 use crate::revocation::SigningVerdict;
-use crate::store::SetTokens;
+use crate::revocation::status_list::StatusEntry;
+use crate::store::{SetTokens, Write};
 use crate::telemetry::{Metrics, SigningMetrics};
 
 /// A snapshot of one issuer.
@@ -208,7 +209,7 @@ impl LeasedSnapshot {
     }
 
     /// Where tokens with a status get their entries.
-    pub(super) fn status_lists(&self) -> &StatusLists {
+    pub(super) fn status_lists(&self) -> &Arc<StatusLists> {
         &self.status_lists
     }
 
@@ -227,6 +228,22 @@ impl LeasedSnapshot {
     ) -> Result<SigningVerdict, TooManySelectors> {
         let issued_at = self.issued_at.floor_seconds();
         self.revocations.judge(claim, issued_at, self.lease.time())
+    }
+
+    /// What is written down of a token that it is to sign, with these claims and this entry.
+    ///
+    /// # Errors
+    /// [`TooManySelectors`].
+    pub(super) fn tracking<'c, V: AnyValue + 'c>(
+        &self,
+        claim: impl Fn(&str) -> Option<&'c V>,
+        entry: StatusEntry,
+        expires_at: u64,
+    ) -> Result<Vec<Write>, TooManySelectors> {
+        let issued_at = self.issued_at.floor_seconds();
+        let token = self.revocations.tracked(claim, entry, issued_at)?;
+        let policy = self.set.policy();
+        Ok(self.status_lists.tracking(token, expires_at, policy))
     }
 
     /// Whether verifiers that know of everything refuse a token with these claims.

@@ -11,12 +11,14 @@
 mod leasing;
 mod publication;
 mod secrets;
+mod tracking;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Services;
+use super::commit_queue::CommitQueue;
 use super::lease::Lease;
 use crate::engine::{Entropy, RandomnessUnavailable};
 use crate::lifecycle::IssuerName;
@@ -26,6 +28,7 @@ use crate::revocation::status_list::{
 use crate::store::{Store, StoreError};
 
 pub(super) use publication::IN_FORCE_WITHIN;
+use publication::SERVED_AFTER;
 pub use publication::{AGGREGATION_PATH, TTL, list_url};
 pub use secrets::StatusSecrets;
 pub(super) use secrets::load_secrets;
@@ -45,6 +48,8 @@ pub struct StatusLists {
     blocks: Mutex<BTreeMap<u64, Block>>,
     /// Held by the request that leases a block: all others wait for it.
     leasing: tokio::sync::Mutex<()>,
+    /// Tokens that are to be written down before they are handed out.
+    tracked: CommitQueue<tracking::TrackingRequest>,
     /// By address.
     signed: tokio::sync::Mutex<HashMap<String, publication::Signed>>,
     named: tokio::sync::Mutex<Option<publication::Named>>,
@@ -125,6 +130,7 @@ impl StatusLists {
             earlier,
             blocks: Mutex::default(),
             leasing: tokio::sync::Mutex::default(),
+            tracked: CommitQueue::default(),
             signed: tokio::sync::Mutex::default(),
             named: tokio::sync::Mutex::default(),
         }

@@ -1,7 +1,7 @@
 //! What is tidied up in the store each minute: revocations of which nothing follows any more, status
-//! lists whose tokens have expired, grants and sessions that have ended, and used tokens that have expired;
-//! what waits for a second person is counted, and who verifies no more is forgotten. It has a task of its own,
-//! because it may take long.
+//! lists whose tokens have expired, grants and sessions that have ended, and used and tracked tokens that
+//! have expired; what waits for a second person is counted, and who verifies no more is forgotten. It has a
+//! task of its own, because it may take long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,11 @@ pub(super) const MOST_AT_A_TIME: u32 = 500;
 const MOST_PAGES: u32 = 200;
 
 /// What is kept until the time in its index and no longer. Revocations are not: grants have to end first.
-const KEPT_FOR_A_TIME: [Kind; 4] = [
+const KEPT_FOR_A_TIME: [Kind; 5] = [
     Kind::StatusList,
     Kind::Grant,
     Kind::UsedToken,
+    Kind::TrackedToken,
     Kind::Session,
 ];
 

@@ -167,6 +167,7 @@ pub fn create(
         latest: now,
         served_fresh_until: Timestamp::default(),
         earlier_heads: None,
+        untracked_until: None,
         deleted_at: None,
         vacant: BTreeSet::new(),
         keys: Vec::new(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use keywright_verifier::{Algorithm, Kid};
 
 use super::issuer::IssuerName;
-use super::key::{Key, State};
-use super::policy::{Policy, published_bytes};
+use super::key::{Key, KeyOrigin, State};
+use super::policy::{Policy, TokenStatus, published_bytes};
 use super::time::{Timestamp, format_duration};
 
 /// The most keys that a published set may have: what the strictest verifiers take (AWS).
@@ -41,6 +41,9 @@ pub struct KeySet {
     pub(super) served_fresh_until: Timestamp,
     /// Heads of the revocation feed that were signed under earlier policies and still count.
     pub(super) earlier_heads: Option<EarlierHeads>,
+    /// Under a policy that tracks tokens: when the last one has expired that may not be tracked; `None` where
+    /// there was none.
+    pub(super) untracked_until: Option<Timestamp>,
     /// When the issuer was deleted; `None` while it lives.
     pub(super) deleted_at: Option<Timestamp>,
     /// The algorithms of the policy that a key has signed for and none signs for any more. It does
@@ -121,6 +124,7 @@ impl KeySet {
         latest: Timestamp,
         served_fresh_until: Timestamp,
         earlier_heads: Option<EarlierHeads>,
+        untracked_until: Option<Timestamp>,
         deleted_at: Option<Timestamp>,
         vacant: BTreeSet<Algorithm>,
         keys: Vec<Key>,
@@ -157,6 +161,7 @@ impl KeySet {
             latest,
             served_fresh_until,
             earlier_heads,
+            untracked_until,
             deleted_at,
             vacant,
             keys,
@@ -178,6 +183,7 @@ impl KeySet {
             set.latest,
             set.served_fresh_until,
             set.earlier_heads,
+            set.untracked_until,
             set.deleted_at,
             set.vacant,
             keys,
@@ -222,6 +228,20 @@ impl KeySet {
     /// Heads of the revocation feed that were signed under earlier policies and may still count.
     pub fn earlier_heads(&self) -> Option<EarlierHeads> {
         self.earlier_heads
+    }
+
+    /// When the last token has expired that was signed before the policy had all tracked.
+    pub fn untracked_until(&self) -> Option<Timestamp> {
+        self.untracked_until
+    }
+
+    /// From when on every token that verifiers accept is tracked, as far as that is known: not while a key is
+    /// published that another system may have signed with.
+    pub fn all_tracked_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_imported = |key: &Key| key.origin() == KeyOrigin::Imported;
+        let is_sure =
+            self.policy.status == TokenStatus::Tracked && !self.published(now).any(is_imported);
+        is_sure.then(|| self.untracked_until.unwrap_or_default())
     }
 
     /// When the issuer was deleted; `None` while it lives.
@@ -426,6 +446,7 @@ mod tests {
             latest: at,
             served_fresh_until: at,
             earlier_heads: None,
+            untracked_until: None,
             deleted_at: None,
             vacant: BTreeSet::new(),
             keys: keys.collect(),

@@ -9,7 +9,7 @@ use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
 use super::key_set::{EarlierHeads, IssuerOrigin, KeySet, PublishedCapacity};
 use super::plan::{Plan, plan};
-use super::policy::Policy;
+use super::policy::{Policy, TokenStatus};
 use super::rule_violation::RuleViolation;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
@@ -419,6 +419,7 @@ impl<'a> KeySetUpdate<'a> {
         let served = self.served_fresh_until();
         self.set.served_fresh_until = self.set.served_fresh_until.max(served);
         self.set.earlier_heads = self.earlier_heads(policy.revocation_max_age);
+        self.set.untracked_until = self.untracked_until(policy.status);
         let in_use_until = self.in_use_until;
         for key in self.set.trusted_keys_mut() {
             match &mut key.state {
@@ -444,6 +445,14 @@ impl<'a> KeySetUpdate<'a> {
         self.record(Event::PolicyChanged { before, after });
     }
 
+    /// The policy may have been another one since the backup that is restored: then not all tokens were
+    /// tracked.
+    pub(super) fn doubt_tracking(&mut self) {
+        if self.set.policy.status == TokenStatus::Tracked {
+            self.set.untracked_until = Some(self.set.tokens_expire_by(self.in_use_until));
+        }
+    }
+
     /// Until when the last set that is served without this change is fresh.
     fn served_fresh_until(&self) -> Timestamp {
         self.in_use_until.after(self.set.policy.freshness())
@@ -459,6 +468,15 @@ impl<'a> KeySetUpdate<'a> {
         let earlier = self.set.earlier_heads;
         let earlier = earlier.filter(|heads| self.stamp < heads.until);
         EarlierHeads::of_both(earlier, signed_now)
+    }
+
+    /// When the last token has expired that is not tracked, once `status` is the policy's.
+    fn untracked_until(&self, status: TokenStatus) -> Option<Timestamp> {
+        match (status, self.set.policy.status) {
+            (TokenStatus::Tracked, TokenStatus::Tracked) => self.set.untracked_until,
+            (TokenStatus::Tracked, _) => Some(self.set.tokens_expire_by(self.in_use_until)),
+            _ => None,
+        }
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, RuleViolation> {

@@ -54,7 +54,7 @@ pub use key_set::{
 pub use key_set_update::Change;
 pub use plan::{Plan, Step, plan, rotation_due};
 pub use policy::{
-    Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed,
+    Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed, TokenStatus,
 };
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};

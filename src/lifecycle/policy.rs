@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use keywright_api::{Confirmation, OpenidConfigurationPolicy, RevocationFeed};
+pub use keywright_api::{Confirmation, OpenidConfigurationPolicy, RevocationFeed, TokenStatus};
 use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
@@ -50,7 +50,7 @@ pub struct Policy {
     /// How long a verifier may go by what it has read there, 5 s to 24 h. Default: 60 s.
     pub revocation_max_age: Duration,
     /// Whether tokens have an entry in a status list, unless their request says otherwise. Default: no.
-    pub status: bool,
+    pub status: TokenStatus,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -149,7 +149,7 @@ impl Policy {
             openid_configuration: OpenidConfigurationPolicy::WithRs256,
             revocation_feed: RevocationFeed::Public,
             revocation_max_age: Duration::from_secs(60),
-            status: false,
+            status: TokenStatus::Off,
         }
     }
 

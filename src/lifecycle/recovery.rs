@@ -184,6 +184,7 @@ pub fn recover(
     }
     let mut update = KeySetUpdate::of(&set, time.into(), available);
     tell_what_happened(&mut update, testimony);
+    update.doubt_tracking();
     if set.deleted_at.is_some() {
         return Ok(update.finish());
     }

@@ -128,6 +128,9 @@ struct ErasedDocument {
     /// The list and the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<(u32, u32)>,
+    /// Of a pair, where tokens are tracked: the digest of its subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
 }
 
 impl ErasedDocument {
@@ -138,6 +141,7 @@ impl ErasedDocument {
             digest: URL_SAFE_NO_PAD.encode(erased.digest.as_bytes()),
             event_hash: erased.event_hash.clone(),
             status: erased.status.map(|entry| (entry.list, entry.index)),
+            subject: (erased.subject).map(|digest| URL_SAFE_NO_PAD.encode(digest.as_bytes())),
         }
     }
 
@@ -148,6 +152,10 @@ impl ErasedDocument {
             digest: Digest::new(bytes_of(&self.digest)?),
             event_hash: self.event_hash.clone(),
             status: self.status.map(|(list, index)| StatusEntry { list, index }),
+            subject: match &self.subject {
+                Some(digest) => Some(Digest::new(bytes_of(digest)?)),
+                None => None,
+            },
         })
     }
 }

@@ -20,7 +20,7 @@ pub use document::{
     BanDocument, InvalidRevocation, InvalidSelector, selector_document, selector_of,
 };
 pub use layout::{Layout, LayoutRecord, height};
-pub use selector::{ErasedSelector, RevokedSelector};
+pub use selector::{ErasedSelector, RevokedSelector, tracked_by};
 pub use verdict::SigningVerdict;
 
 /// Tokens of one issuer that were taken back.

@@ -26,6 +26,9 @@ pub struct ErasedSelector {
     pub event_hash: String,
     /// The entry of the status list that its token has, which only the `jti` said.
     pub status: Option<StatusEntry>,
+    /// The digest of the subject that was in a pair, by which tracked tokens are found. Left out where none
+    /// are tracked.
+    pub subject: Option<Digest>,
 }
 
 impl RevokedSelector {
@@ -45,6 +48,18 @@ impl RevokedSelector {
         }
     }
 
+    /// The digest by which the tracked tokens are found that it may be about; `None` where none are.
+    pub fn tracked_by(&self, salt: &Salt) -> Option<Digest> {
+        match self {
+            Self::Known(selector) => tracked_by(selector, salt),
+            Self::Erased(erased) if erased.salt != *salt => None,
+            Self::Erased(erased) => match erased.kind {
+                SelectorKind::Subject | SelectorKind::Session => Some(erased.digest),
+                _ => erased.subject,
+            },
+        }
+    }
+
     /// Its kind and its digest with this salt. `None` for one that was erased under another salt, as
     /// after a restore without the store's secret: no process knows which tokens it is about.
     pub fn digest(&self, salt: &Salt) -> Option<(SelectorKind, Digest)> {
@@ -52,6 +67,19 @@ impl RevokedSelector {
             Self::Known(selector) => Some((selector.kind(), selector.digest(salt))),
             Self::Erased(erased) => (erased.salt == *salt).then_some((erased.kind, erased.digest)),
         }
+    }
+}
+
+/// The digest of the subject or of the session that a selector names, by which tracked tokens are found.
+pub fn tracked_by(selector: &Selector, salt: &Salt) -> Option<Digest> {
+    match selector {
+        Selector::Subject(_) | Selector::Session(_) => Some(selector.digest(salt)),
+        Selector::SubjectAndClient { subject, .. }
+        | Selector::SubjectAndAudience { subject, .. }
+        | Selector::SubjectAndSession { subject, .. } => {
+            Some(Selector::Subject(subject.clone()).digest(salt))
+        }
+        Selector::Jti(_) | Selector::Client(_) | Selector::Audience(_) | Selector::Issuer => None,
     }
 }
 
@@ -70,6 +98,7 @@ impl ErasedSelector {
             digest: selector.digest(salt),
             event_hash,
             status: None,
+            subject: None,
         }
     }
 }

@@ -11,11 +11,13 @@ mod document;
 mod jti;
 mod keys;
 mod order;
+mod tracked;
 
 pub use document::{InvalidListRecord, LeasedList};
 pub use jti::JtiCipher;
 pub use keys::{ListName, MAX_EPOCHS, SECRET_BYTES, StatusKeys, renewed_secrets, split_secrets};
 pub use order::EntryOrder;
+pub use tracked::{InvalidTrackedRecord, TrackedToken, subject_text};
 
 /// How many entries a list has.
 pub const ENTRIES: u32 = 1 << 20;

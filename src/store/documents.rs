@@ -39,6 +39,9 @@ struct SetDocument {
     /// Absent where no head of the revocation feed was signed under a longer `revocation_max_age`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     earlier_heads: Option<EarlierHeadsDocument>,
+    /// Absent where the policy does not have tokens tracked, or every token was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    untracked_until: Option<u64>,
     /// Absent while the issuer lives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted_at: Option<u64>,
@@ -214,6 +217,7 @@ fn issuer_document(set: &KeySet) -> String {
             max_age: u64::try_from(heads.max_age.as_millis()).unwrap_or(u64::MAX),
             until: heads.until.millis(),
         }),
+        untracked_until: set.untracked_until().map(Timestamp::millis),
         deleted_at: set.deleted_at().map(Timestamp::millis),
         vacant: (set.vacant().iter())
             .map(|algorithm| algorithm.as_str().to_owned())
@@ -296,6 +300,7 @@ fn read_set(
             max_age: Duration::from_millis(heads.max_age),
             until: Timestamp::from_millis(heads.until),
         }),
+        document.untracked_until.map(Timestamp::from_millis),
         document.deleted_at.map(Timestamp::from_millis),
         vacant,
         keys,

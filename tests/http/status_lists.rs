@@ -17,6 +17,7 @@ fn server() -> Arc<Server> {
         let server = start("");
         create_issuer(&server, "shop", json!({ "status": true }));
         create_issuer(&server, "plain", json!({}));
+        create_issuer(&server, "tracked", json!({ "status": "tracked" }));
         server
     })
 }
@@ -46,7 +47,8 @@ fn status(server: &Server, token: &Value) -> u8 {
     let answer = server.fetch(&path);
     assert_eq!(answer.status, 200);
     let text = String::from_utf8(answer.body).unwrap();
-    let keys = server.fetch(&world::jwks_path("shop")).body;
+    let issuer = path.split('/').nth(1).unwrap();
+    let keys = server.fetch(&world::jwks_path(issuer)).body;
     let jws = Jws::parse(&text, 65_536).unwrap();
     jws.verify(&JwkSet::parse(&keys).unwrap(), &Algorithm::ALL)
         .unwrap();
@@ -93,11 +95,63 @@ fn a_token_is_invalid_in_its_list_a_moment_after_it_was_taken_back() {
         becomes_invalid(&server, token);
     }
     assert_eq!(status(&server, &kept), VALID);
-    // Nobody knows the entries of a subject's tokens.
+    // Nobody knows the entries of a subject's tokens, which are not tracked.
     let subject = take_back(json!({"subject": "user-1"}));
     assert_eq!(subject["in_force_at_verifiers"]["status_list"], json!(null));
     let other = take_back(json!({"jti": "not-one-of-ours"}));
     assert_eq!(other["in_force_at_verifiers"]["status_list"], json!(null));
+}
+
+#[test]
+fn a_ban_makes_the_tokens_of_its_subject_invalid_where_they_are_tracked() {
+    let server = server();
+    let token = |claims: Value, status: Value| {
+        let mut request = json!({ "claims": claims });
+        if !status.is_null() {
+            request["status"] = status;
+        }
+        sign(&server, "tracked", &request)
+    };
+    let one = ok(token(
+        json!({"sub": "user-1", "aud": "orders"}),
+        json!(null),
+    ));
+    let other = ok(token(json!({"sub": "user-2"}), json!("tracked")));
+    let items = json!({"requests": [
+        {"claims": {"sub": "user-1"}}, {"claims": {"sub": "user-2"}}, {"claims": {}}
+    ]});
+    let batch = server.call("POST", "/v1/issuers/tracked/tokens/batch", Some(&items));
+    let batch = ok(batch)["results"].clone();
+    for less in [json!(true), json!(false)] {
+        let refused = token(json!({}), less);
+        assert_eq!(code(&refused), (400, "status-not-offered".to_owned()));
+    }
+    let more = json!({"claims": {}, "status": "tracked"});
+    let refused = sign(&server, "shop", &more);
+    assert_eq!(code(&refused), (400, "status-not-offered".to_owned()));
+
+    let path = "/v1/issuers/tracked/revocations";
+    let ban = json!({"subject": "user-1", "ban": true});
+    let banned = server.call("POST", path, Some(&ban));
+    assert_eq!(banned.status, 201, "{}", banned.json());
+    let banned = banned.json();
+    let signers = banned["in_force_at_signers"].as_u64().unwrap();
+    let lists = &banned["in_force_at_verifiers"]["status_list"];
+    assert!((signers + 10..=signers + 12).contains(&lists.as_u64().unwrap()));
+    becomes_invalid(&server, &one);
+    assert_eq!(status(&server, &batch[0]), INVALID);
+    for valid in [&other, &batch[1], &batch[2]] {
+        assert_eq!(status(&server, valid), VALID);
+    }
+    let id = banned["id"].as_str().unwrap();
+    let lifted = server.call("DELETE", &format!("{path}/{id}"), None);
+    assert_eq!(lifted.status, 204);
+    let after = eventually("a token is signed again", || {
+        let answer = token(json!({"sub": "user-1"}), json!(null));
+        (answer.status == 201).then(|| answer.json())
+    });
+    assert_eq!(status(&server, &after), VALID);
+    assert_eq!(status(&server, &one), INVALID);
 }
 
 #[test]
@@ -195,7 +249,7 @@ fn a_list_is_for_everyone_to_read_and_to_keep_for_as_long_as_its_ttl() {
 #[test]
 fn a_token_of_the_oauth_endpoint_has_a_status_as_the_policy_says() {
     let server = start("oauth.enabled = true\n");
-    create_issuer(&server, "shop", json!({ "status": true }));
+    create_issuer(&server, "shop", json!({ "status": "tracked" }));
     let client = create_client(&server, "web", &["issuer"]);
     let (id, secret) = (client["client"]["id"].clone(), credential(&client));
     let id = id.as_str().or(client["id"].as_str()).unwrap().to_owned();
@@ -212,4 +266,9 @@ fn a_token_of_the_oauth_endpoint_has_a_status_as_the_policy_says() {
     let answer = ok(answer);
     let token = json!({"token": answer["access_token"]});
     assert_eq!(status(&server, &token), VALID);
+    let subject = claims(&token)["sub"].clone();
+    let path = "/v1/issuers/shop/revocations";
+    let taken = server.call("POST", path, Some(&json!({ "subject": subject })));
+    assert_eq!(taken.status, 201, "{}", taken.json());
+    becomes_invalid(&server, &token);
 }

@@ -27,6 +27,7 @@ mod rotation;
 mod single_use;
 mod starvation;
 mod status_lists;
+mod tracked_tokens;
 mod world;
 #[path = "../support/wrapped_store.rs"]
 mod wrapped_store;

@@ -23,7 +23,7 @@ fn user() -> Selector {
     Selector::new(SelectorKind::Subject, &["user-1"]).unwrap()
 }
 
-async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
+pub(crate) async fn take_back(process: &Process, selector: Selector) -> RevocationInForce {
     let draft = RevocationDraft {
         selector,
         ban: None,
@@ -51,7 +51,7 @@ pub(crate) fn request(subject: &str) -> SignRequest<'static> {
     }
 }
 
-async fn signs(process: &Process, subject: &str) -> Result<SignedToken, SignRefusal> {
+pub(crate) async fn signs(process: &Process, subject: &str) -> Result<SignedToken, SignRefusal> {
     let view = process.issuer("a").unwrap().leased_snapshot();
     sign(&view, &anyone(), request(subject)).await
 }
@@ -87,9 +87,14 @@ pub(crate) async fn head(process: &Process) -> Result<Head, FeedRefusal> {
 }
 
 async fn two() -> (World, Process, Process) {
+    two_with(json!({})).await
+}
+
+/// Two processes that know an issuer with such a policy.
+pub(crate) async fn two_with(policy: Value) -> (World, Process, Process) {
     let world = World::new();
     let (one, other) = (world.process().await, world.process().await);
-    one.create("a", json!({})).await;
+    one.create("a", policy).await;
     other.catch_up().await.unwrap();
     // A store that has just begun may have been another one's before.
     for _ in 0..40 {
@@ -100,9 +105,18 @@ async fn two() -> (World, Process, Process) {
     (world, one, other)
 }
 
-/// Takes tokens back while the other process makes its rounds, until it is closed.
 async fn take_back_everywhere(world: &World, one: &Process, other: &Process) -> Arc<Revocation> {
     let opened = take_back(one, user()).await.revocation;
+    closed_everywhere(world, one, other, &opened).await
+}
+
+/// Lets the other process make its rounds until a revocation is closed, and know it.
+pub(crate) async fn closed_everywhere(
+    world: &World,
+    one: &Process,
+    other: &Process,
+    opened: &Revocation,
+) -> Arc<Revocation> {
     let task = tokio::spawn(keywright::authority::revocations::run(Arc::clone(one)));
     let until = world.clock.read().wall.after(SECOND * 10);
     loop {

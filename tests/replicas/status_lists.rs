@@ -91,7 +91,7 @@ async fn signed(process: &Process) -> Result<SignedToken, SignRefusal> {
 }
 
 /// Where a token's entry is: the last part of the list's address, and the index.
-fn entry_of(token: &SignedToken) -> (String, u64) {
+pub(crate) fn entry_of(token: &SignedToken) -> (String, u64) {
     let claims = claims(&token.token);
     let entry = &claims["status"]["status_list"];
     let uri = entry["uri"].as_str().unwrap();
@@ -101,7 +101,10 @@ fn entry_of(token: &SignedToken) -> (String, u64) {
 }
 
 /// What a list says, whose signature verifies with the key set of the same moment; and the key.
-async fn list(process: &Process, address: &str) -> Result<(StatusListToken, String), FeedRefusal> {
+pub(crate) async fn list(
+    process: &Process,
+    address: &str,
+) -> Result<(StatusListToken, String), FeedRefusal> {
     let issuer = process.issuer("a").unwrap();
     let jws = process
         .status_list(&issuer, address)

@@ -7,13 +7,13 @@ use keywright_verifier::status_list::{INVALID, StatusListToken, VALID};
 use serde_json::{Value, json};
 
 use crate::site::{done, elsewhere, start_restored};
-use crate::support::{Server, start};
+use crate::support::{Server, eventually, start};
 
 fn sign(server: &Server) -> (String, u64) {
     let answer = server.call(
         "POST",
         "/v1/issuers/shop/tokens",
-        Some(&json!({"claims": {}})),
+        Some(&json!({"claims": {"sub": "user-1"}})),
     );
     assert_eq!(answer.status, 201, "{}", answer.json());
     let token = answer.json();
@@ -41,7 +41,7 @@ fn status(server: &Server, (path, index): &(String, u64)) -> Option<u8> {
 fn lists_of_before_a_restore_are_invalid_and_no_entry_of_them_is_given_out_again() {
     let server = start("");
     let policy = json!({
-        "url": "http://127.0.0.1:8080/shop", "algorithms": ["ES256"], "status": true
+        "url": "http://127.0.0.1:8080/shop", "algorithms": ["ES256"], "status": "tracked"
     });
     assert_eq!(
         server.call("PUT", "/v1/issuers/shop", Some(&policy)).status,
@@ -82,6 +82,18 @@ fn lists_of_before_a_restore_are_invalid_and_no_entry_of_them_is_given_out_again
         named(&first),
         json!([format!("http://127.0.0.1:8080{}", after.0)])
     );
+
+    // Since the backup, the policy may have been one that tracks no tokens.
+    let path = "/v1/issuers/shop/revocations";
+    let taken = first.call("POST", path, Some(&json!({"subject": "user-1"})));
+    assert_eq!(taken.status, 201, "{}", taken.json());
+    let taken = taken.json();
+    let lists = taken["in_force_at_verifiers"]["status_list"].as_u64();
+    let signers = taken["in_force_at_signers"].as_u64();
+    assert!(lists.unwrap() > signers.unwrap() + 3600, "{taken}");
+    eventually("the entry is invalid", || {
+        (status(&first, &after) == Some(INVALID)).then_some(())
+    });
 
     // The same backup once more: what was signed by the first restored service is unknown to it, so that
     // its lists are nobody's, and a verifier refuses.

@@ -1,6 +1,8 @@
 //! The revocations of one issuer in memory: by identifier, in the order of the feed, and those that
 //! matter to a signer.
 
+mod status_lists;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,9 @@ use crate::lifecycle::Timestamp;
 use crate::revocation::status_list::{StatusEntry, StatusKeys};
 use crate::revocation::{Ban, LayoutRecord, Revocation, SigningVerdict, State, feed_hour, height};
 use crate::store::Token;
+
+pub(in crate::authority) use status_lists::Sought;
+pub(super) use status_lists::StatusEntries;
 
 /// A revocation as the store has it, or is about to.
 #[derive(Debug, Clone)]
@@ -58,10 +63,13 @@ pub(super) struct Book {
     of_clients: HashMap<String, usize>,
     /// What makes the `jti` of a token readable.
     status_keys: StatusKeys,
-    /// The entries of status lists that each makes invalid.
-    status_entries: HashMap<String, StatusEntry>,
-    /// The same, by the list, each with those that make it invalid.
-    invalid: HashMap<u32, BTreeMap<u32, BTreeSet<String>>>,
+    /// The entries of status lists that each makes invalid: that of its `jti`, and those of tracked tokens
+    /// that were found.
+    status_entries: HashMap<String, BTreeSet<StatusEntry>>,
+    /// The same by the list, with how many make each invalid.
+    invalid: HashMap<u32, BTreeMap<u32, u32>>,
+    /// Those whose tracked tokens were not looked for since they were put here, with what these are found by.
+    to_find: BTreeMap<String, Digest>,
 }
 
 impl Book {
@@ -83,6 +91,7 @@ impl Book {
             status_keys,
             status_entries: HashMap::new(),
             invalid: HashMap::new(),
+            to_find: BTreeMap::new(),
         }
     }
 
@@ -113,6 +122,9 @@ impl Book {
                 height: height(&id),
             };
             self.feed.insert(place, placed);
+            let found_by = revocation.selector.tracked_by(&self.salt);
+            self.to_find
+                .extend(found_by.map(|found_by| (id.clone(), found_by)));
         }
         if revocation.may_match_grants() {
             let (_, record) = revocation.record(&self.salt);
@@ -131,9 +143,7 @@ impl Book {
             self.bans += usize::from(revocation.ban.is_some());
         }
         if let Some(entry) = revocation.status_entry(&self.status_keys) {
-            self.status_entries.insert(id.clone(), entry);
-            let of_list = self.invalid.entry(entry.list).or_default();
-            of_list.entry(entry.index).or_default().insert(id.clone());
+            self.invalidate(&id, entry);
         }
         *self
             .of_clients
@@ -177,30 +187,12 @@ impl Book {
                 self.at_grants.remove(&record.digest);
             }
         }
-        self.leave_status_list(id);
+        self.leave_status_lists(id);
         if let Some(count) = self.of_clients.get_mut(&revocation.client) {
             *count -= 1;
             if *count == 0 {
                 self.of_clients.remove(&revocation.client);
             }
-        }
-    }
-
-    fn leave_status_list(&mut self, id: &str) {
-        let Some(StatusEntry { list, index }) = self.status_entries.remove(id) else {
-            return;
-        };
-        let Some(of_list) = self.invalid.get_mut(&list) else {
-            return;
-        };
-        if let Some(ids) = of_list.get_mut(&index) {
-            ids.remove(id);
-            if ids.is_empty() {
-                of_list.remove(&index);
-            }
-        }
-        if of_list.is_empty() {
-            self.invalid.remove(&list);
         }
     }
 
@@ -250,14 +242,18 @@ impl Book {
         self.feed_hour = hour;
         let before = self.feed.len();
         let (entries, bounds) = (&self.entries, &mut self.bounds);
+        let mut past = Vec::new();
         self.feed.retain(|(_, id), placed| {
             let entry = entries.get(id);
             let stays = entry.is_some_and(|entry| entry.revocation.is_in_feed(now));
             if !stays {
                 remove_bound(bounds, placed.record);
+                past.push(id.clone());
             }
             stays
         });
+        // Every token that it takes back has expired.
+        past.iter().for_each(|id| self.leave_status_lists(id));
         self.feed.len() < before
     }
 
@@ -296,7 +292,7 @@ impl Book {
         let mut bounds = digests
             .filter_map(|digest| self.bounds.get(&digest))
             .flatten();
-        bounds.any(|bound| bound.zip(issued_at).is_none_or(|(bound, at)| at < bound))
+        bounds.any(|bound| refuses(*bound, issued_at))
     }
 
     /// Whether a grant with these selectors that was opened at this Unix second is taken back, by any
@@ -306,21 +302,6 @@ impl Book {
         let matching = digests.filter_map(|digest| self.at_grants.get(&digest));
         let mut bounds = matching.flat_map(BTreeMap::values);
         bounds.any(|bound| bound.is_none_or(|bound| opened_at < bound))
-    }
-
-    /// The entry of a status list that a revocation makes invalid.
-    pub(super) fn status_entry(&self, id: &str) -> Option<StatusEntry> {
-        self.status_entries.get(id).copied()
-    }
-
-    /// The invalid entries of a status list.
-    pub(super) fn invalid_entries(&self, list: u32) -> BTreeSet<u32> {
-        let of_list = self.invalid.get(&list);
-        of_list
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .copied()
-            .collect()
     }
 
     /// The revocation with this identifier.
@@ -361,6 +342,11 @@ impl Book {
         let own = self.of_clients.get(client).copied().unwrap_or_default();
         (own, self.entries.len())
     }
+}
+
+/// Whether tokens with this `iat` are refused where those with an earlier one than `bound` are, or all.
+pub(super) fn refuses(bound: Option<u64>, issued_at: Option<u64>) -> bool {
+    bound.zip(issued_at).is_none_or(|(bound, at)| at < bound)
 }
 
 fn remove_bound(bounds: &mut HashMap<Digest, Vec<Option<u64>>>, record: FeedRecord) {

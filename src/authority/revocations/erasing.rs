@@ -6,7 +6,8 @@ use super::{Entry, RevocationInForce, record_key, subject};
 use crate::authority::audit::{self, Actor, Attribution, RevocationEvent, log_event};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::{Authority, ChangeError, run_to_completion};
-use crate::revocation::{ErasedSelector, Revocation, RevokedSelector};
+use crate::lifecycle::TokenStatus;
+use crate::revocation::{ErasedSelector, Revocation, RevokedSelector, tracked_by};
 use crate::store::{CommitError, Content, WhenDiskFull, Write};
 
 impl Authority {
@@ -57,8 +58,12 @@ impl Authority {
         let now = services.lease.time();
         services.require_believed_time()?;
         let event_hash = services.revocation_secret.selector_hash(&before.selector);
+        let tracks = issuer.snapshot().set().policy().status == TokenStatus::Tracked;
+        let is_pair = selector.values().count() > 1;
+        let tracked_by = || tracked_by(selector, &salt);
         let left = ErasedSelector {
             status,
+            subject: (tracks && is_pair).then(tracked_by).flatten(),
             ..ErasedSelector::of(selector, &salt, event_hash)
         };
         let erased = Arc::new(Revocation {

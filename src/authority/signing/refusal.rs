@@ -7,6 +7,7 @@ use crate::access::LimitBroken;
 use crate::access::claim_name::ClaimNameError;
 use crate::authority::status_lists::StatusUnavailable;
 use crate::engine::SignError;
+use crate::lifecycle::TokenStatus;
 
 /// Why no token was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,10 +81,10 @@ pub enum SignRefusal {
     /// Verifiers would refuse it: a revocation is being made that it matches.
     #[error("tokens like this are being taken back; one that is signed in a moment stays")]
     RevocationSettling,
-    /// The policy gives no token a status.
-    #[error("the policy of the issuer has no status lists: status is false, or left out")]
-    StatusNotOffered,
-    /// The token has no entry in a status list, because none could be leased.
+    /// The policy gives tokens another status.
+    #[error("{}", offered(*.0))]
+    StatusNotOffered(TokenStatus),
+    /// The token has no entry in a status list, because none could be leased, or it is not tracked.
     #[error("the token has no entry in a status list, because the key store does not answer")]
     StatusUnavailable,
     /// Nothing signs with this algorithm.
@@ -103,6 +104,20 @@ pub enum SignRefusal {
     EngineFailed,
 }
 
+fn offered(by_policy: TokenStatus) -> &'static str {
+    match by_policy {
+        TokenStatus::Off => {
+            "the policy of the issuer has no status lists: status is false, or left out"
+        }
+        TokenStatus::Listed => {
+            "the policy of the issuer has no token tracked: status is true or false, or left out"
+        }
+        TokenStatus::Tracked => {
+            "the policy of the issuer has every token tracked: status is \"tracked\", or left out"
+        }
+    }
+}
+
 impl From<TooManySelectors> for SignRefusal {
     fn from(TooManySelectors { claim, .. }: TooManySelectors) -> Self {
         Self::ClaimType {
@@ -117,7 +132,7 @@ impl From<StatusUnavailable> for SignRefusal {
         match error {
             StatusUnavailable::Stale => Self::SnapshotStale,
             error => {
-                tracing::error!(%error, "no entry of a status list could be leased");
+                tracing::error!(%error, "no entry of a status list could be leased or tracked");
                 Self::StatusUnavailable
             }
         }

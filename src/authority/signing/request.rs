@@ -6,7 +6,7 @@ use keywright_verifier::json::Members;
 use keywright_verifier::{Algorithm, Confirmation};
 use serde_json::{Map, Value};
 
-use crate::lifecycle::Policy;
+use crate::lifecycle::{Policy, TokenStatus};
 
 /// A request for one token.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct SignRequest<'t> {
     /// How often it counts.
     pub uses: Uses,
     /// Whether it has an entry in a status list; what the policy says when absent.
-    pub status: Option<bool>,
+    pub status: Option<TokenStatus>,
 }
 
 /// How often a token counts.

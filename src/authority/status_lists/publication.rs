@@ -46,7 +46,7 @@ const MOST_SIGNED: usize = 4096;
 const MOST_LISTS_NAMED: usize = 10_000;
 
 /// How long after its tokens have expired a list is still served, beside the policy's clock skew.
-const SERVED_AFTER: Duration = Duration::from_secs(60);
+pub(super) const SERVED_AFTER: Duration = Duration::from_secs(60);
 
 /// The path of the aggregation under an issuer's path, and of its lists with a slash and an address.
 pub const AGGREGATION_PATH: &str = "/status";
@@ -180,6 +180,10 @@ impl Authority {
         let content = match found {
             Found::Earlier => all_invalid(),
             Found::Current(list) => {
+                lists.find_tracked(revocations).await.map_err(|error| {
+                    tracing::warn!(%error, "which tracked tokens are taken back is not known");
+                    FeedRefusal::Stale
+                })?;
                 let invalid = revocations.invalid_entries(list);
                 let invalid = invalid.ok_or(FeedRefusal::Stale)?;
                 match known.filter(|one| one.content.invalid.as_ref() == Some(&invalid)) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use keywright_api::TokenStatus;
 use keywright_verifier::Algorithm;
 use serde_json::{Map, Value};
 
@@ -37,9 +38,9 @@ pub(in crate::cli) struct Arguments {
     /// The algorithm: ES256 or RS256 [default: the policy's].
     #[arg(long, value_name = "ALGORITHM")]
     alg: Option<Algorithm>,
-    /// Whether the token has an entry in a status list: true or false [default: the policy's].
-    #[arg(long, value_name = "BOOL")]
-    status: Option<bool>,
+    /// Whether the token has an entry in a status list: true, false or tracked [default: the policy's].
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Option<TokenStatus>,
 }
 
 impl Arguments {
@@ -62,7 +63,9 @@ impl Arguments {
             body.insert("alg".to_owned(), algorithm.as_str().into());
         }
         if let Some(status) = self.status {
-            body.insert("status".to_owned(), status.into());
+            // A word always serialises.
+            let status = serde_json::to_value(status).unwrap_or_default();
+            body.insert("status".to_owned(), status);
         }
         Ok(body)
     }
@@ -104,4 +107,15 @@ fn parse_claim(text: &str) -> Result<(String, String), InvalidClaim> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(InvalidClaim),
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("true, false or tracked")]
+struct InvalidStatus;
+
+fn parse_status(text: &str) -> Result<TokenStatus, InvalidStatus> {
+    let listed = text.parse().ok().map(TokenStatus::of_bool);
+    listed
+        .or_else(|| TokenStatus::of_word(text))
+        .ok_or(InvalidStatus)
 }

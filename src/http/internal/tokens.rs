@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use keywright_api as api;
 use keywright_api::{BatchResultsText, LARGEST_BATCH};
-use keywright_verifier::json::{Elements, Members, Object};
+use keywright_verifier::json::{Elements, FieldError, Members, Object};
 
 use crate::authority::Authority;
 use crate::authority::signing::{Batch, SignRefusal, SignRequest, SignedToken, Uses};
@@ -24,6 +24,7 @@ use crate::http::response::{created_token, with_budget, written};
 use crate::http::shown;
 use crate::http::signing_call::{RequestSummary, SigningCall};
 use crate::http::slots::RouteClass;
+use crate::lifecycle::TokenStatus;
 use crate::telemetry::traces::child_span;
 
 /// The path of a signature, with the name of what stands in it.
@@ -228,7 +229,13 @@ pub(super) fn read_request<'t>(
         Some(true) => Uses::Once,
         Some(false) | None => Uses::Unlimited,
     };
-    let status = body.optional_bool("status")?;
+    let status = body
+        .take("status")
+        .map(serde_json::from_value::<TokenStatus>);
+    let status = status.transpose().map_err(|_| FieldError::WrongType {
+        field: "status",
+        expected: "false, true or \"tracked\"",
+    })?;
     Ok(SignRequest {
         claims,
         expires_in,

@@ -290,7 +290,7 @@ impl From<SignRefusal> for Problem {
             SignRefusal::RevocationSettling => {
                 Self::new(Code::RevocationSettling, &refusal).header(RETRY_AFTER, 1)
             }
-            SignRefusal::StatusNotOffered => bad(Code::StatusNotOffered),
+            SignRefusal::StatusNotOffered(_) => bad(Code::StatusNotOffered),
             SignRefusal::StatusUnavailable => Self::store_unavailable(),
             SignRefusal::AlgorithmNotActive(_) => Self::new(Code::AlgorithmNotActive, &refusal),
             SignRefusal::SnapshotStale => {

@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use keywright_verifier::revocation::{Digest, Salt, Selector, SelectorKind, selectors_of};
+
 use super::*;
 use crate::lifecycle::IssuerName;
 
@@ -156,5 +158,68 @@ fn a_list_is_leased_block_after_block_and_its_record_reads_as_it_was_written() {
             LeasedList::from_document(id, document).is_err(),
             "{id} {document}"
         );
+    }
+}
+
+#[test]
+fn a_tracked_token_is_found_by_its_subjects_and_its_session_and_reads_as_it_was_written() {
+    let salt = Salt::new([7; 32]);
+    let claims = serde_json::json!({
+        "sub": "user-1", "act": {"sub": "robot", "act": {"sub": "user-1"}}, "aud": ["a", "b"],
+        "client_id": "web", "sid": "s", "jti": "j"
+    });
+    let selectors = selectors_of(|name| claims.get(name)).unwrap();
+    let names = TrackedToken::of(&selectors, &salt, ENTRY, NOW);
+    let digest = |kind, values: &[&str]| Selector::new(kind, values).unwrap().digest(&salt);
+    let found_by: Vec<Digest> = names.iter().map(|name| name.found_by).collect();
+    let subject = digest(SelectorKind::Subject, &["user-1"]);
+    assert_eq!(
+        found_by,
+        [
+            subject,
+            digest(SelectorKind::Subject, &["robot"]),
+            digest(SelectorKind::Session, &["s"]),
+        ]
+    );
+    let ids: Vec<String> = names.iter().map(TrackedToken::id).collect();
+    assert_eq!(ids, ["deadbeeffffff", "deadbeeffffff-1", "deadbeeffffff-2"]);
+    let pair = |kind, other| digest(kind, &["user-1", other]);
+    let first = &names[0];
+    for (digest, is_one) in [
+        (subject, true),
+        (pair(SelectorKind::SubjectAndClient, "web"), true),
+        (pair(SelectorKind::SubjectAndSession, "s"), true),
+        (pair(SelectorKind::SubjectAndAudience, "b"), true),
+        (pair(SelectorKind::SubjectAndAudience, "c"), false),
+        (digest(SelectorKind::Subject, &["robot"]), false),
+        (digest(SelectorKind::Audience, &["a"]), false),
+    ] {
+        assert_eq!(first.has(&digest), is_one);
+    }
+    for name in &names {
+        let (id, subject, document) = (name.id(), name.subject(), name.to_document());
+        let read = TrackedToken::from_document(&id, &subject, &document);
+        assert_eq!(read.as_ref(), Ok(name));
+        for stored in [&id, &subject, &document] {
+            assert!(!stored.contains("user-1") && !stored.contains("robot"));
+        }
+    }
+    let nobody = serde_json::json!({"aud": "a", "client_id": "web", "sub": ""});
+    let selectors = selectors_of(|name| nobody.get(name)).unwrap();
+    assert_eq!(TrackedToken::of(&selectors, &salt, ENTRY, NOW), []);
+
+    let (id, subject, document) = (first.id(), first.subject(), first.to_document());
+    for (id, subject, document) in [
+        ("deadbeef", &*subject, &*document),
+        ("deadbeeffffff-", &subject, &document),
+        ("deadbeeffffff-0", &subject, &document),
+        ("DEADBEEFFFFFF", &subject, &document),
+        (&id, "dGV4dA", &document),
+        (&id, &subject, "{}"),
+        (&id, &subject, r#"{"format":2,"iat":1}"#),
+        (&id, &subject, r#"{"format":1,"iat":1,"pairs":"AAAA"}"#),
+        (&id, &subject, r#"{"format":1,"iat":1,"more":1}"#),
+    ] {
+        assert!(TrackedToken::from_document(id, subject, document).is_err());
     }
 }

@@ -1,6 +1,7 @@
 use keywright_verifier::revocation::{Selector, selectors_of};
 
 use super::*;
+use crate::revocation::status_list::TrackedToken;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -132,6 +133,70 @@ fn an_entry_is_invalid_while_a_revocation_names_the_token_that_has_it() {
     book.remove("2");
     assert_eq!(book.invalid_entries(7), BTreeSet::new());
     assert!(book.invalid.is_empty() && book.status_entries.is_empty());
+}
+
+fn tracked(sub: &str, aud: &str, list: u32, issued_at: u64) -> Vec<TrackedToken> {
+    let claims = serde_json::json!({"sub": sub, "aud": aud});
+    let selectors = selectors_of(|name| claims.get(name)).unwrap();
+    let entry = StatusEntry { list, index: 7 };
+    TrackedToken::of(&selectors, &Salt::new([7; 32]), entry, issued_at)
+}
+
+#[test]
+fn tracked_tokens_are_sought_once_in_each_state_and_invalid_where_verifiers_refuse_them() {
+    let mut book = book();
+    book.put(entry("1", "a", State::Open), NOW);
+    book.put(entry("2", "b", closed(100)), NOW);
+    let mut pair = entry("3", "a", closed(100));
+    let selector = Selector::new(SelectorKind::SubjectAndAudience, &["a", "x"]).unwrap();
+    Arc::get_mut(&mut pair.revocation).unwrap().selector = selector.into();
+    book.put(pair.clone(), NOW);
+    let sought = book.sought();
+    assert_eq!((sought.len(), book.to_find.len()), (2, 3));
+    // In turn: the subject that is open, with and without the pair, and the one that is closed.
+    let tokens = [
+        tracked("a", "x", 1, 99),
+        tracked("a", "y", 2, 200),
+        tracked("b", "x", 3, 99),
+        tracked("b", "x", 4, 100),
+        tracked("c", "x", 5, 1),
+    ]
+    .concat();
+    for _ in 0..2 {
+        book.found(&sought, &tokens);
+    }
+    let invalid = |book: &Book| -> Vec<u32> {
+        let lists = 1..6;
+        lists
+            .filter(|list| !book.invalid_entries(*list).is_empty())
+            .collect()
+    };
+    assert_eq!(invalid(&book), [1, 2, 3]);
+    // One of them is closed meanwhile: its tokens are to be looked for again.
+    let mut other = entry("1", "a", closed(150));
+    other.token = Token::UNWRITTEN.followed_by(crate::store::BatchId([1; 16]));
+    book.put(other, NOW);
+    book.all_found(sought.values().flatten());
+    assert_eq!(book.to_find.keys().collect::<Vec<_>>(), ["1"]);
+    assert_eq!(invalid(&book), [1, 3], "the pair has its own");
+    let sought = book.sought();
+    book.found(&sought, &tokens);
+    book.all_found(sought.values().flatten());
+    assert!(book.to_find.is_empty());
+    assert_eq!(invalid(&book), [1, 3], "it was issued after the bound");
+    book.remove("3");
+    assert_eq!(invalid(&book), [1, 3]);
+    book.tidy(NOW.after(Duration::from_secs(7200)));
+    assert_eq!(invalid(&book), [0; 0], "every such token has expired");
+    assert!(book.invalid.is_empty() && book.status_entries.is_empty());
+    // What is held for a commit that does not happen leaves nothing behind.
+    book.put(entry("4", "a", State::Open), NOW);
+    let sought = book.sought();
+    book.found(&sought, &tokens);
+    assert_eq!(invalid(&book), [1, 2]);
+    book.remove("4");
+    assert_eq!(invalid(&book), [0; 0]);
+    book.all_found(sought.values().flatten());
 }
 
 #[test]
