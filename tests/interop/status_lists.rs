@@ -50,7 +50,7 @@ fn a_library_of_others_reads_our_lists_while_tokens_are_taken_back_and_keys_are_
         return;
     };
     let server = start("");
-    let policy = json!({"algorithms": ["ES256"], "status": true});
+    let policy = json!({"algorithms": ["ES256"], "status": "tracked"});
     let issuer = create_issuer(&server, "listed", policy);
     let (kept, taken) = (sign(&server, "user-1"), sign(&server, "user-2"));
     let token = |answer: &Value| answer["token"].as_str().unwrap().to_owned();
@@ -72,6 +72,17 @@ fn a_library_of_others_reads_our_lists_while_tokens_are_taken_back_and_keys_are_
         "status list: in force after {} ms",
         took.as_millis()
     ));
+    assert_eq!(library.status(&issuer, &token(&kept)), valid);
+
+    // A ban of a user finds the tokens that were tracked.
+    let banned = sign(&server, "user-4");
+    assert_eq!(library.status(&issuer, &token(&banned)), valid);
+    let ban = json!({"subject": "user-4", "ban": true});
+    let answer = server.call("POST", path, Some(&ban));
+    assert_eq!(answer.status, 201, "{}", answer.json());
+    eventually("the library sees the user banned", || {
+        (library.status(&issuer, &token(&banned))["status"] == 1).then_some(())
+    });
     assert_eq!(library.status(&issuer, &token(&kept)), valid);
 
     // The key that has signed list and tokens is revoked: what its successor signs reads at once.
