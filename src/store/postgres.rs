@@ -445,9 +445,7 @@ impl Writer for &PostgresStore {
             for expectation in &expectations {
                 shared::expect(connection, expectation).await?;
             }
-            for write in &writes {
-                shared::write(connection, write, id).await?;
-            }
+            shared::write_all(connection, &writes, id).await?;
             match end {
                 Some(end) => events::append(connection, end, events, id).await,
                 None => Ok(log::head(connection).await?),

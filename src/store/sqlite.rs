@@ -157,9 +157,7 @@ impl SqliteStore {
         for expectation in &batch.expectations {
             shared::expect(&mut *transaction, expectation).await?;
         }
-        for write in &batch.writes {
-            shared::write(&mut *transaction, write, batch.id).await?;
-        }
+        shared::write_all(&mut *transaction, &batch.writes, batch.id).await?;
         let head = events::append(&mut transaction, batch.events.clone(), batch.id).await?;
         let is_late = |deadline| self.clock.now() > deadline;
         if batch.not_after.is_some_and(is_late) {

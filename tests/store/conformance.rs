@@ -51,7 +51,10 @@ use master_key::{
     a_sealed_half_that_is_not_the_expected_one_stays, a_setting_is_replaced_with_its_event,
     a_setting_that_is_not_the_expected_one_stays, of_twenty_replacements_of_one_setting_one_wins,
 };
-use paging::{records_are_counted_by_client, records_are_found_by_subject_by_end_and_by_page};
+use paging::{
+    many_records_are_created_at_once_or_none, records_are_counted_by_client,
+    records_are_found_by_subject_by_end_and_by_page,
+};
 use transfer::{
     a_dump_that_is_cut_off_writes_nothing, a_dump_under_commits_is_a_state_that_was_there,
     a_fill_that_is_refused_early_ends_its_sender, a_filled_store_goes_on_where_the_other_ended,
@@ -142,6 +145,7 @@ stores!({
     a_commit_rests_on_what_it_expects
     records_are_found_by_subject_by_end_and_by_page
     records_are_counted_by_client
+    many_records_are_created_at_once_or_none
     a_sealed_half_is_sealed_anew
     a_sealed_half_that_is_not_the_expected_one_stays
     a_token_is_of_the_batches_that_wrote_the_record

@@ -261,9 +261,41 @@ pub(in crate::store) async fn expect<C: Connection>(
     }
 }
 
-/// Makes one write, which finds what it expects or is refused. What it expects stands in the
-/// statement itself, so that a batch without events is safe without the lock on the log.
-pub(in crate::store) async fn write(
+/// The most records that one statement creates: both databases take as many parameters.
+const MOST_CREATED_AT_A_TIME: usize = 256;
+
+/// Makes the writes of a batch in their order, each of which finds what it expects or is refused. What it
+/// expects stands in the statement itself, so that a batch without events is safe without the lock on the
+/// log. Records that are created one behind the other are so in one statement: there may be a thousand.
+pub(in crate::store) async fn write_all(
+    connection: &mut impl Connection,
+    writes: &[Write],
+    batch: BatchId,
+) -> Result<(), CommitError> {
+    // Of other kinds there are few, and some keep the order in which they came.
+    let is_of_many = |write: &Write| matches!(write, Write::Create(key, _) if key.kind.is_paged());
+    let groups = writes.chunk_by(|one, next| is_of_many(one) && is_of_many(next));
+    for mut group in groups {
+        // Powers of two, so that there are few statements to prepare.
+        while let Some(power) = group.len().checked_ilog2() {
+            let (several, rest) = group.split_at((1 << power).min(MOST_CREATED_AT_A_TIME));
+            group = rest;
+            if let [one] = several {
+                write(connection, one, batch).await?;
+                continue;
+            }
+            let (statement, values) = create_all(several, batch)?;
+            let created = connection.execute(&statement, values).await?;
+            if usize::try_from(created) != Ok(several.len()) {
+                return Err(CommitError::Conflict);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes one write.
+async fn write(
     connection: &mut impl Connection,
     write: &Write,
     batch: BatchId,
@@ -318,6 +350,35 @@ fn index(index: &RecordIndex) -> Result<[Value; 3], StoreError> {
 type Statement = (&'static str, Vec<Value>);
 
 fn create(key: &RecordKey, content: &Content, batch: BatchId) -> Result<Statement, StoreError> {
+    let statement = "INSERT INTO records (kind, owner, id, token, document, sealed, unique_text, \
+                     is_final, subject, client, kept_until, version) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1) \
+                     ON CONFLICT (kind, owner, id) DO NOTHING";
+    Ok((statement, created(key, content, batch)?))
+}
+
+/// The same for several.
+fn create_all(writes: &[Write], batch: BatchId) -> Result<(String, Vec<Value>), StoreError> {
+    let (mut rows, mut values): (Vec<String>, Vec<Value>) = Default::default();
+    for write in writes {
+        if let Write::Create(key, content) = write {
+            let first = values.len() + 1;
+            values.extend(created(key, content, batch)?);
+            let parameters = (first..=values.len()).map(|at| format!("${at}, "));
+            rows.push(format!("({}1)", parameters.collect::<String>()));
+        }
+    }
+    let statement = format!(
+        "INSERT INTO records (kind, owner, id, token, document, sealed, unique_text, \
+         is_final, subject, client, kept_until, version) \
+         VALUES {} ON CONFLICT (kind, owner, id) DO NOTHING",
+        rows.join(", ")
+    );
+    Ok((statement, values))
+}
+
+/// The columns of a record that is created, in the order of those statements.
+fn created(key: &RecordKey, content: &Content, batch: BatchId) -> Result<Vec<Value>, StoreError> {
     let (_, sealed) = content.sealed.columns();
     let mut values = name(key);
     values.extend([
@@ -328,11 +389,7 @@ fn create(key: &RecordKey, content: &Content, batch: BatchId) -> Result<Statemen
         Value::Flag(content.is_final),
     ]);
     values.extend(index(&content.index)?);
-    let statement = "INSERT INTO records (kind, owner, id, version, token, document, sealed, \
-                     unique_text, is_final, subject, client, kept_until) \
-                     VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11) \
-                     ON CONFLICT (kind, owner, id) DO NOTHING";
-    Ok((statement, values))
+    Ok(values)
 }
 
 fn replace(

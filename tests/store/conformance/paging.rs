@@ -3,7 +3,8 @@
 
 use keywright::lifecycle::Timestamp;
 use keywright::store::{
-    ClientCount, Content, Kind, Query, RecordIndex, RecordKey, SealedChange, Store, Write,
+    ClientCount, CommitError, Content, Kind, Query, RecordIndex, RecordKey, SealedChange, Store,
+    Write,
 };
 
 use crate::rows::{StoreCalls as _, name, silent};
@@ -89,6 +90,29 @@ pub(super) async fn records_are_found_by_subject_by_end_and_by_page(store: &dyn 
         (record.index, record.sealed),
         (expected, Some(vec![30, 1, 2]))
     );
+}
+
+/// More than one statement creates.
+pub(super) async fn many_records_are_created_at_once_or_none(store: &dyn Store) {
+    let grant = |number: u64| {
+        let subject = format!("u{}", number % 7);
+        indexed("a", &format!("{number:04}"), &subject, "c", number)
+    };
+    let all: Vec<Write> = (0..1000).map(grant).collect();
+    store.write(silent(all)).await.unwrap();
+    let found = ids(store, Query::owned(Kind::Grant, &name("a"))).await;
+    let expected: Vec<String> = (0..1000).map(|number| format!("{number:04}")).collect();
+    assert_eq!(found, expected);
+    let last = RecordKey::owned(Kind::Grant, &name("a"), "0999");
+    let last = store.get(&last).await.unwrap().unwrap();
+    assert_eq!(last.index, content("", "u5", Some("c"), 999).index);
+    assert_eq!((&*last.document, last.version), ("0999", 1));
+    // One of them is there already, or comes twice.
+    for more in [[1500, 1501, 7], [1500, 1501, 1500]] {
+        let conflict = store.write(silent(more.map(grant).to_vec())).await;
+        assert!(matches!(conflict, Err(CommitError::Conflict)));
+    }
+    assert_eq!(ids(store, Query::all(Kind::Grant)).await.len(), 1000);
 }
 
 pub(super) async fn records_are_counted_by_client(store: &dyn Store) {
