@@ -57,3 +57,21 @@ impl<T> CommitQueue<T> {
         waiting.drain(..count).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_is_no_larger_than_it_may_be_unless_one_item_is() {
+        let queue = CommitQueue::default();
+        [5, 1, 3, 9, 6].into_iter().for_each(|item| queue.add(item));
+        let batches = Mutex::new(Vec::new());
+        for _ in 0..5 {
+            let write = async |batch: Vec<usize>| batches.lock().unwrap().push(batch);
+            queue.write_next(6, |size| *size, write).await;
+        }
+        let batches = batches.into_inner().unwrap();
+        assert_eq!(batches, [vec![5, 1], vec![3], vec![9], vec![6]]);
+    }
+}

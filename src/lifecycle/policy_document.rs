@@ -216,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn tokens_have_a_status_or_none_or_are_tracked() {
+        let url = "https://id.example.com";
+        for (status, in_record) in [
+            (json!(false), None),
+            (json!(true), Some(json!(true))),
+            (json!("tracked"), Some(json!("tracked"))),
+        ] {
+            let document = json!({"url": url, "status": status});
+            let policy = Policy::from_document(document, &Timing::single()).unwrap();
+            assert_eq!(policy.to_document()["status"], status);
+            let record = policy.to_record();
+            assert_eq!(record.get("status"), in_record.as_ref());
+            assert_eq!(Policy::from_record(record), Ok(policy));
+        }
+        for wrong in [json!("true"), json!(1), json!(null)] {
+            let told = refusal(json!({"url": url, "status": wrong}));
+            assert_eq!(told, "status must be false, true or \"tracked\"");
+        }
+    }
+
+    #[test]
     fn everything_but_the_url_has_a_default() {
         let policy =
             Policy::from_document(json!({"url": "https://id.example.com"}), &Timing::single())

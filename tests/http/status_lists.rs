@@ -95,7 +95,7 @@ fn a_token_is_invalid_in_its_list_a_moment_after_it_was_taken_back() {
         becomes_invalid(&server, token);
     }
     assert_eq!(status(&server, &kept), VALID);
-    // Nobody knows the entries of a subject's tokens, which are not tracked.
+    // The entries of a subject's tokens are not known, because they are not tracked.
     let subject = take_back(json!({"subject": "user-1"}));
     assert_eq!(subject["in_force_at_verifiers"]["status_list"], json!(null));
     let other = take_back(json!({"jti": "not-one-of-ours"}));

@@ -1,5 +1,5 @@
 //! Tokens that are tracked: what is taken back of a subject or a session is invalid in the lists of every
-//! process, whoever has signed it, and nothing else is.
+//! process, whichever has signed it, and nothing else is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -105,8 +105,8 @@ async fn a_ban_makes_the_tokens_of_its_subject_invalid_on_every_process_and_no_o
     let view = one.issuer("a").unwrap().leased_snapshot();
     let acts = sign(&view, &anyone(), exchanged).await.unwrap();
     let others = signed(&other, json!({"sub": "user-2"})).await;
-    let nobody = signed(&other, json!({})).await;
-    let tokens = [&of_one, &of_other, &acts, &others, &nobody];
+    let of_none = signed(&other, json!({})).await;
+    let tokens = [&of_one, &of_other, &acts, &others, &of_none];
     assert_eq!(invalid(&other, &tokens).await, BTreeSet::new());
 
     let ban = RevocationDraft {
@@ -139,7 +139,7 @@ async fn a_ban_makes_the_tokens_of_its_subject_invalid_on_every_process_and_no_o
     one.catch_up().await.unwrap();
     other.catch_up().await.unwrap();
     let after = signed(&other, json!({"sub": "user-1"})).await;
-    let tokens = [&of_one, &of_other, &acts, &others, &nobody, &after];
+    let tokens = [&of_one, &of_other, &acts, &others, &of_none, &after];
     for process in [&one, &other] {
         assert_eq!(invalid(process, &tokens).await, BTreeSet::from([0, 1, 2]));
     }
@@ -163,7 +163,7 @@ async fn a_pair_takes_back_its_own_tokens_and_a_session_those_that_have_it_also_
     let of_session = take_back_everywhere(all, session).await;
     assert!(of_session.at_status_lists.is_some());
     assert_eq!(invalid(&other, &tokens).await, BTreeSet::from([0, 3]));
-    // Nobody knows whose tokens these are.
+    // Which tokens these are is not known.
     let client = Selector::new(SelectorKind::Client, &["web"]).unwrap();
     assert_eq!(take_back(&one, client).await.at_status_lists, None);
 
@@ -371,7 +371,7 @@ async fn tokens_that_are_signed_at_the_same_time_are_written_down_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_token_is_handed_out_that_may_not_be_written_down_and_no_list_says_what_nobody_knows() {
+async fn no_token_is_handed_out_that_may_not_be_written_down() {
     let (store, process) = on_failing().await;
     let kept = signs(&process, "user-1").await.unwrap();
     for (failure, left) in [(BEFORE_COMMIT, 1), (AFTER_COMMIT, 2)] {

@@ -24,7 +24,7 @@ pub(in crate::authority::revocations) enum StatusEntries {
     OfItsJti,
     /// Those of tracked tokens.
     OfTrackedTokens,
-    /// Nobody knows those of its tokens.
+    /// Those of its tokens are not known.
     Unknown,
 }
 
