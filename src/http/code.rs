@@ -96,7 +96,7 @@ codes! {
         "`expires_in` is over `maximum` seconds",
         "ask for less, or have the policy changed";
     StatusNotOffered = "status-not-offered":
-        "`status` is true, and the policy of the issuer has no status lists",
+        "`status` is more than the policy of the issuer has, or less than `\"tracked\"` where it has that",
         "leave it out, or have the policy changed";
     TokenTooLarge = "token-too-large":
         "the token would be over `maximum` bytes",
