@@ -174,7 +174,7 @@ impl Health {
     /// Notes how the deliveries of all webhooks go.
     pub(super) fn observe_webhooks(&self, all: &[StoredWebhook]) {
         let webhooks = all.iter().map(|stored| stored.webhook.clone());
-        let failing = webhooks.filter(|webhook| webhook.state != DeliveryState::Accepting);
+        let failing = webhooks.filter(|webhook| webhook.delivery.state != DeliveryState::Accepting);
         let mut seen = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = failing.collect();
     }

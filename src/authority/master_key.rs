@@ -7,6 +7,7 @@
 //! on, and until it has ended both keys are needed.
 
 mod grants;
+mod receivers;
 mod replacement;
 mod rotation;
 

@@ -2,7 +2,6 @@
 
 mod delivery;
 mod overdue;
-mod sealing;
 mod sender;
 
 use std::time::Duration;
@@ -14,16 +13,14 @@ use super::audit::{self, Actor, Attribution, Subject, WebhookChange, log_event};
 use super::issuer::MAX_ATTEMPTS;
 use super::master_key::CommitSealing;
 use super::{Authority, ChangeError};
-use crate::lifecycle::Timestamp;
 use crate::store::seal::{MasterKey, SealedRow};
 use crate::store::{
     Batch, CommitError, Content, Expectation, Kind, Query, Record, RecordKey, SealedChange,
     StoreError, Token, Write,
 };
-use crate::webhook::{DeliveryState, MOST_WEBHOOKS, Webhook, WebhookSecrets};
+use crate::webhook::{Delivery, MOST_WEBHOOKS, Webhook, WebhookSecrets};
 
 pub use delivery::WebhookDeliverer;
-pub(super) use sealing::delete_lost_webhooks;
 pub use sender::Sender;
 
 /// The longest time in which two secrets sign.
@@ -111,9 +108,7 @@ impl Authority {
                 events: events.clone(),
                 created_at: services.lease.time(),
                 previous_until: None,
-                delivered_through: services.store.log_head().await?.sequence,
-                state: DeliveryState::Accepting,
-                claimed_until: Timestamp::default(),
+                delivery: Delivery::after(services.store.log_head().await?.sequence),
             };
             let event = WebhookChange::WebhookCreated {
                 webhook: webhook.id.clone(),
@@ -198,7 +193,7 @@ impl Authority {
             webhook: id.to_owned(),
         };
         self.change_webhook(id, &event, actor, |stored, _| {
-            let webhook = stored.webhook.resumed();
+            let webhook = stored.webhook.with(stored.webhook.delivery.resumed());
             Ok((stored.replaced_by(&webhook, SealedChange::Keep), webhook))
         })
         .await

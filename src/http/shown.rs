@@ -262,7 +262,7 @@ pub(super) fn client(live: &ClientState) -> api::RegisteredClient {
 
 /// A webhook, without its secret.
 pub(super) fn webhook(webhook: &Webhook) -> api::Webhook {
-    let (state, since, reason, next_at) = match &webhook.state {
+    let (state, since, reason, next_at) = match &webhook.delivery.state {
         DeliveryState::Accepting => (api::WebhookState::Accepting, None, None, None),
         DeliveryState::Failing(failing) => (
             api::WebhookState::Failing,
@@ -287,7 +287,7 @@ pub(super) fn webhook(webhook: &Webhook) -> api::Webhook {
         failing_since: since.map(Timestamp::in_the_past).into(),
         reason,
         next_attempt_at: next_at.map(in_the_future),
-        delivered_through: webhook.delivered_through,
+        delivered_through: webhook.delivery.through,
         previous_until: webhook.previous_until.map(in_the_future),
     }
 }

@@ -258,7 +258,8 @@ impl Count {
                 | Kind::Session
                 | Kind::StatusList
                 | Kind::Webhook
-                | Kind::TrackedToken => {}
+                | Kind::TrackedToken
+                | Kind::EventStream => {}
             },
             Entry::Event(event) => {
                 copied.events += 1;

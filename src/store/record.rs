@@ -35,11 +35,13 @@ pub enum Kind {
     /// A token of the issuer that owns it, which has an entry in a status list: the entry is found by whom
     /// the token is about. There may be millions.
     TrackedToken,
+    /// A receiver of security events of the issuer that owns it. What it is authenticated with is in `sealed`.
+    EventStream,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -52,6 +54,7 @@ impl Kind {
         Self::StatusList,
         Self::Webhook,
         Self::TrackedToken,
+        Self::EventStream,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -69,6 +72,7 @@ impl Kind {
             Self::StatusList => "status-list",
             Self::Webhook => "webhook",
             Self::TrackedToken => "tracked-token",
+            Self::EventStream => "event-stream",
         }
     }
 

@@ -3,7 +3,7 @@
 use keywright_api::WebhookEvent;
 use serde::{Deserialize, Serialize};
 
-use super::{DeliveryState, Failing, Webhook};
+use super::{Delivery, DeliveryState, Failing, Webhook};
 use crate::lifecycle::Timestamp;
 
 /// A record that this program could not have written.
@@ -34,9 +34,21 @@ struct Document {
     claimed_until: u64,
 }
 
+/// How far a receiver was told, as it is stored. Instants in milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FailingDocument {
+pub(crate) struct DeliveryDocument {
+    delivered_through: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failing: Option<FailingDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<PausedDocument>,
+    claimed_until: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FailingDocument {
     since: u64,
     attempts: u32,
     next_at: u64,
@@ -45,15 +57,14 @@ struct FailingDocument {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PausedDocument {
+pub(crate) struct PausedDocument {
     since: u64,
     reason: String,
 }
 
-impl Webhook {
-    /// As it is stored.
-    pub fn to_document(&self) -> String {
-        let (failing, paused) = match &self.state {
+impl From<&Delivery> for DeliveryDocument {
+    fn from(delivery: &Delivery) -> Self {
+        let (failing, paused) = match &delivery.state {
             DeliveryState::Accepting => (None, None),
             DeliveryState::Failing(failing) => {
                 let failing = FailingDocument {
@@ -72,16 +83,59 @@ impl Webhook {
                 (None, Some(paused))
             }
         };
+        Self {
+            delivered_through: delivery.through,
+            failing,
+            paused,
+            claimed_until: delivery.claimed_until.millis(),
+        }
+    }
+}
+
+impl DeliveryDocument {
+    /// What it says; `None` if it says that a receiver fails and is paused.
+    pub(crate) fn read(self) -> Option<Delivery> {
+        let state = match (self.failing, self.paused) {
+            (None, None) => DeliveryState::Accepting,
+            (Some(failing), None) => DeliveryState::Failing(Failing {
+                since: Timestamp::from_millis(failing.since),
+                attempts: failing.attempts,
+                next_at: Timestamp::from_millis(failing.next_at),
+                reason: failing.reason,
+            }),
+            (None, Some(paused)) => DeliveryState::Paused {
+                since: Timestamp::from_millis(paused.since),
+                reason: paused.reason,
+            },
+            (Some(_), Some(_)) => return None,
+        };
+        Some(Delivery {
+            through: self.delivered_through,
+            state,
+            claimed_until: Timestamp::from_millis(self.claimed_until),
+        })
+    }
+}
+
+impl Webhook {
+    /// As it is stored.
+    pub fn to_document(&self) -> String {
+        let DeliveryDocument {
+            delivered_through,
+            failing,
+            paused,
+            claimed_until,
+        } = DeliveryDocument::from(&self.delivery);
         let document = Document {
             format: FORMAT,
             url: self.url.clone(),
             events: self.events.clone(),
             created_at: self.created_at.millis(),
             previous_until: self.previous_until.map(Timestamp::millis),
-            delivered_through: self.delivered_through,
+            delivered_through,
             failing,
             paused,
-            claimed_until: self.claimed_until.millis(),
+            claimed_until,
         };
         // Text and numbers always serialise.
         serde_json::to_string(&document).unwrap_or_default()
@@ -101,29 +155,20 @@ impl Webhook {
         if document.format != FORMAT {
             return Err(invalid(format!("it has format {}", document.format)));
         }
-        let state = match (document.failing, document.paused) {
-            (None, None) => DeliveryState::Accepting,
-            (Some(failing), None) => DeliveryState::Failing(Failing {
-                since: Timestamp::from_millis(failing.since),
-                attempts: failing.attempts,
-                next_at: Timestamp::from_millis(failing.next_at),
-                reason: failing.reason,
-            }),
-            (None, Some(paused)) => DeliveryState::Paused {
-                since: Timestamp::from_millis(paused.since),
-                reason: paused.reason,
-            },
-            (Some(_), Some(_)) => return Err(invalid("it fails and is paused".to_owned())),
+        let delivery = DeliveryDocument {
+            delivered_through: document.delivered_through,
+            failing: document.failing,
+            paused: document.paused,
+            claimed_until: document.claimed_until,
         };
+        let delivery = delivery.read();
         Ok(Self {
             id: id.to_owned(),
             url: document.url,
             events: document.events,
             created_at: Timestamp::from_millis(document.created_at),
             previous_until: document.previous_until.map(Timestamp::from_millis),
-            delivered_through: document.delivered_through,
-            state,
-            claimed_until: Timestamp::from_millis(document.claimed_until),
+            delivery: delivery.ok_or_else(|| invalid("it fails and is paused".to_owned()))?,
         })
     }
 }
@@ -143,9 +188,9 @@ mod tests {
         };
         for one in [
             webhook(),
-            rotated.claimed(AT),
-            webhook().rejected(&failed, AT),
-            webhook().rejected(&Rejection::Gone, AT),
+            rotated.with(rotated.delivery.claimed(AT)),
+            webhook().with(webhook().delivery.rejected(&failed, AT)),
+            webhook().with(webhook().delivery.rejected(&Rejection::Gone, AT)),
         ] {
             assert_eq!(Webhook::from_document(&one.id, &one.to_document()), Ok(one));
         }

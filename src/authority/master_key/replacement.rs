@@ -3,12 +3,12 @@
 use keywright_verifier::Kid;
 
 use super::grants::delete_lost_grants;
+use super::receivers::delete_lost_receivers;
 use super::{CommitSealing, StoredSetting, setting_batch};
 use crate::authority::audit::{self, Actor, Attribution, MasterKeyEvent};
 use crate::authority::issuer::batch;
 use crate::authority::load::LoadError;
 use crate::authority::request::Request;
-use crate::authority::webhooks::delete_lost_webhooks;
 use crate::authority::{ChangeError, Services};
 use crate::engine::Urgency;
 use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
@@ -55,7 +55,7 @@ pub async fn replace_lost_keys(
         key,
         expectation: Expectation::Is(check::record_key(), token),
     };
-    delete_lost_webhooks(services).await?;
+    delete_lost_receivers(services).await?;
     let mut replaced = Vec::new();
     for stored in store.all_key_sets().await? {
         let set = key_set(&stored).map_err(LoadError::from)?;

@@ -253,10 +253,10 @@ impl Authority {
             self.reseal_issuer(&name, key, &mut rotation).await?;
             self.reseal_grants(&name, key, &mut rotation).await?;
         }
-        let webhooks = self.reseal_webhooks(key).await?;
-        rotation.resealed += webhooks.resealed;
-        rotation.left += webhooks.left;
-        rotation.unopenable += webhooks.unopenable;
+        let receivers = self.reseal_receivers(key).await?;
+        rotation.resealed += receivers.resealed;
+        rotation.left += receivers.left;
+        rotation.unopenable += receivers.unopenable;
         self.services.store.clear_erased().await;
         Ok(rotation)
     }
@@ -335,7 +335,7 @@ impl Authority {
                 self.each_grant(&name, |sealed| look(sealed.into())).await?;
             }
         }
-        self.each_webhook(|sealed| look(sealed.into())).await?;
+        self.each_receiver(|sealed| look(sealed.into())).await?;
         Ok(())
     }
 

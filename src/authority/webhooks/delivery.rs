@@ -7,37 +7,38 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::{HeaderName, HeaderValue};
 use tokio::task::JoinSet;
 
-use super::sender::{Sender, SignedMessage};
+use super::sender::{OutgoingMessage, Sender};
 use super::{Authority, StoredWebhook};
 use crate::authority::audit::{self, Actor, Attribution, WebhookChange};
 use crate::authority::issuer::MAX_ATTEMPTS;
 use crate::authority::{ChangeError, Services};
 use crate::lifecycle::Timestamp;
 use crate::store::{CommitError, SealedChange};
-use crate::telemetry::traces::{RootSpan, SpanKind};
+use crate::telemetry::traces::{RootSpan, SpanKind, TRACEPARENT};
 use crate::webhook::{DeliveryState, Message, Rejection, Webhook, event_of};
 
 /// How long a process has a delivery to itself: longer than a receiver may take.
-const CLAIM: Duration = Duration::from_secs(20);
+pub(in crate::authority) const CLAIM: Duration = Duration::from_secs(20);
 
-/// How often webhooks are looked at: sooner where one waits to be tried again, or something happens.
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
-const LOOKED_AT_SOON: Duration = Duration::from_secs(1);
+/// How often receivers are looked at: sooner where one waits to be tried again, or something happens.
+pub(in crate::authority) const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+pub(in crate::authority) const LOOKED_AT_SOON: Duration = Duration::from_secs(1);
 
 /// The pause after something has happened, in which more may.
-const GATHERED_FOR: Duration = Duration::from_millis(100);
+pub(in crate::authority) const GATHERED_FOR: Duration = Duration::from_millis(100);
 
 /// How many events are read at a time, and how many pages of them in one go.
-const READ_AT_A_TIME: u32 = 500;
-const MOST_PAGES: usize = 20;
+pub(in crate::authority) const READ_AT_A_TIME: u32 = 500;
+pub(in crate::authority) const MOST_PAGES: usize = 20;
 
-/// How many events that are none of a webhook's may pass before its record says so.
-const PASSED_OVER_AT_A_TIME: u64 = 1000;
+/// How many events that are none of a receiver's may pass before its record says so.
+pub(in crate::authority) const PASSED_OVER_AT_A_TIME: u64 = 1000;
 
-/// The most messages of one webhook in one go.
-const MOST_AT_A_TIME: usize = 100;
+/// The most messages of one receiver in one go.
+pub(in crate::authority) const MOST_AT_A_TIME: usize = 100;
 
 /// Delivers the messages of all webhooks.
 pub struct WebhookDeliverer {
@@ -80,8 +81,9 @@ impl WebhookDeliverer {
         let now = authority.services.lease.time();
         let webhooks = authority.webhooks().await?;
         authority.health.observe_webhooks(&webhooks);
-        let is_failing =
-            |stored: &StoredWebhook| matches!(stored.webhook.state, DeliveryState::Failing(_));
+        let is_failing = |stored: &StoredWebhook| {
+            matches!(stored.webhook.delivery.state, DeliveryState::Failing(_))
+        };
         let pause = match webhooks.iter().any(is_failing) {
             true => LOOKED_AT_SOON,
             false => LOOKED_AT_EVERY,
@@ -90,7 +92,10 @@ impl WebhookDeliverer {
             return Ok(pause);
         }
         let mut deliveries = JoinSet::new();
-        for stored in webhooks.into_iter().filter(|one| one.webhook.is_due(now)) {
+        for stored in webhooks
+            .into_iter()
+            .filter(|one| one.webhook.delivery.is_due(now))
+        {
             let deliverer = Arc::clone(self);
             deliveries.spawn(async move { deliverer.deliver(stored).await });
         }
@@ -107,23 +112,24 @@ impl WebhookDeliverer {
         for _ in 0..MOST_AT_A_TIME {
             let (looked_at, message) = self.next_message(&stored.webhook).await?;
             let Some(message) = message else {
-                let passed_over = looked_at.saturating_sub(stored.webhook.delivered_through);
+                let passed_over = looked_at.saturating_sub(stored.webhook.delivery.through);
                 if passed_over >= PASSED_OVER_AT_A_TIME {
-                    let further = stored.webhook.delivered(looked_at);
+                    let further = stored.webhook.delivery.delivered(looked_at);
+                    let further = stored.webhook.with(further);
                     self.write(&stored, &further, None).await?;
                 }
                 return Ok(());
             };
-            let lease = &self.authority.services.lease;
-            let claimed = stored.webhook.claimed(lease.time().after(CLAIM));
+            let until = self.authority.services.lease.time().after(CLAIM);
+            let claimed = stored.webhook.with(stored.webhook.delivery.claimed(until));
             if !self.write(&stored, &claimed, None).await? {
                 // Another process sends, or a person has changed it.
                 return Ok(());
             }
             let outcome = self.send(&stored, message).await?;
             let told = |webhook: &Webhook, now: Timestamp| match &outcome {
-                Ok(()) => webhook.delivered(looked_at),
-                Err(rejection) => webhook.rejected(rejection, now),
+                Ok(()) => webhook.with(webhook.delivery.delivered(looked_at)),
+                Err(rejection) => webhook.with(webhook.delivery.rejected(rejection, now)),
             };
             match self.conclude(&stored.webhook.id, told).await? {
                 Some(next) if outcome.is_ok() => stored = next,
@@ -136,7 +142,7 @@ impl WebhookDeliverer {
     /// The next message for a webhook, and the number of the last event that was looked at.
     async fn next_message(&self, webhook: &Webhook) -> Result<(u64, Option<Message>), ChangeError> {
         let store = &self.authority.services.store;
-        let mut after = webhook.delivered_through;
+        let mut after = webhook.delivery.through;
         for _ in 0..MOST_PAGES {
             let read = store.events(None, after, READ_AT_A_TIME).await?;
             let is_end = read.len() < usize::try_from(READ_AT_A_TIME).unwrap_or(usize::MAX);
@@ -168,18 +174,29 @@ impl WebhookDeliverer {
         let at = now.floor_seconds();
         let with_previous = webhook.previous_until.is_some_and(|until| now < until);
         let Message { id, body } = message;
+        let signature = secrets.sign(&id, at, body.as_bytes(), with_previous);
+        drop(secrets);
+        let of_webhooks = [
+            ("webhook-id", id),
+            ("webhook-timestamp", at.to_string()),
+            ("webhook-signature", signature),
+        ];
+        let headers = of_webhooks.into_iter().filter_map(|(name, value)| {
+            let value = HeaderValue::try_from(value).ok()?;
+            Some((HeaderName::from_static(name), value))
+        });
         let mut span = self.authority.tracer().begin("POST", SpanKind::Client);
         if let Some(span) = &mut span {
             span.add("http.request.method", "POST");
         }
-        let signed = SignedMessage {
-            signature: secrets.sign(&id, at, body.as_bytes(), with_previous),
-            id,
-            at,
+        let traceparent = span.as_ref().and_then(RootSpan::traceparent);
+        let traceparent = traceparent.map(|value| (TRACEPARENT, value));
+        let signed = OutgoingMessage {
+            content_type: "application/json",
+            headers: headers.chain(traceparent).collect(),
             body,
-            traceparent: span.as_ref().and_then(RootSpan::traceparent),
+            errors: &[],
         };
-        drop(secrets);
         let sent = self.sender.send(&webhook.url, signed).await;
         if let Some(span) = span {
             span.end(sent.as_ref().map(drop).map_err(|_| "rejected"));
@@ -205,7 +222,7 @@ impl WebhookDeliverer {
                 stored => stored?,
             };
             let after = told(&stored.webhook, authority.services.lease.time());
-            let paused = matches!(after.state, DeliveryState::Paused { .. });
+            let paused = matches!(after.delivery.state, DeliveryState::Paused { .. });
             let event = paused.then(|| WebhookChange::WebhookPaused {
                 webhook: id.to_owned(),
             });

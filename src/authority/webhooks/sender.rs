@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use ipnet::IpNet;
 use keywright_client::Tls;
+use serde::Deserialize;
 use tokio::net::{TcpStream, lookup_host};
 use url::{Host, Url};
 
 use crate::outgoing::{self, AGENT, Stream};
-use crate::telemetry::traces::TRACEPARENT;
 use crate::webhook::{Rejection, is_public, may_be_called};
 
 /// How long a receiver may take, from the look-up to its answer.
@@ -28,15 +28,23 @@ pub struct Sender {
     allowed: Vec<IpNet>,
 }
 
-/// A message with its signature.
-pub(super) struct SignedMessage {
-    pub(super) id: String,
-    /// In Unix seconds.
-    pub(super) at: u64,
-    pub(super) signature: String,
-    pub(super) body: String,
-    /// The trace that the sending is part of.
-    pub(super) traceparent: Option<HeaderValue>,
+/// The largest body of a refusal that is read, in bytes.
+const LONGEST_REFUSAL: usize = 4096;
+
+/// A message as it is sent.
+pub(in crate::authority) struct OutgoingMessage {
+    pub(in crate::authority) content_type: &'static str,
+    pub(in crate::authority) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(in crate::authority) body: String,
+    /// The words by which a receiver may say in the member `err` why it answers 400. Another text of it is
+    /// not repeated.
+    pub(in crate::authority) errors: &'static [&'static str],
+}
+
+/// Why a receiver does not take a message.
+#[derive(Deserialize)]
+struct Refusal {
+    err: String,
 }
 
 impl Sender {
@@ -46,7 +54,11 @@ impl Sender {
     }
 
     /// Sends a message once.
-    pub(super) async fn send(&self, url: &str, message: SignedMessage) -> Result<(), Rejection> {
+    pub(in crate::authority) async fn send(
+        &self,
+        url: &str,
+        message: OutgoingMessage,
+    ) -> Result<(), Rejection> {
         let sent = tokio::time::timeout(ANSWERS_WITHIN, self.post(url, message)).await;
         sent.unwrap_or_else(|_| {
             let seconds = ANSWERS_WITHIN.as_secs();
@@ -54,10 +66,11 @@ impl Sender {
         })
     }
 
-    async fn post(&self, url: &str, message: SignedMessage) -> Result<(), Rejection> {
+    async fn post(&self, url: &str, message: OutgoingMessage) -> Result<(), Rejection> {
         let failed = |what: &str| Rejection::Failed(what.to_owned());
         let url = Url::parse(url).map_err(|_| failed("the url cannot be read"))?;
         let stream = self.connect(&url).await?;
+        let errors = message.errors;
         let request = request(&url, message).ok_or_else(|| failed("the url cannot be sent"))?;
         let response = outgoing::exchange(stream, request).await;
         let response = response.map_err(|error| failed(&error.to_string()))?;
@@ -68,6 +81,19 @@ impl Sender {
                 "status {}: redirects are not followed",
                 status.as_u16()
             ))),
+            StatusCode::BAD_REQUEST if !errors.is_empty() => {
+                let body = Limited::new(response.into_body(), LONGEST_REFUSAL);
+                let body = body.collect().await.ok().map(Collected::to_bytes);
+                let refusal: Option<Refusal> =
+                    body.and_then(|body| serde_json::from_slice(&body).ok());
+                let named = refusal.and_then(|refusal| {
+                    let mut errors = errors.iter();
+                    errors.find(|error| **error == refusal.err)
+                });
+                let why = named.map(|error| format!(": {error}"));
+                let why = why.unwrap_or_default();
+                Err(Rejection::Failed(format!("status 400{why}")))
+            }
             status => Err(Rejection::Failed(format!("status {}", status.as_u16()))),
         }
     }
@@ -122,33 +148,15 @@ fn unreachable(error: &io::Error) -> Rejection {
     Rejection::Failed(format!("cannot connect: {}", error.kind()))
 }
 
-fn request(url: &Url, message: SignedMessage) -> Option<Request<Full<Bytes>>> {
-    let SignedMessage {
-        id,
-        at,
-        signature,
-        body,
-        traceparent,
-    } = message;
-    let of_webhooks = [
-        (HeaderName::from_static("webhook-id"), id),
-        (HeaderName::from_static("webhook-timestamp"), at.to_string()),
-        (HeaderName::from_static("webhook-signature"), signature),
-    ];
+fn request(url: &Url, message: OutgoingMessage) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::builder()
         .method(Method::POST)
         .uri(outgoing::target(url))
         .header(HOST, outgoing::authority(url)?)
-        .header(CONTENT_TYPE, "application/json")
+        .header(CONTENT_TYPE, message.content_type)
         .header(USER_AGENT, AGENT)
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(Bytes::from(message.body)))
         .ok()?;
-    for (name, value) in of_webhooks {
-        let value = HeaderValue::try_from(value).ok()?;
-        request.headers_mut().insert(name, value);
-    }
-    if let Some(traceparent) = traceparent {
-        request.headers_mut().insert(TRACEPARENT, traceparent);
-    }
+    request.headers_mut().extend(message.headers);
     Some(request)
 }

@@ -15,6 +15,8 @@ pub enum SealedRow<'r> {
     Grant(&'r IssuerName, &'r str),
     /// The secrets of a webhook.
     Webhook(&'r str),
+    /// What a stream of security events of an issuer is pushed with.
+    EventStream(&'r IssuerName, &'r str),
 }
 
 impl SealedRow<'_> {
@@ -28,6 +30,12 @@ impl SealedRow<'_> {
                 grant.as_bytes(),
             ],
             Self::Webhook(webhook) => &[b"keywright sealed webhook\0", webhook.as_bytes()],
+            Self::EventStream(issuer, stream) => &[
+                b"keywright sealed event stream\0",
+                issuer.as_str().as_bytes(),
+                b"\0",
+                stream.as_bytes(),
+            ],
         };
         let okm = master.derivation.expand(info, &AES_256_GCM).ok()?;
         Some(LessSafeKey::new(UnboundKey::from(okm)))
@@ -84,6 +92,9 @@ mod tests {
             SealedRow::Grant(&a, "y"),
             SealedRow::Webhook("x"),
             SealedRow::Webhook("y"),
+            SealedRow::EventStream(&a, "x"),
+            SealedRow::EventStream(&b, "x"),
+            SealedRow::EventStream(&a, "y"),
         ];
         let keys = MasterKeys::new(master(1), vec![master(2)]).unwrap();
         for (own, row) in rows.iter().enumerate() {
