@@ -45,7 +45,7 @@
 //! | `oauth.dpop_nonce` | `false` | refuse DPoP proofs without a nonce of this service |
 //! | `oauth.mtls` | none | `listen`, `url`, `certificate`, `key`, `client_ca`: a listener that asks clients for a certificate |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
-//! | `webhooks.allowed_networks` | none | networks besides the public internet in which receivers of webhooks may be |
+//! | `webhooks.allowed_networks` | none | networks besides the public internet in which receivers of webhooks and of security events may be |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |

@@ -21,6 +21,7 @@ pub mod data_folder;
 pub mod declared;
 mod disk;
 pub mod engine;
+pub mod event_stream;
 pub mod guard;
 pub mod http;
 pub mod issuance_log;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::authority::event_streams::EventStreamTransmitter;
 use crate::authority::lease::Lease;
 use crate::authority::revocations::RevocationSecret;
 use crate::authority::status_lists::StatusSecrets;
@@ -187,6 +188,13 @@ pub async fn run(
     let sender = Sender::new(config.webhooks.allowed_networks.clone());
     let deliverer = WebhookDeliverer::new(Arc::clone(&authority), sender);
     let webhooks = background.spawn("webhooks", &Arc::new(deliverer), WebhookDeliverer::run);
+    let sender = Sender::new(config.webhooks.allowed_networks.clone());
+    let transmitter = EventStreamTransmitter::new(Arc::clone(&authority), sender);
+    let event_streams = background.spawn(
+        "event-streams",
+        &Arc::new(transmitter),
+        EventStreamTransmitter::run,
+    );
     let store_task = if authority.has_shared_store() {
         background.spawn("replication", &authority, replication::run)
     } else {
@@ -298,6 +306,7 @@ pub async fn run(
         &revocations,
         &upkeep,
         &webhooks,
+        &event_streams,
     ] {
         task.abort();
     }

@@ -1,6 +1,7 @@
 //! Logs, metrics and traces.
 
 mod consumptions;
+mod event_streams;
 mod grants;
 mod issuance;
 mod issuers;
@@ -29,6 +30,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lifecycle::Timestamp;
 
 pub use consumptions::ConsumptionMetrics;
+pub use event_streams::EventStreamMetrics;
 pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
 pub use issuers::IssuerMetrics;
@@ -110,6 +112,7 @@ pub struct Metrics {
     consumptions: ConsumptionMetrics,
     webhooks: WebhookMetrics,
     spans: SpanMetrics,
+    event_streams: EventStreamMetrics,
     tasks: TaskMetrics,
     issuers: IssuerMetrics,
     process: ProcessMetrics,
@@ -224,12 +227,15 @@ impl Default for Metrics {
         webhooks.register(&mut registry);
         let spans = SpanMetrics::default();
         spans.register(&mut registry);
+        let event_streams = EventStreamMetrics::default();
+        event_streams.register(&mut registry);
         let metrics = Self {
             issuance,
             grants,
             consumptions,
             webhooks,
             spans,
+            event_streams,
             tasks: TaskMetrics::default(),
             issuers,
             process: ProcessMetrics::default(),
@@ -363,6 +369,11 @@ impl Metrics {
     /// What becomes of spans.
     pub const fn spans(&self) -> &SpanMetrics {
         &self.spans
+    }
+
+    /// What becomes of security event tokens that are pushed.
+    pub const fn event_streams(&self) -> &EventStreamMetrics {
+        &self.event_streams
     }
 
     /// What becomes of requests to use up tokens that count once.

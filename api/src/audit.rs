@@ -81,6 +81,9 @@ pub struct AuditEvent {
     /// The webhook's identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
+    /// The identifier of the stream of security events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// When the rotation was due that is late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<UnixSeconds>,
@@ -231,6 +234,10 @@ pub enum EventKind {
     WebhookSecretRotated,
     WebhookPaused,
     WebhookResumed,
+    EventStreamCreated,
+    EventStreamChanged,
+    EventStreamDeleted,
+    EventStreamPaused,
     CorruptRecord,
 }
 

@@ -31,6 +31,8 @@ pub enum Role {
     Exchanger,
     /// Uses up tokens that count once, for audiences within its limits.
     Consumer,
+    /// Has streams of security events: it is told whose sessions have ended.
+    Receiver,
 }
 
 impl Role {
@@ -233,7 +235,7 @@ pub struct Limits {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Issuer,
         Self::Security,
         Self::Auditor,
@@ -242,6 +244,7 @@ impl Role {
         Self::Introspector,
         Self::Exchanger,
         Self::Consumer,
+        Self::Receiver,
     ];
 
     /// The role's word.
@@ -255,6 +258,7 @@ impl Role {
             Self::Introspector => "introspector",
             Self::Exchanger => "exchanger",
             Self::Consumer => "consumer",
+            Self::Receiver => "receiver",
         }
     }
 }
@@ -262,7 +266,7 @@ impl Role {
 /// A role that does not exist. Holds at most 64 characters of it, escaped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector, exchanger, consumer"
+    "\"{0}\" is not one of the roles issuer, security, auditor, admin, revoker, introspector, exchanger, consumer, receiver"
 )]
 pub struct UnknownRole(String);
 

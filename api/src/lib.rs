@@ -23,6 +23,7 @@
 mod approvals;
 mod audit;
 mod clients;
+mod event_streams;
 mod grants;
 mod issuers;
 mod keys;
@@ -50,6 +51,12 @@ pub use clients::{
     CertificateRule, ClaimName, ClaimPattern, ClientKeys, ClientRequest, Clients, CreatedClient,
     Credential, CredentialLifetime, CredentialRequest, Limits, OwnId, Pattern, Rate,
     RegisteredClient, Role, Scope, Subjects, Terms, TypeName, UnknownRole, WorkloadRule,
+};
+pub use event_streams::{
+    AuthorizationScheme, DefaultSubjects, EventStream, EventStreamChange, EventStreamDelivery,
+    EventStreamDeliveryRequest, EventStreamRequest, EventStreamStatus, EventStreamStatusName,
+    EventStreamVerification, MOST_ACKNOWLEDGED, MOST_EVENTS_REQUESTED, MOST_SETS, PolledSets,
+    SetError, SetPoll, ShownEventStreams, SsfConfiguration,
 };
 pub use grants::{
     Binding, Grant, GrantChange, GrantEndCause, GrantRequest, GrantState, Grants, OpenedGrant,
@@ -81,9 +88,10 @@ pub use revocations::{
     RevocationState, Revocations,
 };
 pub use service::{
-    ClockCorrection, ConsoleLink, CorrectClockRequest, HealthReport, IssuerHealth, IssuerState,
-    LeaseHealth, MasterKey, MasterKeyRotation, MasterKeyState, Register, RegisterContents, Replica,
-    Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth, TaskState, WebhookHealth,
+    ClockCorrection, ConsoleLink, CorrectClockRequest, EventStreamHealth, HealthReport,
+    IssuerHealth, IssuerState, LeaseHealth, MasterKey, MasterKeyRotation, MasterKeyState, Register,
+    RegisterContents, Replica, Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth,
+    TaskState, WebhookHealth,
 };
 pub use tokens::{
     Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,

@@ -162,6 +162,10 @@ pub struct HealthReport {
     /// The webhooks that do not accept messages, or are paused; as a moment ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<WebhookHealth>,
+    /// The streams of security events whose receivers do not accept tokens, or that are paused for it; as a
+    /// moment ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_streams: Vec<EventStreamHealth>,
     /// How many lines of the service log could not be written since the process started.
     pub log_lines_lost: u64,
     /// The background tasks, by name.
@@ -176,6 +180,23 @@ pub struct WebhookHealth {
     /// `failing` or `paused`.
     pub state: WebhookState,
     /// Since when messages have not been accepted, in Unix seconds.
+    pub since: UnixSeconds,
+    /// Why the last one was not.
+    pub reason: String,
+}
+
+/// A stream of security events whose receiver does not accept tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventStreamHealth {
+    /// Its identifier.
+    pub stream: String,
+    /// The issuer whose events it has.
+    pub issuer: IssuerName,
+    /// The client whose it is.
+    pub client: String,
+    /// `failing` or `paused`.
+    pub state: WebhookState,
+    /// Since when tokens have not been accepted, in Unix seconds.
     pub since: UnixSeconds,
     /// Why the last one was not.
     pub reason: String,

@@ -1,5 +1,6 @@
 //! Who did what: lifecycle events with their actor, as the store keeps them.
 
+mod event_streams;
 mod following;
 mod page;
 mod service_log;
@@ -16,6 +17,7 @@ use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::revocation::{Ban, Revocation};
 use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
 
+pub use event_streams::EventStreamEvent;
 pub use following::{FollowError, Followed, LogFollower};
 pub(super) use page::search;
 pub use page::{Filter, Page};

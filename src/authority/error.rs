@@ -4,6 +4,7 @@ use super::approvals::{EndedApproval, MOST_OF_A_CLIENT, MOST_ON_AN_ISSUER};
 use super::load::LoadError;
 use super::revocations::{MOST_OF_A_CLIENT as MOST_REVOCATIONS_OF_A_CLIENT, MOST_OF_AN_ISSUER};
 use crate::engine::{EngineError, RandomnessUnavailable};
+use crate::event_stream::{MOST_STREAMS, MOST_STREAMS_OF_A_CLIENT};
 use crate::lifecycle::{IssuerName, RuleViolation};
 use crate::store::seal::{Fingerprint, UnsealError};
 use crate::store::{CommitError, StoreError};
@@ -72,6 +73,18 @@ pub enum ChangeError {
     /// More webhooks than a store has.
     #[error("there are {MOST_WEBHOOKS} webhooks, which is the most; delete one first")]
     TooManyWebhooks,
+    /// The client has no such stream.
+    #[error("the client has no event stream {0}")]
+    UnknownEventStream(String),
+    /// More streams than a client, or a store, has.
+    #[error(
+        "a client has {MOST_STREAMS_OF_A_CLIENT} event streams at most, and all together {MOST_STREAMS}; \
+         delete one first"
+    )]
+    TooManyEventStreams,
+    /// The stream has no events.
+    #[error("the event stream is disabled; enable it first")]
+    EventStreamDisabled,
     /// There is no such revocation.
     #[error("there is no revocation {0}; one of which nothing follows any more is deleted")]
     UnknownRevocation(String),

@@ -16,11 +16,13 @@ use std::time::Duration;
 use keywright_api::IssuerState;
 use keywright_verifier::Algorithm;
 
+use super::event_streams::StoredEventStream;
 use super::issuer::Issuer;
 use super::store_watch::StoreWatch;
 use super::webhooks::StoredWebhook;
 use super::{Authority, ChangeError};
 use crate::clock::Clock;
+use crate::event_stream::EventStream;
 use crate::lifecycle::{IssuerName, IssuerOrigin, Key, KeySet, State, Timestamp, rotation_due};
 use crate::webhook::{DeliveryState, Webhook};
 
@@ -127,6 +129,9 @@ pub(super) struct Health {
     failed_schedules: Mutex<BTreeMap<IssuerName, FailedSchedule>>,
     /// Those that do not accept messages, as the last look at all has found them.
     webhooks: Mutex<Vec<Webhook>>,
+    /// Those whose receivers do not accept tokens, each with its issuer, as the last look at all has found
+    /// them.
+    event_streams: Mutex<Vec<(IssuerName, EventStream)>>,
 }
 
 /// A scheduled change that failed, and fails until it succeeds.
@@ -144,6 +149,7 @@ impl Health {
             store: StoreWatch::new(clock),
             failed_schedules: Mutex::default(),
             webhooks: Mutex::default(),
+            event_streams: Mutex::default(),
         }
     }
 
@@ -176,6 +182,16 @@ impl Health {
         let webhooks = all.iter().map(|stored| stored.webhook.clone());
         let failing = webhooks.filter(|webhook| webhook.delivery.state != DeliveryState::Accepting);
         let mut seen = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = failing.collect();
+    }
+
+    /// Notes how the deliveries of all streams of security events go.
+    pub(super) fn observe_event_streams(&self, all: &[StoredEventStream]) {
+        let is_failing =
+            |stored: &&StoredEventStream| stored.stream.delivery.state != DeliveryState::Accepting;
+        let failing = all.iter().filter(is_failing);
+        let failing = failing.map(|stored| (stored.issuer.clone(), stored.stream.clone()));
+        let mut seen = (self.event_streams.lock()).unwrap_or_else(PoisonError::into_inner);
         *seen = failing.collect();
     }
 
@@ -333,6 +349,13 @@ impl Authority {
     /// The webhooks that do not accept messages, as of a moment ago.
     pub fn failing_webhooks(&self) -> Vec<Webhook> {
         let failing = self.health.webhooks.lock();
+        failing.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The streams of security events whose receivers do not accept tokens, each with its issuer, as of a
+    /// moment ago.
+    pub fn failing_event_streams(&self) -> Vec<(IssuerName, EventStream)> {
+        let failing = self.health.event_streams.lock();
         failing.unwrap_or_else(PoisonError::into_inner).clone()
     }
 

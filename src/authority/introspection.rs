@@ -1,11 +1,10 @@
 //! Signed answers to the question whether a token is valid (RFC 9701).
 
 use keywright_api::Introspection;
-use keywright_verifier::Algorithm;
 use serde_json::json;
 
 use super::issuer::Issuer;
-use super::signing::{SignRefusal, sign_document};
+use super::signing::{SignRefusal, sign_document, signer_for_others};
 
 /// The `typ` of a signed answer. No token has it: see the reserved types of [`super::signing`].
 const INTROSPECTION_TYP: &str = "token-introspection+jwt";
@@ -24,14 +23,7 @@ impl Issuer {
     ) -> Result<String, SignRefusal> {
         let view = self.leased_snapshot();
         let policy = view.set().policy();
-        let algorithm = policy.default_algorithm;
-        let entry = view
-            .signer(Algorithm::Rs256)
-            .or_else(|| view.signer(algorithm));
-        let entry = entry.ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
-        if !view.may_sign() {
-            return Err(SignRefusal::SnapshotStale);
-        }
+        let entry = signer_for_others(&view)?;
         let claims = json!({
             "iss": policy.url.as_str(),
             "aud": service,

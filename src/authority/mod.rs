@@ -18,6 +18,7 @@ pub mod clients;
 mod commit_queue;
 mod directory;
 mod error;
+pub mod event_streams;
 pub mod grants;
 pub mod health;
 pub mod introspection;
@@ -203,6 +204,8 @@ pub struct Authority {
     verifiers: VerifierLog,
     /// Tokens that are being used up.
     consumptions: CommitQueue<Attempt>,
+    /// Told when a receiver has asked for an event that is in no log.
+    verification_requested: tokio::sync::Notify,
 }
 
 impl Authority {
@@ -272,6 +275,7 @@ impl Authority {
             grants: GrantCounts::default(),
             verifiers: VerifierLog::default(),
             consumptions: CommitQueue::default(),
+            verification_requested: tokio::sync::Notify::new(),
         };
         authority.catch_up().await?;
         Ok(authority)

@@ -14,6 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::status_lists::list_url;
+use crate::event_stream;
 use crate::lifecycle::{
     Key, KeySet, OpenidConfigurationPolicy, RevocationFeed, Timestamp, TokenStatus,
 };
@@ -34,6 +35,7 @@ pub struct Publication {
     served: Arc<ServedKeySet>,
     oauth_metadata: Document,
     openid_configuration: Option<Document>,
+    ssf_configuration: Option<Document>,
     max_age: Duration,
     stale_if_error: Duration,
     next_publication: Option<Timestamp>,
@@ -123,6 +125,14 @@ impl Publication {
             say("id_token_signing_alg_values_supported", json!(algorithms));
             Document::json(&metadata)
         });
+        let ssf_configuration = match endpoints {
+            Endpoints::Off => None,
+            Endpoints::On { .. } => {
+                let url = policy.url.as_str();
+                let configuration = event_stream::configuration(url, policy.url.jwks_url());
+                serde_json::to_vec(&configuration).ok().map(Document::new)
+            }
+        };
         let jwks = Document::new(jwks(set.published(now)));
         let served = ServedKeySet {
             etag: jwks.etag.clone(),
@@ -133,6 +143,7 @@ impl Publication {
             served: Arc::new(served),
             oauth_metadata,
             openid_configuration,
+            ssf_configuration,
             max_age: policy.jwks_max_age,
             stale_if_error: policy.stale_if_error,
             next_publication,
@@ -161,6 +172,12 @@ impl Publication {
     /// it.
     pub fn openid_configuration(&self) -> Option<&Document> {
         self.openid_configuration.as_ref()
+    }
+
+    /// What receivers of security events read; `None` while the OAuth endpoints are off, beside which streams
+    /// are served.
+    pub fn ssf_configuration(&self) -> Option<&Document> {
+        self.ssf_configuration.as_ref()
     }
 
     /// How long a response that is served at `now` is fresh. It shrinks towards the next

@@ -34,7 +34,7 @@ use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime
 use payload::{OwnClaims, Payload, StatusClaim};
 
 pub(super) use checks::is_reserved_type;
-pub(super) use document::sign_document;
+pub(super) use document::{sign_document, signer_for_others};
 pub use refusal::SignRefusal;
 pub use request::{Origin, SignRequest, Uses};
 

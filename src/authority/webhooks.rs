@@ -21,6 +21,11 @@ use crate::store::{
 use crate::webhook::{Delivery, MOST_WEBHOOKS, Webhook, WebhookSecrets};
 
 pub use delivery::WebhookDeliverer;
+pub(super) use delivery::{
+    CLAIM, GATHERED_FOR, LOOKED_AT_EVERY, LOOKED_AT_SOON, MOST_AT_A_TIME, MOST_PAGES,
+    PASSED_OVER_AT_A_TIME, READ_AT_A_TIME,
+};
+pub(super) use sender::OutgoingMessage;
 pub use sender::Sender;
 
 /// The longest time in which two secrets sign.

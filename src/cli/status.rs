@@ -249,6 +249,17 @@ impl Status {
                 webhook.reason
             ));
         }
+        for stream in &self.health.event_streams {
+            lines.push(format!(
+                "event stream {} of client {} at issuer {} is {} (since {}): {}",
+                stream.stream,
+                stream.client,
+                stream.issuer,
+                stream.state.as_str(),
+                rfc3339(stream.since.0),
+                stream.reason
+            ));
+        }
         if self.health.log_lines_lost > 0 {
             let lost = self.health.log_lines_lost;
             lines.push(format!("{lost} lines of the service's log were lost"));

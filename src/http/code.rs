@@ -227,6 +227,9 @@ codes! {
     InvalidWebhookUrl = "invalid-webhook-url":
         "`url` of a webhook is not https or http, has no host, has a user or a fragment, or over 2,048 bytes",
         "mend it; a secret may stand in its path or query";
+    InvalidEventStream = "invalid-event-stream":
+        "a stream of security events is not as it may be; the detail says which member and why",
+        "mend it, or leave out what the service decides";
     InvalidIdempotencyKey = "invalid-idempotency-key":
         "`Idempotency-Key` is missing, repeated, no text of 1 to 128 letters, digits and `-._~`, or the `jti` of the token",
         "send a new random text for each token, and the same one again if an answer was lost";
@@ -284,6 +287,9 @@ codes! {
     UnknownGrant = "unknown-grant":
         "no such grant, or it has been over for a day",
         "check issuer and identifier";
+    UnknownEventStream = "unknown-event-stream":
+        "the client has no such stream of security events of this issuer",
+        "check `stream_id` and issuer, or create one";
     UnknownWebhook = "unknown-webhook":
         "no such webhook",
         "it is gone already";
@@ -353,6 +359,12 @@ codes! {
     GrantSubjectFixed = "grant-subject-fixed":
         "a change of a grant has another `sub`",
         "open another grant";
+    TooManyEventStreams = "too-many-event-streams":
+        "there are 5 streams of security events of the client, or 100 in all",
+        "delete one first";
+    EventStreamDisabled = "event-stream-disabled":
+        "a disabled stream has no verification",
+        "enable it first";
     TooManyWebhooks = "too-many-webhooks":
         "there are 20 webhooks",
         "delete one first";

@@ -22,7 +22,9 @@ use keywright_verifier::revocation::FEED_PATH;
 
 use super::connection::Peer;
 use super::observed_request::{NO_ROUTE, ObservedRequest};
-use super::openapi::{Described, Operation, oauth as oauth_operations, public as openapi};
+use super::openapi::{
+    Described, Operation, event_streams, oauth as oauth_operations, public as openapi,
+};
 use super::problem::Problem;
 use super::response::{no_content, not_modified, text, unready};
 use super::server::{Limits, RequestHandler};
@@ -31,16 +33,17 @@ use crate::authority::issuer::Issuer;
 use crate::authority::publication::{Document, Publication};
 use crate::authority::status_lists::AGGREGATION_PATH;
 use crate::authority::verifiers::Asking;
+use crate::event_stream::{EventStreamEndpoint, SSF_CONFIGURATION};
 use crate::oauth::Endpoint;
 use crate::telemetry::traces::SampledFlag;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
-use route::endpoint_route;
 use status_lists::StatusPath;
 
 pub(super) use feed::FeedQuery;
 pub use oauth::Oauth;
+pub(super) use oauth::{EventStreamQuery, EventStreamsQuery};
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
 const HEALTH: &str = "/healthz";
@@ -86,11 +89,11 @@ impl RequestHandler for MtlsEndpoints {
     async fn handle(self, request: Request<Incoming>) -> Response {
         let Self { authority, oauth } = self;
         let observed = ObservedRequest::begin("mtls", &authority, SampledFlag::Ignored, &request);
-        let (mut route, endpoint) = (NO_ROUTE, oauth_endpoint(&authority, request.uri().path()));
-        let response = match endpoint {
+        let mut route = NO_ROUTE;
+        let response = match IssuerEndpoint::find(&authority, request.uri().path()) {
             Some((endpoint, issuer)) => {
-                route = endpoint_route(endpoint, request.uri().path());
-                let answer = pin!(oauth.answer(endpoint, issuer, request));
+                route = endpoint.route(request.uri().path());
+                let answer = pin!(endpoint.answer(oauth, issuer, request));
                 observed.answer(answer).await
             }
             None => Problem::not_found().into_response(),
@@ -100,12 +103,37 @@ impl RequestHandler for MtlsEndpoints {
     }
 }
 
-/// The endpoint that a path names, and its issuer unless that is out of service.
-fn oauth_endpoint(authority: &Authority, path: &str) -> Option<(Endpoint, Option<Arc<Issuer>>)> {
-    let (endpoint, path) = Endpoint::in_path(path)?;
-    let issuer = published_under(authority, path);
-    let is_known = issuer.is_some() || authority.is_out_of_service(path);
-    is_known.then_some((endpoint, issuer))
+/// An endpoint under the path of an issuer, whose callers prove who they are.
+#[derive(Clone, Copy)]
+enum IssuerEndpoint {
+    Oauth(Endpoint),
+    EventStream(EventStreamEndpoint),
+}
+
+impl IssuerEndpoint {
+    /// The endpoint that a path names, and its issuer unless that is out of service.
+    fn find(authority: &Authority, path: &str) -> Option<(Self, Option<Arc<Issuer>>)> {
+        let oauth = Endpoint::in_path(path).map(|(found, issuer)| (Self::Oauth(found), issuer));
+        let (endpoint, path) = oauth.or_else(|| {
+            let (found, issuer) = EventStreamEndpoint::in_path(path)?;
+            Some((Self::EventStream(found), issuer))
+        })?;
+        let issuer = published_under(authority, path);
+        let is_known = issuer.is_some() || authority.is_out_of_service(path);
+        is_known.then_some((endpoint, issuer))
+    }
+
+    async fn answer(
+        self,
+        oauth: Oauth,
+        issuer: Option<Arc<Issuer>>,
+        request: Request<Incoming>,
+    ) -> Response {
+        match self {
+            Self::Oauth(endpoint) => oauth.answer(endpoint, issuer, request).await,
+            Self::EventStream(endpoint) => oauth.answer_receiver(endpoint, issuer, request).await,
+        }
+    }
 }
 
 impl RequestHandler for Public {
@@ -131,10 +159,10 @@ impl Public {
             oauth,
         } = self;
         if let Some(oauth) = oauth
-            && let Some((endpoint, issuer)) = oauth_endpoint(&authority, request.uri().path())
+            && let Some((endpoint, issuer)) = IssuerEndpoint::find(&authority, request.uri().path())
         {
-            *route = endpoint_route(endpoint, request.uri().path());
-            return oauth.answer(endpoint, issuer, request).await;
+            *route = endpoint.route(request.uri().path());
+            return endpoint.answer(oauth, issuer, request).await;
         }
         match request.uri().path() {
             HEALTH => {
@@ -178,10 +206,16 @@ enum Kind {
     Jwks,
     OpenidConfiguration,
     OauthMetadata,
+    SsfConfiguration,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Jwks, Self::OpenidConfiguration, Self::OauthMetadata];
+    const ALL: [Self; 4] = [
+        Self::Jwks,
+        Self::OpenidConfiguration,
+        Self::OauthMetadata,
+        Self::SsfConfiguration,
+    ];
 
     /// The part of the path that names it.
     const fn well_known(self) -> &'static str {
@@ -189,15 +223,19 @@ impl Kind {
             Self::Jwks => "/.well-known/jwks.json",
             Self::OpenidConfiguration => "/.well-known/openid-configuration",
             Self::OauthMetadata => "/.well-known/oauth-authorization-server",
+            Self::SsfConfiguration => SSF_CONFIGURATION,
         }
     }
 
     /// The path under an issuer's path. The key set and the OpenID configuration are suffixes of
-    /// the issuer URL; RFC 8414 puts its metadata between host and path (§3.1).
+    /// the issuer URL; RFC 8414 (§3.1) and the Shared Signals Framework (§7.2.1) put theirs between host and
+    /// path.
     fn under(self, issuer: &str) -> String {
         match self {
             Self::Jwks | Self::OpenidConfiguration => format!("{issuer}{}", self.well_known()),
-            Self::OauthMetadata => format!("{}{issuer}", self.well_known()),
+            Self::OauthMetadata | Self::SsfConfiguration => {
+                format!("{}{issuer}", self.well_known())
+            }
         }
     }
 
@@ -205,7 +243,7 @@ impl Kind {
     fn issuer_in(self, path: &str) -> Option<&str> {
         match self {
             Self::Jwks | Self::OpenidConfiguration => path.strip_suffix(self.well_known()),
-            Self::OauthMetadata => path.strip_prefix(self.well_known()),
+            Self::OauthMetadata | Self::SsfConfiguration => path.strip_prefix(self.well_known()),
         }
     }
 
@@ -214,6 +252,7 @@ impl Kind {
             Self::Jwks => ("KeySet", openapi::jwks()),
             Self::OpenidConfiguration => ("OpenidConfiguration", openapi::openid_configuration()),
             Self::OauthMetadata => ("OauthMetadata", openapi::oauth_metadata()),
+            Self::SsfConfiguration => ("SsfConfiguration", openapi::ssf_configuration()),
         };
         [
             (Method::GET, read),
@@ -284,6 +323,24 @@ pub(super) fn operations() -> Vec<Described> {
             };
             let path = format!("{path}{}", endpoint.suffix());
             operations.push(described(&path, Method::POST, operation));
+        }
+    }
+    for path in ["", "/{issuer_path}"] {
+        for endpoint in EventStreamEndpoint::ALL {
+            let of_endpoint = match endpoint {
+                EventStreamEndpoint::Configuration => event_streams::configuration(),
+                EventStreamEndpoint::Status => event_streams::status(),
+                EventStreamEndpoint::Verification => event_streams::verification(),
+                EventStreamEndpoint::Poll => event_streams::poll(),
+            };
+            let at = format!("{path}{}", endpoint.suffix());
+            for (method, operation) in of_endpoint {
+                let operation = match path {
+                    "" => operation,
+                    _ => openapi::with_issuer_path(operation),
+                };
+                operations.push(described(&at, method, operation));
+            }
         }
     }
     operations.push(described(HEALTH, Method::GET, openapi::health()));
@@ -364,6 +421,9 @@ fn serve(
     let view = issuer.leased_snapshot();
     let publication = view.publication();
     let Some(document) = document(publication, kind) else {
+        if kind == Kind::SsfConfiguration {
+            return Problem::not_found().into_response();
+        }
         let set = issuer.snapshot();
         let path = set.set().policy().url.path();
         return Problem::no_openid_configuration(&Kind::OauthMetadata.under(path)).into_response();
@@ -381,7 +441,9 @@ fn serve(
         let mut response = Response::new(Body::from(document.bytes.clone()));
         let content_type = match kind {
             Kind::Jwks => "application/jwk-set+json",
-            Kind::OpenidConfiguration | Kind::OauthMetadata => "application/json",
+            Kind::OpenidConfiguration | Kind::OauthMetadata | Kind::SsfConfiguration => {
+                "application/json"
+            }
         };
         response
             .headers_mut()
@@ -430,6 +492,7 @@ fn document(publication: &Publication, kind: Kind) -> Option<&Document> {
         Kind::Jwks => Some(publication.jwks()),
         Kind::OpenidConfiguration => publication.openid_configuration(),
         Kind::OauthMetadata => Some(publication.oauth_metadata()),
+        Kind::SsfConfiguration => publication.ssf_configuration(),
     }
 }
 

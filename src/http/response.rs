@@ -221,6 +221,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::ProofRequired
         | Code::InvalidIdempotencyKey
         | Code::InvalidWebhookUrl
+        | Code::InvalidEventStream
         | Code::NotSingleUse
         | Code::TokenNotActive
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
@@ -237,6 +238,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::UnknownRevocation
         | Code::UnknownGrant
         | Code::UnknownWebhook
+        | Code::UnknownEventStream
         | Code::BeforeIssuer => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -256,6 +258,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::AlreadyConsumed
         | Code::SingleUseUnavailable
         | Code::TooManyWebhooks
+        | Code::TooManyEventStreams
+        | Code::EventStreamDisabled
         | Code::LastAdmin
         | Code::NotABan
         | Code::GrantEnded

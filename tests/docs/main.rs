@@ -78,6 +78,7 @@ pages! {
     tls: "docs/tls.md",
     troubleshooting: "docs/troubleshooting.md",
     webhooks: "docs/webhooks.md",
+    security_event_streams: "docs/security-event-streams.md",
 }
 
 #[test]
@@ -101,9 +102,11 @@ fn every_page_with_examples_is_run() {
 /// What a page asks its reader to set before its examples.
 fn configuration_of(page: &str) -> &'static str {
     match page {
-        "docs/grants.md" | "docs/oauth.md" | "docs/single-use.md" | "docs/token-exchange.md" => {
-            "oauth.enabled = true\n"
-        }
+        "docs/grants.md"
+        | "docs/oauth.md"
+        | "docs/security-event-streams.md"
+        | "docs/single-use.md"
+        | "docs/token-exchange.md" => "oauth.enabled = true\n",
         _ => "",
     }
 }

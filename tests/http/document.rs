@@ -144,6 +144,13 @@ impl Operation {
             .any(|tag| self.value["tags"][0] == *tag)
     }
 
+    /// Whether it takes a query.
+    pub fn has_query(&self) -> bool {
+        let parameters = self.value["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        parameters.any(|parameter| parameter["in"] == "query")
+    }
+
     /// The bodies that the document shows, by name.
     pub fn bodies(&self) -> Vec<(String, Value)> {
         let content = self.body().map(|(_, content)| &content["examples"]);

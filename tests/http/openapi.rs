@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 101] = [
+const STORY: [&str; 123] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -121,6 +121,10 @@ const STORY: [&str; 101] = [
     "preflightOpenidConfigurationOf",
     "preflightOauthMetadata",
     "preflightOauthMetadataOf",
+    "readSsfConfiguration",
+    "readSsfConfigurationOf",
+    "preflightSsfConfiguration",
+    "preflightSsfConfigurationOf",
     "readRevocations",
     "readRevocationsOf",
     "readRevocationSegment",
@@ -147,6 +151,24 @@ const STORY: [&str; 101] = [
     "takeTokenBackOf",
     "revokeGlobally",
     "revokeGloballyOf",
+    "createEventStream",
+    "createEventStreamOf",
+    "readEventStreams",
+    "readEventStreamsOf",
+    "updateEventStream",
+    "updateEventStreamOf",
+    "replaceEventStream",
+    "replaceEventStreamOf",
+    "readEventStreamStatus",
+    "readEventStreamStatusOf",
+    "setEventStreamStatus",
+    "setEventStreamStatusOf",
+    "verifyEventStream",
+    "verifyEventStreamOf",
+    "pollEvents",
+    "pollEventsOf",
+    "deleteEventStream",
+    "deleteEventStreamOf",
     "readHealth",
     "readReadiness",
 ];
@@ -193,6 +215,24 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
                 "followEvents" => format!("{path}?max_seconds=1"),
                 _ => path,
             };
+            let of_stream = id.contains("EventStream") || id.starts_with("pollEvents");
+            let stream = match of_stream && !id.starts_with("createEventStream") {
+                true => Some(event_stream(&server, id.ends_with("Of"))),
+                false => None,
+            };
+            let path = match &stream {
+                Some(stream) if operation.has_query() => format!("{path}?stream_id={stream}"),
+                _ => path,
+            };
+            let named = body.map(|body| match (body.get("stream_id"), &stream) {
+                (Some(_), Some(stream)) => {
+                    let mut body = body.clone();
+                    body["stream_id"] = json!(stream);
+                    body
+                }
+                _ => body.clone(),
+            });
+            let body = named.as_ref();
             let (used, headers) = match id {
                 "consumeToken" => (Some(single_use(&server, "default")), IDEMPOTENCY_KEY),
                 "consumeTokenOf" => (Some(single_use(&server, "shop")), IDEMPOTENCY_KEY),
@@ -228,6 +268,20 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
         seen.contains(&("setIssuer", 201)) && seen.contains(&("setIssuer", 200)),
         "an issuer was created and replaced"
     );
+}
+
+/// A stream of security events of the administrator, who may have few.
+fn event_stream(server: &Server, is_of_shop: bool) -> String {
+    let issuer = if is_of_shop { "/shop" } else { "" };
+    let url = format!("{}{issuer}/ssf/streams", server.public);
+    let headers = [("authorization", format!("Bearer {}", server.admin))];
+    let known = request("GET", &url, &headers, None).json();
+    if let Some(id) = known[0]["stream_id"].as_str() {
+        return id.to_owned();
+    }
+    let body = ("application/json", b"{}".to_vec());
+    let made = request("POST", &url, &headers, Some(body)).json();
+    made["stream_id"].as_str().unwrap().to_owned()
 }
 
 /// What tells attempts to use a token up apart.
@@ -519,6 +573,14 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     let confirmed = server.call_as(Some(second), "POST", &confirm, None);
     assert_eq!(confirmed.status, 200);
     assert_eq!(server.call("POST", "/v1/backup", None).status, 200);
+    let stream = event_stream(&server, false);
+    let headers = [("authorization", format!("Bearer {}", server.admin))];
+    let url = format!("{}/ssf/streams", server.public);
+    let body = json!({"stream_id": stream, "description": "x"}).to_string();
+    let body = ("application/json", body.into_bytes());
+    assert_eq!(request("PATCH", &url, &headers, Some(body)).status, 200);
+    let url = format!("{url}?stream_id={stream}");
+    assert_eq!(request("DELETE", &url, &headers, None).status, 204);
     let removed = || {
         let page = server.call("GET", "/v1/audit?limit=1000", None);
         let text = String::from_utf8(page.body.clone()).unwrap();
@@ -541,7 +603,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     // Several processes: see tests/replicas.
     assert!(documented.remove("revocations-closed"));
     // A receiver that is gone, and a schedule that stands still: see `webhooks`.
-    for event in ["webhook-paused", "rotation-overdue"] {
+    for event in ["webhook-paused", "rotation-overdue", "event-stream-paused"] {
         assert!(documented.remove(event), "{event}");
     }
     // A clock that was ahead: see tests/access/clock.rs.

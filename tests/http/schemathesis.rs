@@ -185,7 +185,7 @@ fn a_stranger_at_the_oauth_endpoints_finds_nothing() {
     let client = create_client(
         &server,
         "oauth",
-        &["issuer", "introspector", "revoker", "consumer"],
+        &["issuer", "introspector", "revoker", "consumer", "receiver"],
     );
     let tried = attack("oauth", &server, &server.public, &OAUTH, Some(&client), 15);
     assert!(tried.is_none_or(|cases| cases > 100), "{tried:?}");

@@ -330,7 +330,7 @@ fn a_whole_life_reveals_nothing(format: &str) {
         forms("the master key", &master),
     ]
     .concat();
-    assert_eq!(rsa_secret.n().bits(), 2048);
+    assert_eq!(rsa_secret.n().bit_width(), 2048);
     assert!(p256_secret.to_pkcs8_der().is_ok());
     for (name, credential) in [
         ("the bootstrap credential", &server.admin),

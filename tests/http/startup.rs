@@ -121,7 +121,8 @@ fn a_first_start_finds_free_ports_and_leaves_its_secrets_to_its_owner_alone() {
             "revoker",
             "introspector",
             "exchanger",
-            "consumer"
+            "consumer",
+            "receiver"
         ])
     );
 }

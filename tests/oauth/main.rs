@@ -2,7 +2,9 @@
 //!
 //! `token` holds what a token says, `errors` the table of errors row by row, `credentials` every way
 //! to authenticate, `origins` which pages may call, and `metadata` what a client finds by discovery.
-//! `revocation` and `introspection` are two more endpoints, `global_revocation` is that for identity providers. `token_source` is the Rust client, and
+//! `revocation` and `introspection` are two more endpoints, `global_revocation` is that for identity providers. `event_streams`
+//! are polled by receivers of security events, `event_streams_push` pushes to them, and
+//! `event_stream_terms` has what they decide. `token_source` is the Rust client, and
 //! `grant_source` and `exchange_source` the same with a grant and with the token of another source.
 //! `grants` are opened, changed and ended on the internal API, renewed in `refresh` and, at
 //! replicas that are killed, in `lines`, and counted in `grant_metrics`. `dpop` binds tokens and
@@ -31,6 +33,9 @@
 mod credentials;
 mod dpop;
 mod errors;
+mod event_stream_terms;
+mod event_streams;
+mod event_streams_push;
 mod exchange;
 mod exchange_errors;
 mod exchange_property;

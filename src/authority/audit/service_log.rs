@@ -61,6 +61,7 @@ pub(in crate::authority) fn log_event(
         previous_until = number("previous_until"),
         approval = text("approval"),
         operation = text("operation"),
+        stream = text("stream"),
         actor = of_actor("kind"),
         actor_id = of_actor("id"),
         actor_name = of_actor("name"),

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keywright_verifier::Algorithm;
 use serde::Serialize;
 
 use super::{SignRefusal, encode_header};
@@ -25,6 +26,25 @@ pub(in crate::authority) async fn sign_document(
     let signed = signed.ok_or(SignRefusal::EngineFailed)?;
     match view.may_sign() {
         true => Ok(signed),
+        false => Err(SignRefusal::SnapshotStale),
+    }
+}
+
+/// What signs a document for other systems than verifiers of tokens: RS256 if there is a key for it, which
+/// they expect that have said nothing else.
+///
+/// # Errors
+/// [`SignRefusal::AlgorithmNotActive`], or [`SignRefusal::SnapshotStale`].
+pub(in crate::authority) fn signer_for_others(
+    view: &LeasedSnapshot,
+) -> Result<&SigningEntry, SignRefusal> {
+    let algorithm = view.set().policy().default_algorithm;
+    let entry = view
+        .signer(Algorithm::Rs256)
+        .or_else(|| view.signer(algorithm));
+    let entry = entry.ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
+    match view.may_sign() {
+        true => Ok(entry),
         false => Err(SignRefusal::SnapshotStale),
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct TermsArguments {
     /// What it may do: issuer signs tokens; security rotates, revokes and imports keys; auditor
     /// reads keys, plans and the audit log; admin manages issuers and clients; revoker takes tokens
     /// back; introspector asks whether tokens are valid; exchanger trades tokens in; consumer uses
-    /// up tokens that count once. Repeatable.
+    /// up tokens that count once; receiver is told whose sessions have ended. Repeatable.
     #[arg(
         long = "role",
         value_name = "ROLE",

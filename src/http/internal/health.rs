@@ -13,6 +13,7 @@ use crate::http::response::ok;
 use crate::http::shown;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::telemetry::TaskHealth;
+use crate::webhook::DeliveryState;
 
 /// A caller that is limited to issuers learns of those alone, and of the process like every other.
 pub(super) async fn show(
@@ -41,6 +42,7 @@ pub(super) async fn show(
         issuer_count: issuer_count as u64,
         issuers: faults.into_iter().map(show_fault).collect(),
         webhooks: show_webhooks(&authority, &caller),
+        event_streams: show_event_streams(&authority, &caller),
         log_lines_lost: authority.metrics().log_lines_lost().get(),
         tasks: tasks.into_iter().map(show_task).collect(),
     }))
@@ -77,6 +79,33 @@ fn show_webhooks(authority: &Authority, caller: &HasRole<role::Reader>) -> Vec<a
             state: webhook.state,
             since,
             reason: webhook.reason.unwrap_or_default(),
+        })
+    });
+    shown.collect()
+}
+
+/// Streams are of single issuers: a caller learns of those that it may call.
+fn show_event_streams(
+    authority: &Authority,
+    caller: &HasRole<role::Reader>,
+) -> Vec<api::EventStreamHealth> {
+    let failing = authority.failing_event_streams().into_iter();
+    let shown = failing.filter(|(issuer, _)| caller.may_call(Some(issuer.as_str())).is_ok());
+    let shown = shown.filter_map(|(issuer, stream)| {
+        let (state, since, reason) = match stream.delivery.state {
+            DeliveryState::Accepting => return None,
+            DeliveryState::Failing(failing) => {
+                (api::WebhookState::Failing, failing.since, failing.reason)
+            }
+            DeliveryState::Paused { since, reason } => (api::WebhookState::Paused, since, reason),
+        };
+        Some(api::EventStreamHealth {
+            stream: stream.id,
+            issuer,
+            client: stream.client,
+            state,
+            since: since.in_the_past(),
+            reason,
         })
     });
     shown.collect()

@@ -45,7 +45,7 @@ pub(in crate::http) enum Area {
     Documents,
     /// The OAuth endpoints.
     Oauth,
-    /// What other systems tell, beside the OAuth endpoints.
+    /// What other systems tell, and what they are told, beside the OAuth endpoints.
     Signals,
     /// What load balancers ask.
     Probes,
@@ -139,7 +139,9 @@ impl Area {
                  known is ignored. A refusal is an OAuth error whose `error_description` begins with the \
                  code. Pages of `oauth.allowed_origins` may call, and are told so by `OPTIONS`."
             }
-            Self::Signals => "Public listener, if `oauth.enabled`: what other systems tell.",
+            Self::Signals => {
+                "Public listener, if `oauth.enabled`: what other systems tell, and what they are told."
+            }
             Self::Probes => "Public listener: whether the process lives and can serve.",
         }
     }

@@ -20,6 +20,7 @@ pub(super) mod backups;
 pub(super) mod clients;
 pub(super) mod clock;
 pub(super) mod console;
+pub(super) mod event_streams;
 pub(super) mod grants;
 pub(super) mod health;
 pub(super) mod issuers;

@@ -174,7 +174,7 @@ pub(in crate::http) fn revoke_globally() -> Operation {
 }
 
 /// What every endpoint has in common.
-fn endpoint(operation: Operation) -> Operation {
+pub(super) fn endpoint(operation: Operation) -> Operation {
     operation.refuses(&[
         Code::NotFound,
         Code::CredentialMissing,

@@ -29,9 +29,15 @@ pub(super) fn problem_responses(
     area: Area,
     codes: impl IntoIterator<Item = Code>,
 ) -> Vec<ProblemResponse> {
+    let codes: BTreeSet<Code> = codes.into_iter().collect();
+    let has_streams = codes.contains(&Code::UnknownEventStream);
     let mut by_status: BTreeMap<(StatusCode, Area), BTreeSet<Code>> = BTreeMap::new();
     for code in codes {
         let answered = match (area, code) {
+            // One status of the endpoint and of any other path: no header is in both.
+            (Area::Signals, Code::NotFound | Code::UnknownEventStream) if has_streams => {
+                (status_of(code), Area::Probes)
+            }
             // Where no endpoint is, the listener answers as for any other path.
             (Area::Oauth | Area::Signals, Code::NotFound) => (status_of(code), Area::Documents),
             (Area::Oauth, code) => (oauth_status_of(code), area),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::area::Area;
 use super::operation::{Operation, ResponseDescription};
 use super::service::IF_NONE_MATCH;
+use crate::event_stream;
 use crate::http::code::Code;
 use crate::http::public::FeedQuery;
 use crate::http::response::ResponseStatus;
@@ -73,6 +74,28 @@ pub(in crate::http) fn oauth_metadata() -> Operation {
             ResponseStatus::Ok,
             "RFC 8414 metadata.",
             metadata,
+        ),
+    )
+}
+
+/// `GET /.well-known/ssf-configuration…`.
+pub(in crate::http) fn ssf_configuration() -> Operation {
+    let configuration =
+        event_stream::configuration(ISSUER, format!("{ISSUER}/.well-known/jwks.json"));
+    cached(
+        Operation::new(
+            Area::Documents,
+            "readSsfConfiguration",
+            "Read the configuration of security events",
+        )
+        .text(
+            "Where receivers of security events have their streams (Shared Signals Framework 1.0 §7), if \
+             `oauth.enabled`.",
+        ),
+        ResponseDescription::json::<api::SsfConfiguration>(
+            ResponseStatus::Ok,
+            "The transmitter's configuration.",
+            json!(configuration),
         ),
     )
 }

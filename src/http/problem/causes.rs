@@ -389,6 +389,9 @@ impl From<ChangeError> for Problem {
             ChangeError::ApprovalOutdated(_) => Self::new(Code::ApprovalOutdated, error),
             ChangeError::UnknownWebhook(_) => Self::new(Code::UnknownWebhook, error),
             ChangeError::TooManyWebhooks => Self::new(Code::TooManyWebhooks, error),
+            ChangeError::UnknownEventStream(_) => Self::new(Code::UnknownEventStream, error),
+            ChangeError::TooManyEventStreams => Self::new(Code::TooManyEventStreams, error),
+            ChangeError::EventStreamDisabled => Self::new(Code::EventStreamDisabled, error),
             ChangeError::UnknownRevocation(_) => Self::new(Code::UnknownRevocation, error),
             ChangeError::NotABan(_) => Self::new(Code::NotABan, error),
             ChangeError::TooManyRevocations => {

@@ -8,6 +8,7 @@
 mod authentication;
 mod consumption;
 mod error;
+mod event_streams;
 mod exchange;
 mod global_revocation;
 mod introspection;
@@ -46,6 +47,7 @@ use crate::oauth::{DpopNonces, Endpoint, ExchangeGrant};
 use crate::telemetry::traces::is_traced;
 
 use authentication::authenticate;
+pub(in crate::http) use event_streams::{EventStreamQuery, EventStreamsQuery};
 use proof::{DPOP_NONCE, UnusedProof, wall};
 
 const METHODS: &str = "POST, OPTIONS";

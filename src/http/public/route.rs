@@ -1,8 +1,9 @@
 //! The routes of the public listener, as the OpenAPI document names them: for metrics and traces.
 
-use super::Kind;
 use super::feed::FeedPath;
 use super::status_lists::StatusPath;
+use super::{IssuerEndpoint, Kind};
+use crate::event_stream::EventStreamEndpoint;
 use crate::oauth::Endpoint;
 
 /// A route of issuers: with `{issuer_path}` where the issuer in the request's path has one. Clients that
@@ -28,6 +29,10 @@ impl Kind {
                 "" => "/.well-known/oauth-authorization-server",
                 _ => "/.well-known/oauth-authorization-server/{issuer_path}",
             },
+            Self::SsfConfiguration => match issuer.trim_end_matches('/') {
+                "" => "/.well-known/ssf-configuration",
+                _ => "/.well-known/ssf-configuration/{issuer_path}",
+            },
         }
     }
 }
@@ -52,15 +57,35 @@ impl StatusPath<'_> {
     }
 }
 
-/// The route of an endpoint, in this path.
-pub(super) fn endpoint_route(endpoint: Endpoint, path: &str) -> &'static str {
-    let issuer = path.strip_suffix(endpoint.suffix()).unwrap_or(path);
-    match endpoint {
-        Endpoint::Token => issuer_route!(issuer, "/token"),
-        Endpoint::Revocation => issuer_route!(issuer, "/revoke"),
-        Endpoint::Introspection => issuer_route!(issuer, "/introspect"),
-        Endpoint::Consumption => issuer_route!(issuer, "/consume"),
-        Endpoint::GlobalRevocation => issuer_route!(issuer, "/global-token-revocation"),
+impl IssuerEndpoint {
+    /// The end of its path.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Oauth(endpoint) => endpoint.suffix(),
+            Self::EventStream(endpoint) => endpoint.suffix(),
+        }
+    }
+
+    /// The route, where it stands in this path.
+    pub(super) fn route(self, path: &str) -> &'static str {
+        let issuer = path.strip_suffix(self.suffix()).unwrap_or(path);
+        match self {
+            Self::Oauth(Endpoint::Token) => issuer_route!(issuer, "/token"),
+            Self::Oauth(Endpoint::Revocation) => issuer_route!(issuer, "/revoke"),
+            Self::Oauth(Endpoint::Introspection) => issuer_route!(issuer, "/introspect"),
+            Self::Oauth(Endpoint::Consumption) => issuer_route!(issuer, "/consume"),
+            Self::Oauth(Endpoint::GlobalRevocation) => {
+                issuer_route!(issuer, "/global-token-revocation")
+            }
+            Self::EventStream(EventStreamEndpoint::Configuration) => {
+                issuer_route!(issuer, "/ssf/streams")
+            }
+            Self::EventStream(EventStreamEndpoint::Status) => issuer_route!(issuer, "/ssf/status"),
+            Self::EventStream(EventStreamEndpoint::Verification) => {
+                issuer_route!(issuer, "/ssf/verification")
+            }
+            Self::EventStream(EventStreamEndpoint::Poll) => issuer_route!(issuer, "/ssf/poll"),
+        }
     }
 }
 
@@ -76,9 +101,12 @@ mod tests {
         let mut routes = BTreeSet::from([HEALTH, READINESS].map(str::to_owned));
         for issuer in ["", "/", "/tenant", "/tenant/"] {
             let of_kinds = Kind::ALL.map(|kind| kind.route(issuer));
-            let of_endpoints = Endpoint::ALL.map(|endpoint| {
-                endpoint_route(endpoint, &format!("{issuer}{}", endpoint.suffix()))
-            });
+            let oauth = Endpoint::ALL.into_iter().map(IssuerEndpoint::Oauth);
+            let event_streams = EventStreamEndpoint::ALL.into_iter();
+            let event_streams = event_streams.map(IssuerEndpoint::EventStream);
+            let of_endpoints = oauth
+                .chain(event_streams)
+                .map(|endpoint| endpoint.route(&format!("{issuer}{}", endpoint.suffix())));
             let others = [
                 FeedPath::Head(issuer).route(),
                 FeedPath::Segment(issuer, "hash").route(),

@@ -73,6 +73,13 @@ for name in ("requestToken", "takeTokenBack", "introspectToken", "consumeToken")
 # A subject that is empty, or too long for a selector.
 RULES["revokeGlobally"] = RULES["revokeGloballyOf"] = {"invalid-selector"}
 
+# Which members of a delivery go together, how long a type of an event is, and what the service has decided. A
+# member that is not known is ignored, and read strictly all the same.
+for name in ("createEventStream", "updateEventStream", "replaceEventStream", "pollEvents"):
+    RULES[name] = RULES[f"{name}Of"] = {"invalid-event-stream", "number-out-of-range"}
+for name in ("setEventStreamStatus", "verifyEventStream"):
+    RULES[name] = RULES[f"{name}Of"] = {"number-out-of-range"}
+
 
 @schemathesis.hook
 def map_body(context, body):

@@ -72,7 +72,11 @@ pub(super) async fn revoke(
 
 /// Who calls: by a bearer credential or a certificate as on the internal listener, or by Basic as at the
 /// OAuth endpoints.
-async fn caller(authority: &Authority, issuer: &Issuer, parts: &Parts) -> Result<Caller, Problem> {
+pub(super) async fn caller(
+    authority: &Authority,
+    issuer: &Issuer,
+    parts: &Parts,
+) -> Result<Caller, Problem> {
     let header = parts.headers.get(AUTHORIZATION);
     let scheme = header.and_then(|value| value.to_str().ok()?.split(' ').next());
     match scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("Basic")) {

@@ -1,0 +1,241 @@
+//! Tokens on their way to receivers (RFC 8935): at least once, one at a time, in the order of the log.
+//!
+//! As with webhooks, a stream is moved on only after an answer, so that a process that is killed loses
+//! nothing, and of several processes on a store the one sends that has written its claim into the record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use tokio::task::JoinSet;
+
+use super::{Authority, StoredEventStream};
+use crate::access::Role;
+use crate::authority::audit::{Actor, EventStreamEvent};
+use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
+use crate::authority::webhooks::{
+    CLAIM, GATHERED_FOR, LOOKED_AT_EVERY, LOOKED_AT_SOON, MOST_AT_A_TIME, OutgoingMessage,
+    PASSED_OVER_AT_A_TIME, Sender,
+};
+use crate::authority::{ChangeError, Services};
+use crate::event_stream::EventStream;
+use crate::lifecycle::Timestamp;
+use crate::store::{Kind, RecordKey};
+use crate::webhook::{DeliveryState, Rejection};
+
+/// Why a receiver may refuse a token (RFC 8935 §2.4).
+const ERRORS: &[&str] = &[
+    "invalid_request",
+    "invalid_key",
+    "invalid_issuer",
+    "invalid_audience",
+    "authentication_failed",
+    "access_denied",
+];
+
+/// Pushes the tokens of all streams.
+pub struct EventStreamTransmitter {
+    authority: Arc<Authority>,
+    sender: Sender,
+}
+
+impl EventStreamTransmitter {
+    /// Pushes those of this authority's store.
+    pub fn new(authority: Arc<Authority>, sender: Sender) -> Self {
+        Self { authority, sender }
+    }
+
+    /// Pushes until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let Services { clock, lease, .. } = &self.authority.services;
+        let mut log_end = lease.follow_log();
+        loop {
+            log_end.borrow_and_update();
+            let pause = match self.round().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "event streams were not looked at");
+                    LOOKED_AT_EVERY
+                }
+            };
+            tokio::select! {
+                changed = log_end.changed() => match changed {
+                    Ok(()) => clock.wait_for(GATHERED_FOR).await,
+                    Err(_) => clock.wait_for(LOOKED_AT_EVERY).await,
+                },
+                () = self.authority.verification_requested.notified() => {}
+                () = clock.wait_for(pause) => {}
+            }
+        }
+    }
+
+    /// Pushes what is due, to each receiver beside the others. Answers when to look again.
+    async fn round(self: &Arc<Self>) -> Result<Duration, ChangeError> {
+        let authority = &self.authority;
+        let now = authority.services.lease.time();
+        let streams = authority.all_event_streams().await?;
+        authority.health.observe_event_streams(&streams);
+        let is_failing = |stored: &StoredEventStream| {
+            matches!(stored.stream.delivery.state, DeliveryState::Failing(_))
+        };
+        let pause = match streams.iter().any(is_failing) {
+            true => LOOKED_AT_SOON,
+            false => LOOKED_AT_EVERY,
+        };
+        if !authority.services.lease.holds() {
+            return Ok(pause);
+        }
+        let mut deliveries = JoinSet::new();
+        for stored in streams {
+            if self.delete_if_abandoned(&stored).await? {
+                continue;
+            }
+            let Ok(issuer) = authority.issuer(stored.issuer.as_str()) else {
+                continue;
+            };
+            if stored.stream.pushes_to(now).is_some() && self.may_receive(&stored) {
+                let transmitter = Arc::clone(self);
+                deliveries.spawn(async move { transmitter.deliver(&issuer, stored).await });
+            }
+        }
+        while let Some(delivered) = deliveries.join_next().await {
+            if let Ok(Err(error)) = delivered {
+                tracing::warn!(%error, "a security event was not told");
+            }
+        }
+        Ok(pause)
+    }
+
+    /// Whether the client of a stream may still have it.
+    fn may_receive(&self, stored: &StoredEventStream) -> bool {
+        let client = self.authority.client(&stored.stream.client);
+        client.is_ok_and(|live| {
+            let limits = &live.client.terms.limits;
+            live.client.has(Role::Receiver) && limits.check_issuer(stored.issuer.as_str()).is_ok()
+        })
+    }
+
+    /// Deletes a stream whose issuer or client was. Whether it did.
+    async fn delete_if_abandoned(&self, stored: &StoredEventStream) -> Result<bool, ChangeError> {
+        let authority = &self.authority;
+        let issuer = authority.issuer(stored.issuer.as_str());
+        let is_deleted = issuer.is_ok_and(|issuer| issuer.snapshot().set().deleted_at().is_some());
+        if !is_deleted {
+            if authority.client(&stored.stream.client).is_ok() {
+                return Ok(false);
+            }
+            // Another process may have just created it.
+            let client = RecordKey::unowned(Kind::Client, &*stored.stream.client);
+            if authority.services.store.get(&client).await?.is_some() {
+                return Ok(false);
+            }
+        }
+        authority.try_to_delete(stored, &Actor::Scheduler).await
+    }
+
+    /// Pushes what one receiver is to be told of, until it does not accept a token.
+    async fn deliver(
+        &self,
+        issuer: &Issuer,
+        mut stored: StoredEventStream,
+    ) -> Result<(), ChangeError> {
+        let authority = &self.authority;
+        for _ in 0..MOST_AT_A_TIME {
+            let pending = authority.pending_events(issuer, &stored.stream).await?;
+            let Some(first) = pending.events.first() else {
+                let through = stored.stream.delivery.through;
+                if pending.looked_at.saturating_sub(through) >= PASSED_OVER_AT_A_TIME {
+                    let further = stored.stream.taken(&pending, |_| false);
+                    authority
+                        .write_event_stream(&stored, &further, None)
+                        .await?;
+                }
+                return Ok(());
+            };
+            let lease = &authority.services.lease;
+            let Some(url) = stored.stream.pushes_to(lease.time()) else {
+                return Ok(());
+            };
+            let token = match issuer.sign_event(&stored.stream, first).await {
+                Ok(token) => token,
+                Err(error) => {
+                    let stream = &stored.stream.id;
+                    tracing::warn!(stream, %error, "a security event token was not signed");
+                    return Ok(());
+                }
+            };
+            let until = lease.time().after(CLAIM);
+            let claimed = stored.stream.with(stored.stream.delivery.claimed(until));
+            if authority.has_shared_store()
+                && !authority
+                    .write_event_stream(&stored, &claimed, None)
+                    .await?
+            {
+                // Another process sends, or the receiver has changed it.
+                return Ok(());
+            }
+            let outcome = self.send(&stored, url, token).await?;
+            let told = |stream: &EventStream, now: Timestamp| match &outcome {
+                Ok(()) => stream.taken(&pending, |jti| *jti == first.jti),
+                Err(rejection) => stream.with(stream.delivery.rejected(rejection, now)),
+            };
+            match self.conclude(&stored, told).await? {
+                Some(next) if outcome.is_ok() => stored = next,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        stored: &StoredEventStream,
+        url: &str,
+        token: String,
+    ) -> Result<Result<(), Rejection>, ChangeError> {
+        let authority = &self.authority;
+        let mut headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
+        if let Some(value) = authority.authorization_of(stored)? {
+            let mut value = HeaderValue::from_bytes(&value).map_err(|_| ChangeError::Unsealable)?;
+            value.set_sensitive(true);
+            headers.push((AUTHORIZATION, value));
+        }
+        let message = OutgoingMessage {
+            content_type: "application/secevent+jwt",
+            headers,
+            body: token,
+            errors: ERRORS,
+        };
+        let sent = self.sender.send(url, message).await;
+        authority.metrics().event_streams().count(match &sent {
+            Ok(()) => "accepted",
+            Err(_) => "rejected",
+        });
+        Ok(sent)
+    }
+
+    /// Writes down what came of a token, over what the receiver may have changed meanwhile. `None` when the
+    /// stream is gone.
+    async fn conclude(
+        &self,
+        sent: &StoredEventStream,
+        told: impl Fn(&EventStream, Timestamp) -> EventStream,
+    ) -> Result<Option<StoredEventStream>, ChangeError> {
+        let authority = &self.authority;
+        let (client, id) = (&sent.stream.client, &sent.stream.id);
+        for _ in 0..MAX_ATTEMPTS {
+            let stored = match authority.event_stream(&sent.issuer, client, id).await {
+                Err(ChangeError::UnknownEventStream(_)) => return Ok(None),
+                stored => stored?,
+            };
+            let after = told(&stored.stream, authority.services.lease.time());
+            let paused = matches!(after.delivery.state, DeliveryState::Paused { .. });
+            let event = paused.then(|| EventStreamEvent::EventStreamPaused { stream: id.clone() });
+            if authority.write_event_stream(&stored, &after, event).await? {
+                let next = authority.event_stream(&sent.issuer, client, id).await;
+                return next.map(Some);
+            }
+        }
+        Err(ChangeError::Contended)
+    }
+}
