@@ -2,6 +2,7 @@
 //!
 //! The caller says what is asserted; `iss`, `iat`, `exp`, `jti` and the whole header are ours.
 
+mod batch;
 mod checks;
 mod document;
 mod payload;
@@ -20,11 +21,11 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey, SINGLE_USE_CLAIM};
 use serde_json::{Map, Value};
 
 use super::schema_checks;
-use super::snapshot::{LeasedSnapshot, SigningEntry, Snapshot};
+use super::snapshot::{LeasedSnapshot, SigningEntry};
 use crate::access::claim_name;
 use crate::access::limits::MOST_WORK_OF_BATCH;
 use crate::access::{Asked, Client};
-use crate::engine::{Signer, random_identifier, random_identifiers};
+use crate::engine::{Signer, random_identifier};
 use crate::lifecycle::TokenStatus;
 use crate::oauth::TRANSACTION_TOKEN;
 use crate::revocation::SigningVerdict;
@@ -33,6 +34,7 @@ use crate::telemetry::traces::child_span;
 use checks::{check_registered_claims, check_reserved_claims, check_typ, lifetime};
 use payload::{OwnClaims, Payload, StatusClaim};
 
+pub use batch::Batch;
 pub(super) use checks::is_reserved_type;
 pub(super) use document::{sign_document, signer_for_others};
 pub use refusal::SignRefusal;
@@ -186,122 +188,6 @@ async fn complete(signer: &dyn Signer, mut signing_input: String) -> Result<Stri
     }
     let token = signer.complete(vec![signing_input]).await?.pop();
     token.ok_or(SignRefusal::EngineFailed)
-}
-
-/// Many tokens, signed with one snapshot. What is held of a request until then is the text that is
-/// signed.
-pub struct Batch<'v> {
-    snapshot: &'v LeasedSnapshot,
-    client: &'v Client,
-    workspace: Workspace,
-    /// For the tokens that are still to come.
-    identifiers: std::vec::IntoIter<[u8; 16]>,
-    prepared: Vec<Result<Prepared<'v>, SignRefusal>>,
-}
-
-impl<'v> Batch<'v> {
-    /// A batch of no tokens yet, and of so many at most.
-    pub fn new(snapshot: &'v LeasedSnapshot, client: &'v Client, most: usize) -> Self {
-        Self {
-            snapshot,
-            client,
-            workspace: Workspace::new(),
-            identifiers: random_identifiers(most).into_iter(),
-            prepared: Vec::with_capacity(most),
-        }
-    }
-
-    /// Adds a request. If it is refused, its place has the refusal.
-    pub async fn add(&mut self, request: SignRequest<'_>) {
-        let identifier = self.identifiers.next().unwrap_or_else(random_identifier);
-        let workspace = &mut self.workspace;
-        let prepared = prepare(self.snapshot, self.client, request, identifier, workspace);
-        self.prepared.push(prepared.await);
-    }
-
-    /// Writes down in one commit what is tracked, or refuses all of that.
-    async fn track_all(&mut self) {
-        let prepared = self.prepared.iter_mut().flatten();
-        let writes = prepared.flat_map(|prepared| std::mem::take(&mut prepared.tracking));
-        // A policy has every token tracked, or none.
-        let writes: Vec<Write> = writes.collect();
-        let Err(error) = self.snapshot.status_lists().track(writes).await else {
-            return;
-        };
-        let refusal = SignRefusal::from(error);
-        for prepared in &mut self.prepared {
-            if prepared.is_ok() {
-                *prepared = Err(refusal.clone());
-            }
-        }
-    }
-
-    /// Signs all: a token or a refusal for each request, in order.
-    pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
-        self.track_all().await;
-        let _step = child_span("sign");
-        for algorithm in Algorithm::ALL {
-            complete_all(self.snapshot, algorithm, &mut self.prepared).await;
-        }
-        let (snapshot, may_sign) = (self.snapshot, self.snapshot.may_sign());
-        let handed_out = |prepared: Prepared<'_>| {
-            if !may_sign {
-                return Err(SignRefusal::SnapshotStale);
-            }
-            let (token, parents) = (&prepared.signing_input, &prepared.parents);
-            check_again(snapshot, token, parents, prepared.judged_at_change)?;
-            Ok(SignedToken {
-                token: prepared.signing_input,
-                kid: prepared.entry.kid.clone(),
-                jti: prepared.jti,
-                expires_at: prepared.expires_at,
-            })
-        };
-        self.prepared
-            .into_iter()
-            .map(|prepared| prepared.and_then(handed_out))
-            .collect()
-    }
-}
-
-/// Completes the prepared tokens of one algorithm in one go.
-async fn complete_all(
-    snapshot: &Snapshot,
-    algorithm: Algorithm,
-    prepared: &mut [Result<Prepared<'_>, SignRefusal>],
-) {
-    let Some(entry) = snapshot.signer(algorithm) else {
-        return;
-    };
-    let of_algorithm = |prepared: &&mut Result<Prepared<'_>, SignRefusal>| matches!(prepared, Ok(prepared) if prepared.entry.algorithm == algorithm);
-    let inputs: Vec<String> = prepared
-        .iter_mut()
-        .filter(of_algorithm)
-        .flatten()
-        .map(|prepared| std::mem::take(&mut prepared.signing_input))
-        .collect();
-    if inputs.is_empty() {
-        return;
-    }
-    let outcome = entry
-        .signer
-        .complete(inputs)
-        .await
-        .map_err(SignRefusal::from);
-    match outcome {
-        Ok(tokens) => {
-            for (prepared, token) in prepared.iter_mut().filter(of_algorithm).zip(tokens) {
-                if let Ok(prepared) = prepared {
-                    prepared.signing_input = token;
-                }
-            }
-        }
-        Err(refusal) => {
-            for prepared in prepared.iter_mut().filter(of_algorithm) {
-                *prepared = Err(refusal.clone());
-            }
-        }
-    }
 }
 
 /// Where the entries of tokens with a status come from.

@@ -3,6 +3,7 @@
 
 mod feed;
 mod feed_shares;
+mod issuer_endpoint;
 mod oauth;
 mod route;
 mod status_lists;
@@ -39,6 +40,7 @@ use crate::telemetry::traces::SampledFlag;
 
 use feed::FeedPath;
 use feed_shares::FeedShares;
+use issuer_endpoint::IssuerEndpoint;
 use status_lists::StatusPath;
 
 pub(super) use feed::FeedQuery;
@@ -100,39 +102,6 @@ impl RequestHandler for MtlsEndpoints {
         };
         observed.end(&authority, route, &response);
         response
-    }
-}
-
-/// An endpoint under the path of an issuer, whose callers prove who they are.
-#[derive(Clone, Copy)]
-enum IssuerEndpoint {
-    Oauth(Endpoint),
-    EventStream(EventStreamEndpoint),
-}
-
-impl IssuerEndpoint {
-    /// The endpoint that a path names, and its issuer unless that is out of service.
-    fn find(authority: &Authority, path: &str) -> Option<(Self, Option<Arc<Issuer>>)> {
-        let oauth = Endpoint::in_path(path).map(|(found, issuer)| (Self::Oauth(found), issuer));
-        let (endpoint, path) = oauth.or_else(|| {
-            let (found, issuer) = EventStreamEndpoint::in_path(path)?;
-            Some((Self::EventStream(found), issuer))
-        })?;
-        let issuer = published_under(authority, path);
-        let is_known = issuer.is_some() || authority.is_out_of_service(path);
-        is_known.then_some((endpoint, issuer))
-    }
-
-    async fn answer(
-        self,
-        oauth: Oauth,
-        issuer: Option<Arc<Issuer>>,
-        request: Request<Incoming>,
-    ) -> Response {
-        match self {
-            Self::Oauth(endpoint) => oauth.answer(endpoint, issuer, request).await,
-            Self::EventStream(endpoint) => oauth.answer_receiver(endpoint, issuer, request).await,
-        }
     }
 }
 

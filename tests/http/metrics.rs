@@ -89,7 +89,7 @@ fn every_metric_that_is_served_is_documented_and_the_other_way_round() {
             "keywright_verifiers{issuer=\"default\",key_set=\"current\"}",
             1.0,
         ),
-        ("keywright_approvals_waiting{}", 0.0),
+        ("keywright_approvals_waiting", 0.0),
         (
             &took("internal", "POST", "/v1/issuers/{issuer}/tokens"),
             1.0,

@@ -1,10 +1,8 @@
 //! The routes of the public listener, as the OpenAPI document names them: for metrics and traces.
 
+use super::Kind;
 use super::feed::FeedPath;
 use super::status_lists::StatusPath;
-use super::{IssuerEndpoint, Kind};
-use crate::event_stream::EventStreamEndpoint;
-use crate::oauth::Endpoint;
 
 /// A route of issuers: with `{issuer_path}` where the issuer in the request's path has one. Clients that
 /// append to a URL with a slash at its end send two slashes.
@@ -16,6 +14,7 @@ macro_rules! issuer_route {
         }
     };
 }
+pub(super) use issuer_route;
 
 impl Kind {
     /// The route of this document of the issuer with this path.
@@ -57,44 +56,15 @@ impl StatusPath<'_> {
     }
 }
 
-impl IssuerEndpoint {
-    /// The end of its path.
-    const fn suffix(self) -> &'static str {
-        match self {
-            Self::Oauth(endpoint) => endpoint.suffix(),
-            Self::EventStream(endpoint) => endpoint.suffix(),
-        }
-    }
-
-    /// The route, where it stands in this path.
-    pub(super) fn route(self, path: &str) -> &'static str {
-        let issuer = path.strip_suffix(self.suffix()).unwrap_or(path);
-        match self {
-            Self::Oauth(Endpoint::Token) => issuer_route!(issuer, "/token"),
-            Self::Oauth(Endpoint::Revocation) => issuer_route!(issuer, "/revoke"),
-            Self::Oauth(Endpoint::Introspection) => issuer_route!(issuer, "/introspect"),
-            Self::Oauth(Endpoint::Consumption) => issuer_route!(issuer, "/consume"),
-            Self::Oauth(Endpoint::GlobalRevocation) => {
-                issuer_route!(issuer, "/global-token-revocation")
-            }
-            Self::EventStream(EventStreamEndpoint::Configuration) => {
-                issuer_route!(issuer, "/ssf/streams")
-            }
-            Self::EventStream(EventStreamEndpoint::Status) => issuer_route!(issuer, "/ssf/status"),
-            Self::EventStream(EventStreamEndpoint::Verification) => {
-                issuer_route!(issuer, "/ssf/verification")
-            }
-            Self::EventStream(EventStreamEndpoint::Poll) => issuer_route!(issuer, "/ssf/poll"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::event_stream::EventStreamEndpoint;
+    use crate::http::public::issuer_endpoint::IssuerEndpoint;
     use crate::http::public::{HEALTH, READINESS, operations};
+    use crate::oauth::Endpoint;
 
     #[test]
     fn the_routes_are_those_of_the_openapi_document() {
