@@ -76,6 +76,7 @@ fn a_request_is_checked_as_it_would_be_signed() {
         "listed",
         json!({"status": true, "max_token_bytes": 1024}),
     );
+    create_issuer(&server, "tracked", json!({"status": "tracked"}));
     let ban = json!({"subject": "user-9", "ban": true});
     ok(server.call("POST", "/v1/issuers/shop/revocations", Some(&ban)));
     let free = client(&server, "free", json!({}));
@@ -123,7 +124,7 @@ fn a_request_is_checked_as_it_would_be_signed() {
             assert_same_judgment(&server, client, "shop", request);
         }
     }
-    for issuer in ["listed", "nowhere", "SHOP"] {
+    for issuer in ["listed", "tracked", "nowhere", "SHOP"] {
         for client in [&free, &narrow, &auditor] {
             assert_same_judgment(&server, client, issuer, &requests[0]);
         }
@@ -143,7 +144,7 @@ fn a_request_is_checked_as_it_would_be_signed() {
 #[test]
 fn a_check_leaves_nothing_behind() {
     let server = start("issuance_log.to = \"file\"\n");
-    create_issuer(&server, "shop", json!({"status": true}));
+    create_issuer(&server, "shop", json!({"status": "tracked"}));
     let rate = json!({"rate": {"signatures_per_second": 1, "burst": 1}});
     let client = client(&server, "slow", rate);
     let request = json!({"claims": {"sub": "user-1"}});
