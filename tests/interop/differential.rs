@@ -62,32 +62,14 @@ const DIFFERENCES: [(&str, &str, &str, &str); 34] = [
     (
         "b64 false",
         "refuses",
-        "jsonwebtoken, jose",
+        "jose",
         "changes what is signed (RFC 7797 §3); not critical, it is passed over by others",
-    ),
-    (
-        "b64 false and critical",
-        "refuses",
-        "jsonwebtoken",
-        "jsonwebtoken does not look at crit",
     ),
     (
         "claims nested 200 levels",
         "refuses",
         "jose, PyJWT",
         "32 levels are enough for claims",
-    ),
-    (
-        "crit empty",
-        "refuses",
-        "jsonwebtoken",
-        "an empty list is not allowed (RFC 7515 §4.1.11)",
-    ),
-    (
-        "crit of an unknown extension",
-        "refuses",
-        "jsonwebtoken",
-        "must be refused (RFC 7515 §4.1.11)",
     ),
     (
         "exp a string",
