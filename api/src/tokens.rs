@@ -105,7 +105,8 @@ impl JsonSchema for TokenStatus {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": [false, true, TRACKED]})
+        // Not one enumeration of both: generators of clients leave out what has one.
+        json_schema!({"anyOf": [{"type": "boolean"}, {"type": "string", "enum": [TRACKED]}]})
     }
 }
 

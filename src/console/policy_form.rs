@@ -73,8 +73,17 @@ impl<'s> Schema<'s> {
         Some(self.resolved(self.of.get(name)?))
     }
 
+    /// The values that there are, if they can be counted.
     fn values(self) -> Option<Vec<Value>> {
-        self.of.get("enum")?.as_array().cloned()
+        if let Some(values) = self.of.get("enum") {
+            return values.as_array().cloned();
+        }
+        if let Some(kinds) = self.of.get("anyOf") {
+            let kinds = kinds.as_array()?.iter();
+            let values: Option<Vec<_>> = kinds.map(|kind| self.resolved(kind).values()).collect();
+            return values.map(|values| values.concat());
+        }
+        (self.of.get("type")? == "boolean").then(|| vec![false.into(), true.into()])
     }
 }
 
@@ -105,7 +114,6 @@ impl FieldKind {
         match (kind, schema.values(), of_items) {
             (_, Some(values), _) => Self::OneOf(values),
             (Some("array"), None, Some(values)) => Self::SomeOf(values),
-            (Some("boolean"), ..) => Self::OneOf(vec![false.into(), true.into()]),
             (Some("integer" | "number"), ..) => Self::Number,
             (Some("string"), ..) => Self::Text,
             _ => Self::Json,
