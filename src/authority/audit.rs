@@ -1,5 +1,6 @@
 //! Who did what: lifecycle events with their actor, as the store keeps them.
 
+mod authentication_method;
 mod event_streams;
 mod following;
 mod page;
@@ -12,11 +13,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::revocations::RevocationSecret;
-use crate::access::session::SessionProof;
 use crate::lifecycle::{Change, IssuerName, Timestamp};
 use crate::revocation::{Ban, Revocation};
 use crate::store::{EventRow, NumberedEvent, WhenDiskFull};
 
+pub use authentication_method::AuthenticationMethod;
 pub use event_streams::EventStreamEvent;
 pub use following::{FollowError, Followed, LogFollower};
 pub(super) use page::search;
@@ -93,63 +94,6 @@ impl From<Actor> for Attribution {
             actor,
             confirmed_by: None,
         }
-    }
-}
-
-/// How a caller proved who it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "via", rename_all = "kebab-case")]
-pub enum AuthenticationMethod {
-    /// A bearer credential.
-    Credential {
-        /// Its name among the client's credentials.
-        credential: String,
-    },
-    /// A TLS certificate.
-    Certificate {
-        /// Its SHA-256 thumbprint in base64url.
-        sha256: String,
-    },
-    /// An assertion that the client signed itself.
-    Assertion {
-        /// Its `jti`.
-        jti: String,
-    },
-    /// A token of a trusted issuer.
-    Workload {
-        /// The trusted issuer's name in the configuration.
-        issuer: String,
-        /// Whose token it is.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        subject: Option<String>,
-    },
-    /// The console, and what its session was opened with, or the certificate of the connection.
-    Console(SessionProof),
-}
-
-impl AuthenticationMethod {
-    /// The same by way of the console.
-    pub fn in_console(self) -> Self {
-        Self::Console(match self {
-            Self::Console(proof) => proof,
-            Self::Credential { credential } => SessionProof {
-                credential: Some(credential),
-                ..SessionProof::default()
-            },
-            Self::Certificate { sha256 } => SessionProof {
-                sha256: Some(sha256),
-                ..SessionProof::default()
-            },
-            Self::Assertion { jti } => SessionProof {
-                jti: Some(jti),
-                ..SessionProof::default()
-            },
-            Self::Workload { issuer, subject } => SessionProof {
-                issuer: Some(issuer),
-                subject,
-                ..SessionProof::default()
-            },
-        })
     }
 }
 
