@@ -22,7 +22,7 @@ use crate::event_stream::{
 };
 use crate::lifecycle::IssuerName;
 use crate::store::seal::SealedRow;
-use crate::store::{Batch, CommitError, Expectation, Kind, Query, SealedChange, StoreError, Write};
+use crate::store::{Batch, Expectation, Kind, Query, SealedChange, StoreError, Write};
 use crate::webhook::Delivery;
 
 use stored::{content, of_client, record_key};
@@ -154,22 +154,15 @@ impl Authority {
                 Expectation::AtMost(of_client(client), MOST_STREAMS_OF_A_CLIENT - 1),
                 Expectation::AtMost(Query::all(Kind::EventStream), MOST_STREAMS - 1),
             ]);
-            match self
-                .commit_event_stream(issuer.name(), batch, &event, actor)
-                .await
-            {
-                Ok(()) => {
-                    warn_without_rs256(issuer);
-                    return Ok(stream);
-                }
-                Err(CommitError::Conflict) => {
-                    let all = self.all_event_streams().await?;
-                    let own = all.iter().filter(|one| one.stream.client == client).count();
-                    if own >= MOST_STREAMS_OF_A_CLIENT || all.len() >= MOST_STREAMS {
-                        return Err(ChangeError::TooManyEventStreams);
-                    }
-                }
-                Err(error) => return Err(error.into()),
+            let committed = self.commit_event_stream(issuer.name(), batch, &event, actor);
+            if committed.await? {
+                warn_without_rs256(issuer);
+                return Ok(stream);
+            }
+            let all = self.all_event_streams().await?;
+            let own = all.iter().filter(|one| one.stream.client == client).count();
+            if own >= MOST_STREAMS_OF_A_CLIENT || all.len() >= MOST_STREAMS {
+                return Err(ChangeError::TooManyEventStreams);
             }
         }
         Err(ChangeError::Contended)
@@ -205,14 +198,10 @@ impl Authority {
             let row = SealedRow::EventStream(issuer.name(), id);
             let sealed = self.seal(&mut batch, row, &terms.authorization).await?;
             batch.writes.push(stored.replaced_by(&stream, sealed));
-            match self
-                .commit_event_stream(issuer.name(), batch, &event, actor)
-                .await
-            {
-                Ok(()) => return Ok(stream),
-                // A delivery has changed it in between, or another master key seals from now on.
-                Err(CommitError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            let committed = self.commit_event_stream(issuer.name(), batch, &event, actor);
+            // If not, a delivery has changed it in between, or another master key seals from now on.
+            if committed.await? {
+                return Ok(stream);
             }
         }
         Err(ChangeError::Contended)
@@ -242,13 +231,9 @@ impl Authority {
             batch
                 .writes
                 .push(stored.replaced_by(&stream, SealedChange::Keep));
-            match self
-                .commit_event_stream(issuer.name(), batch, &event, actor)
-                .await
-            {
-                Ok(()) => return Ok(stream),
-                Err(CommitError::Conflict) => {}
-                Err(error) => return Err(error.into()),
+            let committed = self.commit_event_stream(issuer.name(), batch, &event, actor);
+            if committed.await? {
+                return Ok(stream);
             }
         }
         Err(ChangeError::Contended)
@@ -286,11 +271,7 @@ impl Authority {
         let mut batch = self.event_stream_batch(&stored.issuer, &event, actor)?;
         batch.writes.push(stored.deleted());
         let issuer = &stored.issuer;
-        match self.commit_event_stream(issuer, batch, &event, actor).await {
-            Ok(()) => Ok(true),
-            Err(CommitError::Conflict) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.commit_event_stream(issuer, batch, &event, actor).await
     }
 
     /// Lets a stream have a verification, in the place of one that was not taken yet. A disabled stream has
@@ -375,11 +356,7 @@ impl Authority {
             let row = audit::row(&event, self.now(), issuer, &attribution, None);
             batch.events.push(row);
         }
-        match self.services.commit(batch).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        self.services.commit_if_unchanged(batch).await
     }
 
     fn event_stream_batch(
@@ -398,21 +375,24 @@ impl Authority {
         Ok(batch)
     }
 
+    /// Writes a batch, and says so in the log. Whether what it expects was still so.
     async fn commit_event_stream(
         &self,
         issuer: &IssuerName,
         batch: Batch,
         event: &EventStreamEvent,
         actor: &Actor,
-    ) -> Result<(), CommitError> {
-        self.services.commit(batch).await?;
+    ) -> Result<bool, ChangeError> {
+        if !self.services.commit_if_unchanged(batch).await? {
+            return Ok(false);
+        }
         let subject = Subject {
             issuer: Some(issuer),
             version: None,
         };
         let attribution = Attribution::from(actor.clone());
         log_event("event stream changed", subject, &attribution, event);
-        Ok(())
+        Ok(true)
     }
 
     /// What is written of the value of `Authorization`. What is sealed rests on the master key that seals.

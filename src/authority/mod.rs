@@ -155,6 +155,15 @@ impl Services {
         self.commit_with(writer, batch).await
     }
 
+    /// Writes a batch that was decided on before. Whether what it expects was still so.
+    async fn commit_if_unchanged(&self, batch: Batch) -> Result<bool, ChangeError> {
+        match self.commit(batch).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes a batch, and remembers the event that memory rests on then: where the log ends.
     async fn commit_with(
         &self,

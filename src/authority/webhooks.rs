@@ -2,6 +2,7 @@
 
 mod delivery;
 mod overdue;
+mod rounds;
 mod sender;
 
 use std::time::Duration;
@@ -22,9 +23,9 @@ use crate::webhook::{Delivery, MOST_WEBHOOKS, Webhook, WebhookSecrets};
 
 pub use delivery::WebhookDeliverer;
 pub(super) use delivery::{
-    CLAIM, GATHERED_FOR, LOOKED_AT_EVERY, LOOKED_AT_SOON, MOST_AT_A_TIME, MOST_PAGES,
-    PASSED_OVER_AT_A_TIME, READ_AT_A_TIME,
+    CLAIM, MOST_AT_A_TIME, MOST_PAGES, PASSED_OVER_AT_A_TIME, READ_AT_A_TIME,
 };
+pub(super) use rounds::{pause_after, rounds};
 pub(super) use sender::OutgoingMessage;
 pub use sender::Sender;
 

@@ -11,13 +11,12 @@ use tokio::task::JoinSet;
 
 use super::{Authority, StoredEventStream};
 use crate::access::Role;
+use crate::authority::ChangeError;
 use crate::authority::audit::{Actor, EventStreamEvent};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::webhooks::{
-    CLAIM, GATHERED_FOR, LOOKED_AT_EVERY, LOOKED_AT_SOON, MOST_AT_A_TIME, OutgoingMessage,
-    PASSED_OVER_AT_A_TIME, Sender,
+    CLAIM, MOST_AT_A_TIME, OutgoingMessage, PASSED_OVER_AT_A_TIME, Sender, pause_after, rounds,
 };
-use crate::authority::{ChangeError, Services};
 use crate::event_stream::EventStream;
 use crate::lifecycle::Timestamp;
 use crate::store::{Kind, RecordKey};
@@ -47,41 +46,19 @@ impl EventStreamTransmitter {
 
     /// Pushes until it is dropped.
     pub async fn run(self: Arc<Self>) {
-        let Services { clock, lease, .. } = &self.authority.services;
-        let mut log_end = lease.follow_log();
-        loop {
-            log_end.borrow_and_update();
-            let pause = match self.round().await {
-                Ok(pause) => pause,
-                Err(error) => {
-                    tracing::warn!(%error, "event streams were not looked at");
-                    LOOKED_AT_EVERY
-                }
-            };
-            tokio::select! {
-                changed = log_end.changed() => match changed {
-                    Ok(()) => clock.wait_for(GATHERED_FOR).await,
-                    Err(_) => clock.wait_for(LOOKED_AT_EVERY).await,
-                },
-                () = self.authority.verification_requested.notified() => {}
-                () = clock.wait_for(pause) => {}
-            }
-        }
+        let authority = &self.authority;
+        let round = || Arc::clone(&self).round();
+        let wanted = &authority.verification_requested;
+        rounds(&authority.services, wanted, "event streams", round).await;
     }
 
     /// Pushes what is due, to each receiver beside the others. Answers when to look again.
-    async fn round(self: &Arc<Self>) -> Result<Duration, ChangeError> {
+    async fn round(self: Arc<Self>) -> Result<Duration, ChangeError> {
         let authority = &self.authority;
         let now = authority.services.lease.time();
         let streams = authority.all_event_streams().await?;
         authority.health.observe_event_streams(&streams);
-        let is_failing = |stored: &StoredEventStream| {
-            matches!(stored.stream.delivery.state, DeliveryState::Failing(_))
-        };
-        let pause = match streams.iter().any(is_failing) {
-            true => LOOKED_AT_SOON,
-            false => LOOKED_AT_EVERY,
-        };
+        let pause = pause_after(streams.iter().map(|stored| &stored.stream.delivery));
         if !authority.services.lease.holds() {
             return Ok(pause);
         }
@@ -94,7 +71,7 @@ impl EventStreamTransmitter {
                 continue;
             };
             if stored.stream.pushes_to(now).is_some() && self.may_receive(&stored) {
-                let transmitter = Arc::clone(self);
+                let transmitter = Arc::clone(&self);
                 deliveries.spawn(async move { transmitter.deliver(&issuer, stored).await });
             }
         }

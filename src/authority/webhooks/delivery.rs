@@ -9,27 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::rounds::{pause_after, rounds};
 use super::sender::{OutgoingMessage, Sender};
 use super::{Authority, StoredWebhook};
+use crate::authority::ChangeError;
 use crate::authority::audit::{self, Actor, Attribution, WebhookChange};
 use crate::authority::issuer::MAX_ATTEMPTS;
-use crate::authority::{ChangeError, Services};
 use crate::lifecycle::Timestamp;
-use crate::store::{CommitError, SealedChange};
+use crate::store::SealedChange;
 use crate::telemetry::traces::{RootSpan, SpanKind, TRACEPARENT};
 use crate::webhook::{DeliveryState, Message, Rejection, Webhook, event_of};
 
 /// How long a process has a delivery to itself: longer than a receiver may take.
 pub(in crate::authority) const CLAIM: Duration = Duration::from_secs(20);
-
-/// How often receivers are looked at: sooner where one waits to be tried again, or something happens.
-pub(in crate::authority) const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
-pub(in crate::authority) const LOOKED_AT_SOON: Duration = Duration::from_secs(1);
-
-/// The pause after something has happened, in which more may.
-pub(in crate::authority) const GATHERED_FOR: Duration = Duration::from_millis(100);
 
 /// How many events are read at a time, and how many pages of them in one go.
 pub(in crate::authority) const READ_AT_A_TIME: u32 = 500;
@@ -55,40 +50,17 @@ impl WebhookDeliverer {
 
     /// Delivers until it is dropped.
     pub async fn run(self: Arc<Self>) {
-        let Services { clock, lease, .. } = &self.authority.services;
-        let mut log_end = lease.follow_log();
-        loop {
-            log_end.borrow_and_update();
-            let pause = match self.round().await {
-                Ok(pause) => pause,
-                Err(error) => {
-                    tracing::warn!(%error, "webhooks were not looked at");
-                    LOOKED_AT_EVERY
-                }
-            };
-            tokio::select! {
-                changed = log_end.changed() => match changed {
-                    Ok(()) => clock.wait_for(GATHERED_FOR).await,
-                    Err(_) => clock.wait_for(LOOKED_AT_EVERY).await,
-                },
-                () = clock.wait_for(pause) => {}
-            }
-        }
+        let round = || Arc::clone(&self).round();
+        rounds(&self.authority.services, &Notify::new(), "webhooks", round).await;
     }
 
     /// Delivers what is due, to each webhook beside the others. Answers when to look again.
-    async fn round(self: &Arc<Self>) -> Result<Duration, ChangeError> {
+    async fn round(self: Arc<Self>) -> Result<Duration, ChangeError> {
         let authority = &self.authority;
         let now = authority.services.lease.time();
         let webhooks = authority.webhooks().await?;
         authority.health.observe_webhooks(&webhooks);
-        let is_failing = |stored: &StoredWebhook| {
-            matches!(stored.webhook.delivery.state, DeliveryState::Failing(_))
-        };
-        let pause = match webhooks.iter().any(is_failing) {
-            true => LOOKED_AT_SOON,
-            false => LOOKED_AT_EVERY,
-        };
+        let pause = pause_after(webhooks.iter().map(|stored| &stored.webhook.delivery));
         if !authority.services.lease.holds() {
             return Ok(pause);
         }
@@ -97,7 +69,7 @@ impl WebhookDeliverer {
             .into_iter()
             .filter(|one| one.webhook.delivery.is_due(now))
         {
-            let deliverer = Arc::clone(self);
+            let deliverer = Arc::clone(&self);
             deliveries.spawn(async move { deliverer.deliver(stored).await });
         }
         while let Some(delivered) = deliveries.join_next().await {
@@ -251,10 +223,6 @@ impl WebhookDeliverer {
             let row = audit::row(&event, self.authority.now(), None, &attribution, None);
             batch.events.push(row);
         }
-        match services.commit(batch).await {
-            Ok(_) => Ok(true),
-            Err(CommitError::Conflict) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        services.commit_if_unchanged(batch).await
     }
 }
