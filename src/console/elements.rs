@@ -110,7 +110,7 @@ fn table_row(headings: &[Heading], row: &Row) -> Markup {
 pub(super) enum Tone {
     /// It is as it should be.
     Ok,
-    /// Somebody has to look or to wait.
+    /// The operator has to look or to wait.
     Warn,
     /// Something failed, or ends for good.
     Danger,
@@ -205,7 +205,7 @@ pub(super) fn short(name: &str) -> String {
     name.chars().take(8).collect()
 }
 
-/// A text of somebody else's: what cannot be seen is shown by its escape, and its direction is its own.
+/// A text that others wrote: what cannot be seen is shown by its escape, and its direction is its own.
 pub(super) fn visible(text: &str) -> Markup {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

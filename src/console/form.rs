@@ -42,7 +42,7 @@ impl FromRequest<Arc<Console>> for Submitted {
     }
 }
 
-/// Reads the form of somebody who is not known yet.
+/// Reads the form of a caller who is not known yet.
 pub(super) async fn anonymous(request: Request) -> Result<Form, Response> {
     let extensions = request.extensions().clone();
     take_slot_for_form(&extensions, None).map_err(|answer| *answer)?;

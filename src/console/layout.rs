@@ -88,7 +88,7 @@ impl Page {
     }
 }
 
-/// A page for somebody who is not signed in.
+/// A page for a browser without a session.
 pub(super) fn outside(
     status: PageStatus,
     environment: Option<&str>,

@@ -1,7 +1,7 @@
 //! Whether a request comes from where it should: to a name of the console's, and, where it changes something,
 //! from one of its own pages.
 //!
-//! A page of somebody else can make a browser send requests to a loopback address under a name of its own
+//! A foreign page can make a browser send requests to a loopback address under a name of its own
 //! (DNS rebinding): such a name is refused. A form elsewhere can be sent here: what the browser says of
 //! where a request comes from (`Sec-Fetch-Site`, otherwise `Origin`) must be this origin.
 

@@ -27,7 +27,7 @@ pub(super) enum PageStatus {
     Ok,
     /// What was sent is not what the form asks for.
     Invalid,
-    /// Nobody is signed in, or the proof is no client's.
+    /// There is no session, or the proof is no client's.
     SignedOut,
     /// The client may not, or the request does not come from a page of the console.
     Forbidden,

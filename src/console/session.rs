@@ -121,7 +121,7 @@ impl FromRequestParts<Arc<Console>> for SignedIn {
     }
 }
 
-/// What a session's forms have: nobody who does not know the session's pages can make it.
+/// What a session's forms have: an attacker who does not know the session's pages cannot make it.
 fn form_token(console: &Console, session: &str) -> String {
     let key = Key::new(HMAC_SHA256, &console.authority.nonce_secret());
     let key = Key::new(HMAC_SHA256, sign(&key, FORM_TOKEN).as_ref());

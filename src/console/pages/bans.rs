@@ -123,7 +123,7 @@ fn search_form(issuer: &str, asked: &Asked) -> Markup {
     }
 }
 
-/// What somebody may still do, and what can be done about it.
+/// What a subject may still do, and what can be done about it.
 async fn found(
     signed: &SignedIn,
     issuer: &str,

@@ -1,5 +1,5 @@
 //! What is in force where, after something was taken back: a table with a countdown. The latest time stands
-//! beside it, so that nobody needs it to move.
+//! beside it, so that the page is complete where nothing moves.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Pages that say why there is no other. They are shown to whoever asks, so that they say nothing of the
+//! Pages that say why there is no other. They are shown to every caller, so that they say nothing of the
 //! deployment.
 
 use axum::response::Response;

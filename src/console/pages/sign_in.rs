@@ -22,7 +22,7 @@ use crate::http::Peer;
 
 const PATH: &str = "/console/sign-in";
 
-/// Where a page leads to when nobody is signed in, and from there back.
+/// Where a page leads a browser without a session, and from there back.
 pub(in crate::console) fn path_to(wanted: &str) -> String {
     match is_ours(wanted) && wanted != "/console" {
         true => format!("{PATH}?to={}", api::encoded(wanted)),
