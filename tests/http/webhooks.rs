@@ -1,16 +1,14 @@
 //! Webhooks from outside: what a receiver gets, when it fails, and when the service is killed.
 
-use std::collections::VecDeque;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::endpoint::{Endpoint, ReceivedRequest};
 use crate::support::{Server, eventually, report, start, start_in};
 use crate::world::{create_issuer, kid};
 
@@ -31,79 +29,37 @@ impl Received {
     }
 }
 
-/// A receiver that answers with these statuses, and then with 204.
-struct Receiver {
-    url: String,
-    received: Arc<Mutex<Vec<Received>>>,
+impl From<ReceivedRequest> for Received {
+    fn from(request: ReceivedRequest) -> Self {
+        let head = &request.head;
+        assert!(head.starts_with("POST /hook?key=s HTTP/1.1\r\n"), "{head}");
+        let header = |name: &str| request.header(name).expect(name).to_owned();
+        Self {
+            id: header("webhook-id"),
+            timestamp: header("webhook-timestamp"),
+            signature: header("webhook-signature"),
+            body: request.body.clone(),
+        }
+    }
 }
+
+/// A receiver that answers with these statuses, and then with 204.
+struct Receiver(Endpoint);
 
 impl Receiver {
     fn start(statuses: &[u16]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hook?key=s", listener.local_addr().unwrap());
-        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (kept, mut statuses) = (Arc::clone(&received), VecDeque::from(statuses.to_vec()));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                if let Some(message) = read(&mut stream) {
-                    kept.lock().unwrap().push(message);
-                }
-                let status = statuses.pop_front().unwrap_or(204);
-                let answer = format!(
-                    "HTTP/1.1 {status} x\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\
-                     Connection: close\r\n\r\n"
-                );
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        Self { url, received }
+        let answers: Vec<_> = statuses.iter().map(|status| (*status, "")).collect();
+        Self(Endpoint::start("/hook?key=s", &answers, 204))
     }
 
     fn all(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
+        self.0.all().into_iter().map(Received::from).collect()
     }
 
     /// So many messages, as soon as they have come.
     fn wait_for(&self, count: usize) -> Vec<Received> {
-        eventually("messages", || {
-            let all = self.all();
-            (all.len() >= count).then_some(all)
-        })
-    }
-}
-
-fn read(stream: &mut TcpStream) -> Option<Received> {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let header = |name: &str| {
-                let mut lines = head.lines();
-                lines.find_map(|line| {
-                    let (key, value) = line.split_once(": ")?;
-                    key.eq_ignore_ascii_case(name).then(|| value.to_owned())
-                })
-            };
-            let length: usize = header("content-length")?.parse().ok()?;
-            if body.len() >= length {
-                assert!(head.starts_with("POST /hook?key=s HTTP/1.1\r\n"), "{head}");
-                return Some(Received {
-                    id: header("webhook-id")?,
-                    timestamp: header("webhook-timestamp")?,
-                    signature: header("webhook-signature")?,
-                    body: body.to_owned(),
-                });
-            }
-        }
-        match stream.read(&mut chunk).ok()? {
-            0 => return None,
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
+        let requests = self.0.wait_for(count).into_iter();
+        requests.map(Received::from).collect()
     }
 }
 
@@ -161,7 +117,7 @@ fn is_verified(message: &Received, secret: &Value) -> Option<bool> {
 fn a_receiver_is_told_of_what_it_wants_and_the_library_of_others_verifies_it() {
     let server = start(LOCAL);
     let receiver = Receiver::start(&[]);
-    let webhook = create(&server, &receiver.url, &["ban.created", "key.revoked"]);
+    let webhook = create(&server, &receiver.0.url, &["ban.created", "key.revoked"]);
     let secret = &webhook["secret"];
     assert!(secret.as_str().unwrap().starts_with("whsec_"));
     assert_eq!(show(&server, &webhook).get("secret"), None);
@@ -217,7 +173,7 @@ fn a_receiver_is_told_of_what_it_wants_and_the_library_of_others_verifies_it() {
 fn a_message_that_is_not_accepted_comes_again_as_it_was_and_in_order() {
     let server = start(LOCAL);
     let receiver = Receiver::start(&[500, 302, 429]);
-    let webhook = create(&server, &receiver.url, &["ban.created"]);
+    let webhook = create(&server, &receiver.0.url, &["ban.created"]);
     ban(&server, "user-1");
     ban(&server, "user-2");
     let failing = eventually("a failure", || {
@@ -242,7 +198,7 @@ fn a_message_that_is_not_accepted_comes_again_as_it_was_and_in_order() {
 fn one_that_is_gone_is_paused_and_red_until_a_person_resumes_it() {
     let server = start(LOCAL);
     let receiver = Receiver::start(&[410]);
-    let webhook = create(&server, &receiver.url, &["ban.created"]);
+    let webhook = create(&server, &receiver.0.url, &["ban.created"]);
     ban(&server, "user-1");
     eventually("the pause", || {
         (show(&server, &webhook)["state"] == "paused").then_some(())
@@ -270,8 +226,8 @@ fn one_that_is_gone_is_paused_and_red_until_a_person_resumes_it() {
 fn no_address_is_called_that_the_settings_do_not_name() {
     let server = start("");
     let receiver = Receiver::start(&[]);
-    let port = receiver.url.split(':').nth(2).unwrap().to_owned();
-    let local = create(&server, &receiver.url, &["ban.created"]);
+    let port = receiver.0.url.split(':').nth(2).unwrap().to_owned();
+    let local = create(&server, &receiver.0.url, &["ban.created"]);
     let named = create(
         &server,
         &format!("http://localhost:{port}"),
@@ -302,7 +258,7 @@ fn no_address_is_called_that_the_settings_do_not_name() {
 fn a_service_that_is_killed_loses_no_message() {
     let mut server = start(LOCAL);
     let receiver = Receiver::start(&[]);
-    create(&server, &receiver.url, &["ban.created"]);
+    create(&server, &receiver.0.url, &["ban.created"]);
     let mut banned = 0;
     for round in 0..4 {
         for number in 0..5 {

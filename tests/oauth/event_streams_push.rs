@@ -1,110 +1,31 @@
 //! Security event tokens that are pushed: what a receiver gets (RFC 8935), when it fails, and when the service
 //! is killed.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::event_streams::{PUSH, Receiver, ban, call};
+use crate::support::endpoint::Endpoint;
 use crate::support::{Server, eventually, files_contain, start_in, start_with};
 use crate::world::service;
 
 const LOCAL: &str = "webhooks.allowed_networks = [\"127.0.0.0/8\"]\n";
 const AUTHORIZATION: &str = "Bearer a-secret-of-the-receiver";
 
-/// A request as it came.
-#[derive(Debug, Clone)]
-struct Received {
-    head: String,
-    token: String,
-}
-
-impl Received {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines();
-        lines.find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-}
-
 /// An endpoint that answers with these statuses and bodies, and then with 202.
-struct Endpoint {
-    url: String,
-    received: Arc<Mutex<Vec<Received>>>,
+fn receiving(answers: &[(u16, &'static str)]) -> Endpoint {
+    Endpoint::start("/events", answers, 202)
 }
 
-impl Endpoint {
-    fn start(answers: &[(u16, &'static str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/events", listener.local_addr().unwrap());
-        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (kept, mut answers) = (Arc::clone(&received), VecDeque::from(answers.to_vec()));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                if let Some(message) = read(&mut stream) {
-                    kept.lock().unwrap().push(message);
-                }
-                let (status, body) = answers.pop_front().unwrap_or((202, ""));
-                let answer = format!(
-                    "HTTP/1.1 {status} x\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: {}\r\n\
-                     Connection: close\r\n\r\n{body}",
-                    body.len()
-                );
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        Self { url, received }
-    }
-
-    fn all(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
-    }
-
-    fn wait_for(&self, count: usize) -> Vec<Received> {
-        eventually("tokens", || {
-            let all = self.all();
-            (all.len() >= count).then_some(all)
-        })
-    }
-
-    fn stream(&self) -> Value {
-        json!({"delivery": {
-            "method": PUSH, "endpoint_url": self.url, "authorization_header": AUTHORIZATION,
-        }})
-    }
-}
-
-fn read(stream: &mut TcpStream) -> Option<Received> {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let received = Received {
-                head: head.to_owned(),
-                token: body.to_owned(),
-            };
-            let length: usize = received.header("content-length")?.parse().ok()?;
-            if body.len() >= length {
-                return Some(received);
-            }
-        }
-        match stream.read(&mut chunk).ok()? {
-            0 => return None,
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
-    }
+/// A stream that is pushed to it.
+fn pushed_to(endpoint: &Endpoint) -> Value {
+    json!({"delivery": {
+        "method": PUSH, "endpoint_url": endpoint.url, "authorization_header": AUTHORIZATION,
+    }})
 }
 
 /// How the deliveries of a stream go, as the health report has it.
@@ -120,8 +41,8 @@ fn health(server: &Server, stream: &str, state: &str) -> Value {
 #[test]
 fn a_pushed_token_comes_with_the_receivers_authorization_which_is_never_shown() {
     let server = service(LOCAL);
-    let endpoint = Endpoint::start(&[]);
-    let receiver = Receiver::with(&server, &endpoint.stream());
+    let endpoint = receiving(&[]);
+    let receiver = Receiver::with(&server, &pushed_to(&endpoint));
     let delivery = json!({"method": PUSH, "endpoint_url": endpoint.url});
     assert_eq!(receiver.stream["delivery"], delivery);
     let revocation = ban(&server, "user-1");
@@ -137,7 +58,7 @@ fn a_pushed_token_comes_with_the_receivers_authorization_which_is_never_shown() 
     ] {
         assert_eq!(first.header(name), Some(value), "{first:?}");
     }
-    assert_eq!(receiver.checked(&first.token)["txn"], revocation);
+    assert_eq!(receiver.checked(&first.body)["txn"], revocation);
     // A verification comes at once.
     let body = json!({"stream_id": receiver.id(), "state": "s"});
     assert_eq!(
@@ -145,12 +66,12 @@ fn a_pushed_token_comes_with_the_receivers_authorization_which_is_never_shown() 
         204
     );
     let second = endpoint.wait_for(2).remove(1);
-    let events = &receiver.checked(&second.token)["events"];
+    let events = &receiver.checked(&second.body)["events"];
     assert!(events.to_string().contains(r#"{"state":"s"}"#), "{events}");
     assert!(!files_contain(&server.data(), AUTHORIZATION.as_bytes()));
     assert!(!server.log().contains(AUTHORIZATION));
     // It stays where the URL does, and does not go to another.
-    let other = Endpoint::start(&[]);
+    let other = receiving(&[]);
     let mut delivery = delivery;
     for (to, sent) in [(&endpoint, Some(AUTHORIZATION)), (&other, None)] {
         delivery["endpoint_url"] = json!(to.url);
@@ -170,8 +91,8 @@ fn a_pushed_token_comes_with_the_receivers_authorization_which_is_never_shown() 
 fn a_token_that_is_refused_comes_again_with_the_same_jti_and_in_order() {
     let server = service(LOCAL);
     let invalid_key = r#"{"err": "invalid_key", "description": "no such key"}"#;
-    let endpoint = Endpoint::start(&[(400, invalid_key), (302, "")]);
-    let receiver = Receiver::with(&server, &endpoint.stream());
+    let endpoint = receiving(&[(400, invalid_key), (302, "")]);
+    let receiver = Receiver::with(&server, &pushed_to(&endpoint));
     ban(&server, "user-1");
     ban(&server, "user-2");
     let failing = health(&server, receiver.id(), "failing");
@@ -189,7 +110,7 @@ fn a_token_that_is_refused_comes_again_with_the_same_jti_and_in_order() {
         (&json!("default"), &json!(receiver.client.id))
     );
     let received = endpoint.wait_for(4);
-    let tokens = received.iter().map(|one| receiver.checked(&one.token));
+    let tokens = received.iter().map(|one| receiver.checked(&one.body));
     let ids: Vec<Value> = tokens.map(|claims| claims["jti"].clone()).collect();
     assert_eq!((&ids[0], &ids[1]), (&ids[2], &ids[2]));
     assert_ne!(ids[2], ids[3]);
@@ -199,8 +120,8 @@ fn a_token_that_is_refused_comes_again_with_the_same_jti_and_in_order() {
 #[test]
 fn a_receiver_that_is_gone_is_paused_and_red_until_it_enables_its_stream() {
     let server = service(LOCAL);
-    let endpoint = Endpoint::start(&[(410, "")]);
-    let receiver = Receiver::with(&server, &endpoint.stream());
+    let endpoint = receiving(&[(410, "")]);
+    let receiver = Receiver::with(&server, &pushed_to(&endpoint));
     ban(&server, "user-1");
     health(&server, receiver.id(), "paused");
     let status = receiver.status();
@@ -214,7 +135,7 @@ fn a_receiver_that_is_gone_is_paused_and_red_until_it_enables_its_stream() {
     assert_eq!(events["events"][0]["stream"], receiver.stream["stream_id"]);
     receiver.set_status("enabled");
     let received = endpoint.wait_for(2);
-    let tokens = received.iter().map(|one| receiver.checked(&one.token));
+    let tokens = received.iter().map(|one| receiver.checked(&one.body));
     let ids: Vec<Value> = tokens.map(|claims| claims["jti"].clone()).collect();
     assert_eq!(ids[0], ids[1]);
     // A receiver that pauses its stream itself is not called, and nothing is wrong.
@@ -240,8 +161,8 @@ fn a_receiver_that_is_gone_is_paused_and_red_until_it_enables_its_stream() {
 #[test]
 fn no_address_is_called_that_the_settings_do_not_name() {
     let server = service("");
-    let endpoint = Endpoint::start(&[]);
-    let receiver = Receiver::with(&server, &endpoint.stream());
+    let endpoint = receiving(&[]);
+    let receiver = Receiver::with(&server, &pushed_to(&endpoint));
     ban(&server, "user-1");
     let failing = health(&server, receiver.id(), "failing");
     let reason = failing["reason"].as_str().unwrap();
@@ -253,8 +174,8 @@ fn no_address_is_called_that_the_settings_do_not_name() {
 fn a_service_that_is_killed_tells_each_revocation_and_no_other() {
     let oauth = format!("oauth.enabled = true\n{LOCAL}");
     let mut server = service(LOCAL);
-    let endpoint = Endpoint::start(&[]);
-    let made = Receiver::with(&server, &endpoint.stream());
+    let endpoint = receiving(&[]);
+    let made = Receiver::with(&server, &pushed_to(&endpoint));
     let (client, stream) = (made.client, made.stream);
     let mut revocations = BTreeSet::new();
     for round in 0..3 {
@@ -269,7 +190,7 @@ fn a_service_that_is_killed_tells_each_revocation_and_no_other() {
         let keys = server.fetch("/.well-known/jwks.json");
         assert_eq!(keys.status, 200);
         let received = endpoint.all().into_iter();
-        let claims = received.map(|one| crate::world::verified(server, &one.token).1);
+        let claims = received.map(|one| crate::world::verified(server, &one.body).1);
         claims.collect()
     };
     let all = eventually("all revocations", || {
@@ -299,14 +220,14 @@ fn the_authorization_is_sealed_anew_with_another_master_key() {
     let oauth = format!("oauth.enabled = true\n{LOCAL}");
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let server = start_with(folder, &oauth, &further).unwrap();
-    let endpoint = Endpoint::start(&[]);
+    let endpoint = receiving(&[]);
     let sealed = |server: &Server| server.call("GET", "/v1/master-key", None).json();
     let records = |state: &Value| -> Vec<u64> {
         let keys = state["keys"].as_array().unwrap().iter();
         keys.map(|key| key["records"].as_u64().unwrap()).collect()
     };
     let before = records(&sealed(&server));
-    let _receiver = Receiver::with(&server, &endpoint.stream());
+    let _receiver = Receiver::with(&server, &pushed_to(&endpoint));
     // A receiver that fetches has nothing that is sealed.
     Receiver::with(&server, &json!({}));
     let with_stream = records(&sealed(&server));

@@ -7,6 +7,7 @@
     reason = "each test target uses its own part of this module"
 )]
 
+pub mod endpoint;
 pub mod gateway;
 pub mod mounted;
 pub mod page;
