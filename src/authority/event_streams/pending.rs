@@ -44,9 +44,12 @@ impl Authority {
             let read = store.events(Some(issuer.name()), after, READ_AT_A_TIME);
             let read = read.await?;
             let is_end = read.len() < usize::try_from(READ_AT_A_TIME).unwrap_or(usize::MAX);
-            let revocations = self.revocations_of(issuer, &read).await?;
-            for numbered in &read {
-                let event = self.event_for(issuer, stream, numbered, &revocations);
+            let opened: Vec<_> = read.iter().map(opened_revocation).collect();
+            let ids: Vec<String> = opened.iter().flatten().cloned().collect();
+            let revocations = self.revocations_with(issuer, ids).await?;
+            for (numbered, opened) in read.iter().zip(&opened) {
+                let revocation = opened.as_ref().and_then(|id| revocations.get(id));
+                let event = revocation.and_then(|one| event_for(issuer, stream, numbered, one));
                 if let Some(event) = event {
                     if outstanding == MOST_OUTSTANDING {
                         pending.has_more = true;
@@ -67,14 +70,13 @@ impl Authority {
         Ok(pending)
     }
 
-    /// The revocations that events of the log tell of, as far as their records are there: one of which
-    /// nothing follows any more has none, and its tokens have expired.
-    async fn revocations_of(
+    /// The revocations with these identifiers, as far as their records are there: one of which nothing
+    /// follows any more has none, and its tokens have expired.
+    async fn revocations_with(
         &self,
         issuer: &Issuer,
-        events: &[NumberedEvent],
+        ids: Vec<String>,
     ) -> Result<BTreeMap<String, Revocation>, StoreError> {
-        let ids: Vec<String> = events.iter().filter_map(opened_revocation).collect();
         if ids.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -90,28 +92,26 @@ impl Authority {
         });
         read.collect()
     }
+}
 
-    /// What a stream tells of an event of the log, if it tells of it.
-    fn event_for(
-        &self,
-        issuer: &Issuer,
-        stream: &EventStream,
-        numbered: &NumberedEvent,
-        revocations: &BTreeMap<String, Revocation>,
-    ) -> Option<PendingEvent> {
-        if !stream.wants_sessions() {
-            return None;
-        }
-        let revocation = revocations.get(&opened_revocation(numbered)?)?;
-        let snapshot = issuer.snapshot();
-        let url = snapshot.set().policy().url.as_str();
-        let at = Timestamp::from_millis(numbered.event.at);
-        Some(PendingEvent {
-            sequence: Some(numbered.sequence),
-            jti: token_identifier(&stream.id, &numbered.hash.to_string()),
-            event: SecurityEvent::of(revocation, url, at)?,
-        })
+/// What a stream tells of an event of the log, which has begun this revocation, if it tells of it.
+fn event_for(
+    issuer: &Issuer,
+    stream: &EventStream,
+    numbered: &NumberedEvent,
+    revocation: &Revocation,
+) -> Option<PendingEvent> {
+    if !stream.wants_sessions() {
+        return None;
     }
+    let snapshot = issuer.snapshot();
+    let url = snapshot.set().policy().url.as_str();
+    let at = Timestamp::from_millis(numbered.event.at);
+    Some(PendingEvent {
+        sequence: Some(numbered.sequence),
+        jti: token_identifier(&stream.id, &numbered.hash.to_string()),
+        event: SecurityEvent::of(revocation, url, at)?,
+    })
 }
 
 /// The revocation that an event of the log has begun.
