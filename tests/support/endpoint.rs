@@ -35,15 +35,16 @@ pub struct Endpoint {
 impl Endpoint {
     /// Answers with these statuses and bodies, and then with `usual` and nothing.
     pub fn start(target: &str, answers: &[(u16, &'static str)], usual: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}{target}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let url = format!("http://{address}{target}");
         let received: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
         let (kept, mut answers) = (Arc::clone(&received), VecDeque::from(answers.to_vec()));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
+                let mut stream = stream.expect("a connection");
                 if let Some(request) = read(&mut stream) {
-                    kept.lock().unwrap().push(request);
+                    kept.lock().expect("no panic").push(request);
                 }
                 let (status, body) = answers.pop_front().unwrap_or((usual, ""));
                 let answer = format!(
@@ -58,7 +59,7 @@ impl Endpoint {
     }
 
     pub fn all(&self) -> Vec<ReceivedRequest> {
-        self.received.lock().unwrap().clone()
+        self.received.lock().expect("no panic").clone()
     }
 
     /// So many requests, as soon as they have come.
@@ -73,7 +74,7 @@ impl Endpoint {
 fn read(stream: &mut TcpStream) -> Option<ReceivedRequest> {
     stream
         .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+        .expect("a time-out");
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
