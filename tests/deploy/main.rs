@@ -1,7 +1,8 @@
 //! What `deploy/` has: every metric that it names exists, and tools that know the formats accept it.
 //!
-//! No container engine runs here: the Dockerfile is linted, manifests are held against Kubernetes'
-//! own schemas, and the unit against systemd.
+//! No container engine runs here: the Dockerfile is linted, the compose file is held against the
+//! schema of the Compose Specification, manifests against Kubernetes' own, and the unit against
+//! systemd.
 
 #![allow(
     clippy::disallowed_methods,
@@ -14,6 +15,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -160,6 +162,43 @@ fn the_image_is_built_from_every_crate_of_the_workspace() {
         let line = format!("!{folder}");
         assert!(context.lines().any(|known| known == line), "no {line}");
     }
+}
+
+#[test]
+fn the_compose_file_is_one_of_the_compose_specification() {
+    let places = ["tests/interop/node/node_modules/.bin/dclint"];
+    if let Some(dclint) = tool("NODE", "dclint", &places) {
+        accepts(Command::new(dclint).args(["--quiet", "deploy/compose.yaml"]));
+    }
+}
+
+#[test]
+fn the_settings_in_the_compose_file_are_accepted() {
+    let compose = read("deploy/compose.yaml");
+    let (_, rest) = compose.split_once("    environment:\n").unwrap();
+    let (settings, _) = rest.split_once("    ports:\n").unwrap();
+    let secrets = tempfile::tempdir().unwrap();
+    let folder = secrets.path().to_str().unwrap();
+    let key = secrets.path().join("master-key");
+    std::fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_keywright"));
+    check.args(["config", "check"]);
+    let set: Vec<(&str, &str)> = settings
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .filter(|(variable, _)| *variable != "#")
+        .collect();
+    assert!(set.len() > 5, "{set:?}");
+    for (variable, value) in set {
+        let value = value.trim_matches('"').replace("/run/secrets", folder);
+        let value = match value.split_once(":-") {
+            Some((_, default)) => default.trim_end_matches('}').to_owned(),
+            None => value,
+        };
+        check.env(variable, value);
+    }
+    accepts(&mut check);
 }
 
 #[test]
