@@ -11,7 +11,7 @@ use crate::tls::{InvalidTls, Tls};
 
 /// A client of the internal API of one service. Clones share its connections.
 ///
-/// It follows no redirect and goes through no proxy: both would show the credential to someone else. A
+/// It follows no redirect and goes through no proxy: both would show the credential to another server. A
 /// request that a connection has begun to send is never repeated.
 #[derive(Clone)]
 pub struct Client {

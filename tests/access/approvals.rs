@@ -141,7 +141,7 @@ async fn each_operation_that_can_lock_verifiers_out_waits_and_changes_nothing() 
     scene.asks(&scene.admin, "PUT /issuers/a", off).await;
     assert_eq!(scene.waiting(&scene.bob).await, 5);
     assert_eq!(scene.signs("a").await, 201);
-    // What locks nobody out does not wait: a plain revocation once the successor is ready.
+    // What locks no verifier out does not wait: a plain revocation once the successor is ready.
     scene
         .world
         .clock
@@ -227,7 +227,7 @@ async fn what_is_rejected_or_too_old_cannot_be_confirmed() {
         let told = again.1["detail"].as_str().unwrap();
         assert!(told.contains("approval-rejected by bob"), "{told}");
     }
-    // Whoever asked may take it back.
+    // The client that asked may take it back.
     let approval = scene.asks(&scene.alice, FORCE, force()).await;
     let reject = format!("DELETE /approvals/{approval}");
     assert_eq!(scene.call(&scene.alice, &reject, Value::Null).await.0, 204);

@@ -1,4 +1,4 @@
-//! Credentials: how they end, who may end them, and that nobody is locked out or let in by accident.
+//! Credentials: how they end, who may end them, and that no client is locked out or let in by accident.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -304,7 +304,7 @@ async fn a_store_whose_every_client_is_corrupt_had_clients() {
     create(&store, "0123456789abcdef", "{}").await;
     let world = World::on(store, keywright::clock::Clock::manual(BEGIN)).await;
     assert!(world.authority.clients().all().is_empty());
-    assert!(world.authority.had_clients(), "nobody new is let in");
+    assert!(world.authority.had_clients(), "a new client is let in");
 }
 
 #[tokio::test]

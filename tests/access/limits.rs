@@ -1,7 +1,7 @@
 //! What a client may have signed, as a table: its limits, what it asks for, and what comes of it.
 //!
 //! A verdict is `allowed`, or the rule and the claim of a broken limit, or what every request is
-//! refused for whoever sends it: `type` of a claim that no specification allows, `reserved`.
+//! refused for every client: `type` of a claim that no specification allows, `reserved`.
 
 use keywright::access::{Client, LimitBroken};
 use keywright::authority::signing::SignRefusal;

@@ -110,7 +110,7 @@ async fn an_issuer_is_deleted_while_no_key_can_be_made() {
     }
 }
 
-/// Rotations and imports wait for the successor that they want; nobody else waits for it.
+/// Rotations and imports wait for the successor that they want; no other change waits for it.
 #[tokio::test]
 async fn what_waits_for_a_key_keeps_no_revocation_and_no_other_issuer_waiting() {
     for world in World::each().await {

@@ -1,6 +1,6 @@
 //! What the service is compared with: hyper alone, with the same work. It reads the same request, adds
 //! the same claims, signs with the same library and answers the same members; it checks nothing, limits
-//! nobody and counts nothing.
+//! no caller and counts nothing.
 //!
 //!     bare_hyper ES256|RS256             prints its URL
 

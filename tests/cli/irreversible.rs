@@ -1,4 +1,4 @@
-//! What cannot be undone asks first, waits for nobody where nobody can answer, and may be repeated.
+//! What cannot be undone asks first, does not wait where there is no terminal to answer, and may be repeated.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};

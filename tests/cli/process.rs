@@ -50,7 +50,7 @@ fn a_credential_from_the_environment_appears_in_no_error() {
 }
 
 // A thumbprint begins with a hyphen once in 64, with two once in 4,096, and with the letter of a
-// flag as often. Nobody shall have to know that at three in the morning.
+// flag as often. An operator should not have to know that at three in the morning.
 #[test]
 fn a_kid_may_begin_with_hyphens() {
     for kid in [

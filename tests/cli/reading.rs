@@ -276,7 +276,7 @@ fn tables_fit_80_columns_and_states_are_coloured_on_a_terminal() {
             "security,auditor,admin",
         ],
     );
-    let long = "the key was found in a public repository of somebody who had left years ago";
+    let long = "the key was found in a public repository of an engineer who had left years ago";
     done(&server, &["keys", "rotate", "--algorithm", "ES256"]);
     let keys = server.call("GET", "/v1/issuers/default/keys", None).json();
     let retired = keys["keys"]

@@ -205,7 +205,7 @@ fn what_leaked_is_revoked_without_knowing_its_issuer() {
     let other = imported(&server, "shop", "other.pem", None);
     done(&server, &["keys", "revoke", &other, "--reason", "leaked"]);
     assert_eq!(state(&server, "shop", &other), "revoked");
-    // By a token, if the key has signed it: nobody has a good key revoked by a forged one.
+    // By a token, if the key has signed it: a forged one gets no good key revoked.
     let token = server.sign("default", &json!({"claims": {"sub": "a"}}));
     let (head, signature) = token.rsplit_once('.').unwrap();
     let mut forged: Vec<char> = signature.chars().collect();

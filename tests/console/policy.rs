@@ -144,7 +144,7 @@ fn a_policy_that_was_changed_meanwhile_is_not_overwritten() {
     refused(
         &answer,
         412,
-        "Somebody has changed the policy since you opened this form.",
+        "The policy was changed since you opened this form.",
     );
     assert_eq!(policy(&server), other, "nothing was overwritten");
     // It says what would be overwritten, and can be sent again.

@@ -91,7 +91,7 @@ fn a_form_from_elsewhere_changes_nothing() {
     let answer = browser.send_from(&[("origin", &origin)], path, &whole);
     assert_eq!(answer.status, 200, "{}", text(&answer));
     assert_ne!(version(), before);
-    // Nobody is signed in from elsewhere either.
+    // Another site cannot sign a user in either.
     let mut other = Browser::at(&server);
     let fields = [("credential", server.admin.as_str())];
     let answer = other.send_from(

@@ -1,5 +1,5 @@
 //! A crash between a decision and its commit, which a random moment hardly ever meets: here the
-//! commit is held up, because somebody else has the database's write lock.
+//! commit is held up, because another process has the database's write lock.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The promise to whoever is new: the verifier's page alone, and a route is protected.
+//! The promise to a newcomer: the verifier's page alone, and a route is protected.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -138,7 +138,7 @@ fn build(project: &Path, name: &str, dependencies: &str, program: &str) -> std::
     target.join("debug").join(name)
 }
 
-/// A port of this machine that nobody had a moment ago.
+/// A port of this machine that was free a moment ago.
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address")

@@ -17,7 +17,7 @@ use crate::import::{accepted, der, openssl, p256_pem, pem, refused, rsa_pem};
 const PASSWORD: &str = "password";
 
 /// Runs a command line of a shell in a folder, and types the password as often as it asks. Without a
-/// terminal, so that it asks nobody else.
+/// terminal, so that it asks no person.
 fn shell(folder: &Path, line: &str) {
     let mut process = Command::new("setsid")
         .args(["-w", "sh", "-c", line])

@@ -395,7 +395,7 @@ fn verify_late(tokens: &Receiver<Signed>, balanced: &str, met: &Mutex<Met>) {
             sleep(Duration::from_secs_f64(due - now));
         }
         let verdict = cache.judge(balanced, &signed.token);
-        // Nobody answered, or too late to say anything about a live token.
+        // No answer came, or it came too late to say anything about a live token.
         if let Some(verdict) = verdict
             && since_epoch().as_secs_f64() < signed.expires_at
         {

@@ -243,7 +243,7 @@ fn keeps_banned_users_out(gateway: &Gateway, server: &Server) {
     ));
 }
 
-/// Without revocations, and without a guard, nobody gets in, and clients are told to come back.
+/// Without revocations, and without a guard, no request gets in, and clients are told to come back.
 fn lets_nobody_in_without_a_verdict(gateway: &Gateway, server: Server, guard: Guard) {
     let authorization = format!("Bearer {}", good(&server, "user-1"));
     let ask = || gateway.get(&[("Authorization", &authorization)]);

@@ -168,7 +168,7 @@ fn heads_and_connections_are_bounded_and_silence_keeps_nobody_out() {
     );
 }
 
-/// A connection to a gateway is used again, also after a refusal and after a body that nobody reads.
+/// A connection to a gateway is used again, also after a refusal and after a body that is not read.
 #[test]
 fn a_connection_is_kept_for_the_next_request() {
     let (guard, good, _server) = guard_with("");

@@ -43,7 +43,7 @@ fn signs(server: &Server, bearer: &str) -> Answer {
     server.call_as(Some(bearer), "POST", "/v1/issuers/default/tokens", body)
 }
 
-/// Nobody is let in with this. After 20 failures it is said in another way.
+/// No caller is let in with this. After 20 failures it is said in another way.
 fn refuses(server: &Server, bearer: &str, what: &str) {
     let answer = signs(server, bearer);
     let (status, code) = (answer.status, answer.json()["code"].clone());
@@ -112,7 +112,7 @@ fn an_assertion_lets_its_client_in_once_and_a_bad_one_nobody() {
         ("no subject", without(good(), "sub")),
         ("another issuer", with(good(), json!({"iss": other}))),
         (
-            "nobody's issuer",
+            "an unknown issuer",
             with(good(), json!({"iss": "0000000000000000"})),
         ),
         (
@@ -359,7 +359,7 @@ fn a_token_of_a_trusted_issuer_lets_in_the_one_client_that_it_names() {
             with(pod("prod", "orders"), json!({"nbf": now() + 90})),
         ),
         (
-            "an issuer that nobody trusts",
+            "an issuer that is not trusted",
             with(
                 pod("prod", "orders"),
                 json!({"iss": "https://evil.example"}),
@@ -392,7 +392,7 @@ fn a_token_of_a_trusted_issuer_lets_in_the_one_client_that_it_names() {
         json!({"iss": "https://forge.example", "aud": AUDIENCE, "sub": "job", "exp": now() + 60});
     let of = |repository: &str| forge.sign(&with(job.clone(), json!({"repository": repository})));
     lets_in(&server, &of("shop/web"), "a job of the shop");
-    refuses(&server, &of("shopping/web"), "a job of somebody else");
+    refuses(&server, &of("shopping/web"), "a job of another team");
     let cluster_says = with(job.clone(), json!({"repository": "shop/web"}));
     refuses(
         &server,
@@ -407,7 +407,7 @@ fn a_token_of_a_trusted_issuer_lets_in_the_one_client_that_it_names() {
     assert_eq!(said, (503, json!("caller-undecidable")));
     assert!(answer.header("retry-after").is_some());
 
-    // A second client that the same token names makes it nobody's; without it, it counts again.
+    // A second client that the same token names makes it ambiguous; without it, it counts again.
     let rule = json!({"workloads": [{"issuer": "kubernetes", "claims": {"sub": "system:serviceaccount:prod:*"}}]});
     let second = create(&server, rule);
     refuses(&server, &token, "of two clients");

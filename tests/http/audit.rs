@@ -1,4 +1,4 @@
-//! The audit log from outside: looked through, exported, and verified after somebody was at it.
+//! The audit log from outside: looked through, exported, and verified after it was tampered with.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::{Server, start, start_in};
 use crate::world::{create_client, create_issuer, credential, edit, kid, ok};
 
-/// Runs the command line as somebody with an auditor's credential.
+/// Runs the command line with an auditor's credential.
 fn keywright(server: &Server, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keywright"))
         .args(arguments)

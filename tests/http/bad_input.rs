@@ -787,7 +787,7 @@ fn who_may_not_call_learns_nothing_about_what_exists() {
     for issuer in ["orders", "nobody", "..%2f"] {
         let path = format!("/v1/issuers/{issuer}/tokens");
         for (credential, status) in [(None, 401), (Some(world.reader.as_str()), 403)] {
-            // The body is broken, too: nobody looks at it.
+            // The body is broken, too: the service does not look at it.
             let body = Some(("text/plain", b"{".to_vec()));
             let answer = world.server.call_as(credential, "POST", &path, body);
             assert_eq!(answer.status, status, "{issuer}");

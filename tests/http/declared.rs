@@ -59,7 +59,7 @@ fn a_start_makes_what_is_declared_and_takes_drift_back_and_deletes_nothing() {
     assert_eq!(
         server.call("GET", "/v1/issuers/default", None).status,
         404,
-        "whoever declares issuers gets no other one"
+        "a deployment that declares issuers gets no other one"
     );
     let made = of_configuration(&server);
     assert!(made.contains(&json!("client-created")), "{made:?}");

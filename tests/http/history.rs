@@ -138,7 +138,7 @@ fn the_told_past_is_byte_for_byte_what_was_served() {
             change(&server, &mut chance, "brief");
             std::thread::sleep(Duration::from_millis(chance.random_range(0..400)));
         }
-        // Retired keys leave by themselves, also while nobody does anything.
+        // Retired keys leave by themselves, also while no request comes.
         std::thread::sleep(Duration::from_secs(4));
         stop.store(true, Ordering::Relaxed);
         served.extend(recorder.join().unwrap());

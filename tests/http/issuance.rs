@@ -256,7 +256,7 @@ fn every_refusal_has_a_line_with_what_is_known_of_it() {
         (&line["decision"], &line["client"]),
         (&json!("rate-limited"), &rated.0)
     );
-    // Whoever may not sign at all has no line, and neither has what is no signature.
+    // A client that may not sign at all has no line, and neither has what is no signature.
     let count = lines(&log).len();
     let auditor = credential(&create_client(&server, "auditor", &["auditor"]));
     assert_eq!(

@@ -243,7 +243,7 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()))
                 .collect();
-            // Whoever asks for something does not confirm it.
+            // The client that asks for something does not confirm it.
             let caller = match id {
                 "confirm" => &second,
                 _ => &server.admin,
@@ -596,7 +596,7 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
         .collect();
     let schema = &document.0["components"]["schemas"]["EventKind"]["enum"];
     let mut documented: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
-    // They take a store that somebody has written into, a quarter of an hour, and a restore.
+    // They take a store that was tampered with, a quarter of an hour, and a restore.
     for event in ["corrupt-record", "approval-expired", "restored"] {
         assert!(documented.remove(event), "{event}");
     }

@@ -1,4 +1,4 @@
-//! Too fast and too often: who asks too much waits, and nobody else does.
+//! Too fast and too often: a client that asks too much waits, and no other one does.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ fn a_flood_is_refused_by_its_heads() {
     let server = start("");
     let credential = limited(&server);
     let bearer = format!("Bearer {credential}");
-    // Announced and never sent: whoever waits for the body waits for the time-out.
+    // Announced and never sent: the service, which waits for the body, waits for the time-out.
     let head = head(
         "POST",
         TOKENS,

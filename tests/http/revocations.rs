@@ -483,7 +483,7 @@ fn a_file_is_signed_for_as_long_as_it_may_count_and_never_passes_for_a_head() {
     }
 }
 
-/// What only the service signs, or nobody with these keys.
+/// What the service alone signs, or does not sign with these keys.
 const RESERVED_TYPES: [&str; 8] = [
     "keywright-revocations+jwt",
     "keywright-revocations-file+jwt",

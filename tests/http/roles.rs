@@ -192,7 +192,7 @@ fn new_issuer(server: &Server, changes: Value) -> String {
     name
 }
 
-/// An operation that waits for somebody else than the bootstrap client.
+/// An operation that waits for another client than the bootstrap client.
 fn waiting(server: &Server) -> Sample {
     let issuer = new_issuer(server, json!({ "confirmation": "second-person" }));
     let path = format!("/v1/issuers/{issuer}/delete");
@@ -439,7 +439,7 @@ fn nobody_takes_away_the_last_way_to_manage_access() {
         world::merge(&mut terms, change);
         Some(terms)
     };
-    // One that nobody can be is none.
+    // One that no caller can be is none.
     let body = json!({ "name": "nobody", "roles": ["admin"], "credential": null });
     assert_eq!(server.call("POST", "/v1/clients", Some(&body)).status, 201);
     for (method, path, body) in [

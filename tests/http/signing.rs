@@ -380,7 +380,7 @@ fn no_rotation_falls_between_a_kid_and_its_signature() {
                 .as_str()
                 .unwrap()
                 .to_owned();
-            // Whoever has the answer sees the new key sign, and never the one before.
+            // A caller that has the answer sees the new key sign, and never the one before.
             assert_eq!(
                 sign(&server, "busy", &json!({ "claims": {} }))["kid"],
                 activated.as_str()
@@ -410,7 +410,7 @@ fn no_rotation_falls_between_a_kid_and_its_signature() {
     );
 }
 
-/// A change that has begun ends, whether or not somebody waits for its answer. Were it dropped in
+/// A change that has begun ends, whether or not its caller waits for the answer. Were it dropped in
 /// the middle, memory would be left behind the store, or the key set would stop signing when the
 /// time for the switch-over is up.
 #[test]

@@ -320,7 +320,7 @@ fn an_issuer_whose_rows_are_corrupt_is_refused_by_name_and_the_others_sign() {
                 "{method} {path}"
             );
         }
-        // Nobody else gets its path in the meantime.
+        // No other issuer gets its path in the meantime.
         let thief = world::policy("thief", json!({ "url": "http://127.0.0.1:8080/orders" }));
         if !statement.contains("SET unique_text") {
             assert_eq!(
@@ -347,7 +347,7 @@ fn a_file_that_is_no_database_of_ours_stops_the_start_and_is_left_as_it_is() {
         .collect();
     let mut torn = good.clone();
     torn[..4096].fill(0x5a);
-    let text = b"not a database, but somebody's notes\n".to_vec();
+    let text = b"not a database, but a person's notes\n".to_vec();
     for contents in [garbage, torn, text] {
         std::fs::write(&database, &contents).unwrap();
         let before = files(folder.path());
@@ -516,7 +516,7 @@ fn a_setting_that_does_not_read_is_named_with_its_place() {
         .args(["--config", "/nowhere/keywright.toml"])
         .spawn();
     assert_ne!(end_of(missing.unwrap()).0, 0);
-    // A port that somebody has.
+    // A port that is taken.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap();
     let _holder = std::net::TcpListener::bind(taken).ok();
@@ -546,7 +546,7 @@ fn a_request_in_progress_ends_well_when_the_process_is_told_to_end() {
     slow.write_all(head("POST", "/v1/issuers/default/tokens", &headers).as_bytes())
         .unwrap();
     slow.write_all(&body.as_bytes()[..10]).unwrap();
-    // Connections that ask for nothing hold nobody up: one that never spoke, one that did.
+    // Connections that ask for nothing hold no other one up: one that never spoke, one that did.
     let _silent = (connect(&server.public), connect(&server.internal));
     let mut idle = connect(&server.public);
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")

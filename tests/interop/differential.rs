@@ -205,7 +205,7 @@ const DIFFERENCES: [(&str, &str, &str, &str); 31] = [
     ),
 ];
 
-/// What somebody made of all tokens, in order.
+/// What a verifier made of all tokens, in order.
 struct Verdicts {
     name: &'static str,
     accepted: Vec<bool>,
@@ -301,7 +301,7 @@ fn ours(keys: JwkSet, tokens: &[&str]) -> Verdicts {
 }
 
 /// As its documentation has it for a JWKS: the key by its kid, the algorithm that the key names. For
-/// a token without a kid, the one key of its algorithm; the crate leaves that to whoever calls it.
+/// a token without a kid, the one key of its algorithm; the crate leaves that to its caller.
 fn jsonwebtoken(keys: &JwkSet, tokens: &[&str]) -> Verdicts {
     let set: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&keys.to_json()).unwrap();
     let judge = |token: &&str| {

@@ -64,7 +64,7 @@ fn a_key_that_is_forced_into_use_is_refused_by_every_cache_that_predates_it() {
         ));
         let expected = match verifier.name {
             "jsonwebtoken, no cache" | "jwks-rsa + jsonwebtoken" => {
-                // Whoever asks at every miss is never behind.
+                // A verifier that asks at every miss is never behind.
                 assert_eq!(outcome, Ok(()), "{}", verifier.name);
                 continue;
             }

@@ -2,7 +2,7 @@
 //! lives through rotations with the cache that its library comes with, must accept every token that
 //! is alive, and must refuse whatever is not for it.
 //!
-//! The lead is 32 s, which is 2 s more than the longest cool-down on the page. Whoever never asks
+//! The lead is 32 s, which is 2 s more than the longest cool-down on the page. A verifier that never asks
 //! for an unknown kid (Envoy) has a cache of 10 s here. The page's caches of 5 and 10 minutes stay
 //! as they are, so that a rotation reaches them by an unknown kid alone. Tokens by strangers arrive
 //! all the while: the fetches that those cause must not keep anyone from learning a new key.
@@ -112,7 +112,7 @@ struct Tally {
     accepted_before_expiry: usize,
     kids: BTreeMap<&'static str, BTreeSet<String>>,
     refused: BTreeMap<&'static str, usize>,
-    /// The answer came when the token had expired: the machine was too slow, nobody was wrong.
+    /// The answer came when the token had expired: the machine was too slow, no verifier was wrong.
     late: usize,
     wrongs: Vec<String>,
 }

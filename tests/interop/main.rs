@@ -4,7 +4,7 @@
 //!
 //! `scripts/test` installs what the foreign ones need. What cannot be had is left out, and that is
 //! said aloud: it sets `KEYWRIGHT_SKIP_NODE` or `KEYWRIGHT_SKIP_PYTHON`, without which a missing one
-//! is a failure, or `…_GO`, `…_JAVA`, `…_NGINX`, `…_ENVOY`, which nobody has to have. The generators of
+//! is a failure, or `…_GO`, `…_JAVA`, `…_NGINX`, `…_ENVOY`, which no machine has to have. The generators of
 //! API clients have `…_GENERATED_PYTHON`, `…_GENERATED_NODE` and `…_GENERATED_GO`.
 
 #![allow(

@@ -94,7 +94,7 @@ struct Tally {
     is_cacheless: bool,
     accepted_at_once: usize,
     accepted_before_expiry: usize,
-    /// The answer came when the token had expired: the machine was too slow, nobody was wrong.
+    /// The answer came when the token had expired: the machine was too slow, no verifier was wrong.
     late: usize,
     /// Refusals of tokens whose key had been revoked, by key.
     revoked: BTreeMap<String, usize>,
@@ -238,13 +238,13 @@ fn no_live_token_is_refused_while_keys_rotate_and_are_revoked() {
         assert!(told > 100, "{name} has verified hardly anything");
         assert!(late * 10 < told, "{name} was too slow for a judgement");
     }
-    // The alarm works: a key that left the set is refused by whoever looks at the set.
+    // The alarm works: a key that left the set is refused by a verifier that looks at the set.
     for kid in &revoked {
         let refused = |tally: &&Tally| tally.is_cacheless && tally.revoked.contains_key(kid);
         assert_eq!(
             tallies.iter().filter(refused).count(),
             1,
-            "nobody refused revoked {kid}"
+            "no verifier refused revoked {kid}"
         );
     }
     assert_eq!(course.wrongs.into_inner().unwrap(), Vec::<String>::new());

@@ -266,7 +266,7 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
                 world.live_until(wake.unwrap_or(until));
                 wake.is_none()
             });
-            // Whoever is not woken in time was suspended.
+            // A process that is not woken in time was suspended.
             if wakes.is_none() {
                 world.pass(until.since(world.clock));
             }

@@ -1,4 +1,4 @@
-//! Distinct public keys that cost next to nothing: nobody holds their private halves.
+//! Distinct public keys that cost next to nothing: their private halves do not exist.
 
 use std::sync::{LazyLock, OnceLock};
 

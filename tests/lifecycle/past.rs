@@ -63,7 +63,7 @@ fn a_key_is_told_in_every_state_that_it_passed_through() {
     assert_eq!(told(&world, &third, activated.before(time)), None);
 }
 
-// The service was down when the time of a key was over: nobody was served it after that.
+// The service was down when the time of a key was over: no verifier was served it after that.
 #[test]
 fn a_key_leaves_the_told_set_with_its_time_and_not_with_its_removal() {
     for revoked in [false, true] {

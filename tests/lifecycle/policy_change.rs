@@ -80,7 +80,7 @@ fn a_dropped_algorithm_retires_without_a_successor() {
         published_until(&world, &dropped),
         BEGINNING.after(retention)
     );
-    // Nothing was signed with the successor, so that nobody needs it.
+    // Nothing was signed with the successor, so that no verifier needs it.
     assert_eq!(
         world.view.key(&never_needed).unwrap().state().name(),
         "removed"

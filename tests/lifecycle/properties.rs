@@ -24,7 +24,7 @@ fn cases() -> u32 {
 
 fn hold(laws: &[Law], cases: u32, longest: usize) {
     // The usual run lives the same lives each time, so that a red build is about the change that
-    // it builds; a run that asks for a number of cases goes where nobody has been.
+    // it builds; a run that asks for a number of cases goes where no run has been.
     let rng_seed = if self::cases() == CASES {
         RngSeed::Fixed(20_261_121)
     } else {

@@ -287,7 +287,7 @@ fn without_a_register_what_was_revoked_stays_revoked_and_what_signed_before_veri
                 ensure(ended, || format!("{key:?} was revoked"))?;
             }
         }
-        // Nothing that signed goes on, and nobody can be sure that verifiers know what follows.
+        // Nothing that signed goes on, and it is not certain that verifiers know what follows.
         for key in change.set.keys() {
             let before = backup.key(key.kid());
             let signed = before.is_some_and(|key| matches!(key.state(), State::Active(_)));
@@ -328,7 +328,7 @@ fn an_issuer_that_the_backup_does_not_have_comes_back_with_fresh_keys() {
             .filter(|key| key.holds_private_half())
         {
             ensure(register.key(key.kid()).is_none(), || {
-                format!("nobody has the private half of {key:?}")
+                format!("the private half of {key:?} is lost")
             })?;
         }
         loss.tokens(&register, loss.register_at)

@@ -1,4 +1,4 @@
-//! Keys that nobody may trust any more.
+//! Keys that no verifier may trust any more.
 
 use keywright::lifecycle::{Command, Event, ImportAs, Readiness, RuleViolation, State, Successor};
 use keywright_verifier::Kid;

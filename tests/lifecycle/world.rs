@@ -90,7 +90,7 @@ pub(crate) struct Token {
     /// The latest time that had been seen when it was signed.
     pub(crate) signed_at: Timestamp,
     /// It was signed in a future that was taken back, and the process that remembered has died
-    /// or another has decided: nobody can promise anything for it.
+    /// or another has decided: nothing can be promised for it.
     pub(crate) forgotten: bool,
 }
 
@@ -173,7 +173,7 @@ impl World {
         Self::create(policy, IssuerOrigin::Fresh)
     }
 
-    /// A key that nobody has seen yet.
+    /// A key that no set has had yet.
     pub(crate) fn new_key(&mut self, algorithm: Algorithm) -> Jwk {
         self.keys_made += 1;
         let wanted = KeySpecification {
@@ -368,7 +368,7 @@ impl World {
         self.show(&kids);
     }
 
-    /// The tokens that somebody may rely on.
+    /// The tokens that a user may rely on.
     pub(crate) fn live_tokens(&self) -> impl Iterator<Item = &Token> {
         self.tokens.iter().filter(|token| {
             !token.forgotten

@@ -111,7 +111,7 @@ async fn a_key_that_a_live_replica_lacks_seals_nothing() {
         outcome => panic!("{outcome:?}"),
     }
     assert_eq!(seals().await, idle);
-    // Whoever has said nothing for the longest staleness serves no more.
+    // A replica that has said nothing for the longest staleness serves no more.
     clock.set(BEGIN.after(Duration::from_secs(31)));
     beat(&store, "one", &[&before, &after]).await;
     assert_eq!(rotate().await.unwrap().left, 0);

@@ -247,7 +247,7 @@ fn only_what_ends_sessions_is_told() {
         assert_eq!(*reason, json!({"en": "tokens revoked"}));
         assert_eq!(receiver.waiting(&json!({"ack": [jti]})), []);
     }
-    // What was erased before it was told names nobody any more.
+    // What was erased before it was told names no user any more.
     let erased = ban(&server, "user-9");
     let path = format!("/v1/issuers/default/revocations/{erased}/erase");
     assert_eq!(server.call("POST", &path, None).status, 200);

@@ -48,7 +48,7 @@ fn all_that_a_user_has_is_taken_back_and_what_comes_later_is_not() {
     let renewed = post(&server, "/token", &[], &renewal);
     assert_eq!(renewed.status, 400, "{}", renewed.json());
     assert!(is_active(&server, &sign(&server, "user-1")));
-    // The identifier of a user that nobody knows is taken as well: what users there are is not known here.
+    // The identifier of an unknown user is taken as well: what users there are is not known here.
     assert_eq!(
         revoke(&server, &provider.basic(), &opaque("user-99")).status,
         204

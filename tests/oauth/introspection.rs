@@ -156,7 +156,7 @@ fn a_signed_answer_can_pass_for_nothing_else() {
         );
         assert_eq!(claims["token_introspection"]["active"], active);
         assert_eq!(claims["token_introspection"].get("sub").is_some(), active);
-        // It is no token itself, whoever asks.
+        // It is no token itself, for no caller.
         assert_eq!(
             introspect(&server, &introspector(&server, json!(["*"])), &signed),
             inactive()

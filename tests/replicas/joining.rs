@@ -19,7 +19,7 @@ async fn who_would_stay_stale_for_longer_than_the_others_agreed_on_does_not_join
     one.leave().await.unwrap();
 }
 
-/// The one that changes the agreement waits until whoever joined unseen under the old one has
+/// The one that changes the agreement waits until a replica that joined unseen under the old one has
 /// ended or has seen the new one.
 #[tokio::test]
 async fn when_nobody_is_left_the_next_one_may_agree_on_something_else_after_the_old_staleness() {

@@ -417,7 +417,7 @@ impl History {
         }
     }
 
-    /// Nothing stays open for ever, whoever has died.
+    /// Nothing stays open for ever, whichever replica has died.
     fn check_that_all_are_closed(&self, process: usize) {
         let issuer = self.members[process].process.issuer("a").unwrap();
         for asked in &self.asked {

@@ -171,7 +171,7 @@ async fn one_that_is_cut_off_keeps_it_open_until_its_lease_has_ended() {
     let all = [&one, &cut_off];
     let revoked = take_back(&one, user()).await;
     assert_eq!(revoked.revocation.state, State::Open);
-    // It does not know, and what it signs is refused by whoever follows those that do.
+    // It does not know, and what it signs is refused by a verifier that follows those that do.
     let unknowing = signs(&cut_off, "user-1").await.unwrap();
     assert!(matches!(
         signs(&one, "user-1").await,
@@ -186,7 +186,7 @@ async fn one_that_is_cut_off_keeps_it_open_until_its_lease_has_ended() {
     };
     let mut latest = unknowing;
     while !is_closed() {
-        assert!(world.clock.read().wall < until, "nobody closes it");
+        assert!(world.clock.read().wall < until, "no replica closes it");
         world.pass(SECOND, &all);
         one.catch_up().await.unwrap();
         if let Ok(token) = signs(&cut_off, "user-1").await {
@@ -295,7 +295,7 @@ async fn after_a_fail_over_what_is_revoked_is_read_anew_before_a_head_says_it() 
     take_back(&one, user()).await;
     other.catch_up().await.unwrap();
     world.store.lose_commits(&kept);
-    // Somebody else takes another one back, under the numbers of the events that were lost.
+    // Another client takes another one back, under the numbers of the events that were lost.
     let starting = world.try_process(world.clock.read().wall, MAX_STALENESS);
     let late = starting.await.unwrap();
     let second = Selector::new(SelectorKind::Subject, &["user-2"]).unwrap();

@@ -103,7 +103,7 @@ async fn what_is_forced_waits_for_nobody() {
     assert_ne!(one.active("a"), two.active("a"));
 }
 
-/// Whoever has not heard of the rotation signs on for a lease, and its tokens verify.
+/// A replica that has not heard of the rotation signs on for a lease, and its tokens verify.
 #[tokio::test]
 async fn a_retired_key_stays_until_the_last_token_of_the_last_lease_has_expired() {
     let world = World::new();

@@ -157,7 +157,7 @@ async fn an_answer_is_repeated_for_a_minute_and_a_record_goes_after_its_token() 
         clock.set(clock.read().wall.after(duration));
     };
     pass(SECOND * 60);
-    // The token has expired by now; whoever has used it up is told so all the same.
+    // The token has expired by now; the consumer that has used it up is told so all the same.
     let again = use_up(&process, &token, "k1").await.unwrap();
     assert_eq!((again.at, again.is_repeated), (first.at, true));
     pass(SECOND);

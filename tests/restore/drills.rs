@@ -211,7 +211,7 @@ fn with_a_fresh_register_every_live_token_verifies_and_nothing_revoked_returns()
     let tokens: Vec<&Token> = lost.before.iter().chain(&lost.after).collect();
     check(&lost, &restored, &tokens);
     check_bans(&lost, &restored);
-    // Nobody knows what was taken back after the register.
+    // It is not known what was taken back after the register.
     assert!(everything_is_taken_back(&restored));
 }
 

@@ -96,7 +96,7 @@ fn lists_of_before_a_restore_are_invalid_and_no_entry_of_them_is_given_out_again
     });
 
     // The same backup once more: what was signed by the first restored service is unknown to it, so that
-    // its lists are nobody's, and a verifier refuses.
+    // its lists belong to no issuer, and a verifier refuses.
     let second = restored(&backup.body, &server);
     assert_eq!(status(&second, &before), Some(INVALID));
     assert_eq!(status(&second, &after), None);

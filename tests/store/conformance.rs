@@ -354,7 +354,7 @@ async fn a_path_belongs_to_one_issuer(store: &dyn Store) {
     assert_eq!(load(store, "b").await.issuer.unique.unwrap(), "/a");
 }
 
-// Whoever lost a race must load again; what the newer version says about paths is not its business.
+// A writer that lost a race must load again; what the newer version says about paths is not its business.
 async fn a_stale_version_is_a_conflict_also_when_the_path_is_taken(store: &dyn Store) {
     store.commit(commit("a", 1)).await.unwrap();
     store.commit(commit("b", 1)).await.unwrap();

@@ -97,7 +97,7 @@ async fn a_url_is_as_careful_as_it_says() {
         ("localhost", format!("sslmode=require&{known}"), true),
         // Another name than the certificate's.
         ("127.0.0.1", format!("sslmode=verify-full&{known}"), false),
-        // A root that nobody has named.
+        // A root that no setting names.
         ("localhost", "sslmode=verify-full".to_owned(), false),
         ("localhost", format!("sslmode=verify-full&{unknown}"), false),
         ("localhost", format!("sslmode=verify-ca&{unknown}"), false),

@@ -1,5 +1,5 @@
 //! What the store in PostgreSQL promises beside the contract: who may use which tables, what it
-//! does while the server hangs or ends, and that nobody sees the password.
+//! does while the server hangs or ends, and that the password is not shown.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -199,7 +199,7 @@ async fn replicas_that_are_silent_for_an_hour_are_forgotten() {
     assert!(silence >= Duration::from_secs(59 * 60), "{silence:?}");
 }
 
-// A pooler would keep the LISTEN, and tell it to whoever gets the connection next.
+// A pooler would keep the LISTEN, and tell it to the process that gets the connection next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_listened_to_through_a_pooler() {
     let Some(server) = shared() else { return };

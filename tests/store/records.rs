@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::rows::{StoreCalls as _, name, silent};
 
-/// A public key whose private half nobody needs: the `number`th of its algorithm.
+/// A public key whose private half no test needs: the `number`th of its algorithm.
 fn public_key(algorithm: Algorithm, number: u64) -> PublicKey {
     let number = number.to_be_bytes();
     match algorithm {
@@ -654,7 +654,7 @@ fn a_member_that_stands_twice_is_refused() {
     });
 }
 
-// J3: a private member in a public record, whoever wrote it there.
+// J3: a private member in a public record, however it came there.
 #[test]
 fn a_private_member_in_a_jwk_is_refused_and_not_repeated() {
     for member in ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"] {

@@ -281,7 +281,7 @@ async fn a_heartbeat_is_on_the_list_of_every_replica(pair: &Pair) {
         first.replicas[0].seen_at <= own.seen_at,
         "{first:?} {last:?}"
     );
-    // The store's clock is this machine's: nobody tells it what time it is.
+    // The store's clock is this machine's: no server tells it what time it is.
     let apart = Clock::system().now().since(last.now);
     assert!(apart < Duration::from_secs(60), "{apart:?}");
 }

@@ -32,7 +32,7 @@ async fn open(folder: &Path) -> SqliteStore {
         .unwrap()
 }
 
-/// A connection of somebody else.
+/// A connection of another process.
 async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
         .filename(path)
@@ -84,7 +84,7 @@ async fn a_reopened_file_has_everything() {
     reopened.commit(commit("a", 3)).await.unwrap();
 }
 
-// A crash: nothing is closed, and whoever comes next finds what was answered in the log.
+// A crash: nothing is closed, and the process that comes next finds what was answered in the log.
 #[tokio::test]
 async fn a_commit_is_in_the_files_as_soon_as_it_is_answered() {
     let folder = folder();
@@ -254,7 +254,7 @@ async fn a_reader_that_holds_the_file_open_delays_neither_a_commit_nor_what_foll
     for version in (2..=8).step_by(3) {
         let mut erased = commit("a", version);
         erased.keys = vec![change("k", "key", SealedChange::Erase)];
-        // It is tried again for a while, and nobody waits for it who writes meanwhile.
+        // It is tried again for a while, and no writer waits for it meanwhile.
         let at_once = async {
             for written in [erased, commit("a", version + 1), commit("a", version + 2)] {
                 let began = since_epoch();
@@ -327,7 +327,7 @@ async fn the_right_to_write_comes_when_another_process_has_let_go_of_the_file() 
     tokio::join!(release, write);
 }
 
-// Whoever holds the right to write and does not use it gives it back.
+// A writer that holds the right to write and does not use it gives it back.
 #[tokio::test]
 async fn a_right_to_write_that_is_dropped_is_free_again() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! What somebody does to the log behind the store's back, and how it is named.
+//! What an attacker does to the log behind the store's back, and how it is named.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::support::postgres::shared;
 
 const EVENTS: u64 = 4;
 
-/// A closed database with a small log, and the head that somebody pinned.
+/// A closed database with a small log, and the head that the operator pinned.
 async fn small_log(folder: &TempDir) -> (std::path::PathBuf, LogHead) {
     let path = folder.path().join("keywright.db");
     let store = SqliteStore::open(&path, Clock::system()).await.unwrap();
@@ -40,7 +40,7 @@ async fn fill(store: &dyn Store) -> LogHead {
     store.log_head().await.unwrap()
 }
 
-/// Somebody else's connection, which is in no hurry to reach the disk.
+/// A connection of another process, which is in no hurry to reach the disk.
 async fn connect(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
         .filename(path)
@@ -215,7 +215,7 @@ async fn events_and_heads_that_are_gone_moved_or_changed_are_found() {
             "DELETE FROM audit_head",
             Err(BrokenLink::BeyondHead { sequence: 1 }),
         ),
-        // All that is left then is what somebody has written down.
+        // All that is left then is what the operator has written down.
         (unchained, Ok(())),
     ];
     for (statement, expected) in cases {
@@ -232,7 +232,7 @@ async fn events_and_heads_that_are_gone_moved_or_changed_are_found() {
     }
 }
 
-// Whoever can write to the database can compute the chain anew: only a pinned head tells.
+// An attacker who can write to the database can compute the chain anew: only a pinned head tells.
 #[tokio::test]
 async fn a_log_that_was_written_anew_is_found_by_a_pinned_head_alone() {
     let folder = TempDir::new().unwrap();

@@ -38,7 +38,7 @@ pub fn envoy() -> Result<String, String> {
     wanted("ENVOY", available.map(|()| program))
 }
 
-/// Whether something is there and nobody has said to skip it.
+/// Whether something is there and not to be skipped.
 #[expect(
     clippy::disallowed_methods,
     reason = "scripts/test says here what the machine lacks"
@@ -61,7 +61,7 @@ pub fn runs(program: &str, arguments: &[&str]) -> Result<(), String> {
     }
 }
 
-/// A port that nobody listens on at the moment.
+/// A port that is free at the moment.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()

@@ -342,7 +342,7 @@ impl Drop for Pooler {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "whoever runs the tests says what is left out"
+    reason = "the environment says what is left out"
 )]
 fn is_skipped(variable: &str) -> bool {
     std::env::var(variable).is_ok_and(|value| value == "1")
@@ -387,7 +387,7 @@ fn searched() -> impl Iterator<Item = PathBuf> {
     folders.into_iter()
 }
 
-/// A port that nobody used a moment ago.
+/// A port that was free a moment ago.
 fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("an address").port()
@@ -424,7 +424,7 @@ fn servant() -> Option<(u32, u32)> {
     })
 }
 
-/// Gives a file to whoever the server runs as.
+/// Gives a file to the user that the server runs as.
 fn owned(path: &Path) {
     if let Some((user, group)) = servant() {
         chown(path, Some(user), Some(group)).expect("the owner can be changed");

@@ -340,7 +340,7 @@ fn a_certificate_signs_in_to_the_console_without_a_session() {
     assert_eq!(rotate(token, "cross-site"), 403);
     assert_eq!(rotate("other", "same-origin"), 403);
     assert_eq!(rotate(token, "same-origin"), 200);
-    // Without one, or with one that names nobody, there is the sign-in.
+    // Without one, or with one that names no client, there is the sign-in.
     assert_eq!(page(None).status, 303);
     assert_eq!(
         page(Some(&world.callers.caller("nobody.internal"))).status,

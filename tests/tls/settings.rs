@@ -310,7 +310,7 @@ fn the_command_line_knows_the_service_by_its_root_and_shows_a_certificate() {
         code == Some(1) && said.contains("CertificateRequired"),
         "{said}"
     );
-    // The certificate speaks for the caller, and is nobody's: the bootstrap credential is not sent
+    // The certificate speaks for the caller, and belongs to no client: the bootstrap credential is not sent
     // beside it.
     let (code, said) = run(&list, &[ca, pair[0], pair[1]]);
     assert!(
@@ -341,7 +341,7 @@ fn the_command_line_knows_the_service_by_its_root_and_shows_a_certificate() {
         "{said}"
     );
 
-    // The root counts for key sets, too, and nothing is shown to whoever publishes them.
+    // The root counts for key sets, too, and nothing is shown to the servers that publish them.
     let jwks = format!("{}/.well-known/jwks.json", server.public);
     let token = ["token", "sign", "--token-file", token.to_str().unwrap()];
     let (code, token) = run(&token, &[ca, pair[0], pair[1]]);

@@ -83,7 +83,7 @@ impl Dpop {
     }
 
     /// Accepts only proofs with a nonce that was issued in the last 5 to 10 minutes (RFC 9449 §8, §9):
-    /// nobody can sign proofs for later. Nonces are an HMAC of the time under `secret`, so replicas that
+    /// a client cannot sign proofs for later. Nonces are an HMAC of the time under `secret`, so replicas that
     /// share the secret accept one another's, and nothing is stored. Default: no nonce is needed.
     #[must_use]
     pub fn require_nonces(mut self, secret: &[u8; 32]) -> Self {

@@ -335,7 +335,7 @@ impl fmt::Debug for Jwk {
 
 /// A signature does not belong to this key and message.
 ///
-/// It gives no reason on purpose: a reason would help only someone who makes signatures up.
+/// It gives no reason on purpose: a reason would help only an attacker who makes signatures up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the signature does not verify")]
 pub struct SignatureError;

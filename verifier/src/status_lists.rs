@@ -49,7 +49,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 ///
 /// A list is fetched when a token names it, and again after its `ttl`. It is signed with a key of the
 /// issuer's set. While a newer one cannot be had, the one at hand counts until its `exp`; after that tokens
-/// in it are refused as [`StatusError::Unavailable`], which is nobody's fault but the network's.
+/// in it are refused as [`StatusError::Unavailable`], which is the network's fault.
 #[derive(Clone)]
 #[must_use = "nothing is read before a verifier has it"]
 pub struct StatusLists {

@@ -101,7 +101,7 @@ async function run() {
       'An event is missing, or stands twice. Do not restart or repair. Download the log, then compare it with your backups.');
   } else if (log.altered) {
     say('danger', `Event ${count(log.altered)} does not follow from ${count(log.last)}.`,
-      `Somebody changed or removed an event at or before ${count(log.altered)}, or the store is damaged. Events 1 to ${count(log.last)} follow from one another.`,
+      `An event at or before ${count(log.altered)} was changed or removed, or the store is damaged. Events 1 to ${count(log.last)} follow from one another.`,
       'Do not restart or repair. Download the log, then compare it with your backups.');
   } else if (log.last < head.sequence || (head.sequence > 0 && log.found.get(head.sequence) !== head.hash)) {
     say('danger', 'The log does not end where the service says that it ends.', `It says event ${count(head.sequence)}; the log has ${count(log.last)}.`);

@@ -276,7 +276,7 @@ function contents(token) {
 const SELECTORS = [['jti', 'jti', 'Revoke this token'], ['session', 'sid', 'Log this session out'], ['subject', 'sub', 'Log this subject out']];
 
 /** Links to the forms that take tokens back. They carry one claim, never the token; and they are only for a token that
-    the issuer has signed, because anybody may write somebody else's name into another. A saved page has none. */
+    the issuer has signed, because a stranger may write any name into another. A saved page has none. */
 function takeBack(judged, claims) {
   const { issuer, isGenuine, isExpired, until } = judged;
   const isName = (value) => typeof value === 'string' && value.length > 0 && value.length <= 512;
@@ -284,7 +284,7 @@ function takeBack(judged, claims) {
   if (!issuer || document.querySelector('#sets') || offered.length === 0) return [];
   const heading = element('h2', { id: 'take-back' }, 'Take it back');
   if (!isGenuine) {
-    const why = `Whether ${issuer.name} has signed it is not known: what it names may be somebody else's. Search under Bans, if you know better.`;
+    const why = `Whether ${issuer.name} has signed it is not known: what it names may belong to another user. Search under Bans, if you know better.`;
     return [element('div', {}, heading, element('p', { class: 'muted' }, why))];
   }
   const links = offered.map(([by, claim, words]) => {

@@ -69,7 +69,7 @@ fn item(approval: &api::Approval, signed: &SignedIn) -> Markup {
             span.tag.warn { "second person" }
             div {
                 p {
-                    strong { (approval.issuer) } ": " (visible(by("name").unwrap_or("somebody"))) " asks to "
+                    strong { (approval.issuer) } ": " (visible(by("name").unwrap_or("a client"))) " asks to "
                     (operation(approval))
                     @if let Some(kid) = &approval.kid { " (" (short_kid(kid.as_str())) ")" }
                     "."
@@ -77,9 +77,9 @@ fn item(approval: &api::Approval, signed: &SignedIn) -> Markup {
                 p {
                     @if let Some(reason) = &approval.reason { "“" (visible(reason)) "”. " }
                     "Asked at " (moment::exactly(approval.requested_at.0, now)) ". After "
-                    (moment::exactly(approval.expires_at.0, now)) " nobody can confirm it."
+                    (moment::exactly(approval.expires_at.0, now)) " it can no longer be confirmed."
                 }
-                @if is_own { p { "You asked for it: somebody else must confirm it. You can take it back." } }
+                @if is_own { p { "You asked for it: another client must confirm it. You can take it back." } }
             }
             div.buttons {
                 @if !is_own {

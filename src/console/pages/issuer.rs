@@ -433,7 +433,7 @@ fn rotated_message(rotations: &api::Rotations) -> Markup {
 /// What is said of an operation that waits for a second person.
 pub(super) fn awaits(approval: &api::Approval, now: u64) -> Markup {
     let rest = html! {
-        "Somebody else with the role " code { "security" } " must confirm it before "
+        "Another client with the role " code { "security" } " must confirm it before "
         (moment::exactly(approval.expires_at.0, now)) ", " (moment::from_now(approval.expires_at.0, now))
         ". Send them: " code { "keywright approvals confirm " (approval.id) }
     };

@@ -145,7 +145,7 @@ fn outlook(state: api::IssuerState) -> &'static str {
             "No token is signed with this algorithm until a key is active. Tokens from before still verify."
         }
         api::IssuerState::RotationOverdue => {
-            "The old key goes on signing; nobody is locked out. The rotation happens by itself once it can."
+            "The old key goes on signing; no verifier is locked out. The rotation happens by itself once it can."
         }
         api::IssuerState::ScheduleFailing => {
             "What is published and signed stays as it is. The change is tried again by itself."
@@ -232,13 +232,13 @@ fn waiting_item(approval: &api::Approval, now: u64) -> Markup {
             span.tag.warn { "second person" }
             div {
                 p {
-                    strong { (approval.issuer) } ": " (visible(by.unwrap_or("somebody"))) " asks to "
+                    strong { (approval.issuer) } ": " (visible(by.unwrap_or("a client"))) " asks to "
                     (operation(approval)) "."
                 }
                 p {
                     @if let Some(reason) = &approval.reason { "“" (visible(reason)) "”. " }
                     "Asked at " (moment::at(approval.requested_at.0, now)) ". After "
-                    (moment::at(approval.expires_at.0, now)) " nobody can confirm it."
+                    (moment::at(approval.expires_at.0, now)) " it can no longer be confirmed."
                 }
             }
             div.buttons { a.button href="/console/approvals" { "Look at it" } }
@@ -291,7 +291,7 @@ fn all(model: &Model) -> Markup {
             section { (empty("No issuer yet", html! {
                 p {
                     "An issuer is one " code { "iss" } " with its own keys and rules. Create the first one; its \
-                     keys can sign at once, because nobody holds an older set."
+                     keys can sign at once, because no verifier holds an older set."
                 }
                 pre { "keywright issuers set shop --set url=https://id.example/shop" }
             })) }

@@ -175,7 +175,7 @@ async fn save(signed: &SignedIn, in_force: &InForce, mut proposal: Proposal) -> 
     if problem.code.0 == "precondition-failed" {
         // What was seen was the difference from a policy that is no more.
         proposal.tag.clone_from(&in_force.tag);
-        let rest = "Somebody has changed the policy since you opened this form. Below is what yours \
+        let rest = "The policy was changed since you opened this form. Below is what yours \
                     changes of it now, with all that you typed.";
         let note = alert(Tone::Danger, "Not done.", rest);
         return simulate(signed, in_force, proposal, status, &note).await;

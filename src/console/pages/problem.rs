@@ -54,7 +54,7 @@ pub(in crate::console) fn signed_out() -> Response {
 
 pub(in crate::console) fn store_unavailable() -> Response {
     let rest = html! {
-        "Sets are still published, and what is in memory goes on signing for a while. Nobody can be signed in, \
+        "Sets are still published, and what is in memory goes on signing for a while. No user can sign in, \
          and nothing can be rotated or revoked here, until the store is back."
     };
     let text = html! {

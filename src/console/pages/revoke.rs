@@ -226,7 +226,7 @@ async fn confirm(
                             (moment::at(exposure.cached_until.0, now)) "."
                         },
                         Some(signs) => {
-                            strong { "Nobody should be locked out." } " "
+                            strong { "No verifier should be locked out." } " "
                             (short_kid(signs)) " signs, and verifiers that follow our headers know it."
                         },
                         None => {

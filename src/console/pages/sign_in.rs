@@ -119,7 +119,7 @@ pub(in crate::console) async fn by_credential(
     let caller = match console.authority.admit(presented).await {
         Ok(caller) => caller,
         Err(reason @ Unauthenticated::Invalid) => {
-            let rest = "It is no client’s, or not any more. Nobody was signed in.";
+            let rest = "It is no client’s, or not any more. You are not signed in.";
             let message = alert(Tone::Danger, "This credential is not valid.", rest);
             return Ok(show(&console, reason.into(), to, &message));
         }
@@ -153,7 +153,7 @@ pub(in crate::console) async fn link_page(
         form.first method="post" action="/console/enter" {
             input type="hidden" name="link" value=(secret);
             p {
-                "Somebody who calls as " (visible(name)) " has made this link. It is good once, for a minute. \
+                "A person who calls as " (visible(name)) " has made this link. It is good once, for a minute. \
                  If that was not you, close this page."
             }
             div.buttons { button.main autofocus { "Sign in as " (visible(name)) } }

@@ -122,7 +122,7 @@ flow('inspector', async (watched) => {
   await paste(given.token.split('.').slice(0, 2).join('.'), 'It has 2 parts');
   await look(watched, 'inspector-malformed');
   await paste(given.hostile, 'Refused');
-  await page.getByText('what it names may be somebody else').waitFor();
+  await page.getByText('what it names may belong to another user').waitFor();
   check(await takeBack.count() === 0, 'nothing is taken back for a token that the issuer has not signed');
   check(await page.locator('script:not([src])').count() === 0 && await page.locator('main img').count() === 0, 'a claim became mark-up');
   await page.goto(`/console/inspector#${given.token}`);

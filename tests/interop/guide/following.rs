@@ -319,7 +319,7 @@ fn bans_are_in_force_in_seconds(scene: &mut Scene, good: &str) {
     for number in 0..BANS {
         let subject = format!("banned-{number}");
         let token = scene.sign(&json!({ "sub": subject }));
-        scene.all_accept(&token, "a token of someone who is not banned");
+        scene.all_accept(&token, "a token of a user who is not banned");
         scene.take_back(&json!({"subject": subject, "ban": true}));
         let answered = Instant::now();
         let last_acceptances: Vec<f64> = std::thread::scope(|scope| {

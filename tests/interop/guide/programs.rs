@@ -76,7 +76,7 @@ pub(super) struct Workshop {
     folder: TempDir,
     /// The programs by file name: the type of token and the text.
     texts: HashMap<String, (String, String)>,
-    /// Programs that nobody has started or skipped yet.
+    /// Programs that no test has started or skipped yet.
     left: Vec<String>,
     /// What follows revocations, by language.
     libraries: HashMap<String, Library>,
@@ -166,7 +166,7 @@ impl Workshop {
         self.start_python(&mut programs);
         self.start_go(&mut programs);
         self.start_java(&mut programs);
-        assert_eq!(self.left, Vec::<String>::new(), "nobody runs these");
+        assert_eq!(self.left, Vec::<String>::new(), "no test runs these");
         (programs, self.folder)
     }
 
@@ -187,7 +187,7 @@ impl Workshop {
         self.start_java(&mut programs);
         self.start_nginx(&mut programs);
         self.start_envoy(&mut programs);
-        assert_eq!(self.left, Vec::<String>::new(), "nobody runs these");
+        assert_eq!(self.left, Vec::<String>::new(), "no test runs these");
         (programs, self.folder)
     }
 

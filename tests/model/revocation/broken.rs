@@ -73,7 +73,7 @@ fn a_signer_that_does_not_wait_hands_out_what_is_refused() {
 
 #[test]
 fn a_closing_that_waits_for_nobody_is_too_early() {
-    let rule = |rules: &mut Rules| rules.closing = Closing::Nobody;
+    let rule = |rules: &mut Rules| rules.closing = Closing::WithoutAsking;
     breaks("a closing at once", two_replicas(), rule, A);
     breaks("a closing at once", two_replicas(), rule, B);
 }

@@ -48,7 +48,7 @@ pub(crate) fn decide_closing(mut next: State, index: usize, setting: &Setting) -
     let is_acknowledged = match rules.closing {
         Closing::EveryLiveReplica => rows_waited_for(&next).all(|row| has_opening(row, &next)),
         Closing::AnyReplica => rows_waited_for(&next).any(|row| has_opening(row, &next)),
-        Closing::Nobody => true,
+        Closing::WithoutAsking => true,
     };
     let may_close = is_due || is_acknowledged && believes_rows;
     if !may_close {

@@ -61,7 +61,7 @@ pub(crate) enum OpeningStamp {
 pub(crate) enum Closing {
     EveryLiveReplica,
     AnyReplica,
-    Nobody,
+    WithoutAsking,
 }
 
 /// By whose time the wait for a replica that does not acknowledge is over.

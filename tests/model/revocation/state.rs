@@ -23,7 +23,7 @@ pub(crate) struct Position {
     pub(crate) branch: u8,
 }
 
-/// What somebody knows of the revocation.
+/// What a participant knows of the revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Knowledge {
     pub(crate) position: Position,

@@ -157,7 +157,7 @@ pub(super) async fn a_refused_change_of_access_writes_nothing(store: &dyn Store)
     let a = store.token(&client("a")).await;
     let p = store.token(&approval("i", "p")).await;
     for refused in [
-        Write::Create(client("a"), content("somebody else", 1)),
+        Write::Create(client("a"), content("another client", 1)),
         Write::Delete(client("b"), a),
         // Identifiers of one kind are none of the other.
         Write::Delete(client("p"), p),

@@ -271,7 +271,7 @@ pub(super) async fn a_unique_text_is_of_one_record_of_a_kind(store: &dyn Store) 
     for taken in [named(key("b"), "text"), named(other_owner, "text")] {
         assert_refused(store, batch([taken], "refused"), is_not_unique).await;
     }
-    // Texts are compared bit by bit, and no text is nobody's.
+    // Texts are compared bit by bit, and the empty text has no owner.
     let free = ["Text", "text ", ""].map(|text| named(key(text), text));
     store.write(silent(free)).await.unwrap();
     let without = ["1", "2"].map(|id| create(key(id), ""));
@@ -374,7 +374,7 @@ pub(super) async fn the_outcome_of_a_batch_is_where_the_log_ended_after_it(store
     assert!(store.get(&client("c")).await.unwrap().is_some());
 }
 
-/// Settling asks for the outcome alone where nobody knows it.
+/// Settling asks for the outcome alone where it is unknown.
 pub(super) async fn a_settled_commit_answers_as_the_store_does(store: &dyn Store) {
     let written = batch([create(client("a"), "")], "written");
     let head = keywright::store::commit(store, written).await.unwrap();

@@ -135,7 +135,7 @@ pub(super) async fn records_are_counted_by_client(store: &dyn Store) {
     };
     assert_eq!(counts(5).await, [count("a", "c", 2), count("a", "d", 1)]);
     assert_eq!(counts(4).await.len(), 3);
-    // What counts against nobody any more, and is found by its new subject.
+    // What counts against no client any more, and is found by its new subject.
     let key = RecordKey::owned(Kind::Grant, &name("a"), "3");
     let token = store.token(&key).await;
     let change = Write::Replace(key.clone(), token, content("3", "w", None, 30));

@@ -25,7 +25,7 @@ pub enum InvalidStatusReference {
     /// `idx` is not a whole number that is not negative, or `uri` not a string of 1 to 2,048 bytes.
     #[error("idx or uri of the token's status_list is malformed")]
     Entry,
-    /// `status_list` stands beside `status` and not in it. Whoever wrote that means a status which a
+    /// `status_list` stands beside `status` and not in it. An issuer that writes that means a status which a
     /// verifier that passes it over would miss.
     #[error("status_list stands at the top of the claims and not in claim \"status\"")]
     Misplaced,

@@ -148,7 +148,7 @@ pub(crate) fn attack_15_duplicate_or_missing_kid() {
 }
 
 pub(crate) fn attack_16_key_for_another_purpose() {
-    // Somebody else holds the private half of what the issuer publishes for encryption.
+    // Another party holds the private half of what the issuer publishes for encryption.
     let other = EcSigner::new("k2");
     for (member, value) in [
         ("use", json!("enc")),

@@ -13,7 +13,7 @@ fn claims_and(members: &str) -> String {
         .replacen('{', &format!("{{{members},"), 1)
 }
 
-// Somebody may have meant that a token counts only where an extension is understood.
+// The issuer may have meant that a token counts only where an extension is understood.
 pub(crate) fn attack_31_critical_parameters() {
     let (service, issuer) = Service::with_issuer();
     for members in [
@@ -31,7 +31,7 @@ pub(crate) fn attack_31_critical_parameters() {
     }
 }
 
-// The issuer signs a text that somebody gave it, unencoded. Read as base64url it is a claims set.
+// The issuer signs a text that an attacker gave it, unencoded. Read as base64url it is a claims set.
 pub(crate) fn attack_32_unencoded_payload() {
     let (service, issuer) = Service::with_issuer();
     let text = base64url(forged_claims().to_string());

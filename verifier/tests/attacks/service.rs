@@ -23,7 +23,7 @@ pub(crate) struct Service {
     pub(crate) algorithms: Vec<Algorithm>,
     /// `None` for the default.
     pub(crate) typ: Option<&'static str>,
-    /// What somebody wrote into a configuration. The crate takes [`MAX_LEEWAY`] of it at most.
+    /// What an operator wrote into a configuration. The crate takes [`MAX_LEEWAY`] of it at most.
     pub(crate) leeway: Duration,
     pub(crate) required: Vec<&'static str>,
     pub(crate) max_token_bytes: usize,

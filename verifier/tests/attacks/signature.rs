@@ -135,7 +135,7 @@ pub(crate) fn mirrored(token: &str) -> String {
     assemble(input, [r, &mirrored].concat())
 }
 
-// (1, 0) lies on another curve and has order 2 there: twice the key is infinity. So whoever makes
+// (1, 0) lies on another curve and has order 2 there: twice the key is infinity. So an attacker who makes
 // u2 even signs anything: R = u1·G, r = x(R), s = z / u1.
 pub(crate) fn attack_23_key_that_is_not_on_the_curve() {
     let (x, y) = (BigUint::from(1_u32), BigUint::ZERO);

@@ -1,4 +1,4 @@
-//! Whoever can sign: the issuer, and attackers with a key of their own.
+//! Who can sign: the issuer, and attackers with a key of their own.
 
 use std::sync::LazyLock;
 

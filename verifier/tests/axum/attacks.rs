@@ -1,4 +1,4 @@
-//! What somebody tries who wants in, or wants to learn something.
+//! What an attacker tries who wants in, or wants to learn something.
 
 use serde_json::{Value, json};
 

@@ -192,7 +192,7 @@ fn without_keys_the_answer_is_503_with_retry_after_and_no_challenge() {
     let runs = Runs::default();
     let told = crate::service::Told::default();
     let service = Service::start(|| {
-        // Nobody listens on port 9 of this machine.
+        // No server listens on port 9 of this machine.
         let keys = RemoteKeys::at("http://127.0.0.1:9/jwks.json")
             .start()
             .unwrap();
@@ -204,7 +204,7 @@ fn without_keys_the_answer_is_503_with_retry_after_and_no_challenge() {
     assert_eq!(answer.refusal(), (503, "keys-unavailable".to_owned(), None));
     assert_eq!(answer.header("retry-after"), Some("5"));
     assert_eq!(told.take(), ["keys-unavailable key-1 alice"]);
-    // Whoever brings no token, or none of this issuer, is told so all the same.
+    // A caller without a token, or with one of another issuer, is told so all the same.
     assert_eq!(service.get("/orders", &NO_LINES).status, 401);
     let stranger = issuer.bearer(json!({"iss": "https://evil.example"}));
     assert_eq!(service.get("/orders", &[stranger]).status, 401);

@@ -71,7 +71,7 @@ fn every_method_and_path_below_the_layer_needs_a_token() {
         );
         assert_eq!(answer.body.is_empty(), method == "HEAD", "{method}");
     }
-    // Whoever has no token does not learn which paths there are.
+    // A caller without a token does not learn which paths there are.
     assert_eq!(service.get("/nowhere", &NO_LINES).status, 401);
     assert_eq!(service.send("DELETE", "/orders", &NO_LINES).status, 401);
     assert_eq!(runs.count(), 0);
@@ -171,7 +171,7 @@ fn the_innermost_of_two_layers_decides_what_a_handler_sees() {
             .layer(inner.authentication())
             .layer(outer.authentication())
     });
-    // Nobody's token has both signatures, so that nobody gets through both.
+    // No token has both signatures, so that no caller gets through both.
     assert_eq!(service.get("/", &[outer.bearer(json!({}))]).status, 401);
     assert_eq!(service.get("/", &[inner.bearer(json!({}))]).status, 401);
 }

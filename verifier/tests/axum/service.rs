@@ -21,7 +21,7 @@ pub(crate) const FAR: u64 = 4_102_444_800;
 
 pub(crate) const ISSUER: &str = "https://id.example";
 
-/// Whoever signs for [`ISSUER`].
+/// Signs for [`ISSUER`].
 pub(crate) struct Issuer(Signer);
 
 impl Issuer {

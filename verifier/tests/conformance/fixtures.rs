@@ -44,7 +44,7 @@ pub(crate) fn set(keys: impl IntoIterator<Item = Jwk>) -> JwkSet {
     JwkSet::new(keys.into_iter().collect())
 }
 
-/// A token of any header and payload, with a signature that nobody looks at.
+/// A token of any header and payload, with a signature that no test looks at.
 pub(crate) fn unsigned(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     format!("{}.{}.AAAA", base64url(header), base64url(payload))
 }
@@ -54,7 +54,7 @@ pub(crate) fn refusal(header: impl AsRef<[u8]>) -> JwsError {
     Jws::parse(&unsigned(header, "{}"), MAX_BYTES).unwrap_err()
 }
 
-/// Whoever holds an ES256 private key and signs whatever header they like.
+/// A holder of an ES256 private key, who signs any header.
 pub(crate) struct Signer {
     pair: EcdsaKeyPair,
 }

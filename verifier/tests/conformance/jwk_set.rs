@@ -106,7 +106,7 @@ fn a_set_without_a_usable_key_says_why_of_each() {
     assert!(JwkSet::parse_usable(set(json!([good("one"), one])).as_bytes()).is_ok());
 }
 
-// Standard V3, attack 15: which of two keys is meant, nobody knows.
+// Standard V3, attack 15: which of two keys is meant is unknown.
 #[test]
 fn of_two_keys_with_one_name_none_is_found() {
     let es256 = |keys: &JwkSet, kid: Option<&str>| {

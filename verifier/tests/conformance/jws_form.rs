@@ -29,7 +29,7 @@ fn the_parts_of_a_token_are_what_was_encoded() {
     assert_eq!(jws.signing_input(), token.rsplit_once('.').unwrap().0);
 }
 
-// For a token that no verifier accepts, and that somebody wants to look into.
+// For a token that no verifier accepts, and that a developer wants to look into.
 #[test]
 fn a_token_is_taken_apart_whatever_it_says() {
     let header = r#"{"alg":"none","crit":["x"],"extra":[1]}"#;

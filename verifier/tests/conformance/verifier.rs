@@ -156,7 +156,7 @@ fn a_refusal_says_whose_fault_it_is() {
             .unwrap_err();
         assert_eq!((error.code(), error.fault()), (code, fault));
     }
-    // A forgery that has expired is a forgery: nothing is said about what nobody has signed.
+    // A forgery that has expired is a forgery: nothing is said about what was not signed.
     let mut expired = claims(ONE);
     expired["exp"] = json!(0);
     let forged = signed(&stranger, &expired);

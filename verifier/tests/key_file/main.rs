@@ -1,4 +1,4 @@
-//! Keys in a file that somebody replaces while tokens are verified with it.
+//! Keys in a file that an operator replaces while tokens are verified with it.
 
 #[cfg(test)]
 mod replacement;

@@ -214,7 +214,7 @@ async fn metadata_with_a_wrong_head_yields_no_keys() {
     together(issuers).await;
 }
 
-// Both exchanges together: whoever waits for a token waits no longer than the timeout.
+// Both exchanges together: a caller that waits for a token waits no longer than the timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timeout_is_for_discovery_and_keys_together() {
     let issuer = Issuer::start(Reply::Silence);

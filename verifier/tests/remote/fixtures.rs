@@ -34,7 +34,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Whoever holds an ES256 private key.
+/// A holder of an ES256 private key.
 pub(crate) struct Signer {
     kid: String,
     pair: EcdsaKeyPair,

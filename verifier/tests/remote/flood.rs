@@ -48,7 +48,7 @@ async fn tokens_with_made_up_kids_cost_the_issuer_one_request_per_cool_down() {
         issuer.count()
     );
     assert!(u128::try_from(issuer.count()).unwrap() <= allowed);
-    assert!(issuer.count() >= 2, "nobody asked at all");
+    assert!(issuer.count() >= 2, "no verifier asked at all");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,7 +193,7 @@ async fn token_that_nobody_waits_for_any_more_holds_nothing_up() {
     assert_eq!(issuer.count(), 2);
 }
 
-// Whatever comes in whatever order: nobody hangs, nobody is told a lie, nobody floods.
+// Whatever comes in whatever order: no caller hangs or is told a lie, and the issuer is not flooded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unsteady_issuer_keeps_nobody_waiting() {
     let known = Signer::new("known");

@@ -94,7 +94,7 @@ pub(crate) struct Issuer {
     state: Arc<State>,
     acceptor: Option<TlsAcceptor>,
     listening: Option<JoinHandle<()>>,
-    /// Keeps the port while nobody listens.
+    /// Keeps the port while no server listens.
     reserved: Option<TcpSocket>,
 }
 

@@ -72,7 +72,7 @@ fn keys_outlive_the_runtime_up_to_their_limit_and_nobody_hangs() {
         first_set(&keys).await;
         let verifier = verifier(keys.clone());
         let token = known.token();
-        // In the middle of a fetch that somebody waits for.
+        // In the middle of a fetch that a caller waits for.
         issuer.answer(Reply::Silence);
         let waiting = {
             let verifier = verifier.clone();

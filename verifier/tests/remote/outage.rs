@@ -148,7 +148,7 @@ fn refused_by_their_head() -> Vec<Case> {
             "JWK set",
         ),
         (
-            "gzip, which nobody asked for",
+            "gzip, which was not asked for",
             Reply::http(
                 "200 OK",
                 &["content-type: application/json", "content-encoding: gzip"],
