@@ -152,6 +152,44 @@ pub struct Exposure {
     pub in_force_everywhere_at: UnixSeconds,
 }
 
+/// The live tokens of a key, as far as the issuance log of the process that answers has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveTokens {
+    /// How many it has signed that have not expired.
+    pub tokens: u64,
+    /// The clients that asked for them, most tokens first; a hundred at most.
+    pub clients: Vec<LiveTokensOfClient>,
+    /// The audiences that they are for, most tokens first; a hundred at most. A token may have several.
+    pub audiences: Vec<LiveTokensOfAudience>,
+    /// From when on the log was read, in Unix seconds; `null` when it has no line. Of a long log the
+    /// newest 64 MiB are read.
+    pub read_since: Nullable<UnixSeconds>,
+    /// Whether the log was read far enough back for every live token that this process has signed.
+    pub complete: bool,
+}
+
+/// The live tokens of one client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveTokensOfClient {
+    /// The client's id.
+    pub client: String,
+    /// How many.
+    pub tokens: u64,
+    /// When the last of them expires, in Unix seconds.
+    pub expires_at: UnixSeconds,
+}
+
+/// The live tokens of one audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveTokensOfAudience {
+    /// The audience. A long one is cut.
+    pub audience: String,
+    /// How many.
+    pub tokens: u64,
+    /// When the last of them expires, in Unix seconds.
+    pub expires_at: UnixSeconds,
+}
+
 /// What an imported key becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

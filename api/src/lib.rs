@@ -68,7 +68,8 @@ pub use issuers::{
 };
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
-    Keys, PastKey, PublicJwk, RevokeRequest, RotateRequest, Rotations,
+    Keys, LiveTokens, LiveTokensOfAudience, LiveTokensOfClient, PastKey, PublicJwk, RevokeRequest,
+    RotateRequest, Rotations,
 };
 pub use oauth::{
     AccessToken, AccessTokenType, ClientAuthenticationForm, ConsumedToken, GlobalTokenRevocation,

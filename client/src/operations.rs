@@ -4,9 +4,9 @@
 use keywright_api::{
     Approvals, AuditHead, AuditPage, BatchResults, Clients, ClockCorrection, Confirmed,
     ConsoleLink, CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName,
-    Issuers, Key, Keys, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan, RegisteredClient,
-    Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations, SigningCheck, Token,
-    UnixSeconds, Verifiers, Webhook, WebhookWithSecret, Webhooks,
+    Issuers, Key, Keys, LiveTokens, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan,
+    RegisteredClient, Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations,
+    SigningCheck, Token, UnixSeconds, Verifiers, Webhook, WebhookWithSecret, Webhooks,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -206,6 +206,12 @@ impl Client {
         let query = Query::default();
         let query = query.with("discard_successor", Some(discards_successor.to_string()));
         self.get(query.after(format!("{}/exposure", of_key(issuer, kid))))
+    }
+
+    /// Whose tokens the key has signed that are still alive, from the issuance log of the process that
+    /// answers.
+    pub fn read_live_tokens(&self, issuer: &IssuerName, kid: &Kid) -> Call<'_, LiveTokens> {
+        self.get(format!("{}/live-tokens", of_key(issuer, kid)))
     }
 
     /// Brings in a key of another system: an [`keywright_api::ImportRequest`].

@@ -28,6 +28,7 @@ mod issuers;
 mod key_wait;
 mod keys;
 pub mod lease;
+pub mod live_tokens;
 pub mod load;
 pub mod master_key;
 pub mod permit;

@@ -3,6 +3,7 @@
 mod find;
 mod history;
 mod import;
+mod live_tokens;
 mod reference;
 mod revoke;
 mod rotate;

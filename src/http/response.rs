@@ -260,6 +260,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::TooManyWebhooks
         | Code::TooManyEventStreams
         | Code::EventStreamDisabled
+        | Code::NoIssuanceLog
         | Code::LastAdmin
         | Code::NotABan
         | Code::GrantEnded

@@ -10,6 +10,7 @@ use crate::authority::signing::SignedToken;
 use crate::authority::snapshot::Snapshot;
 use crate::authority::webhooks::WebhookWithSecret;
 use crate::authority::{Exposure, Rotation};
+use crate::issuance_log::LiveTokens;
 use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
 use crate::oauth::grant::PUBLIC;
 use crate::oauth::{Grant, GrantBinding, GrantHolder, GrantState};
@@ -146,6 +147,30 @@ pub(super) fn approval(approval: &Approval) -> api::Approval {
         Operation::SetPolicy { policy } => shown.policy = Some((&**policy).into()),
     }
     shown
+}
+
+pub(super) fn live_tokens(counted: LiveTokens) -> api::LiveTokens {
+    let clients = counted.clients.into_iter();
+    let audiences = counted.audiences.into_iter();
+    api::LiveTokens {
+        tokens: counted.tokens,
+        clients: clients
+            .map(|share| api::LiveTokensOfClient {
+                client: share.name,
+                tokens: share.tokens,
+                expires_at: api::UnixSeconds(share.expires_at),
+            })
+            .collect(),
+        audiences: audiences
+            .map(|share| api::LiveTokensOfAudience {
+                audience: share.name,
+                tokens: share.tokens,
+                expires_at: api::UnixSeconds(share.expires_at),
+            })
+            .collect(),
+        read_since: counted.read_since.map(Timestamp::in_the_past).into(),
+        complete: counted.complete,
+    }
 }
 
 pub(super) fn exposure(exposure: &Exposure) -> api::Exposure {

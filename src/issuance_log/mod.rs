@@ -12,12 +12,14 @@
 //! What `kill -9` can lose is what waits: about 5 ms of lines while they can be written.
 
 mod line;
+mod live_tokens;
 mod output;
 mod queue;
 mod refusals;
 mod writer;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use line::{Decision, Line, LoggedClaims};
+pub use live_tokens::{LiveTokens, LiveTokensOf, Share};
 pub use output::Destination;
 pub use queue::QueueFull;
 
@@ -47,6 +50,8 @@ pub struct IssuanceLog {
     queue: Arc<Queue>,
     refusals: Arc<Refusals>,
     metrics: Arc<Metrics>,
+    /// The file, if it is one.
+    file: Option<PathBuf>,
     /// Closed when the thread has ended.
     writing: watch::Receiver<()>,
 }
@@ -62,6 +67,10 @@ impl IssuanceLog {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
+        let file = match &destination {
+            Destination::Stdout => None,
+            Destination::File(path) => Some(path.clone()),
+        };
         let output = Output::open(destination)?;
         let queue = Arc::new(Queue::new(capacity));
         let (alive, writing) = watch::channel(());
@@ -87,8 +96,21 @@ impl IssuanceLog {
             queue,
             refusals,
             metrics,
+            file,
             writing,
         })
+    }
+
+    /// Counts the live tokens of a key by client and audience, in this process's own file and in
+    /// what it was renamed to: its newest 64 MiB. `None` when lines go to standard output. It reads
+    /// files and does not return before that.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn live_tokens(&self, of: &LiveTokensOf) -> Option<io::Result<LiveTokens>> {
+        self.file
+            .as_deref()
+            .map(|path| live_tokens::count(path, of))
     }
 
     /// Puts a line into the queue. Refusals find no room a little earlier than tokens, so that a

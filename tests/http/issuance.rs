@@ -1,6 +1,7 @@
 //! The issuance log: every token and every refusal has its line, and no line says too much.
 
 mod durability;
+mod live_tokens;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

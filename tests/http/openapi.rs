@@ -47,7 +47,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 123] = [
+const STORY: [&str; 124] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -69,6 +69,7 @@ const STORY: [&str; 123] = [
     "listVerifiers",
     "readKey",
     "readExposure",
+    "readLiveTokens",
     "readPlan",
     "previewPlan",
     "rotate",
@@ -173,12 +174,14 @@ const STORY: [&str; 123] = [
     "readReadiness",
 ];
 
-/// A service that has the master key which the example names, beside its own.
+/// A service that has the master key which the example names, beside its own, and whatever else an
+/// operation wants.
 fn with_two_master_keys() -> Server {
     let master_key = "AQEB".repeat(10) + "AQE=";
     let further = [("KEYWRIGHT_FURTHER_MASTER_KEY", master_key.as_str())];
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    start_with(folder, "oauth.enabled = true\n", &further).unwrap()
+    let settings = "oauth.enabled = true\nissuance_log.to = \"file\"\n";
+    start_with(folder, settings, &further).unwrap()
 }
 
 #[test]
@@ -296,7 +299,9 @@ fn single_use(server: &Server, issuer: &str) -> Value {
 /// Path parameters whose example is the name of something that every service has another of.
 fn existing(server: &Server, id: &str) -> Vec<(&'static str, String)> {
     match id {
-        "readKey" | "readExposure" | "revokeKey" => vec![("kid", kid(server, "default", "active"))],
+        "readKey" | "readExposure" | "readLiveTokens" | "revokeKey" => {
+            vec![("kid", kid(server, "default", "active"))]
+        }
         "deleteClient" | "readClient" | "checkSigning" | "setClient" | "rotateCredential"
         | "revokeCredential" => {
             let client = create_client(server, "short-lived", &["issuer"]);

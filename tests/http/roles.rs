@@ -21,7 +21,10 @@ struct Sample {
 /// An operation of the document, by its identifier, and a sample of it.
 type Call = (&'static str, fn(&Server) -> Sample);
 
-const CALLS: [Call; 59] = [
+/// What some of the operations need.
+const SETTINGS: &str = "issuance_log.to = \"file\"\n";
+
+const CALLS: [Call; 60] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -50,6 +53,7 @@ const CALLS: [Call; 59] = [
     ("listVerifiers", |_| Sample::default()),
     ("readKey", active_key),
     ("readExposure", active_key),
+    ("readLiveTokens", active_key),
     ("readPlan", |_| Sample::default()),
     ("previewPlan", |_| body(world::policy("a", json!({})))),
     ("readAudit", |_| Sample::default()),
@@ -262,7 +266,7 @@ fn requests() -> impl Iterator<Item = impl Fn(&Server) -> Request> {
 
 #[test]
 fn every_role_may_do_what_the_contract_says_and_nothing_else() {
-    let server = start("");
+    let server = start(SETTINGS);
     create_issuer(&server, "a", json!({}));
     let roles = ["issuer", "security", "auditor", "admin", "revoker"];
     let clients = roles.map(|role| (vec![role], create_client(&server, role, &[role])));
@@ -313,7 +317,7 @@ fn every_role_may_do_what_the_contract_says_and_nothing_else() {
 
 #[test]
 fn without_a_credential_nothing_answers_but_what_is_documented_so() {
-    let server = start("");
+    let server = start(SETTINGS);
     create_issuer(&server, "a", json!({}));
     let requests: Vec<Request> = requests().map(|make| make(&server)).collect();
     let before = world::state(&server);

@@ -433,6 +433,7 @@ fn removal() {
     });
     let mut record = Record::new(&server);
     record.call("GET", &path, Value::Null);
+    record.call("GET", &format!("{path}/live-tokens"), Value::Null);
     record.call(
         "POST",
         &format!("{path}/revoke"),

@@ -5,6 +5,7 @@ use keywright_client::{Answer, AuditFilter};
 use keywright_verifier::Kid;
 use serde_json::{Value, json};
 
+use super::live_tokens;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::irreversible::{Consent, Irreversible};
@@ -58,7 +59,8 @@ pub(super) fn run(
             expected => expected?,
         };
         if arguments.dry_run {
-            return show(&expected, Act::Imagined, session);
+            show(&expected, Act::Imagined, session)?;
+            return live_tokens::note(&client, issuer, kid, session);
         }
         if let Some(consequence) = danger(&expected.read()?) {
             let step = Irreversible {

@@ -10,6 +10,7 @@ mod in_force;
 pub(super) mod inspector;
 pub(super) mod issuer;
 pub(super) mod issuers;
+mod live_tokens;
 mod plan_changes;
 pub(super) mod policy;
 mod policy_fields;

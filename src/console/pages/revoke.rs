@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::in_force::{self, Place as PlaceInForce};
 use super::issuer::awaits;
+use super::live_tokens;
 use crate::access::Role;
 use crate::console::api::{Outcome, encoded, of_issuer};
 use crate::console::assets;
@@ -198,6 +199,12 @@ async fn confirm(
     );
     let exposure: api::Exposure = calls.get(&of_issuer(issuer, rest)).await?;
     let document: api::Issuer = calls.get(&of_issuer(issuer, "")).await?;
+    let live: Result<api::LiveTokens, api::Problem> = calls
+        .get(&of_issuer(
+            issuer,
+            format!("/keys/{}/live-tokens", encoded(kid)),
+        ))
+        .await;
     let policy = &document.policy.0;
     let max_age = policy
         .jwks_max_age
@@ -244,10 +251,8 @@ async fn confirm(
         }
         section aria-labelledby="whose" {
             h2 #whose { "Whose tokens stop working" }
-            p.muted {
-                "Live tokens are not counted here: the issuance log, if there is one, has them. The last token of this \
-                 key would expire at " (moment::at(exposure.tokens_until.0, now)) "."
-            }
+            (live_tokens::shown(live.as_ref(), now))
+            p.muted { "The last token of this key would expire at " (moment::at(exposure.tokens_until.0, now)) "." }
         }
         @if signed.caller.has(Role::Security) { (confirm_form(signed, issuer, kid, choice, typed)) }
         @else { p.muted.field { "You may look, not act: revoking takes the role " code { "security" } "." } }

@@ -121,6 +121,17 @@ pub(super) async fn exposure(
     Ok(ok(shown::exposure(&exposure)))
 }
 
+pub(super) async fn live_tokens(
+    State(authority): Service,
+    caller: HasRole<role::Reader>,
+    Named(issuer): Named,
+    KidText(kid): KidText,
+) -> Result<Response, Problem> {
+    let kid = Kid::parse(&kid).map_err(|_| Problem::unknown_key(&kid))?;
+    let counted = caller.compute(move || authority.live_tokens(&issuer, &kid));
+    Ok(ok(shown::live_tokens(counted.await??)))
+}
+
 pub(super) async fn import(
     State(authority): Service,
     caller: HasRole<role::Security>,

@@ -127,6 +127,11 @@ fn table() -> Vec<Route> {
             keys::exposure,
             openapi::keys::exposure,
         ),
+        Route::new("/v1/issuers/{issuer}/keys/{kid}/live-tokens").get(
+            Reading,
+            keys::live_tokens,
+            openapi::keys::live_tokens,
+        ),
         Route::new("/v1/issuers/{issuer}/verifiers").get(
             Reading,
             verifiers::list,

@@ -206,6 +206,34 @@ pub(in crate::http) fn exposure() -> Operation {
         .refuses(&[Code::IllegalTransition, Code::IssuerDeleted])
 }
 
+/// `GET /v1/issuers/{issuer}/keys/{kid}/live-tokens`.
+pub(in crate::http) fn live_tokens() -> Operation {
+    let operation = Operation::new(
+        Area::Keys,
+        "readLiveTokens",
+        "Count the live tokens of a key",
+    )
+    .text(
+        "Whose tokens stop working when the key is revoked: counted by client and by audience in the \
+         issuance log of the process that answers. Each replica has a log of its own, and the tokens \
+         of all of them add up.",
+    )
+    .one_of_the_roles(&Role::READERS);
+    let counted = json!({
+        "tokens": 1841,
+        "clients": [{"client": "9f3a61c08d24be57", "tokens": 1841, "expires_at": 1_795_298_274}],
+        "audiences": [{"audience": "orders", "tokens": 1841, "expires_at": 1_795_298_274}],
+        "read_since": 1_795_290_000, "complete": true,
+    });
+    kid_path(issuer_path(operation))
+        .answers(ResponseDescription::json::<api::LiveTokens>(
+            ResponseStatus::Ok,
+            "The live tokens.",
+            counted,
+        ))
+        .refuses(&[Code::NoIssuanceLog, Code::IssuanceLogUnavailable])
+}
+
 /// `POST /v1/issuers/{issuer}/keys`.
 pub(in crate::http) fn import() -> Operation {
     let operation = Operation::new(Area::Keys, "importKey", "Import a key")

@@ -10,6 +10,7 @@ use crate::authority::ChangeError;
 use crate::authority::authentication::Unauthenticated;
 use crate::authority::grants::GrantError;
 use crate::authority::issued_token::InvalidToken;
+use crate::authority::live_tokens::LiveTokensError;
 use crate::authority::revocations::FeedRefusal;
 use crate::authority::signing::SignRefusal;
 use crate::authority::single_use::ConsumeError;
@@ -313,6 +314,17 @@ impl From<ConsumeError> for Problem {
             ConsumeError::KeyIsIdentifier => Code::InvalidIdempotencyKey,
         };
         Self::new(code, error)
+    }
+}
+
+impl From<LiveTokensError> for Problem {
+    fn from(error: LiveTokensError) -> Self {
+        let code = match &error {
+            LiveTokensError::UnknownKey(kid) => return Self::unknown_key(kid.as_str()),
+            LiveTokensError::NoLog => Code::NoIssuanceLog,
+            LiveTokensError::Unreadable(_) => Code::IssuanceLogUnavailable,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
