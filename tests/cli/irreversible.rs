@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -122,6 +123,27 @@ fn on_a_terminal_the_name_is_typed() {
     assert!(deleted.contains("exit code 0"), "{deleted}");
     let shown = server.call("GET", "/v1/issuers/shop", None).json();
     assert!(shown.get("deleted_at").is_some());
+}
+
+#[test]
+fn a_dry_run_says_whose_tokens_would_stop_working() {
+    let server = start("issuance_log.to = \"file\"\n");
+    let active = key(&server, "default", "active");
+    let claims = json!({ "claims": { "sub": "alice", "aud": "orders" } });
+    server.sign("default", &claims);
+    let dry_run = ["keys", "revoke", &active, "--dry-run"];
+    let (clients, audiences) = ("; clients: bootstrap (1)", "; audiences: orders (1)");
+    let counted = format!("issuance log: 1{clients}{audiences}; there may be more before ");
+    // The line is on its way to the file.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (code, said) = said(&server, &dry_run);
+        assert_eq!(code, 0, "{said}");
+        if said.contains(&counted) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{said}");
+    }
 }
 
 #[test]

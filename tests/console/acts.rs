@@ -4,10 +4,40 @@ use serde_json::json;
 
 use crate::browser::{Browser, hidden, text};
 use crate::support::{Server, start};
-use crate::world::{create_client, create_issuer, credential, kid, kids, ok};
+use crate::world::{create_client, create_issuer, credential, eventually, kid, kids, ok};
 
 fn revoke_page(browser: &mut Browser, issuer: &str, kid: &str) -> String {
     browser.page(&format!("/console/issuers/{issuer}/revoke?kid={kid}"))
+}
+
+#[test]
+fn whose_tokens_stop_working_is_shown_before_a_key_is_revoked() {
+    let server = start("issuance_log.to = \"file\"\n");
+    let client = create_client(&server, "web", &["issuer"]);
+    let claims = json!({ "claims": { "sub": "alice", "aud": "orders" } });
+    let signed = server.call_as(
+        Some(&credential(&client)),
+        "POST",
+        "/v1/issuers/default/tokens",
+        Some(("application/json", claims.to_string().into_bytes())),
+    );
+    let kid = ok(signed)["kid"].as_str().unwrap().to_owned();
+    let mut browser = Browser::signed_in(&server, &server.admin);
+    let page = eventually("a counted token", || {
+        let page = revoke_page(&mut browser, "default", &kid);
+        page.contains("1 live token</strong>").then_some(page)
+    });
+    let id = client["id"].as_str().unwrap();
+    for shown in [id, "client", "orders", "audience", "There may be more"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("alice"));
+
+    let server = start("");
+    let kid = self::kid(&server, "default", "active");
+    let mut browser = Browser::signed_in(&server, &server.admin);
+    let page = revoke_page(&mut browser, "default", &kid);
+    assert!(page.contains("Live tokens are not counted"), "{page}");
 }
 
 #[test]

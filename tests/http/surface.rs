@@ -947,6 +947,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "last-admin",
         "malformed-json",
         "method-not-allowed",
+        "no-issuance-log",
         "not-a-ban",
         "not-an-object",
         "not-found",

@@ -13,13 +13,16 @@ use crate::lifecycle::IssuerName;
 /// How many clients, and how many audiences, are named.
 const MOST_NAMED: usize = 5;
 
-/// Says it on standard error, so that standard output has one document.
+/// Says it to people. Programs have the answer of one call, and can make the other.
 pub(super) fn note(
     client: &Client,
     issuer: &IssuerName,
     kid: &Kid,
     session: &mut Session,
 ) -> Result<(), Failure> {
+    if session.output.is_json() {
+        return Ok(());
+    }
     let live = match client.wait(client.read_live_tokens(issuer, kid)) {
         Ok(answer) => answer.read()?,
         Err(Failure::Refused(problem)) => {
