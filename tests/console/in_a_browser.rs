@@ -48,7 +48,7 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     let Some(chromium) = chromium() else {
         return;
     };
-    let server = start("console.environment = \"production\"\n");
+    let server = start("console.environment = \"production\"\nissuance_log.to = \"file\"\n");
     create_issuer(&server, "shop", json!({"algorithms": ["ES256", "RS256"]}));
     create_issuer(&server, "victim", json!({}));
     create_issuer(&server, "orders", json!({"algorithms": ["ES256", "RS256"]}));
@@ -60,6 +60,8 @@ fn every_flow_holds_at_three_widths_in_light_and_dark() {
     let force = json!({"force": true, "reason": "INC-4712: key seen on a build host"});
     ok(server.call("POST", "/v1/issuers/takes-two/rotate", Some(&json!({}))));
     ok(server.call("POST", "/v1/issuers/takes-two/rotate", Some(&force)));
+    let victim = json!({"claims": {"sub": "user-4", "aud": "orders"}});
+    server.sign("victim", &victim);
     let token = sign(&server, "user-1", &json!({}));
     let banned = sign(&server, "user-2", &json!({}));
     let ban = json!({"subject": "user-2", "ban": true, "reason": "INC-4713: account taken over"});
