@@ -313,7 +313,7 @@ impl Problem {
     }
 
     fn store_unavailable() -> Self {
-        let detail = "the key store does not answer or refuses to write; nothing may have changed";
+        let detail = "the key store does not answer or refuses to write; a change may or may not have been made";
         Self::new(Code::StoreUnavailable, detail).header(RETRY_AFTER, 2)
     }
 

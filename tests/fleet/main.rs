@@ -23,6 +23,7 @@ mod distance;
 mod fail_over;
 mod faults;
 mod followers;
+mod hanging_commit;
 mod hostile;
 mod proxy;
 #[path = "../support/mod.rs"]

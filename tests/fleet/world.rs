@@ -196,6 +196,12 @@ impl<'p> Fleet<'p> {
         }
     }
 
+    /// What the database is called.
+    pub(crate) fn database_name(&self) -> String {
+        let (_, name) = self.database.rsplit_once('/').unwrap();
+        name.split('?').next().unwrap().to_owned()
+    }
+
     /// A request to a replica's internal listener.
     pub(crate) fn call(
         &self,
