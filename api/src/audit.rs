@@ -4,7 +4,7 @@ use keywright_verifier::{Algorithm, Kid};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{GrantEndCause, IssuerName, Nullable, PolicyInForce, Terms, UnixSeconds};
+use crate::{GrantEndCause, IssuerName, Nullable, PolicyInForce, Share, Terms, UnixSeconds};
 
 /// The most events that one page of the audit log has.
 pub const LARGEST_PAGE: usize = 1000;
@@ -159,6 +159,18 @@ pub struct KeyEventMembers {
     /// Until when it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_until: Option<UnixSeconds>,
+    /// The share of the verifiers that should have held the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// How many verifiers held it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holders: Option<u64>,
+    /// How many verifiers were known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifiers: Option<u64>,
+    /// Replicas that had not counted for long enough to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncounted_replicas: Option<u64>,
     /// The state before a key was revoked, or the fingerprint of the previous master key, if it is
     /// known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,6 +215,7 @@ pub enum EventKind {
     IssuerDeleted,
     PolicyChanged,
     KeyPublished,
+    AdoptionMissed,
     KeyActivated,
     KeyRetired,
     KeyRemoved,

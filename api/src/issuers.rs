@@ -6,7 +6,7 @@ use keywright_verifier::Algorithm;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::{DurationText, IssuerName, TokenStatus, UnixSeconds};
+use crate::{DurationText, IssuerName, Share, TokenStatus, UnixSeconds};
 
 /// All issuers that the caller may call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +106,10 @@ macro_rules! with_policy_members {
             /// `false`; otherwise it has what the policy has. Default: `false`.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub status: Option<TokenStatus>,
+            /// Beside `lead`: a rotation that is due waits until enough of the verifiers that are known hold the
+            /// successor, or the time is over. Absent: it does not wait.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub adoption: Option<AdoptionGate>,
             $($more)*
         }
     };
@@ -147,6 +151,7 @@ impl IssuerRequest {
             revocation_feed,
             revocation_max_age,
             status,
+            adoption,
             takes_over,
         } = self;
         let policy = Policy {
@@ -167,10 +172,14 @@ impl IssuerRequest {
             revocation_feed,
             revocation_max_age,
             status,
+            adoption,
         };
         (policy, takes_over)
     }
 }
+
+/// The members that a policy in force lacks where they are off.
+const OFF_WHEN_ABSENT: [&str; 1] = ["adoption"];
 
 /// An issuer's rules with all their members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +191,7 @@ impl JsonSchema for PolicyInForce {
         "PolicyInForce".into()
     }
 
-    /// That of a policy: open, and every member is there.
+    /// That of a policy: open, and every member is there that is not off by being absent.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Policy::json_schema(generator);
         schema.remove("additionalProperties");
@@ -192,6 +201,7 @@ impl JsonSchema for PolicyInForce {
         let names: Vec<String> = names
             .into_iter()
             .flat_map(|members| members.keys().cloned())
+            .filter(|name| !OFF_WHEN_ABSENT.contains(&name.as_str()))
             .collect();
         schema.insert("required".to_owned(), names.into());
         schema.insert(
@@ -244,6 +254,17 @@ pub enum RevocationFeed {
     Authenticated,
     /// No verifier: only the signers know.
     Off,
+}
+
+/// How many of the verifiers that are known must hold a successor before a rotation that is due lets it sign, and
+/// for how long the rotation waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptionGate {
+    /// Their share of the verifiers that all replicas have seen.
+    pub share: Share,
+    /// For how long it waits, at least `1s`: then it happens all the same, and the audit log says so.
+    pub within: DurationText,
 }
 
 /// When keys rotate: at an interval, or by a cron expression in a time zone.

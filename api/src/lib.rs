@@ -35,6 +35,7 @@ mod read;
 mod revocations;
 pub mod schema;
 mod service;
+mod share;
 mod tokens;
 mod values;
 mod verifiers;
@@ -63,8 +64,8 @@ pub use grants::{
     RefreshTerms,
 };
 pub use issuers::{
-    Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy, PolicyInForce,
-    RevocationFeed, Rotation,
+    AdoptionGate, Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy,
+    PolicyInForce, RevocationFeed, Rotation,
 };
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
@@ -76,7 +77,7 @@ pub use oauth::{
     IntrospectedToken, Introspection, OauthError, OauthErrorName, OneTokenForm, SubjectIdentifier,
     TokenForm,
 };
-pub use plan::{KeyEvent, Occurrence, Plan};
+pub use plan::{KeyEvent, Occurrence, Plan, WaitingRotation};
 pub use problem::{Problem, ProblemCode};
 pub use publication::{
     JwkSet, MtlsEndpointAliases, OauthEndpoints, OauthMetadata, OpenidConfiguration, PublishedJwk,
@@ -94,6 +95,7 @@ pub use service::{
     RegisterContents, Replica, Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth,
     TaskState, WebhookHealth,
 };
+pub use share::{InvalidShare, Share};
 pub use tokens::{
     Audience, BatchRequest, BatchResult, BatchResults, BatchResultsText, Claims, LARGEST_BATCH,
     SignRequest, SigningCheck, Token, TokenStatus,

@@ -4,7 +4,7 @@ use keywright_verifier::Kid;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyState, UnixSeconds};
+use crate::{KeyState, UnixSeconds, WaitingRotation};
 
 /// Who has fetched an issuer's key set from this process in the last 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub struct Verifiers {
     pub verifiers: Vec<Verifier>,
     /// Requests of verifiers that are not among them, because there was no room.
     pub unrecorded_requests: u64,
+    /// The rotations that are due and wait until verifiers hold the successor. They count the verifiers of all
+    /// replicas.
+    pub waiting: Vec<WaitingRotation>,
 }
 
 /// A published key, and who has it.
@@ -46,6 +49,8 @@ pub struct Verifier {
     pub current: bool,
     /// Whether it has named that tag itself in `If-None-Match`. Otherwise it was sent the key set.
     pub confirmed: bool,
+    /// The keys of that key set that it lacks: a rotation to one of them may wait for it.
+    pub lacks: Vec<Kid>,
     /// When it was first seen, in Unix seconds.
     pub first_seen_at: UnixSeconds,
     /// When it asked last, in Unix seconds.

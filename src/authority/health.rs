@@ -23,7 +23,9 @@ use super::webhooks::StoredWebhook;
 use super::{Authority, ChangeError};
 use crate::clock::Clock;
 use crate::event_stream::EventStream;
-use crate::lifecycle::{IssuerName, IssuerOrigin, Key, KeySet, State, Timestamp, rotation_due};
+use crate::lifecycle::{
+    IssuerName, IssuerOrigin, Key, KeySet, State, Timestamp, latest_rotation, rotation_due,
+};
 use crate::webhook::{DeliveryState, Webhook};
 
 /// Why this process cannot serve.
@@ -410,6 +412,9 @@ impl Authority {
             if current + earlier > 0 {
                 metrics.observe_verifiers(name, current, earlier);
             }
+            for wait in self.waiting_rotations(&issuer) {
+                metrics.observe_waiting_rotation(name, wait.algorithm);
+            }
             for key in snapshot.set().keys() {
                 if let State::Active(active) = key.state() {
                     let algorithm = key.algorithm();
@@ -444,7 +449,8 @@ fn lacks_key(set: &KeySet) -> Option<IssuerFault> {
 
 fn overdue(set: &KeySet, now: Timestamp) -> Option<IssuerFault> {
     let algorithms = set.policy().algorithms.iter().copied();
-    let due = algorithms.filter_map(|algorithm| Some((algorithm, rotation_due(set, algorithm)?)));
+    let due =
+        algorithms.filter_map(|algorithm| Some((algorithm, latest_rotation(set, algorithm)?)));
     let overdue = due.filter(|(_, due_at)| due_at.after(OVERDUE_AFTER) < now);
     let (algorithm, due_at) = overdue.min_by_key(|(_, due_at)| *due_at)?;
     Some(IssuerFault::RotationOverdue { algorithm, due_at })

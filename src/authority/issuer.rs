@@ -16,15 +16,15 @@ use super::lease::Lease;
 use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
 use super::master_key::CommitSealing;
 use super::permit::Replaces;
-use super::replication;
+use super::replication::lag;
 use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::revocations::Revocations;
 use super::snapshot::{LeasedSnapshot, Snapshot};
 use super::status_lists::StatusLists;
 use super::{ChangeError, Services};
 use crate::lifecycle::{
-    Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, RuleViolation, State,
-    decide,
+    Adoption, Change, ChangeTime, Command, Decision, Event, IssuerName, Key, KeySet, RuleViolation,
+    State, decide,
 };
 use crate::store::SetTokens;
 use crate::store::documents::writes;
@@ -124,9 +124,10 @@ impl Issuer {
         &self,
         services: &Services,
         request: &ChangeRequest,
+        adoption: &Adoption,
     ) -> Result<Changed, ChangeError> {
         for _ in 0..MAX_ATTEMPTS {
-            if let Some(changed) = self.attempt(services, request).await? {
+            if let Some(changed) = self.attempt(services, request, adoption).await? {
                 return Ok(changed);
             }
         }
@@ -138,6 +139,7 @@ impl Issuer {
         &self,
         services: &Services,
         request: &ChangeRequest,
+        adoption: &Adoption,
     ) -> Result<Option<Changed>, ChangeError> {
         // Lock.
         note_issuer(self.name.as_str());
@@ -162,7 +164,7 @@ impl Issuer {
         }
         let attestation = request.request.attestation();
         let (command, keys) = (&request.command, &request.fresh.supply);
-        let decide = |command| decide(before.set(), command, attestation, time, keys);
+        let decide = |command| decide(before.set(), command, attestation, time, keys, adoption);
         let mut decision = match decide(command) {
             Ok(decision) => decision,
             Err(violation) => {
@@ -308,7 +310,7 @@ impl Issuer {
         let Some(key) = activated.filter(|_| request.command.waits_for_verifiers()) else {
             return Ok(None);
         };
-        let until = replication::lagging_replica(&*services.store, &self.name).await?;
+        let until = lag::lagging_replica(&*services.store, &self.name).await?;
         Ok(until.map(|ready_at| RuleViolation::SuccessorNotReady {
             algorithm: key.algorithm(),
             kid: key.kid().clone(),

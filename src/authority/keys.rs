@@ -15,9 +15,9 @@ use super::request::{ChangeRequest, Changed, Committed, Request};
 use super::{Authority, ChangeError, run_to_completion};
 use crate::engine::{KeyPair, Urgency};
 use crate::lifecycle::{
-    Attestation, AvailableKeys, Change, Command, Event, ImportAs, KeySet, KeySpecification,
-    PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart, Successor, Timestamp, decide,
-    simulate,
+    Adoption, Attestation, AvailableKeys, Change, Command, Event, ImportAs, KeySet,
+    KeySpecification, PlannedEvent, Policy, Readiness, RuleViolation, SimulationStart, Successor,
+    Timestamp, decide, simulate,
 };
 use crate::telemetry::traces::{carried, child_span};
 
@@ -162,7 +162,9 @@ impl Authority {
         issuer: &Issuer,
         request: &ChangeRequest,
     ) -> Result<Changed, ChangeError> {
-        let outcome = issuer.change(&self.services, request).await;
+        let outcome = issuer
+            .change(&self.services, request, &self.adoption(issuer))
+            .await;
         if let Ok(Changed {
             committed: Some(Committed { change, .. }),
             ..
@@ -385,6 +387,7 @@ impl Authority {
             Attestation::TwoPeople,
             time,
             &none,
+            &Adoption::default(),
         )
         .map_err(ChangeError::Refused)?;
         let unknown = || ChangeError::Refused(RuleViolation::UnknownKey(kid.clone()));
@@ -458,6 +461,7 @@ impl Authority {
     ) -> Result<Vec<PlannedEvent>, ChangeError> {
         let command = policy.map_or(Command::ApplyPlan, Command::SetPolicy);
         let proposal = SimulationStart::Change(Box::new(issuer.snapshot().set().clone()), command);
-        simulate(&proposal, self.services.lease.change_time(), until).map_err(ChangeError::Refused)
+        let (time, adoption) = (self.services.lease.change_time(), self.adoption(issuer));
+        simulate(&proposal, time, &adoption, until).map_err(ChangeError::Refused)
     }
 }

@@ -10,6 +10,7 @@
 //! methods of one subject: `issuers`, `keys`, [`approvals`], `access`, [`master_key`], [`health`].
 
 mod access;
+mod adoption;
 pub mod approvals;
 pub mod audit;
 pub mod authentication;
@@ -271,6 +272,7 @@ impl Authority {
         if let Some(replica) = &replica {
             replica.begin_after(head).await;
         }
+        let now = services.clock.now();
         let authority = Self {
             health: Health::new(services.clock.clone()),
             services,
@@ -283,7 +285,7 @@ impl Authority {
             wakes,
             generating: Arc::default(),
             grants: GrantCounts::default(),
-            verifiers: VerifierLog::default(),
+            verifiers: VerifierLog::beginning_at(now),
             consumptions: CommitQueue::default(),
             verification_requested: tokio::sync::Notify::new(),
         };

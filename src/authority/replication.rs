@@ -6,6 +6,8 @@
 //! then the lease is renewed, from the reading at the beginning. So a replica that holds a lease
 //! serves everything that was committed before the lease began, and the others know it.
 
+pub(super) mod lag;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,15 +15,16 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use super::adoption::{OtherReplicas, SeenByReplica};
 use super::issuer::Issuer;
 use super::lease::{ClockDiffers, Lease};
 use super::{Authority, ChangeError, Services};
 use crate::engine::RandomnessUnavailable;
 use crate::lifecycle::{IssuerName, Timestamp};
 use crate::store::chain::LogHead;
-use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaRecord, ReplicaStore};
+use crate::store::replicas::{Changes, Heartbeat, ReplicaList, ReplicaStore};
 use crate::store::seal::UnsealError;
-use crate::store::{CommitError, Store, StoreError, StoredSet};
+use crate::store::{CommitError, StoreError, StoredSet};
 
 /// This process among those that share its store.
 pub struct OwnReplica {
@@ -31,6 +34,8 @@ pub struct OwnReplica {
     progress: Mutex<Progress>,
     /// How many live replicas come before this one in the order of identifiers.
     rank: AtomicU32,
+    /// What the others have told of the verifiers that they have seen.
+    others: OtherReplicas,
 }
 
 /// How far a replica has come.
@@ -129,10 +134,11 @@ impl OwnReplica {
                 acknowledged: None,
             }),
             rank: AtomicU32::new(0),
+            others: OtherReplicas::default(),
         };
         loop {
             let sent = services.clock.read();
-            let heartbeat = replica.heartbeat(LogHead::BEGINNING, &services.lease);
+            let heartbeat = replica.heartbeat(LogHead::BEGINNING, &services.lease, None);
             let roll = shared.write_heartbeat(&heartbeat).await?;
             let others = roll.live().any(|one| one.heartbeat.replica != replica.id);
             match roll.max_staleness {
@@ -169,12 +175,25 @@ impl OwnReplica {
         &self.id
     }
 
-    /// What it tells the others: that it has everything up to this event, and by what time it has
-    /// issued tokens until then at the latest.
-    fn heartbeat(&self, through: LogHead, lease: &Lease) -> Heartbeat {
+    /// What the others have told of the verifiers that they have seen.
+    pub(super) fn others(&self) -> &OtherReplicas {
+        &self.others
+    }
+
+    /// What it tells the others: that it has everything up to this event, by what time it has
+    /// issued tokens until then at the latest, and which verifiers it has seen.
+    fn heartbeat(
+        &self,
+        through: LogHead,
+        lease: &Lease,
+        seen: Option<&SeenByReplica>,
+    ) -> Heartbeat {
         let mut document = self.document.clone();
         let time = lease.issue_time().millis();
         document.insert("time".to_owned(), time.into());
+        if let Some(Ok(seen)) = seen.map(serde_json::to_value) {
+            document.insert(SeenByReplica::MEMBER.to_owned(), seen);
+        }
         Heartbeat {
             replica: self.id.clone(),
             through,
@@ -212,36 +231,6 @@ impl Services {
         document.insert("master_keys".to_owned(), keys.into());
         document
     }
-}
-
-/// By what time a replica had issued tokens at the latest when it last told what it has. `None` of
-/// one that does not say so.
-pub(super) fn stated_time(replica: &ReplicaRecord) -> Option<Timestamp> {
-    #[derive(serde::Deserialize)]
-    struct Told {
-        time: u64,
-    }
-    let told: Told = serde_json::from_str(&replica.heartbeat.document).ok()?;
-    Some(Timestamp::from_millis(told.time))
-}
-
-/// Whether a live replica lags behind the last change of an issuer, and until when it counts as
-/// live if nothing more is heard of it.
-///
-/// # Errors
-/// When the store does not answer.
-pub(super) async fn lagging_replica(
-    store: &dyn Store,
-    issuer: &IssuerName,
-) -> Result<Option<Timestamp>, StoreError> {
-    let Some(shared) = store.replicas() else {
-        return Ok(None);
-    };
-    let last_change = shared.last_change(issuer).await?;
-    let roll = shared.replicas().await?;
-    let lagging = |one: &&ReplicaRecord| !one.has(last_change);
-    let seen = roll.live().filter(lagging).map(|one| one.seen_at).max();
-    Ok(seen.map(|seen| seen.after(roll.max_staleness.unwrap_or_default())))
 }
 
 /// Makes rounds until it is dropped: when the store says that something has changed, and now and
@@ -341,11 +330,12 @@ impl Authority {
         let previous = progress.acknowledged;
         progress.told = None;
         let sent = clock.read();
-        let heartbeat = replica.heartbeat(head, lease);
+        let heartbeat = replica.heartbeat(head, lease, Some(&self.seen_by_this_replica()));
         let list = shared.write_heartbeat(&heartbeat).await?;
         let took = clock.read().monotonic.saturating_sub(sent.monotonic);
         progress.acknowledged = list.of(&replica.id).map(|own| own.seen_at);
         replica.update_rank(&list);
+        replica.others.update(&list, &replica.id);
         if let Some(theirs) = list.max_staleness
             && theirs != replica.max_staleness
         {

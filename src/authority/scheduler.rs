@@ -188,6 +188,9 @@ pub async fn run(authority: Arc<Authority>) {
 /// How long a rotation waits before it asks anew whether every replica publishes the successor.
 const ASK_REPLICAS_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long a rotation waits before it counts anew how many verifiers hold the successor.
+const COUNT_HOLDERS_AGAIN: Duration = Duration::from_secs(2);
+
 /// How often access is looked after.
 pub(super) const ACCESS_UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -253,7 +256,7 @@ impl Authority {
     /// are generated it waits for those.
     pub(super) fn schedule(&self, issuer: &Issuer) {
         let now = self.now();
-        let plan = plan(issuer.snapshot().set(), now);
+        let plan = plan(issuer.snapshot().set(), now, &self.adoption(issuer));
         let outcome_is_unknown = issuer.outcome_is_unknown();
         if plan.steps.is_empty() && !outcome_is_unknown {
             // What failed here, another replica may have done.
@@ -265,8 +268,11 @@ impl Authority {
         let is_due = !plan.steps.is_empty() && !self.generating.contains(issuer.name());
         let wake = if is_due || outcome_is_unknown {
             Some(now)
-        } else {
+        } else if plan.waits.is_empty() {
             plan.next_wake
+        } else {
+            let again = now.after(COUNT_HOLDERS_AGAIN);
+            plan.next_wake.map(|wake| wake.min(again))
         };
         match wake {
             Some(wake) => {

@@ -19,7 +19,7 @@ use super::revocations::Revocations;
 use super::signing;
 use super::status_lists::StatusLists;
 use crate::engine::Signer;
-use crate::lifecycle::{KeySet, Timestamp, plan};
+use crate::lifecycle::{Adoption, KeySet, Timestamp, plan};
 use crate::oauth::Endpoints;
 use crate::revocation::SigningVerdict;
 use crate::revocation::status_list::StatusEntry;
@@ -90,7 +90,7 @@ impl Snapshot {
                 })
             })
             .collect();
-        let plan = plan(&set, now);
+        let plan = plan(&set, now, &Adoption::default());
         let publication = Publication::of(&set, plan.next_publication, &endpoints, now);
         Self {
             set,

@@ -11,7 +11,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keywright_verifier::Kid;
+
 use super::Authority;
+use super::adoption::SeenHolders;
 use super::issuer::Issuer;
 use super::publication::ServedKeySet;
 use super::throttle::network;
@@ -84,11 +87,26 @@ struct Known {
 /// The verifiers that this process has seen, by issuer.
 #[derive(Default)]
 pub(super) struct VerifierLog {
+    /// Since when it has looked.
+    since: Timestamp,
     hasher: RandomState,
     known: Mutex<Known>,
 }
 
 impl VerifierLog {
+    /// One that looks from now on.
+    pub(super) fn beginning_at(now: Timestamp) -> Self {
+        Self {
+            since: now,
+            ..Self::default()
+        }
+    }
+
+    /// Since when it has looked.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,6 +190,29 @@ impl VerifierLog {
         let current = verifiers.filter(|verifier| verifier.holds.etag == served.etag);
         let current = current.count();
         (current, of_issuer.verifiers.len() - current)
+    }
+
+    /// How many there are, and how many of them hold each of these keys.
+    pub(super) fn holders<'k>(
+        &self,
+        issuer: &IssuerName,
+        kids: impl Iterator<Item = &'k Kid>,
+        now: Timestamp,
+    ) -> SeenHolders {
+        let known = self.lock();
+        let of_issuer = known.issuers.get(issuer);
+        let verifiers = || {
+            let all = of_issuer.into_iter().flat_map(|one| one.verifiers.values());
+            all.filter(|verifier| now.since(verifier.seen_at) < KEPT_FOR)
+        };
+        let holders = kids.map(|kid| {
+            let holding = verifiers().filter(|verifier| verifier.holds.kids.contains(kid));
+            (kid.clone(), holding.count() as u64)
+        });
+        SeenHolders {
+            holders: holders.collect(),
+            verifiers: verifiers().count() as u64,
+        }
     }
 
     fn of(&self, issuer: &IssuerName) -> ObservedVerifiers {

@@ -3,6 +3,8 @@
 mod document;
 mod timelines;
 
+pub(super) use document::waiting as waiting_rotation;
+
 use std::time::Duration;
 
 use keywright_api::{Key, Plan, UnixSeconds};
@@ -13,7 +15,8 @@ use super::input;
 use super::output::Output;
 use super::session::Session;
 use crate::lifecycle::{
-    IssuerName, IssuerOrigin, SimulationStart, Timestamp, Timing, parse_duration, simulate,
+    Adoption, IssuerName, IssuerOrigin, SimulationStart, Timestamp, Timing, parse_duration,
+    simulate,
 };
 
 #[derive(clap::Args)]
@@ -62,6 +65,9 @@ fn tell(plan: &Plan, keys: &[Key], output: &mut Output) -> Result<(), Failure> {
         output.note(format_args!("warning: {warning}"))?;
     }
     let names = document::names(plan, keys);
+    for waiting in &plan.waiting {
+        output.note(document::waiting(waiting, plan.now))?;
+    }
     output.line(document::event_list(plan, &names))?;
     let timelines = timelines::draw(plan, keys, &names);
     if timelines.is_empty() {
@@ -81,8 +87,8 @@ fn simulate_offline(
     let policy = read_policy(file, &Timing::single())?;
     let warnings = policy.warnings();
     let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
-    let occurrences =
-        simulate(&proposal, now, until).map_err(|refusal| Failure::rejected("refused", refusal))?;
+    let occurrences = simulate(&proposal, now, &Adoption::default(), until)
+        .map_err(|refusal| Failure::rejected("refused", refusal))?;
     let shown = occurrences.iter().map(|occurrence| {
         let mut members = serde_json::to_value(&occurrence.event)?;
         if let Some(members) = members.as_object_mut() {
@@ -94,6 +100,7 @@ fn simulate_offline(
         now: UnixSeconds(now.floor_seconds()),
         until: UnixSeconds(until.ceil_seconds()),
         warnings,
+        waiting: Vec::new(),
         occurrences: shown
             .collect::<Result<_, _>>()
             .map_err(|error| Failure::rejected("invalid-event", error))?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keywright_api::{
     Approval, HealthReport, KeyEvent, KeyState, Nullable, Replicas, TaskState, UnixSeconds,
+    WaitingRotation,
 };
 use keywright_client::Answer;
 use keywright_verifier::{Algorithm, Kid};
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::client::Client;
 use super::failure::Failure;
 use super::moment::{rfc3339, seen_from};
+use super::plan::waiting_rotation;
 use super::session::Session;
 use super::short_names::ShortNames;
 use super::table::columns;
@@ -38,6 +40,7 @@ struct Status {
 struct IssuerStatus {
     name: IssuerName,
     algorithms: Vec<AlgorithmStatus>,
+    waiting: Vec<WaitingRotation>,
 }
 
 #[derive(Serialize)]
@@ -134,6 +137,7 @@ fn issuer(client: &Client, name: &IssuerName, now: Timestamp) -> Result<IssuerSt
     Ok(IssuerStatus {
         name: name.clone(),
         algorithms: status.collect(),
+        waiting: plan.waiting,
     })
 }
 
@@ -194,6 +198,12 @@ impl Status {
         });
         let headings = ["issuer", "state", "alg", "active", "next rotation"];
         lines.push(columns(headings, rows));
+        let waiting = self.issuers.iter().flat_map(|issuer| {
+            let name = &issuer.name;
+            let told = move |one| format!("{name}: {}", waiting_rotation(one, UnixSeconds(now)));
+            issuer.waiting.iter().map(told)
+        });
+        lines.extend(waiting);
         if self.issuers_left_out > 0 {
             lines.push(format!("and {} more issuers", self.issuers_left_out));
         }

@@ -1,9 +1,10 @@
 //! `keywright verifiers`.
 
-use keywright_api::{KeyState, Verifiers};
+use keywright_api::{KeyState, UnixSeconds, Verifiers};
 
 use super::failure::Failure;
 use super::moment::seen_from;
+use super::plan::waiting_rotation;
 use super::session::Session;
 use super::table::columns;
 use crate::lifecycle::IssuerName;
@@ -20,6 +21,9 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
     let answer = client.wait(client.list_verifiers(&arguments.issuer))?;
     let now = session.now.floor_seconds();
     session.output.show(&answer, |answer: Verifiers, output| {
+        for waiting in &answer.waiting {
+            output.note(waiting_rotation(waiting, UnixSeconds(now)))?;
+        }
         let count = answer.verifiers.len();
         if count == 0 {
             return output.line(
@@ -45,10 +49,18 @@ pub(super) fn run(arguments: &Arguments, session: &mut Session) -> Result<(), Fa
                 (true, false) => "current",
                 (false, _) => "an earlier one",
             };
+            let is_awaited = answer
+                .waiting
+                .iter()
+                .any(|one| verifier.lacks.contains(&one.kid));
+            let key_set = match is_awaited {
+                true => format!("{key_set}, awaited"),
+                false => key_set.to_owned(),
+            };
             [
                 verifier.address,
                 verifier.user_agent,
-                key_set.to_owned(),
+                key_set,
                 seen_from(now, verifier.seen_at.0),
                 verifier.requests.to_string(),
             ]

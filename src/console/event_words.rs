@@ -83,6 +83,9 @@ fn sentence(occurrence: &api::Occurrence) -> Markup {
                     None => { " and may sign at once." },
                 }
             },
+            api::KeyEvent::AdoptionMissed => {
+                "The rotation waits no longer for the verifiers that lack " (short_kid(kid)) "."
+            },
             api::KeyEvent::KeyActivated if members.forced == Some(true) => {
                 (short_kid(kid)) " begins to sign, before verifiers can know it."
             },

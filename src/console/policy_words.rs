@@ -23,6 +23,10 @@ pub(super) fn facts(policy: &api::Policy) -> Vec<(&'static str, Markup)> {
             },
         ),
         (
+            "Rotations wait",
+            html! { (adoption(policy.adoption.as_ref())) },
+        ),
+        (
             "Caches",
             html! {
                 "keep a set " (length(seconds(policy.jwks_max_age.as_ref())))
@@ -65,6 +69,17 @@ fn rotation(rotation: Option<&api::Rotation>) -> String {
             format!("at {cron} ({zone})")
         }
         (None, None) => "never by itself".to_owned(),
+    }
+}
+
+fn adoption(gate: Option<&api::AdoptionGate>) -> String {
+    match gate {
+        Some(gate) => format!(
+            "until {} of the known verifiers hold the new key, for {} at most",
+            gate.share,
+            length(gate.within.0.as_secs())
+        ),
+        None => "for no verifier".to_owned(),
     }
 }
 

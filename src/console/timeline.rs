@@ -211,7 +211,7 @@ mod tests {
 
     fn plan(occurrences: serde_json::Value) -> api::Plan {
         let document = serde_json::json!({
-            "now": 1000, "until": 2000, "warnings": [], "occurrences": occurrences,
+            "now": 1000, "until": 2000, "warnings": [], "waiting": [], "occurrences": occurrences,
         });
         serde_json::from_value(document).unwrap()
     }

@@ -308,6 +308,9 @@ codes! {
     SuccessorNotReady = "successor-not-ready":
         "verifiers may hold sets without the successor of `algorithm`",
         "wait until `ready_at`";
+    SuccessorNotAdopted = "successor-not-adopted":
+        "too few verifiers hold the successor of `algorithm` for the policy's `adoption`",
+        "wait until they do, until `ready_at` at most";
     NoSuccessor = "no-successor":
         "no pending key stands by: the set is full",
         "wait until a retired key is removed";

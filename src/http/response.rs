@@ -245,6 +245,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::AlgorithmNotActive
         | Code::AlgorithmNotInPolicy
         | Code::SuccessorNotReady
+        | Code::SuccessorNotAdopted
         | Code::NoSuccessor
         | Code::IllegalTransition
         | Code::KeyKnown

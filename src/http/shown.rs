@@ -11,7 +11,7 @@ use crate::authority::snapshot::Snapshot;
 use crate::authority::webhooks::WebhookWithSecret;
 use crate::authority::{Exposure, Rotation};
 use crate::issuance_log::LiveTokens;
-use crate::lifecycle::{Key, PlannedEvent, Policy, State, Timestamp};
+use crate::lifecycle::{AdoptionWait, Key, PlannedEvent, Policy, State, Timestamp};
 use crate::oauth::grant::PUBLIC;
 use crate::oauth::{Grant, GrantBinding, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
@@ -251,6 +251,20 @@ pub(super) fn token(token: SignedToken) -> api::Token {
         jti: token.jti,
         expires_at: token.expires_at.into(),
     }
+}
+
+/// The rotations that wait for verifiers.
+pub(super) fn waiting_rotations(waits: &[AdoptionWait]) -> Vec<api::WaitingRotation> {
+    let shown = waits.iter().map(|wait| api::WaitingRotation {
+        algorithm: wait.algorithm,
+        kid: wait.kid.clone(),
+        share: wait.gate.share,
+        holders: wait.holders.holders,
+        verifiers: wait.holders.verifiers,
+        uncounted_replicas: wait.holders.uncounted_replicas,
+        until: wait.until.ahead(),
+    });
+    shown.collect()
 }
 
 /// As an [`api::Occurrence`]: the event's own members, and when.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::adoption::{Adoption, GateState, gate_of_rotation, give_up_adoption};
 use super::available_keys::{AvailableKeys, KeySpecification};
 use super::clock_correction::correct_clock;
 use super::event::Event;
@@ -91,7 +92,8 @@ pub enum Attestation {
 /// Whether a rotation must wait for the successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
-    /// The successor must have been published for its lead.
+    /// The successor must have been published for its lead, and enough verifiers must hold it if the policy
+    /// says so.
     Required,
     /// Forced: it signs at once, and verifiers that do not know it refuse its tokens.
     Waived,
@@ -172,7 +174,8 @@ pub fn create(
         vacant: BTreeSet::new(),
         keys: Vec::new(),
     };
-    let mut update = KeySetUpdate::of(&set, time, available);
+    let adoption = Adoption::default();
+    let mut update = KeySetUpdate::of(&set, time, available, &adoption);
     let takes_over = origin == IssuerOrigin::TakesOver;
     update.record(Event::IssuerCreated {
         policy: document,
@@ -195,6 +198,7 @@ pub fn decide(
     attestation: Attestation,
     time: impl Into<ChangeTime>,
     available: &AvailableKeys,
+    adoption: &Adoption,
 ) -> Result<Decision, RuleViolation> {
     if set.deleted_at.is_some() {
         return match command {
@@ -205,7 +209,7 @@ pub fn decide(
             _ => Err(RuleViolation::IssuerDeleted),
         };
     }
-    let mut update = KeySetUpdate::of(set, time.into(), available);
+    let mut update = KeySetUpdate::of(set, time.into(), available, adoption);
     if attestation == Attestation::OnePerson && needs_two_people(set, command, update.reading()) {
         return Err(RuleViolation::NeedsConfirmation);
     }
@@ -291,7 +295,9 @@ fn is_of_rotation(set: &KeySet, step: &Step) -> bool {
     let algorithm = |kid| set.key(kid).map(Key::algorithm);
     match step {
         Step::Publish(_) | Step::Remove(_) => false,
-        Step::Activate(kid) => algorithm(kid).is_some_and(|it| !set.vacant().contains(&it)),
+        Step::Activate(kid) | Step::GiveUpAdoption(kid) => {
+            algorithm(kid).is_some_and(|it| !set.vacant().contains(&it))
+        }
         Step::Retire(kid) => algorithm(kid).is_some_and(|it| {
             let signs = set.active(it).is_some_and(|active| active.kid() == kid);
             signs && set.policy.algorithms.contains(&it)
@@ -315,6 +321,7 @@ fn apply_plan(
             }
             match step {
                 Step::Publish(algorithm) => update.publish_new(*algorithm)?,
+                Step::GiveUpAdoption(kid) => give_up_adoption(update, kid)?,
                 Step::Activate(kid) => update.activate(kid)?,
                 Step::Retire(kid) => update.retire(kid)?,
                 Step::Remove(kid) => update.remove(kid)?,
@@ -376,11 +383,28 @@ fn rotate(
                 ready_at,
             });
         }
+        let gate = match readiness {
+            Readiness::Required => {
+                gate_of_rotation(set, successor, update.adoption(), update.reading())
+            }
+            Readiness::Waived => GateState::Open,
+        };
+        let gives_up = match gate {
+            GateState::Open => false,
+            GateState::Overdue => true,
+            GateState::Shut(wait) => {
+                return Err(RuleViolation::SuccessorNotAdopted(Box::new(wait)));
+            }
+        };
         // Without room for the next one, the set would lose its last successor.
         if successors.len() == 1 && !capacity.take(published_bytes(algorithm, rsa_bits)) {
             return Err(RuleViolation::SetFull);
         }
-        if let Some(active) = set.active(algorithm).map(|key| key.kid().clone()) {
+        let active = set.active(algorithm).map(|key| key.kid().clone());
+        if gives_up {
+            give_up_adoption(update, &kid)?;
+        }
+        if let Some(active) = active {
             update.retire(&active)?;
         }
         update.activate(&kid)?;

@@ -1,5 +1,6 @@
 //! What happened to a key set: one event for each transition, written with it.
 
+use keywright_api::Share;
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
 use serde_json::Value;
@@ -44,6 +45,21 @@ pub enum Event {
         imported: bool,
         /// When it may sign.
         ready_at: u64,
+    },
+    /// A rotation no longer waits for the verifiers that lack its successor.
+    AdoptionMissed {
+        /// The successor.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// The share of the verifiers that should have held it.
+        share: Share,
+        /// How many held it.
+        holders: u64,
+        /// How many were known.
+        verifiers: u64,
+        /// Replicas that had not counted for long enough to tell.
+        uncounted_replicas: u64,
     },
     /// A key began to sign.
     KeyActivated {
@@ -96,6 +112,7 @@ impl Event {
             | Self::IssuerDeleted {}
             | Self::ClockCorrected { .. } => None,
             Self::KeyPublished { kid, .. }
+            | Self::AdoptionMissed { kid, .. }
             | Self::KeyActivated { kid, .. }
             | Self::KeyRetired { kid, .. }
             | Self::KeyRemoved { kid, .. }

@@ -407,6 +407,7 @@ const ENVELOPE: usize = 16;
 mod tests {
     use std::time::Duration;
 
+    use super::super::adoption::Adoption;
     use super::super::available_keys::{AvailableKeys, KeySpecification};
     use super::super::command::{Attestation, Command, decide};
     use super::super::issuer::IssuerUrl;
@@ -465,7 +466,8 @@ mod tests {
         };
         let (command, one) = (Command::SetPolicy(policy), Attestation::OnePerson);
         let none = AvailableKeys::default();
-        let decision = decide(&before, &command, one, before.latest, &none).unwrap();
+        let (now, unknown) = (before.latest, Adoption::default());
+        let decision = decide(&before, &command, one, now, &none, &unknown).unwrap();
         let after = decision.change.unwrap().set;
         let shares = |(one, other): (&Key, &Key)| std::ptr::eq(&**one, &**other);
         let shared = before

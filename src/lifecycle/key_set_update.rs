@@ -1,15 +1,15 @@
 //! A key set while it changes: the transitions that are legal, and no others.
 
-use std::time::Duration;
+mod policy;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::adoption::Adoption;
 use super::available_keys::AvailableKeys;
 use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
-use super::key_set::{EarlierHeads, IssuerOrigin, KeySet, PublishedCapacity};
+use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
 use super::plan::{Plan, plan};
-use super::policy::{Policy, TokenStatus};
 use super::rule_violation::RuleViolation;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
@@ -35,10 +35,16 @@ pub(super) struct KeySetUpdate<'a> {
     /// Until when a process may still sign with the set before, and serve it as fresh.
     in_use_until: Timestamp,
     available: &'a AvailableKeys,
+    adoption: &'a Adoption,
 }
 
 impl<'a> KeySetUpdate<'a> {
-    pub(super) fn of(set: &KeySet, time: ChangeTime, available: &'a AvailableKeys) -> Self {
+    pub(super) fn of(
+        set: &KeySet,
+        time: ChangeTime,
+        available: &'a AvailableKeys,
+        adoption: &'a Adoption,
+    ) -> Self {
         let stamp = time.stamp(set);
         Self {
             set: set.clone(),
@@ -47,6 +53,7 @@ impl<'a> KeySetUpdate<'a> {
             stamp,
             in_use_until: stamp.after(time.timing.overlap()),
             available,
+            adoption,
         }
     }
 
@@ -54,9 +61,14 @@ impl<'a> KeySetUpdate<'a> {
         &self.set
     }
 
+    /// How many verifiers hold which keys.
+    pub(super) fn adoption(&self) -> &'a Adoption {
+        self.adoption
+    }
+
     /// What is due, and what the set lacks.
     pub(super) fn plan(&self) -> Plan {
-        plan(&self.set, self.time)
+        plan(&self.set, self.time, self.adoption)
     }
 
     /// What may be published beside what is not over yet and the successors that the set lacks, but
@@ -411,72 +423,9 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    /// Replaces the policy. What was promised under the old one stays promised: sets that were
-    /// served with its freshness, tokens that were signed with its lifetimes.
-    pub(super) fn replace_policy(&mut self, policy: Policy) {
-        let before = self.set.policy.to_document();
-        let after = policy.to_document();
-        let served = self.served_fresh_until();
-        self.set.served_fresh_until = self.set.served_fresh_until.max(served);
-        self.set.earlier_heads = self.earlier_heads(policy.revocation_max_age);
-        self.set.untracked_until = self.untracked_until(policy.status);
-        let in_use_until = self.in_use_until;
-        for key in self.set.trusted_keys_mut() {
-            match &mut key.state {
-                State::Active(active) => {
-                    active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
-                    active.widest_skew = active.widest_skew.max(policy.clock_skew);
-                }
-                // A publication that ends before every process has taken this policy over ends: to
-                // some it would begin anew. A key that nothing was signed with needs no longer one.
-                State::Retired(retired)
-                    if in_use_until < retired.published_until
-                        && retired.retired_at < retired.tokens_until =>
-                {
-                    let until = retired.tokens_until.after(policy.clock_skew);
-                    retired.published_until = retired.published_until.max(until);
-                }
-                _ => {}
-            }
-        }
-        let keeps = |algorithm: &Algorithm| policy.algorithms.contains(algorithm);
-        self.set.vacant.retain(keeps);
-        self.set.policy = policy;
-        self.record(Event::PolicyChanged { before, after });
-    }
-
-    /// The policy may have been another one since the backup that is restored: then not all tokens were
-    /// tracked.
-    pub(super) fn doubt_tracking(&mut self) {
-        if self.set.policy.status == TokenStatus::Tracked {
-            self.set.untracked_until = Some(self.set.tokens_expire_by(self.in_use_until));
-        }
-    }
-
     /// Until when the last set that is served without this change is fresh.
     fn served_fresh_until(&self) -> Timestamp {
         self.in_use_until.after(self.set.policy.freshness())
-    }
-
-    /// The heads that count longer than those that are signed once `max_age` is the policy's.
-    fn earlier_heads(&self, max_age: Duration) -> Option<EarlierHeads> {
-        let replaced = self.set.policy.revocation_max_age;
-        let signed_now = (replaced > max_age).then(|| EarlierHeads {
-            max_age: replaced,
-            until: self.in_use_until.after(replaced),
-        });
-        let earlier = self.set.earlier_heads;
-        let earlier = earlier.filter(|heads| self.stamp < heads.until);
-        EarlierHeads::of_both(earlier, signed_now)
-    }
-
-    /// When the last token has expired that is not tracked, once `status` is the policy's.
-    fn untracked_until(&self, status: TokenStatus) -> Option<Timestamp> {
-        match (status, self.set.policy.status) {
-            (TokenStatus::Tracked, TokenStatus::Tracked) => self.set.untracked_until,
-            (TokenStatus::Tracked, _) => Some(self.set.tokens_expire_by(self.in_use_until)),
-            _ => None,
-        }
     }
 
     fn key_mut(&mut self, kid: &Kid) -> Result<&mut Key, RuleViolation> {

@@ -1,22 +1,23 @@
 //! The pure core: what a key is, which states it may pass through, and when.
 //!
 //! Nothing here waits, reads a clock, draws a random number or touches a disk. Time enters as a
-//! [`Timestamp`], fresh keys enter as [`AvailableKeys`], and what comes out is a [`Change`]: the
-//! next [`KeySet`] together with the [`Event`]s that explain it. That is what makes the ten
+//! [`Timestamp`], fresh keys enter as [`AvailableKeys`], what verifiers hold as [`Adoption`], and what
+//! comes out is a [`Change`]: the next [`KeySet`] together with the [`Event`]s that explain it. That is what makes the ten
 //! invariants of `docs/lifecycle.md` testable by the hundred thousand.
 //!
 //! A change always takes the same road:
 //!
 //! ```text
-//! Command ──▶ decide(set, command, attestation, time, available) ──▶ Change { set, events } and the keys wanted
+//! Command ──▶ decide(set, command, attestation, time, available, adoption) ──▶ Change { set, events } and the keys wanted
 //!                │  the command's own transitions
-//!                └─ then plan(set, time) to its fixed point: what is due or missing
+//!                └─ then plan(set, time, adoption) to its fixed point: what is due or missing
 //! ```
 //!
 //! so that a rotation by hand, a revocation and the scheduler's tick end in the same shape of
 //! set. No change waits for a key: those that it lacks are generated after its commit and come in
 //! with the next plan, so that a successor stands by again.
 
+mod adoption;
 mod available_keys;
 mod clock_correction;
 mod command;
@@ -38,6 +39,7 @@ mod time;
 mod timing;
 mod verifiers;
 
+pub use adoption::{Adoption, AdoptionWait, Holders};
 pub use available_keys::{AvailableKeys, KeySpecification};
 pub use command::{
     Attestation, Command, Decision, DecisionError, ImportAs, Readiness, Successor, create, decide,
@@ -52,9 +54,10 @@ pub use key_set::{
     EarlierHeads, InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS,
 };
 pub use key_set_update::Change;
-pub use plan::{Plan, Step, plan, rotation_due};
+pub use plan::{Plan, Step, latest_rotation, plan, rotation_due};
 pub use policy::{
-    Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed, TokenStatus,
+    AdoptionGate, Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed,
+    TokenStatus,
 };
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};

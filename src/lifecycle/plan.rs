@@ -2,6 +2,7 @@
 
 use keywright_verifier::{Algorithm, Kid};
 
+use super::adoption::{Adoption, AdoptionWait, GateState, gate_of_rotation};
 use super::key::{Key, State};
 use super::key_set::{KeySet, PublishedCapacity};
 use super::policy::{Policy, published_bytes};
@@ -17,6 +18,8 @@ pub struct Plan {
     pub next_wake: Option<Timestamp>,
     /// When the next key will be published: a served set should not stay fresh for much longer.
     pub next_publication: Option<Timestamp>,
+    /// The rotations that are due, and wait until enough verifiers hold the successor.
+    pub waits: Vec<AdoptionWait>,
 }
 
 /// One transition.
@@ -24,6 +27,8 @@ pub struct Plan {
 pub enum Step {
     /// Publish a fresh key as pending.
     Publish(Algorithm),
+    /// Wait no longer for the verifiers that lack a pending key.
+    GiveUpAdoption(Kid),
     /// Let a pending key sign.
     Activate(Kid),
     /// Let a key sign no more.
@@ -40,19 +45,21 @@ pub enum Step {
 /// - a set without a pending key gets one at once, so that a successor always stands by;
 /// - the next but one is published a lead before the rotation, so that also right after the
 ///   rotation the successor that stands by is one that verifiers know;
-/// - a rotation happens when the schedule says so *and* the successor is ready;
+/// - a rotation happens when the schedule says so *and* the successor is ready *and*, under a policy
+///   with a gate, enough verifiers hold it or the time to wait for them is over;
 /// - the keys of an algorithm that the policy has dropped retire.
 ///
 /// A retired key is removed when its publication has ended, by the stamp: a clock that is set back
 /// does not begin it anew. What may begin goes by what the clock shows. While the published set is full
 /// nothing is introduced, and no rotation leaves the set without a successor.
-pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
+pub fn plan(set: &KeySet, time: impl Into<ChangeTime>, adoption: &Adoption) -> Plan {
     let time = time.into();
     let stamp = time.stamp(set);
     let mut plan = Plan {
         steps: Vec::new(),
         next_wake: None,
         next_publication: None,
+        waits: Vec::new(),
     };
     if set.deleted_at.is_some() {
         return plan;
@@ -78,7 +85,14 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>) -> Plan {
         (!is_bereft, !set.lacks_successor(*algorithm))
     });
     for algorithm in algorithms {
-        plan_algorithm(set, algorithm, time.reading, &mut capacity, &mut plan);
+        plan_algorithm(
+            set,
+            algorithm,
+            time.reading,
+            adoption,
+            &mut capacity,
+            &mut plan,
+        );
     }
     plan
 }
@@ -87,6 +101,7 @@ fn plan_algorithm(
     set: &KeySet,
     algorithm: Algorithm,
     now: Timestamp,
+    adoption: &Adoption,
     capacity: &mut PublishedCapacity,
     plan: &mut Plan,
 ) {
@@ -107,13 +122,27 @@ fn plan_algorithm(
     }
     let due = rotation_due(set, algorithm).unwrap_or(now);
     if due <= now {
-        if stands_by || capacity.take(bytes) {
-            plan.steps.extend(
-                set.active(algorithm)
-                    .map(|key| Step::Retire(key.kid().clone())),
-            );
-            plan.steps.push(Step::Activate(successor.kid().clone()));
+        if !stands_by && !capacity.take(bytes) {
+            return;
         }
+        let kid = successor.kid();
+        match gate_of_rotation(set, successor, adoption, now) {
+            GateState::Open => {}
+            GateState::Overdue => plan.steps.push(Step::GiveUpAdoption(kid.clone())),
+            GateState::Shut(wait) => {
+                plan.wake_at(wait.until);
+                plan.waits.push(wait);
+                if !stands_by {
+                    plan.steps.push(Step::Publish(algorithm));
+                }
+                return;
+            }
+        }
+        plan.steps.extend(
+            set.active(algorithm)
+                .map(|key| Step::Retire(key.kid().clone())),
+        );
+        plan.steps.push(Step::Activate(kid.clone()));
         return;
     }
     plan.wake_at(due);
@@ -142,6 +171,12 @@ pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
         _ => None,
     });
     Some(scheduled.map_or(ready_at, |scheduled| scheduled.max(ready_at)))
+}
+
+/// When the next rotation of `algorithm` happens at the latest, however many verifiers lack the successor.
+pub fn latest_rotation(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
+    let within = set.policy.adoption.map(|gate| gate.within.0);
+    Some(rotation_due(set, algorithm)?.after(within.unwrap_or_default()))
 }
 
 fn keeps(policy: &Policy, key: &Key) -> bool {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-pub use keywright_api::{Confirmation, OpenidConfigurationPolicy, RevocationFeed, TokenStatus};
+pub use keywright_api::{
+    AdoptionGate, Confirmation, OpenidConfigurationPolicy, RevocationFeed, TokenStatus,
+};
 use keywright_verifier::Algorithm;
 
 use super::issuer::IssuerUrl;
@@ -51,6 +53,9 @@ pub struct Policy {
     pub revocation_max_age: Duration,
     /// Whether tokens have an entry in a status list, unless their request says otherwise. Default: no.
     pub status: TokenStatus,
+    /// Which share of the known verifiers must hold a successor before the schedule lets it sign, and for how long
+    /// a rotation waits for them. Default: it does not wait.
+    pub adoption: Option<AdoptionGate>,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -82,6 +87,19 @@ pub enum PolicyViolation {
         interval: Duration,
         /// The policy's lead.
         lead: Duration,
+    },
+    /// A rotation that waits for verifiers could fall together with the next one.
+    #[error(
+        "the rotation interval must be at least 2 × lead + adoption.within: {} < 2 × {} + {}",
+        format_duration(*interval), format_duration(*lead), format_duration(*within)
+    )]
+    AdoptionTooSlow {
+        /// The shortest time between two rotations.
+        interval: Duration,
+        /// The policy's lead.
+        lead: Duration,
+        /// How long a rotation may wait for verifiers.
+        within: Duration,
     },
     /// The default is longer than the longest.
     #[error(
@@ -150,6 +168,7 @@ impl Policy {
             revocation_feed: RevocationFeed::Public,
             revocation_max_age: Duration::from_secs(60),
             status: TokenStatus::Off,
+            adoption: None,
         }
     }
 
@@ -200,6 +219,19 @@ impl Policy {
                 lead: self.lead,
             });
         }
+        let within = self.adoption.map_or(Duration::ZERO, |gate| gate.within.0);
+        if self.adoption.is_some() && within.is_zero() {
+            return Err(PolicyViolation::Zero {
+                field: "adoption.within",
+            });
+        }
+        if interval < self.lead * 2 + within {
+            return Err(PolicyViolation::AdoptionTooSlow {
+                interval,
+                lead: self.lead,
+                within,
+            });
+        }
         if self.max_token_ttl < self.default_token_ttl {
             return Err(PolicyViolation::DefaultTtlOverMaximum {
                 max: self.max_token_ttl,
@@ -213,7 +245,8 @@ impl Policy {
         if !bounds.contains(&self.revocation_max_age) {
             return Err(PolicyViolation::RevocationMaxAge(self.revocation_max_age));
         }
-        self.validate_set_size(interval, timing)
+        // Of two rotations the first may be so much later than the schedule says.
+        self.validate_set_size(interval.saturating_sub(within), timing)
     }
 
     fn validate_algorithms(&self) -> Result<(), PolicyViolation> {
@@ -278,6 +311,16 @@ impl Policy {
                  URL of the key set"
                     .to_owned(),
             );
+        }
+        if let Some(gate) = self.adoption
+            && gate.within.0 < self.freshness()
+        {
+            warnings.push(format!(
+                "adoption.within {} is shorter than jwks_max_age + stale_if_error, {}: a replica that has just \
+                 begun cannot tell by then who holds the successor, and the rotation does not wait for it",
+                format_duration(gate.within.0),
+                format_duration(self.freshness())
+            ));
         }
         let (_, longest) = self.rotation.gaps();
         if longest > Duration::from_secs(366 * 86_400) {

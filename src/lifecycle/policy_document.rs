@@ -103,6 +103,7 @@ impl Policy {
             .unwrap_or(policy.openid_configuration);
         policy.revocation_feed = document.revocation_feed.unwrap_or(policy.revocation_feed);
         policy.status = document.status.unwrap_or(policy.status);
+        policy.adoption = document.adoption;
         Ok(policy)
     }
 
@@ -113,7 +114,8 @@ impl Policy {
     }
 }
 
-/// Members that a build without them takes for a mistake, and their defaults.
+/// Members that a build without them takes for a mistake, and their defaults. `adoption` is another: it is absent
+/// unless it is set.
 const LATER_MEMBERS: [(&str, Value); 1] = [("status", Value::Bool(false))];
 
 impl Policy {
@@ -153,6 +155,7 @@ impl From<&Policy> for PolicyInForce {
             revocation_feed: Some(policy.revocation_feed),
             revocation_max_age: duration(policy.revocation_max_age),
             status: Some(policy.status),
+            adoption: policy.adoption,
         })
     }
 }

@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 
 use keywright_verifier::Kid;
 
+use super::adoption::Adoption;
 use super::available_keys::AvailableKeys;
 use super::command::{DecisionError, finish_with_all_keys};
 use super::event::Event;
@@ -182,7 +183,8 @@ pub fn recover(
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
         set.earlier_heads = EarlierHeads::of_both(set.earlier_heads, backup.earlier_heads);
     }
-    let mut update = KeySetUpdate::of(&set, time.into(), available);
+    let adoption = Adoption::default();
+    let mut update = KeySetUpdate::of(&set, time.into(), available, &adoption);
     tell_what_happened(&mut update, testimony);
     update.doubt_tracking();
     if set.deleted_at.is_some() {

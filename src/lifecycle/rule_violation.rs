@@ -2,6 +2,7 @@
 
 use keywright_verifier::{Algorithm, Kid};
 
+use super::adoption::AdoptionWait;
 use super::time::Timestamp;
 
 /// The rule that a request breaks.
@@ -27,6 +28,14 @@ pub enum RuleViolation {
         /// When it will be ready.
         ready_at: Timestamp,
     },
+    /// Not enough verifiers hold the successor.
+    #[error(
+        "the {algorithm} successor {kid} is held by {holders} of {verifiers} known verifiers, and the policy \
+         wants {share} of them, until {until}",
+        algorithm = .0.algorithm, kid = .0.kid, holders = .0.holders.holders,
+        verifiers = .0.holders.verifiers, share = .0.gate.share, until = .0.until.rounded_up()
+    )]
+    SuccessorNotAdopted(Box<AdoptionWait>),
     /// No pending key stands by, because the published set is full.
     #[error("no {0} successor stands by")]
     NoSuccessor(Algorithm),

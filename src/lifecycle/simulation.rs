@@ -4,6 +4,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 
+use super::adoption::Adoption;
 use super::available_keys::{AvailableKeys, KeySpecification};
 use super::command::{Attestation, Command, Decision, DecisionError, create, decide};
 use super::event::Event;
@@ -37,18 +38,25 @@ pub struct PlannedEvent {
 /// The longest story that is told, in occurrences.
 const LONGEST_STORY: usize = 1000;
 
-/// Tells what happens from the moment until `until`, at most 1,000 occurrences.
+/// Tells what happens from the moment until `until`, at most 1,000 occurrences. A rotation that waits for verifiers
+/// is told as late as it can be; those to come are told as if every verifier held their successors.
 ///
 /// # Errors
 /// The [`RuleViolation`] of the proposal's first command.
 pub fn simulate(
     proposal: &SimulationStart,
     time: impl Into<ChangeTime>,
+    adoption: &Adoption,
     until: Timestamp,
 ) -> Result<Vec<PlannedEvent>, RuleViolation> {
     let mut time = time.into();
     let mut story = Vec::new();
     let mut names = Names::default();
+    let expected = match proposal {
+        SimulationStart::Create(..) => adoption.expected(&[]),
+        SimulationStart::Change(set, _) => adoption.expected(&plan(set, time, adoption).waits),
+    };
+    let adoption = &expected;
     let mut set = match proposal {
         SimulationStart::Create(issuer, policy, origin) => {
             let change = names.supplied(|available| {
@@ -56,20 +64,22 @@ pub fn simulate(
             })?;
             append(&mut story, change)
         }
-        SimulationStart::Change(set, command) => match names.decided(set, command, time)? {
-            Some(change) => append(&mut story, change),
-            None => set.as_ref().clone(),
-        },
+        SimulationStart::Change(set, command) => {
+            match names.decided(set, command, time, adoption)? {
+                Some(change) => append(&mut story, change),
+                None => set.as_ref().clone(),
+            }
+        }
     };
     while story.len() < LONGEST_STORY {
-        let Some(wake) = plan(&set, time).next_wake else {
+        let Some(wake) = plan(&set, time, adoption).next_wake else {
             break;
         };
         if wake > until || wake <= time.reading {
             break;
         }
         time.reading = wake;
-        match names.decided(&set, &Command::ApplyPlan, time) {
+        match names.decided(&set, &Command::ApplyPlan, time, adoption) {
             Ok(Some(change)) => set = append(&mut story, change),
             Ok(None) => {}
             Err(_) => break,
@@ -103,11 +113,13 @@ impl Names {
         set: &KeySet,
         command: &Command,
         time: ChangeTime,
+        adoption: &Adoption,
     ) -> Result<Option<Change>, RuleViolation> {
         self.supplied(|available| {
             // What is asked for is told as if it were confirmed.
             let agreed = Attestation::TwoPeople;
-            let Decision { change, wanted } = decide(set, command, agreed, time, available)?;
+            let Decision { change, wanted } =
+                decide(set, command, agreed, time, available, adoption)?;
             if wanted.is_empty() {
                 Ok(change)
             } else {

@@ -39,6 +39,7 @@ pub struct IssuerMetrics {
     faults: Family<FaultLabels, Gauge>,
     revocations: Family<IssuerLabels, Gauge>,
     verifiers: Family<VerifierLabels, Gauge>,
+    waiting_rotations: Family<KeyLabels, Gauge>,
 }
 
 fn labels(issuer: &str) -> IssuerLabels {
@@ -60,6 +61,7 @@ impl IssuerMetrics {
         self.faults.clear();
         self.revocations.clear();
         self.verifiers.clear();
+        self.waiting_rotations.clear();
     }
 
     /// Shows that an issuer has a fault.
@@ -86,6 +88,15 @@ impl IssuerMetrics {
             };
             self.verifiers.get_or_create(&labels).set(number(count));
         }
+    }
+
+    /// Shows that a rotation waits for verifiers that lack the successor.
+    pub fn observe_waiting_rotation(&self, issuer: &str, algorithm: Algorithm) {
+        let labels = KeyLabels {
+            issuer: issuer.to_owned(),
+            algorithm: algorithm.as_str(),
+        };
+        self.waiting_rotations.get_or_create(&labels).set(1);
     }
 
     /// Shows an active key's age and the time that is left to it.
@@ -157,6 +168,11 @@ impl IssuerMetrics {
             "verifiers",
             "Verifiers that fetched the key set here within a day, by which one they have",
             Family::clone(&self.verifiers),
+        );
+        registry.register(
+            "waiting_rotations",
+            "1 for each rotation that is due and waits for verifiers that lack the successor",
+            Family::clone(&self.waiting_rotations),
         );
     }
 }

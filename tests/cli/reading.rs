@@ -195,7 +195,7 @@ fn the_status_names_what_needs_attention() {
                 "/v1/replicas" => json!({"max_staleness": "30s", "head": 4, "replicas": [
                     {"id": "r1", "host": "h1", "seen_at": 1_795_290_000, "live": false, "through": 4}]}),
                 path if path.contains("/plan") => json!({
-                    "now": 1_795_290_000, "until": 1_795_290_000, "warnings": [], "occurrences": []}),
+                    "now": 1_795_290_000, "until": 1_795_290_000, "warnings": [], "waiting": [], "occurrences": []}),
                 _ => json!({ "keys": [key] }),
             };
             let body = body.to_string();

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Server, eventually, request, start};
 
 /// What is absent in a service that has a store of its own, no certificate, no grants and no trouble.
-const OF_OTHERS: [&str; 11] = [
+const OF_OTHERS: [&str; 12] = [
     "keywright_consumptions",
     "keywright_grant_renewals",
     "keywright_grants",
@@ -18,6 +18,7 @@ const OF_OTHERS: [&str; 11] = [
     "keywright_task_last_failure_timestamp_seconds",
     "keywright_tls_certificate_expiry_seconds",
     "keywright_tls_reload_failing",
+    "keywright_waiting_rotations",
     "keywright_webhook_attempts",
 ];
 

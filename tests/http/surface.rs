@@ -984,6 +984,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
     // `store-replaced` is in `tests/accidents`; a full set, a lost race, a stalled or overloaded
     // process and a broken engine are tested below HTTP. What a service with several master keys
     // refuses is in `tests/master_key`, and what takes a large body, or many at a time, in `shares`. Replicas and revocations: `tests/replicas`.
+    // What waits for verifiers is in `adoption`.
     // What only the OAuth endpoints refuse is in `tests/oauth`.
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/code.rs");
     let source = std::fs::read_to_string(source).unwrap();
@@ -1045,6 +1046,7 @@ fn every_code_that_can_be_had_is_in_a_golden_file() {
         "invalid-target",
         "several-credentials",
         "unknown-grant-type",
+        "successor-not-adopted",
         "too-many-approvals",
         "too-many-failures",
         "too-many-requests",

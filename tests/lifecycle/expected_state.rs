@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use keywright::lifecycle::{Command, Event, IssuerOrigin, KeySet, Readiness, State, Timestamp};
+use keywright::lifecycle::{
+    Command, Event, IssuerOrigin, KeySet, Readiness, Schedule, State, Timestamp,
+};
 use keywright_verifier::{Algorithm, Jwk, Kid};
+
+use super::world::Seen;
 
 /// The facts that the laws are judged by.
 #[derive(Default)]
@@ -27,6 +31,8 @@ pub(crate) struct Ledger {
     pub(crate) decided_at: Timestamp,
     /// The latest instant that the set knew after each commit never decreases; this is it.
     pub(crate) latest: Timestamp,
+    /// What the replicas had seen of verifiers when the last commit was decided.
+    pub(crate) seen: Seen,
     /// What went wrong, by the number of the invariant.
     pub(crate) offences: Vec<(u8, String)>,
 }
@@ -52,6 +58,8 @@ pub(crate) struct Activation {
     pub(crate) decided_at: Timestamp,
     /// The lead of the policy in force.
     pub(crate) lead: Duration,
+    /// From when the schedule counts: what the clock showed, unless that was corrected since.
+    pub(crate) scheduled_from: Timestamp,
     /// Verifiers may not know it: it was forced, or came from another system that published it.
     pub(crate) excused: bool,
 }
@@ -102,6 +110,7 @@ impl Ledger {
             self.offend(8, format!("latest went back to {:?}", after.latest()));
         }
         self.latest = after.latest();
+        self.check_gates(command, after, events, now);
         for event in events {
             self.replay(command, after, event, now);
         }
@@ -133,6 +142,83 @@ impl Ledger {
             .extend(after.policy().algorithms.iter().filter(|one| active(one)));
     }
 
+    /// A rotation needs as many verifiers as the policy says, or an event which says that the time to wait for
+    /// them is over; and that event comes of nothing else.
+    fn check_gates(&mut self, command: &Command, after: &KeySet, events: &[Event], now: Timestamp) {
+        let waived = match command {
+            Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
+            Command::Replace { .. } => true,
+            _ => false,
+        };
+        let Some(gate) = after.policy().adoption else {
+            return;
+        };
+        let Seen {
+            verifiers,
+            holders,
+            uncounted_replicas,
+        } = self.seen;
+        let wanted = verifiers * u64::from(gate.share.ten_thousandths());
+        let is_open = uncounted_replicas == 0 && verifiers > 0 && holders * 10_000 >= wanted;
+        let missed = |of: &Kid| {
+            let is_it =
+                |event: &Event| matches!(event, Event::AdoptionMissed { kid, .. } if kid == of);
+            events.iter().any(is_it)
+        };
+        for event in events {
+            match event {
+                Event::KeyActivated { kid, algorithm, .. } if !waived && !is_open => {
+                    let follows = self.retires_signer(*algorithm, events);
+                    if follows && !missed(kid) {
+                        self.offend(12, format!("{command:?}: {kid} signs, and few hold it"));
+                    }
+                }
+                Event::AdoptionMissed { kid, algorithm, .. } => {
+                    let due = self.rotation_due(kid, *algorithm, after);
+                    let is_over = due.is_none_or(|due| due.after(gate.within.0) <= now);
+                    if is_open || !is_over {
+                        self.offend(12, format!("{command:?}: {kid} was given up early"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the key that signed for an algorithm retires by these events.
+    fn retires_signer(&self, algorithm: Algorithm, events: &[Event]) -> bool {
+        events.iter().any(|event| match event {
+            Event::KeyRetired {
+                kid, algorithm: of, ..
+            } => *of == algorithm && self.keys.get(kid).is_some_and(|key| key.state == "active"),
+            _ => false,
+        })
+    }
+
+    /// When a successor was due and ready; `None` where a crontab line says when.
+    pub(crate) fn rotation_due(
+        &self,
+        successor: &Kid,
+        algorithm: Algorithm,
+        set: &KeySet,
+    ) -> Option<Timestamp> {
+        let Schedule::Every(interval) = set.policy().rotation else {
+            return None;
+        };
+        let mut facts = self.keys.values();
+        let active = facts.find(|key| key.state == "active" && key.jwk.algorithm() == algorithm)?;
+        let scheduled = active.activation.as_ref()?.scheduled_from.after(interval);
+        let successor = self.keys.get(successor)?;
+        let ready = match (successor.first_set, successor.missing_until) {
+            (true, _) => successor.published_at,
+            (false, until) => {
+                let lead = successor.published_at.after(set.policy().lead);
+                lead.max(until.unwrap_or_default())
+            }
+        };
+        Some(scheduled.max(ready))
+    }
+
     /// Follows one event along the state graph.
     fn replay(&mut self, command: &Command, after: &KeySet, event: &Event, now: Timestamp) {
         let Some(kid) = event.kid() else {
@@ -156,6 +242,7 @@ impl Ledger {
             | Event::PolicyChanged { .. }
             | Event::IssuerDeleted {}
             | Event::ClockCorrected { .. } => return,
+            Event::AdoptionMissed { .. } => (&[Some("pending")], "pending"),
         };
         if !legal.contains(&before) {
             self.offend(8, format!("{kid} went from {before:?} to {state}"));
@@ -180,6 +267,7 @@ impl Ledger {
         if let Event::KeyActivated { forced, .. } = event {
             facts.activation = Some(Activation {
                 decided_at: now,
+                scheduled_from: now,
                 lead: after.policy().lead,
                 excused: *forced || before.is_none(),
             });
@@ -221,6 +309,7 @@ impl Ledger {
             facts.missing_until = facts.missing_until.map(|until| until.min(stale));
             if let Some(activation) = &mut facts.activation {
                 activation.excused |= activation.decided_at > decided_at;
+                activation.scheduled_from = activation.scheduled_from.min(decided_at);
             }
         }
     }

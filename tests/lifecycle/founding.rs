@@ -1,7 +1,7 @@
 //! How an issuer begins.
 
 use keywright::lifecycle::{
-    Command, Event, IssuerName, IssuerOrigin, Readiness, State, Visibility, create, plan,
+    Adoption, Command, Event, IssuerName, IssuerOrigin, Readiness, State, Visibility, create, plan,
     rotation_due,
 };
 use keywright_verifier::Algorithm;
@@ -60,7 +60,7 @@ fn the_first_event_says_whether_the_issuer_takes_over() {
 #[test]
 fn nothing_is_due_right_after_the_founding() {
     let world = World::fresh(default_policy());
-    let plan = plan(&world.view, BEGINNING);
+    let plan = plan(&world.view, BEGINNING, &Adoption::default());
     assert_eq!(plan.steps, []);
     assert_eq!(plan.next_wake, Some(BEGINNING.after(DAY * 29)));
     assert_eq!(plan.next_publication, plan.next_wake);

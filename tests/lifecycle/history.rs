@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    CLOCK_TOLERANCE, Command, ImportAs, IssuerOrigin, Policy, Readiness, RuleViolation,
-    SWITCH_OVER, Schedule, State, Successor, Timing,
+    AdoptionGate, CLOCK_TOLERANCE, Command, ImportAs, IssuerOrigin, Policy, Readiness,
+    RuleViolation, SWITCH_OVER, Schedule, State, Successor, Timing,
 };
+use keywright_api::{DurationText, Share};
 use keywright_verifier::Algorithm;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -14,7 +15,9 @@ use proptest::sample::select;
 
 use super::invariants::Law;
 use super::keys;
-use super::world::{Crash, DAY, Fate, HOUR, MINUTE, SECOND, World, default_policy, single_policy};
+use super::world::{
+    Crash, DAY, Fate, HOUR, MINUTE, SECOND, Seen, World, default_policy, single_policy,
+};
 
 /// A life: how the issuer begins, and what happens to it.
 #[derive(Debug, Clone)]
@@ -54,6 +57,8 @@ enum Step {
     Outage(bool),
     Start(usize),
     Restart,
+    /// The replicas have seen other verifiers.
+    Seen(Seen),
     Ask(Request, Mishap),
 }
 
@@ -96,6 +101,7 @@ enum PolicyChange {
     Algorithms(Vec<Algorithm>),
     Default(Algorithm),
     RsaBits(u16),
+    Adoption(Option<AdoptionGate>),
     /// Everything but the algorithms.
     All(Profile),
 }
@@ -281,6 +287,7 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
         Step::Outage(outage) => world.network.outage = *outage,
         Step::Start(index) => world.start_verifier(*index),
         Step::Restart => world.restart(),
+        Step::Seen(seen) => world.seen = *seen,
         Step::Ask(request, mishap) => ask(world, request, mishap)?,
     }
     Ok(())
@@ -402,9 +409,11 @@ fn changed(policy: &Policy, change: &PolicyChange) -> Option<Policy> {
             }
         }
         PolicyChange::Default(algorithm) => policy.default_algorithm = *algorithm,
+        PolicyChange::Adoption(gate) => policy.adoption = *gate,
         PolicyChange::RsaBits(bits) => policy.rsa_bits = *bits,
         PolicyChange::All(profile) => {
             policy = Policy {
+                adoption: policy.adoption,
                 algorithms: policy.algorithms,
                 default_algorithm: policy.default_algorithm,
                 ..self::policy(*profile)
@@ -443,6 +452,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Outage),
         2 => (0_usize..14).prop_map(Step::Start),
         1 => Just(Step::Restart),
+        3 => seen().prop_map(Step::Seen),
         18 => (request(), mishap()).prop_map(|(request, mishap)| Step::Ask(request, mishap)),
     ]
 }
@@ -488,6 +498,25 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn seen() -> impl Strategy<Value = Seen> {
+    let uncounted = prop_oneof![4 => Just(0_u64), 1 => Just(1)];
+    (0_u64..5, 0_u64..5, uncounted).prop_map(|(verifiers, holders, uncounted_replicas)| Seen {
+        verifiers,
+        holders: holders.min(verifiers),
+        uncounted_replicas,
+    })
+}
+
+fn gate() -> impl Strategy<Value = Option<AdoptionGate>> {
+    let within = select(&[1_u64, 60, 7200, 86_400]).prop_map(Duration::from_secs);
+    let share = select(&[1_u16, 5000, 9900, 10_000]);
+    let gate = (share, within).prop_map(|(share, within)| AdoptionGate {
+        share: Share::of_ten_thousand(share).unwrap(),
+        within: DurationText(within),
+    });
+    prop_oneof![1 => Just(None), 4 => gate.prop_map(Some)]
+}
+
 fn policy_change() -> impl Strategy<Value = PolicyChange> {
     use PolicyChange::{All, Cron, Default, Every, Lead, MaxAge, MaxTtl, RsaBits, Skew, Stale};
     let seconds = |values: &'static [u64]| select(values).prop_map(Duration::from_secs);
@@ -508,6 +537,7 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
         .prop_map(PolicyChange::Algorithms),
         2 => algorithm().prop_map(Default),
         1 => select(&[2048_u16, 4096]).prop_map(RsaBits),
+        6 => gate().prop_map(PolicyChange::Adoption),
     ]
 }
 

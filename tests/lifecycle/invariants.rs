@@ -15,7 +15,7 @@ use super::world::World;
 pub(crate) type Law = fn(&World) -> Result<(), String>;
 
 /// All of them.
-pub(crate) const ALL: [Law; 13] = [
+pub(crate) const ALL: [Law; 14] = [
     one_signer,
     known_before_used,
     published_while_needed,
@@ -29,6 +29,7 @@ pub(crate) const ALL: [Law; 13] = [
     per_token_law,
     the_past_stays_told,
     deleted_is_final,
+    gates_open_in_time,
 ];
 
 /// Invariant 1.
@@ -350,6 +351,29 @@ pub(crate) fn deleted_is_final(world: &World) -> Result<(), String> {
     ensure(kept.is_none(), || {
         format!("a private half is left: {kept:?}")
     })
+}
+
+/// A rotation under a gate happens when enough verifiers hold the successor or the time to wait for them is over,
+/// and it waits no longer than that.
+pub(crate) fn gates_open_in_time(world: &World) -> Result<(), String> {
+    no_offence(world, 12)?;
+    let policy = world.view.policy();
+    for wait in world.plan().waits {
+        let within = policy.adoption.map(|gate| gate.within.0);
+        let within = within.ok_or("a rotation waits without a gate")?;
+        let due = (world.ledger).rotation_due(&wait.kid, wait.algorithm, &world.view);
+        let latest = due.map(|due| due.after(within));
+        ensure(latest.is_none_or(|latest| wait.until <= latest), || {
+            format!("{} waits until {:?}, not {latest:?}", wait.kid, wait.until)
+        })?;
+        ensure(world.clock < wait.until, || {
+            format!(
+                "{} waits until {:?}, which has passed",
+                wait.kid, wait.until
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn no_offence(world: &World, invariant: u8) -> Result<(), String> {

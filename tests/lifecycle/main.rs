@@ -25,6 +25,7 @@ mod restore_register;
 mod verifiers;
 mod world;
 
+mod adoption;
 mod bounds;
 mod capacity;
 mod clock_correction;

@@ -117,6 +117,11 @@ fn deleted_is_final() {
 }
 
 #[test]
+fn gates_open_in_time() {
+    holds(invariants::gates_open_in_time);
+}
+
+#[test]
 fn per_token_law() {
     holds(invariants::per_token_law);
 }

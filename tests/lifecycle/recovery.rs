@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Change, Command, Event, IssuerName, Key, KeySet,
+    Adoption, Attestation, AvailableKeys, Change, Command, Event, IssuerName, Key, KeySet,
     OperatorStatements, Readiness, RegisterMismatch, RestoreSources, State, Successor, Timestamp,
     Visibility, decide, recover,
 };
@@ -153,6 +153,7 @@ fn is_sound(change: &Change, testimony: &RestoreSources<'_>, now: Timestamp) -> 
         Attestation::OnePerson,
         now,
         &AvailableKeys::default(),
+        &Adoption::default(),
     );
     let again = again.map_err(|refusal| refusal.to_string())?;
     ensure(again.change.is_none() && again.wanted.is_empty(), || {

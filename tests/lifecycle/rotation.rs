@@ -1,7 +1,8 @@
 //! Rotations: by schedule, by hand and by force.
 
 use keywright::lifecycle::{
-    Command, Event, Readiness, RuleViolation, SWITCH_OVER, SimulationStart, Successor, simulate,
+    Adoption, Command, Event, Readiness, RuleViolation, SWITCH_OVER, SimulationStart, Successor,
+    simulate,
 };
 use keywright_verifier::{Algorithm, Kid};
 
@@ -193,7 +194,7 @@ fn a_simulation_tells_the_story_that_ticking_lives() {
     let mut world = World::fresh(default_policy());
     let until = BEGINNING.after(DAY * 100);
     let proposal = SimulationStart::Change(Box::new(world.view.clone()), Command::ApplyPlan);
-    let told = simulate(&proposal, BEGINNING, until).unwrap();
+    let told = simulate(&proposal, BEGINNING, &Adoption::default(), until).unwrap();
     let lived = world.live_until(until);
     assert!(lived.len() > 20);
     let told = told.iter().map(|one| (one.at, shape(&one.event)));

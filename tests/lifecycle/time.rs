@@ -1,7 +1,8 @@
 //! Time that stands still, runs backwards and leaps.
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Command, Event, Readiness, RuleViolation, Schedule, State, decide,
+    Adoption, Attestation, AvailableKeys, Command, Event, Readiness, RuleViolation, Schedule,
+    State, decide,
 };
 
 use super::rotation::{ES256, rotate, signing, standing_by};
@@ -86,6 +87,7 @@ fn a_commit_remembers_its_instant_also_when_nobody_witnessed_it() {
         Attestation::OnePerson,
         later,
         &supply,
+        &Adoption::default(),
     );
     assert_eq!(change.unwrap().change.unwrap().set.latest(), later);
 }

@@ -1,8 +1,8 @@
 //! What a change does without the keys that it wants, and what follows when they are there.
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Command, DecisionError, Event, ImportAs, IssuerName, IssuerOrigin,
-    KeySpecification, Readiness, RuleViolation, Successor, create, decide,
+    Adoption, Attestation, AvailableKeys, Command, DecisionError, Event, ImportAs, IssuerName,
+    IssuerOrigin, KeySpecification, Readiness, RuleViolation, Successor, create, decide,
 };
 use keywright_verifier::{Algorithm, Kid};
 
@@ -80,6 +80,7 @@ fn the_first_key_that_comes_signs_without_waiting_for_the_one_that_stands_by() {
         Attestation::OnePerson,
         world.clock,
         &available,
+        &Adoption::default(),
     )
     .unwrap();
     assert!(decision.change.unwrap().set.active(ES256).is_some());
@@ -97,6 +98,7 @@ fn a_key_that_is_not_needed_stays_unused() {
         Attestation::OnePerson,
         world.clock,
         &available,
+        &Adoption::default(),
     )
     .unwrap();
     assert!(decision.change.is_none() && decision.wanted.is_empty());

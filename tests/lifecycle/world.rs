@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Change, ChangeTime, Command, Decision, DecisionError, Event,
-    IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, RuleViolation,
-    State, Timestamp, Timing, create, decide, plan,
+    Adoption, Attestation, AvailableKeys, Change, ChangeTime, Command, Decision, DecisionError,
+    Event, IssuerName, IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Plan, Policy,
+    RuleViolation, State, Timestamp, Timing, create, decide, plan,
 };
 use keywright::store::SetTokens;
 use keywright::store::documents;
@@ -77,6 +77,25 @@ pub(crate) struct World {
     pub(crate) attestation: Attestation,
     /// What has been generated for the change that is decided next.
     available: AvailableKeys,
+    /// What the replicas have seen of verifiers.
+    pub(crate) seen: Seen,
+}
+
+/// What the replicas have seen of verifiers: of each pending key so many hold it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) verifiers: u64,
+    pub(crate) holders: u64,
+    pub(crate) uncounted_replicas: u64,
+}
+
+impl Seen {
+    fn of(&self, set: &KeySet) -> Adoption {
+        let pending = |key: &&Key| matches!(key.state(), State::Pending(_));
+        let pending = set.keys().iter().filter(pending);
+        let holders = pending.map(|key| (key.kid().clone(), self.holders));
+        Adoption::observed(self.verifiers, holders.collect(), self.uncounted_replicas)
+    }
 }
 
 /// A signed token.
@@ -154,6 +173,7 @@ impl World {
             switch_over_ended: None,
             attestation: Attestation::OnePerson,
             available: AvailableKeys::default(),
+            seen: Seen::default(),
         };
         world
             .write(
@@ -208,9 +228,14 @@ impl World {
         }
     }
 
+    /// What is due, and what waits.
+    pub(crate) fn plan(&self) -> Plan {
+        plan(&self.view, self.clock, &self.seen.of(&self.view))
+    }
+
     /// When something will be due.
     pub(crate) fn next_wake(&self) -> Option<Timestamp> {
-        plan(&self.view, self.clock).next_wake
+        self.plan().next_wake
     }
 
     /// Lives until `until`, ticking whenever something is due, and tells what happened when.
@@ -269,7 +294,14 @@ impl World {
         let tokens = SetTokens::of(&self.rows());
         let time = self.change_time(self.latest);
         let (attestation, available) = (self.attestation, &self.available);
-        let Decision { change, wanted } = decide(&base, command, attestation, time, available)?;
+        let Decision { change, wanted } = decide(
+            &base,
+            command,
+            attestation,
+            time,
+            available,
+            &self.seen.of(&base),
+        )?;
         let Some(change) = change else {
             self.wanted = wanted;
             return Ok(Vec::new());
@@ -482,7 +514,14 @@ impl World {
         let decided_at = self.decided_at();
         let time = self.change_time(seen);
         let none = AvailableKeys::default();
-        let decision = decide(&base, command, self.attestation, time, &none);
+        let decision = decide(
+            &base,
+            command,
+            self.attestation,
+            time,
+            &none,
+            &self.seen.of(&base),
+        );
         let Ok(Decision {
             change: Some(change),
             wanted,
@@ -589,6 +628,7 @@ impl World {
         }
         self.stored = change.set.clone();
         self.wanted = wanted;
+        self.ledger.seen = self.seen;
         self.ledger
             .committed(command, &change.set, &change.events, decided_at.clock);
         Ok(())

@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod adoption;
 mod clocks;
 mod fail_over;
 mod grants;

@@ -6,7 +6,7 @@ use keywright::authority::ChangeError;
 use keywright::authority::audit::Actor;
 use keywright::authority::request::Request;
 use keywright::authority::scheduler;
-use keywright::lifecycle::{KeySet, Readiness, RuleViolation, SWITCH_OVER, plan};
+use keywright::lifecycle::{Adoption, KeySet, Readiness, RuleViolation, SWITCH_OVER, plan};
 use serde_json::{Value, json};
 
 use crate::world::{BEGIN, MAX_STALENESS, Process, SECOND, World, eventually};
@@ -145,7 +145,9 @@ async fn what_failed_here_and_another_has_done_is_a_failure_no_more() {
     let before = one.issuer("a").unwrap().snapshot().set().version();
     one.catch_up().await.unwrap();
     let ours = tokio::spawn(scheduler::run(Arc::clone(&one)));
-    let is_done = |set: &KeySet| set.version() > before && plan(set, one.now()).steps.is_empty();
+    let is_done = |set: &KeySet| {
+        set.version() > before && plan(set, one.now(), &Adoption::default()).steps.is_empty()
+    };
     eventually(|| is_done(one.issuer("a").unwrap().snapshot().set())).await;
 
     two.catch_up().await.unwrap();

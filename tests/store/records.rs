@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    Attestation, AvailableKeys, Change, Command, Decision, DecisionError, ImportAs, IssuerOrigin,
-    IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation, State, Successor,
-    Timestamp, create, decide,
+    Adoption, Attestation, AvailableKeys, Change, Command, Decision, DecisionError, ImportAs,
+    IssuerOrigin, IssuerUrl, Key, KeySet, KeySpecification, Policy, Readiness, RuleViolation,
+    State, Successor, Timestamp, create, decide,
 };
 use keywright::store::SetTokens;
 use keywright::store::documents;
@@ -89,6 +89,7 @@ impl Life {
                 Attestation::OnePerson,
                 self.now,
                 &self.supply,
+                &Adoption::default(),
             )?;
             if wanted.is_empty() {
                 let Some(change) = change else {
@@ -584,7 +585,15 @@ fn an_algorithm_that_nothing_signs_for_reads_back_as_vacant() {
         successor: Successor::Discard,
     };
     let (one, none) = (Attestation::OnePerson, AvailableKeys::default());
-    let decision = decide(&life.set, &command, one, life.now, &none).unwrap();
+    let decision = decide(
+        &life.set,
+        &command,
+        one,
+        life.now,
+        &none,
+        &Adoption::default(),
+    )
+    .unwrap();
     (life.set, life.stored) = write(
         &life.store,
         Some((&life.set, &SetTokens::of(&life.stored))),

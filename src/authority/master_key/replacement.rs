@@ -11,7 +11,7 @@ use crate::authority::load::LoadError;
 use crate::authority::request::Request;
 use crate::authority::{ChangeError, Services};
 use crate::engine::Urgency;
-use crate::lifecycle::{Attestation, Command, Decision, IssuerName, KeySet, decide};
+use crate::lifecycle::{Adoption, Attestation, Command, Decision, IssuerName, KeySet, decide};
 use crate::store::SetTokens;
 use crate::store::documents::key_set;
 use crate::store::seal::MasterKeys;
@@ -100,7 +100,14 @@ async fn replace_in(
     let (change, time) = loop {
         let time = services.lease.change_time();
         let (one, available) = (Attestation::OnePerson, &request.fresh.supply);
-        let decision = decide(set, &request.command, one, time, available);
+        let decision = decide(
+            set,
+            &request.command,
+            one,
+            time,
+            available,
+            &Adoption::default(),
+        );
         let Decision { change, wanted } = decision.map_err(ChangeError::Refused)?;
         match change {
             Some(change) if wanted.is_empty() => break (change, time),

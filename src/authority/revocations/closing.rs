@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Entry, record_key, subject};
 use crate::authority::audit::{self, Actor, Attribution, RevocationEvent, log_event};
 use crate::authority::issuer::Issuer;
-use crate::authority::replication::stated_time;
+use crate::authority::replication::lag::stated_time;
 use crate::authority::{Authority, ChangeError};
 use crate::lifecycle::{Timestamp, Timing};
 use crate::store::replicas::{ReplicaList, ReplicaRecord};

@@ -1,6 +1,6 @@
 //! What will happen, in words: one line a moment.
 
-use keywright_api::{Key, KeyEvent, Occurrence, Plan};
+use keywright_api::{Key, KeyEvent, Occurrence, Plan, UnixSeconds, WaitingRotation};
 use keywright_verifier::Kid;
 
 use crate::cli::moment::{length, rfc3339, seen_from};
@@ -46,6 +46,26 @@ pub(super) fn event_list(plan: &Plan, names: &ShortNames) -> String {
     columns(["when", "at", "algorithm", "what happens"], rows)
 }
 
+/// For whom a rotation waits, and until when.
+pub(in crate::cli) fn waiting(waiting: &WaitingRotation, now: UnixSeconds) -> String {
+    let replicas = match waiting.uncounted_replicas {
+        0 => String::new(),
+        1 => ", and 1 replica cannot tell yet".to_owned(),
+        count => format!(", and {count} replicas cannot tell yet"),
+    };
+    format!(
+        "the {} rotation waits: {} of {} verifiers hold the successor {}, and the policy wants {}{replicas}. It happens \
+         at {} ({}) at the latest",
+        waiting.algorithm,
+        waiting.holders,
+        waiting.verifiers,
+        waiting.kid,
+        waiting.share,
+        rfc3339(waiting.until.0),
+        seen_from(now.0, waiting.until.0)
+    )
+}
+
 fn words(occurrence: &Occurrence, names: &ShortNames) -> String {
     let Occurrence { at, event, members } = occurrence;
     let kid = members
@@ -63,6 +83,9 @@ fn words(occurrence: &Occurrence, names: &ShortNames) -> String {
             ),
             _ => format!("{kid} is published, ready at once"),
         },
+        KeyEvent::AdoptionMissed => {
+            format!("the rotation waits no longer for the verifiers that lack {kid}")
+        }
         KeyEvent::KeyActivated if members.forced == Some(true) => {
             format!("{kid} begins to sign, before verifiers can know it")
         }

@@ -34,8 +34,25 @@ pub(super) fn section(seen: &Result<api::Verifiers, api::Problem>, url: &str, no
             p.lead {
                 "Counted from the requests for the set to this process in the last 24 hours. A verifier behind a CDN is not seen."
             }
+            @if let Ok(seen) = seen {
+                @for waiting in &seen.waiting { (waits(waiting, now)) }
+            }
             (content)
         }
+    }
+}
+
+/// For whom a rotation waits.
+fn waits(waiting: &api::WaitingRotation, now: u64) -> Markup {
+    let cannot_tell = waiting.uncounted_replicas;
+    html! {
+        div.notice.warn { p {
+            strong { "The " (waiting.algorithm) " rotation waits for verifiers." } " "
+            (count(waiting.holders)) " of " (count(waiting.verifiers)) " hold the next key " (short_kid(waiting.kid.as_str()))
+            ", the policy wants " (waiting.share)
+            @if cannot_tell > 0 { ", and " (count(cannot_tell)) @if cannot_tell == 1 { " replica cannot tell yet" } @else { " replicas cannot tell yet" } }
+            "; it happens at " (moment::at(waiting.until.0, now)) " at the latest."
+        } }
     }
 }
 

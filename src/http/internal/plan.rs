@@ -65,11 +65,14 @@ fn simulate(
         .until
         .map_or(now.after(DEFAULT_OUTLOOK), QueryNumber::instant);
     let warnings = policy.as_ref().map(Policy::warnings).unwrap_or_default();
+    // A long look ahead takes a moment, and what waits is told as of now.
+    let waiting = shown::waiting_rotations(&authority.waiting_rotations(issuer));
     let occurrences = authority.simulate(issuer, policy, until)?;
     Ok(ok(api::Plan {
         now: now.in_the_past(),
         until: until.ahead(),
         warnings,
+        waiting,
         occurrences: occurrences.iter().map(shown::occurrence).collect(),
     }))
 }

@@ -10,6 +10,7 @@ use crate::authority::publication::ServedKeySet;
 use crate::authority::verifiers::ObservedVerifier;
 use crate::http::authentication::{HasRole, role};
 use crate::http::response::ok;
+use crate::http::shown;
 
 pub(super) async fn list(
     State(authority): Service,
@@ -36,11 +37,14 @@ pub(super) async fn list(
         keys: keys.collect(),
         verifiers: verifiers.map(|verifier| show(verifier, served)).collect(),
         unrecorded_requests: observed.unrecorded_requests,
+        waiting: shown::waiting_rotations(&authority.waiting_rotations(&issuer)),
     })
 }
 
 fn show(verifier: &ObservedVerifier, served: &ServedKeySet) -> api::Verifier {
     let certificate = verifier.certificate.map(Thumbprint::from_octets);
+    let published = served.kids.iter();
+    let lacks = published.filter(|kid| !verifier.holds.kids.contains(kid));
     api::Verifier {
         address: verifier.address.to_string(),
         user_agent: verifier.user_agent.clone(),
@@ -48,6 +52,7 @@ fn show(verifier: &ObservedVerifier, served: &ServedKeySet) -> api::Verifier {
         etag: verifier.holds.etag.clone(),
         current: verifier.holds.etag == served.etag,
         confirmed: verifier.is_confirmed,
+        lacks: lacks.cloned().collect(),
         first_seen_at: verifier.first_seen_at.in_the_past(),
         seen_at: verifier.seen_at.in_the_past(),
         requests: verifier.requests,

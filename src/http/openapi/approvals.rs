@@ -82,6 +82,7 @@ pub(in crate::http) fn confirm() -> Operation {
         Code::AlgorithmNotInPolicy,
         Code::NoSuccessor,
         Code::SuccessorNotReady,
+        Code::SuccessorNotAdopted,
         Code::IllegalTransition,
         Code::KeySetFull,
         Code::IssuerUrlFixed,

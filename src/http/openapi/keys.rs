@@ -52,13 +52,14 @@ pub(in crate::http) fn list_verifiers() -> Operation {
     let operation = Operation::new(Area::Keys, "listVerifiers", "Read who verifies with what")
         .text(
             "Who has fetched the key set from this process in the last 24 hours, and which one each has: a \
-             conditional request tells. Processes that share a store count each for itself. A proxy or a \
-             CDN in between is one verifier and hides those behind it.",
+             conditional request tells. Processes that share a store count each for itself; only what a \
+             rotation waits for is added up. A proxy or a CDN in between is one verifier and hides those \
+             behind it.",
         )
         .one_of_the_roles(&Role::READERS);
     let verifier = json!({
         "address": "192.0.2.7", "user_agent": "jose/v6.2.0", "etag": "\"mP7hq2cYHkv1\"", "current": true,
-        "confirmed": true, "first_seen_at": 1_795_208_240, "seen_at": 1_795_294_630, "requests": 288,
+        "confirmed": true, "lacks": [], "first_seen_at": 1_795_208_240, "seen_at": 1_795_294_630, "requests": 288,
     });
     let verifiers = json!({
         "etag": "\"mP7hq2cYHkv1\"",
@@ -68,6 +69,7 @@ pub(in crate::http) fn list_verifiers() -> Operation {
         ],
         "verifiers": [verifier],
         "unrecorded_requests": 0,
+        "waiting": [],
     });
     issuer_path(operation).answers(ResponseDescription::json::<api::Verifiers>(
         ResponseStatus::Ok,
@@ -141,6 +143,7 @@ pub(in crate::http) fn rotate() -> Operation {
             Code::UnknownAlgorithm,
             Code::AlgorithmNotInPolicy,
             Code::SuccessorNotReady,
+            Code::SuccessorNotAdopted,
             Code::NoSuccessor,
             Code::KeySetFull,
         ])

@@ -35,7 +35,7 @@ pub(in crate::http) fn preview() -> Operation {
 }
 
 fn planned(operation: Operation) -> Operation {
-    let plan = json!({"now": 1_795_294_675, "until": 1_803_070_675, "warnings": [], "occurrences": [
+    let plan = json!({"now": 1_795_294_675, "until": 1_803_070_675, "warnings": [], "waiting": [], "occurrences": [
         {"at": 1_800_392_275, "event": "key-published", "kid": "next-ES256-1",
          "algorithm": "ES256", "imported": false, "ready_at": 1_800_478_675},
         {"at": 1_800_478_675, "event": "key-activated",

@@ -353,6 +353,9 @@ impl From<RuleViolation> for Problem {
             } => conflict(Code::SuccessorNotReady)
                 .with(|problem| problem.algorithm = Some(algorithm.as_str().into()))
                 .with(|problem| problem.ready_at = Some(ready_at.ceil_seconds().into())),
+            RuleViolation::SuccessorNotAdopted(wait) => conflict(Code::SuccessorNotAdopted)
+                .with(|problem| problem.algorithm = Some(wait.algorithm.as_str().into()))
+                .with(|problem| problem.ready_at = Some(wait.until.ceil_seconds().into())),
             RuleViolation::NoSuccessor(_) => conflict(Code::NoSuccessor),
             RuleViolation::IllegalTransition { from, .. } => conflict(Code::IllegalTransition)
                 .with(|problem| problem.state = Some((*from).into())),
