@@ -29,6 +29,12 @@ pub enum ClaimError {
         /// The name of the claim.
         claim: String,
     },
+    /// A claim that another kind of token has, and this kind may not have.
+    #[error("claim \"{claim}\" belongs to another kind of token")]
+    Forbidden {
+        /// The name of the claim.
+        claim: &'static str,
+    },
     /// A registered claim has the wrong JSON type.
     #[error("claim \"{claim}\" must be {expected}")]
     Malformed {
@@ -41,7 +47,7 @@ pub enum ClaimError {
 
 impl ClaimError {
     /// A stable name for programs: `token-expired`, `token-not-yet-valid`, `wrong-issuer`,
-    /// `wrong-audience`, `wrong-type`, `claim-missing` or `claim-malformed`.
+    /// `wrong-audience`, `wrong-type`, `claim-missing`, `claim-forbidden` or `claim-malformed`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Expired => "token-expired",
@@ -50,6 +56,7 @@ impl ClaimError {
             Self::WrongAudience => "wrong-audience",
             Self::WrongType => "wrong-type",
             Self::Missing { .. } => "claim-missing",
+            Self::Forbidden { .. } => "claim-forbidden",
             Self::Malformed { .. } => "claim-malformed",
         }
     }

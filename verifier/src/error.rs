@@ -85,7 +85,7 @@ impl VerifyError {
     /// | `token-too-large`, `token-malformed`, `token-encrypted` | [`Fault::Malformed`] |
     /// | `algorithm-not-allowed`, `unknown-key`, `ambiguous-key`, `algorithm-mismatch`, `bad-signature` | [`Fault::Untrusted`] |
     /// | `token-expired`, `token-not-yet-valid` | [`Fault::Time`] |
-    /// | `wrong-issuer`, `wrong-audience`, `wrong-type`, `claim-missing`, `claim-malformed`, `claims-mismatch` | [`Fault::Misdirected`] |
+    /// | `wrong-issuer`, `wrong-audience`, `wrong-type`, `claim-missing`, `claim-forbidden`, `claim-malformed`, `claims-mismatch` | [`Fault::Misdirected`] |
     /// | `keys-unavailable` | [`Fault::Keys`] |
     /// | `revoked` | [`Fault::Revoked`] |
     /// | `revocations-stale` | [`Fault::Revocations`] |

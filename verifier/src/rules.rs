@@ -13,12 +13,16 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(300);
 /// what most HTTP servers take for a header.
 pub const DEFAULT_MAX_TOKEN_BYTES: usize = 8192;
 
+/// The type of a security event token (RFC 8417 §2.3).
+const SECURITY_EVENT_TYPE: &str = "secevent+jwt";
+
 /// What the tokens of one issuer must say to be accepted.
 ///
 /// Issuer, audience and algorithms have no default, because each default would accept more than
 /// the developer meant. All comparisons are byte for byte.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rules {
+    kind: TokenKind,
     issuer: String,
     audiences: Audiences,
     algorithms: Vec<Algorithm>,
@@ -35,6 +39,14 @@ pub struct Rules {
 enum Audiences {
     OneOf(Vec<String>),
     Any,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TokenKind {
+    /// It says who may do something, until it expires.
+    Token,
+    /// It says what has happened, which expires never.
+    SecurityEvent,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +70,7 @@ impl Rules {
         algorithms: impl IntoIterator<Item = Algorithm>,
     ) -> Self {
         Self {
+            kind: TokenKind::Token,
             issuer: issuer.into(),
             audiences: Audiences::OneOf(vec![audience.into()]),
             algorithms: algorithms.into_iter().collect(),
@@ -68,6 +81,26 @@ impl Rules {
             needs_proof: true,
             needs_consumption: true,
         }
+    }
+
+    /// Accepts security event tokens (RFC 8417) instead of tokens that say who may do something, as the Shared
+    /// Signals Framework profiles them (SSF 1.0 §4.1).
+    ///
+    /// Their `typ` is `secevent+jwt`, and they have `jti`, `iat` and `events`. A token with `sub` or `exp` is
+    /// refused, so that no token of the one kind passes for one of the other. They never expire: how old one may
+    /// be, and what a `jti` means that was seen before, is for the service to say.
+    #[must_use]
+    pub fn security_events(
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+        algorithms: impl IntoIterator<Item = Algorithm>,
+    ) -> Self {
+        Self {
+            kind: TokenKind::SecurityEvent,
+            ..Self::new(issuer, audience, algorithms)
+        }
+        .typ(SECURITY_EVENT_TYPE)
+        .require(["jti", "iat", "events"])
     }
 
     /// Accepts tokens for `audience` too, for a service that has two names.
@@ -208,7 +241,7 @@ impl Rules {
 
     /// Checks the header's `typ` and the claims of a token whose signature has been verified.
     ///
-    /// `exp` must be present; a NumericDate may have a fraction. A registered claim of the wrong JSON
+    /// `exp` must be present, but of a security event; a NumericDate may have a fraction. A registered claim of the wrong JSON
     /// type is an error even where its value would not be looked at.
     pub(crate) fn check(
         &self,
@@ -248,10 +281,22 @@ impl Rules {
     }
 
     fn check_times(&self, claims: &Members<'_>, now: SystemTime) -> Result<(), ClaimError> {
-        let expiry = numeric_date(claims, "exp")?.ok_or_else(|| ClaimError::Missing {
-            claim: "exp".to_owned(),
-        })?;
-        let begin = numeric_date(claims, "nbf")?;
+        let (expiry, begin) = match self.kind {
+            TokenKind::Token => {
+                let expiry = numeric_date(claims, "exp")?.ok_or_else(|| ClaimError::Missing {
+                    claim: "exp".to_owned(),
+                })?;
+                (expiry, numeric_date(claims, "nbf")?)
+            }
+            TokenKind::SecurityEvent => {
+                let mut others = ["sub", "exp"].into_iter();
+                if let Some(claim) = others.find(|claim| claims.get(claim).is_some()) {
+                    return Err(ClaimError::Forbidden { claim });
+                }
+                // What has not happened yet cannot be told.
+                (u128::MAX, numeric_date(claims, "iat")?)
+            }
+        };
         // No token is older than the format. A clock that says so would let expired tokens pass.
         let now = now
             .duration_since(UNIX_EPOCH)

@@ -359,3 +359,68 @@ fn codes_are_stable_and_texts_hold_no_value() {
         assert!(!format!("{error} {error:?}").contains("1234"));
     }
 }
+
+/// The claims of a security event token, changed.
+fn check_event(typ: Option<&str>, changes: Value) -> Result<(), ClaimError> {
+    let event =
+        json!({"exp": null, "jti": "e1", "iat": NOW, "events": {"https://a.example/x": {}}});
+    let mut all = event.as_object().unwrap().clone();
+    all.extend(changes.as_object().unwrap().clone());
+    let rules = Rules::security_events("https://id.example", "orders", Algorithm::ALL);
+    let rules = rules.leeway(Duration::from_secs(30));
+    rules.check(typ, &claims(all.into()), at(NOW))
+}
+
+#[test]
+fn a_security_event_is_no_token_and_never_expires() {
+    let typ = Some("secevent+jwt");
+    assert_eq!(check_event(typ, json!({})), Ok(()));
+    assert_eq!(
+        check_event(Some("application/SECEVENT+JWT"), json!({"iat": 0})),
+        Ok(())
+    );
+    for (claim, value) in [
+        ("sub", json!("user-1")),
+        ("exp", json!(NOW + 60)),
+        ("exp", json!(0)),
+    ] {
+        let error = check_event(typ, json!({ claim: value }));
+        assert_eq!(error, Err(ClaimError::Forbidden { claim }));
+    }
+    for other in [None, Some("JWT"), Some("at+jwt"), Some("logout+jwt")] {
+        assert_eq!(
+            check_event(other, json!({})),
+            Err(ClaimError::WrongType),
+            "{other:?}"
+        );
+    }
+    for claim in ["jti", "iat", "events"] {
+        let missing = ClaimError::Missing {
+            claim: claim.to_owned(),
+        };
+        assert_eq!(check_event(typ, json!({ claim: null })), Err(missing));
+    }
+    assert_eq!(
+        check_event(typ, json!({"aud": "billing"})),
+        Err(ClaimError::WrongAudience)
+    );
+    assert_eq!(
+        check_event(typ, json!({"iss": "https://a.example"})),
+        Err(ClaimError::WrongIssuer)
+    );
+    assert_eq!(check_event(typ, json!({"iat": NOW + 30})), Ok(()));
+    assert_eq!(
+        check_event(typ, json!({"iat": NOW + 31})),
+        Err(ClaimError::NotYetValid)
+    );
+    // And the other way round: neither the type nor the claims are those of a token.
+    let event = claims(json!({"exp": null, "jti": "e1", "iat": NOW, "events": {}}));
+    assert_eq!(
+        strict().check(typ, &event, at(NOW)),
+        Err(ClaimError::WrongType)
+    );
+    assert!(matches!(
+        strict().danger_accept_any_typ().check(typ, &event, at(NOW)),
+        Err(ClaimError::Missing { .. })
+    ));
+}
