@@ -231,3 +231,30 @@ pub enum ShownEventStreams {
     /// All of the client at the issuer.
     All(Vec<EventStream>),
 }
+
+/// Why a security event token is not taken (RFC 8935 §2.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecurityEventError {
+    /// The error.
+    pub err: SecurityEventErrorName,
+    /// The code of a problem as in the rest of the API, a colon, and what is wrong.
+    pub description: String,
+}
+
+/// The errors of security event tokens (RFC 8935 §2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SecurityEventErrorName {
+    /// It is no security event token, or not what its event asks for.
+    InvalidRequest,
+    /// Its signature does not verify with a key of its issuer.
+    InvalidKey,
+    /// Its issuer is not trusted.
+    InvalidIssuer,
+    /// It is for another receiver.
+    InvalidAudience,
+    /// The transmitter does not prove that it is a client.
+    AuthenticationFailed,
+    /// The client may not take back the tokens of that subject.
+    AccessDenied,
+}

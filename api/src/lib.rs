@@ -57,7 +57,8 @@ pub use event_streams::{
     AuthorizationScheme, DefaultSubjects, EventStream, EventStreamChange, EventStreamDelivery,
     EventStreamDeliveryRequest, EventStreamRequest, EventStreamStatus, EventStreamStatusName,
     EventStreamVerification, MOST_ACKNOWLEDGED, MOST_EVENTS_REQUESTED, MOST_SETS, PolledSets,
-    SetError, SetPoll, ShownEventStreams, SsfConfiguration,
+    SecurityEventError, SecurityEventErrorName, SetError, SetPoll, ShownEventStreams,
+    SsfConfiguration,
 };
 pub use grants::{
     Binding, Grant, GrantChange, GrantEndCause, GrantRequest, GrantState, Grants, OpenedGrant,

@@ -227,6 +227,7 @@ impl Authority {
                     approval: stored.approval,
                 }),
                 ended_grant: None,
+                event_token: None,
             };
             authority.execute(&issuer, operation, request).await
         })

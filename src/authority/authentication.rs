@@ -13,12 +13,13 @@
 //! `client_assertion` ([`Proof`]).
 
 mod assertion;
+mod security_event;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use keywright_verifier::{Jws, KeySource, Rules, Verifier};
+use keywright_verifier::{InvalidRules, Jws, KeySource, Rules, Verifier};
 use serde_json::Value;
 
 use super::audit::{Actor, AuthenticationMethod};
@@ -31,6 +32,8 @@ use crate::access::credential::{self, PREFIX};
 use crate::clock::Clock;
 use crate::lifecycle::Timestamp;
 use assertion::ExpectedAudience;
+
+pub use security_event::EventTokenRefusal;
 
 /// What a request proves its client with.
 #[derive(Clone, Copy)]
@@ -122,6 +125,8 @@ pub struct TrustedIssuer {
     pub issuer: String,
     /// What its tokens must be.
     pub rules: Rules,
+    /// What its security event tokens must be.
+    pub event_rules: Rules,
     /// Where its keys come from.
     pub keys: KeySource,
 }
@@ -130,6 +135,8 @@ pub struct TrustedIssuer {
 #[derive(Default)]
 pub struct TrustedIssuers {
     verifier: Option<Verifier>,
+    /// For their security event tokens, which are no proof of a caller.
+    event_verifier: Option<Verifier>,
     by_url: HashMap<String, KnownIssuer>,
 }
 
@@ -143,26 +150,37 @@ impl TrustedIssuers {
     ///
     /// # Errors
     /// When two have the same `iss`, or the rules of one cannot be meant.
-    pub fn new(
-        issuers: impl IntoIterator<Item = TrustedIssuer>,
-    ) -> Result<Self, keywright_verifier::InvalidRules> {
+    pub fn new(issuers: impl IntoIterator<Item = TrustedIssuer>) -> Result<Self, InvalidRules> {
         let mut trusted = Self::default();
         for TrustedIssuer {
             name,
             issuer,
             rules,
+            event_rules,
             keys,
         } in issuers
         {
-            let rules = rules.max_token_bytes(LARGEST_ASSERTION);
-            trusted.verifier = Some(match trusted.verifier.take() {
-                Some(verifier) => verifier.and(rules, keys)?,
-                None => Verifier::new(rules, keys)?,
-            });
+            let verifier = trusted.verifier.take();
+            trusted.verifier = Some(with_issuer(verifier, rules, keys.clone())?);
+            let verifier = trusted.event_verifier.take();
+            trusted.event_verifier = Some(with_issuer(verifier, event_rules, keys)?);
             let wait = KeyWait::default();
             trusted.by_url.insert(issuer, KnownIssuer { name, wait });
         }
         Ok(trusted)
+    }
+}
+
+/// A verifier that takes the tokens of one more issuer.
+fn with_issuer(
+    verifier: Option<Verifier>,
+    rules: Rules,
+    keys: KeySource,
+) -> Result<Verifier, InvalidRules> {
+    let rules = rules.max_token_bytes(LARGEST_ASSERTION);
+    match verifier {
+        Some(verifier) => verifier.and(rules, keys),
+        None => Verifier::new(rules, keys),
     }
 }
 

@@ -474,6 +474,7 @@ pub(super) fn batch(
         confirmation,
         precondition: _,
         ended_grant: _,
+        event_token: _,
     } = &request.request;
     let mut batch = services.new_batch()?;
     batch.not_after = Some(time.timing.commit_deadline(change.at));

@@ -40,6 +40,7 @@ pub mod request;
 pub mod revocations;
 pub mod scheduler;
 mod schema_checks;
+mod security_events;
 pub mod sessions;
 pub mod signing;
 pub mod single_use;

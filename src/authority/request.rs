@@ -25,6 +25,8 @@ pub struct Request {
     pub confirmation: Option<Confirmation>,
     /// The end of a grant, whose session is taken back with it.
     pub ended_grant: Option<EndedGrant>,
+    /// What remembers the security event token that asks for it, which counts once.
+    pub event_token: Option<Write>,
 }
 
 /// The end of a grant before its time.
@@ -65,6 +67,7 @@ impl Request {
             precondition: Precondition::None,
             confirmation: None,
             ended_grant: None,
+            event_token: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Streams of security events to other systems, after the Shared Signals Framework 1.0: what a stream is,
 //! which revocations are the end of sessions (CAEP 1.0), and what a security event token (RFC 8417) says of
-//! them. Pure: time and randomness are parameters.
+//! them. And what the tokens of other systems mean here. Pure: time and randomness are parameters.
 //!
 //! As for webhooks, the audit log is what is sent from: an event is in it because the revocation that it
 //! tells of was committed, in one transaction. A stream keeps the number of the event up to which its
@@ -11,6 +11,8 @@ mod document;
 mod endpoint;
 mod event;
 mod metadata;
+mod received;
+mod subject;
 mod token;
 
 use std::collections::BTreeSet;
@@ -24,6 +26,10 @@ pub use document::InvalidEventStream;
 pub use endpoint::{EventStreamEndpoint, SSF_CONFIGURATION};
 pub use event::{SESSION_REVOKED, SecurityEvent, VERIFICATION};
 pub use metadata::configuration;
+pub use received::{
+    ACCOUNT_DISABLED, ACCOUNT_ENABLED, AccountChange, InvalidEvent, REMEMBERED_FOR, ReceivedEvent,
+};
+pub use subject::{UnsupportedSubject, subject_of, subject_of_event};
 pub use token::{SET_TYP, SecurityEventToken, token_identifier};
 
 /// The most streams of one client.

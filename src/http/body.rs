@@ -43,6 +43,9 @@ pub(super) struct FormBody(pub(super) Form);
 /// A body of at most 64 KiB that is the form of a page, whose fields may have several lines.
 pub(super) struct PageFormBody(pub(super) Form);
 
+/// A body of at most 64 KiB that is a security event token.
+pub(super) struct EventTokenBody(pub(super) String);
+
 /// A [`Body`], or none at all.
 pub(super) struct OptionalBody<T>(pub(super) T);
 
@@ -92,6 +95,9 @@ impl<S: Sync> FromRequest<S> for BatchBody {
 /// The media type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The media type of security event tokens (RFC 8417 §7.2).
+pub(super) const EVENT_TOKEN: &str = "application/secevent+jwt";
+
 impl<S: Sync> FromRequest<S> for FormBody {
     type Rejection = Problem;
 
@@ -107,6 +113,18 @@ impl<S: Sync> FromRequest<S> for PageFormBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         require(request.headers(), FORM)?;
         Ok(Self(Form::parse_page(&read(request, LIMIT).await?)?))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for EventTokenBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        require(request.headers(), EVENT_TOKEN)?;
+        let bytes = read(request, LIMIT).await?;
+        let text = std::str::from_utf8(&bytes);
+        let text = text.map_err(|error| Problem::new(Code::InvalidEventToken, error))?;
+        Ok(Self(text.trim_ascii().to_owned()))
     }
 }
 

@@ -230,6 +230,18 @@ codes! {
     InvalidEventStream = "invalid-event-stream":
         "a stream of security events is not as it may be; the detail says which member and why",
         "mend it, or leave out what the service decides";
+    InvalidEventToken = "invalid-event-token":
+        "the body is no security event token of RFC 8417 in the profile of SSF 1.0; the detail says why",
+        "mend it: `typ` is `secevent+jwt`, it has `jti`, `iat`, `events` and `sub_id`, and neither `sub` nor `exp`";
+    InvalidEventKey = "invalid-event-key":
+        "the security event token is not signed with a key of its issuer",
+        "sign it with a published key, by an algorithm that `trusted_issuers` allows";
+    InvalidEventIssuer = "invalid-event-issuer":
+        "the `iss` of the security event token is no trusted issuer's",
+        "add the issuer to `trusted_issuers` and restart";
+    InvalidEventAudience = "invalid-event-audience":
+        "the `aud` of the security event token is not the `audience` of its trusted issuer",
+        "have the transmitter name that audience, or set it in `trusted_issuers`";
     InvalidIdempotencyKey = "invalid-idempotency-key":
         "`Idempotency-Key` is missing, repeated, no text of 1 to 128 letters, digits and `-._~`, or the `jti` of the token",
         "send a new random text for each token, and the same one again if an answer was lost";

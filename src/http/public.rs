@@ -285,6 +285,7 @@ pub(super) fn operations() -> Vec<Described> {
                 Endpoint::Introspection => oauth_operations::introspect(),
                 Endpoint::Consumption => oauth_operations::consume(),
                 Endpoint::GlobalRevocation => oauth_operations::revoke_globally(),
+                Endpoint::SecurityEvents => oauth_operations::push_security_event(),
             };
             let operation = match path {
                 "" => operation,

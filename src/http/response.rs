@@ -89,6 +89,11 @@ pub(super) fn accepted(document: impl Serialize) -> Response {
     (ResponseStatus::Accepted.status(), Json(document)).into_response()
 }
 
+/// 202, and there is nothing to say: a message was taken.
+pub(super) fn taken() -> Response {
+    ResponseStatus::Accepted.status().into_response()
+}
+
 /// 204.
 pub(super) fn no_content() -> Response {
     ResponseStatus::NoContent.status().into_response()
@@ -222,6 +227,10 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::InvalidIdempotencyKey
         | Code::InvalidWebhookUrl
         | Code::InvalidEventStream
+        | Code::InvalidEventToken
+        | Code::InvalidEventKey
+        | Code::InvalidEventIssuer
+        | Code::InvalidEventAudience
         | Code::NotSingleUse
         | Code::TokenNotActive
         | Code::CredentialInUrl => StatusCode::BAD_REQUEST,
@@ -314,6 +323,22 @@ pub(super) const fn oauth_status_of(code: Code) -> StatusCode {
         StatusCode::CONFLICT => StatusCode::SERVICE_UNAVAILABLE,
         status => status,
     }
+}
+
+/// The status of an error of a security event token (RFC 8935 §2.3): 400 for whatever is wrong with the token or its
+/// transmitter. What would be right later keeps its own.
+pub(super) const fn event_status_of(code: Code) -> StatusCode {
+    match status_of(code) {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::UNPROCESSABLE_ENTITY => {
+            StatusCode::BAD_REQUEST
+        }
+        status => status,
+    }
+}
+
+/// Whether an error of a security event token is written as RFC 8935 §2.3 asks.
+pub(super) fn is_event_error(status: StatusCode) -> bool {
+    status == StatusCode::BAD_REQUEST
 }
 
 /// The headers that problems of a status come with: always with 401 and 403, with 503 when it is

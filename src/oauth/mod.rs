@@ -51,16 +51,19 @@ pub enum Endpoint {
     Consumption,
     /// Where an identity provider takes everything of a user back.
     GlobalRevocation,
+    /// Where another system pushes security event tokens (RFC 8935).
+    SecurityEvents,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Token,
         Self::Revocation,
         Self::Introspection,
         Self::Consumption,
         Self::GlobalRevocation,
+        Self::SecurityEvents,
     ];
 
     /// The end of its path.
@@ -71,6 +74,7 @@ impl Endpoint {
             Self::Introspection => "/introspect",
             Self::Consumption => "/consume",
             Self::GlobalRevocation => "/global-token-revocation",
+            Self::SecurityEvents => "/security-events",
         }
     }
 

@@ -74,6 +74,15 @@ impl TokenUse {
         }
     }
 
+    /// The receipt of a security event token of another system, which is the same to each repetition.
+    pub fn of_event(client: &str, at: Timestamp) -> Self {
+        Self {
+            client: client.to_owned(),
+            key: [0; 32],
+            at,
+        }
+    }
+
     /// Whether a later attempt is this use, whose answer was lost.
     pub fn is_repeated_by(&self, attempt: &Self) -> bool {
         self.client == attempt.client
@@ -85,6 +94,11 @@ impl TokenUse {
 /// The name of the record of a token: its `jti` may have any form.
 pub fn record_id(jti: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, jti.as_bytes()))
+}
+
+/// The name of the record of a security event token of another system, whose identifiers are its own.
+pub fn event_record_id(issuer: &str, jti: &str) -> String {
+    record_id(&format!("security event {} {issuer} {jti}", issuer.len()))
 }
 
 /// The name of the record that says since when tokens count at all. No [`record_id`] is so short.
@@ -240,5 +254,6 @@ mod tests {
         }
         assert!(not_before(r#"{"format":2,"issued_at":1}"#).is_err());
         assert!(record_id("").len() > NOT_BEFORE_RECORD.len());
+        assert_ne!(event_record_id("a", "bc"), event_record_id("ab", "c"));
     }
 }

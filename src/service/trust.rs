@@ -72,6 +72,8 @@ fn open(issuer: &config::TrustedIssuer) -> Result<TrustedIssuer, Reason> {
         let parsed = issuer.algorithms.iter().map(|name| name.parse());
         parsed.collect::<Result<Vec<Algorithm>, _>>()?
     };
+    let event_rules = Rules::security_events(&issuer.issuer, &issuer.audience, algorithms.clone());
+    let event_rules = event_rules.leeway(issuer.leeway);
     let mut rules = Rules::new(&issuer.issuer, &issuer.audience, algorithms).leeway(issuer.leeway);
     if let Some(typ) = &issuer.typ {
         rules = rules.typ(typ);
@@ -101,6 +103,7 @@ fn open(issuer: &config::TrustedIssuer) -> Result<TrustedIssuer, Reason> {
         name: issuer.name.clone(),
         issuer: issuer.issuer.clone(),
         rules,
+        event_rules,
         keys,
     })
 }

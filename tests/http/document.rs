@@ -139,7 +139,7 @@ impl Operation {
 
     /// Whether it is an OAuth endpoint, which takes forms of clients that authenticate as RFC 6749 has it.
     pub fn is_oauth(&self) -> bool {
-        ["oauth", "signals"]
+        ["oauth", "signals", "security-events"]
             .iter()
             .any(|tag| self.value["tags"][0] == *tag)
     }

@@ -12,10 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use keywright_verifier::Jws;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::document::{Document, FILE, Operation, document};
 use crate::exchange::plain;
-use crate::support::{Answer, Server, now_millis, request, start, start_with};
+use crate::support::{Answer, Server, Signatory, now_millis, request, start, start_with};
 use crate::world::{create_client, create_issuer, kid, policy};
 
 /// Set to 1, it writes the golden file anew.
@@ -47,7 +48,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 124] = [
+const STORY: [&str; 126] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -152,6 +153,8 @@ const STORY: [&str; 124] = [
     "takeTokenBackOf",
     "revokeGlobally",
     "revokeGloballyOf",
+    "pushSecurityEvent",
+    "pushSecurityEventOf",
     "createEventStream",
     "createEventStreamOf",
     "readEventStreams",
@@ -174,19 +177,60 @@ const STORY: [&str; 124] = [
     "readReadiness",
 ];
 
-/// A service that has the master key which the example names, beside its own, and whatever else an
-/// operation wants.
-fn with_two_master_keys() -> Server {
+/// Another system whose events are believed.
+struct Transmitter {
+    keys: Signatory,
+    folder: TempDir,
+}
+
+impl Transmitter {
+    fn new() -> Self {
+        let keys = Signatory::new("login-1");
+        let folder = tempfile::tempdir().unwrap();
+        let jwks = keys.jwks().to_string();
+        std::fs::write(folder.path().join("jwks.json"), jwks).unwrap();
+        Self { keys, folder }
+    }
+
+    fn trusted(&self) -> String {
+        let file = self.folder.path().join("jwks.json");
+        format!(
+            "[[trusted_issuers]]\nname = \"login\"\nissuer = \"https://login.example\"\n\
+             audience = \"https://keys.example\"\njwks_file = \"{}\"\n",
+            file.display()
+        )
+    }
+
+    /// A token that says that an account was disabled.
+    fn event(&self) -> Value {
+        let event = "https://schemas.openid.net/secevent/risc/event-type/account-disabled";
+        let header = json!({"alg": "ES256", "kid": "login-1", "typ": "secevent+jwt"});
+        let claims = json!({
+            "iss": "https://login.example", "aud": "https://keys.example",
+            "iat": now_millis() / 1000, "jti": format!("{:x}", crate::world::number()),
+            "sub_id": {"format": "opaque", "id": "user-9"}, "events": {event: {}},
+        });
+        json!(self.keys.sign_under(&header, &claims))
+    }
+}
+
+/// A service that has the master key which the example names, beside its own, believes a transmitter, and
+/// has an issuance log.
+fn with_two_master_keys(transmitter: &Transmitter) -> Server {
     let master_key = "AQEB".repeat(10) + "AQE=";
     let further = [("KEYWRIGHT_FURTHER_MASTER_KEY", master_key.as_str())];
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let settings = "oauth.enabled = true\nissuance_log.to = \"file\"\n";
-    start_with(folder, settings, &further).unwrap()
+    let configuration = format!(
+        "oauth.enabled = true\nissuance_log.to = \"file\"\n{}",
+        transmitter.trusted()
+    );
+    start_with(folder, &configuration, &further).unwrap()
 }
 
 #[test]
 fn every_example_can_be_sent_and_is_answered_as_described() {
-    let server = with_two_master_keys();
+    let transmitter = Transmitter::new();
+    let server = with_two_master_keys(&transmitter);
     let document = document();
     let ids: BTreeSet<String> = document
         .operations()
@@ -239,6 +283,9 @@ fn every_example_can_be_sent_and_is_answered_as_described() {
             let (used, headers) = match id {
                 "consumeToken" => (Some(single_use(&server, "default")), IDEMPOTENCY_KEY),
                 "consumeTokenOf" => (Some(single_use(&server, "shop")), IDEMPOTENCY_KEY),
+                "pushSecurityEvent" | "pushSecurityEventOf" => {
+                    (Some(transmitter.event()), [].as_slice())
+                }
                 _ => (None, [].as_slice()),
             };
             let body = used.as_ref().or(body);
@@ -421,6 +468,9 @@ fn written(media_type: &str, body: &Value) -> String {
     if media_type == "application/json" {
         return body.to_string();
     }
+    if let Some(text) = body.as_str() {
+        return text.to_owned();
+    }
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in body.as_object().unwrap() {
         form.append_pair(name, value.as_str().unwrap());
@@ -510,7 +560,8 @@ fn the_shown_problem_is_answered_as_it_is_shown() {
 /// Events have many shapes, and the examples meet only some of them.
 #[test]
 fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
-    let server = with_two_master_keys();
+    let transmitter = Transmitter::new();
+    let server = with_two_master_keys(&transmitter);
     let document = document();
     let call = |method: &str, path: &str, body: Value| {
         let answer = server.call(method, path, Some(&body));

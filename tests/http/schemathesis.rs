@@ -19,14 +19,23 @@ use crate::world::{create_client, create_issuer, credential};
 const SEED: &str = "20261122";
 
 const PUBLIC: [&str; 4] = ["--include-tag", "documents", "--include-tag", "probes"];
-const OAUTH: [&str; 4] = ["--include-tag", "oauth", "--include-tag", "signals"];
-const INTERNAL: [&str; 8] = [
+const OAUTH: [&str; 6] = [
+    "--include-tag",
+    "oauth",
+    "--include-tag",
+    "signals",
+    "--include-tag",
+    "security-events",
+];
+const INTERNAL: [&str; 10] = [
     "--exclude-tag",
     "documents",
     "--exclude-tag",
     "oauth",
     "--exclude-tag",
     "signals",
+    "--exclude-tag",
+    "security-events",
     "--exclude-tag",
     "probes",
 ];

@@ -52,6 +52,7 @@ mod metadata;
 mod origins;
 mod refresh;
 mod revocation;
+mod security_events;
 mod single_use;
 mod single_use_replicas;
 #[path = "../support/mod.rs"]

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use keywright_verifier::{Fault, Jws, JwsError, VerifyError};
+use keywright_verifier::{Fault, Jws, JwsError, Verified, Verifier, VerifyError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{AuthenticationMethod, Authenticator, KnownIssuer, Unauthenticated};
@@ -63,6 +64,34 @@ impl ExpectedAudience<'_> {
     }
 }
 
+/// A token of a trusted issuer that is not verified.
+pub(super) enum Unverified {
+    /// It is not good.
+    Refused(VerifyError),
+    /// It may be good: the keys that would tell cannot be waited for.
+    Undecided(VerifyError),
+}
+
+impl KnownIssuer {
+    /// Verifies a token by the keys at hand, or by those that the issuer is asked for.
+    pub(super) async fn verify<C: DeserializeOwned>(
+        &self,
+        verifier: &Verifier,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Verified<C>, Unverified> {
+        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
+        let verified = match verifier.verify_with_held_keys(text, at) {
+            Err(error @ (VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))) => {
+                let fetched = self.wait.wait_for(verifier.verify_at(text, at), now);
+                fetched.await.ok_or(Unverified::Undecided(error))?
+            }
+            decided => decided,
+        };
+        verified.map_err(Unverified::Refused)
+    }
+}
+
 impl Authenticator {
     /// The client of a signed token, which is the one that is `named`, if one is. The issuer that the
     /// token names without proof decides whose keys are tried, and nothing else.
@@ -113,21 +142,15 @@ impl Authenticator {
             );
             return Err(RefusedToken::invalid(None, "wrong-issuer", detail));
         };
-        let KnownIssuer { name, wait } = known;
-        let at = UNIX_EPOCH + Duration::from_millis(now.millis());
-        let verified = match verifier.verify_with_held_keys::<Value>(text, at) {
-            Err(error @ (VerifyError::Keys(_) | VerifyError::Token(JwsError::UnknownKey))) => {
-                let fetched = wait
-                    .wait_for(verifier.verify_at::<Value>(text, at), now)
-                    .await;
-                fetched.ok_or_else(|| RefusedToken {
-                    outcome: Unauthenticated::Undecidable,
-                    ..RefusedToken::verification(Some(name), &error)
-                })?
-            }
-            decided => decided,
-        };
-        let verified = verified.map_err(|error| RefusedToken::verification(Some(name), &error));
+        let name = &known.name;
+        let verified = known.verify::<Value>(verifier, text, now).await;
+        let verified = verified.map_err(|unverified| match unverified {
+            Unverified::Refused(error) => RefusedToken::verification(Some(name), &error),
+            Unverified::Undecided(error) => RefusedToken {
+                outcome: Unauthenticated::Undecidable,
+                ..RefusedToken::verification(Some(name), &error)
+            },
+        });
         let claims = verified?.claims;
         let subject = claims.get("sub").and_then(Value::as_str);
         match clients.with_workload(name, &claims) {

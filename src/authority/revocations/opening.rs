@@ -67,7 +67,9 @@ impl Authority {
         for _ in 0..MAX_ATTEMPTS {
             request.still_waits(&self.services).await?;
             match self.open(issuer, drafts, request).await {
-                Err(ChangeError::Contended) if request.ended_grant.is_none() => {}
+                // Who has asked looks first whether another request has done it.
+                Err(ChangeError::Contended)
+                    if request.ended_grant.is_none() && request.event_token.is_none() => {}
                 outcome => return outcome,
             }
         }
@@ -186,6 +188,7 @@ impl Authority {
             batch.writes.push(ended.write.clone());
             batch.events.push(ended.event.clone());
         }
+        batch.writes.extend(request.event_token.clone());
         // What is closed already says of a time that has not come what it refuses.
         let bound = revocations.first().and_then(Revocation::issued_before);
         let deadline = services.lease.timing().commit_deadline(now);

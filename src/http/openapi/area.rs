@@ -47,13 +47,15 @@ pub(in crate::http) enum Area {
     Oauth,
     /// What other systems tell, and what they are told, beside the OAuth endpoints.
     Signals,
+    /// Where other systems push security event tokens, whose errors are those of RFC 8935.
+    SecurityEvents,
     /// What load balancers ask.
     Probes,
 }
 
 impl Area {
     /// Every area, in the order of the document.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Tokens,
         Self::Grants,
         Self::Revocations,
@@ -74,6 +76,7 @@ impl Area {
         Self::Documents,
         Self::Oauth,
         Self::Signals,
+        Self::SecurityEvents,
         Self::Probes,
     ];
 
@@ -100,6 +103,7 @@ impl Area {
             Self::Documents => "documents",
             Self::Oauth => "oauth",
             Self::Signals => "signals",
+            Self::SecurityEvents => "security-events",
             Self::Probes => "probes",
         }
     }
@@ -142,6 +146,10 @@ impl Area {
             Self::Signals => {
                 "Public listener, if `oauth.enabled`: what other systems tell, and what they are told."
             }
+            Self::SecurityEvents => {
+                "Public listener, if `oauth.enabled`: security event tokens of other systems (RFC 8935). What is wrong \
+                 with a token or its transmitter is answered with 400, `err` and `description`."
+            }
             Self::Probes => "Public listener: whether the process lives and can serve.",
         }
     }
@@ -150,7 +158,7 @@ impl Area {
     pub(super) const fn is_public(self) -> bool {
         matches!(
             self,
-            Self::Documents | Self::Oauth | Self::Signals | Self::Probes
+            Self::Documents | Self::Oauth | Self::Signals | Self::SecurityEvents | Self::Probes
         )
     }
 
@@ -159,6 +167,7 @@ impl Area {
         match self {
             Self::Oauth => "oauth.",
             Self::Signals => "signals.",
+            Self::SecurityEvents => "security-events.",
             area if area.is_public() => "public.",
             _ => "",
         }
@@ -168,7 +177,9 @@ impl Area {
     pub(super) const fn headers(self) -> &'static [&'static str] {
         match self {
             Self::Documents => &["Access-Control-Allow-Origin"],
-            Self::Oauth | Self::Signals => &["X-Request-Id", "Cache-Control"],
+            Self::Oauth | Self::Signals | Self::SecurityEvents => {
+                &["X-Request-Id", "Cache-Control"]
+            }
             Self::Probes => &[],
             _ => &["X-Request-Id"],
         }

@@ -135,6 +135,7 @@ fn paths(operations: &[Described], generator: &mut SchemaGenerator) -> Value {
 fn components(operations: &[Described], mut generator: SchemaGenerator) -> Value {
     generator.subschema_for::<api::Problem>();
     generator.subschema_for::<api::OauthError>();
+    generator.subschema_for::<api::SecurityEventError>();
     let mut schemas = generator.take_definitions(true);
     if let Some(problem) = schemas.get_mut("Problem") {
         insert(problem, "examples", json!([problem::example()]));
@@ -173,7 +174,7 @@ fn components(operations: &[Described], mut generator: SchemaGenerator) -> Value
 /// A header of answers: its name, what it says, and whether it is always there.
 type Header = (&'static str, &'static str, bool);
 
-const HEADERS: [Header; 14] = [
+const HEADERS: [Header; 15] = [
     (
         "X-Request-Id",
         "The request's id, which the service's log has. 503 `overloaded` comes without it.",
@@ -212,6 +213,7 @@ const HEADERS: [Header; 14] = [
         "The burst and the seconds in which an empty bucket fills, when the rate is limited.",
         false,
     ),
+    ("Content-Language", "`en`.", true),
     (
         "Content-Security-Policy",
         "What the page may load: nothing.",

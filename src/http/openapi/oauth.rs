@@ -173,6 +173,39 @@ pub(in crate::http) fn revoke_globally() -> Operation {
     ])
 }
 
+/// `POST …/security-events`.
+pub(in crate::http) fn push_security_event() -> Operation {
+    endpoint(Operation::new(
+        Area::SecurityEvents,
+        "pushSecurityEvent",
+        "Tell that an account was disabled",
+    ))
+    .text(
+        "RFC 8935: another system pushes a security event token (RFC 8417) that an issuer of `trusted_issuers` has \
+         signed for its `audience`. The RISC event `account-disabled` bans the subject until `account-enabled` comes from \
+         the same client; other events are taken and have no effect. `sub_id` has the format `iss_sub`, with this issuer's \
+         URL or the token's `iss`, or `opaque`. For clients with the role `revoker`, for subjects within their limits, \
+         or `security`. A token that comes again has no effect. It takes the authentication of the OAuth endpoints, \
+         and `Authorization: Bearer`.",
+    )
+    .event_token([example("disabled", json!("eyJ0eXAiOiJzZWNldmVudCtqd3Qi…"))])
+    .answers(ResponseDescription::empty(
+        ResponseStatus::Accepted,
+        "The token is taken.",
+    ))
+    .refuses(&[
+        Code::InvalidEventKey,
+        Code::InvalidEventIssuer,
+        Code::InvalidEventAudience,
+        Code::UnsupportedSubject,
+        Code::InvalidSelector,
+        Code::TooManyRevocations,
+        Code::ClockDoubted,
+        Code::Contended,
+        Code::IssuerDeleted,
+    ])
+}
+
 /// What every endpoint has in common.
 pub(super) fn endpoint(operation: Operation) -> Operation {
     operation.refuses(&[

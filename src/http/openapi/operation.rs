@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::area::Area;
 use super::problem::{self, ProblemResponse};
 use crate::access::Role;
+use crate::http::body::EVENT_TOKEN;
 use crate::http::code::Code;
 use crate::http::response::ResponseStatus;
 
@@ -331,6 +332,22 @@ impl Operation {
         ])
     }
 
+    /// A security event token that must be there.
+    pub(super) fn event_token(mut self, examples: impl IntoIterator<Item = Example>) -> Self {
+        self.body = Some(RequestBody {
+            media_type: EVENT_TOKEN,
+            presence: Presence::Required,
+            schema: SchemaGenerator::subschema_for::<String>,
+            examples: examples.into_iter().collect(),
+        });
+        self.refuses(&[
+            Code::InvalidEventToken,
+            Code::BodyIncomplete,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+        ])
+    }
+
     /// One way in which it ends well.
     pub(super) fn answers(mut self, answer: ResponseDescription) -> Self {
         self.answers.push(answer);
@@ -373,7 +390,10 @@ impl Operation {
         let mut security: Vec<Value> = role
             .map(|role| json!({"credential": [role.as_str()]}))
             .collect();
-        if matches!(self.area, Area::Oauth | Area::Signals) {
+        if matches!(
+            self.area,
+            Area::Oauth | Area::Signals | Area::SecurityEvents
+        ) {
             security.extend([json!({"client": []}), json!({})]);
         }
         let mut shown = json!({

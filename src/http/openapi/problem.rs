@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::area::Area;
 use super::operation::headers;
 use crate::http::code::Code;
-use crate::http::response::{headers_of, oauth_status_of, status_of};
+use crate::http::response::{
+    event_status_of, headers_of, is_event_error, oauth_status_of, status_of,
+};
 
 /// The member of a problem response that lists its codes. Every problem has the one schema, so that
 /// generated clients have one type for all of them.
@@ -39,8 +41,11 @@ pub(super) fn problem_responses(
                 (status_of(code), Area::Probes)
             }
             // Where no endpoint is, the listener answers as for any other path.
-            (Area::Oauth | Area::Signals, Code::NotFound) => (status_of(code), Area::Documents),
+            (Area::Oauth | Area::Signals | Area::SecurityEvents, Code::NotFound) => {
+                (status_of(code), Area::Documents)
+            }
             (Area::Oauth, code) => (oauth_status_of(code), area),
+            (Area::SecurityEvents, code) => (event_status_of(code), area),
             (area, code) => (status_of(code), area),
         };
         by_status.entry(answered).or_default().insert(code);
@@ -85,13 +90,19 @@ fn response(area: Area, status: StatusCode, codes: &BTreeSet<Code>) -> Value {
         Some(code) if codes.len() == 1 => format!("{}: {}.", named.concat(), code.when()),
         _ => format!("One of {}.", named.join(", ")),
     };
+    let is_event_error = area == Area::SecurityEvents && is_event_error(status);
     let (media_type, schema) = match area {
         Area::Oauth => ("application/json", "OauthError"),
+        _ if is_event_error => ("application/json", "SecurityEventError"),
         _ => ("application/problem+json", "Problem"),
     };
     let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
     // A client that sends no `Authorization` is not challenged by the OAuth endpoints (RFC 6749 §5.2).
-    let of_status = headers_of(status).iter();
+    let of_error: &[&str] = match is_event_error {
+        true => &["Content-Language"],
+        false => &[],
+    };
+    let of_status = headers_of(status).iter().chain(of_error);
     let of_status = of_status.filter(|name| area != Area::Oauth || **name != "WWW-Authenticate");
     json!({
         "description": description,

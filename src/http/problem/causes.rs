@@ -7,7 +7,7 @@ use keywright_verifier::json::{BodyError, FieldError, JsonError};
 use super::{INSUFFICIENT, Problem};
 use crate::access::{LimitBroken, TermsError};
 use crate::authority::ChangeError;
-use crate::authority::authentication::Unauthenticated;
+use crate::authority::authentication::{EventTokenRefusal, Unauthenticated};
 use crate::authority::grants::GrantError;
 use crate::authority::issued_token::InvalidToken;
 use crate::authority::live_tokens::LiveTokensError;
@@ -16,6 +16,7 @@ use crate::authority::signing::SignRefusal;
 use crate::authority::single_use::ConsumeError;
 use crate::clock::DOUBT;
 use crate::engine::{ImportError, WeakKey};
+use crate::event_stream::{InvalidEvent, UnsupportedSubject};
 use crate::http::code::Code;
 use crate::lifecycle::{PolicyError, RuleViolation};
 use crate::oauth::exchange::TokenParameter;
@@ -157,6 +158,31 @@ impl From<Unauthenticated> for Problem {
             Unauthenticated::Undecidable => Self::undecidable_caller(),
             Unauthenticated::Stale => ChangeError::SnapshotStale.into(),
         }
+    }
+}
+
+impl From<EventTokenRefusal> for Problem {
+    fn from(refusal: EventTokenRefusal) -> Self {
+        let code = match refusal {
+            EventTokenRefusal::Issuer => Code::InvalidEventIssuer,
+            EventTokenRefusal::Audience => Code::InvalidEventAudience,
+            EventTokenRefusal::Key(_) => Code::InvalidEventKey,
+            EventTokenRefusal::Token(_) => Code::InvalidEventToken,
+            EventTokenRefusal::Undecidable => return Self::undecidable_caller(),
+        };
+        Self::new(code, refusal)
+    }
+}
+
+impl From<InvalidEvent> for Problem {
+    fn from(error: InvalidEvent) -> Self {
+        Self::new(Code::InvalidEventToken, error)
+    }
+}
+
+impl From<UnsupportedSubject> for Problem {
+    fn from(error: UnsupportedSubject) -> Self {
+        Self::new(Code::UnsupportedSubject, error)
     }
 }
 

@@ -68,6 +68,7 @@ impl IssuerEndpoint {
             Self::Oauth(Endpoint::GlobalRevocation) => {
                 issuer_route!(issuer, "/global-token-revocation")
             }
+            Self::Oauth(Endpoint::SecurityEvents) => issuer_route!(issuer, "/security-events"),
             Self::EventStream(EventStreamEndpoint::Configuration) => {
                 issuer_route!(issuer, "/ssf/streams")
             }

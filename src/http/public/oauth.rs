@@ -15,6 +15,7 @@ mod introspection;
 mod proof;
 mod refresh;
 mod revocation;
+mod security_events;
 mod token;
 
 use std::sync::Arc;
@@ -134,11 +135,15 @@ impl Oauth {
             }
             _ => Problem::method_not_allowed(METHODS).into_response(),
         };
-        // It is no request of OAuth, whose errors have other statuses.
-        if endpoint != Endpoint::GlobalRevocation
-            && let Some(problem) = response.extensions_mut().remove::<Problem>()
-        {
-            error::write(&mut response, &problem, has_authorization);
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            match endpoint {
+                // It is no request of OAuth, whose errors have other statuses.
+                Endpoint::GlobalRevocation => {}
+                Endpoint::SecurityEvents => {
+                    security_events::write_error(&mut response, &problem);
+                }
+                _ => error::write(&mut response, &problem, has_authorization),
+            }
         }
         let status = response.status().as_u16();
         self.admission.metrics().count_oauth_response(status);
@@ -154,7 +159,10 @@ impl Oauth {
         // Services introspect and consume, pages do not.
         let is_of_services = matches!(
             endpoint,
-            Endpoint::Introspection | Endpoint::Consumption | Endpoint::GlobalRevocation
+            Endpoint::Introspection
+                | Endpoint::Consumption
+                | Endpoint::GlobalRevocation
+                | Endpoint::SecurityEvents
         );
         let origin = origin.filter(|_| !is_of_services);
         self.share(headers, origin);
@@ -233,9 +241,16 @@ async fn answer(
         let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
         slot.enter_by_address(class_of(endpoint), address)?;
     }
-    if endpoint == Endpoint::GlobalRevocation {
-        let slot = slot.cloned();
-        return global_revocation::revoke(authority, issuer, slot.as_ref(), parts, body).await;
+    let slot = slot.cloned();
+    let slot = slot.as_ref();
+    match endpoint {
+        Endpoint::GlobalRevocation => {
+            return global_revocation::revoke(authority, issuer, slot, parts, body).await;
+        }
+        Endpoint::SecurityEvents => {
+            return security_events::take(authority, issuer, slot, parts, body).await;
+        }
+        _ => {}
     }
     let form = FormBody::from_request(Request::from_parts(parts.clone(), body), &());
     let FormBody(form) = form.await?;
@@ -287,7 +302,7 @@ async fn answer(
         }
         Endpoint::Revocation => revocation::revoke(authority, issuer, &caller, &form).await,
         // It was answered before the form was read.
-        Endpoint::GlobalRevocation => Err(Problem::internal()),
+        Endpoint::GlobalRevocation | Endpoint::SecurityEvents => Err(Problem::internal()),
         Endpoint::Introspection => {
             introspection::answer(authority, issuer, &caller, &parts.headers, &form).await
         }
@@ -300,7 +315,9 @@ async fn answer(
 const fn class_of(endpoint: Endpoint) -> RouteClass {
     match endpoint {
         Endpoint::Token | Endpoint::Consumption => RouteClass::Signing,
-        Endpoint::Revocation | Endpoint::GlobalRevocation => RouteClass::Administration,
+        Endpoint::Revocation | Endpoint::GlobalRevocation | Endpoint::SecurityEvents => {
+            RouteClass::Administration
+        }
         Endpoint::Introspection => RouteClass::Reading,
     }
 }

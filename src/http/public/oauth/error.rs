@@ -64,7 +64,7 @@ fn name_of(problem: &Problem) -> OauthErrorName {
 
 /// The code, and what is wrong in the characters that a description may have: printable ASCII without
 /// `"` and `\`.
-fn description(problem: &Problem) -> String {
+pub(super) fn description(problem: &Problem) -> String {
     let detail = problem.detail().chars().map(|character| match character {
         '"' | '\\' => '\'',
         ' '..='~' => character,

@@ -8,7 +8,7 @@ use axum::extract::{FromRequest as _, Request as HttpRequest};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::Response;
-use keywright_api::{GlobalTokenRevocation, SubjectIdentifier};
+use keywright_api::GlobalTokenRevocation;
 use keywright_verifier::revocation::{Selector, SelectorKind};
 
 use super::authentication::authenticate;
@@ -18,6 +18,7 @@ use crate::authority::authentication::Caller;
 use crate::authority::issuer::Issuer;
 use crate::authority::request::Request;
 use crate::authority::revocations::RevocationDraft;
+use crate::event_stream::subject_of;
 use crate::http::authentication::admit;
 use crate::http::body::Body;
 use crate::http::code::Code;
@@ -37,27 +38,15 @@ pub(super) async fn revoke(
     parts: Parts,
     body: RequestBody,
 ) -> Result<Response, Problem> {
-    let caller = caller(authority, issuer, &parts).await?;
-    if let Some(slot) = slot {
-        slot.hand_over(caller.id())?;
-    }
-    if !Role::REVOKERS.iter().any(|role| caller.has(*role)) {
-        return Err(Problem::role_missing(&Role::REVOKERS));
-    }
-    let client = &caller.live.client;
-    let limits = &client.terms.limits;
-    limits.check_issuer(issuer.name().as_str())?;
+    let caller = revoker(authority, issuer, slot, &parts).await?;
     let request = HttpRequest::from_parts(parts, body);
     let Body(GlobalTokenRevocation { sub_id }) = Body::from_request(request, &()).await?;
     let subject = {
         let snapshot = issuer.snapshot();
-        subject_of(sub_id, snapshot.set().policy().url.as_str())?
+        let url = snapshot.set().policy().url.as_str();
+        subject_of(sub_id, |iss| iss == url)?
     };
-    let selector = Selector::new(SelectorKind::Subject, &[&subject]);
-    let selector = selector.map_err(|error| Problem::new(Code::InvalidSelector, error))?;
-    if !caller.has(Role::Security) {
-        limits.check_revocation(&client.id, &selector)?;
-    }
+    let selector = selector(&caller, &subject)?;
     let draft = RevocationDraft {
         selector,
         ban: None,
@@ -68,6 +57,37 @@ pub(super) async fn revoke(
         .take_tokens_back(issuer, vec![draft], request)
         .await?;
     Ok(no_content())
+}
+
+/// A client that takes back what tokens it may of this issuer. Its slot is its own from then on.
+pub(super) async fn revoker(
+    authority: &Authority,
+    issuer: &Issuer,
+    slot: Option<&RequestSlot>,
+    parts: &Parts,
+) -> Result<Caller, Problem> {
+    let caller = caller(authority, issuer, parts).await?;
+    if let Some(slot) = slot {
+        slot.hand_over(caller.id())?;
+    }
+    if !Role::REVOKERS.iter().any(|role| caller.has(*role)) {
+        return Err(Problem::role_missing(&Role::REVOKERS));
+    }
+    let limits = &caller.live.client.terms.limits;
+    limits.check_issuer(issuer.name().as_str())?;
+    Ok(caller)
+}
+
+/// The tokens of a subject, if this client may take them back.
+pub(super) fn selector(caller: &Caller, subject: &str) -> Result<Selector, Problem> {
+    let selector = Selector::new(SelectorKind::Subject, &[subject]);
+    let selector = selector.map_err(|error| Problem::new(Code::InvalidSelector, error))?;
+    if !caller.has(Role::Security) {
+        let client = &caller.live.client;
+        let limits = &client.terms.limits;
+        limits.check_revocation(&client.id, &selector)?;
+    }
+    Ok(selector)
 }
 
 /// Who calls: by a bearer credential or a certificate as on the internal listener, or by Basic as at the
@@ -82,30 +102,5 @@ pub(super) async fn caller(
     match scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("Basic")) {
         true => authenticate(authority, issuer, parts, &Form::default()).await,
         false => admit(authority, &parts.headers, &parts.extensions).await,
-    }
-}
-
-/// The `sub` of the tokens of a subject (RFC 9493 §3.2).
-fn subject_of(named: SubjectIdentifier, issuer: &str) -> Result<String, Problem> {
-    let unsupported = |detail: &str| Problem::new(Code::UnsupportedSubject, detail);
-    let SubjectIdentifier {
-        format,
-        iss,
-        sub,
-        id,
-    } = named;
-    match (format.as_str(), iss, sub, id) {
-        ("iss_sub", Some(iss), Some(sub), _) if iss == issuer => Ok(sub),
-        ("iss_sub", Some(_), Some(_), _) => {
-            Err(unsupported("sub_id names a subject of another issuer"))
-        }
-        ("opaque", _, _, Some(id)) => Ok(id),
-        ("iss_sub", ..) => Err(unsupported(
-            "a sub_id of the format iss_sub has iss and sub",
-        )),
-        ("opaque", ..) => Err(unsupported("a sub_id of the format opaque has id")),
-        _ => Err(unsupported(
-            "sub_id has the format iss_sub or opaque: tokens name a subject by their sub alone",
-        )),
     }
 }

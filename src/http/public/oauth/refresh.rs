@@ -40,7 +40,8 @@ pub(super) fn refresh_token(endpoint: Endpoint, form: &Form) -> Option<&str> {
         Endpoint::Token
         | Endpoint::Introspection
         | Endpoint::Consumption
-        | Endpoint::GlobalRevocation => None,
+        | Endpoint::GlobalRevocation
+        | Endpoint::SecurityEvents => None,
     }
 }
 
