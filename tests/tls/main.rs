@@ -35,3 +35,4 @@ mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeouts;
+mod webhooks;
