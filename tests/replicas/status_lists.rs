@@ -36,10 +36,10 @@ impl Given {
     }
 }
 
-/// Three replicas take a million entries each, and crash in between with what they have leased.
+/// Three replicas take more than ten million entries, and crash in between with what they have leased.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn no_entry_is_given_out_twice_and_none_outside_by_replicas_that_crash() {
-    const EACH: usize = 1_000_000;
+    const EACH: usize = 3_400_000;
     let world = Arc::new(World::new());
     let first = world.process().await;
     first.create("a", json!({ "status": true })).await;
