@@ -26,6 +26,7 @@ mod followers;
 mod hanging_commit;
 mod hostile;
 mod proxy;
+mod status_lists;
 #[path = "../support/mod.rs"]
 mod support;
 mod traffic;

@@ -53,6 +53,7 @@ mod origins;
 mod refresh;
 mod revocation;
 mod security_events;
+mod signal_replicas;
 mod single_use;
 mod single_use_replicas;
 #[path = "../support/mod.rs"]
