@@ -56,7 +56,7 @@ fn create_with_a_verifier_behind(server: &Server, issuer: &str, every: &str, wit
 #[test]
 fn a_rotation_waits_for_the_verifier_that_lacks_the_successor_and_not_for_ever() {
     let server = start("");
-    for (issuer, every, within) in [("fetches", "24s", "20s"), ("stays-behind", "8s", "2s")] {
+    for (issuer, every, within) in [("fetches", "18s", "14s"), ("stays-behind", "8s", "2s")] {
         create_with_a_verifier_behind(&server, issuer, every, within);
     }
     let next = kid_in(&server, "fetches", "pending");
