@@ -6,20 +6,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use hyper::StatusCode;
 use keywright_api::{ConsumedToken, OauthError};
 use keywright_verifier::{Consumption, SingleUseError, TokenConsumer};
 use rustls::crypto::ring::default_provider;
-use url::Url;
 use url::form_urlencoded::Serializer;
 
-use crate::address::ServiceAddress;
 use crate::credential::Credential;
-use crate::error::{BoxError, Error};
-use crate::exchange::{Http, TIMEOUT, USER_AGENT_NAME, http, text};
+use crate::error::Error;
+use crate::issuer_endpoint::{InvalidEndpoint, IssuerEndpoint, Message};
 use crate::tls::Tls;
 
 /// How often an issuer is asked whose answer is lost.
@@ -44,25 +39,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The client has the role `consumer`. Each token is used up under a new key, and asked for again under the
 /// same one after a lost answer, so that a token never counts twice and is rarely lost.
 #[derive(Clone)]
-pub struct ConsumptionEndpoint(Arc<Endpoint>);
-
-struct Endpoint {
-    url: Url,
-    http: Http,
-    basic: HeaderValue,
-}
-
-/// An endpoint cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidEndpoint {
-    /// A secret is sent there.
-    #[error("an endpoint is an https URL, or http on this machine")]
-    Url,
-    /// Connections cannot be opened.
-    #[error("no connection to the endpoint can be opened")]
-    Connections(#[source] BoxError),
-}
+pub struct ConsumptionEndpoint(Arc<IssuerEndpoint>);
 
 impl fmt::Debug for ConsumptionEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,17 +59,8 @@ impl ConsumptionEndpoint {
         secret: Credential,
         tls: &Tls,
     ) -> Result<Self, InvalidEndpoint> {
-        let address = ServiceAddress::parse(url).map_err(|_| InvalidEndpoint::Url)?;
-        let parsed = Url::parse(url).map_err(|_| InvalidEndpoint::Url)?;
-        if parsed.scheme() != "https" && !address.is_local() {
-            return Err(InvalidEndpoint::Url);
-        }
-        let http = http(address.endpoint(), tls);
-        Ok(Self(Arc::new(Endpoint {
-            url: parsed,
-            http: http.map_err(|error| InvalidEndpoint::Connections(error.into()))?,
-            basic: secret.basic(client_id).ok_or(InvalidEndpoint::Url)?,
-        })))
+        let endpoint = IssuerEndpoint::new(url, client_id, &secret, tls)?;
+        Ok(Self(Arc::new(endpoint)))
     }
 
     /// Uses a token up under a key of the caller's own: 1 to 128 letters, digits and `-._~`. The same key
@@ -102,50 +70,27 @@ impl ConsumptionEndpoint {
     ///
     /// [`Error::TokenRefused`] when the token does not count, and others when that is not known.
     pub async fn consume(&self, token: &str, key: &str) -> Result<ConsumedToken, Error> {
-        let url = self.0.url.as_str();
-        let asked = tokio::time::timeout(TIMEOUT, self.ask(token, key)).await;
-        asked.unwrap_or_else(|_| {
-            Err(Error::Timeout {
-                url: url.to_owned(),
-            })
-        })
-    }
-
-    async fn ask(&self, token: &str, key: &str) -> Result<ConsumedToken, Error> {
-        let Endpoint { url, http, basic } = &*self.0;
-        let named = || url.as_str().to_owned();
-        let unreachable = |source: BoxError| Error::Unreachable {
-            url: named(),
-            source,
-        };
+        let endpoint = &self.0;
         let form = Serializer::new(String::new())
             .append_pair("token", token)
             .finish();
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(url.as_str())
-            .header(ACCEPT, "application/json")
-            .header(USER_AGENT, USER_AGENT_NAME)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(AUTHORIZATION, basic.clone())
-            .header("idempotency-key", key)
-            .body(Full::new(Bytes::from(form)))
-            .map_err(|error| unreachable(error.into()))?;
-        let response = http.request(request).await;
-        let response = response.map_err(|error| unreachable(error.into()))?;
-        let (parts, body) = response.into_parts();
-        let answer = text(body, url.as_str()).await?;
-        let unexpected = |what: String| Error::UnexpectedAnswer { url: named(), what };
-        if parts.status == StatusCode::OK {
+        let message = Message {
+            media_type: "application/x-www-form-urlencoded",
+            body: form,
+            idempotency_key: Some(key),
+        };
+        let (status, answer) = endpoint.post(message).await?;
+        if status == StatusCode::OK {
             let read = serde_json::from_str(&answer);
-            return read
-                .map_err(|error| unexpected(format!("another document than expected ({error})")));
+            return read.map_err(|error| {
+                endpoint.unexpected(format!("another document than expected ({error})"))
+            });
         }
         match serde_json::from_str::<OauthError>(&answer) {
-            Ok(error) if parts.status.is_client_error() && parts.status.as_u16() != 429 => {
+            Ok(error) if status.is_client_error() && status.as_u16() != 429 => {
                 Err(Error::TokenRefused(error))
             }
-            _ => Err(unexpected(format!("status {}", parts.status.as_u16()))),
+            _ => Err(endpoint.unexpected(format!("status {}", status.as_u16()))),
         }
     }
 }

@@ -31,6 +31,12 @@ impl Credential {
         }
     }
 
+    /// The id of the client whose it is, which a credential of keywright names.
+    pub fn client_id(&self) -> Option<&str> {
+        let (client, _) = self.0.strip_prefix("kw_")?.split_once('_')?;
+        Some(client)
+    }
+
     /// The value of the header `Authorization`; `None` never happens, because the text is visible ASCII.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         sensitive(&Zeroizing::new(format!("Bearer {}", *self.0)))
@@ -68,6 +74,8 @@ mod tests {
         let credential = Credential::parse(" kw_1_abc\n").unwrap();
         let header = credential.header().unwrap();
         assert_eq!(header.to_str().unwrap(), "Bearer kw_1_abc");
+        assert_eq!(credential.client_id(), Some("1"));
+        assert_eq!(Credential::parse("1_abc").unwrap().client_id(), None);
         let basic = Credential::parse("a:b").unwrap().basic("c d").unwrap();
         // c+d:a%3Ab
         assert_eq!(basic.to_str().unwrap(), "Basic YytkOmElM0Fi");

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use keywright_api::{Approval, OauthError, OauthErrorName, Problem};
+use keywright_api::{Approval, OauthError, OauthErrorName, Problem, SecurityEventError};
 
 /// An error of any kind.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
@@ -42,6 +42,9 @@ pub enum Error {
     /// A token endpoint refused (RFC 6749 §5.2).
     #[error("the token endpoint refuses: {}", .0.error_description)]
     TokenRefused(OauthError),
+    /// A security event token is not taken (RFC 8935 §2.3).
+    #[error("the security event token is refused: {}", .0.description)]
+    EventRefused(SecurityEventError),
     /// A grant has ended, or the refresh token was used elsewhere (`invalid_grant`). It is asked for no more:
     /// the user has to log in again.
     #[error("the grant has ended: {}", .0.error_description)]

@@ -14,6 +14,13 @@ use super::tls::TlsArguments;
 /// The data folder when none is named.
 const DATA_DIR: &str = "keys";
 
+/// Where the service on this machine listens.
+#[derive(Deserialize)]
+struct Listeners {
+    internal: String,
+    public: Option<String>,
+}
+
 /// How to reach the service. What is absent comes from the data folder: the address from
 /// `listen.json`, the credential from `admin.token`, unless a certificate says who is calling.
 #[derive(clap::Args)]
@@ -89,25 +96,49 @@ impl ConnectionArguments {
         }
     }
 
+    /// The URL of an issuer whose endpoints are called, and the credential: the named one, or that of the service
+    /// on this machine, whose first issuer is its public listener.
+    pub(super) fn issuer(&self, named: Option<&str>) -> Result<(String, Credential), Failure> {
+        let (url, is_elsewhere) = match named {
+            Some(url) => {
+                let address = ServiceAddress::parse(url)
+                    .map_err(|error| Failure::Usage(format!("--issuer-url: {error}")))?;
+                (url.to_owned(), !address.is_local())
+            }
+            None => {
+                let public = self.listeners()?.public;
+                let public = public.ok_or_else(|| Failure::NoConnection {
+                    what: "listen.json names no public listener".to_owned(),
+                    hint: "name the issuer with --issuer-url",
+                });
+                (public?, false)
+            }
+        };
+        let credential = self.credential(is_elsewhere)?;
+        let credential = credential.ok_or_else(|| Failure::NoConnection {
+            what: "these endpoints take a credential, not a certificate".to_owned(),
+            hint: "set KEYWRIGHT_TOKEN or --token-file",
+        })?;
+        Ok((url, credential))
+    }
+
     /// The data folder of the service on this machine.
     pub(super) fn data_dir(&self) -> &Path {
         self.data_dir.as_deref().unwrap_or(Path::new(DATA_DIR))
     }
 
     fn listener(&self) -> Result<String, Failure> {
-        #[derive(Deserialize)]
-        struct Listeners {
-            internal: String,
-        }
+        Ok(self.listeners()?.internal)
+    }
+
+    fn listeners(&self) -> Result<Listeners, Failure> {
         let path = self.data_dir().join("listen.json");
         let missing = |why: String| Failure::NoConnection {
             what: format!("{}: {why}", path.display()),
             hint: "is the service running? Name it with --url, or its data folder with --data-dir",
         };
         let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
-        let listeners: Listeners =
-            serde_json::from_str(&text).map_err(|error| missing(error.to_string()))?;
-        Ok(listeners.internal)
+        serde_json::from_str(&text).map_err(|error| missing(error.to_string()))
     }
 
     /// The bootstrap credential holds every role and belongs to this machine's service: it is not

@@ -77,6 +77,20 @@ const EXAMPLES: &[(&str, &str)] = &[
         "keywright token revoke - < token.txt\nkeywright token revoke 4HBnbsnDM3LJzQtvBP5rFQ",
     ),
     (
+        "token consume",
+        "keywright token consume - < token.txt\n\
+         # At an issuer elsewhere, as a client with the role consumer\n\
+         KEYWRIGHT_TOKEN=$(cat orders.secret) keywright token consume - --issuer-url https://id.example < token.txt",
+    ),
+    (
+        "signals revoke",
+        "keywright signals revoke user-1 --issuer-url https://id.example --token-file provider.secret",
+    ),
+    (
+        "signals push",
+        "keywright signals push event.jwt --issuer-url https://id.example --token-file provider.secret",
+    ),
+    (
         "ban",
         "keywright ban user-9 --reason \"INC-4712: fraud\" --wait\n\
          keywright ban --client web --until 2026-12-31T00:00:00Z --yes",

@@ -1,7 +1,8 @@
 //! The command line: every command is a thin client of the internal API, or works offline.
 //!
 //! Eight of them never ask the internal API: `guard`, `token inspect`, `token verify`, `config`,
-//! `plan --offline`, `master-key replace`, `restore` and `store copy`. What a command answers goes to standard output,
+//! `plan --offline`, `master-key replace`, `restore` and `store copy`. `token consume` and `signals` call endpoints of
+//! the public listener, as other systems do. What a command answers goes to standard output,
 //! alone, so that it can be captured; remarks and errors go to standard error. `--json` passes the server's answer on as
 //! it is, indented; an error then appears as the server's problem document, or as an object with
 //! `code` and `detail` when no server was asked.
@@ -26,6 +27,7 @@ mod grants;
 mod guard;
 mod input;
 mod irreversible;
+mod issuer_endpoint;
 mod issuers;
 mod json_text;
 mod keys;
@@ -42,6 +44,7 @@ mod revocations;
 mod serve;
 mod session;
 mod short_names;
+mod signals;
 mod status;
 mod store;
 mod table;
@@ -116,6 +119,9 @@ enum Command {
     Logout(revocations::LogoutArguments),
     /// Show which tokens were taken back.
     Revocations(revocations::Arguments),
+    /// Tell an issuer of its users as another system would: log them out, disable their accounts.
+    #[command(subcommand)]
+    Signals(signals::Command),
     /// Show and end grants: sessions whose tokens are renewed.
     #[command(subcommand)]
     Grants(grants::Command),
@@ -233,6 +239,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Clients(command) => clients::run(command, session),
         Command::Approvals(command) => approvals::run(command, session),
         Command::Webhooks(command) => webhooks::run(command, session),
+        Command::Signals(command) => signals::run(command, session),
         Command::Clock(command) => clock::run(&command, session),
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),

@@ -1,5 +1,6 @@
 //! `keywright token`.
 
+mod consume;
 mod inspect;
 mod key_source;
 mod sign;
@@ -28,6 +29,8 @@ pub(super) enum Command {
     Verify(verify::Arguments),
     /// Take a token back: every verifier that follows the feed refuses it.
     Revoke(revocations::TokenArguments),
+    /// Use up a token that counts once.
+    Consume(consume::Arguments),
 }
 
 /// The largest token that is read, in bytes.
@@ -39,6 +42,7 @@ pub(super) fn run(command: Command, session: &mut Session) -> Result<(), Failure
         Command::Inspect(arguments) => inspect::run(&arguments, session),
         Command::Verify(arguments) => verify::run(&arguments, session),
         Command::Revoke(arguments) => revocations::token(&arguments, session),
+        Command::Consume(arguments) => consume::run(&arguments, session),
     }
 }
 

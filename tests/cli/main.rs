@@ -19,6 +19,7 @@ mod command;
 mod environment;
 mod first_start;
 mod irreversible;
+mod issuer_endpoints;
 mod key_files;
 mod output;
 mod process;
