@@ -191,7 +191,8 @@ pub struct SetPoll {
     /// The most tokens of the answer; 0 for none. Default and most: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_events: Option<u64>,
-    /// Read and not used: an answer is never waited for.
+    /// Whether the answer comes at once, also where it has no token. Default: `false`. It comes when there is
+    /// one, and after 8 seconds at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_immediately: Option<bool>,
     /// The tokens that were taken, by their `jti`.

@@ -6,6 +6,7 @@ mod pushing;
 mod stored;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use keywright_api::EventStreamStatusName;
 use keywright_verifier::Algorithm;
@@ -15,7 +16,7 @@ use super::audit::{self, Actor, Attribution, EventStreamEvent, Subject, log_even
 use super::issuer::{Issuer, MAX_ATTEMPTS};
 use super::master_key::CommitSealing;
 use super::webhooks::PASSED_OVER_AT_A_TIME;
-use super::{Authority, ChangeError};
+use super::{Authority, ChangeError, Services};
 use crate::event_stream::{
     DeliveryMethod, EventStream, MOST_STREAMS, MOST_STREAMS_OF_A_CLIENT, PendingEvents,
     Verification,
@@ -29,6 +30,9 @@ use stored::{content, of_client, record_key};
 
 pub use pushing::EventStreamTransmitter;
 pub use stored::StoredEventStream;
+
+/// How often a stream is looked at whose receiver waits, beside each event of the log.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a receiver decides of its stream. It has no `Debug`: it may have a secret.
 #[derive(Clone)]
@@ -337,6 +341,37 @@ impl Authority {
             }
         }
         Err(ChangeError::Contended)
+    }
+
+    /// The same when there is something to tell, and at last when so much time has passed, or the process ends.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn awaited_events(
+        &self,
+        issuer: &Issuer,
+        client: &str,
+        id: &str,
+        longest: Duration,
+    ) -> Result<(EventStream, PendingEvents), ChangeError> {
+        let Services { clock, lease, .. } = &self.services;
+        let mut log_end = lease.follow_log();
+        let until = clock.now().after(longest);
+        loop {
+            log_end.borrow_and_update();
+            let (stream, pending) = self.take_events(issuer, client, id, |_| false).await?;
+            let is_awaited =
+                pending.events.is_empty() && stream.status == EventStreamStatusName::Enabled;
+            let left = until.since(clock.now());
+            if !is_awaited || left.is_zero() || self.is_draining() {
+                return Ok((stream, pending));
+            }
+            // A verification, and a change of the stream, leave no event.
+            tokio::select! {
+                _ = log_end.changed() => {}
+                () = clock.wait_for(left.min(LOOKED_AT_EVERY)) => {}
+            }
+        }
     }
 
     /// Writes a stream in the place of another state of it. Whether it was still in that one.

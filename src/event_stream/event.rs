@@ -1,5 +1,6 @@
 //! Which revocations end sessions, whose, and what a receiver is told of them.
 
+use keywright_api::EventStreamStatusName;
 use keywright_verifier::revocation::Selector;
 use serde_json::{Value, json};
 
@@ -12,6 +13,10 @@ pub const SESSION_REVOKED: &str =
 
 /// The type of the event that a receiver has asked for (SSF 1.0 §8.1.4).
 pub const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+
+/// The type of the event that a stream was given another status by its transmitter (SSF 1.0 §8.1.5).
+pub const STREAM_UPDATED: &str =
+    "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
 /// What a security event token tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,13 @@ pub enum SecurityEvent {
     Verification {
         /// What it wanted to find.
         state: Option<String>,
+    },
+    /// The stream has another status, which its receiver did not ask for.
+    StreamUpdated {
+        /// The status.
+        status: EventStreamStatusName,
+        /// Why.
+        reason: String,
     },
 }
 
@@ -60,6 +72,7 @@ impl SecurityEvent {
         match self {
             Self::SessionRevoked { .. } => SESSION_REVOKED,
             Self::Verification { .. } => VERIFICATION,
+            Self::StreamUpdated { .. } => STREAM_UPDATED,
         }
     }
 
@@ -85,6 +98,7 @@ impl SecurityEvent {
             }
             Self::Verification { state: Some(state) } => json!({ "state": state }),
             Self::Verification { state: None } => json!({}),
+            Self::StreamUpdated { status, reason } => json!({"status": status, "reason": reason}),
         }
     }
 }
@@ -181,7 +195,9 @@ mod tests {
             let of = SecurityEvent::of(&revocation(kind, &values, json!(null)), ISSUER, AT);
             let found = of.map(|event| match event {
                 SecurityEvent::SessionRevoked { subject, .. } => subject,
-                SecurityEvent::Verification { .. } => Value::Null,
+                SecurityEvent::Verification { .. } | SecurityEvent::StreamUpdated { .. } => {
+                    Value::Null
+                }
             });
             assert_eq!(found, subject, "{kind:?}");
         }

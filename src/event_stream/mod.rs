@@ -24,7 +24,7 @@ use crate::webhook::Delivery;
 
 pub use document::InvalidEventStream;
 pub use endpoint::{EventStreamEndpoint, SSF_CONFIGURATION};
-pub use event::{SESSION_REVOKED, SecurityEvent, VERIFICATION};
+pub use event::{SESSION_REVOKED, STREAM_UPDATED, SecurityEvent, VERIFICATION};
 pub use metadata::configuration;
 pub use received::{
     ACCOUNT_DISABLED, ACCOUNT_ENABLED, AccountChange, InvalidEvent, REMEMBERED_FOR, ReceivedEvent,

@@ -60,7 +60,7 @@ impl<'a> SecurityEventToken<'a> {
                 subject,
                 ..
             } => (Some(revocation.as_str()), subject.clone()),
-            SecurityEvent::Verification { .. } => {
+            SecurityEvent::Verification { .. } | SecurityEvent::StreamUpdated { .. } => {
                 (None, json!({"format": "opaque", "id": stream.id}))
             }
         };

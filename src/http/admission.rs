@@ -166,6 +166,11 @@ pub(super) async fn hold_back(response: Response) -> Response {
 }
 
 impl AdmissionControl {
+    /// How long a request may take.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Admission control with these limits.
     pub fn new(limits: RequestLimits, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {

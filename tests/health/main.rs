@@ -21,6 +21,8 @@ mod certificates;
 mod issuers;
 mod listeners;
 mod log;
+mod overdue;
+mod paused_stream;
 mod readiness;
 mod tasks;
 mod world;

@@ -1,9 +1,12 @@
 //! Streams of security events that their receiver polls, by a receiver that was written from RFC 8417,
 //! RFC 8936 and the Shared Signals Framework alone.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, request};
+use crate::support::{Answer, Server, eventually, request};
 use crate::world::{Client, ISSUER, client, client_with, now, service, verified};
 
 pub const SESSION_REVOKED: &str =
@@ -60,7 +63,14 @@ impl<'s> Receiver<'s> {
         call(self.server, &self.client, method, path, Some(body))
     }
 
+    /// What a request for tokens is answered, at once unless it says otherwise.
     fn poll_answer(&self, body: &Value) -> Answer {
+        let mut body = body.clone();
+        if let Some(members) = body.as_object_mut() {
+            let at_once = members.entry("returnImmediately");
+            at_once.or_insert(json!(true));
+        }
+        let body = &body;
         let path = format!("/ssf/poll?stream_id={}", self.id());
         self.call("POST", &path, body)
     }
@@ -374,4 +384,73 @@ fn a_stream_is_that_of_its_client_alone() {
         let events = server.call("GET", deleted, None).json();
         (events["events"][0]["stream"] == *id).then_some(())
     });
+}
+
+#[test]
+fn a_receiver_that_waits_is_answered_when_there_is_something_and_waits_alone() {
+    let server = service("");
+    let receiver = Receiver::with(&server, &json!({}));
+    let waits = json!({"returnImmediately": false});
+    let answered = |body: &Value| {
+        let began = Instant::now();
+        let sets = receiver.poll(body)["sets"].as_object().unwrap().len();
+        (sets, began.elapsed())
+    };
+    let second = Duration::from_secs(1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            loop {
+                let answer = answered(&waits);
+                if answer.0 > 0 {
+                    return answer;
+                }
+            }
+        });
+        // A second request of the stream does not wait. One that comes before it waits itself.
+        eventually("a request that waits", || {
+            let (sets, took) = answered(&waits);
+            (sets == 0 && took < second * 4).then_some(())
+        });
+        ban(&server, "user-1");
+        let (sets, took) = waiting.join().unwrap();
+        assert_eq!(sets, 1);
+        assert!(took < second * 8, "{took:?}");
+    });
+    let taken: Vec<String> = receiver
+        .waiting(&json!({}))
+        .into_iter()
+        .map(|one| one.0)
+        .collect();
+    assert_eq!(receiver.poll(&json!({"ack": taken}))["sets"], json!({}));
+    let (sets, took) = answered(&json!({"returnImmediately": false, "maxEvents": 0}));
+    assert!(sets == 0 && took < second * 4, "{sets} {took:?}");
+    // One that is not enabled has nothing to wait for.
+    receiver.set_status("paused");
+    let (sets, took) = answered(&waits);
+    assert!(sets == 0 && took < second * 4, "{sets} {took:?}");
+    receiver.set_status("enabled");
+    // The wait has an end, and a verification ends it, which leaves no event in the log.
+    let (sets, took) = answered(&waits);
+    assert!(sets == 0 && took >= second * 7, "{sets} {took:?}");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| answered(&waits));
+        let body = json!({"stream_id": receiver.id(), "state": "s"});
+        assert_eq!(
+            receiver.call("POST", "/ssf/verification", &body).status,
+            204
+        );
+        let (sets, took) = waiting.join().unwrap();
+        assert_eq!(sets, 1);
+        assert!(took < second * 6, "{took:?}");
+    });
+}
+
+#[test]
+fn a_wait_ends_before_the_time_of_a_request_does() {
+    let server = service("internal.request_timeout = \"2s\"\n");
+    let receiver = Receiver::with(&server, &json!({}));
+    let began = Instant::now();
+    let answer = receiver.poll_answer(&json!({"returnImmediately": false}));
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    assert!(began.elapsed() < Duration::from_secs(6));
 }

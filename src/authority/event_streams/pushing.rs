@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use keywright_api::EventStreamStatusName;
 use tokio::task::JoinSet;
 
 use super::{Authority, StoredEventStream};
@@ -17,9 +18,12 @@ use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::webhooks::{
     CLAIM, MOST_AT_A_TIME, OutgoingMessage, PASSED_OVER_AT_A_TIME, Sender, pause_after, rounds,
 };
-use crate::event_stream::EventStream;
+use crate::event_stream::{
+    DeliveryMethod, EventStream, PendingEvent, SecurityEvent, token_identifier,
+};
 use crate::lifecycle::Timestamp;
 use crate::store::{Kind, RecordKey};
+use crate::telemetry::traces::{RootSpan, SpanKind, TRACEPARENT};
 use crate::webhook::{DeliveryState, Rejection};
 
 /// Why a receiver may refuse a token (RFC 8935 §2.4).
@@ -158,10 +162,44 @@ impl EventStreamTransmitter {
             };
             match self.conclude(&stored, told).await? {
                 Some(next) if outcome.is_ok() => stored = next,
+                Some(next) if outcome != Err(Rejection::Gone) => {
+                    return self.tell_of_pause(issuer, &next).await;
+                }
                 _ => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// Tells the receiver of a stream that has just been paused (SSF 1.0 §8.1.5), once: one that refuses a token
+    /// for good may still take this one.
+    async fn tell_of_pause(
+        &self,
+        issuer: &Issuer,
+        stored: &StoredEventStream,
+    ) -> Result<(), ChangeError> {
+        let stream = &stored.stream;
+        let (DeliveryState::Paused { since, reason }, DeliveryMethod::Push(url)) =
+            (&stream.delivery.state, &stream.method)
+        else {
+            return Ok(());
+        };
+        let update = PendingEvent {
+            sequence: None,
+            jti: token_identifier(&stream.id, &format!("paused/{}", since.millis())),
+            event: SecurityEvent::StreamUpdated {
+                status: EventStreamStatusName::Paused,
+                reason: reason.clone(),
+            },
+        };
+        match issuer.sign_event(stream, &update).await {
+            Ok(token) => self.send(stored, url, token).await.map(drop),
+            Err(error) => {
+                let stream = &stream.id;
+                tracing::warn!(stream, %error, "a receiver is not told that its stream is paused");
+                Ok(())
+            }
+        }
     }
 
     async fn send(
@@ -177,6 +215,12 @@ impl EventStreamTransmitter {
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));
         }
+        let mut span = authority.tracer().begin("POST", SpanKind::Client);
+        if let Some(span) = &mut span {
+            span.add("http.request.method", "POST");
+        }
+        let traceparent = span.as_ref().and_then(RootSpan::traceparent);
+        headers.extend(traceparent.map(|value| (TRACEPARENT, value)));
         let message = OutgoingMessage {
             content_type: "application/secevent+jwt",
             headers,
@@ -184,6 +228,9 @@ impl EventStreamTransmitter {
             errors: ERRORS,
         };
         let sent = self.sender.send(url, message).await;
+        if let Some(span) = span {
+            span.end(sent.as_ref().map(drop).map_err(|_| "rejected"));
+        }
         authority.metrics().event_streams().count(match &sent {
             Ok(()) => "accepted",
             Err(_) => "rejected",

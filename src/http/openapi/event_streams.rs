@@ -172,12 +172,12 @@ pub(in crate::http) fn verification() -> Vec<(Method, Operation)> {
 /// `…/ssf/poll`.
 pub(in crate::http) fn poll() -> Vec<(Method, Operation)> {
     let jti = "Pr58rXTvn3xbUyvSfSg1dw";
-    let acknowledged = json!({"maxEvents": 10, "ack": [jti]});
+    let acknowledged = json!({"maxEvents": 10, "returnImmediately": true, "ack": [jti]});
     let poll = operation("pollEvents", "Fetch security event tokens")
         .text(
             "RFC 8936: first the tokens of `ack` and `setErrs` count as taken, then those are sent that were not. A \
-             token comes with the same `jti` until it was taken. The answer comes at once, whatever \
-             `returnImmediately` says. It takes a signature of the client's rate.",
+             token comes with the same `jti` until it was taken. The answer comes when there is a token, \
+             or after 8 seconds, and at once with `returnImmediately`. It takes a signature of the client's rate.",
         )
         .query::<EventStreamQuery>()
         .body::<api::SetPoll>([example("acknowledge", acknowledged)])

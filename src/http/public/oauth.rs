@@ -48,6 +48,7 @@ use crate::oauth::{DpopNonces, Endpoint, ExchangeGrant};
 use crate::telemetry::traces::is_traced;
 
 use authentication::authenticate;
+use event_streams::WaitingReceivers;
 pub(in crate::http) use event_streams::{EventStreamQuery, EventStreamsQuery};
 use proof::{DPOP_NONCE, UnusedProof, wall};
 
@@ -60,6 +61,8 @@ pub struct Oauth {
     admission: Arc<AdmissionControl>,
     /// The origins whose pages may call them.
     origins: Arc<[String]>,
+    /// Receivers of security events that wait.
+    waiting: WaitingReceivers,
     /// How DPoP proofs are judged.
     dpop: Dpop,
     door: Door,
@@ -99,6 +102,7 @@ impl Oauth {
         };
         Self {
             dpop,
+            waiting: WaitingReceivers::default(),
             door: Door::Issuer,
             authority,
             admission,

@@ -1,10 +1,12 @@
 //! Streams of security events, for their receivers (Shared Signals Framework 1.0, RFC 8936).
 
 mod terms;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body as RequestBody;
 use axum::extract::{FromRequest as _, Query, Request as HttpRequest};
@@ -21,12 +23,14 @@ use tracing::Instrument as _;
 
 use super::Oauth;
 use super::global_revocation::caller;
-use crate::access::Role;
+use crate::access::{Client, Role};
 use crate::authority::Authority;
 use crate::authority::authentication::Caller;
 use crate::authority::event_streams::StoredEventStream;
 use crate::authority::issuer::Issuer;
-use crate::event_stream::{DeliveryMethod, EventStream, EventStreamEndpoint, SESSION_REVOKED};
+use crate::event_stream::{
+    DeliveryMethod, EventStream, EventStreamEndpoint, PendingEvents, SESSION_REVOKED,
+};
 use crate::http::admission::{hold_back, span};
 use crate::http::body::Body;
 use crate::http::code::Code;
@@ -35,6 +39,11 @@ use crate::http::problem::Problem;
 use crate::http::response::{created, no_content, ok};
 use crate::http::slots::{RequestSlot, RouteClass};
 use crate::webhook::DeliveryState;
+
+pub(super) use waiting::WaitingReceivers;
+
+/// How long an answer may be waited for (RFC 8936 §2.4), which is less than clients and proxies wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 
 /// Which stream is meant, or all.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -124,24 +133,23 @@ async fn answer(
     body: RequestBody,
 ) -> Result<Response, Problem> {
     let authority = &oauth.authority;
-    let slot = parts.extensions.get::<RequestSlot>();
-    if let Some(slot) = slot {
+    let slot = parts.extensions.get::<RequestSlot>().cloned();
+    if let Some(slot) = &slot {
         let address = parts.extensions.get::<Peer>().map(|peer| peer.address.ip());
         slot.enter_by_address(class_of(endpoint, &parts.method), address)?;
     }
     let caller = caller(authority, issuer, &parts).await?;
-    if let Some(slot) = slot {
+    if let Some(slot) = &slot {
         slot.hand_over(caller.id())?;
     }
-    if !caller.has(Role::Receiver) {
-        return Err(Problem::role_missing(&[Role::Receiver]));
-    }
-    let limits = &caller.live.client.terms.limits;
-    limits.check_issuer(issuer.name().as_str())?;
+    require_receiver(&caller.live.client, issuer)?;
     let receiver = Receiver {
         authority,
         issuer,
         caller,
+        waiting: &oauth.waiting,
+        longest_wait: LONGEST_WAIT.min(oauth.admission.timeout() / 2),
+        slot,
     };
     match (endpoint, &parts.method) {
         (EventStreamEndpoint::Configuration, &Method::GET) => receiver.show(&parts).await,
@@ -155,11 +163,23 @@ async fn answer(
     }
 }
 
+/// Refuses a client that has no streams of this issuer.
+fn require_receiver(client: &Client, issuer: &Issuer) -> Result<(), Problem> {
+    if !client.has(Role::Receiver) {
+        return Err(Problem::role_missing(&[Role::Receiver]));
+    }
+    let limits = &client.terms.limits;
+    Ok(limits.check_issuer(issuer.name().as_str())?)
+}
+
 /// A client with the role receiver, at one issuer.
 struct Receiver<'a> {
     authority: &'a Authority,
     issuer: &'a Issuer,
     caller: Caller,
+    waiting: &'a WaitingReceivers,
+    longest_wait: Duration,
+    slot: Option<RequestSlot>,
 }
 
 async fn document<T: DeserializeOwned>(parts: Parts, body: RequestBody) -> Result<T, Problem> {
@@ -270,9 +290,9 @@ impl Receiver<'_> {
         let EventStreamQuery { stream_id: id } = query(&parts)?;
         let api::SetPoll {
             max_events,
+            return_immediately,
             ack,
             set_errs,
-            ..
         } = document(parts, body).await?;
         let set_errs = set_errs.unwrap_or_default();
         if set_errs.len() > api::MOST_ACKNOWLEDGED {
@@ -287,7 +307,10 @@ impl Receiver<'_> {
         let is_taken = |jti: &str| ack.iter().any(|one| one == jti) || set_errs.contains_key(jti);
         let (issuer, client) = (self.issuer, self.caller.id());
         let taken = self.authority.take_events(issuer, client, &id, is_taken);
-        let (stream, pending) = taken.await?;
+        let (mut stream, mut pending) = taken.await?;
+        if pending.events.is_empty() && return_immediately != Some(true) && max_events != Some(0) {
+            (stream, pending) = self.await_events((stream, pending)).await?;
+        }
         let most = match stream.status {
             api::EventStreamStatusName::Enabled => max_events.unwrap_or(api::MOST_SETS),
             // They are kept until it is enabled, or there are none.
@@ -305,6 +328,36 @@ impl Receiver<'_> {
             sets,
             more_available: is_enabled && is_cut,
         }))
+    }
+}
+
+impl Receiver<'_> {
+    /// Waits for events of a stream that has none, in no slot. Of one stream one request waits; another one is
+    /// answered at once.
+    async fn await_events(
+        &self,
+        known: (EventStream, PendingEvents),
+    ) -> Result<(EventStream, PendingEvents), Problem> {
+        let id = known.0.id.clone();
+        let Some(_place) = self.waiting.enter(&id) else {
+            return Ok(known);
+        };
+        if let Some(slot) = &self.slot {
+            slot.release();
+        }
+        let client = self.caller.id();
+        let awaited = self
+            .authority
+            .awaited_events(self.issuer, client, &id, self.longest_wait)
+            .await?;
+        if let Some(slot) = &self.slot {
+            slot.enter(RouteClass::Signing, client)?;
+        }
+        // The client may have become another one meanwhile.
+        let client = self.authority.client(client);
+        let client = client.map_err(|_| Problem::bad_credential())?;
+        require_receiver(&client.client, self.issuer)?;
+        Ok(awaited)
     }
 }
 
