@@ -21,7 +21,8 @@ impl<T> Default for CommitQueue<T> {
 
 impl<T> CommitQueue<T> {
     /// Adds something. [`write_next`](Self::write_next) has to be called once afterwards, in a task that no
-    /// caller can drop: it may write for others.
+    /// caller can drop: it may write for others. The caller must not wait for it, but for the answer to its own
+    /// item: its turn may come after many others that write what has come since.
     pub(super) fn add(&self, item: T) {
         self.waiting().push(item);
     }

@@ -11,10 +11,11 @@ use keywright_verifier::SINGLE_USE_CLAIM;
 use keywright_verifier::revocation::MAX_SELECTOR_BYTES;
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::issued_token::{InvalidToken, IssuedToken, NotActive};
 use super::issuer::{Issuer, MAX_ATTEMPTS};
-use super::{Authority, ChangeError, run_to_completion};
+use super::{Authority, ChangeError};
 use crate::lifecycle::Timestamp;
 use crate::oauth::single_use::{
     IdempotencyKey, NOT_BEFORE_RECORD, TokenUse, not_before, record_id,
@@ -23,6 +24,7 @@ use crate::store::{
     Batch, CommitError, Content, Expectation, Kind, Query, Record, RecordIndex, RecordKey,
     StoreError, Token, Write,
 };
+use crate::telemetry::traces::carried;
 
 /// The most uses of one batch, so that none waits long for others.
 const MOST_OF_A_BATCH: usize = 128;
@@ -167,14 +169,14 @@ impl Authority {
             tell,
         });
         let authority = Arc::clone(self);
-        // A caller that hangs up leaves others their answer.
-        run_to_completion(async move {
+        // A caller that hangs up leaves others their answer. An answer waits for no turn but that of its batch.
+        let written = async move {
             let write = |attempts| authority.write_uses(attempts);
             let queue = &authority.consumptions;
             queue.write_next(MOST_OF_A_BATCH, |_| 1, write).await;
-            Ok(())
-        })
-        .await?;
+        };
+        tokio::spawn(carried(written.in_current_span()));
+        // Without an answer the batch was not written to its end.
         told.await.unwrap_or(Err(ChangeError::Interrupted.into()))
     }
 

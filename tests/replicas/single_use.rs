@@ -117,6 +117,41 @@ async fn uses_that_come_while_a_batch_is_committed_share_the_next_one() {
     assert!(commits <= 20, "{commits} commits for 100 uses");
 }
 
+/// Each caller has its next token used up when the one before is: as many share a commit as there are callers, and
+/// none waits for the commits of others after its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_use_is_answered_when_its_own_batch_is_committed() {
+    const CALLERS: usize = 32;
+    const ROUNDS: usize = 10;
+    let store = Arc::new(Slow::default());
+    let process = Process::on(Arc::clone(&store) as _, Clock::manual(BEGIN), MAX_STALENESS);
+    let process = Arc::new(process.await.unwrap());
+    process.create("a", json!({})).await;
+    let mut callers = Vec::new();
+    for caller in 0..CALLERS {
+        let mut tokens = Vec::new();
+        for _ in 0..ROUNDS {
+            tokens.push(token(&process).await);
+        }
+        let process = Arc::clone(&process);
+        callers.push(async move {
+            for (round, token) in tokens.iter().enumerate() {
+                let used = use_up(&process, token, &format!("{caller}-{round}")).await;
+                assert!(used.is_ok());
+            }
+        });
+    }
+    let callers: Vec<_> = callers.into_iter().map(tokio::spawn).collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let commits = store.commits.load(Ordering::SeqCst);
+    assert!(
+        commits <= 4 * ROUNDS,
+        "{commits} commits for {ROUNDS} rounds"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_processes_that_race_one_uses_a_token_up() {
     let world = World::new();
