@@ -34,6 +34,7 @@ pub mod revocation;
 pub mod service;
 pub mod spelling;
 pub mod store;
+pub mod stored_document;
 pub mod supervision;
 pub mod telemetry;
 pub mod webhook;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::Role;
 use crate::lifecycle::{IssuerName, Key, KeySet, Policy, Timestamp};
 use crate::revocation::{Ban, BanDocument, selector_document, selector_of};
+use crate::stored_document::Format;
 
 /// How long a second person has.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -119,13 +120,11 @@ pub struct Approval {
     pub expires_at: Timestamp,
 }
 
-const FORMAT: u32 = 1;
-
 /// Instants in milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     issuer: String,
     operation: OperationDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +162,7 @@ impl Approval {
     /// The stored document, which leaves out the id that its row has.
     pub fn to_document(&self) -> String {
         let document = Document {
-            format: FORMAT,
+            format: Format,
             issuer: self.issuer.as_str().to_owned(),
             operation: match &self.operation {
                 Operation::ForceRotation { algorithm } => OperationDocument::ForceRotation {
@@ -199,9 +198,6 @@ impl Approval {
     /// Reads a stored document; `None` when this program could not have written it.
     pub fn from_document(id: &str, document: &str) -> Option<Self> {
         let document: Document = serde_json::from_str(document).ok()?;
-        if document.format != FORMAT {
-            return None;
-        }
         let operation = match document.operation {
             OperationDocument::ForceRotation { algorithm } => Operation::ForceRotation {
                 algorithm: algorithm.map(|name| name.parse()).transpose().ok()?,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Client;
 use crate::lifecycle::Timestamp;
+use crate::stored_document::Format;
 
 /// How long a session may be unused.
 pub const IDLE: Duration = Duration::from_secs(15 * 60);
@@ -27,9 +28,6 @@ pub const USE_STEP: Duration = Duration::from_secs(60);
 
 /// The most sessions and links of one client; the oldest gives way.
 pub const MOST_OF_A_CLIENT: usize = 16;
-
-/// The form of a session's document.
-const FORMAT: u32 = 1;
 
 /// What a client proved itself with. Each method has its own members, those of the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +80,7 @@ pub struct Session {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     kind: SessionKind,
     client: String,
     proof: SessionProof,
@@ -134,7 +132,7 @@ impl Session {
     /// As it is stored.
     pub fn to_document(&self) -> String {
         let document = Document {
-            format: FORMAT,
+            format: Format,
             kind: self.kind,
             client: self.client.clone(),
             proof: self.proof.clone(),
@@ -149,7 +147,7 @@ impl Session {
     /// Reads what was stored; `None` when this program could not have written it.
     pub fn from_document(document: &str) -> Option<Self> {
         let document: Document = serde_json::from_str(document).ok()?;
-        (document.format == FORMAT).then(|| Self {
+        Some(Self {
             kind: document.kind,
             client: document.client,
             proof: document.proof,

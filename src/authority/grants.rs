@@ -24,7 +24,6 @@ use super::snapshot::LeasedSnapshot;
 use super::{Authority, ChangeError};
 use crate::access::Client;
 use crate::lifecycle::{IssuerName, Policy};
-use crate::oauth::grant::InvalidGrantRecord;
 use crate::oauth::refresh_token::{GRANT_KEY_BYTES, SECRET_BYTES};
 use crate::oauth::{
     ACCESS_TOKEN, Grant, GrantBinding, GrantEndCause, GrantHolder, GrantKey, GrantState,
@@ -35,6 +34,7 @@ use crate::store::{
     CommitError, Content, Kind, Query, Record, RecordIndex, RecordKey, SealedChange, StoreError,
     Token, Write,
 };
+use crate::stored_document::InvalidRecord;
 
 pub(super) use counts::GrantCounts;
 pub use renewal::{PresentedGrant, RenewalRequest};
@@ -136,8 +136,8 @@ impl From<StoreError> for GrantError {
     }
 }
 
-impl From<InvalidGrantRecord> for GrantError {
-    fn from(error: InvalidGrantRecord) -> Self {
+impl From<InvalidRecord> for GrantError {
+    fn from(error: InvalidRecord) -> Self {
         StoreError(Box::new(error)).into()
     }
 }
@@ -147,7 +147,7 @@ fn record_key(issuer: &IssuerName, id: &str) -> RecordKey {
 }
 
 impl StoredGrant {
-    fn read(record: Record) -> Result<Self, InvalidGrantRecord> {
+    fn read(record: Record) -> Result<Self, InvalidRecord> {
         Ok(Self {
             grant: Grant::from_document(&record.key.id, &record.document)?,
             token: record.token,

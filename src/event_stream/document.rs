@@ -7,23 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeliveryMethod, EventStream, Verification};
 use crate::lifecycle::Timestamp;
+use crate::stored_document::{Format, InvalidRecord, RecordName};
 use crate::webhook::DeliveryDocument;
-
-/// A record that this program could not have written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the record of event stream {id} cannot be read: {reason}")]
-pub struct InvalidEventStream {
-    id: String,
-    reason: String,
-}
-
-const FORMAT: u32 = 1;
 
 /// Instants in milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     client: String,
     /// Where tokens are pushed; absent where the receiver fetches them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +47,7 @@ impl EventStream {
     /// As it is stored.
     pub fn to_document(&self) -> String {
         let document = Document {
-            format: FORMAT,
+            format: Format,
             client: self.client.clone(),
             push: match &self.method {
                 DeliveryMethod::Push(url) => Some(url.clone()),
@@ -82,17 +73,13 @@ impl EventStream {
     /// Reads what was stored under this id.
     ///
     /// # Errors
-    /// [`InvalidEventStream`].
-    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidEventStream> {
-        let invalid = |reason: String| InvalidEventStream {
-            id: id.to_owned(),
-            reason,
+    /// [`InvalidRecord`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRecord> {
+        let record = RecordName {
+            kind: "event stream",
+            id,
         };
-        let document: Document =
-            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
-        if document.format != FORMAT {
-            return Err(invalid(format!("it has format {}", document.format)));
-        }
+        let document: Document = record.read(document)?;
         let delivery = document.delivery.read();
         Ok(Self {
             id: id.to_owned(),
@@ -105,7 +92,7 @@ impl EventStream {
             created_at: Timestamp::from_millis(document.created_at),
             status: document.status,
             reason: document.reason,
-            delivery: delivery.ok_or_else(|| invalid("it fails and is paused".to_owned()))?,
+            delivery: delivery.ok_or_else(|| record.invalid("it fails and is paused"))?,
             acknowledged: document.acknowledged,
             verification: document.verification.map(|verification| Verification {
                 id: verification.id,

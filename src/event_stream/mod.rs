@@ -22,7 +22,6 @@ use keywright_api::EventStreamStatusName;
 use crate::lifecycle::Timestamp;
 use crate::webhook::Delivery;
 
-pub use document::InvalidEventStream;
 pub use endpoint::{EventStreamEndpoint, SSF_CONFIGURATION};
 pub use event::{SESSION_REVOKED, STREAM_UPDATED, SecurityEvent, VERIFICATION};
 pub use metadata::configuration;

@@ -10,6 +10,7 @@ use super::refresh::TokenLine;
 use super::refresh_token::TokenHash;
 use super::{GrantBinding, Scope, Target};
 use crate::lifecycle::Timestamp;
+use crate::stored_document::{Format, InvalidRecord, RecordName};
 
 /// The word that stands for no client of ours, and the `client_id` of such a grant's tokens unless its
 /// claims have another one.
@@ -232,21 +233,11 @@ fn client_id_of_public(claims: &Map<String, Value>) -> &str {
         .unwrap_or(PUBLIC)
 }
 
-/// A record that this program could not have written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the record of grant {id} cannot be read: {reason}")]
-pub struct InvalidGrantRecord {
-    id: String,
-    reason: String,
-}
-
-const FORMAT: u32 = 1;
-
 /// Instants in milliseconds, durations in seconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     claims: Map<String, Value>,
     /// `None` for a public grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,7 +282,7 @@ impl Grant {
     /// As it is stored.
     pub fn to_document(&self) -> String {
         let document = Document {
-            format: FORMAT,
+            format: Format,
             claims: self.claims.clone(),
             client: match &self.holder {
                 GrantHolder::Public => None,
@@ -329,20 +320,13 @@ impl Grant {
     /// Reads what was stored under this id.
     ///
     /// # Errors
-    /// [`InvalidGrantRecord`].
-    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidGrantRecord> {
-        let invalid = |reason: String| InvalidGrantRecord {
-            id: id.to_owned(),
-            reason,
-        };
-        let document: Document =
-            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
-        if document.format != FORMAT {
-            return Err(invalid(format!("it has format {}", document.format)));
-        }
+    /// [`InvalidRecord`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRecord> {
+        let record = RecordName { kind: "grant", id };
+        let document: Document = record.read(document)?;
         let hash = |text: &str| {
             let hash = TokenHash::decode(text);
-            hash.ok_or_else(|| invalid("a hash is not one".to_owned()))
+            hash.ok_or_else(|| record.invalid("a hash is not one"))
         };
         Ok(Self {
             id: id.to_owned(),
@@ -362,7 +346,7 @@ impl Grant {
                 }) => Some(GrantBinding::Bound {
                     by,
                     thumbprint: (bound.thumbprint.parse())
-                        .map_err(|_| invalid("a thumbprint is not one".to_owned()))?,
+                        .map_err(|_| record.invalid("a thumbprint is not one"))?,
                     since: bound.since,
                 }),
             },

@@ -8,6 +8,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::Timestamp;
+use crate::stored_document::Format;
 
 /// How long the client that has used a token up is told so again, by the same key: its answer may have
 /// been lost.
@@ -104,13 +105,11 @@ pub fn event_record_id(issuer: &str, jti: &str) -> String {
 /// The name of the record that says since when tokens count at all. No [`record_id`] is so short.
 pub const NOT_BEFORE_RECORD: &str = "not-before";
 
-const FORMAT: u32 = 1;
-
 /// What a record says of a token.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UseDocument {
-    format: u32,
+    format: Format<1>,
     client: String,
     key: String,
     at: u64,
@@ -120,7 +119,7 @@ struct UseDocument {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NotBeforeDocument {
-    format: u32,
+    format: Format<1>,
     issued_at: u64,
 }
 
@@ -139,7 +138,7 @@ impl TokenUse {
     /// As it is stored.
     pub fn to_document(&self) -> String {
         let document = UseDocument {
-            format: FORMAT,
+            format: Format,
             client: self.client.clone(),
             key: URL_SAFE_NO_PAD.encode(self.key),
             at: self.at.millis(),
@@ -154,7 +153,6 @@ impl TokenUse {
     /// [`InvalidUseRecord`].
     pub fn from_document(document: &str) -> Result<Self, InvalidUseRecord> {
         let document: UseDocument = serde_json::from_str(document).map_err(InvalidUseRecord::of)?;
-        require_format(document.format)?;
         let key = URL_SAFE_NO_PAD
             .decode(&document.key)
             .map_err(InvalidUseRecord::of)?;
@@ -169,7 +167,7 @@ impl TokenUse {
 /// The document that says that only tokens count which were issued at this Unix second or later.
 pub fn not_before_document(issued_at: u64) -> String {
     let document = NotBeforeDocument {
-        format: FORMAT,
+        format: Format,
         issued_at,
     };
     // Numbers always serialise.
@@ -183,15 +181,7 @@ pub fn not_before_document(issued_at: u64) -> String {
 pub fn not_before(document: &str) -> Result<u64, InvalidUseRecord> {
     let document: NotBeforeDocument =
         serde_json::from_str(document).map_err(InvalidUseRecord::of)?;
-    require_format(document.format)?;
     Ok(document.issued_at)
-}
-
-fn require_format(format: u32) -> Result<(), InvalidUseRecord> {
-    match format {
-        FORMAT => Ok(()),
-        other => Err(InvalidUseRecord(format!("it has format {other}"))),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::status_list::StatusEntry;
 use super::{Ban, ErasedSelector, Revocation, RevokedSelector, State};
 use crate::lifecycle::Timestamp;
+use crate::stored_document::{Format, InvalidRecord, RecordName};
 
 /// Why members name no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,21 +87,11 @@ pub fn selector_document(selector: &Selector) -> RevocationSelector {
     document
 }
 
-/// A record that this program could not have written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the record of revocation {id} cannot be read: {reason}")]
-pub struct InvalidRevocation {
-    id: String,
-    reason: String,
-}
-
-const FORMAT: u32 = 1;
-
 /// Instants in milliseconds, `issued_before` in seconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     /// Without members where it was erased.
     selector: RevocationSelector,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +201,7 @@ impl Revocation {
             ),
         };
         let document = Document {
-            format: FORMAT,
+            format: Format,
             selector,
             erased,
             closed: match self.state {
@@ -237,26 +228,22 @@ impl Revocation {
     /// Reads what was stored under this id.
     ///
     /// # Errors
-    /// [`InvalidRevocation`].
-    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRevocation> {
-        let invalid = |reason: String| InvalidRevocation {
-            id: id.to_owned(),
-            reason,
+    /// [`InvalidRecord`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRecord> {
+        let record = RecordName {
+            kind: "revocation",
+            id,
         };
-        let document: Document =
-            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
-        if document.format != FORMAT {
-            return Err(invalid(format!("it has format {}", document.format)));
-        }
+        let document: Document = record.read(document)?;
         let selector = match &document.erased {
             None => selector_of(&document.selector)
                 .map(RevokedSelector::Known)
-                .map_err(|error| invalid(error.to_string()))?,
+                .map_err(|error| record.invalid(error.to_string()))?,
             Some(erased) if document.selector == RevocationSelector::default() => erased
                 .read()
                 .map(|erased| RevokedSelector::Erased(Box::new(erased)))
-                .ok_or_else(|| invalid("what is left of its selector is malformed".to_owned()))?,
-            Some(_) => return Err(invalid("it is erased, and has its selector".to_owned())),
+                .ok_or_else(|| record.invalid("what is left of its selector is malformed"))?,
+            Some(_) => return Err(record.invalid("it is erased, and has its selector")),
         };
         Ok(Self {
             id: id.to_owned(),

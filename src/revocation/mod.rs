@@ -16,9 +16,7 @@ use status_list::{StatusEntry, StatusKeys};
 
 use crate::lifecycle::{Confirmation, KeySet, Policy, Timestamp, Timing};
 
-pub use document::{
-    BanDocument, InvalidRevocation, InvalidSelector, selector_document, selector_of,
-};
+pub use document::{BanDocument, InvalidSelector, selector_document, selector_of};
 pub use layout::{Layout, LayoutRecord, height};
 pub use selector::{ErasedSelector, RevokedSelector, tracked_by};
 pub use verdict::SigningVerdict;

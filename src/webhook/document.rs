@@ -5,22 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Delivery, DeliveryState, Failing, Webhook};
 use crate::lifecycle::Timestamp;
-
-/// A record that this program could not have written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the record of webhook {id} cannot be read: {reason}")]
-pub struct InvalidWebhook {
-    id: String,
-    reason: String,
-}
-
-const FORMAT: u32 = 1;
+use crate::stored_document::{Format, InvalidRecord, RecordName};
 
 /// Instants in milliseconds.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     url: String,
     events: Vec<WebhookEvent>,
     created_at: u64,
@@ -127,7 +118,7 @@ impl Webhook {
             claimed_until,
         } = DeliveryDocument::from(&self.delivery);
         let document = Document {
-            format: FORMAT,
+            format: Format,
             url: self.url.clone(),
             events: self.events.clone(),
             created_at: self.created_at.millis(),
@@ -144,17 +135,13 @@ impl Webhook {
     /// Reads what was stored under this id.
     ///
     /// # Errors
-    /// [`InvalidWebhook`].
-    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidWebhook> {
-        let invalid = |reason: String| InvalidWebhook {
-            id: id.to_owned(),
-            reason,
+    /// [`InvalidRecord`].
+    pub fn from_document(id: &str, document: &str) -> Result<Self, InvalidRecord> {
+        let record = RecordName {
+            kind: "webhook",
+            id,
         };
-        let document: Document =
-            serde_json::from_str(document).map_err(|error| invalid(error.to_string()))?;
-        if document.format != FORMAT {
-            return Err(invalid(format!("it has format {}", document.format)));
-        }
+        let document: Document = record.read(document)?;
         let delivery = DeliveryDocument {
             delivered_through: document.delivered_through,
             failing: document.failing,
@@ -168,7 +155,7 @@ impl Webhook {
             events: document.events,
             created_at: Timestamp::from_millis(document.created_at),
             previous_until: document.previous_until.map(Timestamp::from_millis),
-            delivery: delivery.ok_or_else(|| invalid("it fails and is paused".to_owned()))?,
+            delivery: delivery.ok_or_else(|| record.invalid("it fails and is paused"))?,
         })
     }
 }

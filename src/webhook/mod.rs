@@ -17,7 +17,6 @@ use crate::lifecycle::Timestamp;
 pub use address::{InvalidWebhookUrl, check_url, is_public, may_be_called};
 pub use delivery::{Delivery, DeliveryState, Failing, Rejection};
 pub(crate) use document::DeliveryDocument;
-pub use document::InvalidWebhook;
 pub use message::{Message, event_of};
 pub use secret::{SECRET_BYTES, WebhookSecrets};
 

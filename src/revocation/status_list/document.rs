@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BLOCK, BLOCKS, ListName};
+use crate::stored_document::Format;
 
 /// A list of which entries are leased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,10 @@ pub struct LeasedList {
 #[error("the record of status list {0} cannot be read")]
 pub struct InvalidListRecord(String);
 
-const FORMAT: u32 = 1;
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     hour: u64,
     blocks: u32,
 }
@@ -54,7 +53,7 @@ impl LeasedList {
     /// As it is stored.
     pub fn to_document(&self) -> String {
         let document = Document {
-            format: FORMAT,
+            format: Format,
             hour: self.name.hour,
             blocks: self.blocks,
         };
@@ -77,8 +76,7 @@ impl LeasedList {
             },
             blocks: document.blocks,
         };
-        let is_whole =
-            document.format == FORMAT && (1..=BLOCKS).contains(&read.blocks) && read.id() == id;
+        let is_whole = (1..=BLOCKS).contains(&read.blocks) && read.id() == id;
         is_whole.then_some(read).ok_or_else(invalid)
     }
 }

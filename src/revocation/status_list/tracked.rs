@@ -8,6 +8,7 @@ use keywright_verifier::revocation::{Digest, Salt, SelectorKind, TokenSelectors}
 use serde::{Deserialize, Serialize};
 
 use super::StatusEntry;
+use crate::stored_document::Format;
 
 /// A token under one of the names by which its entry is found. It has one record for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +30,10 @@ pub struct TrackedToken {
 #[error("the record of tracked token {0} cannot be read")]
 pub struct InvalidTrackedRecord(String);
 
-const FORMAT: u32 = 1;
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
-    format: u32,
+    format: Format<1>,
     iat: u64,
     /// In base64url, one behind the other.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -100,7 +99,7 @@ impl TrackedToken {
     pub fn to_document(&self) -> String {
         let pairs = self.pairs.iter().flat_map(Digest::as_bytes).copied();
         let document = Document {
-            format: FORMAT,
+            format: Format,
             iat: self.issued_at,
             pairs: URL_SAFE_NO_PAD.encode(pairs.collect::<Vec<u8>>()),
         };
@@ -145,6 +144,6 @@ fn read(id: &str, subject: &str, document: &str) -> Option<TrackedToken> {
         pairs: pairs.iter().copied().map(Digest::new).collect(),
         issued_at: document.iat,
     };
-    let is_whole = document.format == FORMAT && rest.is_empty() && token.id() == id;
+    let is_whole = rest.is_empty() && token.id() == id;
     is_whole.then_some(token)
 }
