@@ -25,6 +25,7 @@ mod revocation;
 mod revocation_laws;
 mod revocations;
 mod rotation;
+mod security_events;
 mod single_use;
 mod starvation;
 mod status_lists;
