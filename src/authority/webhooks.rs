@@ -25,7 +25,7 @@ pub use delivery::WebhookDeliverer;
 pub(super) use delivery::{
     CLAIM, MOST_AT_A_TIME, MOST_PAGES, PASSED_OVER_AT_A_TIME, READ_AT_A_TIME,
 };
-pub(super) use rounds::{pause_after, rounds};
+pub(super) use rounds::{DueDelivery, Round, pause_after, rounds};
 pub(super) use sender::OutgoingMessage;
 pub use sender::Sender;
 

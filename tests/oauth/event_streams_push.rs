@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -252,4 +252,32 @@ fn the_authorization_is_sealed_anew_with_another_master_key() {
     ban(&server, "user-1");
     let received = endpoint.wait_for(1);
     assert_eq!(received[0].header("authorization"), Some(AUTHORIZATION));
+}
+
+#[test]
+fn a_receiver_that_does_not_answer_delays_no_other() {
+    let server = service(LOCAL);
+    // It accepts connections, and answers none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}/", silent.local_addr().unwrap());
+    let (tokens, messages) = (receiving(&[]), Endpoint::start("/hook", &[], 204));
+    let to_silent = json!({"delivery": {"method": PUSH, "endpoint_url": silent}});
+    let _silent = Receiver::with(&server, &to_silent);
+    let _fast = Receiver::with(&server, &pushed_to(&tokens));
+    for url in [&silent, &messages.url] {
+        let body = json!({"url": url, "events": ["ban.created"]});
+        assert_eq!(server.call("POST", "/v1/webhooks", Some(&body)).status, 201);
+    }
+    let began = Instant::now();
+    for number in 1..=3 {
+        ban(&server, &format!("user-{number}"));
+        tokens.wait_for(number);
+        messages.wait_for(number);
+    }
+    // The silent ones have not been given up yet.
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -4,11 +4,9 @@
 //! nothing, and of several processes on a store the one sends that has written its claim into the record.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use keywright_api::EventStreamStatusName;
-use tokio::task::JoinSet;
 
 use super::{Authority, StoredEventStream};
 use crate::access::Role;
@@ -16,7 +14,8 @@ use crate::authority::ChangeError;
 use crate::authority::audit::{Actor, EventStreamEvent};
 use crate::authority::issuer::{Issuer, MAX_ATTEMPTS};
 use crate::authority::webhooks::{
-    CLAIM, MOST_AT_A_TIME, OutgoingMessage, PASSED_OVER_AT_A_TIME, Sender, pause_after, rounds,
+    CLAIM, DueDelivery, MOST_AT_A_TIME, OutgoingMessage, PASSED_OVER_AT_A_TIME, Round, Sender,
+    pause_after, rounds,
 };
 use crate::event_stream::{
     DeliveryMethod, EventStream, PendingEvent, SecurityEvent, token_identifier,
@@ -56,17 +55,17 @@ impl EventStreamTransmitter {
         rounds(&authority.services, wanted, "event streams", round).await;
     }
 
-    /// Pushes what is due, to each receiver beside the others. Answers when to look again.
-    async fn round(self: Arc<Self>) -> Result<Duration, ChangeError> {
+    /// Finds what is due, to each receiver beside the others.
+    async fn round(self: Arc<Self>) -> Result<Round, ChangeError> {
         let authority = &self.authority;
         let now = authority.services.lease.time();
         let streams = authority.all_event_streams().await?;
         authority.health.observe_event_streams(&streams);
         let pause = pause_after(streams.iter().map(|stored| &stored.stream.delivery));
+        let mut due = Vec::new();
         if !authority.services.lease.holds() {
-            return Ok(pause);
+            return Ok(Round { pause, due });
         }
-        let mut deliveries = JoinSet::new();
         for stored in streams {
             if self.delete_if_abandoned(&stored).await? {
                 continue;
@@ -75,16 +74,13 @@ impl EventStreamTransmitter {
                 continue;
             };
             if stored.stream.pushes_to(now).is_some() && self.may_receive(&stored) {
-                let transmitter = Arc::clone(&self);
-                deliveries.spawn(async move { transmitter.deliver(&issuer, stored).await });
+                due.push(DueDelivery {
+                    receiver: stored.stream.id.clone(),
+                    delivery: Box::pin(Arc::clone(&self).deliver(issuer, stored)),
+                });
             }
         }
-        while let Some(delivered) = deliveries.join_next().await {
-            if let Ok(Err(error)) = delivered {
-                tracing::warn!(%error, "a security event was not told");
-            }
-        }
-        Ok(pause)
+        Ok(Round { pause, due })
     }
 
     /// Whether the client of a stream may still have it.
@@ -116,11 +112,17 @@ impl EventStreamTransmitter {
 
     /// Pushes what one receiver is to be told of, until it does not accept a token.
     async fn deliver(
-        &self,
-        issuer: &Issuer,
-        mut stored: StoredEventStream,
+        self: Arc<Self>,
+        issuer: Arc<Issuer>,
+        found: StoredEventStream,
     ) -> Result<(), ChangeError> {
-        let authority = &self.authority;
+        let (authority, issuer) = (&self.authority, &*issuer);
+        let (client, id) = (&found.stream.client, &found.stream.id);
+        // A delivery before this one may have changed it since it was found.
+        let mut stored = match authority.event_stream(&found.issuer, client, id).await {
+            Err(ChangeError::UnknownEventStream(_)) => return Ok(()),
+            stored => stored?,
+        };
         for _ in 0..MOST_AT_A_TIME {
             let pending = authority.pending_events(issuer, &stored.stream).await?;
             let Some(first) = pending.events.first() else {

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
-use super::rounds::{pause_after, rounds};
+use super::rounds::{DueDelivery, Round, pause_after, rounds};
 use super::sender::{OutgoingMessage, Sender};
 use super::{Authority, StoredWebhook};
 use crate::authority::ChangeError;
@@ -54,35 +53,38 @@ impl WebhookDeliverer {
         rounds(&self.authority.services, &Notify::new(), "webhooks", round).await;
     }
 
-    /// Delivers what is due, to each webhook beside the others. Answers when to look again.
-    async fn round(self: Arc<Self>) -> Result<Duration, ChangeError> {
+    /// Finds what is due, to each webhook beside the others.
+    async fn round(self: Arc<Self>) -> Result<Round, ChangeError> {
         let authority = &self.authority;
         let now = authority.services.lease.time();
         let webhooks = authority.webhooks().await?;
         authority.health.observe_webhooks(&webhooks);
         let pause = pause_after(webhooks.iter().map(|stored| &stored.webhook.delivery));
-        if !authority.services.lease.holds() {
-            return Ok(pause);
-        }
-        let mut deliveries = JoinSet::new();
-        for stored in webhooks
-            .into_iter()
-            .filter(|one| one.webhook.delivery.is_due(now))
-        {
-            let deliverer = Arc::clone(&self);
-            deliveries.spawn(async move { deliverer.deliver(stored).await });
-        }
-        while let Some(delivered) = deliveries.join_next().await {
-            if let Ok(Err(error)) = delivered {
-                tracing::warn!(%error, "a webhook was not told");
-            }
-        }
-        Ok(pause)
+        let may_deliver = authority.services.lease.holds();
+        let due = webhooks.into_iter().map(|stored| stored.webhook);
+        let due = due.filter(|webhook| may_deliver && webhook.delivery.is_due(now));
+        let due = due.map(|webhook| DueDelivery {
+            receiver: webhook.id.clone(),
+            delivery: Box::pin(Arc::clone(&self).deliver(webhook.id)),
+        });
+        Ok(Round {
+            pause,
+            due: due.collect(),
+        })
     }
 
     /// Delivers what one webhook is to be told of, until it does not accept a message.
-    async fn deliver(&self, mut stored: StoredWebhook) -> Result<(), ChangeError> {
+    async fn deliver(self: Arc<Self>, id: String) -> Result<(), ChangeError> {
+        // A delivery before this one may have changed it since it was looked at.
+        let mut stored = match self.authority.webhook(&id).await {
+            Err(ChangeError::UnknownWebhook(_)) => return Ok(()),
+            stored => stored?,
+        };
         for _ in 0..MOST_AT_A_TIME {
+            let now = self.authority.services.lease.time();
+            if !stored.webhook.delivery.is_due(now) {
+                return Ok(());
+            }
             let (looked_at, message) = self.next_message(&stored.webhook).await?;
             let Some(message) = message else {
                 let passed_over = looked_at.saturating_sub(stored.webhook.delivery.through);
