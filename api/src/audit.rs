@@ -159,9 +159,12 @@ pub struct KeyEventMembers {
     /// Until when it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_until: Option<UnixSeconds>,
-    /// The share of the verifiers that should have held the key.
+    /// The share of the verifiers that should have held the key, or of the tokens that it signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
+    /// When the key signs all tokens, unless it is stopped before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixSeconds>,
     /// How many verifiers held it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holders: Option<u64>,
@@ -216,6 +219,8 @@ pub enum EventKind {
     PolicyChanged,
     KeyPublished,
     AdoptionMissed,
+    KeyCanaryStarted,
+    KeyCanaryStopped,
     KeyActivated,
     KeyRetired,
     KeyRemoved,

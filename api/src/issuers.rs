@@ -110,6 +110,10 @@ macro_rules! with_policy_members {
             /// successor, or the time is over. Absent: it does not wait.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub adoption: Option<AdoptionGate>,
+            /// A successor that the schedule puts to work first signs a share of the tokens for a time, beside the
+            /// active key. Absent: it signs all of them at once.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub canary: Option<CanaryPhase>,
             $($more)*
         }
     };
@@ -152,6 +156,7 @@ impl IssuerRequest {
             revocation_max_age,
             status,
             adoption,
+            canary,
             takes_over,
         } = self;
         let policy = Policy {
@@ -173,13 +178,14 @@ impl IssuerRequest {
             revocation_max_age,
             status,
             adoption,
+            canary,
         };
         (policy, takes_over)
     }
 }
 
 /// The members that a policy in force lacks where they are off.
-const OFF_WHEN_ABSENT: [&str; 1] = ["adoption"];
+const OFF_WHEN_ABSENT: [&str; 2] = ["adoption", "canary"];
 
 /// An issuer's rules with all their members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,6 +271,17 @@ pub struct AdoptionGate {
     pub share: Share,
     /// For how long it waits, at least `1s`: then it happens all the same, and the audit log says so.
     pub within: DurationText,
+}
+
+/// Which share of the tokens a successor signs first, and for how long, before it signs all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CanaryPhase {
+    /// Its share of the tokens of its algorithm.
+    pub share: Share,
+    /// For how long, at least `1s`.
+    #[serde(rename = "for")]
+    pub duration: DurationText,
 }
 
 /// When keys rotate: at an interval, or by a cron expression in a time zone.

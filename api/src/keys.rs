@@ -14,6 +14,8 @@ use crate::{JwkSet, Nullable, Reason, UnixSeconds};
 pub enum KeyState {
     /// It is published, and does not sign yet.
     Pending,
+    /// It signs a share of the tokens, beside the active key.
+    Canary,
     /// It signs.
     Active,
     /// It no longer signs, and its tokens still verify.
@@ -29,6 +31,7 @@ impl KeyState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Canary => "canary",
             Self::Active => "active",
             Self::Retired => "retired",
             Self::Removed => "removed",
@@ -90,6 +93,42 @@ pub struct RotateRequest {
     /// For the audit log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+}
+
+/// A canary that is taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StopCanaryRequest {
+    /// Only that of this algorithm. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// For the audit log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// The canaries that were taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoppedCanaries {
+    /// The version of the key set.
+    pub version: u64,
+    /// One for each algorithm that had a canary; empty where none signed.
+    pub stopped: Vec<StoppedCanary>,
+}
+
+/// A canary that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoppedCanary {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// The key. It signs no more.
+    pub kid: Kid,
+    /// Until when it is published, for the tokens that it has signed.
+    pub published_until: UnixSeconds,
+    /// The key that signs all tokens again.
+    pub active: Nullable<Kid>,
+    /// When the rotation is tried again, with the next successor, at the soonest.
+    pub next_rotation_at: Nullable<UnixSeconds>,
 }
 
 /// What a rotation did.

@@ -65,13 +65,13 @@ pub use grants::{
     RefreshTerms,
 };
 pub use issuers::{
-    AdoptionGate, Confirmation, Issuer, IssuerRequest, Issuers, OpenidConfigurationPolicy, Policy,
-    PolicyInForce, RevocationFeed, Rotation,
+    AdoptionGate, CanaryPhase, Confirmation, Issuer, IssuerRequest, Issuers,
+    OpenidConfigurationPolicy, Policy, PolicyInForce, RevocationFeed, Rotation,
 };
 pub use keys::{
     AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
     Keys, LiveTokens, LiveTokensOfAudience, LiveTokensOfClient, PastKey, PublicJwk, RevokeRequest,
-    RotateRequest, Rotations,
+    RotateRequest, Rotations, StopCanaryRequest, StoppedCanaries, StoppedCanary,
 };
 pub use oauth::{
     AccessToken, AccessTokenType, ClientAuthenticationForm, ConsumedToken, GlobalTokenRevocation,

@@ -67,6 +67,8 @@ pub enum KeyEvent {
     PolicyChanged,
     KeyPublished,
     AdoptionMissed,
+    KeyCanaryStarted,
+    KeyCanaryStopped,
     KeyActivated,
     KeyRetired,
     KeyRemoved,

@@ -20,6 +20,9 @@ impl Share {
     /// The ten thousandths of a whole.
     pub const WHOLE: u16 = 10_000;
 
+    /// The whole.
+    pub const ALL: Self = Self(Self::WHOLE);
+
     /// A share of so many ten thousandths.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use keywright_api::{
     ConsoleLink, CreatedClient, Exposure, Grant, Grants, HealthReport, History, Issuer, IssuerName,
     Issuers, Key, Keys, LiveTokens, MasterKeyRotation, MasterKeyState, OpenedGrant, Plan,
     RegisteredClient, Replicas, RevocationBatch, RevocationInForce, Revocations, Rotations,
-    SigningCheck, Token, UnixSeconds, Verifiers, Webhook, WebhookWithSecret, Webhooks,
+    SigningCheck, StoppedCanaries, Token, UnixSeconds, Verifiers, Webhook, WebhookWithSecret,
+    Webhooks,
 };
 use keywright_verifier::{Algorithm, Kid};
 use serde::Serialize;
@@ -184,6 +185,15 @@ impl Client {
     /// Lets the ready successors take over: a [`keywright_api::RotateRequest`].
     pub fn rotate(&self, issuer: &IssuerName, request: &impl Serialize) -> Call<'_, Rotations> {
         self.post(format!("{}/rotate", of_issuer(issuer)), request)
+    }
+
+    /// Takes canaries back: a [`keywright_api::StopCanaryRequest`].
+    pub fn stop_canary(
+        &self,
+        issuer: &IssuerName,
+        request: &impl Serialize,
+    ) -> Call<'_, StoppedCanaries> {
+        self.post(format!("{}/canary/stop", of_issuer(issuer)), request)
     }
 
     /// Revokes a key: a [`keywright_api::RevokeRequest`].

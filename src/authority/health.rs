@@ -438,7 +438,7 @@ fn lacks_key(set: &KeySet) -> Option<IssuerFault> {
     }
     let of_algorithm = set.keys().iter().filter(|key| key.algorithm() == algorithm);
     let stopped_at = |key: &Key| match key.state() {
-        State::Pending(_) | State::Active(_) => None,
+        State::Pending(_) | State::Canary(_) | State::Active(_) => None,
         State::Retired(retired) => Some(retired.retired_at),
         State::Removed(removed) => Some(removed.retired_at),
         State::Revoked(revoked) => Some(revoked.retired_at.unwrap_or(revoked.revoked_at)),

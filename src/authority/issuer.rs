@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::audit::{self};
 use super::lease::Lease;
-use super::load::{LoadError, NewKeys, active, build_snapshot, load_snapshot};
+use super::load::{LoadError, NewKeys, build_snapshot, load_snapshot, signing};
 use super::master_key::CommitSealing;
 use super::permit::Replaces;
 use super::replication::lag;
@@ -221,9 +221,8 @@ impl Issuer {
             .await?;
         drop(step);
         // Commit.
-        let still_active =
-            |key: &Key| change.set.active(key.algorithm()).map(Key::kid) == Some(key.kid());
-        let replaces = if active(before.set()).all(still_active) {
+        let still_signs = |key: &Key| change.set.key(key.kid()).is_some_and(Key::signs);
+        let replaces = if signing(before.set()).all(still_signs) {
             Replaces::Publication
         } else {
             Replaces::Signer
@@ -282,7 +281,7 @@ impl Issuer {
             let now = snapshot.set().key(key.kid()).map(Key::state);
             matches!(now, Some(State::Revoked(_)))
         };
-        if active(before.set()).any(is_revoked) {
+        if signing(before.set()).any(is_revoked) {
             before.permit().revoke();
         }
         // A head that a key has signed which is gone is worth nothing.
@@ -304,7 +303,8 @@ impl Issuer {
         let activated = change.events.iter().find_map(|event| match event {
             Event::KeyActivated {
                 kid, forced: false, ..
-            } => change.set.key(kid),
+            }
+            | Event::KeyCanaryStarted { kid, .. } => change.set.key(kid),
             _ => None,
         });
         let Some(key) = activated.filter(|_| request.command.waits_for_verifiers()) else {
@@ -400,7 +400,7 @@ impl Issuer {
         let known = |key: &Key| {
             before.opened(key.kid()).is_some() || fresh.privates.contains_key(key.kid())
         };
-        let stored = if active(&set).all(known) {
+        let stored = if signing(&set).all(known) {
             None
         } else {
             services.load(&self.name).await?

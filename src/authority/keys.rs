@@ -327,6 +327,29 @@ impl Authority {
         Ok((change.set.version(), rotations.collect()))
     }
 
+    /// Takes back the canary of one algorithm, or all. The keys that were canaries.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; nothing has changed then.
+    pub async fn stop_canary(
+        self: &Arc<Self>,
+        issuer: &Arc<Issuer>,
+        algorithm: Option<Algorithm>,
+        request: Request,
+    ) -> Result<Vec<Kid>, ChangeError> {
+        let command = Command::StopCanary { algorithm };
+        let committed = self.change(issuer, request.asks(command)).await?;
+        let events = committed.map(|committed| committed.change.events);
+        let stopped = events
+            .into_iter()
+            .flatten()
+            .filter_map(|event| match event {
+                Event::KeyCanaryStopped { kid, .. } => Some(kid),
+                _ => None,
+            });
+        Ok(stopped.collect())
+    }
+
     /// Distrusts a key, and says who is exposed until when.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ pub(super) fn build_snapshot(
     fresh: &NewKeys,
 ) -> Result<Snapshot, LoadError> {
     let mut signers = Vec::new();
-    for key in active(&set) {
+    for key in signing(&set) {
         let signer = match (
             before.and_then(|snapshot| snapshot.opened(key.kid())),
             fresh.privates.get(key.kid()),
@@ -161,8 +161,7 @@ fn unusable(
     }
 }
 
-pub(super) fn active(set: &KeySet) -> impl Iterator<Item = &Key> {
-    set.keys()
-        .iter()
-        .filter(|key| matches!(key.state(), State::Active(_)))
+/// The keys that sign: all tokens, or a share of them.
+pub(super) fn signing(set: &KeySet) -> impl Iterator<Item = &Key> {
+    set.keys().iter().filter(|key| key.signs())
 }

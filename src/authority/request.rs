@@ -153,6 +153,7 @@ impl ChangeRequest {
         !matches!(
             self.command,
             Command::ApplyPlan
+                | Command::StopCanary { .. }
                 | Command::Revoke { .. }
                 | Command::Delete { .. }
                 | Command::Import { .. }
@@ -169,6 +170,7 @@ impl ChangeRequest {
     pub(super) fn when_disk_full(&self) -> WhenDiskFull {
         match self.command {
             Command::Rotate { .. }
+            | Command::StopCanary { .. }
             | Command::Revoke { .. }
             | Command::Replace { .. }
             | Command::Delete { .. } => WhenDiskFull::UseReserve,

@@ -289,8 +289,10 @@ async fn prepare<'v>(
             schema_checks::check(schema, copied, &mut workspace.schema_budget).await?;
         }
     }
+    // Of the octets that make the token's identifier the last four decide: no caller chooses them.
+    let random = identifier.last_chunk().copied().unwrap_or_default();
     let entry = snapshot
-        .signer(algorithm)
+        .signer_by_chance(algorithm, u32::from_be_bytes(random))
         .ok_or(SignRefusal::AlgorithmNotActive(algorithm))?;
     if !snapshot.may_sign() {
         return Err(SignRefusal::SnapshotStale);

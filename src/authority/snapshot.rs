@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use keywright_api::Share;
 use keywright_verifier::json::AnyValue;
 use keywright_verifier::revocation::TooManySelectors;
 use keywright_verifier::{Algorithm, Kid};
@@ -19,7 +20,7 @@ use super::revocations::Revocations;
 use super::signing;
 use super::status_lists::StatusLists;
 use crate::engine::Signer;
-use crate::lifecycle::{Adoption, KeySet, Timestamp, plan};
+use crate::lifecycle::{Adoption, Key, KeySet, State, Timestamp, plan};
 use crate::oauth::Endpoints;
 use crate::revocation::SigningVerdict;
 use crate::revocation::status_list::StatusEntry;
@@ -48,6 +49,8 @@ pub struct SigningEntry {
     headers: [String; signing::COMMON_TYPES.len()],
     /// The length of an encoded signature, in characters.
     pub signature_length: usize,
+    /// Of how many ten thousandths of the tokens it signs, beside the active key; `None` of the active key.
+    canary_share: Option<u16>,
     /// The private key.
     pub signer: Arc<dyn Signer>,
     /// What counts its tokens.
@@ -66,7 +69,7 @@ impl SigningEntry {
 }
 
 impl Snapshot {
-    /// Puts a snapshot together as of `now`. `signers` has one entry for each active key.
+    /// Puts a snapshot together as of `now`. `signers` has one entry for each key that signs.
     pub fn new(
         set: KeySet,
         tokens: SetTokens,
@@ -83,6 +86,7 @@ impl Snapshot {
                     algorithm: key.algorithm(),
                     headers: signing::COMMON_TYPES
                         .map(|typ| signing::encode_header(key.algorithm(), &kid, typ)),
+                    canary_share: canary_share(&set, key),
                     signature_length: signing::signature_length(key.jwk()),
                     metrics: metrics.signing(set.issuer().as_str(), key.algorithm()),
                     kid,
@@ -137,11 +141,27 @@ impl Snapshot {
         &self.publication
     }
 
-    /// The entry that signs for `algorithm`.
+    /// The entry of the active key of `algorithm`.
     pub fn signer(&self, algorithm: Algorithm) -> Option<&SigningEntry> {
-        self.signers
-            .iter()
-            .find(|entry| entry.algorithm == algorithm)
+        let mut entries = self.signers.iter();
+        entries.find(|entry| entry.algorithm == algorithm && entry.canary_share.is_none())
+    }
+
+    /// The entry that signs one token of `algorithm`: the canary's for its share of random numbers, else that of
+    /// the active key.
+    pub fn signer_by_chance(&self, algorithm: Algorithm, random: u32) -> Option<&SigningEntry> {
+        let drawn = (u64::from(random) * u64::from(Share::WHOLE)) >> 32;
+        let is_drawn = |entry: &&SigningEntry| {
+            let share = entry.canary_share.unwrap_or_default();
+            entry.algorithm == algorithm && drawn < u64::from(share)
+        };
+        let canary = self.signers.iter().find(is_drawn);
+        canary.or_else(|| self.signer(algorithm))
+    }
+
+    /// What signs.
+    pub fn signers(&self) -> &[SigningEntry] {
+        &self.signers
     }
 
     /// The private key of this snapshot with the name `kid`.
@@ -161,6 +181,15 @@ impl Snapshot {
     pub fn permit(&self) -> &SigningPermit {
         &self.permit
     }
+}
+
+/// The share of the tokens that a canary signs; `None` of an active key.
+fn canary_share(set: &KeySet, key: &Key) -> Option<u16> {
+    let State::Canary(_) = key.state() else {
+        return None;
+    };
+    let phase = set.policy().canary;
+    Some(phase.map_or(0, |phase| phase.share.ten_thousandths()))
 }
 
 /// The `Cache-Control` of a document that no cache may keep, because it may be out of date.

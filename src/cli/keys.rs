@@ -133,6 +133,7 @@ fn state_of(key: &Key, now: u64) -> String {
     match key.state {
         KeyState::Pending if key.ready_at.is_some_and(|at| at.0 <= now) => "ready".to_owned(),
         KeyState::Pending => format!("ready {}", from_now(key.ready_at)),
+        KeyState::Canary => "signs a share".to_owned(),
         KeyState::Active => "signs".to_owned(),
         KeyState::Retired => format!("leaves {}", from_now(key.published_until)),
         KeyState::Revoked => key.reason.clone().unwrap_or_default(),

@@ -14,6 +14,7 @@ mod approvals;
 mod arguments;
 mod audit;
 mod backup;
+mod canary;
 mod client;
 mod clients;
 mod clock;
@@ -148,6 +149,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Write everything that the service has into one sealed file, while it serves.
     Backup(backup::Arguments),
+    /// Take back the key that signs a share of the tokens.
+    Canary(canary::Arguments),
     /// Export the state of every key, without secrets, for a later restore.
     #[command(subcommand)]
     Register(register::Command),
@@ -244,6 +247,7 @@ fn dispatch(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::MasterKey(command) => master_key::run(command, session),
         Command::Audit(arguments) => audit::run(&arguments, session),
         Command::Backup(arguments) => backup::run(&arguments, session),
+        Command::Canary(arguments) => canary::run(arguments, session),
         Command::Register(command) => register::run(&command, session),
         Command::Restore(arguments) => restore::run(arguments, session),
         Command::Store(command) => store::run(&command, session),

@@ -86,6 +86,11 @@ fn sentence(occurrence: &api::Occurrence) -> Markup {
             api::KeyEvent::AdoptionMissed => {
                 "The rotation waits no longer for the verifiers that lack " (short_kid(kid)) "."
             },
+            api::KeyEvent::KeyCanaryStarted => {
+                (short_kid(kid)) " begins to sign a share of the tokens, as a canary"
+                @if let Some(until) = members.until { ", for " (moment::length(until.0.saturating_sub(at.0))) } "."
+            },
+            api::KeyEvent::KeyCanaryStopped => { "The canary " (short_kid(kid)) " is taken back." },
             api::KeyEvent::KeyActivated if members.forced == Some(true) => {
                 (short_kid(kid)) " begins to sign, before verifiers can know it."
             },

@@ -27,6 +27,10 @@ pub(super) fn facts(policy: &api::Policy) -> Vec<(&'static str, Markup)> {
             html! { (adoption(policy.adoption.as_ref())) },
         ),
         (
+            "A new key signs",
+            html! { (canary(policy.canary.as_ref())) },
+        ),
+        (
             "Caches",
             html! {
                 "keep a set " (length(seconds(policy.jwks_max_age.as_ref())))
@@ -80,6 +84,17 @@ fn adoption(gate: Option<&api::AdoptionGate>) -> String {
             length(gate.within.0.as_secs())
         ),
         None => "for no verifier".to_owned(),
+    }
+}
+
+fn canary(phase: Option<&api::CanaryPhase>) -> String {
+    match phase {
+        Some(phase) => format!(
+            "{} of the tokens for {}, then all",
+            phase.share,
+            length(phase.duration.0.as_secs())
+        ),
+        None => "all tokens at once".to_owned(),
     }
 }
 

@@ -93,7 +93,8 @@ pub(super) fn lives(keys: &[api::Key], plan: &api::Plan, horizon: u64) -> Vec<Li
             continue;
         };
         match occurrence.event {
-            api::KeyEvent::KeyActivated => life.signs_from = Some(at),
+            api::KeyEvent::KeyCanaryStarted => life.signs_from = Some(at),
+            api::KeyEvent::KeyActivated => life.signs_from = life.signs_from.or(Some(at)),
             api::KeyEvent::KeyRetired => {
                 life.signs_until = Some(at);
                 life.in_set_until = members.published_until.map(|until| until.0);

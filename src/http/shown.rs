@@ -1,6 +1,7 @@
 //! Issuers, keys and outcomes as the documents of the API. Never private material: there is none here.
 
 use keywright_api as api;
+use keywright_verifier::Kid;
 use serde_json::{Map, Value};
 
 use crate::access::approval::{Approval, Operation};
@@ -11,7 +12,9 @@ use crate::authority::snapshot::Snapshot;
 use crate::authority::webhooks::WebhookWithSecret;
 use crate::authority::{Exposure, Rotation};
 use crate::issuance_log::LiveTokens;
-use crate::lifecycle::{AdoptionWait, Key, PlannedEvent, Policy, State, Timestamp};
+use crate::lifecycle::{
+    AdoptionWait, Key, KeySet, PlannedEvent, Policy, State, Timestamp, rotation_due,
+};
 use crate::oauth::grant::PUBLIC;
 use crate::oauth::{Grant, GrantBinding, GrantHolder, GrantState};
 use crate::revocation::{self, Ban, Revocation, selector_document};
@@ -44,7 +47,7 @@ pub(super) fn key(key: &Key, policy: &Policy) -> api::Key {
         reason: None,
     };
     match key.state() {
-        State::Pending(_) | State::Active(_) => {}
+        State::Pending(_) | State::Canary(_) | State::Active(_) => {}
         State::Retired(retired) => {
             shown.retired_at = Some(retired.retired_at.in_the_past());
             shown.published_until = Some(retired.published_until.ahead());
@@ -250,6 +253,33 @@ pub(super) fn token(token: SignedToken) -> api::Token {
         kid: token.kid,
         jti: token.jti,
         expires_at: token.expires_at.into(),
+    }
+}
+
+/// Canaries that were taken back.
+pub(super) fn stopped_canaries(set: &KeySet, stopped: &[Kid]) -> api::StoppedCanaries {
+    let shown = stopped.iter().filter_map(|kid| {
+        let key = set.key(kid)?;
+        let published_until = match key.state() {
+            State::Retired(retired) => retired.published_until.ahead(),
+            _ => set.latest().ahead(),
+        };
+        Some(api::StoppedCanary {
+            algorithm: key.algorithm(),
+            kid: kid.clone(),
+            published_until,
+            active: set
+                .active(key.algorithm())
+                .map(|key| key.kid().clone())
+                .into(),
+            next_rotation_at: rotation_due(set, key.algorithm())
+                .map(Timestamp::ahead)
+                .into(),
+        })
+    });
+    api::StoppedCanaries {
+        version: set.version(),
+        stopped: shown.collect(),
     }
 }
 

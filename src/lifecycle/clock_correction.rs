@@ -67,6 +67,10 @@ fn lower(key: &mut Key, reading: Timestamp, honest: &dyn Fn(Timestamp) -> Timest
                 *until = honest(*until);
             }
         }
+        State::Canary(canary) => {
+            lower(&mut canary.started_at);
+            lower(&mut canary.counted_from);
+        }
         State::Active(active) => {
             lower(&mut active.activated_at);
             lower(&mut active.scheduled_from);

@@ -6,6 +6,7 @@ use keywright_verifier::{Algorithm, Jwk, Kid};
 
 use super::adoption::{Adoption, GateState, gate_of_rotation, give_up_adoption};
 use super::available_keys::{AvailableKeys, KeySpecification};
+use super::canary::{promote_canary, stop_canaries};
 use super::clock_correction::correct_clock;
 use super::event::Event;
 use super::issuer::IssuerName;
@@ -32,6 +33,12 @@ pub enum Command {
         algorithm: Option<Algorithm>,
         /// Whether the successor must be ready.
         readiness: Readiness,
+    },
+    /// Take back the canary: it signs no more, and the active key signs all tokens again. Where none signs,
+    /// nothing changes.
+    StopCanary {
+        /// Of which algorithm; `None` for every one.
+        algorithm: Option<Algorithm>,
     },
     /// Distrust a key.
     Revoke {
@@ -75,7 +82,10 @@ impl Command {
             Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } | Self::CorrectClock => true,
             Self::ApplyPlanWithoutRotation => false,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
-            Self::Revoke { .. } | Self::Delete { .. } | Self::Replace { .. } => false,
+            Self::StopCanary { .. }
+            | Self::Revoke { .. }
+            | Self::Delete { .. }
+            | Self::Replace { .. } => false,
         }
     }
 }
@@ -220,6 +230,7 @@ pub fn decide(
             algorithm,
             readiness,
         } => rotate(&mut update, *algorithm, *readiness)?,
+        Command::StopCanary { algorithm } => stop_canaries(&mut update, *algorithm)?,
         Command::Revoke {
             kid,
             reason,
@@ -258,6 +269,9 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
                 .filter(|key| matches!(key.state(), State::Active(_)));
             *successor == Successor::Discard
                 || signs.is_some_and(|key| {
+                    if set.canary(key.algorithm()).is_some() {
+                        return false;
+                    }
                     let successors = set.successors(key.algorithm());
                     let ready_at = successors.first().and_then(|next| next.ready_at(policy));
                     ready_at.is_none_or(|ready_at| now < ready_at)
@@ -266,6 +280,7 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
         Command::SetPolicy(after) => after.confirmation == Confirmation::None,
         Command::ApplyPlan
         | Command::ApplyPlanWithoutRotation
+        | Command::StopCanary { .. }
         | Command::Import { .. }
         | Command::Replace { .. }
         | Command::CorrectClock => false,
@@ -289,22 +304,6 @@ enum Rotations {
     Held,
 }
 
-/// Whether a step lets one key sign in the place of another. A place that a revocation has left
-/// empty is filled by no rotation.
-fn is_of_rotation(set: &KeySet, step: &Step) -> bool {
-    let algorithm = |kid| set.key(kid).map(Key::algorithm);
-    match step {
-        Step::Publish(_) | Step::Remove(_) => false,
-        Step::Activate(kid) | Step::GiveUpAdoption(kid) => {
-            algorithm(kid).is_some_and(|it| !set.vacant().contains(&it))
-        }
-        Step::Retire(kid) => algorithm(kid).is_some_and(|it| {
-            let signs = set.active(it).is_some_and(|active| active.kid() == kid);
-            signs && set.policy.algorithms.contains(&it)
-        }),
-    }
-}
-
 /// Does what is due until nothing is, or only what needs keys that are not available, which it
 /// names. Three rounds suffice (retire and activate, introduce, remove); the bound only keeps a
 /// mistake in `plan` from becoming an endless loop.
@@ -316,12 +315,13 @@ fn apply_plan(
     for _ in 0..8 {
         let before = update.event_count();
         for step in &steps {
-            if rotations == Rotations::Held && is_of_rotation(update.set(), step) {
+            if rotations == Rotations::Held && step.is_of_rotation(update.set()) {
                 continue;
             }
             match step {
                 Step::Publish(algorithm) => update.publish_new(*algorithm)?,
                 Step::GiveUpAdoption(kid) => give_up_adoption(update, kid)?,
+                Step::StartCanary(kid) => update.start_canary(kid)?,
                 Step::Activate(kid) => update.activate(kid)?,
                 Step::Retire(kid) => update.retire(kid)?,
                 Step::Remove(kid) => update.remove(kid)?,
@@ -371,6 +371,13 @@ fn rotate(
     for algorithm in algorithms {
         let set = update.set();
         let successors = set.successors(algorithm);
+        if let Some(canary) = set.canary(algorithm).map(|key| key.kid().clone()) {
+            if successors.is_empty() && !capacity.take(published_bytes(algorithm, rsa_bits)) {
+                return Err(RuleViolation::SetFull);
+            }
+            promote_canary(update, algorithm, &canary)?;
+            continue;
+        }
         let Some(successor) = successors.first() else {
             return Err(RuleViolation::NoSuccessor(algorithm));
         };
@@ -425,8 +432,10 @@ fn revoke(
     let algorithm = key.algorithm();
     update.revoke(kid, reason)?;
     if successor == Successor::Discard {
-        let successors = update.set().successors(algorithm);
-        let kids: Vec<Kid> = successors.iter().map(|key| key.kid().clone()).collect();
+        let set = update.set();
+        let successors = set.canary(algorithm).into_iter();
+        let successors = successors.chain(set.successors(algorithm));
+        let kids: Vec<Kid> = successors.map(|key| key.kid().clone()).collect();
         for kid in kids {
             update.revoke(&kid, reason)?;
         }

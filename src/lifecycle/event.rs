@@ -61,6 +61,24 @@ pub enum Event {
         /// Replicas that had not counted for long enough to tell.
         uncounted_replicas: u64,
     },
+    /// A key began to sign a share of the tokens, beside the active key.
+    KeyCanaryStarted {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+        /// Its share of the tokens.
+        share: Share,
+        /// When it becomes active, unless it is stopped before.
+        until: u64,
+    },
+    /// A canary was taken back: it signs no more, and the active key signs all tokens again.
+    KeyCanaryStopped {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
+    },
     /// A key began to sign.
     KeyActivated {
         /// The key.
@@ -113,6 +131,8 @@ impl Event {
             | Self::ClockCorrected { .. } => None,
             Self::KeyPublished { kid, .. }
             | Self::AdoptionMissed { kid, .. }
+            | Self::KeyCanaryStarted { kid, .. }
+            | Self::KeyCanaryStopped { kid, .. }
             | Self::KeyActivated { kid, .. }
             | Self::KeyRetired { kid, .. }
             | Self::KeyRemoved { kid, .. }

@@ -4,7 +4,7 @@
 //! revoked, so that the past needs no copy of its own. Its instants are those that changes are
 //! stamped with. After the clock has been set back, what happens until it has caught up is stamped
 //! with the latest instant that the set had witnessed, and the set of that one instant is the last
-//! of them.
+//! of them. A canary is told as active from when on it signed, as its record says it later.
 
 use keywright_api::KeyState;
 
@@ -49,7 +49,7 @@ impl Key {
         }
         let has_come = |time: Option<Timestamp>| time.is_some_and(|time| time <= instant);
         let (retired_at, end) = match &self.state {
-            State::Pending(_) | State::Active(_) => (None, None),
+            State::Pending(_) | State::Canary(_) | State::Active(_) => (None, None),
             State::Retired(retired) => (Some(retired.retired_at), None),
             State::Removed(removed) => (Some(removed.retired_at), Some(removed.removed_at)),
             State::Revoked(revoked) => (revoked.retired_at, Some(revoked.revoked_at)),
@@ -70,7 +70,7 @@ impl Key {
     /// so that the end which was kept last is the one that was lived up to.
     fn was_published(&self, instant: Timestamp) -> bool {
         let ends = match &self.state {
-            State::Pending(_) | State::Active(_) => [None, None],
+            State::Pending(_) | State::Canary(_) | State::Active(_) => [None, None],
             State::Retired(retired) => [Some(retired.published_until), None],
             State::Removed(removed) => [Some(removed.removed_at), removed.published_until],
             State::Revoked(revoked) => [Some(revoked.revoked_at), revoked.published_until],

@@ -42,11 +42,14 @@ pub enum KeyOrigin {
     Imported,
 }
 
-/// The states of a key: `pending → active → retired → removed`, and `revoked` from the first three.
+/// The states of a key: `pending → active → retired → removed`, under a policy that says so with `canary` after
+/// `pending`, and `revoked` from each but the last. A canary that is stopped retires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Published, not signing yet.
     Pending(Pending),
+    /// Signs a share of the tokens, beside the active key.
+    Canary(Canary),
     /// Signs.
     Active(Active),
     /// Published, verifies only.
@@ -74,12 +77,25 @@ pub enum Visibility {
     MissingUntil(Timestamp),
 }
 
+/// What is kept while a key signs a share of the tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// When it began to sign.
+    pub started_at: Timestamp,
+    /// What the clock showed then: its time counts from here.
+    pub counted_from: Timestamp,
+    /// The longest lifetime that any token signed since then may have been given.
+    pub longest_ttl: Duration,
+    /// The widest clock skew that any policy has allowed for since then.
+    pub widest_skew: Duration,
+}
+
 /// What is kept while a key signs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Active {
-    /// When it began to sign.
+    /// When it began to sign: as a canary, if it was one.
     pub activated_at: Timestamp,
-    /// What the clock showed then: the schedule counts from here. The stamp may be later, when the
+    /// What the clock showed when it became active: the schedule counts from here. The stamp may be later, when the
     /// clock was ahead before, and the rotation would be as late.
     pub scheduled_from: Timestamp,
     /// The longest lifetime that any token signed since then may have been given.
@@ -136,6 +152,7 @@ impl State {
     pub fn kind(&self) -> KeyState {
         match self {
             Self::Pending(_) => KeyState::Pending,
+            Self::Canary(_) => KeyState::Canary,
             Self::Active(_) => KeyState::Active,
             Self::Retired(_) => KeyState::Retired,
             Self::Removed(_) => KeyState::Removed,
@@ -221,6 +238,7 @@ impl Key {
     pub fn activated_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Pending(_) => None,
+            State::Canary(canary) => Some(canary.started_at),
             State::Active(active) => Some(active.activated_at),
             State::Retired(retired) => retired.activated_at,
             State::Removed(removed) => removed.activated_at,
@@ -230,7 +248,15 @@ impl Key {
 
     /// Whether its private half must exist: only while it signs or will sign.
     pub fn holds_private_half(&self) -> bool {
-        matches!(self.state, State::Pending(_) | State::Active(_))
+        matches!(
+            self.state,
+            State::Pending(_) | State::Canary(_) | State::Active(_)
+        )
+    }
+
+    /// Whether it signs: all tokens, or a share of them.
+    pub fn signs(&self) -> bool {
+        matches!(self.state, State::Canary(_) | State::Active(_))
     }
 
     /// Whether it is neither revoked nor at the end of its life.
@@ -244,7 +270,7 @@ impl Key {
     /// commit that removes it has not succeeded yet.
     pub fn is_published(&self, now: Timestamp) -> bool {
         match &self.state {
-            State::Pending(_) | State::Active(_) => true,
+            State::Pending(_) | State::Canary(_) | State::Active(_) => true,
             State::Retired(retired) => now < retired.published_until,
             State::Removed(_) | State::Revoked(_) => false,
         }

@@ -1,14 +1,13 @@
 //! Every key of one issuer: the aggregate that changes as one.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use keywright_verifier::{Algorithm, Kid};
+use std::collections::BTreeSet;
 
+use super::earlier_heads::EarlierHeads;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::policy::{Policy, TokenStatus, published_bytes};
-use super::time::{Timestamp, format_duration};
+use super::time::Timestamp;
 
 /// The most keys that a published set may have: what the strictest verifiers take (AWS).
 pub const MAX_PUBLISHED_KEYS: usize = 100;
@@ -52,40 +51,6 @@ pub struct KeySet {
     pub(super) keys: Vec<Key>,
 }
 
-/// Heads of the revocation feed that were signed with another `revocation_max_age` than the policy's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EarlierHeads {
-    /// The longest `max_age` that any of them has.
-    pub max_age: Duration,
-    /// When the last of them has ended.
-    pub until: Timestamp,
-}
-
-impl EarlierHeads {
-    /// What an operator who shortens `revocation_max_age` should know, as a sentence; `None` once they have ended.
-    pub fn warning(&self, now: Timestamp) -> Option<String> {
-        (now < self.until).then(|| {
-            format!(
-                "until {} a verifier that cannot reach the feed may go by a head with the earlier \
-                 revocation_max_age of {}; \"guaranteed\" of revocations counts with it",
-                self.until,
-                format_duration(self.max_age)
-            )
-        })
-    }
-
-    /// What holds for all of these heads.
-    pub(super) fn of_both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
-        let (Some(one), Some(other)) = (one, other) else {
-            return one.or(other);
-        };
-        Some(Self {
-            max_age: one.max_age.max(other.max_age),
-            until: one.until.max(other.until),
-        })
-    }
-}
-
 /// Why stored parts do not make a key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InconsistentSet {
@@ -95,6 +60,12 @@ pub enum InconsistentSet {
     /// Two keys that sign.
     #[error("two keys are active for {0}")]
     TwoActive(Algorithm),
+    /// Two keys that sign a share.
+    #[error("two keys are canaries for {0}")]
+    TwoCanaries(Algorithm),
+    /// A canary that is beside no key.
+    #[error("a key is the canary for {0}, and none is active")]
+    CanaryAlone(Algorithm),
     /// A key that outlives its issuer.
     #[error("the issuer is deleted and key {0} is {1}")]
     Outlives(Kid, &'static str),
@@ -134,6 +105,7 @@ impl KeySet {
         }
         let mut kids = BTreeSet::new();
         let mut active = BTreeSet::new();
+        let mut canaries = BTreeSet::new();
         for key in &keys {
             if !kids.insert(key.kid()) {
                 return Err(InconsistentSet::DuplicateKid(key.kid().clone()));
@@ -145,6 +117,12 @@ impl KeySet {
             if matches!(key.state, State::Active(_)) && !active.insert(key.algorithm()) {
                 return Err(InconsistentSet::TwoActive(key.algorithm()));
             }
+            if matches!(key.state, State::Canary(_)) && !canaries.insert(key.algorithm()) {
+                return Err(InconsistentSet::TwoCanaries(key.algorithm()));
+            }
+        }
+        if let Some(algorithm) = canaries.difference(&active).next() {
+            return Err(InconsistentSet::CanaryAlone(*algorithm));
         }
         let is_vacant = |algorithm: &&Algorithm| {
             policy.algorithms.contains(*algorithm) && !active.contains(*algorithm)
@@ -327,6 +305,7 @@ impl KeySet {
         let policy = &self.policy;
         let now = instant.after(policy.max_token_ttl + policy.clock_skew);
         let of_keys = self.keys.iter().filter_map(|key| match &key.state {
+            State::Canary(canary) => Some(instant.after(canary.longest_ttl + canary.widest_skew)),
             State::Active(active) => Some(instant.after(active.longest_ttl + active.widest_skew)),
             State::Retired(retired) => Some(retired.published_until),
             State::Pending(_) | State::Removed(_) | State::Revoked(_) => None,

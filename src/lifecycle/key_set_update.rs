@@ -1,5 +1,6 @@
 //! A key set while it changes: the transitions that are legal, and no others.
 
+mod canary;
 mod policy;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
@@ -224,7 +225,7 @@ impl<'a> KeySetUpdate<'a> {
         Ok(key)
     }
 
-    /// `pending → active`. Whether it is ready is the caller's question; `forced` is the answer.
+    /// `pending → active`, or `canary → active`. Whether it is ready is the caller's question; `forced` is the answer.
     pub(super) fn activate(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (reading, stamp) = (self.time.reading, self.stamp);
         let longest_ttl = self.set.policy.max_token_ttl;
@@ -235,15 +236,23 @@ impl<'a> KeySetUpdate<'a> {
         }
         let policy = self.set.policy.clone();
         let key = self.key_mut(kid)?;
-        let Some(ready_at) = key.ready_at(&policy) else {
-            return Err(illegal(key, "active"));
+        let (activated_at, forced, longest_ttl, widest_skew) = match &key.state {
+            State::Canary(canary) => {
+                let ttl = canary.longest_ttl.max(longest_ttl);
+                let skew = canary.widest_skew.max(policy.clock_skew);
+                (canary.started_at, false, ttl, skew)
+            }
+            _ => {
+                let ready_at = key.ready_at(&policy);
+                let ready_at = ready_at.ok_or_else(|| illegal(key, "active"))?;
+                (stamp, reading < ready_at, longest_ttl, policy.clock_skew)
+            }
         };
-        let forced = reading < ready_at;
         key.state = State::Active(Active {
-            activated_at: stamp,
+            activated_at,
             scheduled_from: reading,
             longest_ttl,
-            widest_skew: policy.clock_skew,
+            widest_skew,
         });
         let imported = key.origin == KeyOrigin::Imported;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
@@ -257,12 +266,21 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    /// `active → retired`, or `pending → retired` for a key that will never be needed: nothing
-    /// was signed with that one, so that its publication ends at once.
+    /// `active → retired`, `canary → retired`, or `pending → retired` for a key that will never be needed:
+    /// nothing was signed with that one, so that its publication ends at once.
     pub(super) fn retire(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
+        let was_active = matches!(key.state, State::Active(_));
         let (activated_at, tokens_until, published_until) = match &key.state {
+            State::Canary(canary) => {
+                let tokens_until = in_use_until.after(canary.longest_ttl);
+                (
+                    Some(canary.started_at),
+                    tokens_until,
+                    tokens_until.after(canary.widest_skew),
+                )
+            }
             State::Active(active) => {
                 let tokens_until = in_use_until.after(active.longest_ttl);
                 (
@@ -283,7 +301,7 @@ impl<'a> KeySetUpdate<'a> {
             published_until,
         });
         let algorithm = key.algorithm();
-        if activated_at.is_some() {
+        if was_active {
             self.vacate(algorithm);
         }
         self.record_retired(kid, published_until)
@@ -314,7 +332,7 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    /// `active → retired`, and `pending → retired` for a key that may have signed where no process
+    /// As [`retire`](Self::retire), but `pending → retired` for a key that may have signed where no process
     /// saw it: it is published for one retention.
     pub(super) fn end_signing(&mut self, kid: &Kid) -> Result<(), RuleViolation> {
         let (stamp, tokens_until) = (
@@ -369,13 +387,18 @@ impl<'a> KeySetUpdate<'a> {
         Ok(())
     }
 
-    /// `pending | active | retired → revoked`.
+    /// `pending | canary | active | retired → revoked`.
     pub(super) fn revoke(&mut self, kid: &Kid, reason: &str) -> Result<(), RuleViolation> {
         let (stamp, in_use_until) = (self.stamp, self.in_use_until);
         let key = self.key_mut(kid)?;
         let from = key.state.name();
         let (activated_at, retired, tokens_until) = match &key.state {
             State::Pending(_) => (None, None, stamp),
+            State::Canary(canary) => (
+                Some(canary.started_at),
+                None,
+                in_use_until.after(canary.longest_ttl),
+            ),
             State::Active(active) => (
                 Some(active.activated_at),
                 None,

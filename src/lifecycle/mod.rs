@@ -19,9 +19,11 @@
 
 mod adoption;
 mod available_keys;
+mod canary;
 mod clock_correction;
 mod command;
 mod crontab;
+mod earlier_heads;
 mod event;
 mod history;
 mod issuer;
@@ -44,20 +46,20 @@ pub use available_keys::{AvailableKeys, KeySpecification};
 pub use command::{
     Attestation, Command, Decision, DecisionError, ImportAs, Readiness, Successor, create, decide,
 };
+pub use earlier_heads::EarlierHeads;
 pub use event::Event;
 pub use history::PastKey;
 pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
 pub use key::{
-    Active, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State, Visibility,
+    Active, Canary, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State,
+    Visibility,
 };
-pub use key_set::{
-    EarlierHeads, InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS,
-};
+pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
 pub use key_set_update::Change;
 pub use plan::{Plan, Step, latest_rotation, plan, rotation_due};
 pub use policy::{
-    AdoptionGate, Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation, RevocationFeed,
-    TokenStatus,
+    AdoptionGate, CanaryPhase, Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation,
+    RevocationFeed, TokenStatus,
 };
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};

@@ -29,12 +29,32 @@ pub enum Step {
     Publish(Algorithm),
     /// Wait no longer for the verifiers that lack a pending key.
     GiveUpAdoption(Kid),
-    /// Let a pending key sign.
+    /// Let a pending key sign a share of the tokens, beside the active key.
+    StartCanary(Kid),
+    /// Let a pending key sign, or a canary sign all tokens.
     Activate(Kid),
     /// Let a key sign no more.
     Retire(Kid),
     /// Take a retired key out of the published set.
     Remove(Kid),
+}
+
+impl Step {
+    /// Whether a step lets one key sign in the place of another. A place that a revocation has left
+    /// empty is filled by no rotation.
+    pub(super) fn is_of_rotation(&self, set: &KeySet) -> bool {
+        let algorithm = |kid| set.key(kid).map(Key::algorithm);
+        match self {
+            Self::Publish(_) | Self::Remove(_) => false,
+            Self::Activate(kid) | Self::StartCanary(kid) | Self::GiveUpAdoption(kid) => {
+                algorithm(kid).is_some_and(|it| !set.vacant().contains(&it))
+            }
+            Self::Retire(kid) => algorithm(kid).is_some_and(|it| {
+                let signs = set.active(it).is_some_and(|active| active.kid() == kid);
+                signs && set.policy.algorithms.contains(&it)
+            }),
+        }
+    }
 }
 
 /// Plans for this time: a pure function of the set.
@@ -47,6 +67,8 @@ pub enum Step {
 ///   rotation the successor that stands by is one that verifiers know;
 /// - a rotation happens when the schedule says so *and* the successor is ready *and*, under a policy
 ///   with a gate, enough verifiers hold it or the time to wait for them is over;
+/// - under a policy with a canary, the successor then signs a share beside the active key, and takes its
+///   place when the time for that is over; after one that was stopped, the next waits for a lead;
 /// - the keys of an algorithm that the policy has dropped retire.
 ///
 /// A retired key is removed when its publication has ended, by the stamp: a clock that is set back
@@ -70,7 +92,7 @@ pub fn plan(set: &KeySet, time: impl Into<ChangeTime>, adoption: &Adoption) -> P
                 plan.steps.push(Step::Remove(key.kid().clone()));
             }
             State::Retired(retired) => plan.wake_at(retired.published_until),
-            State::Pending(_) | State::Active(_) if !keeps(&set.policy, key) => {
+            State::Pending(_) | State::Canary(_) | State::Active(_) if !keeps(&set.policy, key) => {
                 plan.steps.push(Step::Retire(key.kid().clone()));
             }
             _ => {}
@@ -107,6 +129,26 @@ fn plan_algorithm(
 ) {
     let bytes = published_bytes(algorithm, set.policy.rsa_bits);
     let successors = set.successors(algorithm);
+    if let Some(canary) = set.canary(algorithm) {
+        let is_vacant = set.vacant.contains(&algorithm);
+        let is_alone = successors.is_empty();
+        let has_room = !is_alone || capacity.take(bytes);
+        if is_alone && has_room {
+            plan.steps.push(Step::Publish(algorithm));
+        }
+        let until = set.canary_until(algorithm).unwrap_or(now);
+        if until > now && !is_vacant {
+            plan.wake_at(until);
+            return;
+        }
+        if !has_room && !is_vacant {
+            return;
+        }
+        let active = set.active(algorithm).map(|key| key.kid().clone());
+        plan.steps.extend(active.map(Step::Retire));
+        plan.steps.push(Step::Activate(canary.kid().clone()));
+        return;
+    }
     let Some(successor) = successors.first() else {
         if capacity.take(bytes) {
             plan.steps.push(Step::Publish(algorithm));
@@ -138,10 +180,12 @@ fn plan_algorithm(
                 return;
             }
         }
-        plan.steps.extend(
-            set.active(algorithm)
-                .map(|key| Step::Retire(key.kid().clone())),
-        );
+        let active = set.active(algorithm).map(|key| key.kid().clone());
+        if active.is_some() && set.policy.canary.is_some() {
+            plan.steps.push(Step::StartCanary(kid.clone()));
+            return;
+        }
+        plan.steps.extend(active.map(Step::Retire));
         plan.steps.push(Step::Activate(kid.clone()));
         return;
     }
@@ -161,11 +205,16 @@ fn plan_algorithm(
     }
 }
 
-/// When the next rotation of `algorithm` happens: at the time of the schedule, but not before the
-/// successor is ready. Without an active key, as soon as the first is ready. `None` when no
+/// When the next rotation of `algorithm` happens: when the time of its canary is over; else at the time of the
+/// schedule, but not before the successor is ready, and not within a lead after a canary was stopped. Without an active key, as soon as the first is ready. `None` when no
 /// successor stands.
 pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
+    if let Some(until) = set.canary_until(algorithm) {
+        return Some(until);
+    }
     let ready_at = set.successors(algorithm).first()?.ready_at(&set.policy)?;
+    let ended = set.canary_ended_at(algorithm);
+    let ready_at = ready_at.max(ended.map_or(ready_at, |ended| ended.after(set.policy.lead)));
     let scheduled = set.active(algorithm).and_then(|key| match &key.state {
         State::Active(active) => Some(set.policy.rotation.due_after(active.scheduled_from)),
         _ => None,
@@ -175,8 +224,13 @@ pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
 
 /// When the next rotation of `algorithm` happens at the latest, however many verifiers lack the successor.
 pub fn latest_rotation(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
+    let due = rotation_due(set, algorithm)?;
+    if set.canary(algorithm).is_some() {
+        return Some(due);
+    }
     let within = set.policy.adoption.map(|gate| gate.within.0);
-    Some(rotation_due(set, algorithm)?.after(within.unwrap_or_default()))
+    let canary = set.policy.canary.map(|phase| phase.duration.0);
+    Some(due.after(within.unwrap_or_default() + canary.unwrap_or_default()))
 }
 
 fn keeps(policy: &Policy, key: &Key) -> bool {

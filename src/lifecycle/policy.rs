@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use keywright_api::{
-    AdoptionGate, Confirmation, OpenidConfigurationPolicy, RevocationFeed, TokenStatus,
+    AdoptionGate, CanaryPhase, Confirmation, OpenidConfigurationPolicy, RevocationFeed, TokenStatus,
 };
 use keywright_verifier::Algorithm;
 
@@ -56,6 +56,9 @@ pub struct Policy {
     /// Which share of the known verifiers must hold a successor before the schedule lets it sign, and for how long
     /// a rotation waits for them. Default: it does not wait.
     pub adoption: Option<AdoptionGate>,
+    /// Which share of the tokens a successor signs first that the schedule puts to work, and for how long. Default:
+    /// it signs all of them at once.
+    pub canary: Option<CanaryPhase>,
 }
 
 /// The rule that a policy breaks, with its numbers.
@@ -88,18 +91,20 @@ pub enum PolicyViolation {
         /// The policy's lead.
         lead: Duration,
     },
-    /// A rotation that waits for verifiers could fall together with the next one.
+    /// A rotation that waits for verifiers and has a canary could fall together with the next one.
     #[error(
-        "the rotation interval must be at least 2 × lead + adoption.within: {} < 2 × {} + {}",
-        format_duration(*interval), format_duration(*lead), format_duration(*within)
+        "the rotation interval must be at least 2 × lead + adoption.within + canary.for: {} < 2 × {} + {} + {}",
+        format_duration(*interval), format_duration(*lead), format_duration(*within), format_duration(*canary)
     )]
-    AdoptionTooSlow {
+    RotationTooSlow {
         /// The shortest time between two rotations.
         interval: Duration,
         /// The policy's lead.
         lead: Duration,
         /// How long a rotation may wait for verifiers.
         within: Duration,
+        /// How long its canary signs.
+        canary: Duration,
     },
     /// The default is longer than the longest.
     #[error(
@@ -169,6 +174,7 @@ impl Policy {
             revocation_max_age: Duration::from_secs(60),
             status: TokenStatus::Off,
             adoption: None,
+            canary: None,
         }
     }
 
@@ -225,11 +231,18 @@ impl Policy {
                 field: "adoption.within",
             });
         }
-        if interval < self.lead * 2 + within {
-            return Err(PolicyViolation::AdoptionTooSlow {
+        let canary = self.canary.map_or(Duration::ZERO, |phase| phase.duration.0);
+        if self.canary.is_some() && canary.is_zero() {
+            return Err(PolicyViolation::Zero {
+                field: "canary.for",
+            });
+        }
+        if interval < self.lead * 2 + within + canary {
+            return Err(PolicyViolation::RotationTooSlow {
                 interval,
                 lead: self.lead,
                 within,
+                canary,
             });
         }
         if self.max_token_ttl < self.default_token_ttl {
@@ -246,7 +259,7 @@ impl Policy {
             return Err(PolicyViolation::RevocationMaxAge(self.revocation_max_age));
         }
         // Of two rotations the first may be so much later than the schedule says.
-        self.validate_set_size(interval.saturating_sub(within), timing)
+        self.validate_set_size(interval.saturating_sub(within + canary), timing)
     }
 
     fn validate_algorithms(&self) -> Result<(), PolicyViolation> {
@@ -276,7 +289,11 @@ impl Policy {
             .retention(timing)
             .as_millis()
             .div_ceil(interval.as_millis().max(1));
-        let per_algorithm = u64::try_from(retired).unwrap_or(u64::MAX).saturating_add(3);
+        // A canary that is stopped stays for a retention beside the others.
+        let others = if self.canary.is_some() { 4 } else { 3 };
+        let per_algorithm = u64::try_from(retired)
+            .unwrap_or(u64::MAX)
+            .saturating_add(others);
         let mut keys: u64 = 0;
         let mut bytes: u64 = 0;
         for algorithm in &self.algorithms {

@@ -104,6 +104,7 @@ impl Policy {
         policy.revocation_feed = document.revocation_feed.unwrap_or(policy.revocation_feed);
         policy.status = document.status.unwrap_or(policy.status);
         policy.adoption = document.adoption;
+        policy.canary = document.canary;
         Ok(policy)
     }
 
@@ -114,8 +115,8 @@ impl Policy {
     }
 }
 
-/// Members that a build without them takes for a mistake, and their defaults. `adoption` is another: it is absent
-/// unless it is set.
+/// Members that a build without them takes for a mistake, and their defaults. `adoption` and `canary` are
+/// others: they are absent unless they are set.
 const LATER_MEMBERS: [(&str, Value); 1] = [("status", Value::Bool(false))];
 
 impl Policy {
@@ -156,6 +157,7 @@ impl From<&Policy> for PolicyInForce {
             revocation_max_age: duration(policy.revocation_max_age),
             status: Some(policy.status),
             adoption: policy.adoption,
+            canary: policy.canary,
         })
     }
 }

@@ -17,15 +17,17 @@
 
 use std::collections::BTreeSet;
 
+use keywright_api::Share;
 use keywright_verifier::Kid;
 
 use super::adoption::Adoption;
 use super::available_keys::AvailableKeys;
 use super::command::{DecisionError, finish_with_all_keys};
+use super::earlier_heads::EarlierHeads;
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
-use super::key_set::{EarlierHeads, IssuerOrigin, KeySet};
+use super::key_set::{IssuerOrigin, KeySet};
 use super::key_set_update::{Change, KeySetUpdate};
 use super::timing::ChangeTime;
 
@@ -151,8 +153,12 @@ fn follows(before: &Key, after: Option<&Key>) -> Result<(), RegisterMismatch> {
     let goes_on = match (&before.state, &after.state) {
         (State::Removed(_), state) => matches!(state, State::Removed(_)),
         (State::Revoked(_), state) => matches!(state, State::Revoked(_)),
-        (State::Retired(_), state) => !matches!(state, State::Pending(_) | State::Active(_)),
-        (State::Active(_), state) => !matches!(state, State::Pending(_)),
+        (State::Retired(_), state) => !matches!(
+            state,
+            State::Pending(_) | State::Canary(_) | State::Active(_)
+        ),
+        (State::Active(_), state) => !matches!(state, State::Pending(_) | State::Canary(_)),
+        (State::Canary(_), state) => !matches!(state, State::Pending(_)),
         (State::Pending(_), _) => true,
     };
     if goes_on {
@@ -203,7 +209,7 @@ pub fn recover(
         update.reset_readiness();
     }
     for kid in kids(update.set(), |key| match testimony {
-        RestoreSources::Backup(_) => matches!(key.state, State::Active(_)),
+        RestoreSources::Backup(_) => key.signs(),
         _ => key.holds_private_half() && !testimony.holds_private_half(key.kid()),
     }) {
         update.end_signing(&kid)?;
@@ -270,6 +276,15 @@ fn what_became_of(key: &Key, from: &'static str, set: &KeySet) -> Event {
             ready_at: key
                 .ready_at(&set.policy)
                 .unwrap_or(set.latest)
+                .ceil_seconds(),
+        },
+        State::Canary(canary) => Event::KeyCanaryStarted {
+            kid,
+            algorithm,
+            share: (set.policy.canary).map_or(Share::ALL, |phase| phase.share),
+            until: set
+                .canary_until(key.algorithm())
+                .unwrap_or(canary.counted_from)
                 .ceil_seconds(),
         },
         State::Active(_) => Event::KeyActivated {

@@ -3,6 +3,8 @@
 //! Every document carries a format number. What is read is parsed, not trusted: a document that
 //! this program could not have written is refused with the name of its issuer and key.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,9 +14,9 @@ use serde_json::Value;
 
 use super::{Content, Record, RecordKey, SealedChange, SetTokens, StoredSet, Write};
 use crate::lifecycle::{
-    Active, EarlierHeads, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Pending, Policy,
-    Removed, Retired, Revoked, State, Timestamp, Visibility,
+    EarlierHeads, IssuerName, IssuerOrigin, Key, KeyOrigin, KeySet, Policy, State, Timestamp,
 };
+use state::StateDocument;
 
 const FORMAT: u32 = 1;
 
@@ -82,58 +84,6 @@ struct KeyDocument {
 enum OriginDocument {
     Generated,
     Imported,
-}
-
-/// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
-/// such instant: a pending key whose record had lost `missing_until` would sign at once.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
-enum StateDocument {
-    Pending {
-        /// `null` when the key was in the first set.
-        #[serde(deserialize_with = "present")]
-        missing_until: Option<u64>,
-    },
-    Active {
-        activated_at: u64,
-        /// `activated_at` in records of before it was kept.
-        #[serde(default)]
-        scheduled_from: Option<u64>,
-        longest_ttl: u64,
-        widest_skew: u64,
-    },
-    Retired {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        retired_at: u64,
-        tokens_until: u64,
-        published_until: u64,
-    },
-    Removed {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        retired_at: u64,
-        removed_at: u64,
-        /// Absent in records of before it was kept.
-        #[serde(default)]
-        published_until: Option<u64>,
-    },
-    Revoked {
-        #[serde(deserialize_with = "present")]
-        activated_at: Option<u64>,
-        #[serde(deserialize_with = "present")]
-        retired_at: Option<u64>,
-        revoked_at: u64,
-        /// Absent in records of before it was kept.
-        #[serde(default)]
-        published_until: Option<u64>,
-        reason: String,
-    },
-}
-
-/// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// What writes the difference between two sets: of an issuer that exists with its tokens, or of one
@@ -318,66 +268,8 @@ fn key_document(key: &Key) -> String {
         },
         created_at: key.created_at().millis(),
         published_at: key.published_at().millis(),
-        state: state_document(key.state()),
+        state: key.state().into(),
     })
-}
-
-fn state_document(state: &State) -> StateDocument {
-    let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
-    match state {
-        State::Pending(Pending { visibility }) => StateDocument::Pending {
-            missing_until: match visibility {
-                Visibility::SinceFirstSet => None,
-                Visibility::MissingUntil(until) => Some(until.millis()),
-            },
-        },
-        State::Active(Active {
-            activated_at,
-            scheduled_from,
-            longest_ttl,
-            widest_skew,
-        }) => StateDocument::Active {
-            activated_at: activated_at.millis(),
-            scheduled_from: Some(scheduled_from.millis()),
-            longest_ttl: u64::try_from(longest_ttl.as_millis()).unwrap_or(u64::MAX),
-            widest_skew: u64::try_from(widest_skew.as_millis()).unwrap_or(u64::MAX),
-        },
-        State::Retired(Retired {
-            activated_at,
-            retired_at,
-            tokens_until,
-            published_until,
-        }) => StateDocument::Retired {
-            activated_at: millis(*activated_at),
-            retired_at: retired_at.millis(),
-            tokens_until: tokens_until.millis(),
-            published_until: published_until.millis(),
-        },
-        State::Removed(Removed {
-            activated_at,
-            retired_at,
-            removed_at,
-            published_until,
-        }) => StateDocument::Removed {
-            activated_at: millis(*activated_at),
-            retired_at: retired_at.millis(),
-            removed_at: removed_at.millis(),
-            published_until: millis(*published_until),
-        },
-        State::Revoked(Revoked {
-            activated_at,
-            retired_at,
-            revoked_at,
-            published_until,
-            reason,
-        }) => StateDocument::Revoked {
-            activated_at: millis(*activated_at),
-            retired_at: millis(*retired_at),
-            revoked_at: revoked_at.millis(),
-            published_until: millis(*published_until),
-            reason: reason.clone(),
-        },
-    }
 }
 
 fn read_named(record: &Record) -> Result<Key, String> {
@@ -425,59 +317,7 @@ fn read_key(document: &str) -> Result<Key, String> {
         OriginDocument::Imported => KeyOrigin::Imported,
     };
     let instant = Timestamp::from_millis;
-    let state = match document.state {
-        StateDocument::Pending { missing_until } => State::Pending(Pending {
-            visibility: missing_until.map_or(Visibility::SinceFirstSet, |until| {
-                Visibility::MissingUntil(instant(until))
-            }),
-        }),
-        StateDocument::Active {
-            activated_at,
-            scheduled_from,
-            longest_ttl,
-            widest_skew,
-        } => State::Active(Active {
-            activated_at: instant(activated_at),
-            scheduled_from: instant(scheduled_from.unwrap_or(activated_at)),
-            longest_ttl: Duration::from_millis(longest_ttl),
-            widest_skew: Duration::from_millis(widest_skew),
-        }),
-        StateDocument::Retired {
-            activated_at,
-            retired_at,
-            tokens_until,
-            published_until,
-        } => State::Retired(Retired {
-            activated_at: activated_at.map(instant),
-            retired_at: instant(retired_at),
-            tokens_until: instant(tokens_until),
-            published_until: instant(published_until),
-        }),
-        StateDocument::Removed {
-            activated_at,
-            retired_at,
-            removed_at,
-            published_until,
-        } => State::Removed(Removed {
-            activated_at: activated_at.map(instant),
-            retired_at: instant(retired_at),
-            removed_at: instant(removed_at),
-            published_until: published_until.map(instant),
-        }),
-        StateDocument::Revoked {
-            activated_at,
-            retired_at,
-            revoked_at,
-            published_until,
-            reason,
-        } => State::Revoked(Revoked {
-            activated_at: activated_at.map(instant),
-            retired_at: retired_at.map(instant),
-            revoked_at: instant(revoked_at),
-            published_until: published_until.map(instant),
-            reason,
-        }),
-    };
+    let state = document.state.into();
     let (created_at, published_at) = (instant(document.created_at), instant(document.published_at));
     Ok(Key::restore(jwk, origin, created_at, published_at, state))
 }

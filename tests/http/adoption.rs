@@ -157,10 +157,7 @@ fn a_gate_that_is_no_gate_is_refused() {
             json!({"share": 1, "within": "0s"}),
             "adoption.within must be at least 1s",
         ),
-        (
-            json!({"share": 1, "within": "5s"}),
-            "2 × lead + adoption.within: 8s < 2 × 2s + 5s",
-        ),
+        (json!({"share": 1, "within": "5s"}), "8s < 2 × 2s + 5s + 0s"),
         (json!(null), "object"),
     ] {
         let detail = refusal(wrong);

@@ -9,7 +9,7 @@
 //! becomes of credentials across restarts, `hostile_claims` what a small credential can do with claims,
 //! `overload` who waits when a client asks too fast, `shares` that one caller takes no more than its
 //! share, `connections` that silent connections keep no other client out, `stalled_keys` that no
-//! client waits long for an issuer that stalls, `health` what probes and the health report say, `metrics` that each is documented, `traces` what a collector receives, `verifiers` who has which key set, `adoption` what waits for them, and `client`
+//! client waits long for an issuer that stalls, `health` what probes and the health report say, `metrics` that each is documented, `traces` what a collector receives, `verifiers` who has which key set, `adoption` what waits for them, `canary` which key signs a share first, and `client`
 //! that the Rust client does every operation.
 
 #![allow(
@@ -33,6 +33,7 @@ mod adoption;
 mod assertions;
 mod audit;
 mod bad_input;
+mod canary;
 mod client;
 mod connections;
 mod credentials;

@@ -48,7 +48,7 @@ fn the_document_in_the_repository_is_what_the_service_serves() {
 
 /// The order in which the examples make sense: an issuer is there before its keys are changed, and a
 /// rotation comes before the revocation that uses its successor up.
-const STORY: [&str; 126] = [
+const STORY: [&str; 127] = [
     "setIssuer",
     "listIssuers",
     "readIssuer",
@@ -74,6 +74,7 @@ const STORY: [&str; 126] = [
     "readPlan",
     "previewPlan",
     "rotate",
+    "stopCanary",
     "importKey",
     "revokeKey",
     "createClient",
@@ -664,6 +665,10 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     }
     // A rotation that has waited for verifiers: see `adoption`.
     assert!(documented.remove("adoption-missed"));
+    // A schedule that has begun a canary: see `canary`.
+    for event in ["key-canary-started", "key-canary-stopped"] {
+        assert!(documented.remove(event), "{event}");
+    }
     // A clock that was ahead: see tests/access/clock.rs.
     assert!(documented.remove("clock-corrected"));
     // These, a store of an earlier version, and a service that has ended: see tests/master_key.

@@ -24,7 +24,7 @@ type Call = (&'static str, fn(&Server) -> Sample);
 /// What some of the operations need.
 const SETTINGS: &str = "issuance_log.to = \"file\"\n";
 
-const CALLS: [Call; 60] = [
+const CALLS: [Call; 61] = [
     ("signToken", |_| body(json!({ "claims": {} }))),
     ("signTokens", |_| {
         body(json!({ "requests": [{ "claims": {} }] }))
@@ -62,6 +62,7 @@ const CALLS: [Call; 60] = [
         ..Sample::default()
     }),
     ("rotate", |_| body(json!({ "force": true }))),
+    ("stopCanary", |_| Sample::default()),
     ("revokeKey", |server| Sample {
         body: Some(json!({ "reason": "leak" })),
         ..active_key(server)

@@ -256,7 +256,7 @@ fn a_gate_fits_between_two_rotations() {
     let refusal = policy(DAY + SECOND).validate(&timing).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "the rotation interval must be at least 2 × lead + adoption.within: 3d < 2 × 24h + 86401s"
+        "the rotation interval must be at least 2 × lead + adoption.within + canary.for: 3d < 2 × 24h + 86401s + 0s"
     );
     let refusal = policy(Duration::ZERO).validate(&timing).unwrap_err();
     assert_eq!(

@@ -175,6 +175,7 @@ fn every_instant_lies_where_an_honest_clock_could_have_put_it() {
                     "{key:?}"
                 );
             }
+            State::Canary(canary) => assert!(canary.counted_from <= now, "{key:?}"),
             State::Active(active) => assert!(active.scheduled_from <= now, "{key:?}"),
             State::Retired(retired) => {
                 assert!(

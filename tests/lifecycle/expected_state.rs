@@ -78,6 +78,7 @@ impl Ledger {
             Command::Revoke { .. } | Command::Replace { .. } => true,
             Command::ApplyPlan
             | Command::ApplyPlanWithoutRotation
+            | Command::StopCanary { .. }
             | Command::Import { .. }
             | Command::SetPolicy(_)
             | Command::CorrectClock
@@ -110,6 +111,7 @@ impl Ledger {
             self.offend(8, format!("latest went back to {:?}", after.latest()));
         }
         self.latest = after.latest();
+        self.check_canaries(command, after, events, now);
         self.check_gates(command, after, events, now);
         for event in events {
             self.replay(command, after, event, now);
@@ -133,13 +135,71 @@ impl Ledger {
         let signed = &self.signing;
         self.bereft
             .retain(|algorithm| signed.contains(algorithm) && !active(algorithm));
-        let left = |algorithm: &&Algorithm| !after.successors(**algorithm).is_empty();
+        let left = |algorithm: &&Algorithm| {
+            !after.successors(**algorithm).is_empty() || after.canary(**algorithm).is_some()
+        };
         if let Some(algorithm) = self.bereft.iter().find(left) {
             let text = format!("{command:?} left {algorithm} without promoting a successor");
             self.offend(1, text);
         }
         self.signing
             .extend(after.policy().algorithms.iter().filter(|one| active(one)));
+    }
+
+    fn is_canary(&self, kid: &Kid) -> bool {
+        self.keys.get(kid).is_some_and(|key| key.state == "canary")
+    }
+
+    /// A canary begins where the policy has one and nobody has forced anything; by itself it becomes active no
+    /// earlier than its time is over.
+    fn check_canaries(
+        &mut self,
+        command: &Command,
+        after: &KeySet,
+        events: &[Event],
+        now: Timestamp,
+    ) {
+        let phase = after.policy().canary.map(|phase| phase.duration.0);
+        for event in events {
+            match event {
+                Event::KeyCanaryStarted { kid, .. } => {
+                    let by_hand = matches!(
+                        command,
+                        Command::Rotate {
+                            algorithm: None,
+                            ..
+                        }
+                    );
+                    if phase.is_none() || by_hand {
+                        self.offend(13, format!("{command:?}: {kid} is a canary"));
+                    }
+                }
+                Event::KeyActivated { kid, algorithm, .. } if self.is_canary(kid) => {
+                    let by_schedule = matches!(
+                        command,
+                        Command::ApplyPlan | Command::Import { .. } | Command::StopCanary { .. }
+                    );
+                    let activation = self.keys[kid].activation.as_ref();
+                    let began = activation.map(|one| one.scheduled_from).unwrap_or_default();
+                    let over = began.after(phase.unwrap_or_default());
+                    let follows = self.retires_signer(*algorithm, events);
+                    if by_schedule && follows && now < over {
+                        self.offend(13, format!("{command:?}: {kid} signs all before {over:?}"));
+                    }
+                }
+                Event::KeyCanaryStopped { kid, .. } => {
+                    let is_taken_back = matches!(command, Command::StopCanary { .. })
+                        && matches!(
+                            after.key(kid).map(|key| key.state()),
+                            Some(State::Retired(_))
+                        );
+                    if !is_taken_back {
+                        self.offend(13, format!("{command:?} stopped {kid}"));
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A rotation needs as many verifiers as the policy says, or an event which says that the time to wait for
@@ -167,7 +227,15 @@ impl Ledger {
         };
         for event in events {
             match event {
-                Event::KeyActivated { kid, algorithm, .. } if !waived && !is_open => {
+                Event::KeyCanaryStarted { kid, .. } if !is_open && !missed(kid) => {
+                    self.offend(
+                        12,
+                        format!("{command:?}: {kid} is a canary, and few hold it"),
+                    );
+                }
+                Event::KeyActivated { kid, algorithm, .. }
+                    if !waived && !is_open && !self.is_canary(kid) =>
+                {
                     let follows = self.retires_signer(*algorithm, events);
                     if follows && !missed(kid) {
                         self.offend(12, format!("{command:?}: {kid} signs, and few hold it"));
@@ -227,15 +295,28 @@ impl Ledger {
         let before = self.keys.get(kid).map(|facts| facts.state);
         let (legal, state): (&[Option<&str>], _) = match event {
             Event::KeyPublished { .. } => (&[None], "pending"),
-            Event::KeyActivated { imported: true, .. } => (&[None, Some("pending")], "active"),
-            Event::KeyActivated { .. } => (&[Some("pending")], "active"),
-            Event::KeyRetired { imported: true, .. } => {
-                (&[None, Some("pending"), Some("active")], "retired")
+            Event::KeyActivated { imported: true, .. } => {
+                (&[None, Some("pending"), Some("canary")], "active")
             }
-            Event::KeyRetired { .. } => (&[Some("pending"), Some("active")], "retired"),
+            Event::KeyCanaryStarted { .. } => (&[Some("pending")], "canary"),
+            Event::KeyCanaryStopped { .. } => (&[Some("canary")], "canary"),
+            Event::KeyActivated { .. } => (&[Some("pending"), Some("canary")], "active"),
+            Event::KeyRetired { imported: true, .. } => (
+                &[None, Some("pending"), Some("canary"), Some("active")],
+                "retired",
+            ),
+            Event::KeyRetired { .. } => (
+                &[Some("pending"), Some("canary"), Some("active")],
+                "retired",
+            ),
             Event::KeyRemoved { .. } => (&[Some("retired")], "removed"),
             Event::KeyRevoked { .. } => (
-                &[Some("pending"), Some("active"), Some("retired")],
+                &[
+                    Some("pending"),
+                    Some("canary"),
+                    Some("active"),
+                    Some("retired"),
+                ],
                 "revoked",
             ),
             Event::IssuerCreated { .. }
@@ -264,7 +345,18 @@ impl Ledger {
             published_until: None,
         });
         facts.state = state;
-        if let Event::KeyActivated { forced, .. } = event {
+        if let (Event::KeyActivated { .. }, Some("canary"), Some(activation)) =
+            (event, before, &mut facts.activation)
+        {
+            activation.scheduled_from = now;
+        } else if let Event::KeyCanaryStarted { .. } = event {
+            facts.activation = Some(Activation {
+                decided_at: now,
+                scheduled_from: now,
+                lead: after.policy().lead,
+                excused: false,
+            });
+        } else if let Event::KeyActivated { forced, .. } = event {
             facts.activation = Some(Activation {
                 decided_at: now,
                 scheduled_from: now,

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use keywright::lifecycle::{
-    AdoptionGate, CLOCK_TOLERANCE, Command, ImportAs, IssuerOrigin, Policy, Readiness,
+    AdoptionGate, CLOCK_TOLERANCE, CanaryPhase, Command, ImportAs, IssuerOrigin, Policy, Readiness,
     RuleViolation, SWITCH_OVER, Schedule, State, Successor, Timing,
 };
 use keywright_api::{DurationText, Share};
@@ -67,6 +67,8 @@ enum Request {
     Tick,
     Rotate(Option<Algorithm>, Readiness),
     Revoke(usize, Successor),
+    StopCanary(Option<Algorithm>),
+    RevokeCanary(Algorithm, Successor),
     /// Revokes what signs.
     RevokeActive(Algorithm, Successor),
     Import(Material, Algorithm, ImportAs),
@@ -102,6 +104,7 @@ enum PolicyChange {
     Default(Algorithm),
     RsaBits(u16),
     Adoption(Option<AdoptionGate>),
+    Canary(Option<CanaryPhase>),
     /// Everything but the algorithms.
     All(Profile),
 }
@@ -355,6 +358,12 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
         Request::RevokeActive(algorithm, successor) => {
             revoke(world.view.active(*algorithm)?.kid().clone(), *successor)
         }
+        Request::StopCanary(algorithm) => Command::StopCanary {
+            algorithm: *algorithm,
+        },
+        Request::RevokeCanary(algorithm, successor) => {
+            revoke(world.view.canary(*algorithm)?.kid().clone(), *successor)
+        }
         Request::Import(material, algorithm, state) => {
             let unknown = world.new_key(*algorithm);
             let jwk = match material {
@@ -410,10 +419,12 @@ fn changed(policy: &Policy, change: &PolicyChange) -> Option<Policy> {
         }
         PolicyChange::Default(algorithm) => policy.default_algorithm = *algorithm,
         PolicyChange::Adoption(gate) => policy.adoption = *gate,
+        PolicyChange::Canary(phase) => policy.canary = *phase,
         PolicyChange::RsaBits(bits) => policy.rsa_bits = *bits,
         PolicyChange::All(profile) => {
             policy = Policy {
                 adoption: policy.adoption,
+                canary: policy.canary,
                 algorithms: policy.algorithms,
                 default_algorithm: policy.default_algorithm,
                 ..self::policy(*profile)
@@ -491,6 +502,8 @@ fn request() -> impl Strategy<Value = Request> {
         15 => (material, algorithm(), state)
             .prop_map(|(what, one, state)| Request::Import(what, one, state)),
         35 => policy_change().prop_map(Request::Policy),
+        5 => prop_oneof![Just(None), algorithm().prop_map(Some)].prop_map(Request::StopCanary),
+        3 => (algorithm(), successor()).prop_map(|(one, next)| Request::RevokeCanary(one, next)),
         3 => Just(Request::CorrectClock),
         // It ends a life, so that it comes seldom.
         1 => Just(Request::Delete),
@@ -517,6 +530,15 @@ fn gate() -> impl Strategy<Value = Option<AdoptionGate>> {
     prop_oneof![1 => Just(None), 4 => gate.prop_map(Some)]
 }
 
+fn phase() -> impl Strategy<Value = Option<CanaryPhase>> {
+    let duration = select(&[1_u64, 60, 7200, 86_400]).prop_map(Duration::from_secs);
+    let phase = duration.prop_map(|duration| CanaryPhase {
+        share: Share::of_ten_thousand(100).unwrap(),
+        duration: DurationText(duration),
+    });
+    prop_oneof![1 => Just(None), 4 => phase.prop_map(Some)]
+}
+
 fn policy_change() -> impl Strategy<Value = PolicyChange> {
     use PolicyChange::{All, Cron, Default, Every, Lead, MaxAge, MaxTtl, RsaBits, Skew, Stale};
     let seconds = |values: &'static [u64]| select(values).prop_map(Duration::from_secs);
@@ -538,6 +560,7 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
         2 => algorithm().prop_map(Default),
         1 => select(&[2048_u16, 4096]).prop_map(RsaBits),
         6 => gate().prop_map(PolicyChange::Adoption),
+        8 => phase().prop_map(PolicyChange::Canary),
     ]
 }
 

@@ -15,7 +15,7 @@ use super::world::World;
 pub(crate) type Law = fn(&World) -> Result<(), String>;
 
 /// All of them.
-pub(crate) const ALL: [Law; 14] = [
+pub(crate) const ALL: [Law; 15] = [
     one_signer,
     known_before_used,
     published_while_needed,
@@ -30,6 +30,7 @@ pub(crate) const ALL: [Law; 14] = [
     the_past_stays_told,
     deleted_is_final,
     gates_open_in_time,
+    a_canary_has_its_time,
 ];
 
 /// Invariant 1.
@@ -48,6 +49,14 @@ pub(crate) fn one_signer(world: &World) -> Result<(), String> {
             let least = usize::from(world.ledger.signing.contains(&algorithm) && !waits);
             ensure((least..=1).contains(&count), || {
                 format!("{count} active keys for {algorithm}")
+            })?;
+            // At most one canary, and beside the active key alone.
+            let is_canary = |state: &State| matches!(state, State::Canary(_));
+            let canaries = (set.keys().iter())
+                .filter(|key| key.algorithm() == algorithm && is_canary(key.state()))
+                .count();
+            ensure(canaries <= count, || {
+                format!("{canaries} canaries beside {count} active keys for {algorithm}")
             })?;
         }
     }
@@ -153,7 +162,10 @@ pub(crate) fn private_halves_are_short_lived(world: &World) -> Result<(), String
         let kid = &row.key.id;
         let key = world.stored.key(kid.parse().as_ref().unwrap());
         let state = key.map(|key| key.state());
-        let needed = matches!(state, Some(State::Pending(_) | State::Active(_)));
+        let needed = matches!(
+            state,
+            Some(State::Pending(_) | State::Canary(_) | State::Active(_))
+        );
         let expected = needed.then(|| kid.clone().into_bytes());
         ensure(row.sealed == expected, || {
             format!("the private half of {kid} is {:?}", row.sealed)
@@ -362,7 +374,9 @@ pub(crate) fn gates_open_in_time(world: &World) -> Result<(), String> {
         let within = policy.adoption.map(|gate| gate.within.0);
         let within = within.ok_or("a rotation waits without a gate")?;
         let due = (world.ledger).rotation_due(&wait.kid, wait.algorithm, &world.view);
-        let latest = due.map(|due| due.after(within));
+        // After a canary was stopped, the next successor waits for a lead.
+        let stopped = world.clock.after(policy.lead);
+        let latest = due.map(|due| due.max(stopped).after(within));
         ensure(latest.is_none_or(|latest| wait.until <= latest), || {
             format!("{} waits until {:?}, not {latest:?}", wait.kid, wait.until)
         })?;
@@ -374,6 +388,12 @@ pub(crate) fn gates_open_in_time(world: &World) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// A canary begins by the schedule, becomes active when its time is over or in place of the active key, and signs no
+/// more when it is taken back. Its lead and its tokens are what the laws of every key are about.
+pub(crate) fn a_canary_has_its_time(world: &World) -> Result<(), String> {
+    no_offence(world, 13)
 }
 
 fn no_offence(world: &World, invariant: u8) -> Result<(), String> {

@@ -27,6 +27,7 @@ mod world;
 
 mod adoption;
 mod bounds;
+mod canary;
 mod capacity;
 mod clock_correction;
 mod founding;

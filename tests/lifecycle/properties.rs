@@ -117,6 +117,11 @@ fn deleted_is_final() {
 }
 
 #[test]
+fn a_canary_has_its_time() {
+    holds(invariants::a_canary_has_its_time);
+}
+
+#[test]
 fn gates_open_in_time() {
     holds(invariants::gates_open_in_time);
 }

@@ -370,20 +370,20 @@ impl World {
     /// Signs a token and shows it to every verifier.
     pub(crate) fn sign_for(&mut self, algorithm: Algorithm, ttl: Duration) {
         self.witness();
-        let Some(key) = self.view.active(algorithm) else {
-            return;
-        };
-        let token = Token {
+        // The canary signs one, too, whatever its share.
+        let signing = [self.view.active(algorithm), self.view.canary(algorithm)];
+        let tokens = signing.into_iter().flatten().map(|key| Token {
             kid: key.kid().clone(),
             jwk: key.jwk().clone(),
             expires_at: Timestamp::from_seconds(self.clock.floor_seconds()).after(ttl),
             clock_skew: self.view.policy().clock_skew,
             signed_at: self.latest_ever,
             forgotten: false,
-        };
-        let kid = token.kid.clone();
-        self.tokens.push(token);
-        self.show(&[kid]);
+        });
+        let tokens: Vec<Token> = tokens.collect();
+        let kids: Vec<Kid> = tokens.iter().map(|token| token.kid.clone()).collect();
+        self.tokens.extend(tokens);
+        self.show(&kids);
     }
 
     /// A verifier starts with an empty cache.

@@ -1,10 +1,8 @@
 //! Many tokens of one caller, signed together.
 
-use keywright_verifier::Algorithm;
-
 use super::{Prepared, SignRefusal, SignRequest, SignedToken, Workspace, check_again, prepare};
 use crate::access::Client;
-use crate::authority::snapshot::{LeasedSnapshot, Snapshot};
+use crate::authority::snapshot::{LeasedSnapshot, SigningEntry};
 use crate::engine::{random_identifier, random_identifiers};
 use crate::store::Write;
 use crate::telemetry::traces::child_span;
@@ -61,8 +59,8 @@ impl<'v> Batch<'v> {
     pub async fn sign(mut self) -> Vec<Result<SignedToken, SignRefusal>> {
         self.track_all().await;
         let _step = child_span("sign");
-        for algorithm in Algorithm::ALL {
-            complete_all(self.snapshot, algorithm, &mut self.prepared).await;
+        for entry in self.snapshot.signers() {
+            complete_all(entry, &mut self.prepared).await;
         }
         let (snapshot, may_sign) = (self.snapshot, self.snapshot.may_sign());
         let handed_out = |prepared: Prepared<'_>| {
@@ -85,19 +83,12 @@ impl<'v> Batch<'v> {
     }
 }
 
-/// Completes the prepared tokens of one algorithm in one go.
-async fn complete_all(
-    snapshot: &Snapshot,
-    algorithm: Algorithm,
-    prepared: &mut [Result<Prepared<'_>, SignRefusal>],
-) {
-    let Some(entry) = snapshot.signer(algorithm) else {
-        return;
-    };
-    let of_algorithm = |prepared: &&mut Result<Prepared<'_>, SignRefusal>| matches!(prepared, Ok(prepared) if prepared.entry.algorithm == algorithm);
+/// Completes the prepared tokens of one key in one go.
+async fn complete_all(entry: &SigningEntry, prepared: &mut [Result<Prepared<'_>, SignRefusal>]) {
+    let of_key = |prepared: &&mut Result<Prepared<'_>, SignRefusal>| matches!(prepared, Ok(prepared) if std::ptr::eq(prepared.entry, entry));
     let inputs: Vec<String> = prepared
         .iter_mut()
-        .filter(of_algorithm)
+        .filter(of_key)
         .flatten()
         .map(|prepared| std::mem::take(&mut prepared.signing_input))
         .collect();
@@ -111,14 +102,14 @@ async fn complete_all(
         .map_err(SignRefusal::from);
     match outcome {
         Ok(tokens) => {
-            for (prepared, token) in prepared.iter_mut().filter(of_algorithm).zip(tokens) {
+            for (prepared, token) in prepared.iter_mut().filter(of_key).zip(tokens) {
                 if let Ok(prepared) = prepared {
                     prepared.signing_input = token;
                 }
             }
         }
         Err(refusal) => {
-            for prepared in prepared.iter_mut().filter(of_algorithm) {
+            for prepared in prepared.iter_mut().filter(of_key) {
                 *prepared = Err(refusal.clone());
             }
         }

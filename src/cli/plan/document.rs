@@ -86,6 +86,15 @@ fn words(occurrence: &Occurrence, names: &ShortNames) -> String {
         KeyEvent::AdoptionMissed => {
             format!("the rotation waits no longer for the verifiers that lack {kid}")
         }
+        KeyEvent::KeyCanaryStarted => {
+            let share = members
+                .share
+                .map_or_else(String::new, |share| format!(" {share} of the tokens"));
+            let until = members.until.unwrap_or(*at);
+            let time = length(until.0.saturating_sub(at.0));
+            format!("{kid} begins to sign{share} as a canary, for {time}")
+        }
+        KeyEvent::KeyCanaryStopped => format!("the canary {kid} is taken back"),
         KeyEvent::KeyActivated if members.forced == Some(true) => {
             format!("{kid} begins to sign, before verifiers can know it")
         }

@@ -97,7 +97,7 @@ fn timelines_of<'a>(plan: &'a Plan, keys: &'a [Key]) -> Vec<KeyTimeline<'a>> {
         .filter_map(|key| {
             let state = match key.state {
                 KeyState::Pending => Published::Pending,
-                KeyState::Active => Published::Active,
+                KeyState::Canary | KeyState::Active => Published::Active,
                 KeyState::Retired => Published::Retired,
                 KeyState::Removed | KeyState::Revoked => return None,
             };
@@ -117,7 +117,7 @@ fn timelines_of<'a>(plan: &'a Plan, keys: &'a [Key]) -> Vec<KeyTimeline<'a>> {
         let at = occurrence.at.0;
         let state = match occurrence.event {
             KeyEvent::KeyPublished => Some(Published::Pending),
-            KeyEvent::KeyActivated => Some(Published::Active),
+            KeyEvent::KeyCanaryStarted | KeyEvent::KeyActivated => Some(Published::Active),
             KeyEvent::KeyRetired => Some(Published::Retired),
             _ => None,
         };

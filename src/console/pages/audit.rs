@@ -275,6 +275,9 @@ fn what(event: &api::AuditEvent, now: u64) -> Markup {
     let (class, words) = match event.event {
         EventKind::KeyRevoked => ("danger", "revoked"),
         EventKind::KeyPublished => ("", "published"),
+        EventKind::AdoptionMissed => ("warn", "waits no longer"),
+        EventKind::KeyCanaryStarted => ("", "signs a share"),
+        EventKind::KeyCanaryStopped => ("warn", "taken back"),
         EventKind::KeyActivated => ("", "signs"),
         EventKind::KeyRetired => ("", "signs no more"),
         EventKind::KeyRemoved => ("", "left the set"),

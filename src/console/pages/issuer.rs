@@ -175,7 +175,10 @@ fn in_short(model: &Model, moments: &[Moment<'_>], now: u64) -> Markup {
     let published = |key: &&api::Key| {
         matches!(
             key.state,
-            api::KeyState::Pending | api::KeyState::Active | api::KeyState::Retired
+            api::KeyState::Pending
+                | api::KeyState::Canary
+                | api::KeyState::Active
+                | api::KeyState::Retired
         )
     };
     html! {
@@ -288,7 +291,12 @@ fn key_table(model: &Model, lives: &[Life], may_revoke: bool, now: u64) -> Marku
 fn revoke_link(issuer: &str, life: &Life) -> Markup {
     let is_published = matches!(
         life.state,
-        Some(api::KeyState::Pending | api::KeyState::Active | api::KeyState::Retired)
+        Some(
+            api::KeyState::Pending
+                | api::KeyState::Canary
+                | api::KeyState::Active
+                | api::KeyState::Retired
+        )
     );
     let target = format!("{}/revoke?kid={}", path(issuer), encoded(&life.kid));
     html! { @if is_published { a href=(target) aria-label=(format!("Revoke {}", life.kid)) { "Revoke" } } }

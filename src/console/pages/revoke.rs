@@ -176,6 +176,7 @@ fn hint(key: &api::Key, now: u64) -> Markup {
     html! {
         @match (key.state, key.activated_at) {
             (api::KeyState::Active, Some(at)) => { "signs since " (moment::at(at.0, now)) },
+            (api::KeyState::Canary, _) => { "signs a share; the active key signs all again" },
             (api::KeyState::Retired, _) => { "signs no more; its last tokens still verify" },
             _ => { "has signed nothing; a new successor is made" },
         }

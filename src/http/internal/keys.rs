@@ -78,6 +78,21 @@ pub(super) async fn rotate(
     Ok(ok(shown::rotations(version, &rotations)))
 }
 
+pub(super) async fn stop_canary(
+    State(authority): Service,
+    caller: HasRole<role::Security>,
+    Named(issuer): Named,
+    OptionalBody(body): OptionalBody<api::StopCanaryRequest>,
+) -> Result<Response, Problem> {
+    let request = Request::with_reason(caller.actor(), body.reason.map(String::from));
+    let stopped = authority.stop_canary(&issuer, body.algorithm, request);
+    let stopped = stopped.await?;
+    Ok(ok(shown::stopped_canaries(
+        issuer.snapshot().set(),
+        &stopped,
+    )))
+}
+
 pub(super) async fn revoke(
     State(authority): Service,
     caller: HasRole<role::Security>,

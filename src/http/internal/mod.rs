@@ -137,6 +137,11 @@ fn table() -> Vec<Route> {
             verifiers::list,
             openapi::keys::list_verifiers,
         ),
+        Route::new("/v1/issuers/{issuer}/canary/stop").post(
+            Administration,
+            keys::stop_canary,
+            openapi::keys::stop_canary,
+        ),
         Route::new("/v1/issuers/{issuer}/rotate").post(
             Administration,
             keys::rotate,

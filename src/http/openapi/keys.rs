@@ -150,6 +150,39 @@ pub(in crate::http) fn rotate() -> Operation {
         .changes()
 }
 
+/// `POST /v1/issuers/{issuer}/canary/stop`.
+pub(in crate::http) fn stop_canary() -> Operation {
+    let operation = Operation::new(Area::Keys, "stopCanary", "Take a canary back")
+        .text(
+            "The canary signs no more, and the active key signs all tokens again. The tokens that the canary \
+             has signed stay valid: it is published until the last of them has expired. The rotation is tried \
+             again with the next successor, a lead later. Where no canary signs, nothing changes. The body may \
+             be left out.",
+        )
+        .role(Role::Security);
+    let answer = json!({"version": 8, "stopped": [{
+        "algorithm": "ES256", "kid": SUCCESSOR, "published_until": 1_795_298_540, "active": ACTIVE,
+        "next_rotation_at": 1_795_381_040,
+    }]});
+    issuer_path(operation)
+        .optional_body::<api::StopCanaryRequest>([example(
+            "taken back",
+            json!({"algorithm": "ES256", "reason": "orders refuses its tokens"}),
+        )])
+        .answers(ResponseDescription::json::<api::StoppedCanaries>(
+            ResponseStatus::Ok,
+            "What was taken back.",
+            answer,
+        ))
+        .refuses(&[
+            Code::IssuerDeleted,
+            Code::InvalidReason,
+            Code::UnknownAlgorithm,
+            Code::AlgorithmNotInPolicy,
+        ])
+        .changes()
+}
+
 /// `POST /v1/issuers/{issuer}/keys/{kid}/revoke`.
 pub(in crate::http) fn revoke() -> Operation {
     let operation = Operation::new(Area::Keys, "revokeKey", "Revoke a key")

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use keywright_verifier::Algorithm;
 
+use super::super::earlier_heads::EarlierHeads;
 use super::super::event::Event;
 use super::super::key::State;
-use super::super::key_set::EarlierHeads;
 use super::super::policy::{Policy, TokenStatus};
 use super::super::time::Timestamp;
 use super::KeySetUpdate;
@@ -24,6 +24,10 @@ impl KeySetUpdate<'_> {
         let in_use_until = self.in_use_until;
         for key in self.set.trusted_keys_mut() {
             match &mut key.state {
+                State::Canary(canary) => {
+                    canary.longest_ttl = canary.longest_ttl.max(policy.max_token_ttl);
+                    canary.widest_skew = canary.widest_skew.max(policy.clock_skew);
+                }
                 State::Active(active) => {
                     active.longest_ttl = active.longest_ttl.max(policy.max_token_ttl);
                     active.widest_skew = active.widest_skew.max(policy.clock_skew);
