@@ -377,6 +377,9 @@ codes! {
     TooManyEventStreams = "too-many-event-streams":
         "there are 5 streams of security events of the client, or 100 in all",
         "delete one first";
+    NoIssuanceLog = "no-issuance-log":
+        "live tokens are counted in the issuance log, and this process writes none to a file",
+        "set `issuance_log.to = \"file\"`";
     EventStreamDisabled = "event-stream-disabled":
         "a disabled stream has no verification",
         "enable it first";
@@ -464,9 +467,6 @@ codes! {
     IssuanceLogUnavailable = "issuance-log-unavailable":
         "the token has no place in the issuance log, so it is not handed out",
         "`Retry-After`; an operator must see why the log cannot be written";
-    NoIssuanceLog = "no-issuance-log":
-        "live tokens are counted in the issuance log, and this process writes none to a file",
-        "set `issuance_log.to = \"file\"`";
     CallerUndecidable = "caller-undecidable":
         "the keys that would tell who is calling cannot be had",
         "`Retry-After`";
