@@ -2,12 +2,13 @@
 
 use super::laws;
 use super::rules::{
-    Acknowledgement, Activation, ClockRule, CommitRule, FinalRecords, HeartbeatComes, HistoryCheck,
-    Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck, Swap, UnknownOutcome,
+    Acknowledgement, Activation, CanaryRule, ClockRule, CommitRule, FinalRecords, HeartbeatComes,
+    HistoryCheck, Identity, Lateness, LeaseFrom, Reading, Renewal, Rules, SecondCheck,
+    StoppedCanary, Swap, UnknownOutcome,
 };
 use super::search::Model as _;
 use super::setting::{Begins, Setting};
-use super::sound::{failing_over, loading, slow_commits, two_replicas};
+use super::sound::{failing_over, loading, slow_commits, two_replicas, with_canaries};
 
 /// Searches until a law is broken, prints the story, and expects it to be one of these.
 fn breaks(name: &str, setting: Setting, expected: &[u8]) {
@@ -176,6 +177,41 @@ fn an_activation_that_waits_for_nothing_meets_verifiers_that_do_not_know_the_key
         rules.activation = Activation::AtOnce;
     });
     breaks("an activation at once", setting, &[2]);
+}
+
+#[test]
+fn a_canary_that_does_not_wait_out_its_lead_meets_verifiers_that_do_not_know_it() {
+    let setting = wrong(publishing(with_canaries(2)), |rules| {
+        rules.canary = CanaryRule::AtOnce;
+    });
+    breaks("a canary at once", looking_at(2, setting), &[2]);
+}
+
+#[test]
+fn a_canary_that_leaves_the_set_when_it_is_stopped_is_gone_before_its_last_token() {
+    let setting = wrong(with_canaries(2), |rules| {
+        rules.stopped_canary = StoppedCanary::Leaves;
+    });
+    breaks("a stopped canary that leaves", setting, &[3]);
+}
+
+#[test]
+fn a_canary_beside_another_is_one_too_many() {
+    let setting = wrong(with_canaries(3), |rules| {
+        rules.canary = CanaryRule::BesideOthers;
+    });
+    breaks("two canaries", looking_at(10, setting), &[10]);
+}
+
+#[test]
+fn without_a_second_check_a_frozen_canary_signs_after_it_is_revoked() {
+    let setting = Setting {
+        begins: Begins::WithACanary,
+        signs: true,
+        ..with_canaries(1)
+    };
+    let setting = wrong(setting, |rules| rules.second_check = SecondCheck::Nothing);
+    breaks("a canary without a second check", setting, &[4, 5]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! How a set changes: what is decided on a snapshot, and what the store makes of it.
 
 use super::rules::{
-    Activation, CommitRule, FinalRecords, Identity, Lateness, Rules, UnknownOutcome,
+    Activation, CanaryRule, CommitRule, FinalRecords, Identity, Lateness, Rules, StoppedCanary,
+    UnknownOutcome,
 };
 use super::search::Laws;
 use super::setting::Setting;
@@ -35,11 +36,24 @@ pub(crate) fn decide(
     let mut marks = 0;
     match command {
         Command::Publish => change.publish(rules)?,
-        Command::Rotate => {
+        Command::StopCanary => {
+            change.stop_canary(rules)?;
+            marks |= bit(Mark::CanaryStopped);
+        }
+        // Its time is over: it is known already.
+        Command::Rotate if change.set.canary().is_some() => {
+            change.rotate(rules)?;
+            marks |= bit(Mark::CanaryPromoted);
+        }
+        Command::Rotate | Command::StartCanary => {
             let (_, ready_at) = change.set.successor()?;
             let lags = |row: &&Row| !has_event(&next, row, base.number, rules);
             let waits_for = |row: &&Row| lags(row) && is_live(row, rules);
-            if rules.activation == Activation::ReadyAndAcknowledged {
+            let waits = match command {
+                Command::StartCanary => rules.canary != CanaryRule::AtOnce,
+                _ => rules.activation == Activation::ReadyAndAcknowledged,
+            };
+            if waits {
                 if ready_at > change.now {
                     return None;
                 }
@@ -50,13 +64,18 @@ pub(crate) fn decide(
             if rows(&next).any(|row| lags(&row)) {
                 marks |= bit(Mark::NotWaitedForTheDead);
             }
-            change.rotate(rules)?;
-            change.forced = None;
-            marks |= bit(Mark::RotatedBySchedule);
+            if command == Command::StartCanary {
+                change.start_canary(rules)?;
+                marks |= bit(Mark::CanaryStarted);
+            } else {
+                change.rotate(rules)?;
+                change.forced = None;
+                marks |= bit(Mark::RotatedBySchedule);
+            }
         }
         Command::RotateByForce => {
             let (_, ready_at) = change.set.successor()?;
-            if ready_at <= change.now {
+            if ready_at <= change.now || change.set.canary().is_some() {
                 return None;
             }
             change.rotate(rules)?;
@@ -122,13 +141,13 @@ impl Change {
 
     fn revoke(&mut self, key: usize, rules: &Rules) -> Option<()> {
         let signed = match self.set.keys[key] {
-            KeyState::Pending { .. } | KeyState::Retired { .. } => false,
+            KeyState::Pending { .. } | KeyState::Canary | KeyState::Retired { .. } => false,
             KeyState::Active => true,
             KeyState::Absent | KeyState::Removed | KeyState::Revoked => return None,
         };
         self.set.keys[key] = KeyState::Revoked;
         if signed {
-            if self.set.successor().is_none() {
+            if self.set.successor().is_none() && self.set.canary().is_none() {
                 self.publish_successor(rules);
             }
             self.promote();
@@ -137,7 +156,36 @@ impl Change {
         Some(())
     }
 
+    /// The successor signs a share, beside the active key.
+    fn start_canary(&mut self, rules: &Rules) -> Option<()> {
+        if self.set.active().is_none()
+            || (self.set.canary().is_some() && rules.canary != CanaryRule::BesideOthers)
+        {
+            return None;
+        }
+        let (key, _) = self.set.successor()?;
+        self.set.keys[key] = KeyState::Canary;
+        self.publish_successor(rules);
+        Some(())
+    }
+
+    /// The canary retires until its last JWT has expired.
+    fn stop_canary(&mut self, rules: &Rules) -> Option<()> {
+        let canary = self.set.canary()?;
+        let published_until = match rules.stopped_canary {
+            StoppedCanary::Retires => self.now + rules.overlap_of_retention + rules.ttl,
+            StoppedCanary::Leaves => self.now,
+        };
+        self.set.keys[canary] = KeyState::Retired { published_until };
+        self.publish_successor(rules);
+        Some(())
+    }
+
     fn promote(&mut self) {
+        if let Some(canary) = self.set.canary() {
+            self.set.keys[canary] = KeyState::Active;
+            return;
+        }
         if let Some((key, ready_at)) = self.set.successor() {
             self.set.keys[key] = KeyState::Active;
             if ready_at > self.now {

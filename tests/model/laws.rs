@@ -16,6 +16,7 @@ use super::steps::{Mark, bit, has_event, holds, is_live, rows};
 pub(crate) fn witness(state: &mut State, rules: &Rules) -> (Laws, u32) {
     let mut broken = Laws::NONE;
     broken.add_if(has_two_signers(state), 1);
+    broken.add_if(has_a_canary_too_many(state), 10);
     broken.add_if(takes_a_revocation_back(state), 4);
     let mut marks = answer_revocations(state, rules);
     let has_failed_over = is_after_fail_over(state, rules);
@@ -71,6 +72,7 @@ pub(crate) fn text(law: u8) -> &'static str {
         7 => "7: a staleness after a fail-over no replica uses what was lost",
         8 => "8: a change that was answered as not made is not made",
         9 => "9: a replica that reaches the store renews its lease, whatever others commit",
+        10 => "10: at most one canary signs, and beside the active key alone",
         _ => "a law without a name",
     }
 }
@@ -91,7 +93,7 @@ pub(crate) fn forget(state: &mut State, loses_commit: bool, rules: &Rules) -> Op
             witness.revoked[key] = None;
             witness.in_force[key] = false;
         }
-        if stored != KeyState::Active {
+        if !matches!(stored, KeyState::Active | KeyState::Canary) {
             witness.tokens_until[key] = 0;
         }
         if stored == KeyState::Absent {
@@ -117,9 +119,20 @@ fn has_two_signers(state: &State) -> bool {
             .iter()
             .map(|replica| &replica.held)
             .chain([&state.store.set])
-            .any(|other| other.version == set.version && other.active() != set.active())
+            .any(|other| {
+                other.version == set.version
+                    && (other.active(), other.canary()) != (set.active(), set.canary())
+            })
     };
     held.into_iter().any(differs)
+}
+
+fn has_a_canary_too_many(state: &State) -> bool {
+    let held = state.replicas().iter().map(|replica| &replica.held);
+    held.chain([&state.store.set]).any(|set| {
+        let canaries = set.keys.iter().filter(|key| **key == KeyState::Canary);
+        canaries.count() > usize::from(set.active().is_some())
+    })
 }
 
 fn takes_a_revocation_back(state: &State) -> bool {
@@ -162,7 +175,7 @@ fn serve(state: &mut State, index: usize, key: usize, rules: &Rules) -> Option<u
         held => held,
     };
     let is_published = match held {
-        KeyState::Pending { .. } | KeyState::Active => true,
+        KeyState::Pending { .. } | KeyState::Canary | KeyState::Active => true,
         KeyState::Retired { published_until } => now < published_until,
         KeyState::Absent | KeyState::Removed | KeyState::Revoked => false,
     };
@@ -181,8 +194,9 @@ fn serve(state: &mut State, index: usize, key: usize, rules: &Rules) -> Option<u
         KeyState::Absent => witness.unknown_until[key] = rules.freshness,
         _ if !is_published && is_excused => {}
         _ if !is_published => witness.gone_until[key] = rules.freshness,
-        KeyState::Active if is_excused && stored != KeyState::Active => {}
-        KeyState::Active => witness.tokens_until[key] = rules.ttl,
+        KeyState::Active | KeyState::Canary
+            if is_excused && !matches!(stored, KeyState::Active | KeyState::Canary) => {}
+        KeyState::Active | KeyState::Canary => witness.tokens_until[key] = rules.ttl,
         _ => {}
     }
     None

@@ -12,7 +12,8 @@
 //!
 //! What is left out, and why that is safe:
 //!
-//! - One issuer with one algorithm and three keys. Issuers share nothing but the order of events.
+//! - One issuer with one algorithm and three keys, of which one may be a canary. Issuers share nothing but the
+//!   order of events.
 //! - Reading the changes and loading the sets is one step: a set that is loaded later is newer.
 //! - A commit that does not hang has its deadline checked and lands in one step, and so do a
 //!   heartbeat's statement and its commit. How often either hangs has a bound, as have crashes, clocks

@@ -31,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) heartbeat: HeartbeatComes,
     pub(crate) second_check: SecondCheck,
     pub(crate) activation: Activation,
+    pub(crate) canary: CanaryRule,
+    pub(crate) stopped_canary: StoppedCanary,
     pub(crate) commit: CommitRule,
     /// What a commit asks of its age.
     pub(crate) lateness: Lateness,
@@ -116,6 +118,26 @@ pub(crate) enum Activation {
     ReadyAndAcknowledged,
     /// At any moment.
     AtOnce,
+}
+
+/// When a successor begins to sign a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CanaryRule {
+    /// Like one that takes over, and beside no other canary.
+    LikeAnActivation,
+    /// The same, beside others.
+    BesideOthers,
+    /// At any moment.
+    AtOnce,
+}
+
+/// What becomes of a canary that is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoppedCanary {
+    /// It is published until its last token has expired.
+    Retires,
+    /// It leaves the set, as one that has signed nothing.
+    Leaves,
 }
 
 /// What a commit asks of the version.
@@ -216,6 +238,8 @@ impl Rules {
             heartbeat: HeartbeatComes::AfterTheSwap,
             second_check: SecondCheck::TermAndRevocation,
             activation: Activation::ReadyAndAcknowledged,
+            canary: CanaryRule::LikeAnActivation,
+            stopped_canary: StoppedCanary::Retires,
             commit: CommitRule::CompareAndSwap,
             lateness: Lateness::Refused,
             identity: Identity::Token,

@@ -35,6 +35,8 @@ pub(crate) struct Setting {
     pub(crate) begins: Begins,
     /// How many changes there will be.
     pub(crate) changes: u8,
+    /// Whether a successor may sign a share first.
+    pub(crate) canaries: bool,
     /// Whether JWTs are looked at on their way out.
     pub(crate) signs: bool,
     /// Whether each state is asked whether every replica can renew its lease.
@@ -48,6 +50,8 @@ pub(crate) struct Setting {
 pub(crate) enum Begins {
     /// A successor that all verifiers know stands by.
     WithASuccessor,
+    /// That successor signs a share.
+    WithACanary,
     /// The first replica has decided to publish one, and its commit is on its way.
     WhilePublishing,
 }
@@ -116,6 +120,7 @@ impl Setting {
         let Oldest { key, question, .. } = self.oldest();
         let first = KeySet::first(match self.begins {
             Begins::WithASuccessor => KeyState::Pending { ready_at: key },
+            Begins::WithACanary => KeyState::Canary,
             Begins::WhilePublishing => KeyState::Absent,
         });
         let mut replicas = [Replica::starting(first, 0); REPLICAS];
@@ -153,7 +158,7 @@ impl Setting {
             },
         };
         match self.begins {
-            Begins::WithASuccessor => state,
+            Begins::WithASuccessor | Begins::WithACanary => state,
             Begins::WhilePublishing => {
                 take(&state, Step::Decide(0, Command::Publish), self)
                     .unwrap()

@@ -22,6 +22,7 @@ pub(crate) fn two_replicas(changes: u8) -> Setting {
         heartbeats_are_synchronous: false,
         begins: Begins::WithASuccessor,
         changes,
+        canaries: false,
         signs: false,
         progress: false,
         only: None,
@@ -53,6 +54,14 @@ pub(crate) fn slow_commits() -> Setting {
         hangs: 1,
         progress: true,
         ..two_replicas(1)
+    }
+}
+
+/// Two replicas whose successors sign a share first.
+pub(crate) fn with_canaries(changes: u8) -> Setting {
+    Setting {
+        canaries: true,
+        ..two_replicas(changes)
     }
 }
 
@@ -112,6 +121,36 @@ fn two_replicas_keep_the_laws_through_two_changes() {
         Mark::TokenOfARetiredKeyLives,
     ];
     holds("two replicas", two_replicas(2), &wanted);
+}
+
+#[test]
+fn canaries_keep_the_laws_through_two_changes() {
+    let wanted = [
+        Mark::Conflict,
+        Mark::CanaryStarted,
+        Mark::CanaryStopped,
+        Mark::CanaryPromoted,
+        Mark::WaitedForTheLive,
+        Mark::StaleUnderLease,
+        Mark::InForceEverywhere,
+        Mark::TokenOfARetiredKeyLives,
+    ];
+    holds("canaries", with_canaries(2), &wanted);
+}
+
+#[test]
+fn a_canary_that_is_frozen_half_way_keeps_the_laws() {
+    let setting = Setting {
+        signs: true,
+        begins: Begins::WithACanary,
+        ..with_canaries(1)
+    };
+    let wanted = [
+        Mark::CanaryStopped,
+        Mark::NoLeaseAfterSigning,
+        Mark::RevokedWhileSigning,
+    ];
+    holds("a frozen canary", setting, &wanted);
 }
 
 #[test]

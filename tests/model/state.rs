@@ -22,9 +22,15 @@ pub(crate) type Instant = i8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum KeyState {
     Absent,
-    Pending { ready_at: Instant },
+    Pending {
+        ready_at: Instant,
+    },
+    /// It signs a share, beside the active key.
+    Canary,
     Active,
-    Retired { published_until: Instant },
+    Retired {
+        published_until: Instant,
+    },
     Removed,
     Revoked,
 }
@@ -241,6 +247,11 @@ impl KeySet {
     /// The key that signs.
     pub(crate) fn active(&self) -> Option<usize> {
         self.keys.iter().position(|key| *key == KeyState::Active)
+    }
+
+    /// The key that signs a share.
+    pub(crate) fn canary(&self) -> Option<usize> {
+        self.keys.iter().position(|key| *key == KeyState::Canary)
     }
 
     /// The pending key that signs next: the one that was published first.

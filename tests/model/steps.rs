@@ -40,6 +40,8 @@ pub(crate) enum Step {
     LookUpOutcome(usize),
     /// Takes the snapshot under the lease and begins to sign.
     Sign(usize),
+    /// The same, with the canary.
+    SignAsCanary(usize),
     /// Has signed, checks again, and hands the JWT out.
     HandOut(usize),
     /// Is killed and started again.
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Publish,
     Rotate,
     RotateByForce,
+    StartCanary,
+    StopCanary,
     Revoke(u8),
     Remove(u8),
 }
@@ -95,11 +99,14 @@ pub(crate) enum Mark {
     ReadAgain,
     Loaded,
     FinalRecordKept,
+    CanaryStarted,
+    CanaryStopped,
+    CanaryPromoted,
 }
 
 impl Mark {
     /// All of them.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Conflict,
         Self::RefusedAsLate,
         Self::RotatedBySchedule,
@@ -125,6 +132,9 @@ impl Mark {
         Self::ReadAgain,
         Self::Loaded,
         Self::FinalRecordKept,
+        Self::CanaryStarted,
+        Self::CanaryStopped,
+        Self::CanaryPromoted,
     ];
 }
 
@@ -169,7 +179,12 @@ pub(crate) fn candidates(state: &State, setting: &Setting, steps: &mut Vec<Step>
             steps.push(Step::LandHeartbeat(index));
         }
         match replica.signature {
-            Signature::None => steps.push(Step::Sign(index)),
+            Signature::None => {
+                steps.push(Step::Sign(index));
+                if setting.canaries {
+                    steps.push(Step::SignAsCanary(index));
+                }
+            }
             Signature::Started { .. } => steps.push(Step::HandOut(index)),
         }
         if let Some(commit) = replica.commit {
@@ -185,6 +200,10 @@ pub(crate) fn candidates(state: &State, setting: &Setting, steps: &mut Vec<Step>
         } else if holds(replica, rules) {
             let commands = [Command::Publish, Command::Rotate, Command::RotateByForce];
             steps.extend(commands.map(|command| Step::Decide(index, command)));
+            if setting.canaries {
+                let commands = [Command::StartCanary, Command::StopCanary];
+                steps.extend(commands.map(|command| Step::Decide(index, command)));
+            }
             for key in 0..KEYS as u8 {
                 steps.push(Step::Decide(index, Command::Revoke(key)));
                 steps.push(Step::Decide(index, Command::Remove(key)));
@@ -236,7 +255,7 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
         Step::Land(index, answer) => land(next, index, answer, setting),
         Step::RollBack(index) => roll_back(next, index),
         Step::LookUpOutcome(index) => look_up_outcome(next, index, rules),
-        Step::Sign(index) => {
+        Step::Sign(index) | Step::SignAsCanary(index) => {
             let others = state.replicas().iter();
             if !setting.signs
                 || others
@@ -249,7 +268,11 @@ pub(crate) fn take(state: &State, step: Step, setting: &Setting) -> Option<Outco
             if !holds(replica, rules) {
                 return None;
             }
-            let key = u8::try_from(replica.held.active()?).ok()?;
+            let key = match step {
+                Step::SignAsCanary(_) => replica.held.canary()?,
+                _ => replica.held.active()?,
+            };
+            let key = u8::try_from(key).ok()?;
             let term = replica.lease;
             replica.signature = Signature::Started { key, term };
             Some(Outcome::of(next))
