@@ -171,7 +171,7 @@ fn follows(before: &Key, after: Option<&Key>) -> Result<(), RegisterMismatch> {
     })
 }
 
-/// Restores a set. The version only grows and no stamp goes back; the events are those by which
+/// Restores a set. The version only grows and no stamp goes back behind the latest source; the events are those by which
 /// the set differs from the one in the backup.
 ///
 /// # Errors
@@ -184,8 +184,9 @@ pub fn recover(
 ) -> Result<Change, DecisionError> {
     let mut set = testimony.latest().clone();
     give_reasons(&mut set, testimony.backup(), remembered.reason);
+    // The register's stamp stands, also where it is earlier: the clock was ahead when the backup was taken, and was
+    // corrected.
     if let Some(backup) = testimony.backup() {
-        set.latest = set.latest.max(backup.latest);
         set.served_fresh_until = set.served_fresh_until.max(backup.served_fresh_until);
         set.earlier_heads = EarlierHeads::of_both(set.earlier_heads, backup.earlier_heads);
     }
