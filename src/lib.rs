@@ -30,6 +30,7 @@ pub mod master_key;
 pub mod oauth;
 mod outgoing;
 pub mod printable;
+pub mod push;
 pub mod revocation;
 pub mod service;
 pub mod spelling;

@@ -221,6 +221,8 @@ pub enum EventKind {
     AdoptionMissed,
     KeyCanaryStarted,
     KeyCanaryStopped,
+    KeyConfirmed,
+    KeyUnconfirmed,
     KeyActivated,
     KeyRetired,
     KeyRemoved,

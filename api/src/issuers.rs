@@ -114,6 +114,11 @@ macro_rules! with_policy_members {
             /// active key. Absent: it signs all of them at once.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub canary: Option<CanaryPhase>,
+            /// The targets to which the key set is pushed, by the names that the configuration of the service
+            /// gives them. A successor does not become ready before all have it. Default: none.
+            #[schemars(extend("maxItems" = 8, "uniqueItems" = true))]
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub push: Option<Vec<String>>,
             $($more)*
         }
     };
@@ -157,6 +162,7 @@ impl IssuerRequest {
             status,
             adoption,
             canary,
+            push,
             takes_over,
         } = self;
         let policy = Policy {
@@ -179,6 +185,7 @@ impl IssuerRequest {
             status,
             adoption,
             canary,
+            push,
         };
         (policy, takes_over)
     }

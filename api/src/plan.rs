@@ -69,6 +69,8 @@ pub enum KeyEvent {
     AdoptionMissed,
     KeyCanaryStarted,
     KeyCanaryStopped,
+    KeyConfirmed,
+    KeyUnconfirmed,
     KeyActivated,
     KeyRetired,
     KeyRemoved,

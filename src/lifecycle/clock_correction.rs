@@ -18,7 +18,7 @@
 //!   has reached them the history shows such a key as it was before.
 
 use super::event::Event;
-use super::key::{Key, State, Visibility};
+use super::key::{Copies, Key, State, Visibility};
 use super::key_set_update::KeySetUpdate;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
@@ -53,18 +53,34 @@ pub(super) fn correct_clock(update: &mut KeySetUpdate<'_>) {
     // The record of a revoked key is final: what it says of the time stays.
     let kept = |key: &&mut Key| !matches!(key.state, State::Revoked(_));
     for key in set.keys.iter_mut().filter(kept) {
-        lower(key, reading, &|until| honest(until, most));
+        lower(key, reading, most, &honest);
     }
 }
 
-fn lower(key: &mut Key, reading: Timestamp, honest: &dyn Fn(Timestamp) -> Timestamp) {
+fn lower(
+    key: &mut Key,
+    reading: Timestamp,
+    most: Timestamp,
+    honest: &dyn Fn(Timestamp, Timestamp) -> Timestamp,
+) {
     let lower = |instant: &mut Timestamp| *instant = reading.min(*instant);
     lower(&mut key.created_at);
     lower(&mut key.published_at);
     match &mut key.state {
         State::Pending(pending) => {
             if let Visibility::MissingUntil(until) = &mut pending.visibility {
-                *until = honest(*until);
+                *until = honest(*until, most);
+            }
+            match &mut pending.copies {
+                Copies::NoneWithout => {}
+                Copies::Unconfirmed { since } => lower(since),
+                Copies::Confirmed {
+                    since,
+                    missing_until,
+                } => {
+                    *since = honest(*since, reading);
+                    *missing_until = honest(*missing_until, most);
+                }
             }
         }
         State::Canary(canary) => {

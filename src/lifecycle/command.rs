@@ -12,7 +12,7 @@ use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
-use super::key_set_update::{Change, KeySetUpdate};
+use super::key_set_update::{Change, KeySetUpdate, PushedCopies};
 use super::plan::Step;
 use super::policy::{Confirmation, Policy, published_bytes};
 use super::rule_violation::RuleViolation;
@@ -63,6 +63,10 @@ pub enum Command {
     },
     /// Replace the policy.
     SetPolicy(Policy),
+    /// Take note of keys that every copy of the set has.
+    ConfirmCopies(PushedCopies),
+    /// Take note that a copy was found which is not what was pushed.
+    DoubtCopies,
     /// The clock was ahead and has been set right: what its readings made too late is put back to
     /// what they would make now. `lifecycle/clock_correction.rs` says what this gives up. The
     /// caller lets the process forget what it has witnessed.
@@ -80,6 +84,7 @@ impl Command {
     pub fn waits_for_verifiers(&self) -> bool {
         match self {
             Self::ApplyPlan | Self::SetPolicy(_) | Self::Import { .. } | Self::CorrectClock => true,
+            Self::ConfirmCopies(_) | Self::DoubtCopies => true,
             Self::ApplyPlanWithoutRotation => false,
             Self::Rotate { readiness, .. } => *readiness == Readiness::Required,
             Self::StopCanary { .. }
@@ -239,6 +244,8 @@ pub fn decide(
         Command::Import { jwk, state } => import(&mut update, jwk, *state)?,
         Command::Replace { lost } => replace(&mut update, lost)?,
         Command::SetPolicy(policy) => set_policy(&mut update, policy)?,
+        Command::ConfirmCopies(pushed) => update.confirm_copies(pushed),
+        Command::DoubtCopies => update.doubt_copies(),
         Command::CorrectClock => correct_clock(&mut update),
     }
     let rotations = match command {
@@ -283,6 +290,8 @@ fn needs_two_people(set: &KeySet, command: &Command, now: Timestamp) -> bool {
         | Command::StopCanary { .. }
         | Command::Import { .. }
         | Command::Replace { .. }
+        | Command::ConfirmCopies(_)
+        | Command::DoubtCopies
         | Command::CorrectClock => false,
     }
 }
@@ -382,8 +391,16 @@ fn rotate(
             return Err(RuleViolation::NoSuccessor(algorithm));
         };
         let kid = successor.kid().clone();
+        let required = readiness == Readiness::Required;
+        if let Some(since) = successor.unconfirmed_since().filter(|_| required) {
+            return Err(RuleViolation::SuccessorUnconfirmed {
+                algorithm,
+                kid,
+                since,
+            });
+        }
         let ready_at = successor.ready_at(set.policy()).unwrap_or(update.reading());
-        if ready_at > update.reading() && readiness == Readiness::Required {
+        if ready_at > update.reading() && required {
             return Err(RuleViolation::SuccessorNotReady {
                 algorithm,
                 kid,

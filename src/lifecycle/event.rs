@@ -43,8 +43,25 @@ pub enum Event {
         algorithm: Algorithm,
         /// Whether another system made it.
         imported: bool,
+        /// When it may sign; absent while it is not known that every copy of the set has it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ready_at: Option<u64>,
+    },
+    /// Every copy of the set has a pending key.
+    KeyConfirmed {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
         /// When it may sign.
         ready_at: u64,
+    },
+    /// It is not known any more that every copy of the set has a pending key.
+    KeyUnconfirmed {
+        /// The key.
+        kid: Kid,
+        /// Its algorithm.
+        algorithm: Algorithm,
     },
     /// A rotation no longer waits for the verifiers that lack its successor.
     AdoptionMissed {
@@ -133,6 +150,8 @@ impl Event {
             | Self::AdoptionMissed { kid, .. }
             | Self::KeyCanaryStarted { kid, .. }
             | Self::KeyCanaryStopped { kid, .. }
+            | Self::KeyConfirmed { kid, .. }
+            | Self::KeyUnconfirmed { kid, .. }
             | Self::KeyActivated { kid, .. }
             | Self::KeyRetired { kid, .. }
             | Self::KeyRemoved { kid, .. }

@@ -65,6 +65,28 @@ pub enum State {
 pub struct Pending {
     /// Who may still hold a set without this key.
     pub visibility: Visibility,
+    /// Whether the copies have it that are pushed elsewhere.
+    pub copies: Copies,
+}
+
+/// Whether every copy of the set has a key: those to which the policy has the set pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// No copy is known that lacks it: the policy names none, or the first of every copy has it.
+    NoneWithout,
+    /// A copy may lack it, and verifiers read the copy. Until all have it, it cannot become ready.
+    Unconfirmed {
+        /// From when on this has not been known.
+        since: Timestamp,
+    },
+    /// Every copy has it.
+    Confirmed {
+        /// From when on whoever reads a copy finds it there.
+        since: Timestamp,
+        /// Until when what was read without it is fresh, with its stale windows and the clock skew
+        /// counted in.
+        missing_until: Timestamp,
+    },
 }
 
 /// Until when a verifier may hold, as fresh, a set that lacks a key.
@@ -279,14 +301,35 @@ impl Key {
     /// When this key may sign by itself; `None` unless it is pending.
     ///
     /// The later of two instants: its lead has passed, and every set that was served without it
-    /// has gone stale. A key of the first set is known to everyone who knows anything.
+    /// has gone stale. A key of the first set is known to everyone who knows anything. The same counts
+    /// for copies from when on all have it; until then it is the end of time.
     pub fn ready_at(&self, policy: &Policy) -> Option<Timestamp> {
         let State::Pending(pending) = &self.state else {
             return None;
         };
-        Some(match pending.visibility {
+        let served = match pending.visibility {
             Visibility::SinceFirstSet => self.published_at,
             Visibility::MissingUntil(until) => until.max(self.published_at.after(policy.lead)),
+        };
+        Some(match pending.copies {
+            Copies::NoneWithout => served,
+            Copies::Unconfirmed { .. } => Timestamp::END,
+            Copies::Confirmed {
+                since,
+                missing_until,
+            } => served.max(missing_until).max(since.after(policy.lead)),
         })
+    }
+
+    /// From when on it has not been known that every copy has this key; `None` where it is known,
+    /// there is no copy, or the key is not pending.
+    pub fn unconfirmed_since(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Pending(Pending {
+                copies: Copies::Unconfirmed { since },
+                ..
+            }) => Some(*since),
+            _ => None,
+        }
     }
 }

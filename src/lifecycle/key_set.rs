@@ -390,7 +390,7 @@ mod tests {
     use super::super::available_keys::{AvailableKeys, KeySpecification};
     use super::super::command::{Attestation, Command, decide};
     use super::super::issuer::IssuerUrl;
-    use super::super::key::{KeyOrigin, Pending, Removed, Visibility};
+    use super::super::key::{Copies, KeyOrigin, Pending, Removed, Visibility};
     use super::super::simulation::sample_jwk;
     use super::*;
 
@@ -403,10 +403,10 @@ mod tests {
             removed_at: at,
             published_until: Some(at),
         });
-        let visibility = Visibility::SinceFirstSet;
+        let (visibility, copies) = (Visibility::SinceFirstSet, Copies::NoneWithout);
         let keys = (0..=count).map(|number| {
             let state = if number == count {
-                State::Pending(Pending { visibility })
+                State::Pending(Pending { visibility, copies })
             } else {
                 removed.clone()
             };

@@ -1,6 +1,7 @@
 //! A key set while it changes: the transitions that are legal, and no others.
 
 mod canary;
+mod copies;
 mod policy;
 
 use keywright_verifier::{Algorithm, Jwk, Kid};
@@ -11,9 +12,12 @@ use super::event::Event;
 use super::key::{Active, Key, KeyOrigin, Pending, Removed, Retired, Revoked, State, Visibility};
 use super::key_set::{IssuerOrigin, KeySet, PublishedCapacity};
 use super::plan::{Plan, plan};
+use super::policy::Policy;
 use super::rule_violation::RuleViolation;
 use super::time::Timestamp;
 use super::timing::ChangeTime;
+
+pub use copies::PushedCopies;
 
 /// A committed-to-be key set and the events that led to it.
 #[derive(Debug, Clone)]
@@ -140,12 +144,11 @@ impl<'a> KeySetUpdate<'a> {
             let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
             Visibility::MissingUntil(fresh.after(self.set.policy.clock_skew))
         };
-        let key = self.admit(jwk, origin, State::Pending(Pending { visibility }))?;
+        let copies = self.copies_of_new_key(first_set);
+        let pending = Pending { visibility, copies };
+        let key = self.admit(jwk, origin, State::Pending(pending))?;
         let (kid, algorithm) = (key.kid().clone(), key.algorithm());
-        let ready_at = key
-            .ready_at(&self.set.policy)
-            .unwrap_or(self.stamp)
-            .ceil_seconds();
+        let ready_at = known_ready_at(&key, &self.set.policy);
         let imported = origin == KeyOrigin::Imported;
         self.record(Event::KeyPublished {
             kid,
@@ -359,6 +362,7 @@ impl<'a> KeySetUpdate<'a> {
         let fresh = self.served_fresh_until().max(self.set.served_fresh_until);
         self.set.served_fresh_until = fresh;
         let fresh = fresh.after(self.set.policy.clock_skew);
+        self.doubt_all_copies();
         for key in self.set.trusted_keys_mut() {
             if let State::Pending(pending) = &mut key.state {
                 pending.visibility = Visibility::MissingUntil(match pending.visibility {
@@ -458,6 +462,12 @@ impl<'a> KeySetUpdate<'a> {
             .find(|key| key.kid() == kid)
             .ok_or_else(|| RuleViolation::UnknownKey(kid.clone()))
     }
+}
+
+/// When a pending key may sign, in Unix seconds; `None` until every copy has it.
+pub(super) fn known_ready_at(key: &Key, policy: &Policy) -> Option<u64> {
+    let ready_at = key.ready_at(policy)?;
+    (ready_at < Timestamp::END).then(|| ready_at.ceil_seconds())
 }
 
 fn illegal(key: &Key, to: &'static str) -> RuleViolation {

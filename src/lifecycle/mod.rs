@@ -51,15 +51,15 @@ pub use event::Event;
 pub use history::PastKey;
 pub use issuer::{InvalidIssuerName, InvalidIssuerUrl, IssuerName, IssuerUrl};
 pub use key::{
-    Active, Canary, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State,
+    Active, Canary, Copies, Key, KeyOrigin, KeyRecord, Pending, Removed, Retired, Revoked, State,
     Visibility,
 };
 pub use key_set::{InconsistentSet, IssuerOrigin, KeySet, MAX_PUBLISHED_BYTES, MAX_PUBLISHED_KEYS};
-pub use key_set_update::Change;
+pub use key_set_update::{Change, PushedCopies};
 pub use plan::{Plan, Step, latest_rotation, plan, rotation_due};
 pub use policy::{
     AdoptionGate, CanaryPhase, Confirmation, OpenidConfigurationPolicy, Policy, PolicyViolation,
-    RevocationFeed, TokenStatus,
+    RevocationFeed, TokenStatus, is_push_target,
 };
 pub use policy_document::PolicyError;
 pub use recovery::{OperatorStatements, RegisterMismatch, RestoreSources, recover};

@@ -215,20 +215,31 @@ pub fn rotation_due(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
     let ready_at = set.successors(algorithm).first()?.ready_at(&set.policy)?;
     let ended = set.canary_ended_at(algorithm);
     let ready_at = ready_at.max(ended.map_or(ready_at, |ended| ended.after(set.policy.lead)));
-    let scheduled = set.active(algorithm).and_then(|key| match &key.state {
-        State::Active(active) => Some(set.policy.rotation.due_after(active.scheduled_from)),
-        _ => None,
-    });
+    let scheduled = rotation_scheduled(set, algorithm);
     Some(scheduled.map_or(ready_at, |scheduled| scheduled.max(ready_at)))
 }
 
-/// When the next rotation of `algorithm` happens at the latest, however many verifiers lack the successor.
+/// When the schedule has the next rotation of `algorithm`, whether its successor is ready then or not.
+/// `None` without an active key.
+fn rotation_scheduled(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
+    match &set.active(algorithm)?.state {
+        State::Active(active) => Some(set.policy.rotation.due_after(active.scheduled_from)),
+        _ => None,
+    }
+}
+
+/// When the next rotation of `algorithm` happens at the latest, however many verifiers lack the successor. A
+/// successor that waits for copies is ready at no time that is known: then, when it should have happened.
 pub fn latest_rotation(set: &KeySet, algorithm: Algorithm) -> Option<Timestamp> {
     let due = rotation_due(set, algorithm)?;
     if set.canary(algorithm).is_some() {
         return Some(due);
     }
     let within = set.policy.adoption.map(|gate| gate.within.0);
+    let due = match due {
+        Timestamp::END => rotation_scheduled(set, algorithm)?,
+        due => due,
+    };
     let canary = set.policy.canary.map(|phase| phase.duration.0);
     Some(due.after(within.unwrap_or_default() + canary.unwrap_or_default()))
 }

@@ -59,7 +59,12 @@ pub struct Policy {
     /// Which share of the tokens a successor signs first that the schedule puts to work, and for how long. Default:
     /// it signs all of them at once.
     pub canary: Option<CanaryPhase>,
+    /// The targets of the configuration to which the key set is pushed, by name. Default: none.
+    pub push: Vec<String>,
 }
+
+/// The most targets that a policy may name.
+const MOST_PUSH_TARGETS: usize = 8;
 
 /// The rule that a policy breaks, with its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +143,12 @@ pub enum PolicyViolation {
     /// A bound that no replica can keep to, or that bounds nothing.
     #[error("revocation_max_age must lie between 5s and 24h, not {}", format_duration(*.0))]
     RevocationMaxAge(Duration),
+    /// A name that no target can have, a target twice, or too many.
+    #[error(
+        "push must name at most {MOST_PUSH_TARGETS} targets of the configuration, each only once: a name \
+         has 1 to 63 characters of a-z, 0-9 and -"
+    )]
+    PushTargets,
     /// Retired keys would pile up past what verifiers accept.
     #[error(
         "the published set could grow to {keys} keys of {bytes} bytes; verifiers accept at most \
@@ -175,6 +186,7 @@ impl Policy {
             status: TokenStatus::Off,
             adoption: None,
             canary: None,
+            push: Vec::new(),
         }
     }
 
@@ -258,8 +270,23 @@ impl Policy {
         if !bounds.contains(&self.revocation_max_age) {
             return Err(PolicyViolation::RevocationMaxAge(self.revocation_max_age));
         }
+        self.validate_push_targets()?;
         // Of two rotations the first may be so much later than the schedule says.
         self.validate_set_size(interval.saturating_sub(within + canary), timing)
+    }
+
+    fn validate_push_targets(&self) -> Result<(), PolicyViolation> {
+        let is_repeated = |index: usize, name: &String| {
+            let mut before = self.push.iter().take(index);
+            before.any(|other| other == name)
+        };
+        let mut targets = self.push.iter().enumerate();
+        let is_wrong =
+            targets.any(|(index, name)| is_repeated(index, name) || !is_push_target(name));
+        match is_wrong || self.push.len() > MOST_PUSH_TARGETS {
+            true => Err(PolicyViolation::PushTargets),
+            false => Ok(()),
+        }
     }
 
     fn validate_algorithms(&self) -> Result<(), PolicyViolation> {
@@ -349,6 +376,12 @@ impl Policy {
         }
         warnings
     }
+}
+
+/// Whether a target to which key sets are pushed may have this name.
+pub fn is_push_target(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(is_usual)
 }
 
 /// How many bytes a generated key takes in the published set, with the comma that follows it.

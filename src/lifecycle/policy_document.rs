@@ -105,6 +105,7 @@ impl Policy {
         policy.status = document.status.unwrap_or(policy.status);
         policy.adoption = document.adoption;
         policy.canary = document.canary;
+        policy.push = document.push.unwrap_or(policy.push);
         Ok(policy)
     }
 
@@ -117,7 +118,10 @@ impl Policy {
 
 /// Members that a build without them takes for a mistake, and their defaults. `adoption` and `canary` are
 /// others: they are absent unless they are set.
-const LATER_MEMBERS: [(&str, Value); 1] = [("status", Value::Bool(false))];
+const LATER_MEMBERS: [(&str, Value); 2] = [
+    ("status", Value::Bool(false)),
+    ("push", Value::Array(Vec::new())),
+];
 
 impl Policy {
     /// The policy as a record. What came later and has its default is left out, so that replicas of an earlier
@@ -158,6 +162,7 @@ impl From<&Policy> for PolicyInForce {
             status: Some(policy.status),
             adoption: policy.adoption,
             canary: policy.canary,
+            push: Some(policy.push.clone()),
         })
     }
 }
@@ -210,7 +215,8 @@ mod tests {
             "jwks_max_age": "5m", "stale_if_error": "1h", "default_token_ttl": "15m",
             "max_token_ttl": "1h", "clock_skew": "5m", "max_token_bytes": 4096,
             "confirmation": "second-person", "openid_configuration": "always",
-            "revocation_feed": "authenticated", "revocation_max_age": "8s", "status": true
+            "revocation_feed": "authenticated", "revocation_max_age": "8s", "status": true,
+            "push": ["cdn", "cluster-1"]
         });
         assert_eq!(
             Policy::from_document(document.clone(), &Timing::single())
@@ -254,7 +260,7 @@ mod tests {
                 "lead": "24h", "jwks_max_age": "5m", "stale_if_error": "1h",
                 "default_token_ttl": "15m", "max_token_ttl": "1h", "clock_skew": "5m",
                 "max_token_bytes": 4096, "confirmation": "none", "openid_configuration": "with-rs256",
-                "revocation_feed": "public", "revocation_max_age": "1m", "status": false
+                "revocation_feed": "public", "revocation_max_age": "1m", "status": false, "push": []
             })
         );
         assert_eq!(policy.warnings(), Vec::<String>::new());
@@ -301,6 +307,11 @@ mod tests {
             (
                 json!({"url": url, "revocation_max_age": "4s"}),
                 "revocation_max_age must lie between 5s and 24h, not 4s",
+            ),
+            (
+                json!({"url": url, "push": ["cdn", "cdn"]}),
+                "push must name at most 8 targets of the configuration, each only once: a name has 1 to 63 \
+                 characters of a-z, 0-9 and -",
             ),
             (
                 json!({"url": url, "lead": "0s"}),

@@ -28,7 +28,7 @@ use super::event::Event;
 use super::issuer::IssuerName;
 use super::key::{Key, KeyOrigin, State};
 use super::key_set::{IssuerOrigin, KeySet};
-use super::key_set_update::{Change, KeySetUpdate};
+use super::key_set_update::{Change, KeySetUpdate, known_ready_at};
 use super::timing::ChangeTime;
 
 /// What is known of a set that is restored.
@@ -274,10 +274,7 @@ fn what_became_of(key: &Key, from: &'static str, set: &KeySet) -> Event {
             kid,
             algorithm,
             imported,
-            ready_at: key
-                .ready_at(&set.policy)
-                .unwrap_or(set.latest)
-                .ceil_seconds(),
+            ready_at: known_ready_at(key, &set.policy),
         },
         State::Canary(canary) => Event::KeyCanaryStarted {
             kid,

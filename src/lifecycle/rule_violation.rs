@@ -36,6 +36,19 @@ pub enum RuleViolation {
         verifiers = .0.holders.verifiers, share = .0.gate.share, until = .0.until.rounded_up()
     )]
     SuccessorNotAdopted(Box<AdoptionWait>),
+    /// Not every copy of the key set is known to have the successor.
+    #[error(
+        "the {algorithm} successor {kid} waits since {since} until every copy has it to which the \
+         policy has the key set pushed: whoever reads a copy may not know it"
+    )]
+    SuccessorUnconfirmed {
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// The successor.
+        kid: Kid,
+        /// Since when.
+        since: Timestamp,
+    },
     /// No pending key stands by, because the published set is full.
     #[error("no {0} successor stands by")]
     NoSuccessor(Algorithm),

@@ -1,5 +1,7 @@
 //! The coming life of a key set, told by the same functions that will live it.
 
+use std::time::Duration;
+
 use keywright_verifier::{Algorithm, Jwk, Kid, PublicKey};
 
 use p256::elliptic_curve::sec1::ToSec1Point as _;
@@ -10,7 +12,7 @@ use super::command::{Attestation, Command, Decision, DecisionError, create, deci
 use super::event::Event;
 use super::issuer::IssuerName;
 use super::key_set::{IssuerOrigin, KeySet};
-use super::key_set_update::Change;
+use super::key_set_update::{Change, PushedCopies};
 use super::plan::plan;
 use super::policy::Policy;
 use super::rule_violation::RuleViolation;
@@ -39,7 +41,9 @@ pub struct PlannedEvent {
 const LONGEST_STORY: usize = 1000;
 
 /// Tells what happens from the moment until `until`, at most 1,000 occurrences. A rotation that waits for verifiers
-/// is told as late as it can be; those to come are told as if every verifier held their successors.
+/// is told as late as it can be; those to come are told as if every verifier held their successors. Where the
+/// policy has the set pushed, it is told as if each push succeeded at once, and readers had what it brought after
+/// `delay`.
 ///
 /// # Errors
 /// The [`RuleViolation`] of the proposal's first command.
@@ -48,6 +52,7 @@ pub fn simulate(
     time: impl Into<ChangeTime>,
     adoption: &Adoption,
     until: Timestamp,
+    delay: Duration,
 ) -> Result<Vec<PlannedEvent>, RuleViolation> {
     let mut time = time.into();
     let mut story = Vec::new();
@@ -72,6 +77,9 @@ pub fn simulate(
         }
     };
     while story.len() < LONGEST_STORY {
+        if let Some(change) = names.pushed(&set, time, adoption, delay)? {
+            set = append(&mut story, change);
+        }
         let Some(wake) = plan(&set, time, adoption).next_wake else {
             break;
         };
@@ -126,6 +134,29 @@ impl Names {
                 Err(DecisionError::NeedsKeys(wanted))
             }
         })
+    }
+
+    /// What a push to every copy confirms, if a key waits for that.
+    fn pushed(
+        &mut self,
+        set: &KeySet,
+        time: ChangeTime,
+        adoption: &Adoption,
+        delay: Duration,
+    ) -> Result<Option<Change>, RuleViolation> {
+        let waiting = set.keys().iter();
+        let waiting = waiting.filter(|key| key.unconfirmed_since().is_some());
+        let kids: Vec<Kid> = waiting.map(|key| key.kid().clone()).collect();
+        if kids.is_empty() {
+            return Ok(None);
+        }
+        let pushed = PushedCopies {
+            targets: set.policy().push.clone(),
+            kids,
+            delay,
+            freshness: Duration::ZERO,
+        };
+        self.decided(set, &Command::ConfirmCopies(pushed), time, adoption)
     }
 
     fn supplied<T>(

@@ -17,6 +17,9 @@ pub use keywright_api::{InvalidDuration, format_duration, parse_duration};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The end of time: later than any deadline.
+    pub const END: Self = Self(u64::MAX);
+
     /// The instant `milliseconds` after the Unix epoch.
     pub const fn from_millis(milliseconds: u64) -> Self {
         Self(milliseconds)

@@ -219,7 +219,7 @@ fn a_look_ahead_counts_with_the_rotation_that_waits_and_with_no_later_wait() {
     let tell = |world: &World, adoption: &keywright::lifecycle::Adoption| {
         let proposal = SimulationStart::Change(Box::new(world.view.clone()), Command::ApplyPlan);
         let until = world.clock.after(DAY * 70);
-        let told = simulate(&proposal, world.clock, adoption, until).unwrap();
+        let told = simulate(&proposal, world.clock, adoption, until, Duration::ZERO).unwrap();
         let rotations = told.into_iter().filter(|one| {
             matches!(
                 one.event,

@@ -265,7 +265,14 @@ fn a_look_ahead_tells_of_the_phase() {
     let world = World::fresh(with_canary());
     let proposal = SimulationStart::Change(Box::new(world.view.clone()), Command::ApplyPlan);
     let adoption = Default::default();
-    let told = simulate(&proposal, BEGINNING, &adoption, due().after(DAY)).unwrap();
+    let told = simulate(
+        &proposal,
+        BEGINNING,
+        &adoption,
+        due().after(DAY),
+        Duration::ZERO,
+    )
+    .unwrap();
     let of = |at: Timestamp| {
         told.iter()
             .filter(move |one| one.at == at)

@@ -8,6 +8,7 @@ use keywright::lifecycle::{
 };
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::copies::Target;
 use super::world::Seen;
 
 /// The facts that the laws are judged by.
@@ -60,6 +61,8 @@ pub(crate) struct Activation {
     pub(crate) lead: Duration,
     /// From when the schedule counts: what the clock showed, unless that was corrected since.
     pub(crate) scheduled_from: Timestamp,
+    /// The targets of the policy in force.
+    pub(crate) push: Vec<String>,
     /// Verifiers may not know it: it was forced, or came from another system that published it.
     pub(crate) excused: bool,
 }
@@ -72,6 +75,7 @@ impl Ledger {
         after: &KeySet,
         events: &[Event],
         now: Timestamp,
+        targets: &[Target],
     ) {
         let may_force = match command {
             Command::Rotate { readiness, .. } => *readiness == Readiness::Waived,
@@ -81,6 +85,8 @@ impl Ledger {
             | Command::StopCanary { .. }
             | Command::Import { .. }
             | Command::SetPolicy(_)
+            | Command::ConfirmCopies(_)
+            | Command::DoubtCopies
             | Command::CorrectClock
             | Command::Delete { .. } => false,
         };
@@ -114,7 +120,12 @@ impl Ledger {
         self.check_canaries(command, after, events, now);
         self.check_gates(command, after, events, now);
         for event in events {
+            // What became of the copies since it signs a share holds it up no more.
+            let is_canary = event.kid().is_some_and(|kid| self.is_canary(kid));
             self.replay(command, after, event, now);
+            if !is_canary {
+                self.judge_copies(after, event, now, targets);
+            }
         }
         for key in after.keys() {
             let Some(facts) = self.keys.get_mut(key.kid()) else {
@@ -263,7 +274,8 @@ impl Ledger {
         })
     }
 
-    /// When a successor was due and ready; `None` where a crontab line says when.
+    /// When a successor was due and ready; `None` where a crontab line says when, and where it may have waited for
+    /// copies.
     pub(crate) fn rotation_due(
         &self,
         successor: &Kid,
@@ -273,6 +285,9 @@ impl Ledger {
         let Schedule::Every(interval) = set.policy().rotation else {
             return None;
         };
+        if !set.policy().push.is_empty() {
+            return None;
+        }
         let mut facts = self.keys.values();
         let active = facts.find(|key| key.state == "active" && key.jwk.algorithm() == algorithm)?;
         let scheduled = active.activation.as_ref()?.scheduled_from.after(interval);
@@ -287,6 +302,28 @@ impl Ledger {
         Some(scheduled.max(ready))
     }
 
+    /// A key that begins to sign must be known to those who read any copy.
+    fn judge_copies(&mut self, after: &KeySet, event: &Event, now: Timestamp, targets: &[Target]) {
+        let (Event::KeyActivated {
+            kid, forced: false, ..
+        }
+        | Event::KeyCanaryStarted { kid, .. }) = event
+        else {
+            return;
+        };
+        let facts = &self.keys[kid];
+        let is_judged = facts.activation.as_ref().is_some_and(|one| !one.excused);
+        if !is_judged || facts.first_set {
+            return;
+        }
+        let lead = after.policy().lead;
+        let named = targets.iter().filter(|one| one.is_named(after.policy()));
+        let lacking: Vec<String> = named.filter_map(|one| one.lacks(kid, lead, now)).collect();
+        for text in lacking {
+            self.offend(2, text);
+        }
+    }
+
     /// Follows one event along the state graph.
     fn replay(&mut self, command: &Command, after: &KeySet, event: &Event, now: Timestamp) {
         let Some(kid) = event.kid() else {
@@ -295,6 +332,9 @@ impl Ledger {
         let before = self.keys.get(kid).map(|facts| facts.state);
         let (legal, state): (&[Option<&str>], _) = match event {
             Event::KeyPublished { .. } => (&[None], "pending"),
+            Event::KeyConfirmed { .. } | Event::KeyUnconfirmed { .. } => {
+                (&[Some("pending")], "pending")
+            }
             Event::KeyActivated { imported: true, .. } => {
                 (&[None, Some("pending"), Some("canary")], "active")
             }
@@ -354,6 +394,7 @@ impl Ledger {
                 decided_at: now,
                 scheduled_from: now,
                 lead: after.policy().lead,
+                push: after.policy().push.clone(),
                 excused: false,
             });
         } else if let Event::KeyActivated { forced, .. } = event {
@@ -361,6 +402,7 @@ impl Ledger {
                 decided_at: now,
                 scheduled_from: now,
                 lead: after.policy().lead,
+                push: after.policy().push.clone(),
                 excused: *forced || before.is_none(),
             });
         }

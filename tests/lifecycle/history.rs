@@ -13,6 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 
+use super::copies::TARGETS;
 use super::invariants::Law;
 use super::keys;
 use super::world::{
@@ -26,6 +27,8 @@ pub(crate) struct History {
     founding: IssuerOrigin,
     /// Whether one process uses the store, or several.
     timing: Timing,
+    /// The targets that the first policy names, by the bits of this number.
+    push: usize,
     /// How many keys a flood of forced rotations leaves before anything else happens.
     crowd: Option<usize>,
     steps: Vec<Step>,
@@ -59,6 +62,8 @@ enum Step {
     Restart,
     /// The replicas have seen other verifiers.
     Seen(Seen),
+    /// A push to one target succeeds.
+    Push(usize),
     Ask(Request, Mishap),
 }
 
@@ -76,6 +81,8 @@ enum Request {
     /// Goes on without private halves, chosen by the bits of this number.
     Replace(u32),
     CorrectClock,
+    /// What was pushed is confirmed.
+    Confirm,
     Delete,
 }
 
@@ -105,6 +112,8 @@ enum PolicyChange {
     RsaBits(u16),
     Adoption(Option<AdoptionGate>),
     Canary(Option<CanaryPhase>),
+    /// To the targets that the bits of this number choose.
+    Push(usize),
     /// Everything but the algorithms.
     All(Profile),
 }
@@ -142,11 +151,14 @@ impl History {
             prop_oneof![3 => Just(IssuerOrigin::Fresh), 1 => Just(IssuerOrigin::TakesOver)];
         let timing = select(vec![Timing::single(), Timing::shared(SECOND * 30)]);
         let crowd = prop_oneof![60 => Just(None), 1 => (90_usize..=100).prop_map(Some)];
-        (profile, founding, timing, crowd, vec(step(), 1..=length)).prop_map(
-            |(profile, founding, timing, crowd, steps)| Self {
+        let push = prop_oneof![1 => Just(0_usize), 1 => 1_usize..4];
+        let steps = vec(step(), 1..=length);
+        (profile, founding, timing, push, crowd, steps).prop_map(
+            |(profile, founding, timing, push, crowd, steps)| Self {
                 profile,
                 founding,
                 timing,
+                push,
                 crowd,
                 steps,
             },
@@ -169,7 +181,9 @@ impl History {
     }
 
     fn begin(&self) -> World {
-        let mut world = World::create(policy(self.profile), self.founding);
+        let policy = policy(self.profile);
+        let policy = changed(&policy, &PolicyChange::Push(self.push)).unwrap_or(policy);
+        let mut world = World::create(policy, self.founding);
         world.timing = self.timing;
         world
     }
@@ -291,6 +305,7 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
         Step::Start(index) => world.start_verifier(*index),
         Step::Restart => world.restart(),
         Step::Seen(seen) => world.seen = *seen,
+        Step::Push(index) => world.push(*index),
         Step::Ask(request, mishap) => ask(world, request, mishap)?,
     }
     Ok(())
@@ -390,6 +405,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
             }
         }
         Request::CorrectClock => Command::CorrectClock,
+        Request::Confirm => world.confirmation()?,
         Request::Delete => Command::Delete {
             reason: "over".to_owned(),
         },
@@ -421,12 +437,18 @@ fn changed(policy: &Policy, change: &PolicyChange) -> Option<Policy> {
         PolicyChange::Adoption(gate) => policy.adoption = *gate,
         PolicyChange::Canary(phase) => policy.canary = *phase,
         PolicyChange::RsaBits(bits) => policy.rsa_bits = *bits,
+        PolicyChange::Push(chosen) => {
+            let targets = TARGETS.iter().enumerate();
+            let chosen = targets.filter(|(index, _)| chosen >> index & 1 == 1);
+            policy.push = chosen.map(|(_, (name, _))| (*name).to_owned()).collect();
+        }
         PolicyChange::All(profile) => {
             policy = Policy {
                 adoption: policy.adoption,
                 canary: policy.canary,
                 algorithms: policy.algorithms,
                 default_algorithm: policy.default_algorithm,
+                push: policy.push,
                 ..self::policy(*profile)
             }
         }
@@ -464,6 +486,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..14).prop_map(Step::Start),
         1 => Just(Step::Restart),
         3 => seen().prop_map(Step::Seen),
+        5 => (0..TARGETS.len()).prop_map(Step::Push),
         18 => (request(), mishap()).prop_map(|(request, mishap)| Step::Ask(request, mishap)),
     ]
 }
@@ -505,6 +528,7 @@ fn request() -> impl Strategy<Value = Request> {
         5 => prop_oneof![Just(None), algorithm().prop_map(Some)].prop_map(Request::StopCanary),
         3 => (algorithm(), successor()).prop_map(|(one, next)| Request::RevokeCanary(one, next)),
         3 => Just(Request::CorrectClock),
+        12 => Just(Request::Confirm),
         // It ends a life, so that it comes seldom.
         1 => Just(Request::Delete),
         4 => prop_oneof![Just(u32::MAX), any::<u32>()].prop_map(Request::Replace),
@@ -540,7 +564,9 @@ fn phase() -> impl Strategy<Value = Option<CanaryPhase>> {
 }
 
 fn policy_change() -> impl Strategy<Value = PolicyChange> {
-    use PolicyChange::{All, Cron, Default, Every, Lead, MaxAge, MaxTtl, RsaBits, Skew, Stale};
+    use PolicyChange::{
+        All, Cron, Default, Every, Lead, MaxAge, MaxTtl, Push, RsaBits, Skew, Stale,
+    };
     let seconds = |values: &'static [u64]| select(values).prop_map(Duration::from_secs);
     prop_oneof![
         6 => seconds(&[60, 180, 900, 3600, 43_200, 604_800]).prop_map(MaxTtl),
@@ -561,6 +587,7 @@ fn policy_change() -> impl Strategy<Value = PolicyChange> {
         1 => select(&[2048_u16, 4096]).prop_map(RsaBits),
         6 => gate().prop_map(PolicyChange::Adoption),
         8 => phase().prop_map(PolicyChange::Canary),
+        6 => (0_usize..4).prop_map(Push),
     ]
 }
 

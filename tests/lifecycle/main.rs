@@ -16,6 +16,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod copies;
 mod expected_state;
 mod history;
 mod invariants;

@@ -187,7 +187,9 @@ fn told(set: &KeySet, backup: Option<&KeySet>, events: &[Event]) -> Result<(), S
         keys.map(|key| (key.kid(), key.state().name())).collect();
     for event in events {
         let state = match event {
-            Event::KeyPublished { .. } => "pending",
+            Event::KeyPublished { .. }
+            | Event::KeyConfirmed { .. }
+            | Event::KeyUnconfirmed { .. } => "pending",
             Event::KeyCanaryStarted { .. } => "canary",
             Event::KeyActivated { .. } => "active",
             Event::KeyRetired { .. } => "retired",

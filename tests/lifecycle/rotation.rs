@@ -1,5 +1,7 @@
 //! Rotations: by schedule, by hand and by force.
 
+use std::time::Duration;
+
 use keywright::lifecycle::{
     Adoption, Command, Event, Readiness, RuleViolation, SWITCH_OVER, SimulationStart, Successor,
     simulate,
@@ -48,7 +50,7 @@ fn the_next_but_one_is_published_a_lead_before_the_successor_takes_over() {
                     kid: third,
                     algorithm,
                     imported,
-                    ready_at,
+                    ready_at: Some(ready_at),
                 }
             ),
             (
@@ -194,7 +196,8 @@ fn a_simulation_tells_the_story_that_ticking_lives() {
     let mut world = World::fresh(default_policy());
     let until = BEGINNING.after(DAY * 100);
     let proposal = SimulationStart::Change(Box::new(world.view.clone()), Command::ApplyPlan);
-    let told = simulate(&proposal, BEGINNING, &Adoption::default(), until).unwrap();
+    let none = Adoption::default();
+    let told = simulate(&proposal, BEGINNING, &none, until, Duration::ZERO).unwrap();
     let lived = world.live_until(until);
     assert!(lived.len() > 20);
     let told = told.iter().map(|one| (one.at, shape(&one.event)));

@@ -28,7 +28,29 @@ impl Response {
         }
     }
 
-    fn freshness(&self) -> Duration {
+    /// A copy with these keys, as it is given to a reader now.
+    pub(crate) fn of_kids(kids: BTreeSet<Kid>, now: Timestamp, freshness: Duration) -> Self {
+        Self {
+            kids: Rc::new(kids),
+            served_at: now,
+            max_age: freshness,
+            stale_if_error: Duration::ZERO,
+        }
+    }
+
+    /// The same, given to another reader later.
+    pub(crate) fn served_again(&self, now: Timestamp) -> Self {
+        Self {
+            served_at: now,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn kids(&self) -> &BTreeSet<Kid> {
+        &self.kids
+    }
+
+    pub(crate) fn freshness(&self) -> Duration {
         self.max_age + self.stale_if_error
     }
 
@@ -151,6 +173,13 @@ impl Verifier {
                 Refetches(SECOND * 30),
             )),
         ]
+    }
+
+    /// Those that read a copy alone: as long as it is fresh, or for ten minutes.
+    pub(crate) fn of_copies() -> Vec<Self> {
+        let all = Self::all().into_iter();
+        let reads_copies = |verifier: &Self| ["as told", "Envoy"].contains(&verifier.name);
+        all.filter(reads_copies).collect()
     }
 
     /// A new instance of it starts with an empty cache and fetches at once.

@@ -18,6 +18,7 @@ use keywright::store::memory::MemoryStore;
 use keywright::store::{Batch, BatchId, CommitError, EventRow, Store as _, StoredSet, commit};
 use keywright_verifier::{Algorithm, Jwk, Kid};
 
+use super::copies::Target;
 use super::expected_state::Ledger;
 use super::keys;
 use super::restore_register::Recollection;
@@ -62,6 +63,8 @@ pub(crate) struct World {
     pub(crate) tokens: Vec<Token>,
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) network: Network,
+    /// Where copies of the set are.
+    pub(crate) targets: Vec<Target>,
     pub(crate) ledger: Ledger,
     pub(crate) recollection: Recollection,
     /// Whether anything that could have reached the store has happened since the laws were asked.
@@ -163,6 +166,7 @@ impl World {
                 outage: false,
                 cached: None,
             },
+            targets: Target::all(),
             ledger: Ledger::default(),
             recollection: Recollection::default(),
             touched: true,
@@ -220,6 +224,9 @@ impl World {
         self.network.evict_stale(self.clock);
         for verifier in &mut self.verifiers {
             verifier.evict_stale(self.clock);
+        }
+        for target in &mut self.targets {
+            target.evict_stale(self.clock);
         }
         self.clock = self.clock.before(duration);
         let after = state(self);
@@ -443,6 +450,7 @@ impl World {
                 }
             }
         }
+        self.show_to_readers(kids);
     }
 
     fn witness(&mut self) {
@@ -562,6 +570,9 @@ impl World {
         }
         let freshness = self.stored.policy().freshness();
         self.ledger.clock_corrected(decided_at.clock, freshness);
+        for target in &mut self.targets {
+            target.clock_corrected(decided_at.clock, freshness);
+        }
         self.caches_forget_after(decided_at.clock);
         self.latest = self.clock;
         self.latest_ever = self.clock;
@@ -593,6 +604,9 @@ impl World {
             verifier.forget_after(latest);
         }
         self.network.forget_after(latest);
+        for target in &mut self.targets {
+            target.forget_after(latest);
+        }
     }
 
     fn load(&self) -> KeySet {
@@ -629,8 +643,9 @@ impl World {
         self.stored = change.set.clone();
         self.wanted = wanted;
         self.ledger.seen = self.seen;
+        let (set, events, now) = (&change.set, &change.events, decided_at.clock);
         self.ledger
-            .committed(command, &change.set, &change.events, decided_at.clock);
+            .committed(command, set, events, now, &self.targets);
         Ok(())
     }
 }

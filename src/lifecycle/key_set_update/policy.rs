@@ -46,6 +46,7 @@ impl KeySetUpdate<'_> {
         }
         let keeps = |algorithm: &Algorithm| policy.algorithms.contains(algorithm);
         self.set.vacant.retain(keeps);
+        self.follow_push_targets(&policy.push);
         self.set.policy = policy;
         self.record(Event::PolicyChanged { before, after });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{
-    Active, Canary, Pending, Removed, Retired, Revoked, State, Timestamp, Visibility,
+    Active, Canary, Copies, Pending, Removed, Retired, Revoked, State, Timestamp, Visibility,
 };
 
 /// Instants and lengths in milliseconds. Each member is always written, `null` where there is no
@@ -17,6 +17,9 @@ pub(super) enum StateDocument {
         /// `null` when the key was in the first set.
         #[serde(deserialize_with = "present")]
         missing_until: Option<u64>,
+        /// Absent where no copy is known that lacks the key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copies: Option<CopiesDocument>,
     },
     /// Versions that know no canary do not read it: they would let it sign nothing, or everything.
     Canary {
@@ -62,6 +65,14 @@ pub(super) enum StateDocument {
     },
 }
 
+/// What is known of the copies of the set. Instants in milliseconds.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum CopiesDocument {
+    Unconfirmed { since: u64 },
+    Confirmed { since: u64, missing_until: u64 },
+}
+
 /// Reads what may be `null` but not absent, as serde otherwise lets an `Option` be.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Option::deserialize(deserializer)
@@ -71,10 +82,23 @@ impl From<&State> for StateDocument {
     fn from(state: &State) -> Self {
         let millis = |instant: Option<Timestamp>| instant.map(Timestamp::millis);
         match state {
-            State::Pending(Pending { visibility }) => Self::Pending {
+            State::Pending(Pending { visibility, copies }) => Self::Pending {
                 missing_until: match visibility {
                     Visibility::SinceFirstSet => None,
                     Visibility::MissingUntil(until) => Some(until.millis()),
+                },
+                copies: match copies {
+                    Copies::NoneWithout => None,
+                    Copies::Unconfirmed { since } => Some(CopiesDocument::Unconfirmed {
+                        since: since.millis(),
+                    }),
+                    Copies::Confirmed {
+                        since,
+                        missing_until,
+                    } => Some(CopiesDocument::Confirmed {
+                        since: since.millis(),
+                        missing_until: missing_until.millis(),
+                    }),
                 },
             },
             State::Canary(Canary {
@@ -142,10 +166,26 @@ impl From<StateDocument> for State {
     fn from(document: StateDocument) -> Self {
         let instant = Timestamp::from_millis;
         match document {
-            StateDocument::Pending { missing_until } => Self::Pending(Pending {
+            StateDocument::Pending {
+                missing_until,
+                copies,
+            } => Self::Pending(Pending {
                 visibility: missing_until.map_or(Visibility::SinceFirstSet, |until| {
                     Visibility::MissingUntil(instant(until))
                 }),
+                copies: match copies {
+                    None => Copies::NoneWithout,
+                    Some(CopiesDocument::Unconfirmed { since }) => Copies::Unconfirmed {
+                        since: instant(since),
+                    },
+                    Some(CopiesDocument::Confirmed {
+                        since,
+                        missing_until,
+                    }) => Copies::Confirmed {
+                        since: instant(since),
+                        missing_until: instant(missing_until),
+                    },
+                },
             }),
             StateDocument::Canary {
                 started_at,
