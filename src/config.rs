@@ -46,6 +46,7 @@
 //! | `oauth.mtls` | none | `listen`, `url`, `certificate`, `key`, `client_ca`: a listener that asks clients for a certificate |
 //! | `oauth.allow_plaintext` | `false` | take client secrets on a public listener without TLS |
 //! | `webhooks.allowed_networks` | none | networks besides the public internet in which receivers of webhooks and of security events may be |
+//! | `push` | none | `[push.NAME]`: places to which policies have key sets pushed: each a `file`, an object of `s3` or a `config_map`, with `issuer` and `delay` |
 //! | `trusted_issuers` | none | `[[trusted_issuers]]`: whose tokens prove who a caller is |
 //! | `log.format` | `text` | or `json` |
 //! | `log.filter` | `info` | as in `keywright=debug,info` |
@@ -64,11 +65,13 @@ mod listen;
 mod listener;
 mod master_key;
 mod oauth;
+mod push;
 mod store;
 mod telemetry;
 mod trusted_issuer;
 mod webhooks;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -98,6 +101,7 @@ pub use master_key::{
     UnclearMasterKeySource, master_key_variable,
 };
 pub use oauth::{InvalidGrace, InvalidMtlsUrl, InvalidOrigin, Mtls, MtlsUrl, Oauth, Origin};
+pub use push::{ConfigMap, ISSUER_PLACEHOLDER, PushTarget, S3Bucket, secret_variable};
 pub use store::{InvalidStore, InvalidStoreUrl, ListenUrl, Store, StoreUrl};
 pub use telemetry::{InvalidOtlpEndpoint, InvalidTraceShare, OtlpEndpoint, Telemetry, TraceShare};
 pub use trusted_issuer::TrustedIssuer;
@@ -142,6 +146,9 @@ pub struct Config {
     pub oauth: Oauth,
     /// Who is told of what.
     pub webhooks: Webhooks,
+    /// Where key sets are pushed, by names that policies use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub push: BTreeMap<String, PushTarget>,
     /// Whose tokens prove who a caller is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_issuers: Vec<TrustedIssuer>,
@@ -219,6 +226,7 @@ impl Default for Config {
             console: Console::default(),
             oauth: Oauth::default(),
             webhooks: Webhooks::default(),
+            push: BTreeMap::new(),
             trusted_issuers: Vec::new(),
             issuance_log: IssuanceLog::default(),
             log: Log::default(),
@@ -310,6 +318,8 @@ impl Config {
         self.store.validate()?;
         self.console.validate()?;
         self.oauth.validate()?;
+        let is_shared = matches!(self.store.url, StoreUrl::Postgres(_));
+        push::validate(&self.push, is_shared)?;
         self.telemetry.validate()?;
         self.default_issuer_url()?;
         Ok(())

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::authority::event_streams::EventStreamTransmitter;
 use crate::authority::lease::Lease;
+use crate::authority::push::{CopyPusher, PushTargets};
 use crate::authority::revocations::RevocationSecret;
 use crate::authority::status_lists::StatusSecrets;
 use crate::authority::webhooks::{Sender, WebhookDeliverer};
@@ -153,6 +154,7 @@ pub async fn run(
         audience: config.internal.audience.clone(),
         oauth: config.oauth.endpoints(),
         grants: config.oauth.grants(),
+        push: PushTargets::of(&config.push),
         issuance_log: issuance_log.clone(),
         revocation_secret: RevocationSecret::default(),
         status_secrets: StatusSecrets::default(),
@@ -195,6 +197,8 @@ pub async fn run(
         &Arc::new(transmitter),
         EventStreamTransmitter::run,
     );
+    let pusher = CopyPusher::new(Arc::clone(&authority));
+    let copies = background.spawn("copies", &Arc::new(pusher), CopyPusher::run);
     let store_task = if authority.has_shared_store() {
         background.spawn("replication", &authority, replication::run)
     } else {
@@ -307,6 +311,7 @@ pub async fn run(
         &upkeep,
         &webhooks,
         &event_streams,
+        &copies,
     ] {
         task.abort();
     }

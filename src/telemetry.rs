@@ -1,6 +1,7 @@
 //! Logs, metrics and traces.
 
 mod consumptions;
+mod copies;
 mod event_streams;
 mod grants;
 mod issuance;
@@ -30,6 +31,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::lifecycle::Timestamp;
 
 pub use consumptions::ConsumptionMetrics;
+pub use copies::CopyMetrics;
 pub use event_streams::EventStreamMetrics;
 pub use grants::GrantMetrics;
 pub use issuance::IssuanceMetrics;
@@ -113,6 +115,7 @@ pub struct Metrics {
     webhooks: WebhookMetrics,
     spans: SpanMetrics,
     event_streams: EventStreamMetrics,
+    copies: CopyMetrics,
     tasks: TaskMetrics,
     issuers: IssuerMetrics,
     process: ProcessMetrics,
@@ -229,6 +232,8 @@ impl Default for Metrics {
         spans.register(&mut registry);
         let event_streams = EventStreamMetrics::default();
         event_streams.register(&mut registry);
+        let copies = CopyMetrics::default();
+        copies.register(&mut registry);
         let metrics = Self {
             issuance,
             grants,
@@ -236,6 +241,7 @@ impl Default for Metrics {
             webhooks,
             spans,
             event_streams,
+            copies,
             tasks: TaskMetrics::default(),
             issuers,
             process: ProcessMetrics::default(),
@@ -374,6 +380,11 @@ impl Metrics {
     /// What becomes of security event tokens that are pushed.
     pub const fn event_streams(&self) -> &EventStreamMetrics {
         &self.event_streams
+    }
+
+    /// Pushes of key sets to copies.
+    pub const fn copies(&self) -> &CopyMetrics {
+        &self.copies
     }
 
     /// What becomes of requests to use up tokens that count once.

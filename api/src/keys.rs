@@ -60,9 +60,12 @@ pub struct Key {
     pub created_at: UnixSeconds,
     /// When it entered the published set.
     pub published_at: UnixSeconds,
-    /// Pending: when it may sign.
+    /// Pending: when it may sign; absent while it is not known that every copy of the set has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<UnixSeconds>,
+    /// Pending: since when it waits until every copy has it to which the policy has the set pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_since: Option<UnixSeconds>,
     /// When it began to sign here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<UnixSeconds>,
@@ -183,8 +186,11 @@ pub struct Exposure {
     pub forced: bool,
     /// The key that signs for this algorithm now; `null` if none does.
     pub signs_now: Nullable<Kid>,
-    /// Until when an HTTP cache may return a set with the revoked key.
+    /// Until when an HTTP cache may return a set with the revoked key that this service has served.
     pub cached_until: UnixSeconds,
+    /// The copies to which the policy has the set pushed: what holds for those who read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyExposure>,
     /// When the last token that it may have signed would have expired.
     pub tokens_until: UnixSeconds,
     /// From when on no process signs with the key, including one that cannot reach the store.
@@ -227,6 +233,16 @@ pub struct LiveTokensOfAudience {
     pub tokens: u64,
     /// When the last of them expires, in Unix seconds.
     pub expires_at: UnixSeconds,
+}
+
+/// A copy of the key set after a revocation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CopyExposure {
+    /// The target, by its name in the configuration.
+    pub target: String,
+    /// Until when a reader of the copy may use the revoked key; `null` while it has not been pushed without
+    /// it: pushes are tried until one succeeds, and no time is known before that.
+    pub cached_until: Nullable<UnixSeconds>,
 }
 
 /// What an imported key becomes.

@@ -69,9 +69,9 @@ pub use issuers::{
     OpenidConfigurationPolicy, Policy, PolicyInForce, RevocationFeed, Rotation,
 };
 pub use keys::{
-    AlgorithmRotation, Exposure, History, ImportRequest, ImportState, JwkNumbers, Key, KeyState,
-    Keys, LiveTokens, LiveTokensOfAudience, LiveTokensOfClient, PastKey, PublicJwk, RevokeRequest,
-    RotateRequest, Rotations, StopCanaryRequest, StoppedCanaries, StoppedCanary,
+    AlgorithmRotation, CopyExposure, Exposure, History, ImportRequest, ImportState, JwkNumbers,
+    Key, KeyState, Keys, LiveTokens, LiveTokensOfAudience, LiveTokensOfClient, PastKey, PublicJwk,
+    RevokeRequest, RotateRequest, Rotations, StopCanaryRequest, StoppedCanaries, StoppedCanary,
 };
 pub use oauth::{
     AccessToken, AccessTokenType, ClientAuthenticationForm, ConsumedToken, GlobalTokenRevocation,
@@ -91,7 +91,7 @@ pub use revocations::{
     RevocationState, Revocations,
 };
 pub use service::{
-    ClockCorrection, ConsoleLink, CorrectClockRequest, EventStreamHealth, HealthReport,
+    ClockCorrection, ConsoleLink, CopyHealth, CorrectClockRequest, EventStreamHealth, HealthReport,
     IssuerHealth, IssuerState, LeaseHealth, MasterKey, MasterKeyRotation, MasterKeyState, Register,
     RegisterContents, Replica, Replicas, RotateMasterKeyRequest, StoreHealth, TaskHealth,
     TaskState, WebhookHealth,

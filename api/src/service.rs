@@ -166,10 +166,26 @@ pub struct HealthReport {
     /// moment ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub event_streams: Vec<EventStreamHealth>,
+    /// The copies of key sets that are not the key set, and why; as a moment ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyHealth>,
     /// How many lines of the service log could not be written since the process started.
     pub log_lines_lost: u64,
     /// The background tasks, by name.
     pub tasks: Vec<TaskHealth>,
+}
+
+/// A copy of a key set that is not the key set. Successors that it lacks wait for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CopyHealth {
+    /// The issuer.
+    pub issuer: IssuerName,
+    /// The target, by its name in the configuration.
+    pub target: String,
+    /// Since when.
+    pub since: UnixSeconds,
+    /// Why.
+    pub reason: String,
 }
 
 /// A webhook that does not accept messages.

@@ -91,12 +91,17 @@ impl IssuerDirectory {
 
     /// All issuers that are not deleted, in the order of their names.
     pub(super) fn all(&self) -> Vec<Arc<Issuer>> {
+        let mut all = self.with_deleted();
+        all.retain(|issuer| issuer.snapshot().set().deleted_at().is_none());
+        all
+    }
+
+    /// All issuers, those that are deleted among them, in the order of their names.
+    pub(super) fn with_deleted(&self) -> Vec<Arc<Issuer>> {
         let issuers = self.issuers.load();
-        let is_alive = |issuer: &&Arc<Issuer>| issuer.snapshot().set().deleted_at().is_none();
-        let alive = issuers.by_name.values().filter(is_alive);
-        let mut alive: Vec<_> = alive.cloned().collect();
-        alive.sort_by(|one, other| one.name().cmp(other.name()));
-        alive
+        let mut all: Vec<_> = issuers.by_name.values().cloned().collect();
+        all.sort_by(|one, other| one.name().cmp(other.name()));
+        all
     }
 
     /// The issuer that is published under a path (empty for the root).

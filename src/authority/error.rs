@@ -100,6 +100,17 @@ pub enum ChangeError {
     /// A client names a trusted issuer that is not configured.
     #[error("workloads name the trusted issuer \"{0}\", which the configuration does not have")]
     UntrustedIssuer(String),
+    /// A policy names a target to which key sets cannot be pushed.
+    #[error(
+        "push names the target \"{name}\", which the configuration does not have for this issuer; it has {}",
+        if known.is_empty() { "none" } else { known }
+    )]
+    UnknownPushTarget {
+        /// The target.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// Another issuer is published under the same path.
     #[error("another issuer has a url with the same path; the path alone tells issuers apart")]
     PathTaken,

@@ -18,6 +18,7 @@ use keywright_verifier::Algorithm;
 
 use super::event_streams::StoredEventStream;
 use super::issuer::Issuer;
+use super::push::CopyStatus;
 use super::store_watch::StoreWatch;
 use super::webhooks::StoredWebhook;
 use super::{Authority, ChangeError};
@@ -134,6 +135,8 @@ pub(super) struct Health {
     /// Those whose receivers do not accept tokens, each with its issuer, as the last look at all has found
     /// them.
     event_streams: Mutex<Vec<(IssuerName, EventStream)>>,
+    /// The copies of key sets, as the last look at all has found them.
+    copies: Mutex<Vec<CopyStatus>>,
 }
 
 /// A scheduled change that failed, and fails until it succeeds.
@@ -152,6 +155,7 @@ impl Health {
             failed_schedules: Mutex::default(),
             webhooks: Mutex::default(),
             event_streams: Mutex::default(),
+            copies: Mutex::default(),
         }
     }
 
@@ -195,6 +199,18 @@ impl Health {
         let failing = failing.map(|stored| (stored.issuer.clone(), stored.stream.clone()));
         let mut seen = (self.event_streams.lock()).unwrap_or_else(PoisonError::into_inner);
         *seen = failing.collect();
+    }
+
+    /// Notes how the pushes of all copies go.
+    pub(super) fn observe_copies(&self, all: Vec<CopyStatus>) {
+        let mut seen = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = all;
+    }
+
+    /// The copies of key sets, as of a moment ago.
+    pub(super) fn copies(&self) -> Vec<CopyStatus> {
+        let seen = self.copies.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn failed_schedule(&self, issuer: &IssuerName) -> Option<IssuerFault> {
@@ -403,6 +419,16 @@ impl Authority {
         for (issuer, fault) in self.issuer_faults() {
             metrics.observe_fault(issuer.as_str(), fault.state());
         }
+        let copies = self.metrics().copies();
+        copies.forget();
+        for copy in self.copies() {
+            let behind = copy.behind_since.map(|since| now.since(since));
+            copies.observe(
+                copy.issuer.as_str(),
+                &copy.target,
+                behind.unwrap_or_default(),
+            );
+        }
         for issuer in self.issuers() {
             let name = issuer.name().as_str();
             metrics.observe_revocations(name, issuer.revocations().count());
@@ -420,7 +446,8 @@ impl Authority {
                     let algorithm = key.algorithm();
                     let age = now.since(active.activated_at);
                     let due = rotation_due(snapshot.set(), algorithm);
-                    let left = due.map(|due| due.since(now));
+                    let known = due.filter(|due| *due < Timestamp::END);
+                    let left = known.map(|due| due.since(now));
                     metrics.observe_key(name, algorithm, age, left);
                 }
             }

@@ -95,6 +95,7 @@ impl Authority {
         origin: Option<IssuerOrigin>,
         actor: Actor,
     ) -> Result<IssuerSet, ChangeError> {
+        self.services.push.check(name, &policy)?;
         let (authority, name) = (Arc::clone(self), name.clone());
         run_to_completion(async move {
             match authority.issuer(name.as_str()) {

@@ -57,6 +57,9 @@ pub struct Exposure {
     /// Until when a cached copy of the set is fresh and may still be trusted. What a verifier
     /// keeps beyond our headers comes on top.
     pub cached_until: Timestamp,
+    /// Until when the readers of each copy that is pushed may trust it; `None` while the copy has not been
+    /// pushed without it.
+    pub copies: Vec<(String, Option<Timestamp>)>,
     /// When the last token that the key may have signed would have expired.
     pub tokens_until: Timestamp,
     /// From when on no replica signs with the key or serves it as fresh, also one that has lost
@@ -96,6 +99,9 @@ fn exposure(
         forced: change.events.iter().any(is_forced),
         signs_now: change.set.active(algorithm).map(|key| key.kid().clone()),
         cached_until: served.max(change.set.served_fresh_until()),
+        copies: (change.set.policy().push.iter())
+            .map(|target| (target.clone(), None))
+            .collect(),
         tokens_until,
         in_force_everywhere_at,
     })
@@ -383,7 +389,11 @@ impl Authority {
             Some(_) if on_all_replicas => self.now().max(installed_at),
             Some(max_staleness) => self.now().max(installed_at).after(max_staleness),
         };
-        exposure(kid, before.set(), &change, in_force_everywhere_at).ok_or_else(unknown)
+        let exposure = exposure(kid, before.set(), &change, in_force_everywhere_at);
+        Ok(Exposure {
+            copies: self.exposed_copies(issuer, before.set().policy()).await,
+            ..exposure.ok_or_else(unknown)?
+        })
     }
 
     /// Who would be exposed if a key were revoked now. Nothing is changed. Of replicas the slowest
@@ -482,9 +492,12 @@ impl Authority {
         policy: Option<Policy>,
         until: Timestamp,
     ) -> Result<Vec<PlannedEvent>, ChangeError> {
+        let snapshot = issuer.snapshot();
+        let in_force = policy.as_ref().unwrap_or(snapshot.set().policy());
+        let delay = self.services.push.delay(issuer.name(), in_force);
         let command = policy.map_or(Command::ApplyPlan, Command::SetPolicy);
-        let proposal = SimulationStart::Change(Box::new(issuer.snapshot().set().clone()), command);
+        let proposal = SimulationStart::Change(Box::new(snapshot.set().clone()), command);
         let (time, adoption) = (self.services.lease.change_time(), self.adoption(issuer));
-        simulate(&proposal, time, &adoption, until).map_err(ChangeError::Refused)
+        simulate(&proposal, time, &adoption, until, delay).map_err(ChangeError::Refused)
     }
 }

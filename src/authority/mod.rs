@@ -34,6 +34,7 @@ pub mod load;
 pub mod master_key;
 pub mod permit;
 pub mod publication;
+pub mod push;
 mod replay;
 pub mod replication;
 pub mod request;
@@ -81,6 +82,7 @@ use grants::GrantCounts;
 use health::Health;
 use issuer::Issuer;
 use lease::Lease;
+use push::PushTargets;
 use replication::{OwnReplica, ReplicationError};
 use revocations::RevocationSecret;
 use scheduler::{Generating, WakeQueue};
@@ -119,6 +121,8 @@ pub struct Services {
     pub oauth: Endpoints,
     /// What holds for all grants.
     pub grants: GrantSettings,
+    /// Where key sets are pushed.
+    pub push: PushTargets,
     /// Where each token leaves a line.
     pub issuance_log: Option<Arc<IssuanceLog>>,
     /// For how long what is in memory may be used.

@@ -78,6 +78,15 @@ pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<u8> {
     body
 }
 
+/// The `Cache-Control` of a key set that is fresh for so long, and stale for so long after it.
+pub(super) fn cache_control(max_age: Duration, stale_if_error: Duration) -> String {
+    let max_age = max_age.as_secs();
+    match stale_if_error.as_secs() {
+        0 => format!("public, max-age={max_age}"),
+        stale => format!("public, max-age={max_age}, stale-if-error={stale}"),
+    }
+}
+
 impl Publication {
     /// Builds the documents of `set` as of `now`. The metadata names the OAuth endpoints if they are on.
     pub fn of(
@@ -204,10 +213,6 @@ impl Publication {
     }
 
     fn cache_control_with(&self, max_age: Duration) -> String {
-        let max_age = max_age.as_secs();
-        match self.stale_if_error.as_secs() {
-            0 => format!("public, max-age={max_age}"),
-            stale => format!("public, max-age={max_age}, stale-if-error={stale}"),
-        }
+        cache_control(max_age, self.stale_if_error)
     }
 }

@@ -156,6 +156,8 @@ impl ChangeRequest {
                 | Command::StopCanary { .. }
                 | Command::Revoke { .. }
                 | Command::Delete { .. }
+                | Command::ConfirmCopies(_)
+                | Command::DoubtCopies
                 | Command::Import { .. }
         )
     }
@@ -179,6 +181,8 @@ impl ChangeRequest {
             | Command::ApplyPlanWithoutRotation
             | Command::Import { .. }
             | Command::SetPolicy(_)
+            | Command::ConfirmCopies(_)
+            | Command::DoubtCopies
             | Command::CorrectClock => WhenDiskFull::Fail,
         }
     }

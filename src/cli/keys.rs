@@ -8,12 +8,12 @@ mod reference;
 mod revoke;
 mod rotate;
 
-use keywright_api::{Key, KeyState, Keys, UnixSeconds};
+use keywright_api::{HealthReport, Key, KeyState, Keys, UnixSeconds};
 use keywright_client::Answer;
 use keywright_verifier::Kid;
 
 use super::failure::Failure;
-use super::moment::{described, seen_from};
+use super::moment::{described, rfc3339, seen_from};
 use super::session::Session;
 use super::table::{columns, pairs};
 use crate::lifecycle::IssuerName;
@@ -74,7 +74,12 @@ pub(super) fn run(arguments: Arguments, session: &mut Session) -> Result<(), Fai
         Command::Show(arguments) => {
             let client = session.client()?;
             let answer = client.wait(client.read_key(&issuer, &arguments.kid))?;
-            show(&answer, session)
+            let key: Key = answer.read()?;
+            let awaited = match key.unconfirmed_since {
+                Some(_) => awaited(&client.wait(client.read_health_report())?.read()?, &issuer),
+                None => None,
+            };
+            show(&answer, awaited.as_deref(), session)
         }
         Command::History(arguments) => history::run(&issuer, &arguments, session),
         Command::Rotate(arguments) => rotate::run(&issuer, &arguments, session),
@@ -132,6 +137,9 @@ fn state_of(key: &Key, now: u64) -> String {
         |at: Option<UnixSeconds>| at.map_or_else(String::new, |UnixSeconds(at)| seen_from(now, at));
     match key.state {
         KeyState::Pending if key.ready_at.is_some_and(|at| at.0 <= now) => "ready".to_owned(),
+        KeyState::Pending if key.unconfirmed_since.is_some() => {
+            "waits until every copy has it".to_owned()
+        }
         KeyState::Pending => format!("ready {}", from_now(key.ready_at)),
         KeyState::Canary => "signs a share".to_owned(),
         KeyState::Active => "signs".to_owned(),
@@ -141,13 +149,31 @@ fn state_of(key: &Key, now: u64) -> String {
     }
 }
 
-fn show(answer: &Answer<Key>, session: &mut Session) -> Result<(), Failure> {
+/// The targets that a key waits for, and why their copies are behind.
+fn awaited(report: &HealthReport, issuer: &IssuerName) -> Option<String> {
+    let copies = report.copies.iter();
+    let behind = copies.filter(|copy| copy.issuer == *issuer);
+    let behind: Vec<String> = behind
+        .map(|copy| {
+            format!(
+                "{}, since {}: {}",
+                copy.target,
+                rfc3339(copy.since.0),
+                copy.reason
+            )
+        })
+        .collect();
+    (!behind.is_empty()).then(|| behind.join("; "))
+}
+
+fn show(answer: &Answer<Key>, awaited: Option<&str>, session: &mut Session) -> Result<(), Failure> {
     let now = session.now.floor_seconds();
     session.output.show(answer, |key: Key, output| {
         let times = [
             ("created", Some(key.created_at)),
             ("published", Some(key.published_at)),
             ("ready", key.ready_at),
+            ("not in every copy since", key.unconfirmed_since),
             ("activated", key.activated_at),
             ("retired", key.retired_at),
             ("published until", key.published_until),
@@ -158,6 +184,12 @@ fn show(answer: &Answer<Key>, session: &mut Session) -> Result<(), Failure> {
             ("algorithm", Some(key.algorithm.to_string())),
             ("state", Some(key.state.as_str().to_owned())),
             ("reason", key.reason),
+            (
+                "waits for",
+                awaited
+                    .filter(|_| key.unconfirmed_since.is_some())
+                    .map(str::to_owned),
+            ),
         ];
         let times = times
             .into_iter()

@@ -87,7 +87,8 @@ fn simulate_offline(
     let policy = read_policy(file, &Timing::single())?;
     let warnings = policy.warnings();
     let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
-    let occurrences = simulate(&proposal, now, &Adoption::default(), until)
+    // Which delays its targets have is known to a service alone.
+    let occurrences = simulate(&proposal, now, &Adoption::default(), until, Duration::ZERO)
         .map_err(|refusal| Failure::rejected("refused", refusal))?;
     let shown = occurrences.iter().map(|occurrence| {
         let mut members = serde_json::to_value(&occurrence.event)?;

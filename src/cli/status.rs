@@ -270,6 +270,16 @@ impl Status {
                 stream.reason
             ));
         }
+        for copy in &self.health.copies {
+            lines.push(format!(
+                "the copy of issuer {}'s key set at {} is not up to date (since {}), and successors wait for \
+                 it: {}",
+                copy.issuer,
+                copy.target,
+                rfc3339(copy.since.0),
+                copy.reason
+            ));
+        }
         if self.health.log_lines_lost > 0 {
             let lost = self.health.log_lines_lost;
             lines.push(format!("{lost} lines of the service's log were lost"));

@@ -19,6 +19,14 @@ pub enum ConfigError {
         /// The file or variable.
         place: String,
     },
+    /// A target to which key sets cannot be pushed.
+    #[error("push.{name}: {reason}")]
+    PushTarget {
+        /// The target.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file cannot be read.
     #[error("cannot read the configuration file {path}: {source}")]
     Unreadable {

@@ -80,6 +80,7 @@ fn sentence(occurrence: &api::Occurrence) -> Markup {
                 (short_kid(kid)) " is published"
                 @match members.ready_at.filter(|ready_at| ready_at.0 > at.0) {
                     Some(ready_at) => { "; it may sign " (moment::length(ready_at.0 - at.0)) " later." },
+                    None if members.ready_at.is_none() => { " and waits until every copy has it." },
                     None => { " and may sign at once." },
                 }
             },
@@ -91,6 +92,14 @@ fn sentence(occurrence: &api::Occurrence) -> Markup {
                 @if let Some(until) = members.until { ", for " (moment::length(until.0.saturating_sub(at.0))) } "."
             },
             api::KeyEvent::KeyCanaryStopped => { "The canary " (short_kid(kid)) " is taken back." },
+            api::KeyEvent::KeyConfirmed => {
+                "Every copy has " (short_kid(kid))
+                @match members.ready_at.filter(|ready_at| ready_at.0 > at.0) {
+                    Some(ready_at) => { "; it may sign " (moment::length(ready_at.0 - at.0)) " later." },
+                    None => { ", and it may sign at once." },
+                }
+            },
+            api::KeyEvent::KeyUnconfirmed => { (short_kid(kid)) " waits until every copy has it." },
             api::KeyEvent::KeyActivated if members.forced == Some(true) => {
                 (short_kid(kid)) " begins to sign, before verifiers can know it."
             },

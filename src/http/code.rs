@@ -319,7 +319,7 @@ codes! {
         "add it to the policy";
     SuccessorNotReady = "successor-not-ready":
         "verifiers may hold sets without the successor of `algorithm`",
-        "wait until `ready_at`";
+        "wait until `ready_at`; without one, it waits until every copy has it";
     SuccessorNotAdopted = "successor-not-adopted":
         "too few verifiers hold the successor of `algorithm` for the policy's `adoption`",
         "wait until they do, until `ready_at` at most";

@@ -39,7 +39,10 @@ pub(super) fn key(key: &Key, policy: &Policy) -> api::Key {
         state: key.state().kind(),
         created_at: key.created_at().in_the_past(),
         published_at: key.published_at().in_the_past(),
-        ready_at: key.ready_at(policy).map(Timestamp::ahead),
+        ready_at: (key.ready_at(policy))
+            .filter(|ready_at| *ready_at < Timestamp::END)
+            .map(Timestamp::ahead),
+        unconfirmed_since: key.unconfirmed_since().map(Timestamp::in_the_past),
         activated_at: key.activated_at().map(Timestamp::in_the_past),
         retired_at: None,
         published_until: None,
@@ -185,6 +188,12 @@ pub(super) fn exposure(exposure: &Exposure) -> api::Exposure {
         forced: exposure.forced,
         signs_now: exposure.signs_now.clone().into(),
         cached_until: exposure.cached_until.ahead(),
+        copies: (exposure.copies.iter())
+            .map(|(target, until)| api::CopyExposure {
+                target: target.clone(),
+                cached_until: until.map(Timestamp::ahead).into(),
+            })
+            .collect(),
         tokens_until: exposure.tokens_until.ahead(),
         in_force_everywhere_at: exposure.in_force_everywhere_at.ahead(),
     }

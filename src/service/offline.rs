@@ -259,7 +259,8 @@ impl Count {
                 | Kind::StatusList
                 | Kind::Webhook
                 | Kind::TrackedToken
-                | Kind::EventStream => {}
+                | Kind::EventStream
+                | Kind::PushedCopy => {}
             },
             Entry::Event(event) => {
                 copied.events += 1;

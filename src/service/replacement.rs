@@ -9,6 +9,7 @@ use crate::authority::Services;
 use crate::authority::audit::Actor;
 use crate::authority::lease::Lease;
 use crate::authority::master_key::{Replaced, replace_lost_keys as replace};
+use crate::authority::push::PushTargets;
 use crate::authority::revocations::RevocationSecret;
 use crate::authority::status_lists::StatusSecrets;
 use crate::clock::Clock;
@@ -61,6 +62,7 @@ pub async fn replace_lost_keys(
         audience: None,
         oauth: crate::oauth::Endpoints::Off,
         grants: crate::oauth::grant::GrantSettings::default(),
+        push: PushTargets::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         status_secrets: StatusSecrets::default(),

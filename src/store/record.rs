@@ -37,11 +37,13 @@ pub enum Kind {
     TrackedToken,
     /// A receiver of security events of the issuer that owns it. What it is authenticated with is in `sealed`.
     EventStream,
+    /// What is known of the copy of the key set of the issuer that owns it, which a target holds.
+    PushedCopy,
 }
 
 impl Kind {
     /// Every kind, in the order in which a dump has them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Setting,
         Self::Issuer,
         Self::Key,
@@ -55,6 +57,7 @@ impl Kind {
         Self::Webhook,
         Self::TrackedToken,
         Self::EventStream,
+        Self::PushedCopy,
     ];
 
     /// Its word, as databases and backups spell it.
@@ -73,6 +76,7 @@ impl Kind {
             Self::Webhook => "webhook",
             Self::TrackedToken => "tracked-token",
             Self::EventStream => "event-stream",
+            Self::PushedCopy => "pushed-copy",
         }
     }
 
@@ -82,9 +86,9 @@ impl Kind {
     }
 
     /// Whether a backup has it. A restore makes every status list of before invalid as a whole, so that
-    /// nothing would ask for the entries of single tokens.
+    /// nothing would ask for the entries of single tokens. What a copy holds by then is looked up there.
     pub const fn is_in_backup(self) -> bool {
-        !matches!(self, Self::TrackedToken)
+        !matches!(self, Self::TrackedToken | Self::PushedCopy)
     }
 
     /// The kind with this word.

@@ -14,6 +14,7 @@ use keywright::authority::authentication::{
 };
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
+use keywright::authority::push::PushTargets;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, SignedToken, Uses, sign};
 use keywright::authority::status_lists::StatusSecrets;
@@ -98,6 +99,7 @@ impl World {
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,
             grants: keywright::oauth::grant::GrantSettings::default(),
+            push: PushTargets::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             status_secrets: StatusSecrets::default(),

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::lease::Lease;
+use keywright::authority::push::PushTargets;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, Services};
@@ -123,6 +124,7 @@ async fn main() {
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,
         grants: keywright::oauth::grant::GrantSettings::default(),
+        push: PushTargets::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         status_secrets: StatusSecrets::default(),

@@ -9,6 +9,7 @@ use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
+use keywright::authority::push::PushTargets;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, Services};
@@ -112,6 +113,7 @@ impl World {
             audience: None,
             oauth: keywright::oauth::Endpoints::Off,
             grants: keywright::oauth::grant::GrantSettings::default(),
+            push: PushTargets::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             status_secrets: StatusSecrets::default(),

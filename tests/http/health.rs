@@ -156,6 +156,7 @@ fn the_report_names_every_task_of_the_background() {
         tasks,
         [
             "access-upkeep",
+            "copies",
             "event-streams",
             "issuance-log",
             "issuer-check",

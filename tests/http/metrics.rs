@@ -7,13 +7,15 @@ use serde_json::json;
 use crate::support::{Server, eventually, request, start};
 
 /// What is absent in a service that has a store of its own, no certificate, no grants and no trouble.
-const OF_OTHERS: [&str; 12] = [
+const OF_OTHERS: [&str; 14] = [
     "keywright_consumptions",
     "keywright_grant_renewals",
     "keywright_grants",
     "keywright_grants_ended",
     "keywright_issuer_fault",
     "keywright_lease_seconds",
+    "keywright_push_attempts",
+    "keywright_push_behind_seconds",
     "keywright_security_event_attempts",
     "keywright_task_last_failure_timestamp_seconds",
     "keywright_tls_certificate_expiry_seconds",

@@ -663,6 +663,10 @@ fn every_event_that_can_be_brought_about_is_one_of_the_schema() {
     for event in ["webhook-paused", "rotation-overdue", "event-stream-paused"] {
         assert!(documented.remove(event), "{event}");
     }
+    // Successors that wait for copies: see tests/push.
+    for event in ["key-confirmed", "key-unconfirmed"] {
+        assert!(documented.remove(event), "{event}");
+    }
     // A rotation that has waited for verifiers: see `adoption`.
     assert!(documented.remove("adoption-missed"));
     // A schedule that has begun a canary: see `canary`.

@@ -8,6 +8,7 @@ use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::grants::GrantDraft;
 use keywright::authority::lease::Lease;
+use keywright::authority::push::PushTargets;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::status_lists::StatusSecrets;
 use keywright::authority::{Authority, ChangeError, Services};
@@ -61,6 +62,7 @@ async fn process(store: Arc<dyn Store>, clock: &Clock, keys: [&Key; 2]) -> Arc<A
         audience: None,
         oauth: keywright::oauth::Endpoints::Off,
         grants: keywright::oauth::grant::GrantSettings::default(),
+        push: PushTargets::default(),
         issuance_log: None,
         revocation_secret: RevocationSecret::default(),
         status_secrets: StatusSecrets::default(),

@@ -10,6 +10,7 @@ use keywright::authority::audit::Actor;
 use keywright::authority::authentication::TrustedIssuers;
 use keywright::authority::issuer::Issuer;
 use keywright::authority::lease::Lease;
+use keywright::authority::push::PushTargets;
 use keywright::authority::replication::ReplicationError;
 use keywright::authority::revocations::RevocationSecret;
 use keywright::authority::signing::{SignRefusal, SignRequest, Uses, sign};
@@ -106,6 +107,7 @@ impl Process {
             audience: None,
             oauth: keywright::oauth::Endpoints::On { mtls: None },
             grants: keywright::oauth::grant::GrantSettings::default(),
+            push: PushTargets::default(),
             issuance_log: None,
             revocation_secret: RevocationSecret::default(),
             status_secrets: StatusSecrets::default(),

@@ -22,7 +22,7 @@ enum Member {
 pub(super) struct InvalidAssignment;
 
 impl Assignment {
-    /// Reads an assignment. `algorithms` is a list, separated by commas; a value of digits alone
+    /// Reads an assignment. `algorithms` and `push` are lists, separated by commas; a value of digits alone
     /// is a number, `true` and `false` are what they say; every other value is text. Which members exist is for the service to say.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidAssignment> {
         let (name, value) = text.split_once('=').ok_or(InvalidAssignment)?;
@@ -32,7 +32,10 @@ impl Assignment {
             _ => return Err(InvalidAssignment),
         };
         let value = match (value.parse::<u64>(), value.parse::<bool>()) {
-            _ if name == "algorithms" => value.split(',').map(str::trim).collect(),
+            _ if name == "push" && value.is_empty() => Value::Array(Vec::new()),
+            _ if ["algorithms", "push"].contains(&name) => {
+                value.split(',').map(str::trim).collect()
+            }
             (Ok(number), _) => number.into(),
             (_, Ok(is_so)) => is_so.into(),
             _ => value.into(),

@@ -70,7 +70,7 @@ pub(super) fn run(
     body.insert("state".to_owned(), state.into());
     let client = session.client()?;
     let answer = client.wait(client.import_key(issuer, &body))?;
-    show(&answer, session)
+    show(&answer, None, session)
 }
 
 /// Reads a public key in either form. A JWK without a kid is named by its thumbprint, as the service

@@ -1,6 +1,6 @@
 //! `keywright keys revoke`: distrusts a key and says who is exposed, and until when.
 
-use keywright_api::{Exposure, Key};
+use keywright_api::{Exposure, Key, Nullable};
 use keywright_client::{Answer, AuditFilter};
 use keywright_verifier::Kid;
 use serde_json::{Value, json};
@@ -195,6 +195,18 @@ fn sentences(exposure: &Exposure, act: Act) -> Vec<String> {
         "Cached copies of the key set may be used as fresh until {}.",
         described(now, exposure.cached_until.0)
     ));
+    sentences.extend(exposure.copies.iter().map(|copy| match copy.cached_until {
+        Nullable::Value(until) => format!(
+            "The copy at {} was pushed without it; readers may have the one before until {}.",
+            copy.target,
+            described(now, until.0)
+        ),
+        Nullable::Null => format!(
+            "The copy at {} still has it, for no known time: pushes are tried until one succeeds; keywright \
+             status says how they go.",
+            copy.target
+        ),
+    }));
     sentences.push(if exposure.tokens_until.0 <= now {
         "No token that it signed was still alive.".to_owned()
     } else {
@@ -243,6 +255,7 @@ mod tests {
             forced: false,
             signs_now: Some(Kid::parse("successor").unwrap()).into(),
             cached_until: UnixSeconds(1_767_229_500),
+            copies: Vec::new(),
             tokens_until: UnixSeconds(1_767_229_200),
             in_force_everywhere_at: UnixSeconds(1_767_225_630),
         };

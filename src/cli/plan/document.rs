@@ -81,7 +81,8 @@ fn words(occurrence: &Occurrence, names: &ShortNames) -> String {
                 "{kid} is published, ready after {}",
                 length(ready_at.0.saturating_sub(at.0))
             ),
-            _ => format!("{kid} is published, ready at once"),
+            Some(_) => format!("{kid} is published, ready at once"),
+            None => format!("{kid} is published, and waits until every copy has it"),
         },
         KeyEvent::AdoptionMissed => {
             format!("the rotation waits no longer for the verifiers that lack {kid}")
@@ -95,6 +96,11 @@ fn words(occurrence: &Occurrence, names: &ShortNames) -> String {
             format!("{kid} begins to sign{share} as a canary, for {time}")
         }
         KeyEvent::KeyCanaryStopped => format!("the canary {kid} is taken back"),
+        KeyEvent::KeyConfirmed => format!(
+            "every copy has {kid}, ready after {}",
+            length(members.ready_at.unwrap_or(*at).0.saturating_sub(at.0))
+        ),
+        KeyEvent::KeyUnconfirmed => format!("{kid} waits until every copy has it"),
         KeyEvent::KeyActivated if members.forced == Some(true) => {
             format!("{kid} begins to sign, before verifiers can know it")
         }

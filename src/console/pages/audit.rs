@@ -278,6 +278,8 @@ fn what(event: &api::AuditEvent, now: u64) -> Markup {
         EventKind::AdoptionMissed => ("warn", "waits no longer"),
         EventKind::KeyCanaryStarted => ("", "signs a share"),
         EventKind::KeyCanaryStopped => ("warn", "taken back"),
+        EventKind::KeyConfirmed => ("", "is in every copy"),
+        EventKind::KeyUnconfirmed => ("warn", "may not be in every copy"),
         EventKind::KeyActivated => ("", "signs"),
         EventKind::KeyRetired => ("", "signs no more"),
         EventKind::KeyRemoved => ("", "left the set"),

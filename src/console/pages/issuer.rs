@@ -348,7 +348,7 @@ fn rotation(model: &Model, signed: &SignedIn, now: u64) -> Markup {
         .filter(|key| key.state == api::KeyState::Pending)
         .collect();
     // Times to come are shown rounded up.
-    let ready = |key: &api::Key| key.ready_at.is_none_or(|ready_at| ready_at.0 <= now + 1);
+    let ready = |key: &api::Key| key.ready_at.is_some_and(|ready_at| ready_at.0 <= now + 1);
     let waits = pending.iter().find(|key| !ready(key));
     html! {
         form #rotate method="post" action=(format!("{}/rotate#rotate", path(model.name()))) {
@@ -359,10 +359,18 @@ fn rotation(model: &Model, signed: &SignedIn, now: u64) -> Markup {
                     p {
                         strong { "Cannot rotate " (key.algorithm) " yet." } " "
                         (short_kid(key.kid.as_str())) " was published at " (moment::at(key.published_at.0, now))
-                        ". A cache may lack it; it may sign from " (moment::at(ready_at, now)) " on."
+                        @if key.unconfirmed_since.is_some() {
+                            ". It waits until every copy has it to which the policy has the key set pushed."
+                        } @else {
+                            ". A cache may lack it; it may sign from " (moment::at(ready_at, now)) " on."
+                        }
                     }
                     p {
-                        "Wait " (moment::length(ready_at.saturating_sub(now)))
+                        @if key.unconfirmed_since.is_some() {
+                            "Wait for the push"
+                        } @else {
+                            "Wait " (moment::length(ready_at.saturating_sub(now)))
+                        }
                         ", or rotate by force: then verifiers that do not fetch on an unknown key refuse new \
                          tokens until they fetch."
                     }

@@ -245,6 +245,14 @@ async fn confirm(
                 }
             }
         }
+        @if !exposure.copies.is_empty() {
+            p.field {
+                "Copies of the key set that are pushed elsewhere ("
+                (exposure.copies.iter().map(|copy| copy.target.as_str()).collect::<Vec<_>>().join(", "))
+                ") have the key until a push without it succeeds, and their readers until what they have read is \
+                 stale. It is pushed at once, and tried until it succeeds."
+            }
+        }
         section aria-labelledby="trust" {
             h2 #trust { "How long a forged token would still be accepted" }
             p.lead { "Dark: as a rule. Pale: at worst, when a cache could not reach us. The scale grows tenfold per step, from 1 s to 11 days." }

@@ -6,6 +6,7 @@ use axum::response::Response;
 use keywright_api as api;
 
 use super::Service;
+use crate::authority::push::PUSHED_WITHIN;
 use crate::authority::{Authority, IssuerFault};
 use crate::http::authentication::{HasRole, role};
 use crate::http::problem::Problem;
@@ -43,6 +44,7 @@ pub(super) async fn show(
         issuers: faults.into_iter().map(show_fault).collect(),
         webhooks: show_webhooks(&authority, &caller),
         event_streams: show_event_streams(&authority, &caller),
+        copies: show_copies(&authority, &caller),
         log_lines_lost: authority.metrics().log_lines_lost().get(),
         tasks: tasks.into_iter().map(show_task).collect(),
     }))
@@ -109,6 +111,27 @@ fn show_event_streams(
         })
     });
     shown.collect()
+}
+
+/// Copies are of single issuers, too. One that is behind for a moment is about to be pushed.
+fn show_copies(authority: &Authority, caller: &HasRole<role::Reader>) -> Vec<api::CopyHealth> {
+    let now = authority.now();
+    let behind = authority.copies().into_iter().filter_map(|copy| {
+        let since = copy.behind_since?;
+        let reason = match copy.reason {
+            None if since.after(PUSHED_WITHIN) > now => return None,
+            reason => reason.unwrap_or_else(|| "it was not pushed yet".to_owned()),
+        };
+        Some(api::CopyHealth {
+            issuer: copy.issuer,
+            target: copy.target,
+            since: since.in_the_past(),
+            reason,
+        })
+    });
+    behind
+        .filter(|copy| caller.may_call(Some(copy.issuer.as_str())).is_ok())
+        .collect()
 }
 
 fn show_fault((issuer, fault): (IssuerName, IssuerFault)) -> api::IssuerHealth {

@@ -79,7 +79,8 @@ pub(super) async fn set(
         let warnings = policy.warnings();
         Ok::<_, Problem>((policy, warnings))
     };
-    let (policy, warnings) = caller.compute(judge).await??;
+    let (policy, mut warnings) = caller.compute(judge).await??;
+    warnings.extend(authority.warn_of_new_copies(&name, &policy));
     let set = authority
         .set_issuer_if(precondition, &name, policy, origin, caller.actor())
         .await?;

@@ -101,6 +101,6 @@ pub(super) fn policy(url: &str) -> Value {
         "stale_if_error": "1h", "default_token_ttl": "15m", "max_token_ttl": "1h",
         "clock_skew": "5m", "max_token_bytes": 4096, "confirmation": "none",
         "openid_configuration": "with-rs256", "revocation_feed": "public",
-        "revocation_max_age": "1m", "status": false,
+        "revocation_max_age": "1m", "status": false, "push": [],
     })
 }

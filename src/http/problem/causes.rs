@@ -382,6 +382,11 @@ impl From<RuleViolation> for Problem {
             RuleViolation::SuccessorNotAdopted(wait) => conflict(Code::SuccessorNotAdopted)
                 .with(|problem| problem.algorithm = Some(wait.algorithm.as_str().into()))
                 .with(|problem| problem.ready_at = Some(wait.until.ceil_seconds().into())),
+            // There is no time at which it will be ready.
+            RuleViolation::SuccessorUnconfirmed { algorithm, .. } => {
+                conflict(Code::SuccessorNotReady)
+                    .with(|problem| problem.algorithm = Some(algorithm.as_str().into()))
+            }
             RuleViolation::NoSuccessor(_) => conflict(Code::NoSuccessor),
             RuleViolation::IllegalTransition { from, .. } => conflict(Code::IllegalTransition)
                 .with(|problem| problem.state = Some((*from).into())),
@@ -439,6 +444,7 @@ impl From<ChangeError> for Problem {
                 Self::new(Code::TooManyRevocations, error).header(RETRY_AFTER, 60)
             }
             ChangeError::UntrustedIssuer(_) => Self::new(Code::UntrustedIssuer, error),
+            ChangeError::UnknownPushTarget { .. } => Self::new(Code::InvalidPolicy, error),
             ChangeError::PathTaken => Self::new(Code::IssuerUrlTaken, error),
             ChangeError::SnapshotStale => {
                 Self::new(Code::SnapshotStale, error).header(RETRY_AFTER, 1)
