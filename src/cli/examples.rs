@@ -79,8 +79,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "token consume",
         "keywright token consume - < token.txt\n\
-         # At an issuer elsewhere, as a client with the role consumer\n\
-         KEYWRIGHT_TOKEN=$(cat orders.secret) keywright token consume - --issuer-url https://id.example < token.txt",
+         # At an issuer elsewhere, with the credential of a client with the role consumer in KEYWRIGHT_TOKEN\n\
+         keywright token consume - --issuer-url https://id.example < token.txt",
     ),
     (
         "signals revoke",
