@@ -34,7 +34,8 @@ use axum::routing::{get, post};
 use crate::authority::Authority;
 use crate::http::InProcessApi;
 use pages::{
-    approvals, audit, bans, client, clients, inspector, issuer, issuers, policy, revoke, sign_in,
+    approvals, audit, bans, canary, client, clients, inspector, issuer, issuers, policy, revoke,
+    sign_in,
 };
 
 /// What a deployment lays down for its console.
@@ -78,6 +79,7 @@ pub fn router(authority: Arc<Authority>, api: InProcessApi, settings: Settings) 
         .route("/console/sign-out", post(sign_in::sign_out))
         .route("/console/issuers/{issuer}", get(issuer::page))
         .route("/console/issuers/{issuer}/rotate", post(issuer::rotate))
+        .route("/console/issuers/{issuer}/canary", post(canary::stop))
         .route(
             "/console/issuers/{issuer}/policy",
             get(policy::page).post(policy::submit),

@@ -8,6 +8,8 @@ use keywright_verifier::Algorithm;
 pub(super) enum Phase {
     /// Published, and does not sign yet.
     Pending,
+    /// Signs a share.
+    Canary,
     /// Signs.
     Active,
     /// Only verifies.
@@ -19,6 +21,7 @@ impl Phase {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Canary => "canary",
             Self::Active => "active",
             Self::Retired => "retired",
         }
@@ -40,6 +43,8 @@ pub(super) struct Life {
     pub(super) known: u64,
     /// From when on it signs.
     pub(super) signs_from: Option<u64>,
+    /// Until when it signs a share alone; the same time if it never does.
+    pub(super) canary_until: Option<u64>,
     /// Until when it signs.
     pub(super) signs_until: Option<u64>,
     /// Until when it is in the set.
@@ -82,6 +87,7 @@ pub(super) fn lives(keys: &[api::Key], plan: &api::Plan, horizon: u64) -> Vec<Li
                 published: at,
                 known: at + horizon,
                 signs_from: None,
+                canary_until: None,
                 signs_until: None,
                 in_set_until: None,
                 revoked: None,
@@ -94,7 +100,10 @@ pub(super) fn lives(keys: &[api::Key], plan: &api::Plan, horizon: u64) -> Vec<Li
         };
         match occurrence.event {
             api::KeyEvent::KeyCanaryStarted => life.signs_from = Some(at),
-            api::KeyEvent::KeyActivated => life.signs_from = life.signs_from.or(Some(at)),
+            api::KeyEvent::KeyActivated => {
+                life.signs_from = life.signs_from.or(Some(at));
+                life.canary_until = Some(at);
+            }
             api::KeyEvent::KeyRetired => {
                 life.signs_until = Some(at);
                 life.in_set_until = members.published_until.map(|until| until.0);
@@ -125,6 +134,7 @@ fn of_key(key: &api::Key, horizon: u64) -> Life {
             _ => published + horizon,
         },
         signs_from,
+        canary_until: signs_from.filter(|_| key.state != api::KeyState::Canary),
         signs_until: seconds(key.retired_at).or(revoked.filter(|_| signs_from.is_some())),
         in_set_until: seconds(key.published_until).or(revoked),
         revoked,
@@ -146,15 +156,17 @@ impl Life {
             None => end,
         });
         let signs_until = self.signs_until.unwrap_or(end).min(end);
+        let canary_until = self.canary_until.unwrap_or(signs_until).min(signs_until);
         let phases = [
             (Phase::Pending, self.published, signs_from.min(end)),
-            (Phase::Active, signs_from, signs_until),
+            (Phase::Canary, signs_from, canary_until),
+            (Phase::Active, canary_until.max(signs_from), signs_until),
             (Phase::Retired, signs_until, end),
         ];
         let signs = self.signs_from.is_some();
         let phases = phases
             .into_iter()
-            .filter(|(phase, ..)| signs || *phase != Phase::Active);
+            .filter(|(phase, ..)| signs || !matches!(phase, Phase::Canary | Phase::Active));
         let halves = phases.flat_map(|(phase, begin, end)| {
             [
                 (phase, false, begin.max(from), end.min(now)),
@@ -258,6 +270,48 @@ mod tests {
         );
         assert_eq!(lives[1].known, 1150);
         assert_eq!(lives[1].gone_from(2000), None);
+    }
+
+    #[test]
+    fn a_canary_signs_a_share_until_it_signs_all_or_is_taken_back() {
+        let canary = key(serde_json::json!({
+            "kid": "a", "algorithm": "ES256", "state": "canary", "created_at": 1,
+            "published_at": 400, "activated_at": 900,
+        }));
+        let goes_on = plan(serde_json::json!([
+            {"at": 1100, "event": "key-activated", "kid": "a", "algorithm": "ES256"},
+            {"at": 1200, "event": "key-published", "kid": "b", "algorithm": "ES256", "ready_at": 1300},
+            {"at": 1500, "event": "key-canary-started", "kid": "b", "algorithm": "ES256"},
+            {"at": 1600, "event": "key-activated", "kid": "b", "algorithm": "ES256"},
+            {"at": 1600, "event": "key-retired", "kid": "a", "algorithm": "ES256", "published_until": 1700},
+        ]));
+        let lives_of = lives(std::slice::from_ref(&canary), &goes_on, 50);
+        assert_eq!(
+            lives_of[0].bars(800, 1000, 2000),
+            [
+                bar(Phase::Pending, false, 800, 900),
+                bar(Phase::Canary, false, 900, 1000),
+                bar(Phase::Canary, true, 1000, 1100),
+                bar(Phase::Active, true, 1100, 1600),
+                bar(Phase::Retired, true, 1600, 1700),
+            ]
+        );
+        assert_eq!(
+            lives_of[1].bars(800, 1000, 2000),
+            [
+                bar(Phase::Pending, true, 1200, 1500),
+                bar(Phase::Canary, true, 1500, 1600),
+                bar(Phase::Active, true, 1600, 2000),
+            ]
+        );
+        let alone = lives(&[canary], &plan(serde_json::json!([])), 50);
+        assert_eq!(
+            alone[0].bars(950, 1000, 2000),
+            [
+                bar(Phase::Canary, false, 950, 1000),
+                bar(Phase::Canary, true, 1000, 2000),
+            ]
+        );
     }
 
     #[test]

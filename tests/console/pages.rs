@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::browser::{Browser, text};
 use crate::support::start;
-use crate::world::{create_issuer, kid};
+use crate::world::{create_issuer, eventually, kid};
 
 #[test]
 fn the_first_page_shows_every_issuer_and_what_comes() {
@@ -93,4 +93,32 @@ fn a_rotation_that_takes_two_people_waits_and_says_so() {
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
+}
+
+#[test]
+fn a_canary_is_shown_and_taken_back() {
+    let server = start("");
+    let changes = json!({
+        "algorithms": ["ES256"], "rotation": {"every": "12s"}, "lead": "1s", "jwks_max_age": "1s",
+        "stale_if_error": "0s", "clock_skew": "0s", "canary": {"share": 0.25, "for": "10s"},
+        "default_token_ttl": "60s", "max_token_ttl": "60s",
+    });
+    create_issuer(&server, "shop", changes);
+    let mut browser = Browser::signed_in(&server, &server.admin);
+    let page = browser.page("/console/issuers/shop");
+    assert!(!page.contains("A canary signs"), "none signs yet");
+    let active = kid(&server, "shop", "active");
+    let page = eventually("a canary", || {
+        let page = browser.page("/console/issuers/shop");
+        page.contains("A canary signs").then_some(page)
+    });
+    for shown in ["bar canary", "state canary", "signs a share"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let fields = [("reason", "INC-9: a verifier refuses it")];
+    let answer = browser.submit(&page, "/console/issuers/shop/canary", &fields);
+    let said = text(&answer);
+    assert!(said.contains("The canary is taken back."), "{said}");
+    assert_eq!(kid(&server, "shop", "active"), active);
+    assert!(!said.contains("A canary signs"), "{said}");
 }

@@ -215,7 +215,11 @@ impl Timeline<'_> {
                 }
                 @for bar in life.bars(scale.from, self.now, scale.until) {
                     @let class = format!("bar {}{}", bar.phase.as_str(), if bar.is_planned { " planned" } else { "" });
-                    @let (top, height) = if bar.phase == Phase::Retired { (y + 10, 6) } else { (y + 7, 12) };
+                    @let (top, height) = match bar.phase {
+                        Phase::Canary => (y + 13, 6),
+                        Phase::Retired => (y + 10, 6),
+                        Phase::Pending | Phase::Active => (y + 7, 12),
+                    };
                     @let fill = (bar.phase == Phase::Pending).then(|| format!("url(#hatch-{})", self.id));
                     rect class=(class) fill=[fill] x=(x(bar.from)) y=(top) width=(width(bar.from, bar.until)) height=(height) {}
                 }
@@ -245,7 +249,10 @@ impl Timeline<'_> {
             (Some(from), Some(until), _) if from <= now => {
                 format!("signs until {}", moment::day(until))
             }
-            (Some(from), None, _) if from <= now => "signs".to_owned(),
+            (Some(from), None, _) if from <= now => match life.canary_until {
+                Some(until) if until <= now => "signs".to_owned(),
+                _ => "signs a share".to_owned(),
+            },
             _ if life.known > now => "not known everywhere yet".to_owned(),
             _ => "ready, stands by".to_owned(),
         }
@@ -334,6 +341,7 @@ fn legend(id: &str) -> Markup {
                 }
                 "pending: published, does not sign"
             }
+            li { svg.chart aria-hidden="true" { rect.bar.canary x="1" y="6" width="22" height="5" {} } "canary: signs a share" }
             li { svg.chart aria-hidden="true" { rect.bar.active x="1" y="1" width="22" height="10" {} } "active: signs" }
             li { svg.chart aria-hidden="true" { rect.bar.retired x="1" y="4" width="22" height="5" {} } "retired: only verifies" }
             li { svg.chart aria-hidden="true" { line.gone x1="0" x2="24" y1="6" y2="6" {} } "gone" }

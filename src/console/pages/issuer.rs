@@ -6,6 +6,7 @@ use keywright_api as api;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::canary;
 use super::chart::{Span, Timeline};
 use super::verifiers;
 use crate::access::Role;
@@ -130,6 +131,7 @@ fn body(model: &Model, signed: &SignedIn, message: &Markup) -> Markup {
         }
         (message)
         (in_short(model, &moments, now))
+        (canary::section(model.name(), &model.keys, signed))
         (timeline(model, &lives, &moments, now))
         (key_table(model, &lives, signed.caller.has(Role::Security), now))
         (verifiers::section(&model.verifiers, &policy.url, now))

@@ -3,6 +3,7 @@
 pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod bans;
+pub(super) mod canary;
 pub(super) mod chart;
 pub(super) mod client;
 pub(super) mod clients;
