@@ -29,6 +29,8 @@ pub(super) enum FieldKind {
     OneOf(Vec<Value>),
     /// Some of these values.
     SomeOf(Vec<Value>),
+    /// Texts, with commas between them.
+    Texts,
     /// Any JSON.
     Json,
 }
@@ -109,11 +111,14 @@ fn add_fields(schema: Schema<'_>, prefix: &str, order: &str, fields: &mut Vec<Fi
 
 impl FieldKind {
     fn of(schema: Schema<'_>) -> Self {
-        let of_items = schema.member("items").and_then(Schema::values);
+        let items = schema.member("items");
+        let of_items = items.and_then(Schema::values);
+        let are_texts = items.is_some_and(|items| items.of.get("type") == Some(&"string".into()));
         let kind = schema.of.get("type").and_then(Value::as_str);
         match (kind, schema.values(), of_items) {
             (_, Some(values), _) => Self::OneOf(values),
             (Some("array"), None, Some(values)) => Self::SomeOf(values),
+            (Some("array"), None, None) if are_texts => Self::Texts,
             (Some("integer" | "number"), ..) => Self::Number,
             (Some("string"), ..) => Self::Text,
             _ => Self::Json,
@@ -125,6 +130,10 @@ impl FieldKind {
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Array(values) if values.iter().all(Value::is_string) => {
+            let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+            texts.join(", ")
+        }
         value => value.to_string(),
     }
 }
@@ -147,6 +156,10 @@ impl Field {
         let as_typed = |text: &str| Value::from(text);
         match &self.kind {
             FieldKind::Text => text.map(as_typed),
+            FieldKind::Texts => text.map(|text| {
+                let texts = text.split(',').map(str::trim);
+                texts.filter(|text| !text.is_empty()).collect()
+            }),
             FieldKind::Number | FieldKind::Json => {
                 text.map(|text| serde_json::from_str(text).unwrap_or_else(|_| as_typed(text)))
             }
@@ -230,7 +243,8 @@ mod tests {
         let document = json!({
             "url": "https://login.example/a b", "algorithms": ["ES256"], "default_algorithm": "ES256",
             "rsa_bits": 2048, "rotation": {"cron": "0 3 1 * *", "timezone": "Europe/Oslo"}, "lead": "24h",
-            "max_token_bytes": 4096, "status": false,
+            "max_token_bytes": 4096, "status": false, "push": ["cdn", "gateways"],
+            "canary": {"share": 0.25, "for": "1h"},
         });
         api::PolicyInForce(serde_json::from_value(document).unwrap())
     }
@@ -301,6 +315,8 @@ mod tests {
             "algorithms": [], "max_token_bytes": "many", "status": "perhaps", "rsa_bits": 3072,
         });
         assert_eq!(document, expected);
+        let expected = json!({"algorithms": [], "push": ["cdn", "gateways"]});
+        assert_eq!(read("push=,cdn+,gateways,"), expected);
         let document = read("algorithms:RS256=yes&status=true&rotation.every=7d");
         let expected =
             json!({"algorithms": ["RS256"], "status": true, "rotation": {"every": "7d"}});

@@ -116,7 +116,7 @@ fn draw_field(field: &Field, edited: &Edited<'_>) -> Markup {
                     textarea id=(id) name=(field.name) rows="4" spellcheck="false" autocomplete="off"
                         aria-describedby=(described) aria-invalid=[invalid] { (text) }
                 },
-                FieldKind::Text | FieldKind::Number => {
+                FieldKind::Text | FieldKind::Texts | FieldKind::Number => {
                     (label) (about)
                     input id=(id) name=(field.name) value=(text) maxlength=(LONGEST) autocomplete="off" spellcheck="false"
                         inputmode=[(field.kind == FieldKind::Number).then_some("numeric")]
