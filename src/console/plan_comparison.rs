@@ -113,6 +113,7 @@ mod tests {
             published,
             known: published,
             signs_from,
+            canary_until: None,
             signs_until: None,
             in_set_until: None,
             revoked: None,

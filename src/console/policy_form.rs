@@ -223,6 +223,8 @@ pub(super) fn differences<'f>(
     };
     let of_all = fields.iter().map(difference);
     let in_order = |value: &Option<Value>| match value {
+        // No values are as good as none said.
+        Some(Value::Array(values)) if values.is_empty() => None,
         // The order of values that are checked says nothing.
         Some(Value::Array(values)) => {
             let mut values: Vec<String> = values.iter().map(shown).collect();

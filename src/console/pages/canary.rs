@@ -59,7 +59,8 @@ pub(in crate::console) async fn stop(
     }
     let now = signed.now();
     let path = of_issuer(&name, "/canary/stop");
-    let stopped = signed.calls().post::<api::StoppedCanaries>(&path, &request);
+    let calls = signed.calls();
+    let stopped = calls.post::<api::StoppedCanaries>(&path, &request);
     let (status, message) = match stopped.await {
         Ok(Outcome::Done(canaries)) => (PageStatus::Ok, stopped_message(&canaries, now)),
         Ok(Outcome::Awaits(approval)) => (PageStatus::Ok, issuer::awaits(&approval, now)),
