@@ -312,7 +312,7 @@ impl Authority {
                 Ok(Outcome::Deleted(Arc::clone(issuer)))
             }
             Operation::SetPolicy { policy } => {
-                let command = Command::SetPolicy(*policy);
+                let command = Command::SetPolicy(policy);
                 self.change(issuer, request.asks(command)).await?;
                 Ok(Outcome::PolicySet(Arc::clone(issuer)))
             }

@@ -495,7 +495,9 @@ impl Authority {
         let snapshot = issuer.snapshot();
         let in_force = policy.as_ref().unwrap_or(snapshot.set().policy());
         let delay = self.services.push.delay(issuer.name(), in_force);
-        let command = policy.map_or(Command::ApplyPlan, Command::SetPolicy);
+        let command = policy.map_or(Command::ApplyPlan, |policy| {
+            Command::SetPolicy(policy.into())
+        });
         let proposal = SimulationStart::Change(Box::new(snapshot.set().clone()), command);
         let (time, adoption) = (self.services.lease.change_time(), self.adoption(issuer));
         simulate(&proposal, time, &adoption, until, delay).map_err(ChangeError::Refused)

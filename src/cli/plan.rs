@@ -86,7 +86,7 @@ fn simulate_offline(
 ) -> Result<Plan, Failure> {
     let policy = read_policy(file, &Timing::single())?;
     let warnings = policy.warnings();
-    let proposal = SimulationStart::Create(issuer.clone(), policy, IssuerOrigin::Fresh);
+    let proposal = SimulationStart::Create(issuer.clone(), policy.into(), IssuerOrigin::Fresh);
     // Which delays its targets have is known to a service alone.
     let occurrences = simulate(&proposal, now, &Adoption::default(), until, Duration::ZERO)
         .map_err(|refusal| Failure::rejected("refused", refusal))?;

@@ -62,7 +62,7 @@ pub enum Command {
         lost: Vec<Kid>,
     },
     /// Replace the policy.
-    SetPolicy(Policy),
+    SetPolicy(Box<Policy>),
     /// Take note of keys that every copy of the set has.
     ConfirmCopies(PushedCopies),
     /// Take note that a copy was found which is not what was pushed.

@@ -443,7 +443,7 @@ mod tests {
             default_algorithm: Algorithm::Es256,
             ..before.policy.clone()
         };
-        let (command, one) = (Command::SetPolicy(policy), Attestation::OnePerson);
+        let (command, one) = (Command::SetPolicy(policy.into()), Attestation::OnePerson);
         let none = AvailableKeys::default();
         let (now, unknown) = (before.latest, Adoption::default());
         let decision = decide(&before, &command, one, now, &none, &unknown).unwrap();

@@ -23,7 +23,7 @@ use super::timing::ChangeTime;
 #[derive(Debug, Clone)]
 pub enum SimulationStart {
     /// An issuer that does not exist yet.
-    Create(IssuerName, Policy, IssuerOrigin),
+    Create(IssuerName, Box<Policy>, IssuerOrigin),
     /// An issuer as it is, after one command.
     Change(Box<KeySet>, Command),
 }
@@ -65,7 +65,7 @@ pub fn simulate(
     let mut set = match proposal {
         SimulationStart::Create(issuer, policy, origin) => {
             let change = names.supplied(|available| {
-                create(issuer.clone(), policy.clone(), *origin, time, available)
+                create(issuer.clone(), (**policy).clone(), *origin, time, available)
             })?;
             append(&mut story, change)
         }

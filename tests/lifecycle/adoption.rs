@@ -187,7 +187,9 @@ fn no_other_command_lets_a_rotation_pass_a_gate_that_is_shut() {
         max_token_bytes: 2048,
         ..gated()
     };
-    world.run(&Command::SetPolicy(policy.clone())).unwrap();
+    world
+        .run(&Command::SetPolicy(policy.clone().into()))
+        .unwrap();
     assert_eq!(signing(&world), first);
     world.run(&Command::CorrectClock).unwrap();
     assert_eq!(signing(&world), first);
@@ -196,7 +198,7 @@ fn no_other_command_lets_a_rotation_pass_a_gate_that_is_shut() {
         adoption: None,
         ..policy
     };
-    world.run(&Command::SetPolicy(policy)).unwrap();
+    world.run(&Command::SetPolicy(policy.into())).unwrap();
     assert_ne!(signing(&world), first);
 }
 
@@ -207,7 +209,7 @@ fn a_new_algorithm_has_no_gate_because_nothing_signs_in_its_place() {
         algorithms: Algorithm::ALL.to_vec(),
         ..gated()
     };
-    world.run(&Command::SetPolicy(policy)).unwrap();
+    world.run(&Command::SetPolicy(policy.into())).unwrap();
     world.live_until(BEGINNING.after(DAY * 2));
     assert!(world.view.active(Algorithm::Rs256).is_some());
 }

@@ -233,7 +233,7 @@ fn the_policy_says_how_long_it_is_a_canary_also_while_it_is_one() {
         max_token_ttl: HOUR * 2,
         ..with_canary()
     };
-    world.run(&Command::SetPolicy(longer)).unwrap();
+    world.run(&Command::SetPolicy(longer.into())).unwrap();
     world.live_until(due().after(HOUR * 12 - SECOND));
     assert_eq!(canary(&world), Some(next.clone()));
     let State::Canary(state) = world.view.key(&next).unwrap().state() else {
@@ -241,7 +241,9 @@ fn the_policy_says_how_long_it_is_a_canary_also_while_it_is_one() {
     };
     assert_eq!(state.longest_ttl, HOUR * 2);
     // Without a phase it signs all of them.
-    world.run(&Command::SetPolicy(single_policy())).unwrap();
+    world
+        .run(&Command::SetPolicy(single_policy().into()))
+        .unwrap();
     assert_eq!((signing(&world), canary(&world)), (next, None));
     assert!(world.view.key(&active).unwrap().is_published(world.clock));
 }
@@ -254,7 +256,9 @@ fn a_dropped_algorithm_loses_its_canary_too() {
     });
     world.live_until(due().after(HOUR));
     assert!(world.view.canary(Algorithm::Rs256).is_some());
-    world.run(&Command::SetPolicy(with_canary())).unwrap();
+    world
+        .run(&Command::SetPolicy(with_canary().into()))
+        .unwrap();
     assert!(world.view.canary(Algorithm::Rs256).is_none());
     assert!(world.view.active(Algorithm::Rs256).is_none());
     assert!(canary(&world).is_some());

@@ -204,7 +204,7 @@ fn a_revocation_goes_through_when_not_even_its_room_suffices_for_a_fresh_key() {
         rsa_bits: 4096,
         ..world.view.policy().clone()
     };
-    world.run(&Command::SetPolicy(larger)).unwrap();
+    world.run(&Command::SetPolicy(larger.into())).unwrap();
     let small: Vec<_> = world
         .view
         .keys()

@@ -98,7 +98,9 @@ fn a_key_that_retired_with_a_late_stamp_is_published_for_its_own_retention_from_
         max_token_ttl: HOUR * 10,
         ..single_policy()
     });
-    world.run(&Command::SetPolicy(single_policy())).unwrap();
+    world
+        .run(&Command::SetPolicy(single_policy().into()))
+        .unwrap();
     world.pass(DAY * 366);
     world.jump_back(DAY * 366);
     let first = signing(&world);
@@ -156,7 +158,7 @@ fn every_instant_lies_where_an_honest_clock_could_have_put_it() {
         revocation_max_age: MINUTE / 2,
         ..single_policy()
     };
-    world.run(&Command::SetPolicy(stricter)).unwrap();
+    world.run(&Command::SetPolicy(stricter.into())).unwrap();
     set_right(&mut world);
     let now = world.clock;
     let most = now.after(SECOND * 2 + HOUR + MINUTE * 10);

@@ -312,16 +312,20 @@ fn target_that_is_added_makes_successors_wait_and_one_that_is_removed_frees_them
     let mut world = World::fresh(single_policy());
     let kid = successor(&world);
     assert_eq!(ready_at(&world, &kid), Some(BEGINNING));
-    world.run(&Command::SetPolicy(pushed_policy())).unwrap();
+    world
+        .run(&Command::SetPolicy(pushed_policy().into()))
+        .unwrap();
     assert_eq!(ready_at(&world, &kid), Some(Timestamp::END));
     // A confirmation that was on its way speaks for the targets that it was made for alone.
     world.push(0);
     let confirms = world.confirmation().unwrap();
     let mut both = pushed_policy();
     both.push.push("cluster".to_owned());
-    world.run(&Command::SetPolicy(both)).unwrap();
+    world.run(&Command::SetPolicy(both.into())).unwrap();
     assert_eq!(world.run(&confirms), Ok(Vec::new()));
-    world.run(&Command::SetPolicy(single_policy())).unwrap();
+    world
+        .run(&Command::SetPolicy(single_policy().into()))
+        .unwrap();
     assert_eq!(ready_at(&world, &kid), Some(BEGINNING));
 }
 
@@ -381,7 +385,9 @@ fn copy_that_was_fresh_for_longer_under_an_earlier_policy_counts_until_it_is_sta
         lead,
         ..pushed_policy()
     };
-    world.run(&Command::SetPolicy(short.clone())).unwrap();
+    world
+        .run(&Command::SetPolicy(short.clone().into()))
+        .unwrap();
     world.run(&rotate(ES256, Readiness::Waived)).unwrap();
     let kid = successor(&world);
     world.pass(DAY * 2);

@@ -254,7 +254,7 @@ fn crowd(world: &mut World, count: usize) {
         ..before.clone()
     };
     if generous.validate(&world.timing).is_err()
-        || world.run(&Command::SetPolicy(generous)).is_err()
+        || world.run(&Command::SetPolicy(generous.into())).is_err()
     {
         return;
     }
@@ -264,7 +264,7 @@ fn crowd(world: &mut World, count: usize) {
     };
     while world.view.published(world.clock).count() < count && world.run(&force).is_ok() {}
     // What is promised stays promised: the keys stay.
-    world.run(&Command::SetPolicy(before)).unwrap();
+    world.run(&Command::SetPolicy(before.into())).unwrap();
 }
 
 fn take(world: &mut World, step: &Step) -> Result<(), String> {
@@ -409,7 +409,7 @@ fn command(world: &mut World, request: &Request) -> Option<Command> {
         Request::Delete => Command::Delete {
             reason: "over".to_owned(),
         },
-        Request::Policy(change) => Command::SetPolicy(changed(world.view.policy(), change)?),
+        Request::Policy(change) => Command::SetPolicy(changed(world.view.policy(), change)?.into()),
     })
 }
 

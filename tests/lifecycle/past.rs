@@ -107,7 +107,7 @@ fn a_prolonged_publication_is_told_to_its_later_end() {
         clock_skew: MINUTE * 50,
         ..single_policy()
     };
-    world.run(&Command::SetPolicy(wider)).unwrap();
+    world.run(&Command::SetPolicy(wider.into())).unwrap();
     let (before, after) = (until(before), until(world.view.key(&first).cloned()));
     assert!(before < after);
     world.live_until(after.after(HOUR));

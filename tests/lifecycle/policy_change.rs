@@ -15,7 +15,7 @@ fn set_policy(world: &mut World, change: impl FnOnce(&mut Policy)) -> Result<(),
     let mut policy = world.view.policy().clone();
     change(&mut policy);
     policy.validate(&world.timing).unwrap();
-    world.run(&Command::SetPolicy(policy)).map(drop)
+    world.run(&Command::SetPolicy(policy.into())).map(drop)
 }
 
 fn published_until(world: &World, kid: &Kid) -> Timestamp {
@@ -113,7 +113,7 @@ fn retention_after(change: fn(&mut Policy)) -> Duration {
     let before = world.view.policy().clone();
     let first = signing(&world);
     set_policy(&mut world, change).unwrap();
-    world.run(&Command::SetPolicy(before)).unwrap();
+    world.run(&Command::SetPolicy(before.into())).unwrap();
     world.run(&rotate(ES256, Readiness::Required)).unwrap();
     published_until(&world, &first).since(BEGINNING)
 }

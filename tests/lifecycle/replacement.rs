@@ -83,7 +83,9 @@ fn a_lost_successor_leaves_what_signs_and_another_stands_by() {
 #[test]
 fn an_algorithm_that_the_policy_has_dropped_is_not_filled_again() {
     let mut world = World::fresh(default_policy());
-    world.run(&Command::SetPolicy(single_policy())).unwrap();
+    world
+        .run(&Command::SetPolicy(single_policy().into()))
+        .unwrap();
     let lost = all(&world);
     assert!(lost.iter().all(|kid| {
         let key = world.view.key(kid).unwrap();

@@ -39,7 +39,7 @@ fn what_the_register_shows_is_told_as_it_would_have_been() {
         max_token_ttl: MINUTE * 30,
         ..single_policy()
     };
-    world.run(&Command::SetPolicy(stricter)).unwrap();
+    world.run(&Command::SetPolicy(stricter.into())).unwrap();
     world.run(&rotate(ES256, Readiness::Required)).unwrap();
     let third = standing_by(&world)[0].clone();
     let theirs = world.new_key(ES256);

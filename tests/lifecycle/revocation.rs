@@ -158,7 +158,7 @@ fn nothing_that_is_forced_or_follows_from_a_loss_waits_for_verifiers() {
     };
     for waits in [
         Command::ApplyPlan,
-        Command::SetPolicy(single_policy()),
+        Command::SetPolicy(single_policy().into()),
         rotate(ES256, Readiness::Required),
         import(ImportAs::Pending),
         import(ImportAs::Active),

@@ -113,7 +113,7 @@ fn a_wider_clock_skew_extends_a_key_that_was_imported_to_verify() {
     world.run(&import(&foreign, ImportAs::Retired)).unwrap();
     let mut policy = world.view.policy().clone();
     policy.clock_skew = HOUR;
-    world.run(&Command::SetPolicy(policy)).unwrap();
+    world.run(&Command::SetPolicy(policy.into())).unwrap();
     let key = world.view.key(foreign.kid()).unwrap();
     assert!(key.is_published(BEGINNING.after(HOUR * 2)));
 }

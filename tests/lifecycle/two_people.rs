@@ -18,7 +18,7 @@ fn guarded() -> Policy {
 }
 
 fn unguarded() -> Command {
-    Command::SetPolicy(single_policy())
+    Command::SetPolicy(single_policy().into())
 }
 
 fn delete() -> Command {
@@ -81,7 +81,7 @@ fn what_verifiers_do_not_notice_takes_one_person() {
         max_token_ttl: HOUR / 2,
         ..guarded()
     };
-    world.run(&Command::SetPolicy(stricter)).unwrap();
+    world.run(&Command::SetPolicy(stricter.into())).unwrap();
     world.live_until(world.clock.after(DAY * 2));
     let active = signing(&world);
     world.run(&revoke(&active, Successor::Promote)).unwrap();
@@ -95,7 +95,7 @@ fn without_the_option_one_person_suffices_for_all() {
     world.run(&rotate(ES256, Readiness::Waived)).unwrap();
     let active = signing(&world);
     world.run(&revoke(&active, Successor::Discard)).unwrap();
-    world.run(&Command::SetPolicy(guarded())).unwrap();
+    world.run(&Command::SetPolicy(guarded().into())).unwrap();
     let mut world = World::fresh(single_policy());
     world.run(&delete()).unwrap();
 }

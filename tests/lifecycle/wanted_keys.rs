@@ -153,7 +153,7 @@ fn an_algorithm_that_the_policy_drops_and_takes_in_again_waits_out_its_lead() {
             commit(&mut world, &revoke(&leaked, Successor::Discard));
         }
         for policy in [single_policy(), default_policy()] {
-            world.run(&Command::SetPolicy(policy)).unwrap();
+            world.run(&Command::SetPolicy(policy.into())).unwrap();
         }
         assert!(world.view.active(Algorithm::Rs256).is_none());
         let known = world.clock.after(DAY);

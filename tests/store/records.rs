@@ -222,7 +222,7 @@ fn full_life() -> Life {
     let mut policy = life.set.policy().clone();
     policy.max_token_ttl = Duration::from_secs(7200);
     policy.revocation_max_age = Duration::from_secs(10);
-    life.run(&Command::SetPolicy(policy));
+    life.run(&Command::SetPolicy(policy.into()));
     life
 }
 
@@ -359,12 +359,12 @@ fn play(life: &mut Life, number: usize, step: &Move) -> Result<(), RuleViolation
         }
         Move::SetTtl(seconds) => {
             policy.max_token_ttl = Duration::from_secs(*seconds);
-            life.attempt(&Command::SetPolicy(policy))
+            life.attempt(&Command::SetPolicy(policy.into()))
         }
         Move::Drop(drop) => {
             policy.algorithms = vec![Algorithm::Es256, Algorithm::Rs256];
             policy.algorithms.truncate(if *drop { 1 } else { 2 });
-            life.attempt(&Command::SetPolicy(policy))
+            life.attempt(&Command::SetPolicy(policy.into()))
         }
     }
 }
