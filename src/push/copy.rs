@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::lifecycle::Timestamp;
-
-/// The pause after the first failure, which doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+use crate::webhook::pause_after;
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -146,7 +144,7 @@ impl PushedCopy {
             state: PushState::Failing {
                 since,
                 attempts,
-                next_at: now.after(pause_after(attempts)),
+                next_at: now.after(pause_after(attempts, LONGEST_PAUSE)),
                 digest: digest.to_owned(),
                 reason,
             },
@@ -170,14 +168,6 @@ impl PushedCopy {
         let replaced = self.replaced.filter(|replaced| now < replaced.until);
         replaced.map_or(Duration::ZERO, |replaced| replaced.freshness)
     }
-}
-
-/// The pause after so many attempts have failed.
-fn pause_after(attempts: u32) -> Duration {
-    let doublings = attempts.saturating_sub(1).min(20);
-    FIRST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -212,9 +202,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_from_a_second_to_a_minute() {
-        let seconds: Vec<u64> = (1..=8).map(|n| pause_after(n).as_secs()).collect();
+        let seconds: Vec<u64> = (1..=8)
+            .map(|n| pause_after(n, LONGEST_PAUSE).as_secs())
+            .collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(pause_after(u32::MAX, LONGEST_PAUSE), LONGEST_PAUSE);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Delivery {
             Rejection::Failed(reason) => DeliveryState::Failing(Failing {
                 since,
                 attempts,
-                next_at: now.after(pause_after(attempts)),
+                next_at: now.after(pause_after(attempts, LONGEST_PAUSE)),
                 reason: reason.clone(),
             }),
         };
@@ -138,11 +138,9 @@ impl Delivery {
 }
 
 /// The pause after so many attempts have failed.
-fn pause_after(attempts: u32) -> Duration {
+pub(crate) fn pause_after(attempts: u32, longest: Duration) -> Duration {
     let doublings = attempts.saturating_sub(1).min(20);
-    FIRST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE)
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(longest)
 }
 
 #[cfg(test)]
@@ -157,14 +155,16 @@ mod tests {
 
     #[test]
     fn pauses_grow_from_a_second_to_an_hour() {
-        let seconds: Vec<u64> = (1..=14).map(|n| pause_after(n).as_secs()).collect();
+        let seconds: Vec<u64> = (1..=14)
+            .map(|n| pause_after(n, LONGEST_PAUSE).as_secs())
+            .collect();
         assert_eq!(
             seconds,
             [
                 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600
             ]
         );
-        assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(pause_after(u32::MAX, LONGEST_PAUSE), LONGEST_PAUSE);
     }
 
     #[test]

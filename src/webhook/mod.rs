@@ -15,6 +15,7 @@ use keywright_api::WebhookEvent;
 use crate::lifecycle::Timestamp;
 
 pub use address::{InvalidWebhookUrl, check_url, is_public, may_be_called};
+pub(crate) use delivery::pause_after;
 pub use delivery::{Delivery, DeliveryState, Failing, Rejection};
 pub(crate) use document::DeliveryDocument;
 pub use message::{Message, event_of};
